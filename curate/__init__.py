@@ -1,0 +1,39 @@
+"""`curate`: find the samples of a multimodal training set that one modality carries alone, and query them with SQL.
+
+The commands without the terminal:
+
+    table = curate.open("curate.duckdb")
+    table.samples()                          # the wide view as a DataFrame
+    curate.modality_gap(predictions)         # probability and KL gap of every pair
+    curate.fit_mixture(gaps)                 # a two-component mixture, see curate.mixture.fit
+    curate.select(p_balanced, 0.8)           # the high-quality subset, a mask
+
+Everything is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .gap import modality_gap
+    from .mixture import fit as fit_mixture
+    from .selection import select_above as select
+    from .table import Table as open
+
+__all__ = ["fit_mixture", "modality_gap", "open", "select"]
+
+_WHERE = {
+    "modality_gap": ("gap", "modality_gap"),
+    "fit_mixture": ("mixture", "fit"),
+    "select": ("selection", "select_above"),
+    "open": ("table", "Table"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _WHERE[name]
+    return getattr(importlib.import_module(f".{module}", __name__), attribute)

@@ -1,0 +1,275 @@
+"""Decode once, keep, memory-map: one array file a modality, and the status of every medium.
+
+A cache is a folder named after the data set's `data_id`:
+    <modality>.npy   (N, *spec.shape), one row a sample, in the order of `dataset.samples`
+    status.json      sample ids, and status and reason of every medium
+
+While it is being made it is called `<data_id>.partial` and holds `done.jsonl` in place of `status.json`: a line for
+each finished chunk of rows. An interrupted run goes on from there, and a complete cache appears by one rename.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import multiprocessing
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .datasets.base import Dataset
+from .errors import CurateError, MediaError
+from .types import InputSpec, Sample
+
+STATUS_FILE = "status.json"
+LOG_FILE = "done.jsonl"
+PARTIAL = ".partial"
+MAX_CHUNK = 32  # rows; what an interrupt may lose, and how often progress is told
+MAX_REASON = 300  # characters
+
+FIELDS = ("status", "reason")
+
+Outcome = tuple[str, str]  # the FIELDS of one medium
+Outcomes = dict[int, dict[str, Outcome]]  # {row: {modality: outcome}}
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Cache:
+    """The decoded media of a data set. Opened by `prepare` or `open_cache`; pickled as the name of its folder.
+
+    Attributes:
+        data_id: the key of the data set's content.
+        folder: where it lies.
+        sample_ids: (N,) in the order of the rows.
+        arrays: {modality: (N, *spec.shape)}, read-only memory maps; rows that are not `ok` are zeros.
+        status: {modality: (N,)}: `ok`, or a status of `MediaError`.
+        reason: {modality: (N,)}: a sentence, '' where the status is `ok`.
+    """
+
+    data_id: str
+    folder: Path
+    sample_ids: NDArray[np.str_]
+    arrays: Mapping[str, np.memmap]
+    status: Mapping[str, NDArray[np.str_]]
+    reason: Mapping[str, NDArray[np.str_]]
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """(N,) True where every modality is `ok`."""
+        return np.all([status == "ok" for status in self.status.values()], axis=0)
+
+    def rows(self, sample_ids: Sequence[str] | NDArray[np.str_]) -> NDArray[np.int64]:
+        """(n,) positions of samples, in the order asked for.
+
+        Raises:
+            ValueError: an id is not in this cache.
+        """
+        try:
+            return np.array([self._position[str(i)] for i in sample_ids], dtype=np.int64)
+        except KeyError as error:
+            raise ValueError(f"sample {error} is not in the cache of {self.data_id}") from None
+
+    @cached_property
+    def _position(self) -> dict[str, int]:
+        return {str(i): row for row, i in enumerate(self.sample_ids)}
+
+    def __reduce__(self) -> tuple[Callable[[Path], Cache], tuple[Path]]:
+        return open_cache, (self.folder,)
+
+
+def default_folder() -> Path:
+    """`$CURATE_CACHE`, or `$XDG_CACHE_HOME/curate`, or `~/.cache/curate`."""
+    if chosen := os.environ.get("CURATE_CACHE"):
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "curate"
+
+
+def prepare(dataset: Dataset, folder: Path, workers: int = 0, progress: Progress | None = None) -> Cache:
+    """The cache of a data set under `folder`: opened if it is there, made or completed otherwise.
+
+    Args:
+        dataset: what to decode, every sample and modality.
+        folder: where caches live; this one is `folder/<data_id>`.
+        workers: decoding processes; 0 decodes in this one. The result does not depend on it.
+        progress: called with (samples done, samples in all), first with what an earlier run left.
+
+    Raises:
+        CurateError: the disk is too full or cannot be written, or a decoding process was killed.
+    """
+    final = folder / dataset.data_id()
+    if final.exists():
+        return open_cache(final)
+    partial = final.with_name(final.name + PARTIAL)
+    try:
+        _complete(dataset, partial, workers, progress)
+        partial.rename(final)
+    except OSError as error:
+        if not (final / STATUS_FILE).exists():  # else another process was faster: it made the same cache
+            message = f"the cache {final} cannot be written: {error}"
+            raise CurateError(message, "choose another cache folder (CURATE_CACHE)") from error
+    return open_cache(final)
+
+
+def open_cache(folder: Path) -> Cache:
+    """Open a complete cache, read-only.
+
+    Raises:
+        CurateError: a file is missing or damaged.
+    """
+    try:
+        text = json.loads((folder / STATUS_FILE).read_text(encoding="utf-8"))
+        media = text["media"]
+        return Cache(
+            data_id=text["data_id"],
+            folder=folder,
+            sample_ids=np.array(text["sample_ids"], dtype=np.str_),
+            arrays={m: _open_array(folder, m, "r") for m in media},
+            status={m: np.array(media[m]["status"], dtype=np.str_) for m in media},
+            reason={m: np.array(media[m]["reason"], dtype=np.str_) for m in media},
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f"the cache {folder} cannot be read: {error}"
+        raise CurateError(message, "delete this folder and prepare again") from error
+
+
+def _complete(dataset: Dataset, partial: Path, workers: int, progress: Progress | None) -> None:
+    """Fill what is missing of a partial cache and write its status file."""
+    partial.mkdir(parents=True, exist_ok=True)
+    done, total = _read_log(partial, dataset), len(dataset.samples)
+    todo = [row for row in range(total) if row not in done]
+    _check_space(dataset, partial, len(todo))
+    for modality, spec in dataset.specs.items():
+        _create_array(partial, modality, (total, *spec.shape), spec.dtype)
+    if progress:
+        progress(len(done), total)
+    with (partial / LOG_FILE).open("a", encoding="utf-8") as log:
+        log.write("\n")  # closes a line that a kill has cut
+        for outcomes in _decode(dataset, partial, todo, workers):
+            log.write(json.dumps(outcomes) + "\n")
+            log.flush()
+            done |= outcomes
+            if progress:
+                progress(len(done), total)
+    _write_status(dataset, partial, done)
+    (partial / LOG_FILE).unlink()
+
+
+def _decode(dataset: Dataset, partial: Path, todo: list[int], workers: int) -> Iterator[Outcomes]:
+    """Fill rows chunk by chunk; the chunks come in any order."""
+    size = max(1, min(MAX_CHUNK, math.ceil(len(todo) / (4 * max(workers, 1)))))
+    chunks = [todo[start : start + size] for start in range(0, len(todo), size)]
+    if workers == 0:
+        yield from (_fill(_part(dataset, chunk), partial, chunk) for chunk in chunks)
+        return
+    # Fresh interpreters: a fork of a process that holds torch's threads may hang.
+    spawn = multiprocessing.get_context("spawn")
+    ignore_interrupts = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; this process alone decides what it means
+    with ProcessPoolExecutor(workers, spawn, signal.signal, ignore_interrupts) as pool:
+        jobs = [pool.submit(_fill, _part(dataset, chunk), partial, chunk) for chunk in chunks]
+        try:
+            yield from (job.result() for job in as_completed(jobs))
+        except BrokenExecutor as error:
+            raise CurateError(
+                "a decoding process was killed, perhaps for want of memory",
+                "run again with fewer workers; finished samples are kept",
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)  # an interrupt waits for the running chunks alone
+
+
+def _part(dataset: Dataset, rows: list[int]) -> Dataset:
+    """The data set with these samples alone: what a process is sent grows with its chunk, not with the data set."""
+    part = copy.copy(dataset)
+    part.samples = tuple(dataset.samples[row] for row in rows)
+    return part
+
+
+def _fill(part: Dataset, partial: Path, rows: list[int]) -> Outcomes:
+    """Decode the samples of `part` into `rows` of the arrays; the arrays themselves never cross a process."""
+    arrays = {modality: _open_array(partial, modality, "r+") for modality in part.specs}
+    outcomes: Outcomes = {row: {} for row in rows}
+    for row, sample in zip(rows, part.samples, strict=True):
+        for modality, spec in part.specs.items():
+            values, outcomes[row][modality] = _load(part, sample, modality, spec)
+            arrays[modality][row] = values
+    for array in arrays.values():
+        array.flush()  # the rows are on disk before the log says so
+    return outcomes
+
+
+def _load(dataset: Dataset, sample: Sample, modality: str, spec: InputSpec) -> tuple[np.ndarray, Outcome]:
+    """One medium and its outcome; zeros where it cannot be used."""
+    try:
+        values = dataset.load(sample, modality)
+        if values.shape != spec.shape or values.dtype != spec.dtype:
+            raise ValueError(f"loaded {values.dtype} {values.shape}, expected {spec.dtype} {spec.shape}")
+        return values, ("ok", "")
+    except MediaError as error:
+        outcome = error.status, error.reason[:MAX_REASON]
+    except Exception as error:  # whatever one file does to a decoder must not cost the run
+        outcome = "undecodable", f"{type(error).__name__}: {error}"[:MAX_REASON]
+    return np.zeros(spec.shape, spec.dtype), outcome
+
+
+def _read_log(partial: Path, dataset: Dataset) -> Outcomes:
+    """What an interrupted run has finished; a line cut by a kill does not count, nor do rows without their array."""
+    if not all(_array_file(partial, modality).exists() for modality in dataset.specs):
+        return {}
+    done: Outcomes = {}
+    log = partial / LOG_FILE
+    for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():
+        with suppress(json.JSONDecodeError):
+            done |= {int(row): media for row, media in json.loads(line).items()}
+    return done
+
+
+def _write_status(dataset: Dataset, partial: Path, done: Outcomes) -> None:
+    """The status file, in the order of the samples."""
+    columns = {
+        modality: {name: [done[row][modality][part] for row in range(len(done))] for part, name in enumerate(FIELDS)}
+        for modality in dataset.specs
+    }
+    sample_ids = [sample.sample_id for sample in dataset.samples]
+    data_id = partial.name.removesuffix(PARTIAL)
+    text = json.dumps({"data_id": data_id, "sample_ids": sample_ids, "media": columns})
+    (partial / STATUS_FILE).write_text(text, encoding="utf-8")
+
+
+def _check_space(dataset: Dataset, partial: Path, rows: int) -> None:
+    """Refuse to fill the disk: better now than after an hour."""
+    need = rows * sum(math.prod(spec.shape) * spec.dtype.itemsize for spec in dataset.specs.values())
+    free = shutil.disk_usage(partial).free
+    if need > free:
+        raise CurateError(
+            f"the cache needs {need / 1e9:.2f} GB and {partial.parent} has {free / 1e9:.2f} GB free",
+            "choose another cache folder (CURATE_CACHE), or a smaller input size",
+        )
+
+
+def _array_file(folder: Path, modality: str) -> Path:
+    return folder / f"{modality}.npy"
+
+
+def _create_array(folder: Path, modality: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """An array of zeros on disk (sparse until written), kept if an interrupted run has made it."""
+    path = _array_file(folder, modality)
+    if not path.exists():
+        np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape).flush()
+
+
+def _open_array(folder: Path, modality: str, mode: Literal["r", "r+"]) -> np.memmap:
+    """A memory map of one array; a pickle in its place is refused by NumPy."""
+    return np.lib.format.open_memmap(_array_file(folder, modality), mode=mode)

@@ -1,0 +1,104 @@
+"""Layers of settings to configuration dataclasses; an unknown key is an error that names the nearest one.
+
+A layer is {section: {key: value}}; later layers win. Sections are `data`, `model`, `optim`, `score`, `train`, `method`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .errors import CurateError, unknown_name
+
+Layer = Mapping[str, Mapping[str, Any]]
+T = TypeVar("T")
+
+
+def dotted(settings: Mapping[str, Any]) -> Layer:
+    """{"section.key": value} to a layer."""
+    layer: dict[str, dict[str, Any]] = {}
+    for name, value in settings.items():
+        section, _, key = name.partition(".")
+        if not key:
+            raise CurateError(f"a setting is section.key, got {name!r}", "e.g. --set optim.lr=0.01")
+        layer.setdefault(section, {})[key] = value
+    return layer
+
+
+def parse_set(assignments: Iterable[str]) -> Layer:
+    """`section.key=value` strings to a layer; values are TOML, and bare words are strings."""
+    parsed = {}
+    for text in assignments:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise CurateError(f"--set takes section.key=value, got {text!r}", "e.g. --set method.alpha=0.3")
+        try:
+            parsed[name.strip()] = tomllib.loads(f"v = {value}")["v"]
+        except tomllib.TOMLDecodeError:
+            parsed[name.strip()] = value.strip()
+    return dotted(parsed)
+
+
+def read_toml(path: Path) -> Mapping[str, Any]:
+    """The content of a TOML file, {} when it does not exist."""
+    if not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise CurateError(f"{path} is not valid TOML: {error}", "see https://toml.io") from None
+
+
+def resolve(schemas: Mapping[str, type], *layers: Layer) -> dict[str, Any]:
+    """One instance of each schema from layers in rising precedence.
+
+    Raises:
+        CurateError: a section or key that no schema has, or a value of the wrong type.
+    """
+    merged: dict[str, dict[str, Any]] = {name: {} for name in schemas}
+    for layer in layers:
+        for section, values in layer.items():
+            if section not in merged:
+                raise unknown_name("section", section, schemas)
+            merged[section].update(values)
+    return {name: build(schema, merged[name], name) for name, schema in schemas.items()}
+
+
+def build(schema: type[T], values: Mapping[str, Any], section: str) -> T:
+    """An instance of a configuration dataclass, values checked against its annotations."""
+    hints = typing.get_type_hints(schema)
+    names = [f.name for f in dataclasses.fields(schema)]  # type: ignore[arg-type]
+    for key in values:
+        if key not in names:
+            raise unknown_name("setting", f"{section}.{key}", (f"{section}.{n}" for n in names))
+    return schema(**{k: _coerce(v, hints[k], f"{section}.{k}") for k, v in values.items()})
+
+
+def _coerce(value: Any, hint: Any, name: str) -> Any:
+    """`value` as the annotated type, or an error that says what was expected."""
+    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    if type(None) in options and (value is None or value == "none"):
+        return None
+    for option in options:
+        if typing.get_origin(option) is typing.Literal:
+            if value in typing.get_args(option):
+                return value
+            raise unknown_name(f"value of {name}:", str(value), map(str, typing.get_args(option)))
+        if option is float and isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        if option in (int, bool, str) and type(value) is option:
+            return value
+        if option is str and isinstance(value, int | float):
+            return str(value)
+    expected = " or ".join(getattr(o, "__name__", str(o)) for o in options)
+    raise CurateError(f"{name} is {expected}, got {value!r}", f"e.g. --set {name}=...")
+
+
+def as_layer(configs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Configuration instances back to a layer, for the `run` table."""
+    return {name: dataclasses.asdict(config) for name, config in configs.items()}

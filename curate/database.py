@@ -1,0 +1,213 @@
+"""A DuckDB file with our schema: opening, locks, versions, transactions, and a user's own SQL.
+
+Together with `table` the only place that speaks SQL. The file is opened for each call and closed again, so that others
+can read it while a training runs.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import CurateError, LockedError
+from .types import FUSED
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 1
+READ_RETRIES, WRITE_RETRIES, RETRY_SECONDS = 5, 100, 0.2
+SAFE = {
+    "enable_external_access": "false",
+    "python_enable_replacements": "false",
+    "autoinstall_known_extensions": "false",
+    "lock_configuration": "true",
+}
+MODALITY = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class Database:
+    """One DuckDB file of our schema.
+
+    Args:
+        path: the file; made by the first write.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @contextmanager
+    def _open(self, write: bool = False,
+              settings: Mapping[str, str] = MappingProxyType({})) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection of the right version, with one transaction around writes.
+
+        Raises:
+            LockedError: another process holds the file; it is named.
+            CurateError: no such table, not one of ours, or one from a newer version.
+        """
+        new = not self.path.exists()
+        if new and not write:
+            raise CurateError(f"no sample table at {self.path}", "run `curate score` first, or name the file with --db")
+        con = self._connect(write, settings)
+        try:
+            if new:
+                self._create(con)
+            self._check_version(con)
+            if not write:
+                yield con
+                return
+            con.begin()
+            try:
+                yield con
+            except BaseException:
+                con.rollback()
+                raise
+            con.commit()
+        finally:
+            con.close()
+
+    def _connect(self, write: bool, settings: Mapping[str, str]) -> duckdb.DuckDBPyConnection:
+        retries = WRITE_RETRIES if write else READ_RETRIES
+        # Readable by the DuckDB 1.x shells too.
+        config: dict[str, Any] = {"storage_compatibility_version": "v1.0.0"} if write else dict(settings)
+        for attempt in range(retries + 1):
+            try:
+                return duckdb.connect(str(self.path), read_only=not write, config=config)
+            except duckdb.IOException as error:
+                text = str(error)
+                if "Could not set lock" not in text:
+                    raise CurateError(f"cannot open {self.path}: {text.splitlines()[0]}",
+                                      "name a DuckDB file with --db") from None
+                if attempt == retries:
+                    holder = re.search(r"held in (.*?) \(PID (\d+)\)", text)
+                    who = f" by process {holder[2]} ({holder[1]})" if holder else ""
+                    raise LockedError(f"{self.path} is locked{who}", "wait for it to finish, or stop it") from None
+                time.sleep(RETRY_SECONDS)
+        raise AssertionError("unreachable")
+
+    def _create(self, con: duckdb.DuckDBPyConnection) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        con.begin()
+        con.execute(resources.files("curate").joinpath("schema.sql").read_text(encoding="utf-8"))
+        con.execute("INSERT INTO schema_version VALUES (?, 'curate')", [SCHEMA_VERSION])
+        self._refresh_samples(con)
+        con.commit()
+
+    def _check_version(self, con: duckdb.DuckDBPyConnection) -> None:
+        try:
+            row = con.execute("SELECT version FROM schema_version").fetchone()
+        except duckdb.CatalogException:
+            row = None
+        if row is None:
+            raise CurateError(f"{self.path} is a DuckDB file, but not a sample table", "name another file with --db")
+        if row[0] > SCHEMA_VERSION:
+            raise CurateError(
+                f"{self.path} has schema version {row[0]}, this curate knows {SCHEMA_VERSION}",
+                "install the newer curate that wrote it; nothing was changed",
+            )
+
+    def query(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """A user's SQL, read-only and without access to files: column names and rows.
+
+        The query runs in a thread, so that Ctrl-C stops it at once.
+
+        Raises:
+            CurateError: it is not one statement, or DuckDB refuses it.
+        """
+        outcome: dict[str, Any] = {}
+        try:
+            if len(duckdb.extract_statements(sql)) != 1:
+                raise CurateError("expected one SQL statement", "send several one after another")
+        except duckdb.Error as error:
+            raise sql_error(error) from None
+        with self._open(settings=SAFE) as con:
+            def work() -> None:
+                try:
+                    cursor = con.execute(sql)
+                    outcome["columns"] = [c[0] for c in cursor.description or []]
+                    outcome["rows"] = cursor.fetchall()
+                except duckdb.Error as error:
+                    outcome["error"] = error
+
+            thread = threading.Thread(target=work, daemon=True)
+            thread.start()
+            try:
+                while thread.is_alive():
+                    thread.join(0.05)
+            except KeyboardInterrupt:
+                con.interrupt()
+                thread.join()
+                raise
+        if "error" in outcome:
+            raise sql_error(outcome["error"])
+        return outcome["columns"], outcome["rows"]
+
+    def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
+        """Our own SQL as a DataFrame."""
+        with self._open(settings=SAFE) as con:
+            return con.execute(sql, list(parameters)).df()
+
+    def copy_to(self, sql: str, parameters: Sequence[Any], path: Path) -> int:
+        """Write the rows of our own SELECT to a `.csv`, `.parquet` or `.txt` file (ids alone); their count."""
+        formats = {".csv": "FORMAT csv, HEADER", ".parquet": "FORMAT parquet, COMPRESSION zstd",
+                   ".txt": "FORMAT csv, HEADER false, QUOTE ''"}
+        if path.suffix not in formats:
+            raise CurateError(f"cannot write {path.suffix or 'a file without suffix'!r}",
+                              f"name a file ending in {', '.join(formats)}")
+        if not path.parent.exists():
+            raise CurateError(f"the folder of {path} does not exist", "make it first")
+        partial = path.with_name(path.name + ".partial")
+        if path.suffix == ".txt":
+            sql = f"SELECT sample_id FROM ({sql})"
+        with self._open() as con:
+            done = con.execute(f"COPY ({sql}) TO ? ({formats[path.suffix]})", [*parameters, str(partial)]).fetchone()
+        partial.replace(path)
+        return done[0] if done else 0
+
+    def _refresh_samples(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Make the view `samples` anew, with one column `p_<modality>` for each modality in the table."""
+        known = [m for (m,) in con.execute("SELECT DISTINCT modality FROM prediction ORDER BY 1").fetchall()]
+        columns = "".join(f"max(p_true) FILTER (modality = '{m}') AS p_{m}, " for m in known if MODALITY.fullmatch(m))
+        template = resources.files("curate").joinpath("samples.sql").read_text(encoding="utf-8")
+        con.execute(template.replace("/* p_columns */", columns).replace(
+            "/* p_names */", "".join(f"q.p_{m}, " for m in known)))
+        for m in known:
+            what = "the fusion" if m == FUSED else m
+            con.execute(f"COMMENT ON COLUMN samples.p_{m} IS 'probability of the true class by {what}, 0..1'")
+
+
+def insert(con: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, Any],
+            constants: Mapping[str, Any] | None = None) -> None:
+    """Insert or replace column arrays; a constant, or a scalar among the columns, repeats for every row."""
+    length = next(len(v) for v in columns.values() if not isinstance(v, str))
+    if not length:
+        return
+    fixed = {**(constants or {}), **{k: v for k, v in columns.items() if isinstance(v, str)}}
+    arrays = {k: _scannable(v) for k, v in columns.items() if not isinstance(v, str)}
+    con.register("incoming", arrays)
+    names = [*fixed, *arrays]
+    values = [*("?" for _ in fixed), *(f'"{k}"' for k in arrays)]
+    con.execute(f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) SELECT {', '.join(values)} FROM incoming",
+                list(fixed.values()))
+    con.unregister("incoming")
+
+
+def _scannable(values: Any) -> NDArray[Any]:
+    array = np.asarray(values, dtype=object) if isinstance(values, list) else np.asarray(values)
+    return array.astype(object) if array.dtype.kind == "U" else np.ascontiguousarray(array)
+
+
+def sql_error(error: duckdb.Error) -> CurateError:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return CurateError(lines[0], lines[1] if len(lines) > 1 else "the views are samples, history and results")

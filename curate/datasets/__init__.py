@@ -1,0 +1,44 @@
+"""The known data sets: every file of this folder that holds a `Dataset` is found, with no list to edit."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+
+from curate.errors import unknown_name
+
+from .base import SPLITS, Dataset
+
+__all__ = ["SPLITS", "Dataset", "find", "names"]
+
+
+def names() -> tuple[str, ...]:
+    """Names of all data sets, ascending."""
+    return tuple(sorted(_found()))
+
+
+def find(name: str) -> type[Dataset]:
+    """The class of a data set.
+
+    Raises:
+        CurateError: no data set has this name; the hint offers the nearest one.
+    """
+    found = _found()
+    if name not in found:
+        raise unknown_name("data set", name, found)
+    return found[name]
+
+
+def _found() -> dict[str, type[Dataset]]:
+    """{name: class} of every module here; modules import heavy packages only inside their functions."""
+    modules = [importlib.import_module(f"{__name__}.{info.name}") for info in pkgutil.iter_modules(__path__)]
+    return {
+        value.name: value
+        for module in modules
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, Dataset)
+        and value.__module__ == module.__name__
+        and not inspect.isabstract(value)
+    }

@@ -1,0 +1,83 @@
+"""What a data set is to `curate`: its samples, its classes, and one array per sample and modality."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from curate.errors import CurateError
+from curate.types import InputSpec, Sample
+
+SPLITS = ("train", "val", "test")
+
+
+class Dataset(ABC):
+    """One data set: a file in this folder with one subclass, discovered by its `name`.
+
+    A subclass fills `modalities`, `classes`, `specs` and `samples` in `__init__`, reading annotation files only;
+    media are touched by `load` alone, which runs in worker processes (so an instance must pickle).
+
+    Class attributes:
+        name: the name on the command line.
+        summary: one line for `curate datasets`.
+        layout: what is expected under `--root`, shown when it is missing; '' when no root is needed.
+        defaults: configuration this data set starts from, e.g. `{"score.epochs": 20}`; a user's own settings win.
+
+    Attributes:
+        root: the folder given by `--root`, or None.
+        options: the resolved `Options`.
+        modalities: names in declared order; the first minus the second is the sign of the gap.
+        classes: class names; a sample's class index is its position here.
+        specs: {modality: how it is kept}.
+        samples: every item of every split, in a fixed order.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    layout: ClassVar[str] = ""
+    defaults: ClassVar[Mapping[str, Any]] = {}
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Options:
+        """Settings of a data set, reached by `--set data.KEY=VALUE`."""
+
+    modalities: tuple[str, ...]
+    classes: tuple[str, ...]
+    specs: Mapping[str, InputSpec]
+    samples: tuple[Sample, ...]
+
+    def __init__(self, root: Path | None, options: Options) -> None:
+        if self.layout and (root is None or not root.exists()):
+            found = "no --root was given" if root is None else f"{root} does not exist"
+            raise CurateError(f"{self.name}: {found}", f"expected under --root: {self.layout}")
+        self.root = root
+        self.options = options
+
+    @abstractmethod
+    def load(self, sample: Sample, modality: str) -> np.ndarray:
+        """The array of one modality of one sample, of the spec's shape and dtype.
+
+        Raises:
+            MediaError: the medium is missing or unusable.
+        """
+
+    def content(self, sample: Sample) -> Any:
+        """What identifies the content of a sample's media, JSON-like; by default the sources themselves."""
+        return dict(sample.inputs)
+
+    def data_id(self) -> str:
+        """`name-xxxxxxxxxx`: a digest of samples, labels, splits, content and specs; the key of everything stored."""
+        specs = {m: [s.kind, dataclasses.asdict(s)] for m, s in self.specs.items()}
+        head = [self.modalities, self.classes, specs, dataclasses.asdict(self.options)]
+        digest = hashlib.sha256(json.dumps(head, sort_keys=True, default=str).encode())
+        for sample in self.samples:
+            row = [sample.sample_id, sample.label, sample.split, sample.planted, self.content(sample)]
+            digest.update(json.dumps(row, sort_keys=True, default=str).encode())
+        return f"{self.name}-{digest.hexdigest()[:10]}"

@@ -1,0 +1,61 @@
+"""What goes wrong at a user's door: each error says what was expected, what came, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class CurateError(Exception):
+    """A user's error, told in one line and one hint, without a traceback.
+
+    Attributes:
+        message: what was expected and what came.
+        hint: what to do about it.
+        exit_code: the exit status of the command line.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class LockedError(CurateError):
+    """The sample table is open for writing in another process."""
+
+    exit_code = 4
+
+
+class EmptySelectionError(CurateError):
+    """A rule kept no sample."""
+
+    exit_code = 5
+
+
+class NonFiniteError(CurateError):
+    """A loss became NaN or infinite; the message names the samples of the batch."""
+
+
+class MediaError(Exception):
+    """One modality of one sample cannot be used: recorded with its sample, never fatal for a run.
+
+    Attributes:
+        status: `missing`, `lfs_pointer`, `empty`, `undecodable`, `no_audio`, `no_video`, `silent` or `too_short`.
+        reason: one sentence for the table.
+    """
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(f"{status}: {reason}")
+        self.status = status
+        self.reason = reason
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> CurateError:
+    """An error for a name that is not among `known`; the hint offers the nearest one."""
+    names = sorted(known)
+    nearest = get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    return CurateError(f"unknown {what} {name!r}", f"{hint}known: {', '.join(names)}")

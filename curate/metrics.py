@@ -1,0 +1,70 @@
+"""Metrics of predicted class probabilities, thin over scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+
+from curate.types import Floats, Predictions
+
+
+def accuracy(probs: Floats, labels: NDArray[np.int64]) -> float:
+    """Share of samples whose largest probability is the label's, in [0, 1]."""
+    return float((probs.argmax(axis=1) == labels).mean())
+
+
+def macro_f1(probs: Floats, labels: NDArray[np.int64]) -> float:
+    """Unweighted mean of the F1 of each class that occurs among labels or predictions, in [0, 1]."""
+    return float(f1_score(labels, probs.argmax(axis=1), average="macro", zero_division=0.0))
+
+
+def mean_average_precision(probs: Floats, labels: NDArray[np.int64]) -> float:
+    """Mean over the classes present of one-against-rest average precision, in [0, 1]."""
+    present = np.unique(labels)
+    return float(np.mean([average_precision_score(labels == k, probs[:, k]) for k in present]))
+
+
+METRICS = {"accuracy": accuracy, "macro_f1": macro_f1, "map": mean_average_precision}
+
+
+def measure(predictions: Predictions) -> Mapping[str, Mapping[str, float]]:
+    """{modality or "fused": {metric: value}}, every metric in [0, 1], higher = better."""
+    return {
+        m: {name: metric(p, predictions.labels) for name, metric in METRICS.items()}
+        for m, p in predictions.probs.items()
+    }
+
+
+def auroc(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> float | None:
+    """Probability that a true item scores above a false one, ties half; None when one kind is missing."""
+    if truth.all() or not truth.any():
+        return None
+    return float(roc_auc_score(truth, scores))
+
+
+def planted_recovery(planted: NDArray[np.str_], gap: Floats, p_imbalanced: Floats,
+                     pair: tuple[str, str]) -> dict[str, float | None]:
+    """How well the scores find samples degraded on purpose: AUROCs in [0, 1], 0.5 = chance, None = undefined.
+
+    Truly imbalanced is a sample with exactly one modality of the pair degraded.
+
+    Args:
+        planted: (N,) degraded modalities joined by '+', '' for none.
+        gap: (N,) signed gap, first minus second.
+        p_imbalanced: (N,) posterior.
+        pair: the two modalities.
+
+    Returns:
+        `size` of |gap| and `p_imbalanced`, both for finding the imbalanced; `direction` of the gap's sign and size for
+        telling, among those, that it is the second modality that is degraded.
+    """
+    first, second = (np.array([m in text.split("+") for text in planted]) for m in pair)
+    one = first ^ second
+    return {
+        "size": auroc(np.abs(gap), one),
+        "direction": auroc(gap[one], second[one]) if one.any() else None,
+        "p_imbalanced": auroc(p_imbalanced, one),
+    }

@@ -1,0 +1,5 @@
+"""What was found, as one self-contained page with its figures and their numbers."""
+
+from .html import build
+
+__all__ = ["build"]

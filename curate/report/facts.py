@@ -1,0 +1,182 @@
+"""What a report tells: one scored run and its trainings, read from the sample table and summed up.
+
+Letters: N scored samples, M modalities, P pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from curate.errors import CurateError
+from curate.gap import gap_scale
+from curate.metrics import auroc
+from curate.table import Table
+from curate.types import FUSED, MixtureFit, Round, Run
+
+PREDICTIONS = "SELECT sample_id, modality, p_true, correct FROM prediction WHERE run_id = ? AND round = 0"
+LABELS = "SELECT sample_id, label_name, planted FROM sample WHERE data_id = ?"
+STATUSES = "SELECT status, split, count(*) AS samples FROM sample WHERE data_id = ? GROUP BY ALL ORDER BY ALL"
+UNUSABLE = ("SELECT sample_id, split, label_name, status, reason FROM sample "
+            "WHERE data_id = ? AND status <> 'ok' ORDER BY status, sample_id LIMIT 10")
+EPOCHS = ("SELECT e.run_id, e.epoch, e.split, e.modality, e.metric, e.value FROM epoch e JOIN run r USING (run_id) "
+          "WHERE r.run_id = ? OR r.parent = ? ORDER BY ALL")
+RESULTS = ("SELECT run_id, modality, metric, value FROM results WHERE run_id = ? OR parent = ? "
+           "QUALIFY epoch = max(epoch) OVER (PARTITION BY run_id) ORDER BY ALL")
+TIMES = "SELECT started, finished FROM run WHERE run_id = ?"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that a report tells of one scored run.
+
+    Attributes:
+        database: the file of the sample table.
+        run: the scored run.
+        children: its training runs, oldest first.
+        round: what scoring left behind.
+        samples: a row a scored sample, see `scored_samples`.
+        epochs, tests, statuses, unusable: rows of the queries above.
+        rounds: {training run: {round: one fit a pair}}, for those with mixtures of their own.
+        times: when the run was started and finished, UTC.
+    """
+
+    database: Path
+    run: Run
+    children: tuple[Run, ...]
+    round: Round
+    samples: pd.DataFrame
+    epochs: pd.DataFrame
+    tests: pd.DataFrame
+    statuses: pd.DataFrame
+    unusable: pd.DataFrame
+    rounds: Mapping[str, Mapping[int, tuple[MixtureFit, ...]]]
+    times: tuple[str, str]
+
+    @property
+    def kind(self) -> str:
+        """The gap the mixture was fitted on."""
+        return self.run.gap_kind or "prob"
+
+    @property
+    def limit(self) -> float:
+        """The largest possible |gap| of that kind."""
+        return gap_scale(self.kind, len(self.run.classes))
+
+    @cached_property
+    def starts(self) -> dict[str, int]:
+        """{run_id: epochs that came before its first}: the warm-up's, unless it started from scratch."""
+        warm = self.last_epoch(self.run.run_id)
+        return {self.run.run_id: 0} | {
+            r.run_id: 0 if r.config.get("train", {}).get("start") == "scratch" else warm for r in self.children}
+
+    @cached_property
+    def lengths(self) -> dict[str, int]:
+        """{run_id: epochs in all, warm-up included}, for the runs whose epochs are known."""
+        own = {run_id: self.last_epoch(run_id) for run_id in self.starts}
+        return {run_id: self.starts[run_id] + epochs for run_id, epochs in own.items() if epochs}
+
+    def last_epoch(self, run_id: str) -> int:
+        """Number of epochs of a run; 0 if none was recorded."""
+        mine = self.epochs[(self.epochs["run_id"] == run_id) & (self.epochs["split"] != "test")]
+        return int(mine["epoch"].max()) if len(mine) else 0
+
+
+def read(table: Table, run_id: str | None) -> Facts:
+    """Everything a report needs, from the table."""
+    run = _scored_run(table, run_id)
+    children = tuple(reversed(table.runs(kind="train", parent=run.run_id)))
+    scored = table.read_round(run.run_id)
+    both, data = [run.run_id, run.run_id], [run.data_id]
+    samples = scored_samples(run.modalities, scored, table.frame(PREDICTIONS, both[:1]), table.frame(LABELS, data))
+    times = table.frame(TIMES, both[:1]).iloc[0]
+    return Facts(
+        table.path, run, children, scored, samples, table.frame(EPOCHS, both), table.frame(RESULTS, both),
+        table.frame(STATUSES, data), table.frame(UNUSABLE, data),
+        {r.run_id: {n: table.read_round(r.run_id, n).fits for n in numbers}
+         for r in children if (numbers := table.rounds(r.run_id))},
+        (_minute(times["started"]), _minute(times["finished"])),
+    )
+
+
+def _scored_run(table: Table, run_id: str | None) -> Run:
+    if run_id is None:
+        return table.find_run(kind="score", status="done")
+    run = table.find_run(run_id)
+    if run.kind == "score":
+        return run
+    if run.parent is None:
+        raise CurateError(f"training run {run_id!r} has no scored run to report on",
+                          "name a scored run, see `curate runs`")
+    return table.find_run(run.parent, kind="score")
+
+
+def _minute(moment: Any) -> str:
+    return "" if pd.isna(moment) else f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def scored_samples(modalities: Sequence[str], scored: Round, predictions: pd.DataFrame,
+                   labels: pd.DataFrame) -> pd.DataFrame:
+    """A row a scored sample, in the order of the round.
+
+    Returns:
+        Columns sample_id, label_name, planted (NaN = unknown), p_<modality> and right_<modality> (fused included),
+        gap (probability gap of the pair with the largest |gap|), p_balanced and p_imbalanced (means over pairs), and
+        dominant (the modality with the largest probability of the true class; None if all are equal).
+    """
+    out = pd.DataFrame({"sample_id": scored.sample_ids}).merge(labels, how="left", on="sample_id")
+    out["label_name"] = out["label_name"].fillna("")
+    for column, short in (("p_true", "p"), ("correct", "right")):
+        wide = predictions.pivot(index="sample_id", columns="modality", values=column).reindex(scored.sample_ids)
+        for m in (*modalities, FUSED):
+            out[f"{short}_{m}"] = wide[m].to_numpy()
+    strongest = np.abs(scored.gaps.prob).argmax(axis=1)
+    out["gap"] = scored.gaps.prob[np.arange(len(out)), strongest]
+    out["p_balanced"] = scored.p_balanced.mean(axis=1)
+    out["p_imbalanced"] = 1 - out["p_balanced"]
+    best = out[[f"p_{m}" for m in modalities]].to_numpy().argmax(axis=1)
+    out["dominant"] = pd.Series(np.array(modalities, dtype=object)[best]).where(out["gap"] != 0, None)
+    return out
+
+
+def planted_scores(facts: Facts) -> list[tuple[str, float | None, str]]:
+    """How well the scores find what was degraded on purpose: (score, AUROC or None, question); [] if unknown."""
+    known = facts.samples["planted"].notna().to_numpy()
+    if not known.any():
+        return []
+    s = facts.samples[known]
+    degraded = s["planted"].map(lambda p: tuple(p.split("+")) if p else ())
+    one = (degraded.map(len) == 1).to_numpy()
+    question = "is exactly one modality degraded?"
+    rows = [("|gap|", auroc(s["gap"].abs().to_numpy(), one), question)]
+    if facts.kind == "kl":
+        rows.append(("|KL gap|", auroc(np.abs(facts.round.gaps.kl[known]).max(axis=1), one), question))
+    rows.append(("p_imbalanced", auroc(s["p_imbalanced"].to_numpy(), one), question))
+    which = degraded.map(lambda d: d[0] if d else "").to_numpy()
+    for j, (first, second) in enumerate(facts.round.gaps.pairs):
+        asked = one & np.isin(which, (first, second))
+        gap = facts.round.gaps.of(facts.kind)[known, j]
+        rows.append(("signed gap", auroc(gap[asked], which[asked] == second) if asked.any() else None,
+                     f"of those, is it {second} and not {first}?"))
+    return rows
+
+
+def by_class(samples: pd.DataFrame, modalities: Sequence[str]) -> pd.DataFrame:
+    """A row a class: samples, mean p_imbalanced, share carried by each modality; most imbalanced first."""
+    shares = {f"carried_by_{m}": samples["dominant"] == m for m in modalities}
+    frame = samples[["label_name", "p_imbalanced"]].assign(samples=1, **shares)
+    rules = {"samples": "sum", "p_imbalanced": "mean"} | dict.fromkeys(shares, "mean")
+    return frame.groupby("label_name").agg(rules).sort_values(
+        ["p_imbalanced", "samples"], ascending=False, kind="stable").reset_index()
+
+
+def most_imbalanced(samples: pd.DataFrame, modalities: Sequence[str], count: int) -> dict[str, pd.DataFrame]:
+    """{dominant modality: its samples of largest |gap|, largest first}, `count` shared equally, ties by id."""
+    ranked = samples.assign(size=samples["gap"].abs()).sort_values(["size", "sample_id"], ascending=[False, True])
+    return {m: ranked[ranked["dominant"] == m].head(max(1, count // len(modalities))) for m in modalities}

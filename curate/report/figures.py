@@ -1,0 +1,286 @@
+"""The report's figures: arrays in, a drawing out. Pure; matplotlib's objects only, no window and no global state.
+
+All figures have one width, so that their text has one size on the page. Colours come from a fixed palette that
+`inline_svg` turns into CSS variables: one figure serves light and dark. No message rests on colour alone.
+
+Letters: N samples, G grid points.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from curate.mixture import density, p_balanced
+from curate.types import Floats, MixtureFit
+
+WIDTH = 4.6  # inches
+FONT = 8.5  # points
+TAIL = 0.3  # where the mixture's warnings begin to call a gap a tail, in units of the gap's scale
+BINS = 60
+MAX_ROUNDS = 8
+
+INK, MUTED, BALANCED, IMBALANCED = "#23272b", "#8b9299", "#0072b2", "#d55e00"
+GREEN, PURPLE, SKY, YELLOW = "#009e73", "#b0609b", "#3d9fd6", "#b8860b"
+PALETTE = (
+    (INK, "ink"), (MUTED, "muted"), (BALANCED, "blue"), (IMBALANCED, "orange"),
+    (GREEN, "green"), (PURPLE, "purple"), (SKY, "sky"), (YELLOW, "yellow"),
+)
+STYLES = (
+    (INK, "-", "o"), (BALANCED, "-", "s"), (IMBALANCED, "-", "^"), (GREEN, "--", "D"),
+    (PURPLE, "--", "v"), (SKY, "-.", "P"), (YELLOW, "-.", "X"), (MUTED, ":", "*"),
+)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure and the numbers it shows."""
+
+    figure: Figure
+    data: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line over epochs.
+
+    Attributes:
+        label: what the legend calls it; curves of one label share a style and one entry.
+        epochs: (E,) counted from 1.
+        values: (E,) what is drawn.
+        run_id: the run it belongs to, for the data file.
+        origin: the (epoch, value) it goes on from, drawn but not part of the data; or None.
+    """
+
+    label: str
+    epochs: Floats
+    values: Floats
+    run_id: str = ""
+    origin: tuple[float, float] | None = None
+
+
+def gap_histogram(gaps: Floats, fit: MixtureFit, kind: str, pair: tuple[str, str], limit: float = 1.0) -> Drawing:
+    """Histogram of (N,) gaps with both weighted component densities and the share of either tail.
+
+    Args:
+        gaps: first minus second modality, in [-limit, limit].
+        fit: the mixture fitted to them.
+        kind: `prob` or `kl`.
+        pair: names of first and second modality.
+        limit: largest possible |gap|, 1 for `prob` and log K for `kl`.
+    """
+    figure, axes = _figure(3.3)
+    heights, edges = np.histogram(gaps, BINS, (-limit, limit), density=bool(len(gaps)))
+    grid = _grid(limit)
+    parts = density(fit, grid)
+    axes.stairs(heights, edges, fill=True, color=MUTED, alpha=0.45)
+    for k, part in enumerate(parts):
+        _component(axes, grid, part, k == fit.balanced, component_label(fit, k))
+    if len(parts) > 1:
+        axes.plot(grid, parts.sum(axis=0), color=INK, linewidth=0.9, linestyle=":", label="sum of both")
+    # A spike of tiny spread would flatten everything else: the bars decide the height.
+    axes.set_ylim(0, 1.3 * max(heights.max(initial=0), 1e-9))
+    _mark_tails(axes, gaps, limit)
+    _gap_axis(axes, kind, pair, limit)
+    axes.set_ylabel("density of samples")
+    _legend(figure, 1)
+    centres = (edges[:-1] + edges[1:]) / 2
+    columns = {"gap_from": edges[:-1], "gap_to": edges[1:], "density": heights}
+    columns |= {f"component_{k}": part for k, part in enumerate(density(fit, centres))}
+    return Drawing(figure, pd.DataFrame(columns))
+
+
+def posterior_curve(gaps: Floats, fit: MixtureFit, kind: str, pair: tuple[str, str], limit: float = 1.0) -> Drawing:
+    """p_balanced over all possible gaps, above a histogram of the (N,) gaps; arguments as `gap_histogram`."""
+    figure, axes = _figure(3.3)
+    heights, edges = np.histogram(gaps, BINS, (-limit, limit))
+    grid = _grid(limit)
+    curve = p_balanced(fit, grid)
+    axes.stairs(heights / max(heights.max(initial=0), 1), edges, fill=True, color=MUTED, alpha=0.35,
+                label="samples with this gap (relative)")
+    axes.fill_between(grid, 0, 1, where=curve < 0.5, color=IMBALANCED, alpha=0.12, linewidth=0,
+                      label="called imbalanced: p_balanced < 0.5")
+    axes.axhline(0.5, color=MUTED, linewidth=0.8, linestyle="--")
+    axes.plot(grid, curve, color=BALANCED, linewidth=1.8, label="p_balanced, 1 = surely balanced")
+    axes.set_ylim(0, 1.05)
+    _gap_axis(axes, kind, pair, limit)
+    axes.set_ylabel("p_balanced (0 to 1)")
+    _legend(figure, 1)
+    return Drawing(figure, pd.DataFrame({"gap": grid, "p_balanced": curve}))
+
+
+def imbalanced_ranges(fit: MixtureFit, limit: float = 1.0) -> list[tuple[float, float]]:
+    """Intervals of the gap within [-limit, limit] in which p_balanced < 0.5, ascending."""
+    grid = _grid(limit)
+    inside = np.concatenate([[False], p_balanced(fit, grid) < 0.5, [False]])
+    turns = np.flatnonzero(inside[1:] != inside[:-1])
+    return [(float(grid[a]), float(grid[b - 1])) for a, b in zip(turns[::2], turns[1::2], strict=True)]
+
+
+def mixture_rounds(fits: Mapping[int, MixtureFit], kind: str, pair: tuple[str, str], limit: float = 1.0) -> Drawing:
+    """Both components of every round, one row a round; at most `MAX_ROUNDS`, evenly chosen, first and last included."""
+    chosen = np.unique(np.linspace(0, len(fits) - 1, min(len(fits), MAX_ROUNDS)).round().astype(int))
+    shown = {r: fits[r] for i, r in enumerate(sorted(fits)) if i in chosen}
+    figure = _canvas(1.1 + 0.62 * len(shown))
+    rows = np.atleast_1d(figure.subplots(len(shown), 1, sharex=True))
+    grid, tables = _grid(limit), []
+    for axes, (number, fit) in zip(rows, shown.items(), strict=True):
+        parts = density(fit, grid)
+        for k, part in enumerate(parts):
+            _component(axes, grid, part, k == fit.balanced, "")
+            tables.append(pd.DataFrame({"round": number, "component": k, "balanced": k == fit.balanced,
+                                        "gap": grid, "density": part}))
+        _plain(axes)
+        axes.spines["left"].set_visible(False)
+        axes.set_yticks([])
+        axes.set_ylim(bottom=0)
+        axes.set_ylabel(f"round {number}", rotation=0, ha="right", va="center", fontsize=FONT, color=INK)
+    _gap_axis(rows[-1], kind, pair, limit)
+    rows[0].plot([], [], color=BALANCED, label="balanced component")
+    rows[0].plot([], [], color=IMBALANCED, linestyle="--", label="the other component")
+    _legend(figure, 2)
+    return Drawing(figure, pd.concat(tables, ignore_index=True))
+
+
+def curves(lines: Sequence[Curve], title: str, ylabel: str, labels: Sequence[str], percent: bool = True) -> Drawing:
+    """Values over epochs.
+
+    Args:
+        lines: what to draw.
+        title: what sets this figure apart from its neighbours.
+        ylabel: what the values are, with their unit.
+        labels: all labels in the order of styles, so that a label looks the same in every figure.
+        percent: values are shares in 0..1 and shown in percent.
+    """
+    figure, axes = _figure(3.1)
+    factor = 100 if percent else 1
+    seen: set[str] = set()
+    for line in lines:
+        color, dash, marker = STYLES[labels.index(line.label) % len(STYLES)]
+        if line.origin is not None and len(line.epochs):
+            axes.plot([line.origin[0], line.epochs[0]], [factor * line.origin[1], factor * line.values[0]],
+                      color=color, linestyle=dash, linewidth=1.0, alpha=0.6)
+        axes.plot(line.epochs, factor * line.values, color=color, linestyle=dash, linewidth=1.5, marker=marker,
+                  markersize=3.5, markevery=max(1, len(line.epochs) // 6),
+                  label=None if line.label in seen else line.label)
+        seen.add(line.label)
+    _plain(axes)
+    axes.grid(axis="y", color=MUTED, alpha=0.25, linewidth=0.6)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("epoch, counted from the start of warm-up")
+    axes.set_ylabel(ylabel)
+    axes.set_title(title, loc="left", fontsize=FONT + 1, color=INK)
+    _legend(figure, 2)
+    tables = [pd.DataFrame({"label": c.label, "run_id": c.run_id, "epoch": c.epochs, "value": c.values}) for c in lines]
+    return Drawing(figure, pd.concat(tables, ignore_index=True))
+
+
+def component_label(fit: MixtureFit, k: int) -> str:
+    """A component in words: its role, weight, centre and spread."""
+    role = "balanced" if k == fit.balanced else "imbalanced"
+    nu = "" if np.isinf(fit.dofs[k]) else f", ν {fit.dofs[k]:.3g}"
+    return f"{role}: {fit.weights[k]:.0%}, centre {fit.locs[k]:+.2f}, spread {fit.scales[k]:.2f}{nu}"
+
+
+# --- files -----------------------------------------------------------------------------------------------------
+
+
+def svg(figure: Figure) -> str:
+    """A figure as SVG text, transparent, its letters as outlines; without date or program name."""
+    out = io.BytesIO()
+    nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    figure.savefig(out, format="svg", metadata=nothing, transparent=True)
+    return out.getvalue().decode("utf-8")
+
+
+def on_white(text: str) -> str:
+    """The text of `svg` with a white ground, for a file of its own."""
+    return re.sub(r"(<svg\b[^>]*>)", r'\1<rect width="100%" height="100%" fill="white"/>', text, count=1)
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as PNG, white behind, twice the pixels of the page."""
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=200, metadata={"Software": None})
+    return out.getvalue()
+
+
+def inline_svg(text: str, name: str) -> str:
+    """The text of `svg` for the page: colours as CSS variables, ids of its own beside other figures."""
+    text = text[text.index("<svg"):]
+    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
+    for color, variable in PALETTE:
+        text = text.replace(color, f"var(--{variable})")
+    text = re.sub(r'(<svg\b[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    return re.sub(r'(<svg\b[^>]*?) width="[^"]*"', r'\1 aria-hidden="true"', text, count=1)
+
+
+# --- parts -----------------------------------------------------------------------------------------------------
+
+
+def _canvas(height: float) -> Figure:
+    return Figure(figsize=(WIDTH, height), layout="constrained")
+
+
+def _figure(height: float) -> tuple[Figure, Axes]:
+    figure = _canvas(height)
+    axes = figure.subplots()
+    _plain(axes)
+    return figure, axes
+
+
+def _plain(axes: Axes) -> None:
+    """No box; ink and sizes of the palette."""
+    axes.patch.set_alpha(0)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(MUTED)
+    axes.tick_params(colors=INK, labelsize=FONT, length=3, color=MUTED)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set_color(INK)
+        label.set_fontsize(FONT)
+
+
+def _grid(limit: float) -> Floats:
+    return np.linspace(-limit, limit, 801)
+
+
+def _component(axes: Axes, grid: Floats, values: Floats, balanced: bool, label: str) -> None:
+    """One weighted density: the balanced one solid and filled, the other dashed."""
+    color = BALANCED if balanced else IMBALANCED
+    if balanced:
+        axes.fill_between(grid, 0, values, color=color, alpha=0.14, linewidth=0)
+    axes.plot(grid, values, color=color, linewidth=1.7, linestyle="-" if balanced else "--", label=label or None)
+
+
+def _mark_tails(axes: Axes, gaps: Floats, limit: float) -> None:
+    """Dotted lines at both tails' begin, and the share of samples beyond each."""
+    cut = TAIL * limit
+    total = max(len(gaps), 1)
+    for sign, share in ((-1, (gaps < -cut).sum() / total), (1, (gaps > cut).sum() / total)):
+        axes.axvline(sign * cut, color=MUTED, linewidth=0.8, linestyle=":")
+        side = "below" if sign < 0 else "above"
+        axes.text(sign * limit * 0.97, 0.97, f"{share:.0%} {side} {sign * cut:+.2g}", color=INK, fontsize=FONT,
+                  transform=axes.get_xaxis_transform(), va="top", ha="left" if sign < 0 else "right")
+
+
+def _gap_axis(axes: Axes, kind: str, pair: tuple[str, str], limit: float) -> None:
+    first, second = pair
+    what = {"prob": f"gap = p({first}) − p({second}) of the true class",
+            "kl": f"gap = KL({first} ‖ uniform) − KL({second} ‖ uniform), nats"}[kind]
+    axes.set_xlim(-limit, limit)
+    axes.set_xlabel(f"←  {second} carries the sample        {first} carries the sample  →\n{what}")
+
+
+def _legend(figure: Figure, columns: int) -> None:
+    if any(axes.get_legend_handles_labels()[0] for axes in figure.axes):
+        figure.legend(loc="outside lower center", ncols=columns, fontsize=FONT, frameon=False, labelcolor=INK,
+                      handlelength=2.6)

@@ -1,0 +1,286 @@
+"""The report as a page that needs nothing else: figures, pictures and sounds are part of it.
+
+Its words are in `templates/page.html`, its numbers in `facts`.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from curate.gap import gap_scale
+from curate.table import Table
+from curate.types import FUSED, Run, pair_name
+
+from . import figures, media, results
+from .facts import Facts, by_class, most_imbalanced, planted_scores, read
+
+MEMORISED = 0.98  # accuracy on the scored samples above which gaps shrink for want of errors
+TOP_CLASSES = 20
+MEANINGS = (
+    ("two tails", "Some samples are carried by the first modality and others by the second. A mixture of two has room "
+                  "for one of these groups only."),
+    ("no balanced peak", "The component called balanced is so wide that it holds clearly unequal samples too: "
+                         "p_balanced near 1 does not mean that both modalities know the sample."),
+    ("concentric", "Both components sit at about the same place and differ in width only: the split says small or "
+                   "large gap, not which modality carries the sample."),
+    ("no component is near zero", "Even the component called balanced leans to one modality."),
+    ("small gaps", "Most samples have hardly any gap. Either nothing was learnt yet, or the network knows its training "
+                   "samples by heart; both hide imbalance."),
+    ("the rules", "Reasonable definitions of 'balanced' pick different components here: p_balanced hangs on that "
+                  "choice."),
+    ("the likelihood", "The fitted numbers are not final; more iterations would move them."),
+    ("only", "There are too few samples for a fit."),
+    ("the gaps are constant", "All samples have the same gap, so there is nothing to tell apart."),
+    ("a second component", "The gaps look like one population: no sample is called imbalanced."),
+)
+
+
+def build(table: Table, run_id: str | None, output: Path, cache_folder: Path | None = None, count: int = 12) -> Path:
+    """Write `output/<run_id>/index.html`, with figures (.svg, .png, .csv) and tables (.csv) beside it.
+
+    Args:
+        table: where the run is.
+        run_id: a scored run, or a training run, whose parent is reported then; None = the newest finished scored run.
+        output: the folder of all reports.
+        cache_folder: where decoded media are looked for; None = the default. Nothing is decoded.
+        count: how many of the most imbalanced samples to show, all directions together.
+
+    Returns:
+        The path of the page. It is written last and at once, so that an error leaves an earlier page as it was.
+
+    Raises:
+        CurateError: there is no such run, or it was never scored.
+    """
+    facts = read(table, run_id)
+    page = Page(facts, cache_folder, count)
+    text = page.render()
+    folder = output / facts.run.run_id
+    for name, content in page.files.items():
+        _write(folder / name, content)
+    return _write(folder / "index.html", text.encode("utf-8"))
+
+
+def headline(facts: Facts) -> list[tuple[str, str]]:
+    """The key figures: (number, meaning)."""
+    s, modalities = facts.samples, facts.run.modalities
+    right = s[[f"right_{m}" for m in modalities]].to_numpy(dtype=bool)
+    both = "both" if len(modalities) == 2 else "all"
+    return [
+        (f"{len(s):,}", "training samples scored"),
+        (_percent((s["p_balanced"] < 0.5).mean()), "called imbalanced: p_balanced below 0.5"),
+        *((_percent((s["dominant"] == m).mean()), f"carried more by {m}") for m in modalities),
+        (_percent(right.all(axis=1).mean()), f"{both} modalities right on their own"),
+        (_percent((~right).all(axis=1).mean()), "no modality right on its own: a gap near zero says nothing good here"),
+    ]
+
+
+def explain(warning: str) -> str:
+    """What a warning of a fit means for the reader; '' if it is not known here."""
+    return next((meaning for start, meaning in MEANINGS if warning.startswith(start)), "")
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if 0 < share < 0.1 or 0.9 < share < 1 else f"{share:.0%}"
+
+
+class Page:
+    """Renders facts; `files` fills with {name: content} of figures and tables on the way."""
+
+    def __init__(self, facts: Facts, cache_folder: Path | None, count: int) -> None:
+        self.facts, self.cache_folder, self.count = facts, cache_folder, count
+        self.files: dict[str, bytes] = {}
+
+    def render(self) -> str:
+        """The page's HTML."""
+        environment = Environment(loader=PackageLoader("curate.report"), autoescape=True, undefined=StrictUndefined,
+                                  trim_blocks=True, lstrip_blocks=True)
+        environment.filters |= {"percent": _percent, "spread": _spread_text, "points": _points_text}
+        facts = self.facts
+        return environment.get_template("page.html").render(
+            run=facts.run, facts=facts, fused=FUSED, metrics=results.METRICS, describe=results.describe,
+            headline=headline(facts), planted=planted_scores(facts), pairs=self._pairs(), memorised=self._memorised(),
+            rounds=self._rounds(), accuracy=self._accuracy(), weights=self._weights(), **self._results(),
+            **self._classes(), **self._samples(), usable=int(facts.statuses.query("status == 'ok'")["samples"].sum()),
+            bad=facts.statuses.query("status != 'ok'").to_dict("records"), unusable=facts.unusable.to_dict("records"),
+            settings=_settings(facts.run), score_command=_score_command(facts.run),
+            database=shlex.quote(str(facts.database)),
+        )
+
+    def _figure(self, name: str, drawing: figures.Drawing, title: str) -> dict[str, Any]:
+        """Keep a drawing's three files; what the template needs to show it."""
+        text = figures.svg(drawing.figure)
+        self.files[f"figures/{name}.svg"] = figures.on_white(text).encode("utf-8")
+        self.files[f"figures/{name}.png"] = figures.png(drawing.figure)
+        self._csv(f"figures/{name}.csv", drawing.data)
+        return {"name": name, "title": title, "svg": Markup(figures.inline_svg(text, name))}
+
+    def _csv(self, name: str, data: pd.DataFrame) -> None:
+        self.files[name] = data.to_csv(index=False, lineterminator="\n").encode("utf-8")
+
+    def _pairs(self) -> list[dict[str, Any]]:
+        """Histogram, posterior and fit of each pair."""
+        facts = self.facts
+        out = []
+        for j, (pair, fit) in enumerate(zip(facts.round.gaps.pairs, facts.round.fits, strict=True)):
+            gaps, name = facts.round.gaps.of(facts.kind)[:, j], _slug(pair)
+            both = " and ".join(pair)
+            arguments = (gaps, fit, facts.kind, pair, facts.limit)
+            out.append({
+                "pair": pair, "fit": fit, "warnings": [(w, explain(w)) for w in fit.warnings],
+                "ranges": figures.imbalanced_ranges(fit, facts.limit), "limit": facts.limit,
+                "histogram": self._figure(f"gap-{name}", figures.gap_histogram(*arguments),
+                                          f"Histogram of the gap between {both} with the fitted mixture"),
+                "posterior": self._figure(f"posterior-{name}", figures.posterior_curve(*arguments),
+                                          f"p_balanced for every gap between {both}"),
+            })
+        return out
+
+    def _memorised(self) -> bool:
+        right = [self.facts.samples[f"right_{m}"].mean() for m in self.facts.run.modalities]
+        return len(self.facts.samples) > 0 and min(right) > MEMORISED
+
+    def _rounds(self) -> list[dict[str, Any]]:
+        """Of each method, the newest training with mixtures of its own: figures and a table a pair."""
+        newest = {run.method: run for run in self.facts.children if run.run_id in self.facts.rounds}
+        out = []
+        for run in newest.values():
+            fits, kind = self.facts.rounds[run.run_id], run.gap_kind or "prob"
+            for j, pair in enumerate(self.facts.round.gaps.pairs):
+                of_pair = {n: f[j] for n, f in fits.items() if j < len(f)}
+                drawing = figures.mixture_rounds(of_pair, kind, pair, gap_scale(kind, len(run.classes)))
+                title = f"The mixture of {pair_name(pair)} in each round of {run.run_id}"
+                out.append({"run": run, "pair": pair, "fits": of_pair,
+                            "figure": self._figure(f"rounds-{_slug([run.run_id, *pair])}", drawing, title)})
+        return out
+
+    def _label(self, run: Run) -> str:
+        if run.run_id == self.facts.run.run_id:
+            return "warm-up"
+        name = "warm-up, continued" if run.method == "warmup" else run.method
+        return f"{name} ({run.note})" if run.note else name
+
+    def _curves(self, runs: Sequence[Run], split: str, modality: str, metric: str) -> list[figures.Curve]:
+        facts = self.facts
+        e = facts.epochs
+        rows = e[(e["split"] == split) & (e["modality"] == modality) & (e["metric"] == metric)]
+        origin: tuple[float, float] | None = None
+        out = []
+        for run in (facts.run, *runs):
+            mine, start = rows[rows["run_id"] == run.run_id], facts.starts[run.run_id]
+            if not len(mine):
+                continue
+            epochs, values = mine["epoch"].to_numpy(float) + start, mine["value"].to_numpy()
+            out.append(figures.Curve(self._label(run), epochs, values, run.run_id, origin if start else None))
+            if run is facts.run:
+                origin = (float(epochs[-1]), float(values[-1]))
+        return out
+
+    def _accuracy(self) -> list[dict[str, Any]]:
+        """Validation accuracy over epochs: the fusion first, then each modality."""
+        facts, out = self.facts, []
+        labels = list(dict.fromkeys(self._label(r) for r in (facts.run, *facts.children)))
+        for m in (FUSED, *facts.run.modalities):
+            lines = self._curves(facts.children, "val", m, "accuracy")
+            if lines:
+                what = "fused prediction" if m == FUSED else f"{m} alone"
+                drawing = figures.curves(lines, what, "validation accuracy, %", labels)
+                out.append(self._figure(f"accuracy-{m}", drawing, f"Validation accuracy over epochs, {what}"))
+        return out
+
+    def _weights(self) -> list[dict[str, Any]]:
+        """Quantities by which a method weights modalities (omega of iprm), over epochs."""
+        facts = self.facts
+        rows = facts.epochs[(facts.epochs["split"] == "train") & facts.epochs["metric"].str.startswith("omega")]
+        lines = []
+        for (run_id, modality, metric), group in rows.groupby(["run_id", "modality", "metric"]):
+            pair = str(metric).partition(":")[2]
+            label = f"{modality} ({pair})" if pair else str(modality)
+            epochs = group["epoch"].to_numpy(float) + facts.starts[str(run_id)]
+            lines.append(figures.Curve(label, epochs, group["value"].to_numpy(), str(run_id)))
+        if not lines:
+            return []
+        labels = list(dict.fromkeys(line.label for line in lines))
+        drawing = figures.curves(lines, "weight of each modality", "omega (0 to 1)", labels, percent=False)
+        return [self._figure("omega", drawing, "Weight that iprm gives each modality over epochs")]
+
+    def _results(self) -> dict[str, Any]:
+        facts = self.facts
+        rows = results.compare(facts.tests, [facts.run, *facts.children], facts.lengths, facts.run.run_id)
+        columns = [(m, k) for k, _ in results.METRICS for m in (FUSED, *facts.run.modalities)]
+        self._csv("tables/results.csv", pd.DataFrame([_flat_row(row, columns) for row in rows]))
+        return {"rows": rows, "verdicts": results.verdicts(rows), "noise": results.NOISE,
+                "unfinished": [r for r in facts.children if r.status != "done"]}
+
+    def _classes(self) -> dict[str, Any]:
+        classes = by_class(self.facts.samples, self.facts.run.modalities)
+        self._csv("tables/classes.csv", classes)
+        return {"classes": classes.head(TOP_CLASSES).to_dict("records"), "class_count": len(classes)}
+
+    def _samples(self) -> dict[str, Any]:
+        """The most imbalanced samples of each direction, with media where they can be had."""
+        facts = self.facts
+        found = most_imbalanced(facts.samples, facts.run.modalities, self.count)
+        together = pd.concat(found.values(), ignore_index=True)
+        self._csv("tables/most_imbalanced.csv", together.drop(columns="size"))
+        shown, reason = media.load(facts.run, together["sample_id"].tolist(), self.cache_folder)
+        return {"imbalanced": {m: rows.to_dict("records") for m, rows in found.items()}, "media": shown,
+                "no_media": reason,
+                "prepare_command": shlex.join(["curate", "prepare", *media.data_arguments(facts.run)])}
+
+
+def _slug(names: Sequence[str]) -> str:
+    """Names as part of a file name and of an element's id."""
+    return "-".join("".join(c if (c.isalnum() and c.isascii()) or c in "_-" else "_" for c in name) for name in names)
+
+
+def _spread_text(spread: results.Spread | None) -> str:
+    """A share as percent, with its spread over runs."""
+    if spread is None:
+        return "–"
+    sd = "" if spread.sd is None else f" ± {100 * spread.sd:.1f}"
+    return f"{100 * spread.mean:.1f}{sd}"
+
+
+def _points_text(spread: results.Spread | None) -> str:
+    """A difference in points, with its spread over seeds."""
+    if spread is None:
+        return "–"
+    return f"{spread.mean:+.1f}" + ("" if spread.sd is None else f" ± {spread.sd:.1f}")
+
+
+def _flat_row(row: results.Row, columns: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    out: dict[str, Any] = {"method": row.method, "note": row.note, "settings": row.settings, "runs": len(row.run_ids),
+                           "epochs": row.epochs}
+    for modality, metric in columns:
+        spread = (row.values or {}).get((modality, metric))
+        out[f"{metric}_{modality}"] = spread.mean if spread else None
+        out[f"{metric}_{modality}_sd"] = spread.sd if spread else None
+    out["difference_points"] = row.difference.mean if row.difference else None
+    out["difference_points_sd"] = row.difference.sd if row.difference else None
+    return out
+
+
+def _settings(run: Run) -> list[tuple[str, str]]:
+    """(section.key, value) of the whole configuration, ascending."""
+    return sorted((f"{section}.{key}", json.dumps(value, default=str))
+                  for section, values in run.config.items() for key, value in values.items())
+
+
+def _score_command(run: Run) -> str:
+    return shlex.join(["curate", "score", *media.data_arguments(run), "--seed", str(run.seed)])
+
+
+def _write(path: Path, content: bytes) -> Path:
+    """Write at once: whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    return partial.replace(path)

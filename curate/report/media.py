@@ -1,0 +1,103 @@
+"""Pictures and sounds of samples as data URIs, from a cache that exists already: a report never decodes."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import json
+import wave
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate import datasets
+from curate.cache import Cache, default_folder, open_cache
+from curate.errors import CurateError
+from curate.types import AudioSpec, InputSpec, Run
+
+
+@dataclass(frozen=True)
+class Medium:
+    """What the page shows of one modality: `kind` is `audio` or `visual`, `uri` is self-contained."""
+
+    modality: str
+    kind: str
+    uri: str
+    crisp: bool = False
+
+
+def load(run: Run, sample_ids: Sequence[str], folder: Path | None) -> tuple[dict[str, list[Medium]], str]:
+    """Media of some samples, {sample_id: one a usable modality}, and '' or why there are none.
+
+    Args:
+        run: the scored run; its data set is rebuilt from its configuration to know rates and kinds.
+        sample_ids: whose media.
+        folder: where caches live; None = the default.
+    """
+    place = (folder or default_folder()) / run.data_id
+    if not place.exists():
+        return {}, "their decoded media are not on this machine"
+    try:
+        cache, specs = open_cache(place), _specs(run)
+        rows = cache.rows(sample_ids)
+    except (CurateError, TypeError, ValueError) as error:
+        return {}, f"their media could not be opened ({error})"
+    return {i: _media(cache, specs, int(row)) for i, row in zip(sample_ids, rows, strict=True)}, ""
+
+
+def data_arguments(run: Run) -> list[str]:
+    """The command-line arguments that name a run's data, settings other than the data set's own included."""
+    try:
+        usual = dataclasses.asdict(datasets.find(run.dataset).Options())
+    except CurateError:
+        usual = {}
+    sets = [f"data.{key}={value if isinstance(value, str) else json.dumps(value)}"
+            for key, value in run.config.get("data", {}).items() if usual.get(key) != value]
+    root = ["--root", run.root] if run.root else []
+    return ["--dataset", run.dataset, *root, *(part for text in sets for part in ("--set", text))]
+
+
+def _specs(run: Run) -> Mapping[str, InputSpec]:
+    cls = datasets.find(run.dataset)
+    return cls(Path(run.root) if run.root else None, cls.Options(**run.config.get("data", {}))).specs
+
+
+def _media(cache: Cache, specs: Mapping[str, InputSpec], row: int) -> list[Medium]:
+    found = []
+    for modality, array in cache.arrays.items():
+        spec = specs[modality]
+        if cache.status[modality][row] != "ok":
+            continue
+        if isinstance(spec, AudioSpec):
+            found.append(Medium(modality, "audio", wav_uri(array[row], spec.rate)))
+        else:
+            found.append(Medium(modality, "visual", png_uri(array[row][0]), crisp=spec.size < 96))
+    return found
+
+
+def wav_uri(samples: NDArray[np.int16], rate: int) -> str:
+    """(n,) mono 16-bit samples at `rate` Hz as a WAV data URI."""
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(np.ascontiguousarray(samples, dtype="<i2").tobytes())
+    return _data_uri("audio/wav", out.getvalue())
+
+
+def png_uri(frame: NDArray[np.uint8]) -> str:
+    """One (H, W, 1) or (H, W, 3) frame as a PNG data URI, pixel by pixel."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(frame[..., 0] if frame.shape[-1] == 1 else frame)).save(out, "PNG")
+    return _data_uri("image/png", out.getvalue())
+
+
+def _data_uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -1,0 +1,232 @@
+"""Test results beside their fair baselines. Pure: rows of the table in, a comparison out.
+
+A method is compared with the warm-up loss *continued for as many epochs*, never with the stopped warm-up: the latter
+would give every method the gain of training longer.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Any
+
+import pandas as pd
+
+from curate.types import FUSED, Run
+
+METRICS = (("accuracy", "accuracy"), ("macro_f1", "macro F1"), ("map", "mAP"))
+CONTROL, CONTROL_KEY = "random subset", "method.control"  # its note, and the setting that makes it
+NOISE = 1.5  # points; what another batch order alone does, as measured on small recordings
+STOPPED = "warmup (stopped)"
+METHODS = (
+    (STOPPED, "the warm-up itself, where the others start"),
+    ("joint", "cross-entropy of the fused prediction only"),
+    ("warmup", "the warm-up loss, continued"),
+    ("unimodal", "sum of log-probabilities of separately trained networks"),
+    ("adaptive", "loss weighted by p_balanced, the mixture fitted anew each round"),
+    ("iprm", "instantaneous probe and rebalance"),
+    ("subset", "fine-tuning on a selection"),
+)
+BASELINES = ("joint", "warmup", "unimodal")
+SAME_START = (STOPPED, *BASELINES)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation (None for one value) of `count` values."""
+
+    mean: float
+    sd: float | None
+    count: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the comparison.
+
+    Attributes:
+        method, note: what was run.
+        settings: the settings in which it differs from the other rows of this method and note.
+        twin: its whole configuration but for what makes a control: a subset and its control have the same.
+        run_ids: the runs it sums up; none when it was not measured.
+        epochs: epochs in all, warm-up included, or None if unknown.
+        values: {(modality or "fused", metric): spread over runs, in 0..1}.
+        difference: fused accuracy minus that of the continued warm-up, in points; None where there is none.
+        same_length: whether that warm-up was trained for as many epochs.
+        command: what measures it, for a missing one.
+    """
+
+    method: str
+    note: str | None
+    settings: str = ""
+    twin: str = ""
+    run_ids: tuple[str, ...] = ()
+    epochs: int | None = None
+    values: Mapping[tuple[str, str], Spread] | None = None
+    difference: Spread | None = None
+    same_length: bool = True
+    command: str = ""
+
+    @property
+    def title(self) -> str:
+        """Method and note in one line."""
+        return f"{self.method} ({self.note})" if self.note else self.method
+
+    @property
+    def control(self) -> bool:
+        """Whether it is what others are compared with, and not a method of its own."""
+        return self.method in SAME_START or self.note == CONTROL
+
+
+def compare(results: pd.DataFrame, runs: Sequence[Run], epochs: Mapping[str, int], parent: str) -> list[Row]:
+    """A row for each method, note and setting among the runs of one scored run, and for each missing baseline.
+
+    Args:
+        results: run_id, modality, metric, value: test metrics in 0..1.
+        runs: the runs behind them; the parent itself counts as the stopped warm-up.
+        epochs: {run_id: epochs in all}.
+        parent: the scored run.
+    """
+    by_run = {r: {(m, k): float(v) for m, k, v in zip(g["modality"], g["metric"], g["value"], strict=True)}
+              for r, g in results.groupby("run_id")}
+    groups: dict[tuple[str, str | None, str], list[Run]] = {}
+    for run in runs:
+        if run.run_id in by_run:
+            method = STOPPED if run.run_id == parent else run.method
+            groups.setdefault((method, run.note, _key(run)), []).append(run)
+    reference = _reference([g for (method, *_), g in groups.items() if method == "warmup"], epochs)
+    rows = []
+    for (method, note, _), members in groups.items():
+        rivals = [g[0] for (m, n, _), g in groups.items() if (m, n) == (method, note)]
+        lengths = {epochs.get(r.run_id) for r in members}
+        length = lengths.pop() if len(lengths) == 1 else None
+        against = reference.get(length) or next(iter(reference.values()), None)
+        is_reference = method in ("warmup", STOPPED)
+        rows.append(Row(
+            method, note, _differing(members[0], rivals), _key(members[0], CONTROL_KEY),
+            tuple(sorted(r.run_id for r in members)), length, _spreads([by_run[r.run_id] for r in members]),
+            None if is_reference or against is None else _difference(members, against, by_run),
+            same_length=length in reference,
+        ))
+    return sorted([*rows, *_missing_baselines(rows, parent), *_missing_controls(rows, runs, parent)], key=_order)
+
+
+def verdicts(rows: Sequence[Row]) -> list[str]:
+    """One honest sentence for each measured method that is neither baseline nor control."""
+    return [_verdict(row, rows) for row in rows if row.run_ids and not row.control]
+
+
+def describe(method: str) -> str:
+    """What a method is, in a few words; '' if it is none of those known here."""
+    return dict(METHODS).get(method, "")
+
+
+def _verdict(row: Row, rows: Sequence[Row]) -> str:
+    if row.difference is None:
+        return f"{row.title}: no statement, continued warm-up was not measured."
+    points, d = f"{row.difference.mean:+.1f} points against continued warm-up", row.difference
+    length = "" if row.same_length else " (trained for another number of epochs)"
+    sure = "one run" if d.count == 1 else f"{d.count} seeds"
+    if d.mean <= 0:
+        text = f"{row.title} does not help here: {points}{length}, {sure}."
+    elif d.mean < max(NOISE, 2 * (d.sd or 0) / d.count**0.5):
+        text = f"{row.title}: {points}{length}, {sure}; within noise, so no gain is shown here."
+    else:
+        text = f"{row.title} is ahead: {points}{length}, {sure}."
+    return text + (_against_control(row, rows) if row.method == "subset" else "")
+
+
+def _against_control(row: Row, rows: Sequence[Row]) -> str:
+    """How a subset does against a random one of its size."""
+    key = (FUSED, "accuracy")
+    for other in rows:
+        if other.note == CONTROL and other.twin == row.twin and other.values and row.values and key in other.values:
+            points = 100 * (row.values[key].mean - other.values[key].mean)
+            return f" Against a random subset of the same size: {points:+.1f} points."
+    return " Its control, a random subset of the same size, was not measured."
+
+
+def _reference(warmups: Sequence[Sequence[Run]], epochs: Mapping[str, int]) -> dict[int | None, list[Run]]:
+    """{epochs in all: continued warm-up runs}."""
+    found: dict[int | None, list[Run]] = {}
+    for run in (r for group in warmups for r in group):
+        found.setdefault(epochs.get(run.run_id), []).append(run)
+    return found
+
+
+def _difference(members: Sequence[Run], against: Sequence[Run],
+                by_run: Mapping[str, Mapping[tuple[str, str], float]]) -> Spread | None:
+    """Fused accuracy minus the reference's in points, seed by seed where both have the same seeds."""
+    mine, other = (_by_seed(group, by_run) for group in (members, against))
+    if not mine or not other:
+        return None
+    if mine.keys() == other.keys():
+        return _spread([100 * (mine[s] - other[s]) for s in mine])
+    return Spread(100 * (mean(mine.values()) - mean(other.values())), None, min(len(mine), len(other)))
+
+
+def _by_seed(runs: Sequence[Run], by_run: Mapping[str, Mapping[tuple[str, str], float]]) -> dict[int, float]:
+    """{seed: mean fused accuracy of its runs}."""
+    found: dict[int, list[float]] = {}
+    for run in runs:
+        if (FUSED, "accuracy") in by_run[run.run_id]:
+            found.setdefault(run.seed, []).append(by_run[run.run_id][FUSED, "accuracy"])
+    return {seed: mean(values) for seed, values in found.items()}
+
+
+def _spreads(measured: Sequence[Mapping[tuple[str, str], float]]) -> dict[tuple[str, str], Spread]:
+    keys = {key for values in measured for key in values}
+    return {key: _spread([values[key] for values in measured if key in values]) for key in keys}
+
+
+def _spread(values: Sequence[float]) -> Spread:
+    return Spread(mean(values), stdev(values) if len(values) > 1 else None, len(values))
+
+
+def _missing_baselines(rows: Sequence[Row], parent: str) -> Iterator[Row]:
+    """A row for each fair baseline that was not measured."""
+    measured = {row.method for row in rows}
+    for method in BASELINES:
+        if method not in measured:
+            yield Row(method, None, command=f"curate train --method {method} --run {parent}")
+
+
+def _missing_controls(rows: Sequence[Row], runs: Sequence[Run], parent: str) -> Iterator[Row]:
+    """A row for each subset without a random one of its size."""
+    controls = {row.twin for row in rows if row.note == CONTROL}
+    by_id = {run.run_id: run for run in runs}
+    for row in rows:
+        if row.method == "subset" and row.note != CONTROL and row.twin not in controls:
+            chosen = by_id[row.run_ids[0]].config.get("method", {})
+            which = [f"method.{key}={chosen[key]}" for key in ("selection", "threshold") if chosen.get(key)][:1]
+            sets = [part for value in (f"{CONTROL_KEY}=random", *which) for part in ("--set", value)]
+            command = shlex.join(["curate", "train", "--method", "subset", "--run", parent, *sets])
+            yield Row("subset", CONTROL, row.settings, row.twin, command=command)
+
+
+def _order(row: Row) -> tuple[int, str, bool, str, str]:
+    known = [name for name, _ in METHODS]
+    position = known.index(row.method) if row.method in known else len(known)
+    return position, row.method, row.note == CONTROL, row.note or "", row.settings
+
+
+def _flat(run: Run) -> Iterator[tuple[str, Any]]:
+    """(section.key, value) of a run's configuration; the seed is no setting."""
+    for section, values in run.config.items():
+        for key, value in values.items():
+            if key != "seed":
+                yield f"{section}.{key}", value
+
+
+def _key(run: Run, but: str = "") -> str:
+    """The configuration as text, without the key `but`: what makes runs repetitions of each other."""
+    return json.dumps({k: v for k, v in _flat(run) if k != but}, sort_keys=True, default=str)
+
+
+def _differing(run: Run, rivals: Sequence[Run]) -> str:
+    """The settings of `run` that are not the same in all rivals, as `key=value, ...`."""
+    others = [dict(_flat(r)) for r in rivals]
+    return ", ".join(f"{key}={value}" for key, value in _flat(run) if any(o.get(key) != value for o in others))

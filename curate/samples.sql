@@ -1,0 +1,48 @@
+CREATE OR REPLACE VIEW samples AS
+WITH scored AS (
+    SELECT dataset, data_id, run_id FROM run WHERE kind = 'score' AND status = 'done'
+    QUALIFY row_number() OVER (PARTITION BY dataset ORDER BY started DESC, run_id DESC) = 1
+), data AS (
+    SELECT data_id FROM scored
+    UNION
+    SELECT data_id FROM sample
+    WHERE split_part(data_id, '-', 1) NOT IN (SELECT dataset FROM scored)
+), q AS (
+    SELECT run_id, sample_id, /* p_columns */
+        string_agg(modality, '+' ORDER BY modality) FILTER (correct AND modality <> 'fused') AS right_ones,
+        count(*) FILTER (NOT correct AND modality <> 'fused') AS wrong_ones
+    FROM prediction JOIN scored USING (run_id) WHERE round = 0 GROUP BY ALL
+), g AS (
+    SELECT run_id, sample_id, arg_max(pair, abs(prob_gap)) AS pair, arg_max(prob_gap, abs(prob_gap)) AS gap,
+        arg_max(kl_gap, abs(prob_gap)) AS kl_gap, avg(p_balanced) AS p_balanced, 1 - avg(p_balanced) AS p_imbalanced
+    FROM gap JOIN scored USING (run_id) JOIN posterior USING (run_id, round, sample_id, pair)
+    WHERE round = 0 GROUP BY ALL
+), named AS (
+    SELECT n.run_id, m.sample_id, list(m.name ORDER BY m.name) AS selections
+    FROM selection_member m JOIN selection n USING (name) GROUP BY ALL
+)
+SELECT
+    coalesce(r.dataset, split_part(s.data_id, '-', 1)) AS dataset, s.sample_id, s.split, s.label, s.label_name,
+    s.group_id, s.planted, s.status, s.reason, r.run_id, /* p_names */
+    g.gap, g.kl_gap, g.p_balanced, g.p_imbalanced,
+    CASE WHEN g.gap > 0 THEN split_part(g.pair, '|', 1) WHEN g.gap < 0 THEN split_part(g.pair, '|', 2) END AS dominant,
+    CASE WHEN q.run_id IS NULL THEN NULL WHEN q.wrong_ones = 0 THEN 'all' WHEN q.right_ones IS NULL THEN 'none'
+         ELSE q.right_ones || ' only' END AS quadrant,
+    coalesce(n.selections, []) AS selections
+FROM sample s
+JOIN data USING (data_id)
+LEFT JOIN scored r USING (data_id)
+LEFT JOIN q ON q.run_id = r.run_id AND q.sample_id = s.sample_id
+LEFT JOIN g ON g.run_id = r.run_id AND g.sample_id = s.sample_id
+LEFT JOIN named n ON n.run_id = r.run_id AND n.sample_id = s.sample_id;
+
+COMMENT ON VIEW samples IS 'One row a sample of the newest scored run of each data set';
+COMMENT ON COLUMN samples.status IS 'ok, or what is wrong with its media; such samples are neither scored nor trained on';
+COMMENT ON COLUMN samples.run_id IS 'the scored run the numbers are from; NULL = not scored';
+COMMENT ON COLUMN samples.gap IS 'p(true class) of the first minus the second modality, -1..1; with three or more modalities the pair with the largest |gap|';
+COMMENT ON COLUMN samples.kl_gap IS 'the same by KL from uniform, nats; label-free';
+COMMENT ON COLUMN samples.p_balanced IS 'posterior of the balanced component, 0..1, higher = more balanced; mean over pairs';
+COMMENT ON COLUMN samples.p_imbalanced IS '1 - p_balanced';
+COMMENT ON COLUMN samples.dominant IS 'the modality with the larger probability of the true class';
+COMMENT ON COLUMN samples.quadrant IS 'which modalities are right on their own: all, none, or only the named; a gap near 0 can mean either all or none';
+COMMENT ON COLUMN samples.selections IS 'names of the selections it is in';

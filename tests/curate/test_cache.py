@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from curate import cache as caching
+from curate.datasets.base import Dataset
+from curate.datasets.demo import Demo
+from curate.datasets.manifest import Manifest
+from curate.errors import CurateError, MediaError
+from curate.types import AudioSpec, Sample, VisualSpec
+
+N = 75
+
+
+class Numbers(Dataset):
+    """Sample i is full of i; some are broken in every way `load` can break."""
+
+    name = "numbers"
+    summary = "test"
+
+    def __init__(self) -> None:
+        super().__init__(None, self.Options())
+        self.modalities = ("audio", "visual")
+        self.classes = ("even", "odd")
+        self.specs = {
+            "audio": AudioSpec(rate=8, seconds=1.0),
+            "visual": VisualSpec(frames=2, size=3, channels=1),
+        }
+        self.samples = tuple(
+            Sample(sample_id=f"s{i:03d}", label=self.classes[i % 2], split="train", inputs={"audio": str(i)})
+            for i in range(N)
+        )
+        self.loads: list[tuple[str, str]] = []
+        self.stop_at = ""
+
+    def load(self, sample: Sample, modality: str) -> np.ndarray:
+        self.loads.append((sample.sample_id, modality))
+        if sample.sample_id == self.stop_at:
+            raise KeyboardInterrupt
+        i, spec = int(sample.sample_id[1:]), self.specs[modality]
+        if (i, modality) == (3, "audio"):
+            raise MediaError("silent", "nothing to hear")
+        if (i, modality) == (4, "visual"):
+            raise ZeroDivisionError("fps of zero")
+        if (i, modality) == (5, "visual"):
+            return np.zeros((1, 3, 3, 1), np.uint8)
+        if (i, modality) == (6, "audio"):
+            return np.zeros(spec.shape, np.float64)
+        return np.full(spec.shape, i, spec.dtype)
+
+
+def same(a: caching.Cache, b: caching.Cache) -> bool:
+    parts = [(a.arrays, b.arrays), (a.status, b.status), (a.reason, b.reason)]
+    return (a.sample_ids == b.sample_ids).all() and all((x[m] == y[m]).all() for x, y in parts for m in a.arrays)
+
+
+def test_every_row_is_there_and_every_failure_is_named(tmp_path):
+    cache = caching.prepare(Numbers(), tmp_path)
+    assert cache.data_id == Numbers().data_id() and cache.folder == tmp_path / cache.data_id
+    good = [i for i in range(N) if i not in (3, 6)]
+    assert (cache.arrays["audio"][good] == np.array(good)[:, None]).all()
+    assert cache.arrays["audio"].dtype == np.int16 and cache.arrays["visual"].shape == (N, 2, 3, 3, 1)
+    assert (cache.status["audio"][3], cache.reason["audio"][3]) == ("silent", "nothing to hear")
+    assert (cache.status["visual"][4], cache.reason["visual"][4]) == ("undecodable", "ZeroDivisionError: fps of zero")
+    assert cache.status["visual"][5] == cache.status["audio"][6] == "undecodable"
+    assert not cache.arrays["audio"][[3, 6]].any() and not cache.arrays["visual"][[4, 5]].any()
+    assert np.flatnonzero(~cache.usable).tolist() == [3, 4, 5, 6]
+    assert (cache.reason["audio"][good] == "").all()
+
+
+def test_rows_are_found_by_id(tmp_path):
+    cache = caching.prepare(Numbers(), tmp_path)
+    assert cache.rows(["s010", "s002", "s010"]).tolist() == [10, 2, 10]
+    assert cache.rows(cache.sample_ids[::-1]).tolist() == list(range(N))[::-1]
+    assert cache.rows([]).shape == (0,)
+    with pytest.raises(ValueError, match="nobody"):
+        cache.rows(["nobody"])
+
+
+def test_a_cache_is_read_only_pickles_by_name_and_opens_without_decoding(tmp_path):
+    first = caching.prepare(Numbers(), tmp_path)
+    with pytest.raises(ValueError, match="read-only"):
+        first.arrays["audio"][0] = 1
+    data = Numbers()
+    assert same(caching.prepare(data, tmp_path), first) and not data.loads
+    assert len(pickle.dumps(first)) < 500 and same(pickle.loads(pickle.dumps(first)), first)
+    assert sorted(p.name for p in first.folder.iterdir()) == ["audio.npy", "status.json", "visual.npy"]
+    assert [p.name for p in tmp_path.iterdir()] == [first.data_id]
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
+    whole = caching.prepare(Numbers(), tmp_path / "whole")
+    broken = Numbers()
+    broken.stop_at = "s070"
+    with pytest.raises(KeyboardInterrupt):
+        caching.prepare(broken, tmp_path / "parts")
+    partial = tmp_path / "parts" / f"{whole.data_id}.partial"
+    assert [p.name for p in partial.parent.iterdir()] == [partial.name]
+    with (partial / caching.LOG_FILE).open("a") as log:
+        log.write('{"71": {"aud')  # a kill in the middle of a line
+    resumed, told = Numbers(), []
+    cache = caching.prepare(resumed, tmp_path / "parts", progress=lambda done, total: told.append((done, total)))
+    assert same(cache, whole)
+    kept = told[0][0]
+    assert 0 < kept < 70 and told[-1] == (N, N) and told == sorted(told)
+    assert len(resumed.loads) == 2 * (N - kept)
+    assert not partial.exists()
+
+
+def test_a_lost_array_is_decoded_again(tmp_path):
+    broken = Numbers()
+    broken.stop_at = "s070"
+    with pytest.raises(KeyboardInterrupt):
+        caching.prepare(broken, tmp_path)
+    (tmp_path / f"{broken.data_id()}.partial" / "audio.npy").unlink()
+    assert same(caching.prepare(Numbers(), tmp_path), caching.prepare(Numbers(), tmp_path / "whole"))
+
+
+def test_worker_count_changes_nothing(tmp_path, media, write_manifest):
+    rows = []
+    for i in range(9):
+        media.video(tmp_path / f"{i}.mp4", media.staircase(5 + i), media.tone(200 + 50 * i, 0.3))
+        rows.append(f"{i},{i % 3},{i}.mp4,{i}.mp4,train")
+    (tmp_path / "3.mp4").write_bytes(b"junk")
+    (tmp_path / "4.mp4").unlink()
+    path = write_manifest("sample_id,label,audio,visual,split", rows)
+    options = Manifest.Options(rate=8000, seconds=0.5, frames=2, size=16, val_fraction=0.3)
+    alone = caching.prepare(Manifest(path, options), tmp_path / "alone", workers=0)
+    together = caching.prepare(Manifest(path, options), tmp_path / "together", workers=2)
+    assert same(alone, together)
+    assert alone.status["audio"].tolist() == ["ok"] * 3 + ["undecodable", "missing"] + ["ok"] * 4
+    assert (alone.status["visual"] == alone.status["audio"]).all()
+
+
+def test_a_full_disk_is_refused_with_both_numbers(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
+    with pytest.raises(CurateError, match=r"needs .* GB and .* has 0\.00 GB") as caught:
+        caching.prepare(Numbers(), tmp_path)
+    assert "CURATE_CACHE" in caught.value.hint
+
+
+def test_a_damaged_cache_says_what_to_do(tmp_path):
+    cache = caching.prepare(Numbers(), tmp_path)
+    np.save(cache.folder / "audio.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(CurateError) as caught:
+        caching.prepare(Numbers(), tmp_path)
+    assert "delete" in caught.value.hint
+    (cache.folder / "status.json").write_text("{")
+    with pytest.raises(CurateError):
+        caching.open_cache(cache.folder)
+
+
+def test_another_process_that_was_faster_is_welcome(tmp_path, monkeypatch):
+    done = caching.prepare(Numbers(), tmp_path / "other")
+    fill = caching._fill
+
+    def slow(part, partial, rows):
+        if not (tmp_path / done.data_id).exists():
+            partial.rename(tmp_path / "gone")
+            shutil.copytree(done.folder, tmp_path / done.data_id)
+        return fill(part, partial, rows)
+
+    monkeypatch.setattr(caching, "_fill", slow)
+    assert same(caching.prepare(Numbers(), tmp_path), done)
+
+
+def test_the_status_file_is_plain_json(tmp_path):
+    cache = caching.prepare(Numbers(), tmp_path)
+    text = json.loads((cache.folder / "status.json").read_text())
+    assert text["sample_ids"][7] == "s007" and text["media"]["audio"]["status"][3] == "silent"
+
+
+def test_default_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("CURATE_CACHE", str(tmp_path / "a"))
+    assert caching.default_folder() == tmp_path / "a"
+    monkeypatch.delenv("CURATE_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "b"))
+    assert caching.default_folder() == tmp_path / "b" / "curate"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert caching.default_folder() == tmp_path / ".cache" / "curate"
+
+
+def test_the_demo_in_processes_is_the_demo(tmp_path):
+    data = Demo(None, Demo.Options())
+    data.samples = data.samples[:40]
+    assert same(caching.prepare(data, tmp_path / "a"), caching.prepare(data, tmp_path / "b", workers=2))
+    assert caching.open_cache(Path(os.fspath(tmp_path / "a" / data.data_id()))).usable.all()

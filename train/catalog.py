@@ -1,0 +1,76 @@
+"""Which methods there are, read from their sources, so that listing them loads no torch."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from curate.errors import unknown_name
+
+if TYPE_CHECKING:
+    from .method import Method
+
+FOLDER = Path(__file__).parent / "methods"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a method before it is loaded.
+
+    Attributes:
+        name: on the command line, and of its file.
+        summary: first line of the class's docstring.
+        paper: where it is from.
+        start: `warm` or `scratch`.
+        knobs: {key: (type, default)} as written in its `Config`.
+    """
+
+    name: str
+    summary: str
+    paper: str
+    start: str
+    knobs: dict[str, tuple[str, str]]
+
+
+def names() -> list[str]:
+    """Names of all methods, ascending."""
+    return sorted(p.stem for p in FOLDER.glob("*.py") if p.stem != "__init__")
+
+
+def entries() -> list[Entry]:
+    """All methods, ascending by name."""
+    return [_read(FOLDER / f"{name}.py") for name in names()]
+
+
+def find(name: str) -> type[Method]:
+    """The class of a method, loaded.
+
+    Raises:
+        CurateError: there is none; the nearest name is offered.
+    """
+    if name not in names():
+        raise unknown_name("method", name, names())
+    module = importlib.import_module(f".methods.{name}", __package__)
+    return next(v for v in vars(module).values() if isinstance(v, type) and v.__dict__.get("name") == name)
+
+
+def _read(path: Path) -> Entry:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            literals = {t.id: s.value.value for s in node.body if isinstance(s, ast.Assign)
+                        and isinstance(s.value, ast.Constant) for t in s.targets if isinstance(t, ast.Name)}
+            if literals.get("name") == path.stem:
+                config = next((s for s in node.body if isinstance(s, ast.ClassDef) and s.name == "Config"), None)
+                return Entry(path.stem, (ast.get_docstring(node) or "").split("\n")[0], str(literals.get("paper", "")),
+                             str(literals.get("start", "warm")), _knobs(config))
+    raise ValueError(f"{path.name} has no class with name = {path.stem!r}")
+
+
+def _knobs(config: ast.ClassDef | None) -> dict[str, tuple[str, str]]:
+    return {s.target.id: (ast.unparse(s.annotation), ast.unparse(s.value))
+            for s in (config.body if config else [])
+            if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name) and s.value is not None}

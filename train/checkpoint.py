@@ -1,0 +1,93 @@
+"""Checkpoints: written at once or not at all, loaded as data only."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from curate.errors import CurateError
+
+from .engine import Trainer
+from .model import FusionModel
+
+FORMAT = 1
+
+
+def save(trainer: Trainer, path: Path) -> None:
+    """Everything a resumed training needs, and what identifies the model."""
+    model = trainer.model
+    _write({
+        "format": FORMAT, "modalities": list(model.modalities), "classes": list(model.classes),
+        "fusion": model.config.fusion, "model": model.state_dict(),
+        "method": trainer.method.state_dict(), "method_name": trainer.method.name,
+        "optimizer": trainer.optimizer.state_dict(), "scheduler": trainer.scheduler.state_dict(),
+        "epoch": trainer.epoch, "best_epoch": trainer.best_epoch, "best_accuracy": trainer.best_accuracy,
+    }, path)
+
+
+def _write(content: Mapping[str, Any], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    torch.save(content, partial)
+    partial.replace(path)
+
+
+def read(path: Path, device: torch.device) -> Mapping[str, Any]:
+    """The content of a checkpoint.
+
+    Raises:
+        CurateError: it is missing or not one of ours.
+    """
+    if not path.exists():
+        raise CurateError(f"no checkpoint at {path}", "was its folder moved? score or train again")
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise CurateError(f"{path} cannot be loaded as a checkpoint: {str(error).splitlines()[0]}",
+                          "expected a file written by `curate score` or `curate train`") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CurateError(f"{path} is not a checkpoint of this version",
+                          "expected a file written by `curate score` or `curate train`")
+    return content
+
+
+def load_model(model: FusionModel, content: Mapping[str, Any], source: str) -> None:
+    """Weights of encoders and fusion; heads that only a method had are left out, unless the model has them too.
+
+    Raises:
+        CurateError: it is a model of other classes, modalities, fusion or encoders.
+    """
+    expected = {"modalities": list(model.modalities), "classes": list(model.classes), "fusion": model.config.fusion}
+    for key, value in expected.items():
+        if content[key] != value:
+            raise CurateError(f"{source} has {key} {content[key]}, this data set needs {value}",
+                              "use the checkpoint of a run on the same data set")
+    own = model.state_dict()
+    weights = {k: v for k, v in content["model"].items() if k in own or not k.startswith("extra.")}
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        detail = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise CurateError(f"{source} holds another architecture: {detail}",
+                          "use the same model.encoder and preprocessing") from None
+
+
+def load_trainer(trainer: Trainer, content: Mapping[str, Any], source: str) -> None:
+    """The whole state of an interrupted training."""
+    load_model(trainer.model, content, source)
+    trainer.method.load_state_dict(content["method"])
+    trainer.optimizer.load_state_dict(content["optimizer"])
+    trainer.scheduler.load_state_dict(content["scheduler"])
+    trainer.epoch = content["epoch"]
+    trainer.best_epoch, trainer.best_accuracy = content["best_epoch"], content["best_accuracy"]
+
+
+def sha256(path: Path) -> str:
+    """Digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

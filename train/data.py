@@ -1,0 +1,196 @@
+"""Batches from the memory-mapped cache, and the transforms that turn them into what a network sees.
+
+Letters: B batch, F frames, T waveform samples, P pairs of modalities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import torchaudio
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
+from torchvision.transforms import v2
+
+from curate.cache import Cache
+from curate.types import AudioSpec, Floats, InputSpec, VisualSpec
+
+IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B samples.
+
+    Attributes:
+        sample_ids: (B,) strings.
+        inputs: {modality: raw from the cache, or what the network sees once transformed}.
+        labels: (B,) class indices.
+        p_balanced: (B, P) posterior of the balanced component from the table, or None.
+    """
+
+    sample_ids: NDArray[np.str_]
+    inputs: dict[str, Tensor]
+    labels: Tensor
+    p_balanced: Tensor | None = None
+
+    def pin_memory(self) -> Batch:
+        return self._map(lambda t: t.pin_memory())
+
+    def to(self, device: torch.device) -> Batch:
+        return self._map(lambda t: t.to(device, non_blocking=True))
+
+    def _map(self, move: Any) -> Batch:
+        weights = None if self.p_balanced is None else move(self.p_balanced)
+        return Batch(self.sample_ids, {m: move(x) for m, x in self.inputs.items()}, move(self.labels), weights)
+
+
+class Samples(Dataset):
+    """Some rows of a cache, read a batch at a time.
+
+    Args:
+        cache: the memory-mapped arrays.
+        sample_ids: (N,) which samples, in this order.
+        labels: (N,) class indices.
+        p_balanced: (N, P) posteriors in the same order, or None.
+    """
+
+    def __init__(self, cache: Cache, sample_ids: NDArray[np.str_], labels: NDArray[np.int64],
+                 p_balanced: Floats | None = None) -> None:
+        self.cache = cache
+        self.sample_ids = sample_ids
+        self.labels = labels
+        self.p_balanced = p_balanced
+        self.rows = cache.rows(sample_ids)
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        index = np.asarray(indices)
+        rows = self.rows[index]
+        return Batch(
+            self.sample_ids[index],
+            {m: torch.from_numpy(np.asarray(a[rows])) for m, a in self.cache.arrays.items()},
+            torch.from_numpy(self.labels[index]),
+            None if self.p_balanced is None else torch.from_numpy(self.p_balanced[index]).float(),
+        )
+
+    def subset(self, keep: NDArray[np.bool_]) -> Samples:
+        """The samples of an (N,) mask."""
+        weights = None if self.p_balanced is None else self.p_balanced[keep]
+        return Samples(self.cache, self.sample_ids[keep], self.labels[keep], weights)
+
+    def weighted(self, p_balanced: Floats | None) -> Samples:
+        """The same samples with these (N, P) posteriors."""
+        return Samples(self.cache, self.sample_ids, self.labels, p_balanced)
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What a training run may see: there is no test split here.
+
+    Attributes:
+        fit: the samples trained on.
+        val: the samples that choose the epoch.
+        specs: how each modality is kept.
+        batch_size: samples a step.
+        eval_batch_size: samples a forward in evaluation.
+        seed: of shuffling and augmentation.
+        workers: loader processes; 0 reads in this one.
+    """
+
+    fit: Samples
+    val: Samples
+    specs: Mapping[str, InputSpec]
+    batch_size: int
+    eval_batch_size: int
+    seed: int
+    workers: int = 0
+
+    def with_fit(self, samples: Samples) -> RunData:
+        return replace(self, fit=samples)
+
+    def training_batches(self, epoch: int) -> Iterator[Batch]:
+        """The shuffled batches of an epoch, the last one possibly smaller; a function of (seed, epoch) alone."""
+        generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
+        sampler = RandomSampler(self.fit, generator=generator)
+        return iter(self._loader(self.fit, BatchSampler(sampler, self.batch_size, drop_last=False)))
+
+    def ordered_batches(self, samples: Samples) -> Iterator[Batch]:
+        """Every sample once, in order."""
+        sampler = SequentialSampler(samples)
+        return iter(self._loader(samples, BatchSampler(sampler, self.eval_batch_size, drop_last=False)))
+
+    def _loader(self, samples: Samples, batches: BatchSampler) -> DataLoader:
+        return DataLoader(samples, batch_sampler=batches, collate_fn=_as_it_is, num_workers=self.workers,
+                          pin_memory=torch.cuda.is_available())
+
+
+def _as_it_is(batch: Any) -> Any:
+    """The batch as `Samples.__getitems__` made it."""
+    return batch
+
+
+def mix_seed(seed: int, *parts: int) -> int:
+    """A seed for a place in a run, far from that of every other place."""
+    return int(np.random.SeedSequence([seed, *parts]).generate_state(1, np.uint64)[0] >> 1)
+
+
+class Spectrogram(nn.Module):
+    """Waveforms (B, T) int16 to log spectrograms (B, 1, bins, frames)."""
+
+    def __init__(self, spec: AudioSpec) -> None:
+        super().__init__()
+        self.standardize = spec.standardize
+        self.net: nn.Module
+        if spec.n_mels is None:
+            self.net = torchaudio.transforms.Spectrogram(spec.n_fft, hop_length=spec.hop, power=1.0)
+        else:
+            self.net = torchaudio.transforms.MelSpectrogram(spec.rate, spec.n_fft, hop_length=spec.hop,
+                                                            n_mels=spec.n_mels, power=2.0)
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        x = torch.log(self.net(waveforms.float() / 32767) + 1e-7)
+        if self.standardize:
+            x = (x - x.mean((1, 2), keepdim=True)) / (x.std((1, 2), keepdim=True) + 1e-6)
+        return x.unsqueeze(1)
+
+
+class Frames(nn.Module):
+    """Frames (B, F, H, W, C) uint8 to normalised (B, F, C, H, W); augmented in training, each clip its own way."""
+
+    def __init__(self, spec: VisualSpec) -> None:
+        super().__init__()
+        mean, std = IMAGENET if spec.channels == 3 else ([0.5], [0.5])
+        self.normalize = v2.Normalize(mean, std)
+        self.augment = None
+        if spec.augment == "crop_flip":
+            self.augment = v2.Compose([v2.RandomResizedCrop(spec.size, antialias=True), v2.RandomHorizontalFlip()])
+
+    def forward(self, frames: Tensor) -> Tensor:
+        x = frames.movedim(-1, 2)
+        if self.training and self.augment is not None:
+            x = torch.stack([self.augment(clip) for clip in x])
+        return self.normalize(x.float() / 255)
+
+
+class BatchTransform(nn.Module):
+    """Raw batches to network inputs, on the device. Augments in training mode only."""
+
+    def __init__(self, specs: Mapping[str, InputSpec]) -> None:
+        super().__init__()
+        self.nets = nn.ModuleDict({m: Spectrogram(s) if isinstance(s, AudioSpec) else Frames(s)
+                                   for m, s in specs.items()})
+
+    @torch.no_grad()
+    def forward(self, batch: Batch, seed: int = 0) -> Batch:
+        """The batch with transformed inputs; `seed` alone decides the augmentation."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            return replace(batch, inputs={m: net(batch.inputs[m]) for m, net in self.nets.items()})

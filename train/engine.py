@@ -1,0 +1,197 @@
+"""The only training loop of the repository, and prediction. The test split never comes near `fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim import SGD, Adam, Optimizer
+from torch.optim.lr_scheduler import LRScheduler, StepLR
+
+from curate.errors import CurateError, NonFiniteError
+from curate.metrics import measure
+from curate.types import FUSED, Predictions
+
+from .data import Batch, BatchTransform, RunData, Samples, mix_seed
+from .method import Context, Method
+from .model import FusionModel
+
+Values = list[tuple[str, str, str, float]]
+CHECK_EVERY = 16
+"""Steps between looks at the loss; each look waits for the device."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """Optimisation, the papers' by default.
+
+    Attributes:
+        optimizer: `sgd` or `adam`.
+        lr: learning rate.
+        momentum: of SGD.
+        weight_decay: L2 penalty.
+        batch_size: samples a step.
+        step_size: epochs after which the learning rate is multiplied by `gamma`; 0 keeps it constant.
+        gamma: that factor.
+    """
+
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    lr: float = 2e-3
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    batch_size: int = 64
+    step_size: int = 0
+    gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.lr <= 0:
+            raise CurateError(f"optim.batch_size and optim.lr must be positive, got {self.batch_size} and {self.lr}")
+
+    def make(self, model: FusionModel) -> Optimizer:
+        """A fresh optimizer over every parameter of the model."""
+        if self.optimizer == "adam":
+            return Adam(model.parameters(), self.lr, weight_decay=self.weight_decay)
+        return SGD(model.parameters(), self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
+
+    def schedule(self, optimizer: Optimizer) -> LRScheduler:
+        return StepLR(optimizer, self.step_size or 10**9, self.gamma)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """Where and how the model runs.
+
+    Attributes:
+        device: `auto` takes a CUDA device when there is one.
+        precision: `fp32`, or `bf16` in the encoders.
+        workers: loader processes.
+    """
+
+    device: str = "auto"
+    precision: str = "fp32"
+    workers: int = 0
+
+    def torch_device(self) -> torch.device:
+        """The device.
+
+        Raises:
+            CurateError: it is not there.
+        """
+        name = ("cuda:0" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
+        try:
+            device = torch.device(name)
+        except RuntimeError:
+            raise CurateError(f"unknown device {name!r}", "use auto, cpu or cuda:0") from None
+        count = torch.cuda.device_count()
+        if device.type == "cuda" and (device.index or 0) >= count:
+            raise CurateError(f"device {name} was asked for, {count} CUDA devices are here", "use --device cpu")
+        return device
+
+
+@dataclass
+class Trainer:
+    """A model in training: what `fit` moves, and what a checkpoint keeps.
+
+    Attributes:
+        epoch: finished epochs.
+        best_epoch, best_accuracy: the earliest epoch of highest fused validation accuracy; 0 before the first.
+    """
+
+    model: FusionModel
+    method: Method
+    optimizer: Optimizer
+    scheduler: LRScheduler
+    transform: BatchTransform
+    device: torch.device
+    epoch: int = 0
+    best_epoch: int = 0
+    best_accuracy: float = -1.0
+
+
+def make_trainer(model: FusionModel, method: Method, optim: OptimConfig, data: RunData,
+                 device: torch.device) -> Trainer:
+    """A trainer with a fresh optimizer; heads must be attached already."""
+    model.to(device)
+    optimizer = optim.make(model)
+    return Trainer(model, method, optimizer, optim.schedule(optimizer), BatchTransform(data.specs).to(device), device)
+
+
+def fit(trainer: Trainer, data: RunData, epochs: int, context: Context | None = None,
+        on_step: Callable[[int, int], None] | None = None) -> Iterator[Values]:
+    """Train up to `epochs` finished epochs, yielding each epoch's (split, modality, metric, value).
+
+    What an epoch does depends on (seed, epoch) and the state before it, so a resumed run equals an unbroken one.
+
+    Raises:
+        NonFiniteError: the loss became NaN or infinite; the samples of the batch are named.
+    """
+    model, method = trainer.model, trainer.method
+    while trainer.epoch < epochs:
+        seed = mix_seed(data.seed, 1, trainer.epoch)
+        torch.manual_seed(seed)
+        model.train()
+        trainer.transform.train()
+        method.begin_epoch(model, trainer.epoch, context or Context())
+        losses = _train_epoch(trainer, data, seed, on_step)
+        trainer.scheduler.step()
+        own = method.end_epoch(model)
+        trainer.epoch += 1
+        metrics = measure(predict(trainer, data, data.val))
+        accuracy = metrics[FUSED]["accuracy"]
+        if accuracy > trainer.best_accuracy:
+            trainer.best_epoch, trainer.best_accuracy = trainer.epoch, accuracy
+        yield [("train", "all", "loss", float(losses.mean())),
+               *(("train", m, name, value) for m, name, value in own),
+               *(("val", m, name, value) for m, v in metrics.items() for name, value in v.items())]
+
+
+def _train_epoch(trainer: Trainer, data: RunData, seed: int, on_step: Callable[[int, int], None] | None) -> np.ndarray:
+    """One pass over the training samples; the loss of every step."""
+    total = -(-len(data.fit) // data.batch_size)
+    losses: list[Tensor] = []
+    recent: list[tuple[Batch, Tensor]] = []
+    for step, raw in enumerate(data.training_batches(trainer.epoch)):
+        batch = trainer.transform(raw.to(trainer.device), mix_seed(seed, step))
+        loss = trainer.method.step(trainer.model, trainer.optimizer, batch)
+        losses.append(loss)
+        recent.append((raw, loss))
+        if len(recent) == CHECK_EVERY or step + 1 == total:
+            _check_finite(recent, trainer.epoch + 1)
+            recent.clear()
+        if on_step:
+            on_step(step + 1, total)
+    return torch.stack(losses).double().cpu().numpy()
+
+
+def _check_finite(recent: list[tuple[Batch, Tensor]], epoch: int) -> None:
+    finite = torch.isfinite(torch.stack([loss for _, loss in recent])).cpu().numpy()
+    if not finite.all():
+        batch, loss = recent[int(np.argmin(finite))]
+        ids = ", ".join(batch.sample_ids[:8]) + (", ..." if len(batch.sample_ids) > 8 else "")
+        raise NonFiniteError(f"the loss became {float(loss)} in epoch {epoch}, in the batch of samples {ids}",
+                             "lower optim.lr, or look at these samples; earlier epochs are kept")
+
+
+@torch.no_grad()
+def predict(trainer: Trainer, data: RunData, samples: Samples) -> Predictions:
+    """Class probabilities of every sample, in eval mode and un-augmented; softmax in float64."""
+    model, method = trainer.model, trainer.method
+    model.eval()
+    trainer.transform.eval()
+    parts: dict[str, list[Tensor]] = {m: [] for m in (*model.modalities, FUSED)}
+    for raw in data.ordered_batches(samples):
+        batch = trainer.transform(raw.to(trainer.device))
+        logits, fused = method.predict(method.forward(model, batch.inputs))
+        for name, value in {**logits, FUSED: fused}.items():
+            parts[name].append(value.double().cpu())
+    probs = {name: torch.cat(p).softmax(dim=1).numpy() for name, p in parts.items()}
+    for name, p in probs.items():
+        if bad := samples.sample_ids[~np.isfinite(p).all(axis=1)].tolist():
+            raise NonFiniteError(f"predictions of {name} are not finite for samples {', '.join(bad[:8])}",
+                                 "the checkpoint has diverged; lower optim.lr")
+    return Predictions(samples.sample_ids, samples.labels, model.classes, model.modalities, probs)
+

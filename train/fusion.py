@@ -1,0 +1,150 @@
+"""Fusion of features: fused *and* unimodal logits live here, once; and the two mixups of normalised features.
+
+Letters: B batch, M modalities, K classes, D features of a modality.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from curate.errors import CurateError
+
+Logits = dict[str, Tensor]
+
+
+class Fusion(nn.Module):
+    """Base of the fusions: features {m: (B, D_m)} to unimodal logits {m: (B, K)} and fused logits (B, K)."""
+
+    def __init__(self, dims: Mapping[str, int], classes: int) -> None:
+        super().__init__()
+        self.dims = dict(dims)
+        self.classes = classes
+
+    def forward(self, features: Mapping[str, Tensor]) -> tuple[Logits, Tensor]:
+        raise NotImplementedError
+
+    def unimodal_head(self, modality: str) -> nn.Linear:
+        """A new linear layer that computes this fusion's unimodal logits of a modality, D_m to K."""
+        weight, bias = self._readout(modality)
+        head = nn.Linear(self.dims[modality], self.classes, device=weight.device)
+        with torch.no_grad():
+            head.weight.copy_(weight)
+            head.bias.copy_(bias)
+        return head
+
+    def _readout(self, modality: str) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+
+class Concat(Fusion):
+    """Concatenation and one linear layer; unimodal logits are the split head W_m f_m + b / M.
+
+    The fused logits are the sum of the unimodal ones, which is W [f_1; ...; f_M] + b.
+    """
+
+    def __init__(self, dims: Mapping[str, int], classes: int) -> None:
+        super().__init__(dims, classes)
+        self.head = nn.Linear(sum(dims.values()), classes)
+
+    def _readout(self, modality: str) -> tuple[Tensor, Tensor]:
+        parts = self.head.weight.split(list(self.dims.values()), dim=1)
+        return parts[list(self.dims).index(modality)], self.head.bias / len(self.dims)
+
+    def forward(self, features: Mapping[str, Tensor]) -> tuple[Logits, Tensor]:
+        logits = {m: F.linear(features[m], *self._readout(m)) for m in self.dims}
+        return logits, torch.stack(list(logits.values())).sum(dim=0)
+
+
+class Sum(Fusion):
+    """Sum of one linear layer per modality; unimodal logits are W_m f_m + b_m."""
+
+    def __init__(self, dims: Mapping[str, int], classes: int) -> None:
+        super().__init__(dims, classes)
+        self.heads = nn.ModuleDict({m: nn.Linear(d, classes) for m, d in dims.items()})
+
+    def _readout(self, modality: str) -> tuple[Tensor, Tensor]:
+        head = self.heads.get_submodule(modality)
+        assert isinstance(head, nn.Linear)
+        return head.weight, head.bias
+
+    def forward(self, features: Mapping[str, Tensor]) -> tuple[Logits, Tensor]:
+        logits = {m: F.linear(features[m], *self._readout(m)) for m in self.dims}
+        return logits, torch.stack(list(logits.values())).sum(dim=0)
+
+
+class Weight(Fusion):
+    """Attention over modalities, element by element: h = sum_m r_m * f_m, r_m = a_m / sum_k a_k, a_m = softmax(f_m).
+
+    One linear layer serves h and every f_m alone; all feature sizes must be equal. In log space, so that a softmax
+    that underflows in every modality gives equal shares instead of 0 / 0.
+    """
+
+    def __init__(self, dims: Mapping[str, int], classes: int) -> None:
+        super().__init__(dims, classes)
+        self.head = nn.Linear(common_dim(dims, "weight fusion"), classes)
+
+    def _readout(self, modality: str) -> tuple[Tensor, Tensor]:
+        return self.head.weight, self.head.bias
+
+    def forward(self, features: Mapping[str, Tensor]) -> tuple[Logits, Tensor]:
+        stacked = torch.stack([features[m] for m in self.dims])
+        shares = F.log_softmax(stacked, dim=-1).softmax(dim=0)
+        return {m: self.head(features[m]) for m in self.dims}, self.head((shares * stacked).sum(dim=0))
+
+
+FUSIONS: dict[str, type[Fusion]] = {"concat": Concat, "sum": Sum, "weight": Weight}
+
+
+def common_dim(dims: Mapping[str, int], what: str) -> int:
+    """The one feature size of all modalities.
+
+    Raises:
+        CurateError: they differ.
+    """
+    if len(set(dims.values())) != 1:
+        raise CurateError(f"{what} needs equal feature sizes, got {dict(dims)}",
+                          "use one encoder for all: --set model.encoder=resnet18")
+    return next(iter(dims.values()))
+
+
+def normalize(x: Tensor) -> Tensor:
+    """x / max(||x||, 1e-12) over the last axis; a zero vector stays zero and has finite gradients."""
+    return F.normalize(x, dim=-1, eps=1e-12)
+
+
+def geodesic_mixup(a: Tensor, b: Tensor, weight_a: Tensor, weight_b: Tensor) -> Tensor:
+    """Spherical mixture of unit vectors: sin(w_a t) / sin t * a + sin(w_b t) / sin t * b, t the angle between them.
+
+    The poster's "GMM" of IPRM (Yang, Wu, Jiang, IJCAI 2025). With w_a + w_b = 1 the result has unit norm; w = (1, 0)
+    gives a. Where sin t < 1e-3 (parallel or opposite) it is the linear mixture, made unit near opposite vectors, so
+    that values and gradients stay finite; the published code gives zeros or NaN there.
+
+    Args:
+        a, b: (B, D) of unit norm (or zero).
+        weight_a, weight_b: scalars, or shapes that broadcast with (B, 1), in [0, 1].
+
+    Returns:
+        (B, D).
+    """
+    # Twice the half angle by atan2 is exact for nearly parallel vectors, where arccos of a rounded dot is not.
+    difference, total = (a - b).square().sum(-1, keepdim=True), (a + b).square().sum(-1, keepdim=True)
+    degenerate = (difference * total).sqrt() / 2 < 1e-3  # = sin t for unit vectors; also true for a zero vector
+    safe = torch.full_like(difference, 2.0)
+    half_sine, half_cosine = (torch.where(degenerate, safe, x).sqrt() for x in (difference, total))
+    angle = 2 * torch.atan2(half_sine, half_cosine)
+    on_sphere = (torch.sin(weight_a * angle) * a + torch.sin(weight_b * angle) * b) / torch.sin(angle)
+    linear = linear_mixup(a, b, weight_a, weight_b)
+    opposite = total < difference
+    linear = torch.where(opposite, normalize(linear), linear)
+    return torch.where(degenerate, linear, on_sphere)
+
+
+def linear_mixup(a: Tensor, b: Tensor, weight_a: Tensor, weight_b: Tensor) -> Tensor:
+    """w_a a + w_b b, not renormalised: the ablation "w/ L-Mixup"."""
+    return weight_a * a + weight_b * b
+
+

@@ -1,0 +1,38 @@
+"""Fine-tuning on the high-quality subset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from ..data import Batch
+from ..losses import multimodal_cross_entropy
+from ..method import Method
+from ..model import Outputs
+
+
+class Subset(Method):
+    """Fine-tuning of the warm model by Eq. 8 on the samples with p_balanced >= threshold."""
+
+    name = "subset"
+    paper = "Liu et al., arXiv 2510.21797 (2025), Section III-D"
+    uses_selection = True
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Which samples.
+
+        Attributes:
+            threshold: kept are samples with `p_balanced >= threshold`.
+            selection: a stored selection's name, instead of the threshold; '' for none.
+            control: `random` draws as many samples at random, the control without which fine-tuning looks like a gain.
+        """
+
+        threshold: float = 0.5
+        selection: str = ""
+        control: Literal["none", "random"] = "none"
+
+    def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+        return multimodal_cross_entropy(outputs, batch.labels)

@@ -1,0 +1,40 @@
+"""Each modality trained alone, and the sum of their log-probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..data import Batch
+from ..losses import unimodal_cross_entropy
+from ..method import Method
+from ..model import FusionModel, Outputs
+
+
+class Unimodal(Method):
+    """Each modality alone with its own head; the fused prediction is the sum of their log-probabilities.
+
+    The networks share no parameter, so one backward of the summed losses trains each exactly as it would alone.
+    """
+
+    name = "unimodal"
+    paper = "baseline"
+    start = "scratch"
+
+    def attach(self, model: FusionModel, warm: bool) -> None:
+        heads = {m: model.fusion.unimodal_head(m) if warm else nn.Linear(d, len(model.classes))
+                 for m, d in model.dims.items()}
+        model.extra["own"] = nn.ModuleDict(heads)
+
+    def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
+        features = model.encode(inputs)
+        heads = model.extra["own"]
+        logits = {m: heads.get_submodule(m)(f) for m, f in features.items()}
+        fused = torch.stack([F.log_softmax(v, dim=1) for v in logits.values()]).sum(dim=0)
+        return Outputs(features, logits, fused)
+
+    def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+        return unimodal_cross_entropy(outputs, batch.labels).mean()

@@ -1,0 +1,20 @@
+"""The warm-up loss, continued: the fair baseline of every method that starts from the warm checkpoint."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..data import Batch
+from ..losses import multimodal_cross_entropy
+from ..method import Method
+from ..model import Outputs
+
+
+class WarmUp(Method):
+    """The warm-up loss: cross-entropy of the fusion and of every modality (Eq. 8), as `train` continued."""
+
+    name = "warmup"
+    paper = "Liu et al., arXiv 2510.21797 (2025), Eq. 8"
+
+    def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+        return multimodal_cross_entropy(outputs, batch.labels)

@@ -1,0 +1,88 @@
+"""The model: one encoder a modality, one fusion, and whatever heads a method attaches.
+
+Letters: B batch, K classes, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from curate.types import InputSpec
+
+from .encoders import make_encoder
+from .fusion import FUSIONS
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Architecture.
+
+    Attributes:
+        encoder: `resnet18`, `small_cnn`, or `auto` by input size.
+        fusion: `concat` (unimodal logits = split head), `sum` or `weight`.
+    """
+
+    encoder: Literal["auto", "resnet18", "small_cnn"] = "auto"
+    fusion: Literal["concat", "sum", "weight"] = "concat"
+
+
+@dataclass
+class Outputs:
+    """What one forward gives.
+
+    Attributes:
+        features: {m: (B, D)}.
+        logits: {m: (B, K)} unimodal logits.
+        fused: (B, K).
+        mixed: {(first, second): (B, K)} logits of mixed pairs, where a method has them.
+    """
+
+    features: dict[str, Tensor]
+    logits: dict[str, Tensor]
+    fused: Tensor
+    mixed: dict[tuple[str, str], Tensor] = field(default_factory=dict)
+
+
+class FusionModel(nn.Module):
+    """Encoders, fusion, and heads attached by a method in `extra`.
+
+    Args:
+        specs: {modality: how its input looks}, in declared order.
+        classes: class names.
+        config: architecture.
+        precision: `fp32`, or `bf16` for the encoders; heads, losses and logits are fp32 either way.
+    """
+
+    def __init__(self, specs: Mapping[str, InputSpec], classes: Sequence[str], config: ModelConfig,
+                 precision: str = "fp32") -> None:
+        super().__init__()
+        self.modalities = tuple(specs)
+        self.classes = tuple(classes)
+        self.config = config
+        self.precision = precision
+        encoders = {m: make_encoder(config.encoder, spec) for m, spec in specs.items()}
+        self.dims = {m: e.dim for m, e in encoders.items()}
+        self.encoders = nn.ModuleDict(encoders)
+        self.fusion = FUSIONS[config.fusion](self.dims, len(classes))
+        self.extra = nn.ModuleDict()
+
+    def encode(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """{m: input} to features {m: (B, D)}, fp32."""
+        device = next(iter(inputs.values())).device.type
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+            features = {m: self.encoders[m](inputs[m]) for m in self.modalities}
+        return {m: f.float() for m, f in features.items()}
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Outputs:
+        features = self.encode(inputs)
+        logits, fused = self.fusion(features)
+        return Outputs(features, logits, fused)
+
+    def encoder_parameters(self, modality: str) -> list[nn.Parameter]:
+        """The parameters of one modality's encoder, by module and never by name."""
+        return list(self.encoders[modality].parameters())

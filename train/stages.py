@@ -1,0 +1,273 @@
+"""The phases of a run, each one engine plus sample table: warm-up and scoring, training by rounds, evaluation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from curate import config as settings
+from curate import gap, metrics, mixture
+from curate.datasets import find as find_dataset
+from curate.datasets.base import Dataset
+from curate.errors import CurateError, EmptySelectionError
+from curate.selection import random_subset, select_above
+from curate.table import Table
+from curate.types import FUSED, GapScores, Predictions, Round, Run
+
+from . import catalog, checkpoint
+from .data import RunData, Samples
+from .engine import OptimConfig, Trainer, fit, predict
+from .method import Context, Method
+from .model import ModelConfig
+from .workplace import ScoreConfig, TrainConfig, Workplace, configure, prepare_trainer, reopen, split_samples, versions
+
+# --- scoring ---------------------------------------------------------------------------------------------------
+
+
+def fit_round(predictions: Predictions, config: ScoreConfig, kind: str, family: str) -> Round:
+    """Gaps, one mixture a pair, and posteriors of a set of predictions."""
+    gaps = gap.modality_gap(predictions)
+    return refit(gaps, config, kind, family, len(predictions.classes))
+
+
+def refit(gaps: GapScores, config: ScoreConfig, kind: str, family: str, classes: int) -> Round:
+    """Mixtures and posteriors of given gaps."""
+    scale = gap.gap_scale(kind, classes)
+    columns = gaps.of(kind).T
+    fits = tuple(mixture.fit(x, family, dof=config.dof, rule=config.rule, scale=scale) for x in columns)
+    weights = np.stack([mixture.p_balanced(f, x) for f, x in zip(fits, columns, strict=True)], axis=1)
+    return Round(gaps.sample_ids, gaps, fits, weights)
+
+
+def score(work: Workplace, name: str, root: Path | None, layers: Sequence[settings.Layer], seed: int,
+          weights: Path | None = None) -> Run:
+    """Warm up by Eq. 8 (or load a checkpoint), predict every training sample, fit the mixture, write it all.
+
+    Args:
+        layers: settings in rising precedence, on top of the data set's own.
+        weights: a checkpoint to score with instead of a warm-up.
+    """
+    kind = find_dataset(name)
+    schemas = {"data": kind.Options, "model": ModelConfig, "optim": OptimConfig, "score": ScoreConfig}
+    configs = configure(kind, schemas, *layers)
+    dataset = kind(root.resolve() if root else None, configs["data"])
+    run_id = work.table.new_run_id(f"score-{name}", work.runs_folder)
+    run = Run(
+        run_id=run_id, kind="score", method="warmup", dataset=name, data_id=dataset.data_id(),
+        root=str(dataset.root) if dataset.root else None, parent=None, seed=seed, modalities=dataset.modalities,
+        classes=dataset.classes, gap_kind=configs["score"].gap, family=configs["score"].family,
+        config=settings.as_layer(configs), versions=versions(), folder=str(work.runs_folder / run_id),
+        note=f"weights of {weights.name}" if weights else None,
+    )
+    return _score(work, run, dataset, weights)
+
+
+def resume_score(work: Workplace, run: Run) -> Run:
+    """Continue an interrupted scoring; the result equals that of an unbroken one."""
+    return _score(work, run, reopen(run), None)
+
+
+def _score(work: Workplace, run: Run, dataset: Dataset, weights: Path | None) -> Run:
+    config = settings.build(ScoreConfig, run.config["score"], "score")
+    cache = work.open_cache(dataset)
+    trainer, data = prepare_trainer(work, run, dataset, cache)
+    last = Path(run.folder) / "last.pt"
+    if weights is not None:
+        checkpoint.load_model(trainer.model, checkpoint.read(weights, trainer.device), str(weights))
+    elif last.exists():
+        checkpoint.load_trainer(trainer, checkpoint.read(last, trainer.device), str(last))
+    with _recorded(work.table, run):
+        if weights is None:
+            _train_to(work, run, trainer, data, config.epochs, Context())
+        else:
+            checkpoint.save(trainer, last)
+        work.progress(run.run_id, 0, 1, "scoring the training set")
+        predictions = predict(trainer, data, data.fit)
+        found = fit_round(predictions, config, config.gap, config.family)
+        _write_round(work.table, run, 0, found, predictions)
+        work.table.finish_run(run.run_id, "done", checkpoint.sha256(last))
+    return work.table.find_run(run.run_id)
+
+
+def _write_round(table: Table, run: Run, number: int, found: Round, predictions: Predictions | None) -> None:
+    table.write_round(run.run_id, number, predictions, found.gaps, found.fits, found.p_balanced, run.gap_kind or "prob")
+
+
+# --- training --------------------------------------------------------------------------------------------------
+
+
+def train(work: Workplace, parent: Run, name: str, layers: Sequence[settings.Layer], seed: int) -> Run:
+    """Train one method from a scored run and measure the test split once, at the epoch that validation chose.
+
+    Args:
+        parent: the scored run: its data, its warm checkpoint, its posteriors.
+        layers: settings in rising precedence, on top of the parent's.
+    """
+    kind, method = find_dataset(parent.dataset), catalog.find(name)
+    schemas = {"model": ModelConfig, "optim": OptimConfig, "train": TrainConfig, "method": method.Config}
+    inherited = {k: parent.config[k] for k in ("model", "optim")}
+    configs = configure(kind, schemas, inherited, *layers)
+    chosen = configs["method"]
+    run_id = work.table.new_run_id(f"{name}-{parent.dataset}", work.runs_folder)
+    start = method.start if configs["train"].start == "auto" else configs["train"].start
+    configs["train"] = replace(configs["train"], start=start)
+    run = replace(
+        parent, run_id=run_id, kind="train", method=name, parent=parent.run_id, seed=seed, versions=versions(),
+        gap_kind=_own(getattr(chosen, "gap", "scored"), parent.gap_kind),
+        family=_own(getattr(chosen, "family", "scored"), parent.family),
+        config={**{k: parent.config[k] for k in ("data", "score")}, **settings.as_layer(configs)},
+        folder=str(work.runs_folder / run_id), checkpoint_sha256=None,
+        note="random subset" if getattr(chosen, "control", "none") == "random" else None,
+    )
+    return _train(work, run, parent)
+
+
+def _own(choice: str, scored: str | None) -> str | None:
+    return scored if choice == "scored" else choice
+
+
+def resume_train(work: Workplace, run: Run) -> Run:
+    """Continue an interrupted training; the result equals that of an unbroken one."""
+    return _train(work, run, work.table.find_run(run.parent))
+
+
+def _train(work: Workplace, run: Run, parent: Run) -> Run:
+    dataset = reopen(parent)
+    cache = work.open_cache(dataset)
+    trainer, data = prepare_trainer(work, run, dataset, cache)
+    method, folder = trainer.method, Path(run.folder)
+    data = data.with_fit(_chosen(work.table, run, parent, data.fit, method))
+    total, per_round = _schedule(run, method)
+    if (folder / "last.pt").exists():
+        checkpoint.load_trainer(trainer, checkpoint.read(folder / "last.pt", trainer.device), str(folder / "last.pt"))
+    with _recorded(work.table, run):
+        for number in range(method.rounds):
+            if trainer.epoch >= (number + 1) * per_round:
+                continue
+            if trainer.epoch == number * per_round and number and run.config["train"]["reset_optimizer"] == "per_round":
+                _reset_optimizer(trainer, run)
+            context, weighted = Context(), data
+            if method.uses_posteriors:
+                found = _round(work, run, parent, trainer, data, number)
+                context = Context(found.fits, run.gap_kind or "prob")
+                weighted = data.with_fit(data.fit.weighted(found.p_balanced))
+            _train_to(work, run, trainer, weighted, min((number + 1) * per_round, total), context, keep_best=True)
+        if method.rounds > 1:
+            _round(work, run, parent, trainer, data, method.rounds)
+        best = folder / "best.pt"
+        checkpoint.load_trainer(trainer, checkpoint.read(best, trainer.device), str(best))
+        tested = metrics.measure(predict(trainer, data, split_samples(dataset, cache, "test")))
+        work.table.write_epoch(run.run_id, trainer.best_epoch,
+                               [("test", m, k, v) for m, values in tested.items() for k, v in values.items()])
+        work.table.finish_run(run.run_id, "done", checkpoint.sha256(best))
+    return work.table.find_run(run.run_id)
+
+
+def _schedule(run: Run, method: Method) -> tuple[int, int]:
+    """Total epochs, and epochs a round."""
+    total = int(run.config["train"]["epochs"])  # type: ignore[call-overload]
+    if run.config["train"]["start"] == "scratch":
+        total += int(run.config["score"]["epochs"])  # type: ignore[call-overload]
+    per_round = getattr(method.config, "epochs_per_round", 0)
+    if per_round:
+        return per_round * method.rounds, per_round
+    if method.rounds < 1 or total % method.rounds or total < 1:
+        raise CurateError(f"{total} epochs do not divide into {method.rounds} rounds",
+                          "set train.epochs to a multiple of method.rounds, or method.epochs_per_round")
+    return total, total // method.rounds
+
+
+def _chosen(table: Table, run: Run, parent: Run, samples: Samples, method: Method) -> Samples:
+    """The samples a method trains on: all, or a selection, or its random control."""
+    if not method.uses_selection:
+        return samples
+    c = method.config
+    if c.selection:
+        selection = table.selection(c.selection)
+        if table.find_run(selection.run_id).data_id != run.data_id:
+            raise CurateError(f"selection {c.selection!r} is of {selection.run_id}, another data set",
+                              f"select from {parent.run_id}: `curate select --run {parent.run_id}`")
+        keep = np.isin(samples.sample_ids, selection.sample_ids)
+    else:
+        keep = select_above(table.read_round(parent.run_id).p_balanced.mean(axis=1), c.threshold)
+    if not keep.any():
+        raise EmptySelectionError(f"no sample of {parent.run_id} has p_balanced >= {c.threshold}",
+                                  "lower it: --set method.threshold=0.5")
+    if c.control == "random":
+        keep = random_subset(len(samples), int(keep.sum()), run.seed)
+    return samples.subset(keep)
+
+
+def _round(work: Workplace, run: Run, parent: Run, trainer: Trainer, data: RunData, number: int) -> Round:
+    """Gaps, mixtures and posteriors of a round: from the table where they are there, else scored now and kept.
+
+    Round 0 reads the scored run; what a resumed run finds of its own is taken as it stands.
+    """
+    if number in work.table.rounds(run.run_id):
+        return work.table.read_round(run.run_id, number)
+    config = settings.build(ScoreConfig, run.config["score"], "score")
+    kind, family = run.gap_kind or "prob", run.family or "gaussian"
+    if number == 0:
+        found, predictions = work.table.read_round(parent.run_id), None
+        if (kind, family) != (parent.gap_kind, parent.family):
+            found = refit(found.gaps, config, kind, family, len(run.classes))
+    else:
+        work.progress(run.run_id, number, trainer.method.rounds, "scoring the training set")
+        predictions = predict(trainer, data, data.fit)
+        found = fit_round(predictions, config, kind, family)
+    if not np.array_equal(found.sample_ids, data.fit.sample_ids):
+        raise CurateError(f"the scores of {parent.run_id} are of other samples than are usable now",
+                          "score again: `curate score`")
+    _write_round(work.table, run, number, found, predictions)
+    return found
+
+
+def _train_to(work: Workplace, run: Run, trainer: Trainer, data: RunData, epochs: int, context: Context,
+              keep_best: bool = False) -> None:
+    """Train up to `epochs` finished epochs; each is in the table and in a checkpoint before the next begins."""
+    started = time.perf_counter()
+    work.progress(run.run_id, trainer.epoch, epochs, "")
+    for values in fit(trainer, data, epochs, context):
+        seconds = time.perf_counter() - started
+        work.table.write_epoch(run.run_id, trainer.epoch, [*values, ("train", "all", "seconds", seconds)])
+        if keep_best and trainer.best_epoch == trainer.epoch:
+            checkpoint.save(trainer, Path(run.folder) / "best.pt")
+        checkpoint.save(trainer, Path(run.folder) / "last.pt")
+        shown = next(v for s, m, k, v in values if (s, m, k) == ("val", FUSED, "accuracy"))
+        work.progress(run.run_id, trainer.epoch, epochs, f"val {shown:.1%}")
+        started = time.perf_counter()
+
+
+def _reset_optimizer(trainer: Trainer, run: Run) -> None:
+    optim = settings.build(OptimConfig, run.config["optim"], "optim")
+    trainer.optimizer = optim.make(trainer.model)
+    trainer.scheduler = optim.schedule(trainer.optimizer)
+
+
+@contextmanager
+def _recorded(table: Table, run: Run) -> Iterator[None]:
+    """The run's row, with how it ended whatever happens."""
+    table.start_run(run)
+    try:
+        yield
+    except KeyboardInterrupt:
+        table.finish_run(run.run_id, "interrupted")
+        raise
+    except BaseException:
+        table.finish_run(run.run_id, "failed")
+        raise
+
+
+def evaluate(work: Workplace, run: Run, split: str) -> Mapping[str, Mapping[str, float]]:
+    """{modality or "fused": {metric: value}} of a run's best (or warm) checkpoint on a split."""
+    dataset = reopen(run)
+    cache = work.open_cache(dataset)
+    trainer, data = prepare_trainer(work, run, dataset, cache)
+    path = Path(run.folder) / ("best.pt" if run.kind == "train" else "last.pt")
+    checkpoint.load_trainer(trainer, checkpoint.read(path, trainer.device), str(path))
+    return metrics.measure(predict(trainer, data, split_samples(dataset, cache, split)))

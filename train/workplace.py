@@ -1,0 +1,200 @@
+"""Where a run works: table, cache, device; and what it is set up from: settings, samples, model, trainer."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from curate import config as settings
+from curate.cache import Cache, prepare
+from curate.datasets import find as find_dataset
+from curate.datasets.base import Dataset
+from curate.errors import CurateError
+from curate.table import Table
+from curate.types import Run
+
+from . import catalog, checkpoint
+from .data import RunData, Samples, mix_seed
+from .engine import OptimConfig, Runtime, Trainer, make_trainer
+from .model import FusionModel, ModelConfig
+
+Progress = Callable[[str, int, int, str], None]
+
+
+def silent(label: str, done: int, total: int, note: str) -> None:
+    """No progress."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreConfig:
+    """Warm-up, gap and mixture.
+
+    Attributes:
+        epochs: E_warmup.
+        gap: `prob` (Eq. 6) or `kl` (Eq. 7).
+        family: `gaussian` or `student-t`.
+        dof: degrees of freedom of the Student-t; none estimates them.
+        rule: which component is the balanced one, see `mixture.balanced_component`.
+        batch_size: samples a forward when predicting.
+    """
+
+    epochs: int = 30
+    gap: Literal["prob", "kl"] = "prob"
+    family: Literal["gaussian", "student-t"] = "gaussian"
+    dof: float | None = 4.0
+    rule: Literal["second_moment", "weight", "abs_mean"] = "second_moment"
+    batch_size: int = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """What every method shares.
+
+    Attributes:
+        epochs: of the method itself; a start from scratch adds the warm-up's epochs.
+        start: `warm`, `scratch`, or `auto` as the method says.
+        reset_optimizer: `once` fresh state at the start; `per_round` also at each round; `never` continues the
+            warm-up's.
+    """
+
+    epochs: int = 40
+    start: Literal["auto", "warm", "scratch"] = "auto"
+    reset_optimizer: Literal["once", "per_round", "never"] = "once"
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What the stages work with.
+
+    Attributes:
+        table: the sample table.
+        cache_folder: where decoded media are.
+        runtime: device, precision, loader processes.
+        progress: called with (label, done, total, note).
+    """
+
+    table: Table
+    cache_folder: Path
+    runtime: Runtime = field(default_factory=Runtime)
+    progress: Progress = silent
+
+    @property
+    def runs_folder(self) -> Path:
+        """Beside the table, `<its name>.runs`."""
+        return self.table.path.with_suffix(".runs")
+
+    def open_cache(self, dataset: Dataset) -> Cache:
+        """The decoded media of a data set, decoded now if need be; every item and its status go to the table."""
+        cache = prepare(dataset, self.cache_folder, workers=self.runtime.workers,
+                        progress=lambda done, total: self.progress("decoding", done, total, "items"))
+        status, reason = summarize_status(cache, dataset)
+        self.table.write_samples(cache.data_id, dataset.samples, dataset.classes, status, reason)
+        return cache
+
+
+def summarize_status(cache: Cache, dataset: Dataset) -> tuple[list[str], list[str]]:
+    """Per sample, the first status that is not ok, and the reasons of all modalities that are not."""
+    rows = cache.rows(np.array([s.sample_id for s in dataset.samples]))
+    statuses, reasons = [], []
+    for i in rows:
+        bad = [m for m in dataset.modalities if cache.status[m][i] != "ok"]
+        statuses.append(str(cache.status[bad[0]][i]) if bad else "ok")
+        reasons.append("; ".join(f"{m}: {cache.reason[m][i]}" for m in bad))
+    return statuses, reasons
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of every library that can change a number."""
+    found = {"python": platform.python_version()}
+    for name in ("curate-mm", "torch", "torchvision", "torchaudio", "numpy", "scipy", "scikit-learn", "duckdb", "av"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed as a package"
+    return found
+
+
+def split_samples(dataset: Dataset, cache: Cache, split: str) -> Samples:
+    """The usable samples of a split, ascending by id.
+
+    Raises:
+        CurateError: there is none.
+    """
+    index = {c: i for i, c in enumerate(dataset.classes)}
+    usable = dict(zip(cache.sample_ids.tolist(), cache.usable.tolist(), strict=True))
+    chosen = sorted((s.sample_id, index[s.label]) for s in dataset.samples if s.split == split and usable[s.sample_id])
+    if not chosen:
+        listed = sum(s.split == split for s in dataset.samples)
+        raise CurateError(f"no usable sample in split {split!r} of {dataset.name} ({listed} listed)",
+                          "see their status with `curate sql \"SELECT status, count(*) FROM samples GROUP BY 1\"`")
+    ids, labels = zip(*chosen, strict=True)
+    return Samples(cache, np.array(ids), np.array(labels, dtype=np.int64))
+
+
+def make_data(dataset: Dataset, cache: Cache, optim: OptimConfig, score: ScoreConfig, seed: int,
+              workers: int) -> RunData:
+    """Training and validation samples; the test split is not in it."""
+    return RunData(split_samples(dataset, cache, "train"), split_samples(dataset, cache, "val"), dataset.specs,
+                   optim.batch_size, score.batch_size, seed, workers)
+
+
+def reopen(run: Run) -> Dataset:
+    """The data set a run was made on.
+
+    Raises:
+        CurateError: its content or preprocessing has changed since.
+    """
+    kind = find_dataset(run.dataset)
+    options = settings.build(kind.Options, run.config["data"], "data")
+    dataset = kind(Path(run.root) if run.root else None, options)
+    if dataset.data_id() != run.data_id:
+        raise CurateError(f"{run.dataset} has changed since {run.run_id} scored it", "score it again: `curate score`")
+    return dataset
+
+
+def new_model(dataset: Dataset, config: ModelConfig, runtime: Runtime, seed: int) -> FusionModel:
+    """A model with random weights that depend on the seed alone."""
+    torch.manual_seed(mix_seed(seed, 0))
+    return FusionModel(dataset.specs, dataset.classes, config, runtime.precision)
+
+
+def configure(kind: type[Dataset], schemas: Mapping[str, type], *layers: settings.Layer) -> dict[str, Any]:
+    """Configurations of the wanted sections: the data set's defaults, then `layers`."""
+    defaults = {k: v for k, v in settings.dotted(kind.defaults).items() if k in schemas}
+    return settings.resolve(schemas, defaults, *layers)
+
+
+def prepare_trainer(work: Workplace, run: Run, dataset: Dataset, cache: Cache) -> tuple[Trainer, RunData]:
+    """A run's model, method and data before its first epoch: warm weights loaded, heads attached."""
+    schemas = {"model": ModelConfig, "optim": OptimConfig, "score": ScoreConfig}
+    config = settings.resolve(schemas, {k: run.config[k] for k in schemas})
+    device = work.runtime.torch_device()
+    kind = catalog.find(run.method)
+    method = kind(settings.build(kind.Config, run.config.get("method", {}), "method"))
+    data = make_data(dataset, cache, config["optim"], config["score"], run.seed, work.runtime.workers)
+    model = new_model(dataset, config["model"], work.runtime, run.seed)
+    warm = None
+    if run.parent is not None and run.config["train"]["start"] == "warm":
+        path = Path(work.table.find_run(run.parent).folder) / "last.pt"
+        warm = checkpoint.read(path, device)
+        checkpoint.load_model(model, warm, str(path))
+    method.attach(model, warm=warm is not None)
+    trainer = make_trainer(model, method, config["optim"], data, device)
+    if warm is not None and run.config["train"]["reset_optimizer"] == "never":
+        _continue_optimizer(trainer, warm, run)
+    return trainer, data
+
+
+def _continue_optimizer(trainer: Trainer, warm: Mapping[str, Any], run: Run) -> None:
+    try:
+        trainer.optimizer.load_state_dict(warm["optimizer"])
+    except (ValueError, KeyError):
+        raise CurateError(f"{run.method} cannot continue the warm-up's optimizer: its parameters differ",
+                          "use --set train.reset_optimizer=once") from None
