@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from curate.errors import CurateError, unknown_name
-from curate.render import Format, render
+from curate.render import Format, progress, render
 
 if TYPE_CHECKING:
     from curate.table import Table
@@ -29,7 +29,8 @@ Settings = Annotated[list[str] | None, typer.Option("--set", envvar="CURATE_SET"
 Device = Annotated[str, typer.Option(envvar="CURATE_DEVICE", help="auto, cpu or cuda:N.")]
 Precision = Annotated[Literal["fp32", "bf16"], typer.Option(envvar="CURATE_PRECISION", help="Of the encoders.")]
 Workers = Annotated[int, typer.Option(envvar="CURATE_WORKERS", min=0, help="Decoding and loading processes.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", envvar="CURATE_QUIET", help="No progress, no remarks.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", envvar="CURATE_QUIET", help="Errors and warnings only.")]
+Seed = Annotated[int, typer.Option(envvar="CURATE_SEED", min=0, help="Of weights, order and augmentation.")]
 Output = Annotated[Format, typer.Option("--format", help="How to print.")]
 
 DB = Path("curate.duckdb")
@@ -48,16 +49,17 @@ def main() -> None:
     """Run the command line; the one place where errors are told."""
     try:
         app()
-    except CurateError as error:
-        if os.environ.get("CURATE_DEBUG") == "1":
-            raise
-        remark(f"error: {error.message}")
-        if error.hint:
-            remark(f"hint: {error.hint}")
-        sys.exit(error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except (CurateError, OSError) as error:
+        if os.environ.get("CURATE_DEBUG") == "1":
+            raise
+        told = error if isinstance(error, CurateError) else CurateError(
+            str(error), "check the path, who may write there, and the space left on the disk")
+        remark("error: " + " ".join(told.message.split()))
+        remark("hint: " + " ".join((told.hint or "CURATE_DEBUG=1 shows where").split()))
+        sys.exit(told.exit_code)
 
 
 def remark(text: str) -> None:
@@ -80,38 +82,75 @@ def start(
     show_version: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Version.")] = False,
 ) -> None:
     """Options left out come from CURATE_* variables, then from ./curate.toml."""
-    options = {k: v for k, v in _toml().items() if not isinstance(v, dict)}
+    content = _toml()
     commands: Mapping[str, Any] = getattr(ctx.command, "commands", {})
-    known = {p.name for c in commands.values() for p in c.params}
+    named = {c: {max(p.opts, key=len).lstrip("-"): p.name for p in command.params if p.param_type_name == "option"}
+             for c, command in commands.items()}
+    known = {option for options in named.values() for option in options} - {"set", "help", "resume", "replace"}
+    options = {k: v for k, v in content.items() if k not in SECTIONS}
     for name in options:
         if name not in known:
             raise unknown_name("option in curate.toml", name, known)
-    ctx.default_map = {c: options for c in commands}
+    ctx.default_map = {c: {own[k]: v for k, v in options.items() if k in own} for c, own in named.items()}
 
 
 def _toml() -> Mapping[str, Any]:
+    """The content of ./curate.toml: options at the top, settings in sections, those of a method in [method.NAME]."""
     path = Path("curate.toml")
     if not path.exists():
         return {}
     from curate.config import read_toml
 
     content = read_toml(path)
-    for name, value in content.items():
-        if isinstance(value, dict) and name not in SECTIONS:
+    tables = {k for k, v in content.items() if isinstance(v, dict)}
+    for name in content:
+        if name in tables and name not in SECTIONS:
             raise unknown_name("section in curate.toml", name, SECTIONS)
+        if name in SECTIONS and name not in tables:
+            raise CurateError(f"curate.toml: {name} is a section", f"write [{name}], and its keys below it")
+    if "method" in tables:
+        from train import catalog
+
+        for name, value in content["method"].items():
+            if name not in catalog.names() or not isinstance(value, dict):
+                raise unknown_name("section in curate.toml", f"method.{name}", (f"method.{n}" for n in catalog.names()))
     return content
 
 
-def _layers(assignments: Sequence[str] | None, sections: Sequence[str], method_name: str | None = None,
-            **given: Mapping[str, Any]) -> list[Mapping[str, Mapping[str, Any]]]:
-    """Settings in rising precedence: curate.toml, options of the command that stand for a setting, --set."""
+def _given(ctx: typer.Context, source: str, name: str) -> bool:
+    """Whether an option's value comes from `source`: COMMANDLINE, ENVIRONMENT or DEFAULT_MAP (curate.toml)."""
+    found = ctx.get_parameter_source(name)
+    return found is not None and found.name == source
+
+
+def _layers(ctx: typer.Context, sections: Sequence[str], method_name: str | None = None,
+            **options: Mapping[str, str]) -> list[Mapping[str, Mapping[str, Any]]]:
+    """Settings in rising precedence: curate.toml, CURATE_SET, the command line; in each, --set over other options.
+
+    Args:
+        options: {section: {key: parameter}}, the parameters of the command that stand for a setting.
+    """
     from curate.config import parse_set
 
-    toml = {k: v for k, v in _toml().items() if k in sections and isinstance(v, dict)}
+    toml = {k: v for k, v in _toml().items() if k in sections}
     if "method" in toml:
         toml["method"] = toml["method"].get(method_name, {})
-    options = {s: {k: v for k, v in values.items() if v is not None} for s, values in given.items()}
-    return [toml, {s: v for s, v in options.items() if v}, parse_set(assignments or ())]
+
+    def given(source: str) -> Mapping[str, Mapping[str, Any]]:
+        layer = {s: {k: ctx.params[p] for k, p in keys.items() if _given(ctx, source, p)} for s, keys in options.items()}
+        return {s: values for s, values in layer.items() if values}
+
+    here = ctx.params["settings"] if _given(ctx, "COMMANDLINE", "settings") else ()
+    return [toml, given("DEFAULT_MAP"), parse_set(os.environ.get("CURATE_SET", "").split()), given("COMMANDLINE"),
+            parse_set(here)]
+
+
+def resuming(ctx: typer.Context, *fixed: str) -> None:
+    """Refuse options that a resumed run cannot follow: it goes on with its own."""
+    given = [p for p in ctx.command.params if p.name in fixed and _given(ctx, "COMMANDLINE", p.name)]
+    if given:
+        raise CurateError(f"--resume goes on with the run's own settings, {given[0].opts[0]} cannot change them",
+                          f"leave {given[0].opts[0]} out, or begin a new run without --resume")
 
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Format = "table") -> None:
@@ -123,31 +162,18 @@ def show(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Format = "
 @contextmanager
 def working(db: Path, cache: Path | None, device: str, precision: str, workers: int,
             quiet: bool) -> Iterator[Workplace]:
-    """A workplace of the model side, with a progress bar on a terminal's standard error."""
+    """A workplace of the model side, with progress on standard error."""
     import train as room
 
     if getattr(room, "HOUSE", None) != "curate":
         raise CurateError(f"another package named `train` hides curate's: {room.__file__}",
                           "install curate in an environment of its own")
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from curate.cache import default_folder
     from curate.table import Table
     from train.engine import Runtime
     from train.stages import Workplace
 
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-               TextColumn("{task.fields[note]}"))
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
-        tasks: dict[str, Any] = {}
-
-        def advance(label: str, done: int, total: int, note: str) -> None:
-            if label not in tasks:
-                tasks[label] = bar.add_task(label, total=total, note=note)
-            bar.update(tasks[label], completed=done, total=total, note=note)
-
+    with progress(quiet) as advance:
         runtime = Runtime(device=device, precision=precision, workers=workers)
         yield Workplace(Table(db), cache or default_folder(), runtime, advance)
 
@@ -158,19 +184,24 @@ def resumable(table: Table, kind: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        run = next(iter(table.runs(kind=kind)), None)
-        kept = f"{run.run_id} keeps every finished epoch" if run else "nothing was begun"
-        remark(f"interrupted: {kept}; go on with `curate {kind} --resume`")
+        run = next(iter(table.runs(kind=kind)), None) if table.path.exists() else None
+        if run and run.status == "interrupted":
+            db = "" if table.path == DB else f" --db {table.path}"
+            remark(f"interrupted: {run.run_id} keeps every finished epoch; go on with `curate {kind} --resume{db}`")
+        else:
+            remark("interrupted: no run was begun; media decoded so far are kept for the next time")
         raise typer.Exit(130) from None
 
 
-def unfinished(table: Table, kind: str, run: str | None, method: str | None = None) -> Run:
+def unfinished(table: Table, kind: str, run: str | None, **where: str | None) -> Run:
     """The newest run of a kind that did not end.
 
     Raises:
         CurateError: there is none.
     """
-    for found in table.runs(kind=kind, run_id=run, method=method):
+    if run is not None:
+        table.find_run(run)  # an unknown name has its own error
+    for found in table.runs(kind=kind, run_id=run, **{k: v or None for k, v in where.items()}):
         if found.status != "done":
             return found
     raise CurateError(f"no unfinished {kind} run to resume", "see `curate runs`")
@@ -190,12 +221,15 @@ def tell_media(table: Table, data_id: str) -> bool:
 
 @app.command()
 def datasets(
+    ctx: typer.Context,
     name: Annotated[str | None, typer.Argument(help="A data set; all are listed when left out.")] = None,
     root: Root = None,
     settings: Settings = None,
     form: Output = "table",
 ) -> None:
-    """List the data sets, or say of one what is expected, what was found, and the counts of splits and classes."""
+    """List the data sets; of one, its layout and settings, or with --root the counts of splits and classes."""
+    from dataclasses import fields
+
     from curate.config import build
     from curate.datasets import find, names
 
@@ -204,8 +238,12 @@ def datasets(
                                                   for n in names()], form)
         return
     kind = find(name)
-    layers = _layers(settings, ("data",))
-    values = {k: v for layer in layers for k, v in layer.get("data", {}).items()}
+    knobs = [(f"data.{f.name}", f.type, f.default) for f in fields(kind.Options)]
+    if kind.layout and root is None:
+        remark(f"{name}: {kind.summary}\nexpected under --root: {kind.layout}")
+        show(["setting", "type", "default"], knobs, form)
+        return
+    values = {k: v for layer in _layers(ctx, ("data",)) for k, v in layer.get("data", {}).items()}
     dataset = kind(root.resolve() if root else None, build(kind.Options, values, "data"))
     counts: dict[str, dict[str, int]] = {c: {"train": 0, "val": 0, "test": 0} for c in dataset.classes}
     for sample in dataset.samples:
@@ -217,6 +255,7 @@ def datasets(
 
 @app.command()
 def prepare(
+    ctx: typer.Context,
     dataset: Annotated[str, typer.Option(help="Data set name, see `curate datasets`.")],
     root: Root = None,
     db: Db = DB,
@@ -226,12 +265,13 @@ def prepare(
     quiet: Quiet = False,
 ) -> None:
     """Decode a data set's media once into the cache; what cannot be used is recorded with its reason."""
+    from curate.datasets import find
+
+    kind = find(dataset)
     with working(db, cache, "cpu", "fp32", workers, quiet) as work:
-        from curate.datasets import find
         from train.stages import configure
 
-        kind = find(dataset)
-        options = configure(kind, {"data": kind.Options}, *_layers(settings, ("data",)))["data"]
+        options = configure(kind, {"data": kind.Options}, *_layers(ctx, ("data",)))["data"]
         opened = kind(root.resolve() if root else None, options)
         made = work.open_cache(opened)
         typer.echo(f"{len(made.sample_ids)} items, {int(made.usable.sum())} usable, in {made.folder}")
@@ -241,6 +281,7 @@ def prepare(
 
 @app.command()
 def score(
+    ctx: typer.Context,
     dataset: Annotated[str, typer.Option(help="Data set name, see `curate datasets`.")] = "",
     root: Root = None,
     db: Db = DB,
@@ -249,8 +290,8 @@ def score(
     epochs: Annotated[int | None, typer.Option(min=1, help="Warm-up epochs.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Score with these weights; no warm-up.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the newest unfinished scoring.")] = False,
-    run: RunName = None,
-    seed: Annotated[int, typer.Option(envvar="CURATE_SEED", min=0)] = 0,
+    run: Annotated[str | None, typer.Option("--run", help="With --resume: which.")] = None,
+    seed: Seed = 0,
     settings: Settings = None,
     device: Device = "auto",
     precision: Precision = "fp32",
@@ -261,14 +302,22 @@ def score(
     """Warm up, predict every training sample, fit the mixture of gaps, and write posteriors to the table."""
     if not dataset and not resume:
         raise CurateError("score needs --dataset NAME", "see `curate datasets`; e.g. curate score --dataset demo")
+    from curate.datasets import find
+    from curate.table import Table
+
+    if dataset:
+        find(dataset)  # before torch is loaded
+    if resume:
+        resuming(ctx, "root", "gap", "family", "epochs", "checkpoint", "seed", "settings")
+        begun = unfinished(Table(db), "score", run, dataset=dataset)
     with working(db, cache, device, precision, workers, quiet) as work, resumable(work.table, "score"):
         from train import stages
 
         if resume:
-            done = stages.resume_score(work, unfinished(work.table, "score", run))
+            done = stages.resume_score(work, begun)
         else:
-            layers = _layers(settings, ("data", "model", "optim", "score"),
-                             score={"gap": gap, "family": family, "epochs": epochs})
+            layers = _layers(ctx, ("data", "model", "optim", "score"),
+                             score={"gap": "gap", "family": "family", "epochs": "epochs"})
             done = stages.score(work, dataset, root, layers, seed, checkpoint)
     tell_score(work.table, done)
     raise typer.Exit(3 if tell_media(work.table, done.data_id) else 0)
@@ -329,11 +378,13 @@ def select(
     remark(f"{selection.name}: kept {kept.sum()} of {len(ids)} ({kept.mean():.1%})")
     if output:
         remark(f"wrote {table.export_selection(selection.name, output)} rows to {output}")
-    show(["class", "kept", "of", "share"], [[c, k, n, k / n] for c, (k, n) in balance.items()], form)
+    shares = {c: f"{k / n:.1%}" if form in ("table", "markdown") else k / n for c, (k, n) in balance.items()}
+    show(["class", "kept", "of", "share"], [[c, k, n, shares[c]] for c, (k, n) in balance.items()], form)
 
 
 @app.command()
 def train(
+    ctx: typer.Context,
     method: Annotated[str, typer.Option(help="Method name, see `curate methods`.")] = "",
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of the method.")] = None,
     start_at: Annotated[Literal["auto", "warm", "scratch"] | None,
@@ -358,19 +409,26 @@ def train(
         raise CurateError("train needs --method NAME", f"known: {', '.join(catalog.names())}")
     if method and method not in catalog.names():
         raise unknown_name("method", method, catalog.names())
+    from curate.table import Table
+
+    if resume:
+        resuming(ctx, "epochs", "start_at", "threshold", "selection", "seed", "settings")
+        begun = unfinished(Table(db), "train", run, method=method)
+    else:
+        parent = Table(db).find_run(run, kind="score", status=None if run else "done")
     with working(db, cache, device, precision, workers, quiet) as work, resumable(work.table, "train"):
         from train import stages
 
         if resume:
-            done = stages.resume_train(work, unfinished(work.table, "train", run, method or None))
+            done = stages.resume_train(work, begun)
         else:
-            parent = work.table.find_run(run, kind="score", status=None if run else "done")
-            layers = _layers(settings, ("model", "optim", "train", "method"), method,
-                             train={"epochs": epochs, "start": start_at},
-                             method={"threshold": threshold, "selection": selection})
+            layers = _layers(ctx, ("model", "optim", "train", "method"), method,
+                             train={"epochs": "epochs", "start": "start_at"},
+                             method={"threshold": "threshold", "selection": "selection"})
             done = stages.train(work, parent, method, layers, parent.seed if seed is None else seed)
-    best = work.table.best_epoch(done.run_id)
-    remark(f"{done.run_id}: {done.method} from {done.parent}, best epoch {best} by validation; test split:")
+    if not quiet:
+        best = work.table.best_epoch(done.run_id)
+        remark(f"{done.run_id}: {done.method} from {done.parent}, best epoch {best} by validation; test split:")
     show_metrics(work.table.test_metrics(done.run_id))
 
 
@@ -393,23 +451,36 @@ def evaluate(
     form: Output = "table",
 ) -> None:
     """Accuracy, macro-F1 and mean average precision of a run, per modality and fused."""
+    from curate.table import Table
+
+    found = Table(db).find_run(run, status=None if run else "done")
     with working(db, cache, device, precision, workers, quiet) as work:
         from train import stages
 
-        found = work.table.find_run(run, status=None if run else "done")
         values = stages.evaluate(work, found, split)
-    remark(f"{found.run_id}: split {split}")
+    if not quiet:
+        remark(f"{found.run_id}: split {split}")
     show_metrics(values, form)
 
 
 @app.command()
-def methods(form: Output = "table") -> None:
-    """List the methods: paper, where they start, and what `--set method.KEY=VALUE` can change."""
+def methods(
+    name: Annotated[str | None, typer.Argument(help="A method; all are listed when left out.")] = None,
+    form: Output = "table",
+) -> None:
+    """List the methods; of one, its paper, where it starts, and what `--set` can change."""
     from train import catalog
 
-    rows = [[e.name, e.paper, e.start, e.summary, "  ".join(f"{k}={v}" for k, (_, v) in e.knobs.items())]
-            for e in catalog.entries()]
-    show(["name", "paper", "start", "what", "knobs"], rows, form)
+    entries = {e.name: e for e in catalog.entries()}
+    if name is None:
+        show(["name", "start", "what"], [[e.name, e.start, e.summary] for e in entries.values()], form)
+        remark("paper and settings of one: curate methods NAME")
+        return
+    if name not in entries:
+        raise unknown_name("method", name, entries)
+    entry = entries[name]
+    remark(f"{name}: {entry.summary}\n{entry.paper}; starts from {entry.start} weights")
+    show(["setting", "type", "default"], [(f"method.{k}", *knob) for k, knob in entry.knobs.items()], form)
 
 
 @app.command()
@@ -443,6 +514,8 @@ def sql(
     """Read-only SQL on the table; the views are `samples`, `history` and `results`."""
     from curate.table import Table
 
+    if query == "-" and sys.stdin.isatty():
+        remark("reading SQL from the terminal; end with Ctrl-D")
     text = sys.stdin.read() if query == "-" else query
     show(*Table(db).query(text), form)
 
@@ -476,7 +549,7 @@ def export(
 @app.command()
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for table and report.")] = Path("curate-demo"),
-    seed: Annotated[int, typer.Option(envvar="CURATE_SEED", min=0)] = 0,
+    seed: Seed = 0,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:

@@ -50,7 +50,7 @@ def read_toml(path: Path) -> Mapping[str, Any]:
         return {}
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CurateError(f"{path} is not valid TOML: {error}", "see https://toml.io") from None
 
 

@@ -56,12 +56,14 @@ class Database:
             LockedError: another process holds the file; it is named.
             CurateError: no such table, not one of ours, or one from a newer version.
         """
-        new = not self.path.exists()
-        if new and not write:
+        if write:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        elif not self.path.exists():
             raise CurateError(f"no sample table at {self.path}", "run `curate score` first, or name the file with --db")
         con = self._connect(write, settings)
         try:
-            if new:
+            # Asked under the lock: two first writers may race, and one killed before its commit leaves an empty file.
+            if write and not con.execute("SELECT 1 FROM information_schema.tables").fetchone():
                 self._create(con)
             self._check_version(con)
             if not write:
@@ -94,10 +96,12 @@ class Database:
                     who = f" by process {holder[2]} ({holder[1]})" if holder else ""
                     raise LockedError(f"{self.path} is locked{who}", "wait for it to finish, or stop it") from None
                 time.sleep(RETRY_SECONDS)
+            except duckdb.ConnectionException:
+                raise CurateError(f"{self.path} is open in this process with other settings",
+                                  "close that connection first") from None
         raise AssertionError("unreachable")
 
     def _create(self, con: duckdb.DuckDBPyConnection) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         con.begin()
         con.execute(resources.files("curate").joinpath("schema.sql").read_text(encoding="utf-8"))
         con.execute("INSERT INTO schema_version VALUES (?, 'curate')", [SCHEMA_VERSION])
@@ -137,7 +141,7 @@ class Database:
                     cursor = con.execute(sql)
                     outcome["columns"] = [c[0] for c in cursor.description or []]
                     outcome["rows"] = cursor.fetchall()
-                except duckdb.Error as error:
+                except (duckdb.Error, OverflowError) as error:
                     outcome["error"] = error
 
             thread = threading.Thread(target=work, daemon=True)
@@ -208,6 +212,9 @@ def _scannable(values: Any) -> NDArray[Any]:
     return array.astype(object) if array.dtype.kind == "U" else np.ascontiguousarray(array)
 
 
-def sql_error(error: duckdb.Error) -> CurateError:
+def sql_error(error: Exception) -> CurateError:
+    """DuckDB's refusal of a user's SQL, or a value that Python cannot hold, as a user's error."""
+    if "'pytz' failed to import" in str(error):
+        return CurateError("a TIMESTAMP WITH TIME ZONE cannot be shown", "cast it, e.g. now()::TIMESTAMP")
     lines = [line for line in str(error).splitlines() if line.strip()]
     return CurateError(lines[0], lines[1] if len(lines) > 1 else "the views are samples, history and results")

@@ -61,7 +61,7 @@ def planted_recovery(planted: NDArray[np.str_], gap: Floats, p_imbalanced: Float
         `size` of |gap| and `p_imbalanced`, both for finding the imbalanced; `direction` of the gap's sign and size for
         telling, among those, that it is the second modality that is degraded.
     """
-    first, second = (np.array([m in text.split("+") for text in planted]) for m in pair)
+    first, second = (np.array([m in text.split("+") for text in planted], dtype=bool) for m in pair)
     one = first ^ second
     return {
         "size": auroc(np.abs(gap), one),

@@ -170,8 +170,10 @@ def fit(
         return _one_component(x, family, rule, "degenerate")
     floor = 1e-6 * scale**2
     start_dof = np.inf if family == "gaussian" else (dof or 10.0)
-    result, trace, converged = _best_of(x, starts(x, start_dof), floor, dof is None and family != "gaussian",
-                                        tolerance, iterations)
+    first = starts(x, start_dof)
+    # A start below the floor would lose likelihood in its first step, and be set aside for that.
+    first = replace(first, scales=np.maximum(first.scales, np.sqrt(floor)))
+    result, trace, converged = _best_of(x, first, floor, dof is None and family != "gaussian", tolerance, iterations)
     if (result.weights < 1 / x.size).any():
         return _one_component(x, family, rule, "one_component")
     order = np.argsort(result.locs[0], kind="stable")
@@ -270,7 +272,7 @@ def diagnose(fitted: MixtureFit, x: Floats, scale: float) -> tuple[str, ...]:
     if np.ptp(locs) < 0.3:
         notes.append(f"concentric: the two locations differ by only {np.ptp(locs):.2f}")
     if np.abs(locs).min() > 0.2:
-        notes.append(f"no component is near zero: the nearest is at {locs[b]:+.2f}")
+        notes.append(f"no component is near zero: the nearest is at {locs[np.abs(locs).argmin()]:+.2f}")
     if np.abs(x).mean() < 0.1:
         notes.append(f"small gaps: mean |gap| is {np.abs(x).mean():.2f}; scored too early or memorised")
     if fitted.rule_conflict:

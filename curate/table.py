@@ -48,7 +48,8 @@ class Table(Database):
             row = {f.name: getattr(run, f.name) for f in fields(run)}
             row |= {"config": json.dumps(run.config), "versions": json.dumps(run.versions), "status": "running",
                     "modalities": list(run.modalities), "classes": list(run.classes)}
-            if con.execute("UPDATE run SET status = 'running' WHERE run_id = ? RETURNING 1", [run.run_id]).fetchone():
+            if con.execute("UPDATE run SET status = 'running', finished = NULL WHERE run_id = ? RETURNING 1",
+                           [run.run_id]).fetchone():
                 return
             row["started"] = _now()
             names, marks = ", ".join(row), ", ".join("?" * len(row))
@@ -83,15 +84,19 @@ class Table(Database):
             CurateError: there is none; the nearest name is offered.
         """
         runs = self.runs(**where)
+        what = ", ".join(f"{k} {v}" for k, v in where.items() if v is not None)
         if run_id is None:
             if not runs:
-                what = ", ".join(f"{k} {v}" for k, v in where.items() if v is not None)
-                raise CurateError(f"no run with {what} in {self.path}", "see `curate runs`; score with `curate score`")
+                raise CurateError(f"no run{what and f' with {what}'} in {self.path}",
+                                  "see `curate runs`; score with `curate score`")
             return runs[0]
         for run in runs:
             if run.run_id == run_id:
                 return run
-        raise unknown_name("run", run_id, (r.run_id for r in self.runs()))
+        known = [r.run_id for r in self.runs()]
+        if run_id in known:
+            raise CurateError(f"run {run_id!r} is not one with {what}", "see `curate runs`")
+        raise unknown_name("run", run_id, known)
 
     # --- writing -----------------------------------------------------------------------------------------------
 
@@ -219,10 +224,14 @@ class Table(Database):
         """
         kept = ""
         if where is not None:
-            statements = duckdb.extract_statements(f"SELECT sample_id FROM samples WHERE ({where})")
+            try:
+                statements = duckdb.extract_statements(f"SELECT sample_id FROM samples WHERE ({where})")
+            except duckdb.Error as error:
+                raise sql_error(error) from None
             if len(statements) != 1:
                 raise CurateError("--where takes one condition", "e.g. --where \"gap > 0.5 AND label_name = 'bark'\"")
-            kept = f"AND p.sample_id IN (SELECT sample_id FROM samples WHERE ({where}))"
+            # Ids are unique within a data set only.
+            kept = f"AND (r.dataset, p.sample_id) IN (SELECT (dataset, sample_id) FROM samples WHERE ({where}))"
         with self._open(settings=SAFE) as con:
             try:
                 out = con.execute(

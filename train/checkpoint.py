@@ -48,7 +48,8 @@ def read(path: Path, device: torch.device) -> Mapping[str, Any]:
     try:
         content = torch.load(path, map_location=device, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise CurateError(f"{path} cannot be loaded as a checkpoint: {str(error).splitlines()[0]}",
+        detail = (str(error) or type(error).__name__).splitlines()[0]
+        raise CurateError(f"{path} cannot be loaded as a checkpoint: {detail}",
                           "expected a file written by `curate score` or `curate train`") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CurateError(f"{path} is not a checkpoint of this version",

@@ -76,7 +76,7 @@ class FusionModel(nn.Module):
         device = next(iter(inputs.values())).device.type
         with torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             features = {m: self.encoders[m](inputs[m]) for m in self.modalities}
-        return {m: f.float() for m, f in features.items()}
+        return {m: f.to(torch.promote_types(f.dtype, torch.float32)) for m, f in features.items()}
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Outputs:
         features = self.encode(inputs)

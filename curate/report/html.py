@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from curate.gap import gap_scale
+from curate.mixture import p_balanced
 from curate.table import Table
 from curate.types import FUSED, Run, pair_name
 
@@ -136,6 +138,8 @@ class Page:
             out.append({
                 "pair": pair, "fit": fit, "warnings": [(w, explain(w)) for w in fit.warnings],
                 "ranges": figures.imbalanced_ranges(fit, facts.limit), "limit": facts.limit,
+                "blind": [m for m, end in zip(pair, (facts.limit, -facts.limit), strict=True)
+                          if p_balanced(fit, np.array([end]))[0] >= 0.5],
                 "histogram": self._figure(f"gap-{name}", figures.gap_histogram(*arguments),
                                           f"Histogram of the gap between {both} with the fitted mixture"),
                 "posterior": self._figure(f"posterior-{name}", figures.posterior_curve(*arguments),
@@ -148,8 +152,8 @@ class Page:
         return len(self.facts.samples) > 0 and min(right) > MEMORISED
 
     def _rounds(self) -> list[dict[str, Any]]:
-        """Of each method, the newest training with mixtures of its own: figures and a table a pair."""
-        newest = {run.method: run for run in self.facts.children if run.run_id in self.facts.rounds}
+        """Of each method, the newest training that fitted the mixture again: figures and a table a pair."""
+        newest = {run.method: run for run in self.facts.children if len(self.facts.rounds.get(run.run_id, ())) > 1}
         out = []
         for run in newest.values():
             fits, kind = self.facts.rounds[run.run_id], run.gap_kind or "prob"

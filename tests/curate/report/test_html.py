@@ -85,7 +85,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Table, Predictions, 
     for seed, accuracy in enumerate((0.80, 0.84)):
         _train(table, f"train-warmup-{seed}", "warmup", accuracy, seed)
     _train(table, "train-adaptive-1", "adaptive", 0.81, rounds=2)
-    _train(table, "train-iprm-1", "iprm", 0.79)
+    _train(table, "train-iprm-1", "iprm", 0.79, rounds=1)  # a copy of the scored round: nothing moved
     _train(table, "train-joint-1", "joint", 0.70, config={"data": {}, "train": {"epochs": 2, "start": "scratch"}})
     return table, p, build(table, None, folder / "reports", folder / "cache", count=6)
 

@@ -1,0 +1,97 @@
+"""Rows to text and back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.render import render
+
+# A lone carriage return is left out: Python 3.11 writes it without quotes and then cannot read it back.
+TEXT = st.text(st.characters(exclude_characters="\r\0", exclude_categories=("Cs",)), max_size=12)
+CELL = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), TEXT)
+ROWS = st.lists(st.tuples(CELL, CELL, TEXT), max_size=5)
+
+
+@given(ROWS)
+def test_json_reads_back_equal(rows):
+    assert json.loads(render(["a", "b", "c"], rows, "json")) == [dict(zip("abc", r, strict=True)) for r in rows]
+
+
+def test_json_turns_what_it_does_not_know_to_text_and_keeps_lists():
+    assert json.loads(render(["d", "l"], [[date(2026, 1, 2), ["x", "y"]]], "json")) == [
+        {"d": "2026-01-02", "l": ["x", "y"]}]
+
+
+@given(st.lists(st.tuples(TEXT, TEXT), max_size=5))
+def test_csv_reads_back_equal(rows):
+    text = render(["first", "second"], rows, "csv")
+    assert list(csv.reader(io.StringIO(text, newline=""))) == [["first", "second"], *map(list, rows)]
+
+
+def test_csv_quotes_what_must_be_quoted_and_nothing_else():
+    rows = [['say "hi"', 1], ["two\nlines", 0.1], ["a,b", None]]
+    assert render(["x", "y"], rows, "csv") == 'x,y\n"say ""hi""",1\n"two\nlines",0.1\n"a,b",'
+
+
+def test_csv_keeps_every_digit():
+    value = 0.1 + 0.2
+    assert float(render(["x"], [[value]], "csv").splitlines()[1]) == value
+
+
+def test_markdown_escapes_pipes_and_joins_lines_in_cells_and_names():
+    text = render(["a || b", "n"], [["x|y", 1], ["two\nlines", None]], "markdown")
+    assert text.splitlines() == [r"| a \|\| b | n |", "| --- | --- |", r"| x\|y | 1 |", "| two lines |  |"]
+
+
+@pytest.mark.parametrize("form", ["csv", "markdown", "table"])
+def test_no_rows_leave_the_names(form):
+    assert "name" in render(["name"], [], form).splitlines()[0]
+
+
+def test_no_rows_are_an_empty_json_list():
+    assert json.loads(render(["name"], [], "json")) == []
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json", "markdown"])
+def test_markup_is_printed_as_it_stands(form):
+    nasty = "[red]x[/red] [link=y] :smile: \\[bold]"
+    text = render(["[b]name[/b]"], [[nasty]], form)
+    assert "[b]name[/b]" in text
+    assert nasty in (json.loads(text)[0].values() if form == "json" else text)
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("length", [50, 5_000, 50_000])
+def test_a_table_never_folds_without_a_width(length):
+    rows = [["x" * length, "word " * (length // 5)], ["y", "z"]]
+    lines = render(["a", "b"], rows).splitlines()
+    assert len(lines) == 4
+    assert lines[2].startswith("x" * length) and lines[2].endswith("word")
+
+
+def test_a_table_folds_at_a_width_and_loses_no_letter():
+    lines = render(["a", "b"], [["x" * 100, "tail"]], width=40).splitlines()
+    assert max(map(len, lines)) <= 40 and len(lines) > 3
+    assert "".join(lines).count("x") == 100 and "tail" in "".join(lines)
+
+
+def test_a_table_ends_no_line_in_blanks_and_has_no_final_newline():
+    text = render(["a", "b"], [["x", None], ["longer", "y"]])
+    assert all(line == line.rstrip() for line in text.split("\n")) and not text.endswith("\n")
+
+
+def test_numbers_stand_right_and_words_left():
+    lines = render(["n", "w"], [[5, "a"], [1234, "bcd"]]).splitlines()
+    assert lines[2].index("5") == lines[3].index("4") and lines[2].index("a") == lines[3].index("b")
+
+
+def test_cells_for_people_are_short():
+    text = render(["f", "none", "list", "bool"], [[0.123456789, None, ["a", "b"], True]])
+    assert text.splitlines()[-1].split() == ["0.1235", "a,", "b", "True"]

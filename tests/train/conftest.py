@@ -1,0 +1,130 @@
+"""A tiny data set in memory, models over it, and a workplace: shared by the tests of the model side."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from curate.datasets.base import Dataset
+from curate.table import Table
+from curate.types import AudioSpec, MixtureFit, Sample, VisualSpec
+from train import catalog
+from train.data import Batch
+from train.engine import Runtime
+from train.method import Context
+from train.model import FusionModel, ModelConfig
+from train.workplace import Workplace
+
+SPECS = {
+    "audio": AudioSpec(rate=1000, seconds=0.512, n_fft=64, hop=32, n_mels=16, fill="pad", standardize=True),
+    "visual": VisualSpec(frames=1, size=16, channels=1, augment="none"),
+    "depth": VisualSpec(frames=2, size=16, channels=3, augment="crop_flip"),
+}
+
+
+class Toy(Dataset):
+    """Three classes; every modality says the class, through noise."""
+
+    name = "toy"
+    summary = "for tests"
+    defaults = {"optim.lr": 0.02, "optim.batch_size": 16, "score.epochs": 2, "train.epochs": 4}
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Options(Dataset.Options):
+        modalities: str = "audio,visual"
+        train: int = 50
+
+    def __init__(self, root: Path | None, options: Any) -> None:
+        super().__init__(root, options)
+        self.modalities = tuple(options.modalities.split(","))
+        self.classes = ("low", "middle", "high")
+        self.specs = {m: SPECS[m] for m in self.modalities}
+        counts = {"train": options.train, "val": 21, "test": 23}
+        self.samples = tuple(
+            Sample(sample_id=f"{split}-{i:03d}", label=self.classes[i % 3], split=split,
+                   inputs=dict.fromkeys(self.modalities, str(i)))
+            for split, n in counts.items() for i in range(n)
+        )
+
+    def load(self, sample: Sample, modality: str) -> np.ndarray:
+        rng = np.random.default_rng([*sample.sample_id.encode(), *modality.encode()])
+        spec, label = self.specs[modality], self.classes.index(sample.label)
+        if isinstance(spec, AudioSpec):
+            t = np.arange(spec.shape[0]) / spec.rate
+            wave = np.sin(2 * np.pi * (60 + 120 * label) * t) + rng.normal(0, 0.8, t.size)
+            return (np.clip(wave / 4, -1, 1) * 32767).astype(np.int16)
+        picture = rng.normal(110, 40, spec.shape)
+        picture[:, label * 5 : label * 5 + 5] += 60
+        return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> type[Dataset]:
+    """The toy data set, findable by its name."""
+    for module in ("train.workplace", "train.stages"):
+        monkeypatch.setattr(f"{module}.find_dataset", lambda name: Toy)
+    return Toy
+
+
+@pytest.fixture
+def work(tmp_path: Path, toy: type[Dataset]) -> Workplace:
+    return Workplace(Table(tmp_path / "t.duckdb"), tmp_path / "cache", Runtime(device="cpu"))
+
+
+@pytest.fixture
+def make_model():
+    """A model over some modalities with weights of a seed; the small encoder."""
+
+    def make(*modalities: str, classes: int = 3, seed: int = 0, fusion: str = "concat") -> FusionModel:
+        torch.manual_seed(seed)
+        specs = {m: SPECS[m] for m in modalities or ("audio", "visual")}
+        return FusionModel(specs, [f"c{k}" for k in range(classes)], ModelConfig(fusion=fusion))
+
+    return make
+
+
+@pytest.fixture
+def make_batch():
+    """A batch of network inputs."""
+
+    def make(*modalities: str, size: int = 6, classes: int = 3, seed: int = 1) -> Batch:
+        g = torch.Generator().manual_seed(seed)
+        names = modalities or ("audio", "visual")
+        channels = {"audio": 1, "visual": 1, "depth": 3}
+        pairs = len(names) * (len(names) - 1) // 2
+        return Batch(
+            np.array([f"s{i}" for i in range(size)]),
+            {m: torch.randn(size, channels[m], 16, 16, generator=g) for m in names},
+            torch.arange(size) % classes,
+            torch.rand(size, pairs, generator=g),
+        )
+
+    return make
+
+
+@pytest.fixture
+def two_component_fit() -> MixtureFit:
+    """The mixture of the hand-computed examples: (.8, 0, .1) balanced and (.2, .6, .2)."""
+    return MixtureFit("gaussian", np.array([0.8, 0.2]), np.array([0.0, 0.6]), np.array([0.1, 0.2]),
+                      np.array([np.inf, np.inf]), 0, "second_moment")
+
+
+@pytest.fixture
+def make_method(two_component_fit: MixtureFit):
+    """A method by name, attached to a model and at the start of an epoch."""
+
+    def make(name: str, model: FusionModel, epoch: int = 0, warm: bool = False, **config: Any):
+        kind = catalog.find(name)
+        method = kind(kind.Config(**config))
+        torch.manual_seed(3)
+        method.attach(model, warm)
+        pairs = len(model.modalities) * (len(model.modalities) - 1) // 2
+        method.begin_epoch(model, epoch, Context((two_component_fit,) * pairs))
+        return method
+
+    return make

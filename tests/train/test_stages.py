@@ -1,0 +1,256 @@
+"""Scoring and training through the table, on the toy data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from curate.errors import CurateError, EmptySelectionError
+from curate.types import Selection
+from train import catalog, checkpoint, stages
+from train.stages import evaluate, resume_score, resume_train, score, train
+from train.workplace import Workplace
+
+OPTIONS = {"data": {"modalities": "audio,visual"}}
+
+
+@pytest.fixture
+def scored(work: Workplace):
+    return score(work, "toy", None, [], 0)
+
+
+def stored(work: Workplace, run_id: str, *tables: str) -> list:
+    """Rows of a run without its name, to compare runs by content."""
+    out = []
+    for t in tables or ("prediction", "gap", "posterior", "mixture"):
+        out += work.table.query(f"SELECT * EXCLUDE (run_id) FROM {t} WHERE run_id = '{run_id}' ORDER BY ALL")[1]
+    return out
+
+
+def epochs(work: Workplace, run_id: str) -> list:
+    return work.table.query(f"SELECT * EXCLUDE (run_id) FROM epoch WHERE run_id = '{run_id}' AND metric <> 'seconds' "
+                            "ORDER BY ALL")[1]
+
+
+def test_scoring_writes_every_training_sample_once(work, scored) -> None:
+    _, rows = work.table.query("SELECT modality, count(*), count(DISTINCT sample_id) FROM prediction GROUP BY 1 ORDER BY 1")
+    assert rows == [("audio", 50, 50), ("fused", 50, 50), ("visual", 50, 50)]
+    assert work.table.query("SELECT count(*), count(gap) FROM samples")[1] == [(50 + 21 + 23, 50)]
+    assert scored.status == "done" and scored.checkpoint_sha256 == checkpoint.sha256(Path(scored.folder) / "last.pt")
+    found = work.table.read_round(scored.run_id)
+    p = work.table.query("SELECT p_audio - p_visual FROM samples WHERE gap IS NOT NULL ORDER BY sample_id")[1]
+    np.testing.assert_array_equal(found.gaps.prob[:, 0], [v for (v,) in p])
+
+
+def test_the_same_seed_gives_the_same_table_and_another_does_not(work, scored) -> None:
+    again, other = score(work, "toy", None, [], 0), score(work, "toy", None, [], 1)
+    assert stored(work, scored.run_id) == stored(work, again.run_id)
+    assert epochs(work, scored.run_id) == epochs(work, again.run_id)
+    assert stored(work, scored.run_id) != stored(work, other.run_id)
+
+
+def test_scoring_with_a_checkpoint_gives_the_scores_of_its_run(work, scored) -> None:
+    again = score(work, "toy", None, [], 5, Path(scored.folder) / "last.pt")
+    assert stored(work, again.run_id) == stored(work, scored.run_id)
+    assert epochs(work, again.run_id) == []
+
+
+def test_swapping_the_modalities_mirrors_the_gaps(work, scored) -> None:
+    """Same weights under the other declared order: gaps change sign, posteriors stay."""
+    content = checkpoint.read(Path(scored.folder) / "last.pt", torch.device("cpu"))
+    weight = content["model"]["fusion.head.weight"]
+    content["model"]["fusion.head.weight"] = torch.cat([weight[:, 64:], weight[:, :64]], dim=1)
+    path = work.runs_folder / "swapped.pt"
+    torch.save({**content, "modalities": ["visual", "audio"]}, path)
+    swapped = score(work, "toy", None, [{"data": {"modalities": "visual,audio"}}], 0, path)
+    here, there = work.table.read_round(scored.run_id), work.table.read_round(swapped.run_id)
+    np.testing.assert_allclose(there.gaps.prob, -here.gaps.prob, atol=1e-6)
+    np.testing.assert_allclose(there.gaps.kl, -here.gaps.kl, atol=1e-5)
+    np.testing.assert_allclose(there.p_balanced, here.p_balanced, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_every_method_trains_and_its_test_split_is_measured_once(work, scored, name, monkeypatch) -> None:
+    splits = []
+    original = stages.split_samples
+    monkeypatch.setattr(stages, "split_samples", lambda d, c, s: splits.append(s) or original(d, c, s))
+    run = train(work, scored, name, [], 0)
+    assert splits == ["test"], "opened once, after training"
+    metrics = work.table.test_metrics(run.run_id)
+    assert list(metrics) == ["audio", "visual", "fused"]
+    assert metrics == {m: pytest.approx(v) for m, v in evaluate(work, run, "test").items()}
+    assert all(0 <= v <= 1 for values in metrics.values() for v in values.values())
+
+
+def test_training_never_touches_the_test_split(work, scored, monkeypatch) -> None:
+    """With the test split a tripwire, everything up to its measurement goes through."""
+    def tripwire(dataset, cache, split):
+        raise LookupError("touched the test split")
+
+    monkeypatch.setattr(stages, "split_samples", tripwire)
+    for name in catalog.names():
+        with pytest.raises(LookupError):
+            train(work, scored, name, [], 0)
+        run = work.table.runs(kind="train")[0]
+        assert run.status == "failed" and work.table.test_metrics(run.run_id) == {}
+        last = checkpoint.read(Path(run.folder) / "last.pt", torch.device("cpu"))
+        assert last["epoch"] == (6 if run.config["train"]["start"] == "scratch" else 4)
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", catalog.names())
+@pytest.mark.parametrize("after", [1, 3])
+def test_an_interrupted_training_resumes_to_the_same_end(work, scored, name, after, monkeypatch) -> None:
+    whole = train(work, scored, name, [], 0)
+    save, count = checkpoint.save, []
+
+    def save_and_stop(trainer, path):
+        save(trainer, path)
+        count.append(path.name)
+        if count.count("last.pt") == after:
+            raise Stop
+
+    monkeypatch.setattr(checkpoint, "save", save_and_stop)
+    with pytest.raises(Stop):
+        train(work, scored, name, [], 0)
+    monkeypatch.setattr(checkpoint, "save", save)
+    broken = work.table.runs(kind="train")[0]
+    assert broken.status == "failed"
+    resumed = resume_train(work, broken)
+    assert resumed.run_id == broken.run_id and resumed.status == "done"
+    assert epochs(work, resumed.run_id) == epochs(work, whole.run_id)
+    assert stored(work, resumed.run_id) == stored(work, whole.run_id)
+
+
+def test_resumed_scoring_equals_unbroken(work, scored, monkeypatch) -> None:
+    save = checkpoint.save
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", lambda t, p: save(t, p) or (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            score(work, "toy", None, [], 0)
+    broken = work.table.runs(kind="score")[0]
+    assert broken.status == "interrupted"
+    resumed = resume_score(work, broken)
+    assert stored(work, resumed.run_id) == stored(work, scored.run_id)
+
+
+def test_adaptive_rounds_are_in_the_table_and_the_first_is_the_scored_run_s(work, scored) -> None:
+    run = train(work, scored, "adaptive", [{"method": {"rounds": 2}}], 0)
+    assert work.table.rounds(run.run_id) == [0, 1, 2]
+    first, parent = work.table.read_round(run.run_id, 0), work.table.read_round(scored.run_id)
+    np.testing.assert_array_equal(first.p_balanced, parent.p_balanced)
+    assert not np.array_equal(work.table.read_round(run.run_id, 1).gaps.prob, parent.gaps.prob)
+    annealing = work.table.query("SELECT value FROM epoch WHERE metric = 'lambda' AND run_id = "
+                                 f"'{run.run_id}' ORDER BY epoch")[1]
+    assert [v for (v,) in annealing] == pytest.approx([0.96**e for e in range(4)]), "cumulative over rounds"
+
+
+def test_adaptive_reads_its_weights_from_the_table(work, scored) -> None:
+    """Posteriors changed in the file change the training: they are read back, not recomputed."""
+    import duckdb
+
+    plain = train(work, scored, "adaptive", [{"method": {"rounds": 1}}], 0)
+    with duckdb.connect(str(work.table.path)) as con:
+        con.execute("UPDATE posterior SET p_balanced = 0.25, p_imbalanced = 0.75 WHERE run_id = ?", [scored.run_id])
+    edited = train(work, scored, "adaptive", [{"method": {"rounds": 1}}], 0)
+    assert (work.table.read_round(edited.run_id, 0).p_balanced == 0.25).all()
+    assert epochs(work, plain.run_id) != epochs(work, edited.run_id)
+
+
+@pytest.mark.parametrize(("gap", "family"), [("kl", "scored"), ("prob", "student-t"), ("kl", "student-t")])
+def test_adaptive_with_a_gap_or_family_of_its_own_refits_from_the_table(work, scored, gap, family) -> None:
+    run = train(work, scored, "adaptive", [{"method": {"gap": gap, "family": family}, "train": {"epochs": 4}}], 0)
+    rows = work.table.query(f"SELECT DISTINCT gap_kind, family FROM mixture WHERE run_id = '{run.run_id}'")[1]
+    assert rows == [(gap, "gaussian" if family == "scored" else family)]
+
+
+def test_subset_trains_on_the_selected_samples_and_its_control_on_as_many(work, scored, monkeypatch) -> None:
+    sizes = []
+    original = stages._train_to
+    monkeypatch.setattr(stages, "_train_to", lambda w, r, t, d, *a, **k: sizes.append(set(d.fit.sample_ids))
+                        or original(w, r, t, d, *a, **k))
+    found = work.table.read_round(scored.run_id)
+    threshold = float(np.median(found.p_balanced))
+    train(work, scored, "subset", [{"method": {"threshold": threshold}}], 0)
+    train(work, scored, "subset", [{"method": {"threshold": threshold, "control": "random"}}], 0)
+    assert sizes[0] == set(found.sample_ids[found.p_balanced[:, 0] >= threshold])
+    assert len(sizes[1]) == len(sizes[0]) < 50 and sizes[1] != sizes[0]
+    work.table.write_selection(Selection("few", scored.run_id, "by hand", found.sample_ids[:9], 50))
+    train(work, scored, "subset", [{"method": {"selection": "few"}}], 0)
+    assert sizes[2] == set(found.sample_ids[:9])
+
+
+def test_an_empty_subset_is_refused(work, scored, monkeypatch) -> None:
+    found = work.table.read_round(scored.run_id)
+    monkeypatch.setattr(work.table.__class__, "read_round", lambda *a: replace(found, p_balanced=found.p_balanced * 0))
+    with pytest.raises(EmptySelectionError, match="p_balanced >= 0.5"):
+        train(work, scored, "subset", [], 0)
+
+
+def test_a_start_from_scratch_adds_the_warm_up_epochs(work, scored) -> None:
+    for name, expected in (("joint", 6), ("warmup", 4)):
+        run = train(work, scored, name, [], 0)
+        assert work.table.query(f"SELECT max(epoch) FROM epoch WHERE run_id = '{run.run_id}'")[1] == [(expected,)]
+    run = train(work, scored, "joint", [{"train": {"start": "warm"}}], 0)
+    assert work.table.query(f"SELECT max(epoch) FROM epoch WHERE run_id = '{run.run_id}'")[1] == [(4,)]
+
+
+def test_optimizer_reset_ablations_differ(work, scored) -> None:
+    runs = [train(work, scored, "adaptive", [{"train": {"reset_optimizer": r}}], 0) for r in ("once", "per_round", "never")]
+    a, b, c = (epochs(work, r.run_id) for r in runs)
+    assert a != b and a != c
+
+
+def test_heads_of_a_method_cannot_continue_the_warm_up_s_optimizer(work, scored) -> None:
+    with pytest.raises(CurateError, match="cannot continue the warm-up's optimizer"):
+        train(work, scored, "iprm", [{"train": {"reset_optimizer": "never"}}], 0)
+
+
+def test_rounds_must_divide_the_epochs(work, scored) -> None:
+    with pytest.raises(CurateError, match="do not divide into 3 rounds"):
+        train(work, scored, "adaptive", [{"method": {"rounds": 3}}], 0)
+
+
+@pytest.mark.parametrize("change", [{"modalities": ["audio", "depth"]}, {"classes": ["a", "b"]}, {"fusion": "sum"}])
+def test_a_checkpoint_of_another_model_is_refused(work, scored, change, tmp_path) -> None:
+    content = checkpoint.read(Path(scored.folder) / "last.pt", torch.device("cpu"))
+    path = tmp_path / "other.pt"
+    torch.save({**content, **change}, path)
+    with pytest.raises(CurateError, match=next(iter(change))):
+        score(work, "toy", None, [], 0, path)
+
+
+def test_what_is_not_a_checkpoint_is_refused(work, tmp_path) -> None:
+    path = tmp_path / "x.pt"
+    for content in (b"nonsense", b""):
+        path.write_bytes(content)
+        with pytest.raises(CurateError, match="checkpoint"):
+            score(work, "toy", None, [], 0, path)
+    with pytest.raises(CurateError, match="no checkpoint at"):
+        score(work, "toy", None, [], 0, tmp_path / "none.pt")
+
+
+def test_changed_data_are_noticed(work, scored) -> None:
+    altered = replace(scored, data_id="toy-0000000000")
+    with pytest.raises(CurateError, match="has changed since"):
+        train(work, altered, "warmup", [], 0)
+
+
+@pytest.mark.parametrize("heads", ["tri", "single"])
+def test_three_modalities_run_through(work, heads) -> None:
+    scored = score(work, "toy", None, [{"data": {"modalities": "audio,visual,depth"}}], 0)
+    found = work.table.read_round(scored.run_id)
+    assert found.gaps.pairs == (("audio", "visual"), ("audio", "depth"), ("visual", "depth"))
+    adaptive = train(work, scored, "adaptive", [{"method": {"rounds": 2}, "train": {"epochs": 2}}], 0)
+    iprm = train(work, scored, "iprm", [{"method": {"heads": heads}, "train": {"epochs": 2}}], 0)
+    for run in (adaptive, iprm):
+        assert set(work.table.test_metrics(run.run_id)) == {"audio", "visual", "depth", "fused"}
+    logged = {m for (m,) in work.table.query(f"SELECT DISTINCT metric FROM epoch WHERE run_id = '{iprm.run_id}'")[1]}
+    assert {"omega:audio|visual", "lambda:visual|depth"} <= logged
