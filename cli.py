@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from curate import precedence
 from curate.errors import CurateError, unknown_name
-from curate.render import Format, progress, render
+from curate.render import Format, describe_round, progress, readable_type, render
 
 if TYPE_CHECKING:
+    from curate.datasets import Dataset
     from curate.table import Table
     from curate.types import Run
     from train.stages import Workplace
@@ -24,24 +26,32 @@ Db = Annotated[Path, typer.Option("--db", envvar="CURATE_DB", help="The sample t
 Cache = Annotated[Path | None, typer.Option(envvar="CURATE_CACHE", help="Folder of decoded media.")]
 Root = Annotated[Path | None, typer.Option(envvar="CURATE_ROOT", help="Where the data set lies.")]
 RunName = Annotated[str | None, typer.Option("--run", help="A run's name; the newest that fits when left out.")]
-Settings = Annotated[list[str] | None, typer.Option("--set", envvar="CURATE_SET", metavar="SECTION.KEY=VALUE",
-                                             help="Any setting, e.g. optim.lr=0.01; repeatable.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", envvar="CURATE_SET", metavar="SECTION.KEY=VALUE", help="Any setting, e.g. optim.lr=0.01; repeatable."
+    ),
+]
 Device = Annotated[str, typer.Option(envvar="CURATE_DEVICE", help="auto, cpu or cuda:N.")]
 Precision = Annotated[Literal["fp32", "bf16"], typer.Option(envvar="CURATE_PRECISION", help="Of the encoders.")]
-Workers = Annotated[int, typer.Option(envvar="CURATE_WORKERS", min=0, help="Decoding and loading processes.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(envvar="CURATE_WORKERS", min=0, help="Processes that decode and load; left out, as the machine has."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", envvar="CURATE_QUIET", help="Errors and warnings only.")]
 Seed = Annotated[int, typer.Option(envvar="CURATE_SEED", min=0, help="Of weights, order and augmentation.")]
 Output = Annotated[Format, typer.Option("--format", help="How to print.")]
 
 DB = Path("curate.duckdb")
-SECTIONS = ("data", "model", "optim", "score", "train", "method")
 
 app = typer.Typer(
-    name="curate", no_args_is_help=True, pretty_exceptions_enable=False,
+    name="curate",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
     help="Find the samples of a multimodal training set that one modality carries alone, query them with SQL, and "
-         "train with that knowledge.",
+    "train with that knowledge.",
     epilog="Exit codes: 0 done, 1 error, 2 usage, 3 done but some samples failed, 4 table locked, 5 empty selection, "
-           "130 interrupted.",
+    "130 interrupted.",
 )
 
 
@@ -55,8 +65,11 @@ def main() -> None:
     except (CurateError, OSError) as error:
         if os.environ.get("CURATE_DEBUG") == "1":
             raise
-        told = error if isinstance(error, CurateError) else CurateError(
-            str(error), "check the path, who may write there, and the space left on the disk")
+        told = (
+            error
+            if isinstance(error, CurateError)
+            else CurateError(str(error), "check the path, who may write there, and the space left on the disk")
+        )
         remark("error: " + " ".join(told.message.split()))
         remark("hint: " + " ".join((told.hint or "CURATE_DEBUG=1 shows where").split()))
         sys.exit(told.exit_code)
@@ -82,75 +95,22 @@ def start(
     show_version: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Version.")] = False,
 ) -> None:
     """Options left out come from CURATE_* variables, then from ./curate.toml."""
-    content = _toml()
-    commands: Mapping[str, Any] = getattr(ctx.command, "commands", {})
-    named = {c: {max(p.opts, key=len).lstrip("-"): p.name for p in command.params if p.param_type_name == "option"}
-             for c, command in commands.items()}
-    known = {option for options in named.values() for option in options} - {"set", "help", "resume", "replace"}
-    options = {k: v for k, v in content.items() if k not in SECTIONS}
-    for name in options:
-        if name not in known:
-            raise unknown_name("option in curate.toml", name, known)
-    ctx.default_map = {c: {own[k]: v for k, v in options.items() if k in own} for c, own in named.items()}
+    ctx.default_map = precedence.command_defaults(_toml(), getattr(ctx.command, "commands", {}))
 
 
 def _toml() -> Mapping[str, Any]:
-    """The content of ./curate.toml: options at the top, settings in sections, those of a method in [method.NAME]."""
-    path = Path("curate.toml")
-    if not path.exists():
-        return {}
-    from curate.config import read_toml
-
-    content = read_toml(path)
-    tables = {k for k, v in content.items() if isinstance(v, dict)}
-    for name in content:
-        if name in tables and name not in SECTIONS:
-            raise unknown_name("section in curate.toml", name, SECTIONS)
-        if name in SECTIONS and name not in tables:
-            raise CurateError(f"curate.toml: {name} is a section", f"write [{name}], and its keys below it")
-    if "method" in tables:
+    def methods() -> Sequence[str]:
         from train import catalog
 
-        for name, value in content["method"].items():
-            if name not in catalog.names() or not isinstance(value, dict):
-                raise unknown_name("section in curate.toml", f"method.{name}", (f"method.{n}" for n in catalog.names()))
-    return content
+        return catalog.names()
+
+    return precedence.read_project(Path("curate.toml"), methods)
 
 
-def _given(ctx: typer.Context, source: str, name: str) -> bool:
-    """Whether an option's value comes from `source`: COMMANDLINE, ENVIRONMENT or DEFAULT_MAP (curate.toml)."""
-    found = ctx.get_parameter_source(name)
-    return found is not None and found.name == source
-
-
-def _layers(ctx: typer.Context, sections: Sequence[str], method_name: str | None = None,
-            **options: Mapping[str, str]) -> list[Mapping[str, Mapping[str, Any]]]:
-    """Settings in rising precedence: curate.toml, CURATE_SET, the command line; in each, --set over other options.
-
-    Args:
-        options: {section: {key: parameter}}, the parameters of the command that stand for a setting.
-    """
-    from curate.config import parse_set
-
-    toml = {k: v for k, v in _toml().items() if k in sections}
-    if "method" in toml:
-        toml["method"] = toml["method"].get(method_name, {})
-
-    def given(source: str) -> Mapping[str, Mapping[str, Any]]:
-        layer = {s: {k: ctx.params[p] for k, p in keys.items() if _given(ctx, source, p)} for s, keys in options.items()}
-        return {s: values for s, values in layer.items() if values}
-
-    here = ctx.params["settings"] if _given(ctx, "COMMANDLINE", "settings") else ()
-    return [toml, given("DEFAULT_MAP"), parse_set(os.environ.get("CURATE_SET", "").split()), given("COMMANDLINE"),
-            parse_set(here)]
-
-
-def resuming(ctx: typer.Context, *fixed: str) -> None:
-    """Refuse options that a resumed run cannot follow: it goes on with its own."""
-    given = [p for p in ctx.command.params if p.name in fixed and _given(ctx, "COMMANDLINE", p.name)]
-    if given:
-        raise CurateError(f"--resume goes on with the run's own settings, {given[0].opts[0]} cannot change them",
-                          f"leave {given[0].opts[0]} out, or begin a new run without --resume")
+def _layers(
+    ctx: typer.Context, *sections: str, method_name: str | None = None, **options: Mapping[str, str]
+) -> list[precedence.Layer]:
+    return precedence.layers(ctx, _toml(), sections, method_name, **options)
 
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Format = "table") -> None:
@@ -160,14 +120,17 @@ def show(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Format = "
 
 
 @contextmanager
-def working(db: Path, cache: Path | None, device: str, precision: str, workers: int,
-            quiet: bool) -> Iterator[Workplace]:
+def working(
+    db: Path, cache: Path | None, device: str, precision: str, workers: int | None, quiet: bool
+) -> Iterator[Workplace]:
     """A workplace of the model side, with progress on standard error."""
     import train as room
 
     if getattr(room, "HOUSE", None) != "curate":
-        raise CurateError(f"another package named `train` hides curate's: {room.__file__}",
-                          "install curate in an environment of its own")
+        raise CurateError(
+            f"another package named `train` hides curate's: {room.__file__}",
+            "install curate in an environment of its own",
+        )
     from curate.cache import default_folder
     from curate.table import Table
     from train.engine import Runtime
@@ -185,7 +148,7 @@ def resumable(table: Table, kind: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         run = next(iter(table.runs(kind=kind)), None) if table.path.exists() else None
-        if run and run.status == "interrupted":
+        if run and run.status in ("interrupted", "running"):
             db = "" if table.path == DB else f" --db {table.path}"
             remark(f"interrupted: {run.run_id} keeps every finished epoch; go on with `curate {kind} --resume{db}`")
         else:
@@ -211,9 +174,20 @@ def tell_media(table: Table, data_id: str) -> bool:
     """Say how many items of a data set cannot be used, and why; whether there are any."""
     bad = table.status_counts(data_id)
     if bad:
-        remark("not usable: " + ", ".join(f"{count} {status}" for status, count in bad)
-               + "; listed by `curate sql \"SELECT sample_id, status, reason FROM samples WHERE status <> 'ok'\"`")
+        remark(
+            "not usable: "
+            + ", ".join(f"{count} {status}" for status, count in bad)
+            + "; listed by `curate sql \"SELECT sample_id, status, reason FROM samples WHERE status <> 'ok'\"`"
+        )
     return bool(bad)
+
+
+def data_options(ctx: typer.Context, kind: type[Dataset]) -> Any:
+    """The settings of a data set, of a command that has no other section."""
+    from curate.config import build
+
+    values = {k: v for layer in _layers(ctx, "data") for k, v in layer.get("data", {}).items()}
+    return build(kind.Options, values, "data")
 
 
 # --- commands --------------------------------------------------------------------------------------------------
@@ -230,26 +204,29 @@ def datasets(
     """List the data sets; of one, its layout and settings, or with --root the counts of splits and classes."""
     from dataclasses import fields
 
-    from curate.config import build
     from curate.datasets import find, names
 
     if name is None:
-        show(["name", "needs --root", "what"], [[n, "yes" if find(n).layout else "no", find(n).summary]
-                                                  for n in names()], form)
+        show(
+            ["name", "needs --root", "what"],
+            [[n, "yes" if find(n).layout else "no", find(n).summary] for n in names()],
+            form,
+        )
         return
     kind = find(name)
-    knobs = [(f"data.{f.name}", f.type, f.default) for f in fields(kind.Options)]
+    knobs = [(f"data.{f.name}", readable_type(str(f.type)), f.default) for f in fields(kind.Options)]
     if kind.layout and root is None:
         remark(f"{name}: {kind.summary}\nexpected under --root: {kind.layout}")
         show(["setting", "type", "default"], knobs, form)
         return
-    values = {k: v for layer in _layers(ctx, ("data",)) for k, v in layer.get("data", {}).items()}
-    dataset = kind(root.resolve() if root else None, build(kind.Options, values, "data"))
+    dataset = kind(root.resolve() if root else None, data_options(ctx, kind))
     counts: dict[str, dict[str, int]] = {c: {"train": 0, "val": 0, "test": 0} for c in dataset.classes}
     for sample in dataset.samples:
         counts[sample.label][sample.split] += 1
-    remark(f"{name}: {len(dataset.samples)} samples, modalities {', '.join(dataset.modalities)}"
-           + (f", {dataset.root}" if dataset.root else ""))
+    remark(
+        f"{name}: {len(dataset.samples)} samples, modalities {', '.join(dataset.modalities)}"
+        + (f", {dataset.root}" if dataset.root else "")
+    )
     show(["class", "train", "val", "test"], [[c, *n.values()] for c, n in counts.items()], form)
 
 
@@ -261,22 +238,26 @@ def prepare(
     db: Db = DB,
     settings: Settings = None,
     cache: Cache = None,
-    workers: Workers = 2,
+    workers: Workers = None,
     quiet: Quiet = False,
 ) -> None:
     """Decode a data set's media once into the cache; what cannot be used is recorded with its reason."""
+    from curate.cache import default_folder
+    from curate.cache import prepare as decode
     from curate.datasets import find
+    from curate.table import Table
 
     kind = find(dataset)
-    with working(db, cache, "cpu", "fp32", workers, quiet) as work:
-        from train.stages import configure
-
-        options = configure(kind, {"data": kind.Options}, *_layers(ctx, ("data",)))["data"]
-        opened = kind(root.resolve() if root else None, options)
-        made = work.open_cache(opened)
-        typer.echo(f"{len(made.sample_ids)} items, {int(made.usable.sum())} usable, in {made.folder}")
-        failed = tell_media(work.table, made.data_id)
-    raise typer.Exit(3 if failed else 0)
+    opened = kind(root.resolve() if root else None, data_options(ctx, kind))
+    table = Table(db)
+    with progress(quiet) as advance:
+        processes = workers if workers is not None else (os.cpu_count() or 1) if root else 0
+        made = decode(
+            opened, cache or default_folder(), processes, lambda done, total: advance("decoding", done, total, "items")
+        )
+    table.write_samples(made.data_id, opened.samples, opened.classes, *made.summary())
+    typer.echo(f"{len(made.sample_ids)} items, {int(made.usable.sum())} usable, in {made.folder}")
+    raise typer.Exit(3 if tell_media(table, made.data_id) else 0)
 
 
 @app.command()
@@ -295,7 +276,7 @@ def score(
     settings: Settings = None,
     device: Device = "auto",
     precision: Precision = "fp32",
-    workers: Workers = 0,
+    workers: Workers = None,
     cache: Cache = None,
     quiet: Quiet = False,
 ) -> None:
@@ -308,7 +289,7 @@ def score(
     if dataset:
         find(dataset)  # before torch is loaded
     if resume:
-        resuming(ctx, "root", "gap", "family", "epochs", "checkpoint", "seed", "settings")
+        precedence.refuse_beside_resume(ctx, "root", "gap", "family", "epochs", "checkpoint", "seed", "settings")
         begun = unfinished(Table(db), "score", run, dataset=dataset)
     with working(db, cache, device, precision, workers, quiet) as work, resumable(work.table, "score"):
         from train import stages
@@ -316,8 +297,9 @@ def score(
         if resume:
             done = stages.resume_score(work, begun)
         else:
-            layers = _layers(ctx, ("data", "model", "optim", "score"),
-                             score={"gap": "gap", "family": "family", "epochs": "epochs"})
+            layers = _layers(
+                ctx, "data", "model", "optim", "score", score={"gap": "gap", "family": "family", "epochs": "epochs"}
+            )
             done = stages.score(work, dataset, root, layers, seed, checkpoint)
     tell_score(work.table, done)
     raise typer.Exit(3 if tell_media(work.table, done.data_id) else 0)
@@ -325,18 +307,7 @@ def score(
 
 def tell_score(table: Table, run: Run) -> None:
     """A scored run in a few lines: the mixture, what it says, and what speaks against it."""
-    found = table.read_round(run.run_id)
-    for j, (pair, fitted) in enumerate(zip(found.gaps.pairs, found.fits, strict=True)):
-        gaps, p = found.gaps.of(run.gap_kind or "prob")[:, j], found.p_balanced[:, j]
-        typer.echo(f"{run.run_id}: {len(gaps)} training samples, {run.gap_kind} gap {pair[0]} - {pair[1]}, "
-                   f"{fitted.family} mixture ({fitted.outcome})")
-        for k in range(len(fitted.weights)):
-            kind = "balanced" if k == fitted.balanced else "imbalanced"
-            typer.echo(f"  {kind:<11} weight {fitted.weights[k]:.3f}  location {fitted.locs[k]:+.3f}  "
-                       f"scale {fitted.scales[k]:.3f}")
-        typer.echo(f"  p_balanced < 0.5 on {(p < 0.5).mean():.1%}; {pair[0]} ahead on {(gaps > 0).mean():.1%}")
-        for note in fitted.warnings:
-            typer.echo(f"  warning: {note}")
+    typer.echo("\n".join(describe_round(run, table.read_round(run.run_id))))
 
 
 @app.command()
@@ -352,34 +323,20 @@ def select(
     form: Output = "table",
 ) -> None:
     """Name the samples that a rule keeps, and say what that does to class balance."""
-    from curate import selection as rules
     from curate.table import Table
-    from curate.types import Selection
 
     if threshold is None and top is None and where is None:
-        raise CurateError("select needs a rule", "give --threshold 0.8, --top 1000 or --where \"gap < 0.2\"")
+        raise CurateError("select needs a rule", 'give --threshold 0.8, --top 1000 or --where "gap < 0.2"')
     table = Table(db)
     scored = table.find_run(run, kind="score", status=None if run else "done")
-    labelled = table.scored_labels(scored.run_id)
-    ids, p = labelled["sample_id"], labelled["p_balanced"]
-    kept = rules.select_above(p, 0 if threshold is None else threshold)
-    if where is not None:
-        import numpy as np
-
-        kept &= np.isin(ids, table.scored_labels(scored.run_id, where)["sample_id"])
-    if top is not None:
-        chosen = rules.select_top(p[kept], ids[kept], top)
-        kept[kept.nonzero()[0][~chosen]] = False
-    parts = [f"p_balanced >= {threshold}" if threshold is not None else "", where or "", f"top {top}" if top else ""]
-    rule = " and ".join(part for part in parts if part)
-    balance = rules.class_balance(labelled["label_name"], kept)
-    selection = Selection(name or f"{scored.run_id}: {rule}", scored.run_id, rule, ids[kept], len(ids), balance)
-    table.write_selection(selection, replace)
-    remark(f"{selection.name}: kept {kept.sum()} of {len(ids)} ({kept.mean():.1%})")
+    chosen = table.select(scored.run_id, threshold=threshold, top=top, where=where, name=name, replace=replace)
+    written = table.export_selection(chosen.name, output) if output else 0
+    kept = len(chosen.sample_ids)
+    remark(f"{chosen.name}: kept {kept} of {chosen.candidates} ({kept / chosen.candidates:.1%})")
     if output:
-        remark(f"wrote {table.export_selection(selection.name, output)} rows to {output}")
-    shares = {c: f"{k / n:.1%}" if form in ("table", "markdown") else k / n for c, (k, n) in balance.items()}
-    show(["class", "kept", "of", "share"], [[c, k, n, shares[c]] for c, (k, n) in balance.items()], form)
+        remark(f"wrote {written} rows to {output}")
+    shares = {c: f"{k / n:.1%}" if form in ("table", "markdown") else k / n for c, (k, n) in chosen.kept.items()}
+    show(["class", "kept", "of", "share"], [[c, k, n, shares[c]] for c, (k, n) in chosen.kept.items()], form)
 
 
 @app.command()
@@ -387,8 +344,9 @@ def train(
     ctx: typer.Context,
     method: Annotated[str, typer.Option(help="Method name, see `curate methods`.")] = "",
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of the method.")] = None,
-    start_at: Annotated[Literal["auto", "warm", "scratch"] | None,
-                        typer.Option("--from", help="Starting weights.")] = None,
+    start_at: Annotated[
+        Literal["auto", "warm", "scratch"] | None, typer.Option("--from", help="Starting weights.")
+    ] = None,
     threshold: Annotated[float | None, typer.Option(help="For subset: keep p_balanced >= this.")] = None,
     selection: Annotated[str | None, typer.Option(help="For subset: a stored selection.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the newest unfinished training.")] = False,
@@ -398,7 +356,7 @@ def train(
     settings: Settings = None,
     device: Device = "auto",
     precision: Precision = "fp32",
-    workers: Workers = 0,
+    workers: Workers = None,
     cache: Cache = None,
     quiet: Quiet = False,
 ) -> None:
@@ -412,7 +370,7 @@ def train(
     from curate.table import Table
 
     if resume:
-        resuming(ctx, "epochs", "start_at", "threshold", "selection", "seed", "settings")
+        precedence.refuse_beside_resume(ctx, "epochs", "start_at", "threshold", "selection", "seed", "settings")
         begun = unfinished(Table(db), "train", run, method=method)
     else:
         parent = Table(db).find_run(run, kind="score", status=None if run else "done")
@@ -422,9 +380,16 @@ def train(
         if resume:
             done = stages.resume_train(work, begun)
         else:
-            layers = _layers(ctx, ("model", "optim", "train", "method"), method,
-                             train={"epochs": "epochs", "start": "start_at"},
-                             method={"threshold": "threshold", "selection": "selection"})
+            layers = _layers(
+                ctx,
+                "model",
+                "optim",
+                "train",
+                "method",
+                method_name=method,
+                train={"epochs": "epochs", "start": "start_at"},
+                method={"threshold": "threshold", "selection": "selection"},
+            )
             done = stages.train(work, parent, method, layers, parent.seed if seed is None else seed)
     if not quiet:
         best = work.table.best_epoch(done.run_id)
@@ -445,7 +410,7 @@ def evaluate(
     db: Db = DB,
     device: Device = "auto",
     precision: Precision = "fp32",
-    workers: Workers = 0,
+    workers: Workers = None,
     cache: Cache = None,
     quiet: Quiet = False,
     form: Output = "table",
@@ -480,7 +445,8 @@ def methods(
         raise unknown_name("method", name, entries)
     entry = entries[name]
     remark(f"{name}: {entry.summary}\n{entry.paper}; starts from {entry.start} weights")
-    show(["setting", "type", "default"], [(f"method.{k}", *knob) for k, knob in entry.knobs.items()], form)
+    knobs = [(f"method.{k}", readable_type(kind), default, what) for k, (kind, default, what) in entry.knobs.items()]
+    show(["setting", "type", "default", "what"], knobs, form)
 
 
 @app.command()
@@ -497,8 +463,10 @@ def runs(
         show(["run", "method", "dataset", "parent", "seed", "status", "test accuracy"], table.run_list(), form)
         return
     run = table.find_run(name)
-    rows: list[Sequence[Any]] = [[k, getattr(run, k)] for k in (
-        "status", "parent", "note", "seed", "data_id", "root", "folder", "checkpoint_sha256")]
+    rows: list[Sequence[Any]] = [
+        [k, getattr(run, k)]
+        for k in ("status", "parent", "note", "seed", "data_id", "root", "folder", "checkpoint_sha256")
+    ]
     rows += [[f"{s}.{k}", v] for s, values in run.config.items() for k, v in values.items()]
     rows += [[f"version of {k}", v] for k, v in run.versions.items()]
     rows += table.mixture_rows(name)
@@ -564,11 +532,15 @@ def demo(
     tell_score(work.table, outcome.scored)
     show(["AUROC against planted", "", "0.5 = chance"], outcome.recovery_rows())
     show(["method", "test accuracy", *outcome.scored.modalities, "what it is"], outcome.result_rows())
-    typer.echo("Epochs were chosen by validation, the test split measured once. Differences of a point or two on one "
-               "seed are noise.")
+    typer.echo(
+        "Epochs were chosen by validation, the test split measured once. Differences of a point or two on one "
+        "seed are noise."
+    )
     typer.echo(f"\nNext, look at the report: {page}")
-    typer.echo(f"  ask the table:   curate sql --db {db} \"SELECT label_name, count(*), avg(p_imbalanced) FROM samples "
-               "GROUP BY 1 ORDER BY 3 DESC\"")
+    typer.echo(
+        f'  ask the table:   curate sql --db {db} "SELECT label_name, count(*), avg(p_imbalanced) FROM samples '
+        'GROUP BY 1 ORDER BY 3 DESC"'
+    )
     typer.echo("  your own data:   curate score --dataset manifest --root clips.csv    (see `curate datasets`)")
 
 

@@ -81,6 +81,15 @@ class Cache:
         except KeyError as error:
             raise ValueError(f"sample {error} is not in the cache of {self.data_id}") from None
 
+    def summary(self) -> tuple[list[str], list[str]]:
+        """Per sample, the first status that is not ok, and the reasons of all its media that are not."""
+        statuses, reasons = [], []
+        for row in range(len(self.sample_ids)):
+            bad = [m for m in self.status if self.status[m][row] != "ok"]
+            statuses.append(str(self.status[bad[0]][row]) if bad else "ok")
+            reasons.append("; ".join(f"{m}: {self.reason[m][row]}" for m in bad))
+        return statuses, reasons
+
     @cached_property
     def _position(self) -> dict[str, int]:
         return {str(i): row for row, i in enumerate(self.sample_ids)}

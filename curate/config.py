@@ -6,6 +6,7 @@ A layer is {section: {key: value}}; later layers win. Sections are `data`, `mode
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 import types
 import typing
@@ -89,14 +90,21 @@ def _coerce(value: Any, hint: Any, name: str) -> Any:
             if value in typing.get_args(option):
                 return value
             raise unknown_name(f"value of {name}:", str(value), map(str, typing.get_args(option)))
-        if option is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if option is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             return float(value)
         if option in (int, bool, str) and type(value) is option:
             return value
         if option is str and isinstance(value, int | float):
             return str(value)
-    expected = " or ".join(getattr(o, "__name__", str(o)) for o in options)
-    raise CurateError(f"{name} is {expected}, got {value!r}", f"e.g. --set {name}=...")
+    kinds = {
+        int: ("a whole number", "3"),
+        float: ("a finite number", "0.5"),
+        bool: ("true or false", "true"),
+        str: ("a text", "name"),
+        type(None): ("none", "none"),
+    }
+    expected = " or ".join(kinds[o][0] for o in options)
+    raise CurateError(f"{name} is {expected}, got {value!r}", f"e.g. --set {name}={kinds[options[0]][1]}")
 
 
 def as_layer(configs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -48,8 +48,9 @@ class Database:
         self.path = Path(path)
 
     @contextmanager
-    def _open(self, write: bool = False,
-              settings: Mapping[str, str] = MappingProxyType({})) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _open(
+        self, write: bool = False, settings: Mapping[str, str] = MappingProxyType({})
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection of the right version, with one transaction around writes.
 
         Raises:
@@ -76,6 +77,11 @@ class Database:
                 con.rollback()
                 raise
             con.commit()
+        except RuntimeError as error:
+            # What DuckDB makes of a Ctrl-C that arrives within one of its calls.
+            if str(error) == "Query interrupted":
+                raise KeyboardInterrupt from None
+            raise
         finally:
             con.close()
 
@@ -86,19 +92,21 @@ class Database:
         for attempt in range(retries + 1):
             try:
                 return duckdb.connect(str(self.path), read_only=not write, config=config)
-            except duckdb.IOException as error:
+            except (duckdb.IOException, duckdb.CatalogException) as error:  # the latter for a .csv or .json file
                 text = str(error)
                 if "Could not set lock" not in text:
-                    raise CurateError(f"cannot open {self.path}: {text.splitlines()[0]}",
-                                      "name a DuckDB file with --db") from None
+                    raise CurateError(
+                        f"cannot open {self.path}: {text.splitlines()[0]}", "name a DuckDB file with --db"
+                    ) from None
                 if attempt == retries:
                     holder = re.search(r"held in (.*?) \(PID (\d+)\)", text)
                     who = f" by process {holder[2]} ({holder[1]})" if holder else ""
                     raise LockedError(f"{self.path} is locked{who}", "wait for it to finish, or stop it") from None
                 time.sleep(RETRY_SECONDS)
             except duckdb.ConnectionException:
-                raise CurateError(f"{self.path} is open in this process with other settings",
-                                  "close that connection first") from None
+                raise CurateError(
+                    f"{self.path} is open in this process with other settings", "close that connection first"
+                ) from None
         raise AssertionError("unreachable")
 
     def _create(self, con: duckdb.DuckDBPyConnection) -> None:
@@ -136,6 +144,7 @@ class Database:
         except duckdb.Error as error:
             raise sql_error(error) from None
         with self._open(settings=SAFE) as con:
+
             def work() -> None:
                 try:
                     cursor = con.execute(sql)
@@ -143,15 +152,18 @@ class Database:
                     outcome["rows"] = cursor.fetchall()
                 except (duckdb.Error, OverflowError) as error:
                     outcome["error"] = error
+                finally:
+                    ended.set()
 
-            thread = threading.Thread(target=work, daemon=True)
-            thread.start()
+            # Not `join`: an interrupted join takes the thread for ended (CPython 3.11).
+            ended = threading.Event()
+            threading.Thread(target=work, daemon=True).start()
             try:
-                while thread.is_alive():
-                    thread.join(0.05)
+                while not ended.wait(0.05):
+                    pass
             except KeyboardInterrupt:
                 con.interrupt()
-                thread.join()
+                ended.wait()
                 raise
         if "error" in outcome:
             raise sql_error(outcome["error"])
@@ -164,19 +176,33 @@ class Database:
 
     def copy_to(self, sql: str, parameters: Sequence[Any], path: Path) -> int:
         """Write the rows of our own SELECT to a `.csv`, `.parquet` or `.txt` file (ids alone); their count."""
-        formats = {".csv": "FORMAT csv, HEADER", ".parquet": "FORMAT parquet, COMPRESSION zstd",
-                   ".txt": "FORMAT csv, HEADER false, QUOTE ''"}
+        formats = {
+            ".csv": "FORMAT csv, HEADER",
+            ".parquet": "FORMAT parquet, COMPRESSION zstd",
+            ".txt": "FORMAT csv, HEADER false, QUOTE ''",
+        }
         if path.suffix not in formats:
-            raise CurateError(f"cannot write {path.suffix or 'a file without suffix'!r}",
-                              f"name a file ending in {', '.join(formats)}")
+            raise CurateError(
+                f"cannot write {path.suffix or 'a file without suffix'!r}",
+                f"name a file ending in {', '.join(formats)}",
+            )
         if not path.parent.exists():
             raise CurateError(f"the folder of {path} does not exist", "make it first")
         partial = path.with_name(path.name + ".partial")
         if path.suffix == ".txt":
             sql = f"SELECT sample_id FROM ({sql})"
-        with self._open() as con:
-            done = con.execute(f"COPY ({sql}) TO ? ({formats[path.suffix]})", [*parameters, str(partial)]).fetchone()
-        partial.replace(path)
+        try:
+            with self._open() as con:
+                done = con.execute(
+                    f"COPY ({sql}) TO ? ({formats[path.suffix]})", [*parameters, str(partial)]
+                ).fetchone()
+            partial.replace(path)
+        except (duckdb.IOException, OSError) as error:
+            partial.unlink(missing_ok=True)
+            raise CurateError(
+                f"cannot write {path}: {str(error).splitlines()[0]}",
+                "check who may write there, and the space left on the disk",
+            ) from None
         return done[0] if done else 0
 
     def _refresh_samples(self, con: duckdb.DuckDBPyConnection) -> None:
@@ -184,15 +210,17 @@ class Database:
         known = [m for (m,) in con.execute("SELECT DISTINCT modality FROM prediction ORDER BY 1").fetchall()]
         columns = "".join(f"max(p_true) FILTER (modality = '{m}') AS p_{m}, " for m in known if MODALITY.fullmatch(m))
         template = resources.files("curate").joinpath("samples.sql").read_text(encoding="utf-8")
-        con.execute(template.replace("/* p_columns */", columns).replace(
-            "/* p_names */", "".join(f"q.p_{m}, " for m in known)))
+        con.execute(
+            template.replace("/* p_columns */", columns).replace("/* p_names */", "".join(f"q.p_{m}, " for m in known))
+        )
         for m in known:
             what = "the fusion" if m == FUSED else m
             con.execute(f"COMMENT ON COLUMN samples.p_{m} IS 'probability of the true class by {what}, 0..1'")
 
 
-def insert(con: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, Any],
-            constants: Mapping[str, Any] | None = None) -> None:
+def insert(
+    con: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, Any], constants: Mapping[str, Any] | None = None
+) -> None:
     """Insert or replace column arrays; a constant, or a scalar among the columns, repeats for every row."""
     length = next(len(v) for v in columns.values() if not isinstance(v, str))
     if not length:
@@ -202,8 +230,10 @@ def insert(con: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, Any
     con.register("incoming", arrays)
     names = [*fixed, *arrays]
     values = [*("?" for _ in fixed), *(f'"{k}"' for k in arrays)]
-    con.execute(f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) SELECT {', '.join(values)} FROM incoming",
-                list(fixed.values()))
+    con.execute(
+        f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) SELECT {', '.join(values)} FROM incoming",
+        list(fixed.values()),
+    )
     con.unregister("incoming")
 
 

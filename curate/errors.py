@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+MOST_NAMES = 20
+
 
 class CurateError(Exception):
     """A user's error, told in one line and one hint, without a traceback.
@@ -58,4 +60,5 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> CurateError:
     names = sorted(known)
     nearest = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    return CurateError(f"unknown {what} {name!r}", f"{hint}known: {', '.join(names)}")
+    shown = ", ".join(names[:MOST_NAMES]) + (f", ... ({len(names)} in all)" if len(names) > MOST_NAMES else "")
+    return CurateError(f"unknown {what} {name!r}", f"{hint}known: {shown or 'none'}")

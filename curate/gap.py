@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.types import Floats, GapScores, Predictions, modality_pairs
+from .types import Floats, GapScores, Predictions, modality_pairs
 
 
 def true_class_probability(probs: Floats, labels: NDArray[np.int64]) -> Floats:

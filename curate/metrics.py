@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from curate.types import Floats, Predictions
+from .types import Floats, Predictions
 
 
 def accuracy(probs: Floats, labels: NDArray[np.int64]) -> float:
@@ -45,8 +45,9 @@ def auroc(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> float | None
     return float(roc_auc_score(truth, scores))
 
 
-def planted_recovery(planted: NDArray[np.str_], gap: Floats, p_imbalanced: Floats,
-                     pair: tuple[str, str]) -> dict[str, float | None]:
+def planted_recovery(
+    planted: NDArray[np.str_], gap: Floats, p_imbalanced: Floats, pair: tuple[str, str]
+) -> dict[str, float | None]:
     """How well the scores find samples degraded on purpose: AUROCs in [0, 1], 0.5 = chance, None = undefined.
 
     Truly imbalanced is a sample with exactly one modality of the pair degraded.

@@ -20,6 +20,8 @@ RULES = ("second_moment", "weight", "abs_mean")
 FAMILIES = ("gaussian", "student-t")
 MIN_SAMPLES = 10
 MIN_VARIANCE = 1e-8
+TAIL = 0.3
+"""Where a gap, divided by its scale, counts to a tail."""
 DOF_BOUNDS = (1.0, 100.0)
 
 
@@ -72,8 +74,12 @@ def m_step(x: Floats, posterior: Floats, c: Components, variance_floor: float, e
     scales = np.sqrt(np.maximum(variances, variance_floor))
     dofs = c.dofs
     if estimate_dof:
-        dofs = np.array([[_next_dof(nu, p, q) for nu, p, q in zip(*row, strict=True)]
-                         for row in zip(c.dofs, posterior, precision, strict=True)])
+        dofs = np.array(
+            [
+                [_next_dof(nu, p, q) for nu, p, q in zip(*row, strict=True)]
+                for row in zip(c.dofs, posterior, precision, strict=True)
+            ]
+        )
     return Components(weights, locs, scales, dofs)
 
 
@@ -180,8 +186,16 @@ def fit(
     weights, locs, scales, dofs = (v[0][order] for v in (result.weights, result.locs, result.scales, result.dofs))
     choices = {r: balanced_component(weights, locs, scales, r) for r in RULES}
     fitted = MixtureFit(
-        family, weights / weights.sum(), locs, scales, dofs, choices[rule], rule,
-        rule_conflict=len(set(choices.values())) > 1, log_likelihoods=tuple(trace), converged=converged,
+        family,
+        weights / weights.sum(),
+        locs,
+        scales,
+        dofs,
+        choices[rule],
+        rule,
+        rule_conflict=len(set(choices.values())) > 1,
+        log_likelihoods=tuple(trace),
+        converged=converged,
     )
     return replace(fitted, warnings=diagnose(fitted, x / scale, scale))
 
@@ -229,8 +243,9 @@ def _one_component(x: Floats, family: str, rule: str, outcome: str) -> MixtureFi
         "degenerate": "the gaps are constant: every sample counts as balanced; train longer before scoring",
         "one_component": "a second component found no samples: every sample counts as balanced",
     }[outcome]
-    return MixtureFit(family, one, one * loc, one * max(scale, 1e-3), one * dof, 0, rule, outcome=outcome,
-                      warnings=(note,))
+    return MixtureFit(
+        family, one, one * loc, one * max(scale, 1e-3), one * dof, 0, rule, outcome=outcome, warnings=(note,)
+    )
 
 
 def posterior(fitted: MixtureFit, gaps: NDArray[np.floating]) -> Floats:
@@ -262,11 +277,13 @@ def diagnose(fitted: MixtureFit, x: Floats, scale: float) -> tuple[str, ...]:
     """
     locs, sd = fitted.locs / scale, fitted.scales / scale
     b = fitted.balanced
-    low, high = float((x < -0.3).mean()), float((x > 0.3).mean())
+    low, high = float((x < -TAIL).mean()), float((x > TAIL).mean())
     notes = []
     if min(low, high) >= 0.05:
-        notes.append(f"two tails: {low:.0%} of gaps below -0.3 and {high:.0%} above 0.3; two components cannot hold "
-                     "three groups, so the smaller tail counts as balanced. Rank by |gap| instead")
+        notes.append(
+            f"two tails: {low:.0%} of gaps below -{TAIL} and {high:.0%} above {TAIL}; two components cannot "
+            "hold three groups, so the smaller tail counts as balanced. Rank by |gap| instead"
+        )
     if sd[b] > 0.25:
         notes.append(f"no balanced peak: the balanced component has spread {sd[b]:.2f}")
     if np.ptp(locs) < 0.3:
@@ -277,8 +294,10 @@ def diagnose(fitted: MixtureFit, x: Floats, scale: float) -> tuple[str, ...]:
         notes.append(f"small gaps: mean |gap| is {np.abs(x).mean():.2f}; scored too early or memorised")
     if fitted.rule_conflict:
         picks = {r: balanced_component(fitted.weights, fitted.locs, fitted.scales, r) for r in RULES}
-        notes.append("the rules for the balanced component disagree: "
-                     + ", ".join(f"{r} at {locs[k]:+.2f}" for r, k in picks.items()))
+        notes.append(
+            "the rules for the balanced component disagree: "
+            + ", ".join(f"{r} at {locs[k]:+.2f}" for r, k in picks.items())
+        )
     if not fitted.converged:
         notes.append("the likelihood was still rising when the fit stopped")
     return tuple(notes)

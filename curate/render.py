@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from .types import Round, Run
 
 Format = Literal["table", "csv", "json", "markdown"]
 Advance = Callable[[str, int, int, str], None]
 
+MAX_WHOLE, MIN_FOLDED = 32, 8
+"""Characters: how long a name may be to be kept in one line, and how narrow a folded column may get."""
 LINE_SECONDS = 10.0
 """Where there is no terminal, a line of progress at most this often, s; ends of stages always."""
 
 
-def render(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Format = "table",
-           width: int | None = None) -> str:
+def render(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Format = "table", width: int | None = None
+) -> str:
     """Rows as text without a final newline.
 
     Args:
@@ -27,7 +35,8 @@ def render(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Format =
     """
     if form == "json":
         names = [c if c not in columns[:i] else f"{c}_{i + 1}" for i, c in enumerate(columns)]
-        return json.dumps([dict(zip(names, r, strict=True)) for r in rows], default=str, indent=2)
+        records = [{k: _finite(v) for k, v in zip(names, r, strict=True)} for r in rows]
+        return json.dumps(records, default=str, indent=2)
     if form == "csv":
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([columns, *rows])
@@ -45,17 +54,35 @@ def _grid(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int | No
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    needed = 2 * (len(columns) - 1)
     for j, name in enumerate(columns):
-        example = next((r[j] for r in rows if r[j] is not None), "")
-        right = _is_number(example)
-        grid.add_column(Text(name), justify="right" if right else "left", overflow="fold")
+        cells = [_cell(r[j]) for r in rows]
+        longest = max(len(text) for text in (name, *cells))
+        # Names stay whole, so that they can be copied; the terminal may break the line instead.
+        whole = longest <= MAX_WHOLE and not any(" " in text for text in (name, *cells))
+        needed += longest if whole else MIN_FOLDED
+        right = _is_number(next((r[j] for r in rows if r[j] is not None), ""))
+        grid.add_column(Text(name), justify="right" if right else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         grid.add_row(*(Text(_cell(v)) for v in row))
-    console = Console(width=width or 1_000_000_000, file=io.StringIO(), color_system=None)
+    wide = max(width, needed) if width else 1_000_000_000
+    console = Console(width=wide, file=io.StringIO(), color_system=None)
     with console.capture() as capture:
         console.print(grid)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def readable_type(annotation: str) -> str:
+    """`Literal['a', 'b']` as `a | b`, any other annotation as it is written."""
+    if not annotation.startswith("Literal["):
+        return annotation
+    return " | ".join(map(str, ast.literal_eval(f"[{annotation.removeprefix('Literal[')}")))
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _is_number(value: Any) -> bool:
@@ -85,8 +112,13 @@ def progress(quiet: bool) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-               TextColumn("{task.fields[note]}"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         tasks: dict[str, Any] = {}
 
@@ -96,6 +128,26 @@ def progress(quiet: bool) -> Iterator[Advance]:
             bar.update(tasks[label], completed=done, total=total, note=note)
 
         yield advance
+
+
+def describe_round(run: Run, found: Round) -> list[str]:
+    """A scored run in a few lines: the mixtures, what they say, and what speaks against them."""
+    lines = []
+    for j, (pair, fitted) in enumerate(zip(found.gaps.pairs, found.fits, strict=True)):
+        gaps, p = found.gaps.of(run.gap_kind or "prob")[:, j], found.p_balanced[:, j]
+        lines.append(
+            f"{run.run_id}: {len(gaps)} training samples, {run.gap_kind} gap {pair[0]} - {pair[1]}, "
+            f"{fitted.family} mixture ({fitted.outcome})"
+        )
+        for k in range(len(fitted.weights)):
+            kind = "balanced" if k == fitted.balanced else "imbalanced"
+            lines.append(
+                f"  {kind:<11} weight {fitted.weights[k]:.3f}  location {fitted.locs[k]:+.3f}  "
+                f"scale {fitted.scales[k]:.3f}"
+            )
+        lines.append(f"  p_balanced < 0.5 on {(p < 0.5).mean():.1%}; {pair[0]} ahead on {(gaps > 0).mean():.1%}")
+        lines += [f"  warning: {note}" for note in fitted.warnings]
+    return lines
 
 
 def _silent(label: str, done: int, total: int, note: str) -> None:

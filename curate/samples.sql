@@ -5,8 +5,9 @@ WITH scored AS (
 ), data AS (
     SELECT data_id FROM scored
     UNION
-    SELECT data_id FROM sample
+    SELECT arg_max(data_id, rowid) FROM sample -- prepared only: the last
     WHERE split_part(data_id, '-', 1) NOT IN (SELECT dataset FROM scored)
+    GROUP BY split_part(data_id, '-', 1)
 ), q AS (
     SELECT run_id, sample_id, /* p_columns */
         string_agg(modality, '+' ORDER BY modality) FILTER (correct AND modality <> 'fused') AS right_ones,
@@ -37,6 +38,14 @@ LEFT JOIN g ON g.run_id = r.run_id AND g.sample_id = s.sample_id
 LEFT JOIN named n ON n.run_id = r.run_id AND n.sample_id = s.sample_id;
 
 COMMENT ON VIEW samples IS 'One row a sample of the newest scored run of each data set';
+COMMENT ON COLUMN samples.dataset IS 'name of the data set';
+COMMENT ON COLUMN samples.sample_id IS 'unique within the data set';
+COMMENT ON COLUMN samples.split IS 'train, val or test; only train is scored';
+COMMENT ON COLUMN samples.label IS 'class index, counted from 0 within the data set; compare label_name across data sets, never this';
+COMMENT ON COLUMN samples.label_name IS 'class name';
+COMMENT ON COLUMN samples.group_id IS 'what must not cross splits (speaker, source video); NULL = unknown';
+COMMENT ON COLUMN samples.planted IS 'modalities degraded on purpose, joined by +; empty = none; NULL = unknown';
+COMMENT ON COLUMN samples.reason IS 'which modality and why, when status is not ok';
 COMMENT ON COLUMN samples.status IS 'ok, or what is wrong with its media; such samples are neither scored nor trained on';
 COMMENT ON COLUMN samples.run_id IS 'the scored run the numbers are from; NULL = not scored';
 COMMENT ON COLUMN samples.gap IS 'p(true class) of the first minus the second modality, -1..1; with three or more modalities the pair with the largest |gap|';

@@ -2,6 +2,7 @@
 -- Everything numeric is DOUBLE and finite; a value that may be absent is NULL, never NaN.
 
 CREATE TABLE schema_version (version INTEGER NOT NULL, written_by VARCHAR NOT NULL);
+COMMENT ON COLUMN schema_version.version IS 'a curate that knows only smaller ones refuses this file';
 
 CREATE TABLE run (
     run_id VARCHAR PRIMARY KEY,
@@ -29,6 +30,7 @@ COMMENT ON TABLE run IS 'One row a run: what was run, with which settings, from 
 COMMENT ON COLUMN run.kind IS 'score = warm-up, predictions, gap, mixture, posteriors; train = one method from the scored run';
 COMMENT ON COLUMN run.data_id IS 'digest of samples, labels, splits, content and preprocessing: equal ids mean equal data';
 COMMENT ON COLUMN run.parent IS 'the scored run a training run starts from and reads its weights from';
+COMMENT ON COLUMN run.seed IS 'the one seed, >= 0: weights, order, augmentation';
 COMMENT ON COLUMN run.modalities IS 'declared order; the sign of a gap is first minus second';
 COMMENT ON COLUMN run.config IS 'the resolved configuration, every key';
 COMMENT ON COLUMN run.started IS 'UTC';
@@ -65,6 +67,7 @@ CREATE TABLE prediction (
     PRIMARY KEY (run_id, round, sample_id, modality)
 );
 COMMENT ON TABLE prediction IS 'What each modality, and the fusion (modality = fused), said of a training sample; eval mode, no augmentation';
+COMMENT ON COLUMN prediction.round IS '0 = the scored run or the warm start; counted up by each later scoring of the training set';
 COMMENT ON COLUMN prediction.p_true IS 'probability of the labelled class, 0..1, higher = better known';
 COMMENT ON COLUMN prediction.p_max IS 'probability of the predicted class, 0..1';
 COMMENT ON COLUMN prediction.entropy IS 'nats, 0..log(classes), higher = less sure';
@@ -80,6 +83,7 @@ CREATE TABLE gap (
     PRIMARY KEY (run_id, round, sample_id, pair)
 );
 COMMENT ON TABLE gap IS 'Signed modality gap of each pair, first minus second';
+COMMENT ON COLUMN gap.round IS '0 = the scored run or the warm start; counted up by each later scoring of the training set';
 COMMENT ON COLUMN gap.pair IS 'first|second, in declared order';
 COMMENT ON COLUMN gap.prob_gap IS 'p_first(true class) - p_second(true class), -1..1; positive = the first modality carries the sample';
 COMMENT ON COLUMN gap.kl_gap IS 'KL(first || uniform) - KL(second || uniform), nats, -log(classes)..log(classes); label-free';
@@ -106,10 +110,17 @@ CREATE TABLE mixture (
     PRIMARY KEY (run_id, round, pair, component)
 );
 COMMENT ON TABLE mixture IS 'The fitted mixture of each round and pair, a row a component, ascending by loc';
+COMMENT ON COLUMN mixture.round IS '0 = the scored run or the warm start; counted up by each later scoring of the training set';
+COMMENT ON COLUMN mixture.component IS '0, 1, ascending by loc';
+COMMENT ON COLUMN mixture.weight IS 'mixing weight pi, 0..1; those of a pair add up to 1';
+COMMENT ON COLUMN mixture.loc IS 'location mu, in units of the gap of gap_kind';
+COMMENT ON COLUMN mixture.scale IS 'scale sigma > 0, in units of the gap; the standard deviation of a Gaussian';
 COMMENT ON COLUMN mixture.dof IS 'degrees of freedom of a Student-t component; NULL for Gaussian';
 COMMENT ON COLUMN mixture.is_balanced IS 'the component whose posterior is p_balanced';
 COMMENT ON COLUMN mixture.rule IS 'second_moment = smallest loc^2 + scale^2, weight = largest weight (the paper), abs_mean = smallest |loc|';
 COMMENT ON COLUMN mixture.rule_conflict IS 'true when these rules pick different components';
+COMMENT ON COLUMN mixture.log_likelihood IS 'total over the samples, nats, at the end of the fit; of the whole mixture, higher = better fitted';
+COMMENT ON COLUMN mixture.iterations IS 'EM steps of the start that won';
 COMMENT ON COLUMN mixture.outcome IS 'ok, or why there is one component only: one_component, degenerate, too_few';
 COMMENT ON COLUMN mixture.warnings IS 'what speaks against reading the fit as two populations';
 
@@ -124,6 +135,7 @@ CREATE TABLE posterior (
     PRIMARY KEY (run_id, round, sample_id, pair)
 );
 COMMENT ON TABLE posterior IS 'Posterior of each component given the gap of the pair';
+COMMENT ON COLUMN posterior.round IS '0 = the scored run or the warm start; counted up by each later scoring of the training set';
 COMMENT ON COLUMN posterior.p_balanced IS 'w0 of the paper, 0..1, higher = more balanced';
 COMMENT ON COLUMN posterior.p_imbalanced IS '1 - p_balanced';
 
@@ -137,6 +149,7 @@ CREATE TABLE selection (
 );
 COMMENT ON TABLE selection IS 'Named sets of training samples';
 COMMENT ON COLUMN selection.candidates IS 'how many scored training samples the rule saw';
+COMMENT ON COLUMN selection.selected IS 'how many it kept';
 
 CREATE TABLE selection_member (name VARCHAR NOT NULL, sample_id VARCHAR NOT NULL, PRIMARY KEY (name, sample_id));
 
@@ -153,6 +166,7 @@ COMMENT ON TABLE epoch IS 'Every number of every epoch; split test occurs once, 
 COMMENT ON COLUMN epoch.epoch IS 'counted from 1 within the run';
 COMMENT ON COLUMN epoch.modality IS 'a modality, fused, or all for what belongs to none';
 COMMENT ON COLUMN epoch.metric IS 'loss, accuracy, macro_f1, map (0..1), seconds, or a quantity of the method such as lambda, omega';
+COMMENT ON COLUMN epoch.value IS 'the number; every share lies in 0..1';
 
 CREATE VIEW history AS
 SELECT r.dataset, g.run_id, r.kind, r.method, g.round, g.sample_id, s.label_name, s.planted, g.pair,
@@ -162,9 +176,17 @@ JOIN run r USING (run_id)
 JOIN posterior p USING (run_id, round, sample_id, pair)
 JOIN sample s ON s.data_id = r.data_id AND s.sample_id = g.sample_id;
 COMMENT ON VIEW history IS 'Every sample in every round of every run: how its gap and posterior moved';
+COMMENT ON COLUMN history.round IS '0 = the scored run or the warm start; counted up by each later scoring of the training set';
+COMMENT ON COLUMN history.prob_gap IS 'p_first(true class) - p_second(true class), -1..1; positive = the first modality carries the sample';
+COMMENT ON COLUMN history.kl_gap IS 'the same by KL from uniform, nats; label-free';
+COMMENT ON COLUMN history.p_balanced IS 'w0 of the paper, 0..1, higher = more balanced';
+COMMENT ON COLUMN history.p_imbalanced IS '1 - p_balanced';
 
 CREATE VIEW results AS
 SELECT r.dataset, r.data_id, r.parent, r.run_id, r.method, r.seed, r.note, e.epoch, e.modality, e.metric, e.value, r.started
 FROM epoch e JOIN run r USING (run_id)
 WHERE e.split = 'test' AND r.status = 'done';
 COMMENT ON VIEW results IS 'Test metrics of every finished run, measured once at the epoch that validation chose';
+COMMENT ON COLUMN results.seed IS 'the one seed of the run';
+COMMENT ON COLUMN results.epoch IS 'the epoch that validation chose, counted from 1 within the run';
+COMMENT ON COLUMN results.value IS 'accuracy, macro_f1 or map, 0..1, higher = better';

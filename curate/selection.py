@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.errors import CurateError
-from curate.types import Floats
+from .errors import CurateError
+from .types import Floats
 
 
 def select_above(p_balanced: Floats, threshold: float) -> NDArray[np.bool_]:
@@ -37,5 +37,6 @@ def random_subset(candidates: int, count: int, seed: int) -> NDArray[np.bool_]:
 
 def class_balance(label_names: NDArray[np.str_], kept: NDArray[np.bool_]) -> dict[str, tuple[int, int]]:
     """{class name: (kept, seen)} in ascending order of names."""
-    return {str(c): (int((kept & (label_names == c)).sum()), int((label_names == c).sum()))
-            for c in np.unique(label_names)}
+    return {
+        str(c): (int((kept & (label_names == c)).sum()), int((label_names == c).sum())) for c in np.unique(label_names)
+    }

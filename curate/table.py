@@ -13,10 +13,11 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from .database import MODALITY, SAFE, Database, insert, sql_error
+from .database import SAFE, insert, sql_error
 from .errors import CurateError, EmptySelectionError, unknown_name
-from .gap import entropy, true_class_probability
-from .types import GapScores, MixtureFit, Predictions, Round, Run, Sample, Selection, pair_name
+from .rounds import Rounds
+from .selection import class_balance, select_above, select_top
+from .types import Run, Sample, Selection
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +27,7 @@ def _now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-class Table(Database):
+class Table(Rounds):
     """The sample table: runs, samples, rounds, epochs and selections in one DuckDB file."""
 
     # --- runs --------------------------------------------------------------------------------------------------
@@ -46,10 +47,16 @@ class Table(Database):
         """Add a run, or set its status back to `running` when it is resumed."""
         with self._open(write=True) as con:
             row = {f.name: getattr(run, f.name) for f in fields(run)}
-            row |= {"config": json.dumps(run.config), "versions": json.dumps(run.versions), "status": "running",
-                    "modalities": list(run.modalities), "classes": list(run.classes)}
-            if con.execute("UPDATE run SET status = 'running', finished = NULL WHERE run_id = ? RETURNING 1",
-                           [run.run_id]).fetchone():
+            row |= {
+                "config": json.dumps(run.config),
+                "versions": json.dumps(run.versions),
+                "status": "running",
+                "modalities": list(run.modalities),
+                "classes": list(run.classes),
+            }
+            if con.execute(
+                "UPDATE run SET status = 'running', finished = NULL WHERE run_id = ? RETURNING 1", [run.run_id]
+            ).fetchone():
                 return
             row["started"] = _now()
             names, marks = ", ".join(row), ", ".join("?" * len(row))
@@ -58,8 +65,10 @@ class Table(Database):
     def finish_run(self, run_id: str, status: str, checkpoint_sha256: str | None = None) -> None:
         """Close a run as `done`, `interrupted` or `failed`."""
         with self._open(write=True) as con:
-            con.execute("UPDATE run SET status = ?, finished = ?, checkpoint_sha256 = ? WHERE run_id = ?",
-                        [status, _now(), checkpoint_sha256, run_id])
+            con.execute(
+                "UPDATE run SET status = ?, finished = ?, checkpoint_sha256 = ? WHERE run_id = ?",
+                [status, _now(), checkpoint_sha256, run_id],
+            )
 
     def runs(self, **where: str | int | None) -> list[Run]:
         """Runs, newest first, whose columns equal the given values (None = any)."""
@@ -67,8 +76,10 @@ class Table(Database):
         names = [f.name for f in fields(Run)]
         condition = " AND ".join(f"{k} = ?" for k in wanted) or "true"
         with self._open() as con:
-            rows = con.execute(f"SELECT {', '.join(names)} FROM run WHERE {condition} "
-                               "ORDER BY started DESC, run_id DESC", list(wanted.values())).fetchall()
+            rows = con.execute(
+                f"SELECT {', '.join(names)} FROM run WHERE {condition} ORDER BY started DESC, run_id DESC",
+                list(wanted.values()),
+            ).fetchall()
         out = []
         for row in rows:
             values = dict(zip(names, row, strict=True))
@@ -87,8 +98,9 @@ class Table(Database):
         what = ", ".join(f"{k} {v}" for k, v in where.items() if v is not None)
         if run_id is None:
             if not runs:
-                raise CurateError(f"no run{what and f' with {what}'} in {self.path}",
-                                  "see `curate runs`; score with `curate score`")
+                raise CurateError(
+                    f"no run{what and f' with {what}'} in {self.path}", "see `curate runs`; score with `curate score`"
+                )
             return runs[0]
         for run in runs:
             if run.run_id == run_id:
@@ -100,8 +112,14 @@ class Table(Database):
 
     # --- writing -----------------------------------------------------------------------------------------------
 
-    def write_samples(self, data_id: str, samples: Sequence[Sample], classes: Sequence[str],
-                      status: Sequence[str], reason: Sequence[str]) -> None:
+    def write_samples(
+        self,
+        data_id: str,
+        samples: Sequence[Sample],
+        classes: Sequence[str],
+        status: Sequence[str],
+        reason: Sequence[str],
+    ) -> None:
         """Every item of a data set with the status of its media; known rows are replaced."""
         index = {c: i for i, c in enumerate(classes)}
         columns = {
@@ -118,39 +136,16 @@ class Table(Database):
         with self._open(write=True) as con:
             insert(con, "sample", columns)
 
-    def write_round(self, run_id: str, number: int, predictions: Predictions | None, gaps: GapScores,
-                    fits: Sequence[MixtureFit], p_balanced: NDArray[np.float64], gap_kind: str) -> None:
-        """All that one scoring of the training set found, in one transaction: whole or not at all.
-
-        Args:
-            predictions: None when another run's predictions were fitted, whose rows are there already.
-        """
-        for modality in {m for pair in gaps.pairs for m in pair}:
-            if not MODALITY.fullmatch(modality):
-                raise CurateError(f"modality {modality!r} cannot name a column", "use lower-case letters, digits and _")
-        key = {"run_id": run_id, "round": number}
-        ids = gaps.sample_ids
-        with self._open(write=True) as con:
-            if predictions is not None:
-                _insert_predictions(con, predictions, key)
-            for j, (pair, fitted) in enumerate(zip(gaps.pairs, fits, strict=True)):
-                name = {**key, "pair": pair_name(pair)}
-                insert(con, "gap", {"sample_id": ids, "prob_gap": gaps.prob[:, j], "kl_gap": gaps.kl[:, j]}, name)
-                insert(con, "posterior", {"sample_id": ids, "p_balanced": p_balanced[:, j],
-                                           "p_imbalanced": 1 - p_balanced[:, j]}, name)
-                con.execute("DELETE FROM mixture WHERE run_id = ? AND round = ? AND pair = ?", list(name.values()))
-                con.executemany(
-                    f"INSERT INTO mixture VALUES ({', '.join('?' * 18)})",
-                    [[*name.values(), k, gap_kind, *_component(fitted, k)] for k in range(len(fitted.weights))],
-                )
-            self._refresh_samples(con)
-
     def write_epoch(self, run_id: str, epoch: int, values: Sequence[tuple[str, str, str, float]]) -> None:
         """Numbers of one epoch as (split, modality, metric, value); known ones are replaced."""
         split, modality, metric, value = (list(v) for v in zip(*values, strict=True))
         with self._open(write=True) as con:
-            insert(con, "epoch", {"split": split, "modality": modality, "metric": metric,
-                                   "value": np.array(value, dtype=np.float64)}, {"run_id": run_id, "epoch": epoch})
+            insert(
+                con,
+                "epoch",
+                {"split": split, "modality": modality, "metric": metric, "value": np.array(value, dtype=np.float64)},
+                {"run_id": run_id, "epoch": epoch},
+            )
 
     def write_selection(self, selection: Selection, replace: bool = False) -> None:
         """Store a selection under its name.
@@ -164,43 +159,25 @@ class Table(Database):
         with self._open(write=True) as con:
             known = con.execute("SELECT run_id, rule FROM selection WHERE name = ?", [selection.name]).fetchone()
             if known and known != (selection.run_id, selection.rule) and not replace:
-                raise CurateError(f"selection {selection.name!r} exists ({known[1]}, of {known[0]})",
-                                  "choose another --name, or --replace it")
+                raise CurateError(
+                    f"selection {selection.name!r} exists ({known[1]}, of {known[0]})",
+                    "choose another --name, or --replace it",
+                )
             con.execute("DELETE FROM selection_member WHERE name = ?", [selection.name])
-            con.execute("INSERT OR REPLACE INTO selection VALUES (?, ?, ?, ?, ?, ?)",
-                        [selection.name, selection.run_id, selection.rule, selection.candidates,
-                         len(selection.sample_ids), _now()])
+            con.execute(
+                "INSERT OR REPLACE INTO selection VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    selection.name,
+                    selection.run_id,
+                    selection.rule,
+                    selection.candidates,
+                    len(selection.sample_ids),
+                    _now(),
+                ],
+            )
             insert(con, "selection_member", {"sample_id": selection.sample_ids}, {"name": selection.name})
 
     # --- reading -----------------------------------------------------------------------------------------------
-
-    def read_round(self, run_id: str, number: int = 0) -> Round:
-        """Gaps, mixtures and posteriors of one round, samples ascending by id."""
-        with self._open() as con:
-            run = con.execute("SELECT modalities FROM run WHERE run_id = ?", [run_id]).fetchone()
-            names = [p for (p,) in con.execute("SELECT DISTINCT pair FROM mixture WHERE run_id = ? AND round = ?",
-                                               [run_id, number]).fetchall()]
-            if run is None or not names:
-                raise CurateError(f"run {run_id!r} has no round {number}", "see `curate runs`")
-            position = {m: i for i, m in enumerate(run[0])}
-            names.sort(key=lambda p: [position[m] for m in p.split("|")])
-            columns = [con.execute(
-                "SELECT g.sample_id, g.prob_gap, g.kl_gap, p.p_balanced FROM gap g "
-                "JOIN posterior p USING (run_id, round, sample_id, pair) "
-                "WHERE g.run_id = ? AND g.round = ? AND g.pair = ? ORDER BY g.sample_id",
-                [run_id, number, name]).fetchnumpy() for name in names]
-            fits = tuple(_read_fit(con, run_id, number, name) for name in names)
-        ids = columns[0]["sample_id"].astype(str)
-        stack = {c: np.stack([np.asarray(col[c], dtype=np.float64) for col in columns], axis=1)
-                 for c in ("prob_gap", "kl_gap", "p_balanced")}
-        pairs = tuple((a, b) for a, b in (name.split("|") for name in names))
-        return Round(ids, GapScores(ids, pairs, stack["prob_gap"], stack["kl_gap"]), fits, stack["p_balanced"])
-
-    def rounds(self, run_id: str) -> list[int]:
-        """The rounds stored for a run, ascending."""
-        with self._open() as con:
-            rows = con.execute("SELECT DISTINCT round FROM mixture WHERE run_id = ? ORDER BY 1", [run_id]).fetchall()
-        return [r for (r,) in rows]
 
     def selection(self, name: str) -> Selection:
         """A stored selection.
@@ -233,16 +210,61 @@ class Table(Database):
             # Ids are unique within a data set only.
             kept = f"AND (r.dataset, p.sample_id) IN (SELECT (dataset, sample_id) FROM samples WHERE ({where}))"
         with self._open(settings=SAFE) as con:
+            shown = con.execute("SELECT count(*) FROM samples WHERE run_id = ?", [run_id]).fetchone()
+            if where is not None and shown == (0,):
+                raise CurateError(
+                    f"--where reads `samples`, which no longer shows {run_id} but a newer scored run",
+                    "leave --run out, or leave --where out",
+                )
             try:
                 out = con.execute(
                     "SELECT p.sample_id, any_value(s.label_name) AS label_name, avg(p.p_balanced) AS p_balanced "
                     "FROM posterior p JOIN run r USING (run_id) "
                     "JOIN sample s ON s.data_id = r.data_id AND s.sample_id = p.sample_id "
                     f"WHERE p.run_id = ? AND p.round = 0 AND s.split = 'train' {kept} GROUP BY 1 ORDER BY 1",
-                    [run_id]).fetchnumpy()
+                    [run_id],
+                ).fetchnumpy()
             except duckdb.Error as error:
                 raise sql_error(error) from None
         return {k: np.asarray(v, dtype=str if k != "p_balanced" else np.float64) for k, v in out.items()}
+
+    def select(
+        self,
+        run_id: str,
+        *,
+        threshold: float | None = None,
+        top: int | None = None,
+        where: str | None = None,
+        name: str | None = None,
+        replace: bool = False,
+    ) -> Selection:
+        """Name the training samples of a scored run that fulfil every given rule, and store them.
+
+        Args:
+            threshold: `p_balanced >= threshold`, in [0, 1].
+            where: a condition on the columns of `samples`.
+            top: of those, so many of highest `p_balanced`, ties by id.
+            name: of the selection; made from run and rule when left out.
+            replace: an earlier selection of that name.
+
+        Raises:
+            EmptySelectionError: nothing fulfils them; nothing is stored.
+        """
+        labelled = self.scored_labels(run_id)
+        ids, p = labelled["sample_id"], labelled["p_balanced"]
+        kept = select_above(p, 0 if threshold is None else threshold)
+        if where is not None:
+            kept &= np.isin(ids, self.scored_labels(run_id, where)["sample_id"])
+        if top is not None:
+            chosen = select_top(p[kept], ids[kept], top)
+            kept[np.flatnonzero(kept)[~chosen]] = False
+        rules = ("" if threshold is None else f"p_balanced >= {threshold}", where or "", f"top {top}" if top else "")
+        rule = " and ".join(part for part in rules if part)
+        selection = Selection(
+            name or f"{run_id}: {rule}", run_id, rule, ids[kept], len(ids), class_balance(labelled["label_name"], kept)
+        )
+        self.write_selection(selection, replace)
+        return selection
 
     def planted(self, run_id: str) -> NDArray[np.str_]:
         """(N,) degraded modalities of a scored run's samples, ascending by id; '' none or unknown."""
@@ -250,20 +272,35 @@ class Table(Database):
             out = con.execute(
                 "SELECT coalesce(s.planted, '') AS planted FROM run r JOIN sample s USING (data_id) "
                 "WHERE r.run_id = ? AND s.sample_id IN (SELECT sample_id FROM gap WHERE run_id = ? AND round = 0) "
-                "ORDER BY s.sample_id", [run_id, run_id]).fetchnumpy()
+                "ORDER BY s.sample_id",
+                [run_id, run_id],
+            ).fetchnumpy()
         return out["planted"].astype(str)
+
+    def sample_count(self, data_id: str) -> int:
+        """How many items of a data set are in the table; 0 without a table."""
+        if not self.path.exists():
+            return 0
+        with self._open() as con:
+            row = con.execute("SELECT count(*) FROM sample WHERE data_id = ?", [data_id]).fetchone()
+        return row[0] if row else 0
 
     def status_counts(self, data_id: str) -> list[tuple[str, int]]:
         """(status, count) of a data set's items that cannot be used, ascending."""
         with self._open() as con:
-            return con.execute("SELECT status, count(*) FROM sample WHERE data_id = ? AND status <> 'ok' "
-                               "GROUP BY 1 ORDER BY 1", [data_id]).fetchall()
+            return con.execute(
+                "SELECT status, count(*) FROM sample WHERE data_id = ? AND status <> 'ok' GROUP BY 1 ORDER BY 1",
+                [data_id],
+            ).fetchall()
 
     def test_metrics(self, run_id: str) -> dict[str, dict[str, float]]:
         """{modality or "fused": {metric: value}} measured on the test split; {} before a run is done."""
         with self._open() as con:
-            rows = con.execute("SELECT modality, metric, value FROM epoch WHERE run_id = ? AND split = 'test' "
-                               "ORDER BY modality = 'fused', modality, metric", [run_id]).fetchall()
+            rows = con.execute(
+                "SELECT modality, metric, value FROM epoch WHERE run_id = ? AND split = 'test' "
+                "ORDER BY modality = 'fused', modality, metric",
+                [run_id],
+            ).fetchall()
         out: dict[str, dict[str, float]] = {}
         for modality, metric, value in rows:
             out.setdefault(modality, {})[metric] = value
@@ -281,7 +318,8 @@ class Table(Database):
             return con.execute(
                 "SELECT r.run_id, r.method || coalesce(' (' || r.note || ')', ''), r.dataset, r.parent, r.seed, "
                 "r.status, (SELECT max(value) FROM results t WHERE t.run_id = r.run_id AND t.modality = 'fused' "
-                "AND t.metric = 'accuracy') FROM run r ORDER BY r.started DESC, r.run_id DESC").fetchall()
+                "AND t.metric = 'accuracy') FROM run r ORDER BY r.started DESC, r.run_id DESC"
+            ).fetchall()
 
     def mixture_rows(self, run_id: str) -> list[tuple[str, str]]:
         """The fitted mixtures of a run as (what, value) lines, by round."""
@@ -290,7 +328,9 @@ class Table(Database):
                 "SELECT 'round ' || round || ', ' || pair || if(is_balanced, ', balanced', ', imbalanced'), "
                 "format('{} weight {:.4f} location {:+.4f} scale {:.4f}, {}', family, weight, loc, scale, outcome) "
                 "|| if(len(warnings) = 0, '', '; ' || array_to_string(warnings, '; ')) "
-                "FROM mixture WHERE run_id = ? ORDER BY round, pair, component", [run_id]).fetchall()
+                "FROM mixture WHERE run_id = ? ORDER BY round, pair, component",
+                [run_id],
+            ).fetchall()
 
     def export_selection(self, name: str, path: Path) -> int:
         """Write a selection's samples, ascending by id; how many."""
@@ -299,7 +339,10 @@ class Table(Database):
             "JOIN selection_member m USING (name) JOIN run r USING (run_id) "
             "JOIN sample s ON s.data_id = r.data_id AND s.sample_id = m.sample_id "
             "JOIN posterior p ON p.run_id = r.run_id AND p.round = 0 AND p.sample_id = m.sample_id "
-            "WHERE n.name = ? GROUP BY ALL ORDER BY 1", [name], path)
+            "WHERE n.name = ? GROUP BY ALL ORDER BY 1",
+            [name],
+            path,
+        )
 
     def export_samples(self, path: Path) -> int:
         """Write the view `samples`, ascending by data set and id; how many rows."""
@@ -308,35 +351,3 @@ class Table(Database):
     def samples(self) -> pd.DataFrame:
         """The view `samples` as a DataFrame, ascending by data set and id."""
         return self.frame("SELECT * FROM samples ORDER BY dataset, sample_id")
-
-def _insert_predictions(con: duckdb.DuckDBPyConnection, predictions: Predictions, key: Mapping[str, Any]) -> None:
-    classes, labels = np.array(predictions.classes), predictions.labels
-    for modality, probs in predictions.probs.items():
-        predicted = probs.argmax(axis=1)
-        insert(con, "prediction", {
-            "sample_id": predictions.sample_ids, "modality": modality,
-            "p_true": np.clip(true_class_probability(probs, labels), 0, 1),
-            "p_max": np.clip(probs.max(axis=1), 0, 1), "entropy": entropy(probs),
-            "predicted": classes[predicted], "correct": predicted == labels,
-        }, key)
-
-
-def _component(fitted: MixtureFit, k: int) -> list[Any]:
-    dof = float(fitted.dofs[k])
-    return [fitted.family, float(fitted.weights[k]), float(fitted.locs[k]), float(fitted.scales[k]),
-            dof if np.isfinite(dof) else None, k == fitted.balanced, fitted.rule, fitted.rule_conflict,
-            fitted.log_likelihoods[-1] if fitted.log_likelihoods else None, max(len(fitted.log_likelihoods) - 1, 0),
-            fitted.converged, fitted.outcome, list(fitted.warnings)]
-
-
-def _read_fit(con: duckdb.DuckDBPyConnection, run_id: str, number: int, pair: str) -> MixtureFit:
-    rows = con.execute(
-        "SELECT family, weight, loc, scale, dof, is_balanced, rule, rule_conflict, log_likelihood, converged, outcome, "
-        "warnings FROM mixture WHERE run_id = ? AND round = ? AND pair = ? ORDER BY component",
-        [run_id, number, pair]).fetchall()
-    weights, locs, scales = (np.array([r[i] for r in rows]) for i in (1, 2, 3))
-    dofs = np.array([np.inf if r[4] is None else r[4] for r in rows])
-    head = rows[0]
-    return MixtureFit(head[0], weights, locs, scales, dofs, [r[5] for r in rows].index(True), head[6],
-                      rule_conflict=head[7], log_likelihoods=() if head[8] is None else (head[8],),
-                      converged=head[9], outcome=head[10], warnings=tuple(head[11]))

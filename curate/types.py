@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -264,7 +264,7 @@ class Run:
     classes: tuple[str, ...]
     gap_kind: str | None
     family: str | None
-    config: Mapping[str, Mapping[str, object]]
+    config: Mapping[str, Mapping[str, Any]]
     versions: Mapping[str, str]
     folder: str
     status: str = "running"

@@ -5,6 +5,7 @@ Letters: N samples, M modalities, K classes.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -32,8 +33,9 @@ def is_weak(index: int) -> bool:
     return index % 4 == 3
 
 
-def make_predictions(seed: int = 0, modalities: Sequence[str] = ("audio", "visual"), n: int = 60, k: int = 3,
-                     prefix: str = "s") -> Predictions:
+def make_predictions(
+    seed: int = 0, modalities: Sequence[str] = ("audio", "visual"), n: int = 60, k: int = 3, prefix: str = "s"
+) -> Predictions:
     """Predictions in which every modality knows every sample, but the second one knows nothing of every fourth."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % k
@@ -49,20 +51,41 @@ def make_predictions(seed: int = 0, modalities: Sequence[str] = ("audio", "visua
 
 def make_run(run_id: str = "score-toy-1", **values: object) -> Run:
     """A run's row; what is not given is of the toy data set."""
-    row = {"kind": "score", "method": "warmup", "dataset": "toy", "data_id": "toy-0123456789", "root": None,
-           "parent": None, "seed": 0, "modalities": ("audio", "visual"), "classes": ("class_0", "class_1", "class_2"),
-           "gap_kind": "prob", "family": "gaussian", "config": {"score": {"gap": "prob"}},
-           "versions": {"python": "3"}, "folder": "runs/" + run_id}
+    row = {
+        "kind": "score",
+        "method": "warmup",
+        "dataset": "toy",
+        "data_id": "toy-0123456789",
+        "root": None,
+        "parent": None,
+        "seed": 0,
+        "modalities": ("audio", "visual"),
+        "classes": ("class_0", "class_1", "class_2"),
+        "gap_kind": "prob",
+        "family": "gaussian",
+        "config": {"score": {"gap": "prob"}},
+        "versions": {"python": "3"},
+        "folder": "runs/" + run_id,
+    }
     return Run(run_id=run_id, **{**row, **values})
 
 
 def write_data(table: Table, run: Run, predictions: Predictions) -> None:
     """The training samples of predictions, and one of val and one of test, as usable items of the run's data set."""
-    samples = [Sample(sample_id=str(s), label=predictions.classes[y], split="train", inputs={},
-                      planted=predictions.modalities[-1] if is_weak(i) else "")
-               for i, (s, y) in enumerate(zip(predictions.sample_ids, predictions.labels, strict=True))]
-    samples += [Sample(sample_id=f"zz-{split}", label=predictions.classes[0], split=split, inputs={}, planted="")
-                for split in ("val", "test")]
+    samples = [
+        Sample(
+            sample_id=str(s),
+            label=predictions.classes[y],
+            split="train",
+            inputs={},
+            planted=predictions.modalities[-1] if is_weak(i) else "",
+        )
+        for i, (s, y) in enumerate(zip(predictions.sample_ids, predictions.labels, strict=True))
+    ]
+    samples += [
+        Sample(sample_id=f"zz-{split}", label=predictions.classes[0], split=split, inputs={}, planted="")
+        for split in ("val", "test")
+    ]
     table.write_samples(run.data_id, samples, predictions.classes, ["ok"] * len(samples), [""] * len(samples))
 
 
@@ -101,9 +124,15 @@ def scoring() -> type[Scoring]:
     return Scoring
 
 
-@pytest.fixture
-def scored_table(tmp_path: Path) -> Table:
-    """A sample table with one done scored run, `score-toy-1`, of 60 samples, three classes, audio and visual."""
-    table = Table(tmp_path / "curate.duckdb")
+@pytest.fixture(scope="session")
+def scored_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of `scored_table`, written once; copy it, never open it."""
+    table = Table(tmp_path_factory.mktemp("scored") / "curate.duckdb")
     write_scored(table, make_predictions())
-    return table
+    return table.path
+
+
+@pytest.fixture
+def scored_table(scored_file: Path, tmp_path: Path) -> Table:
+    """A sample table with one done scored run, `score-toy-1`, of 60 samples, three classes, audio and visual."""
+    return Table(shutil.copy(scored_file, tmp_path))

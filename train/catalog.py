@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,14 +26,14 @@ class Entry:
         summary: first line of the class's docstring.
         paper: where it is from.
         start: `warm` or `scratch`.
-        knobs: {key: (type, default)} as written in its `Config`.
+        knobs: {key: (type, default, what it does)} as written in its `Config`.
     """
 
     name: str
     summary: str
     paper: str
     start: str
-    knobs: dict[str, tuple[str, str]]
+    knobs: dict[str, tuple[str, str, str]]
 
 
 def names() -> list[str]:
@@ -61,16 +62,40 @@ def _read(path: Path) -> Entry:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
-            literals = {t.id: s.value.value for s in node.body if isinstance(s, ast.Assign)
-                        and isinstance(s.value, ast.Constant) for t in s.targets if isinstance(t, ast.Name)}
+            literals = {
+                t.id: s.value.value
+                for s in node.body
+                if isinstance(s, ast.Assign) and isinstance(s.value, ast.Constant)
+                for t in s.targets
+                if isinstance(t, ast.Name)
+            }
             if literals.get("name") == path.stem:
                 config = next((s for s in node.body if isinstance(s, ast.ClassDef) and s.name == "Config"), None)
-                return Entry(path.stem, (ast.get_docstring(node) or "").split("\n")[0], str(literals.get("paper", "")),
-                             str(literals.get("start", "warm")), _knobs(config))
+                return Entry(
+                    path.stem,
+                    (ast.get_docstring(node) or "").split("\n")[0],
+                    str(literals.get("paper", "")),
+                    str(literals.get("start", "warm")),
+                    _knobs(config),
+                )
     raise ValueError(f"{path.name} has no class with name = {path.stem!r}")
 
 
-def _knobs(config: ast.ClassDef | None) -> dict[str, tuple[str, str]]:
-    return {s.target.id: (ast.unparse(s.annotation), ast.unparse(s.value))
-            for s in (config.body if config else [])
-            if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name) and s.value is not None}
+def _knobs(config: ast.ClassDef | None) -> dict[str, tuple[str, str, str]]:
+    if config is None:
+        return {}
+    what = _attributes(ast.get_docstring(config) or "")
+    return {
+        s.target.id: (ast.unparse(s.annotation), ast.unparse(s.value), what.get(s.target.id, ""))
+        for s in config.body
+        if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name) and s.value is not None
+    }
+
+
+def _attributes(docstring: str) -> dict[str, str]:
+    """{name: description} of a docstring's `Attributes:`; one description may serve several names."""
+    out: dict[str, str] = {}
+    for entry in re.split(r"\n {4}(?=\w)", docstring.partition("Attributes:")[2]):
+        names, _, text = entry.strip().partition(":")
+        out |= {name.strip(): " ".join(text.split()) for name in names.split(",")}
+    return out

@@ -21,13 +21,23 @@ FORMAT = 1
 def save(trainer: Trainer, path: Path) -> None:
     """Everything a resumed training needs, and what identifies the model."""
     model = trainer.model
-    _write({
-        "format": FORMAT, "modalities": list(model.modalities), "classes": list(model.classes),
-        "fusion": model.config.fusion, "model": model.state_dict(),
-        "method": trainer.method.state_dict(), "method_name": trainer.method.name,
-        "optimizer": trainer.optimizer.state_dict(), "scheduler": trainer.scheduler.state_dict(),
-        "epoch": trainer.epoch, "best_epoch": trainer.best_epoch, "best_accuracy": trainer.best_accuracy,
-    }, path)
+    _write(
+        {
+            "format": FORMAT,
+            "modalities": list(model.modalities),
+            "classes": list(model.classes),
+            "fusion": model.config.fusion,
+            "model": model.state_dict(),
+            "method": trainer.method.state_dict(),
+            "method_name": trainer.method.name,
+            "optimizer": trainer.optimizer.state_dict(),
+            "scheduler": trainer.scheduler.state_dict(),
+            "epoch": trainer.epoch,
+            "best_epoch": trainer.best_epoch,
+            "best_accuracy": trainer.best_accuracy,
+        },
+        path,
+    )
 
 
 def _write(content: Mapping[str, Any], path: Path) -> None:
@@ -49,11 +59,14 @@ def read(path: Path, device: torch.device) -> Mapping[str, Any]:
         content = torch.load(path, map_location=device, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         detail = (str(error) or type(error).__name__).splitlines()[0]
-        raise CurateError(f"{path} cannot be loaded as a checkpoint: {detail}",
-                          "expected a file written by `curate score` or `curate train`") from None
+        raise CurateError(
+            f"{path} cannot be loaded as a checkpoint: {detail}",
+            "expected a file written by `curate score` or `curate train`",
+        ) from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise CurateError(f"{path} is not a checkpoint of this version",
-                          "expected a file written by `curate score` or `curate train`")
+        raise CurateError(
+            f"{path} is not a checkpoint of this version", "expected a file written by `curate score` or `curate train`"
+        )
     return content
 
 
@@ -66,16 +79,19 @@ def load_model(model: FusionModel, content: Mapping[str, Any], source: str) -> N
     expected = {"modalities": list(model.modalities), "classes": list(model.classes), "fusion": model.config.fusion}
     for key, value in expected.items():
         if content[key] != value:
-            raise CurateError(f"{source} has {key} {content[key]}, this data set needs {value}",
-                              "use the checkpoint of a run on the same data set")
+            hint = "keep model.fusion, or start from scratch" if key == "fusion" else "use a run on the same data set"
+            raise CurateError(f"{source} has {key} {content[key]}, this model needs {value}", hint)
     own = model.state_dict()
     weights = {k: v for k, v in content["model"].items() if k in own or not k.startswith("extra.")}
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        detail = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise CurateError(f"{source} holds another architecture: {detail}",
-                          "use the same model.encoder and preprocessing") from None
+    other = sorted(
+        k for k in own.keys() | weights.keys() if k not in own or k not in weights or own[k].shape != weights[k].shape
+    )
+    if other:
+        raise CurateError(
+            f"{source} holds another architecture: {len(other)} tensors differ, the first is {other[0]}",
+            "use the same model.encoder and preprocessing",
+        )
+    model.load_state_dict(weights)
 
 
 def load_trainer(trainer: Trainer, content: Mapping[str, Any], source: str) -> None:

@@ -60,8 +60,9 @@ class Samples(Dataset):
         p_balanced: (N, P) posteriors in the same order, or None.
     """
 
-    def __init__(self, cache: Cache, sample_ids: NDArray[np.str_], labels: NDArray[np.int64],
-                 p_balanced: Floats | None = None) -> None:
+    def __init__(
+        self, cache: Cache, sample_ids: NDArray[np.str_], labels: NDArray[np.int64], p_balanced: Floats | None = None
+    ) -> None:
         self.cache = cache
         self.sample_ids = sample_ids
         self.labels = labels
@@ -128,8 +129,13 @@ class RunData:
         return iter(self._loader(samples, BatchSampler(sampler, self.eval_batch_size, drop_last=False)))
 
     def _loader(self, samples: Samples, batches: BatchSampler) -> DataLoader:
-        return DataLoader(samples, batch_sampler=batches, collate_fn=_as_it_is, num_workers=self.workers,
-                          pin_memory=torch.cuda.is_available())
+        return DataLoader(
+            samples,
+            batch_sampler=batches,
+            collate_fn=_as_it_is,
+            num_workers=self.workers,
+            pin_memory=torch.cuda.is_available(),
+        )
 
 
 def _as_it_is(batch: Any) -> Any:
@@ -152,8 +158,9 @@ class Spectrogram(nn.Module):
         if spec.n_mels is None:
             self.net = torchaudio.transforms.Spectrogram(spec.n_fft, hop_length=spec.hop, power=1.0)
         else:
-            self.net = torchaudio.transforms.MelSpectrogram(spec.rate, spec.n_fft, hop_length=spec.hop,
-                                                            n_mels=spec.n_mels, power=2.0)
+            self.net = torchaudio.transforms.MelSpectrogram(
+                spec.rate, spec.n_fft, hop_length=spec.hop, n_mels=spec.n_mels, power=2.0
+            )
 
     def forward(self, waveforms: Tensor) -> Tensor:
         x = torch.log(self.net(waveforms.float() / 32767) + 1e-7)
@@ -185,8 +192,9 @@ class BatchTransform(nn.Module):
 
     def __init__(self, specs: Mapping[str, InputSpec]) -> None:
         super().__init__()
-        self.nets = nn.ModuleDict({m: Spectrogram(s) if isinstance(s, AudioSpec) else Frames(s)
-                                   for m, s in specs.items()})
+        self.nets = nn.ModuleDict(
+            {m: Spectrogram(s) if isinstance(s, AudioSpec) else Frames(s) for m, s in specs.items()}
+        )
 
     @torch.no_grad()
     def forward(self, batch: Batch, seed: int = 0) -> Batch:

@@ -39,14 +39,18 @@ class Outcome:
 
     def recovery_rows(self) -> list[list[Any]]:
         first, second = self.scored.modalities
-        what = {"size": "size of the gap finds samples with one bad modality",
-                "direction": f"sign of the gap tells a bad {second} from a bad {first}",
-                "p_imbalanced": "p_imbalanced finds samples with one bad modality"}
+        what = {
+            "size": "size of the gap finds samples with one bad modality",
+            "direction": f"sign of the gap tells a bad {second} from a bad {first}",
+            "p_imbalanced": "p_imbalanced finds samples with one bad modality",
+        }
         return [[name, what[name], value] for name, value in self.recovery.items()]
 
     def result_rows(self) -> list[list[Any]]:
-        return [[m, f"{v[FUSED]:.1%}", *(f"{v[k]:.1%}" for k in self.scored.modalities), remark]
-                for m, remark, v in self.results]
+        return [
+            [m, f"{v[FUSED]:.1%}", *(f"{v[k]:.1%}" for k in self.scored.modalities), remark]
+            for m, remark, v in self.results
+        ]
 
 
 def run_demo(work: Workplace, seed: int, extra: Layer | None = None) -> Outcome:
@@ -59,6 +63,7 @@ def run_demo(work: Workplace, seed: int, extra: Layer | None = None) -> Outcome:
     scoring = {k: v for k, v in layers.items() if k in ("data", "model", "optim", "score")}
     training = {k: v for k, v in layers.items() if k in ("model", "optim", "train")}
     scored = score(work, "demo", None, [scoring], seed)
+    work.table.select(scored.run_id, threshold=0.5, name="high quality", replace=True)
     results = []
     for method, remark, changes in PLAN:
         run = train(work, scored, method, [training, dotted(changes)], seed)

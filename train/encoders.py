@@ -85,4 +85,3 @@ def make_encoder(kind: str, spec: InputSpec) -> ResNet18 | SmallCNN:
     if kind == "auto":
         kind = "small_cnn" if max(height, width) <= 64 else "resnet18"
     return ENCODERS[kind](channels)
-

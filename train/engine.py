@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -48,8 +49,19 @@ class OptimConfig:
     gamma: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.lr <= 0:
-            raise CurateError(f"optim.batch_size and optim.lr must be positive, got {self.batch_size} and {self.lr}")
+        right = {
+            "batch_size": self.batch_size >= 1,
+            "lr": self.lr > 0,
+            "momentum": 0 <= self.momentum < 1,
+            "weight_decay": self.weight_decay >= 0,
+            "step_size": self.step_size >= 0,
+            "gamma": self.gamma > 0,
+        }
+        if wrong := [f"optim.{name}={getattr(self, name)}" for name, ok in right.items() if not ok]:
+            raise CurateError(
+                f"out of range: {', '.join(wrong)}",
+                "batch_size >= 1, lr > 0, 0 <= momentum < 1, weight_decay >= 0, step_size >= 0, gamma > 0",
+            )
 
     def make(self, model: FusionModel) -> Optimizer:
         """A fresh optimizer over every parameter of the model."""
@@ -68,12 +80,13 @@ class Runtime:
     Attributes:
         device: `auto` takes a CUDA device when there is one.
         precision: `fp32`, or `bf16` in the encoders.
-        workers: loader processes.
+        workers: decoding and loading processes; None decodes files with one a core, and loads with none on a CPU and
+            two beside a GPU.
     """
 
     device: str = "auto"
     precision: str = "fp32"
-    workers: int = 0
+    workers: int | None = None
 
     def torch_device(self) -> torch.device:
         """The device.
@@ -86,10 +99,23 @@ class Runtime:
             device = torch.device(name)
         except RuntimeError:
             raise CurateError(f"unknown device {name!r}", "use auto, cpu or cuda:0") from None
+        if device.type not in ("cpu", "cuda"):
+            raise CurateError(f"device {name} is not supported", "use auto, cpu or cuda:0")
         count = torch.cuda.device_count()
         if device.type == "cuda" and (device.index or 0) >= count:
             raise CurateError(f"device {name} was asked for, {count} CUDA devices are here", "use --device cpu")
+        if device.type == "cuda":  # the same seed gives the same table
+            torch.backends.cudnn.deterministic = True
+            torch.backends.cudnn.benchmark = False
         return device
+
+    def loaders(self) -> int:
+        """Processes that read batches."""
+        return (2 if self.torch_device().type == "cuda" else 0) if self.workers is None else self.workers
+
+    def decoders(self, files: bool) -> int:
+        """Processes that decode media; without files there is nothing worth a process."""
+        return ((os.cpu_count() or 1) if files else 0) if self.workers is None else self.workers
 
 
 @dataclass
@@ -112,16 +138,22 @@ class Trainer:
     best_accuracy: float = -1.0
 
 
-def make_trainer(model: FusionModel, method: Method, optim: OptimConfig, data: RunData,
-                 device: torch.device) -> Trainer:
+def make_trainer(
+    model: FusionModel, method: Method, optim: OptimConfig, data: RunData, device: torch.device
+) -> Trainer:
     """A trainer with a fresh optimizer; heads must be attached already."""
     model.to(device)
     optimizer = optim.make(model)
     return Trainer(model, method, optimizer, optim.schedule(optimizer), BatchTransform(data.specs).to(device), device)
 
 
-def fit(trainer: Trainer, data: RunData, epochs: int, context: Context | None = None,
-        on_step: Callable[[int, int], None] | None = None) -> Iterator[Values]:
+def fit(
+    trainer: Trainer,
+    data: RunData,
+    epochs: int,
+    context: Context | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Iterator[Values]:
     """Train up to `epochs` finished epochs, yielding each epoch's (split, modality, metric, value).
 
     What an epoch does depends on (seed, epoch) and the state before it, so a resumed run equals an unbroken one.
@@ -144,9 +176,11 @@ def fit(trainer: Trainer, data: RunData, epochs: int, context: Context | None = 
         accuracy = metrics[FUSED]["accuracy"]
         if accuracy > trainer.best_accuracy:
             trainer.best_epoch, trainer.best_accuracy = trainer.epoch, accuracy
-        yield [("train", "all", "loss", float(losses.mean())),
-               *(("train", m, name, value) for m, name, value in own),
-               *(("val", m, name, value) for m, v in metrics.items() for name, value in v.items())]
+        yield [
+            ("train", "all", "loss", float(losses.mean())),
+            *(("train", m, name, value) for m, name, value in own),
+            *(("val", m, name, value) for m, v in metrics.items() for name, value in v.items()),
+        ]
 
 
 def _train_epoch(trainer: Trainer, data: RunData, seed: int, on_step: Callable[[int, int], None] | None) -> np.ndarray:
@@ -172,8 +206,10 @@ def _check_finite(recent: list[tuple[Batch, Tensor]], epoch: int) -> None:
     if not finite.all():
         batch, loss = recent[int(np.argmin(finite))]
         ids = ", ".join(batch.sample_ids[:8]) + (", ..." if len(batch.sample_ids) > 8 else "")
-        raise NonFiniteError(f"the loss became {float(loss)} in epoch {epoch}, in the batch of samples {ids}",
-                             "lower optim.lr, or look at these samples; earlier epochs are kept")
+        raise NonFiniteError(
+            f"the loss became {float(loss)} in epoch {epoch}, in the batch of samples {ids}",
+            "lower optim.lr, or look at these samples; earlier epochs are kept",
+        )
 
 
 @torch.no_grad()
@@ -191,7 +227,8 @@ def predict(trainer: Trainer, data: RunData, samples: Samples) -> Predictions:
     probs = {name: torch.cat(p).softmax(dim=1).numpy() for name, p in parts.items()}
     for name, p in probs.items():
         if bad := samples.sample_ids[~np.isfinite(p).all(axis=1)].tolist():
-            raise NonFiniteError(f"predictions of {name} are not finite for samples {', '.join(bad[:8])}",
-                                 "the checkpoint has diverged; lower optim.lr")
+            raise NonFiniteError(
+                f"predictions of {name} are not finite for samples {', '.join(bad[:8])}",
+                "the checkpoint has diverged; lower optim.lr",
+            )
     return Predictions(samples.sample_ids, samples.labels, model.classes, model.modalities, probs)
-

@@ -106,8 +106,10 @@ def common_dim(dims: Mapping[str, int], what: str) -> int:
         CurateError: they differ.
     """
     if len(set(dims.values())) != 1:
-        raise CurateError(f"{what} needs equal feature sizes, got {dict(dims)}",
-                          "use one encoder for all: --set model.encoder=resnet18")
+        raise CurateError(
+            f"{what} needs equal feature sizes, got {dict(dims)}",
+            "use one encoder for all: --set model.encoder=resnet18",
+        )
     return next(iter(dims.values()))
 
 
@@ -146,5 +148,3 @@ def geodesic_mixup(a: Tensor, b: Tensor, weight_a: Tensor, weight_b: Tensor) -> 
 def linear_mixup(a: Tensor, b: Tensor, weight_a: Tensor, weight_b: Tensor) -> Tensor:
     """w_a a + w_b b, not renormalised: the ablation "w/ L-Mixup"."""
     return weight_a * a + weight_b * b
-
-

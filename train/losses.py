@@ -10,8 +10,10 @@ from .model import Outputs
 
 def unimodal_cross_entropy(outputs: Outputs, labels: Tensor) -> Tensor:
     """sum_m CE(l_m), a value per sample: (B,)."""
-    return sum((F.cross_entropy(logits, labels, reduction="none") for logits in outputs.logits.values()),
-               start=labels.new_zeros((), dtype=outputs.fused.dtype))
+    return sum(
+        (F.cross_entropy(logits, labels, reduction="none") for logits in outputs.logits.values()),
+        start=labels.new_zeros((), dtype=outputs.fused.dtype),
+    )
 
 
 def multimodal_cross_entropy(outputs: Outputs, labels: Tensor) -> Tensor:

@@ -58,8 +58,9 @@ class FusionModel(nn.Module):
         precision: `fp32`, or `bf16` for the encoders; heads, losses and logits are fp32 either way.
     """
 
-    def __init__(self, specs: Mapping[str, InputSpec], classes: Sequence[str], config: ModelConfig,
-                 precision: str = "fp32") -> None:
+    def __init__(
+        self, specs: Mapping[str, InputSpec], classes: Sequence[str], config: ModelConfig, precision: str = "fp32"
+    ) -> None:
         super().__init__()
         self.modalities = tuple(specs)
         self.classes = tuple(classes)

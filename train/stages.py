@@ -44,8 +44,14 @@ def refit(gaps: GapScores, config: ScoreConfig, kind: str, family: str, classes:
     return Round(gaps.sample_ids, gaps, fits, weights)
 
 
-def score(work: Workplace, name: str, root: Path | None, layers: Sequence[settings.Layer], seed: int,
-          weights: Path | None = None) -> Run:
+def score(
+    work: Workplace,
+    name: str,
+    root: Path | None,
+    layers: Sequence[settings.Layer],
+    seed: int,
+    weights: Path | None = None,
+) -> Run:
     """Warm up by Eq. 8 (or load a checkpoint), predict every training sample, fit the mixture, write it all.
 
     Args:
@@ -58,10 +64,21 @@ def score(work: Workplace, name: str, root: Path | None, layers: Sequence[settin
     dataset = kind(root.resolve() if root else None, configs["data"])
     run_id = work.table.new_run_id(f"score-{name}", work.runs_folder)
     run = Run(
-        run_id=run_id, kind="score", method="warmup", dataset=name, data_id=dataset.data_id(),
-        root=str(dataset.root) if dataset.root else None, parent=None, seed=seed, modalities=dataset.modalities,
-        classes=dataset.classes, gap_kind=configs["score"].gap, family=configs["score"].family,
-        config=settings.as_layer(configs), versions=versions(), folder=str(work.runs_folder / run_id),
+        run_id=run_id,
+        kind="score",
+        method="warmup",
+        dataset=name,
+        data_id=dataset.data_id(),
+        root=str(dataset.root) if dataset.root else None,
+        parent=None,
+        seed=seed,
+        modalities=dataset.modalities,
+        classes=dataset.classes,
+        gap_kind=configs["score"].gap,
+        family=configs["score"].family,
+        config=settings.as_layer(configs),
+        versions=versions(),
+        folder=str(work.runs_folder / run_id),
         note=f"weights of {weights.name}" if weights else None,
     )
     return _score(work, run, dataset, weights)
@@ -76,7 +93,7 @@ def _score(work: Workplace, run: Run, dataset: Dataset, weights: Path | None) ->
     config = settings.build(ScoreConfig, run.config["score"], "score")
     cache = work.open_cache(dataset)
     trainer, data = prepare_trainer(work, run, dataset, cache)
-    last = Path(run.folder) / "last.pt"
+    last = work.folder(run) / "last.pt"
     if weights is not None:
         checkpoint.load_model(trainer.model, checkpoint.read(weights, trainer.device), str(weights))
     elif last.exists():
@@ -86,8 +103,9 @@ def _score(work: Workplace, run: Run, dataset: Dataset, weights: Path | None) ->
             _train_to(work, run, trainer, data, config.epochs, Context())
         else:
             checkpoint.save(trainer, last)
-        work.progress(run.run_id, 0, 1, "scoring the training set")
+        work.progress(f"{run.run_id} scoring", 0, 1, "scoring")
         predictions = predict(trainer, data, data.fit)
+        work.progress(f"{run.run_id} scoring", 1, 1, "scoring")
         found = fit_round(predictions, config, config.gap, config.family)
         _write_round(work.table, run, 0, found, predictions)
         work.table.finish_run(run.run_id, "done", checkpoint.sha256(last))
@@ -117,11 +135,18 @@ def train(work: Workplace, parent: Run, name: str, layers: Sequence[settings.Lay
     start = method.start if configs["train"].start == "auto" else configs["train"].start
     configs["train"] = replace(configs["train"], start=start)
     run = replace(
-        parent, run_id=run_id, kind="train", method=name, parent=parent.run_id, seed=seed, versions=versions(),
+        parent,
+        run_id=run_id,
+        kind="train",
+        method=name,
+        parent=parent.run_id,
+        seed=seed,
+        versions=versions(),
         gap_kind=_own(getattr(chosen, "gap", "scored"), parent.gap_kind),
         family=_own(getattr(chosen, "family", "scored"), parent.family),
         config={**{k: parent.config[k] for k in ("data", "score")}, **settings.as_layer(configs)},
-        folder=str(work.runs_folder / run_id), checkpoint_sha256=None,
+        folder=str(work.runs_folder / run_id),
+        checkpoint_sha256=None,
         note="random subset" if getattr(chosen, "control", "none") == "random" else None,
     )
     return _train(work, run, parent)
@@ -140,7 +165,7 @@ def _train(work: Workplace, run: Run, parent: Run) -> Run:
     dataset = reopen(parent)
     cache = work.open_cache(dataset)
     trainer, data = prepare_trainer(work, run, dataset, cache)
-    method, folder = trainer.method, Path(run.folder)
+    method, folder = trainer.method, work.folder(run)
     data = data.with_fit(_chosen(work.table, run, parent, data.fit, method))
     total, per_round = _schedule(run, method)
     if (folder / "last.pt").exists():
@@ -162,23 +187,28 @@ def _train(work: Workplace, run: Run, parent: Run) -> Run:
         best = folder / "best.pt"
         checkpoint.load_trainer(trainer, checkpoint.read(best, trainer.device), str(best))
         tested = metrics.measure(predict(trainer, data, split_samples(dataset, cache, "test")))
-        work.table.write_epoch(run.run_id, trainer.best_epoch,
-                               [("test", m, k, v) for m, values in tested.items() for k, v in values.items()])
+        work.table.write_epoch(
+            run.run_id,
+            trainer.best_epoch,
+            [("test", m, k, v) for m, values in tested.items() for k, v in values.items()],
+        )
         work.table.finish_run(run.run_id, "done", checkpoint.sha256(best))
     return work.table.find_run(run.run_id)
 
 
 def _schedule(run: Run, method: Method) -> tuple[int, int]:
     """Total epochs, and epochs a round."""
-    total = int(run.config["train"]["epochs"])  # type: ignore[call-overload]
+    total = run.config["train"]["epochs"]
     if run.config["train"]["start"] == "scratch":
-        total += int(run.config["score"]["epochs"])  # type: ignore[call-overload]
-    per_round = getattr(method.config, "epochs_per_round", 0)
-    if per_round:
-        return per_round * method.rounds, per_round
-    if method.rounds < 1 or total % method.rounds or total < 1:
-        raise CurateError(f"{total} epochs do not divide into {method.rounds} rounds",
-                          "set train.epochs to a multiple of method.rounds, or method.epochs_per_round")
+        total += run.config["score"]["epochs"]
+    if wanted := getattr(method.config, "epochs_per_round", 0):
+        total = wanted * method.rounds
+    if method.rounds < 1 or total < 1 or total % method.rounds:
+        raise CurateError(
+            f"{total} epochs do not divide into {method.rounds} rounds",
+            "set train.epochs to a multiple of method.rounds, or method.epochs_per_round; a start from scratch adds "
+            "the warm-up's epochs",
+        )
     return total, total // method.rounds
 
 
@@ -190,14 +220,17 @@ def _chosen(table: Table, run: Run, parent: Run, samples: Samples, method: Metho
     if c.selection:
         selection = table.selection(c.selection)
         if table.find_run(selection.run_id).data_id != run.data_id:
-            raise CurateError(f"selection {c.selection!r} is of {selection.run_id}, another data set",
-                              f"select from {parent.run_id}: `curate select --run {parent.run_id}`")
+            raise CurateError(
+                f"selection {c.selection!r} is of {selection.run_id}, another data set",
+                f"select from {parent.run_id}: `curate select --run {parent.run_id}`",
+            )
         keep = np.isin(samples.sample_ids, selection.sample_ids)
     else:
         keep = select_above(table.read_round(parent.run_id).p_balanced.mean(axis=1), c.threshold)
     if not keep.any():
-        raise EmptySelectionError(f"no sample of {parent.run_id} has p_balanced >= {c.threshold}",
-                                  "lower it: --set method.threshold=0.5")
+        raise EmptySelectionError(
+            f"no sample of {parent.run_id} has p_balanced >= {c.threshold}", "lower it: --set method.threshold=0.5"
+        )
     if c.control == "random":
         keep = random_subset(len(samples), int(keep.sum()), run.seed)
     return samples.subset(keep)
@@ -217,18 +250,20 @@ def _round(work: Workplace, run: Run, parent: Run, trainer: Trainer, data: RunDa
         if (kind, family) != (parent.gap_kind, parent.family):
             found = refit(found.gaps, config, kind, family, len(run.classes))
     else:
-        work.progress(run.run_id, number, trainer.method.rounds, "scoring the training set")
+        work.progress(f"{run.run_id} scoring", number, trainer.method.rounds, "scoring")
         predictions = predict(trainer, data, data.fit)
         found = fit_round(predictions, config, kind, family)
     if not np.array_equal(found.sample_ids, data.fit.sample_ids):
-        raise CurateError(f"the scores of {parent.run_id} are of other samples than are usable now",
-                          "score again: `curate score`")
+        raise CurateError(
+            f"the scores of {parent.run_id} are of other samples than are usable now", "score again: `curate score`"
+        )
     _write_round(work.table, run, number, found, predictions)
     return found
 
 
-def _train_to(work: Workplace, run: Run, trainer: Trainer, data: RunData, epochs: int, context: Context,
-              keep_best: bool = False) -> None:
+def _train_to(
+    work: Workplace, run: Run, trainer: Trainer, data: RunData, epochs: int, context: Context, keep_best: bool = False
+) -> None:
     """Train up to `epochs` finished epochs; each is in the table and in a checkpoint before the next begins."""
     started = time.perf_counter()
     work.progress(run.run_id, trainer.epoch, epochs, "")
@@ -236,8 +271,8 @@ def _train_to(work: Workplace, run: Run, trainer: Trainer, data: RunData, epochs
         seconds = time.perf_counter() - started
         work.table.write_epoch(run.run_id, trainer.epoch, [*values, ("train", "all", "seconds", seconds)])
         if keep_best and trainer.best_epoch == trainer.epoch:
-            checkpoint.save(trainer, Path(run.folder) / "best.pt")
-        checkpoint.save(trainer, Path(run.folder) / "last.pt")
+            checkpoint.save(trainer, work.folder(run) / "best.pt")
+        checkpoint.save(trainer, work.folder(run) / "last.pt")
         shown = next(v for s, m, k, v in values if (s, m, k) == ("val", FUSED, "accuracy"))
         work.progress(run.run_id, trainer.epoch, epochs, f"val {shown:.1%}")
         started = time.perf_counter()
@@ -268,6 +303,6 @@ def evaluate(work: Workplace, run: Run, split: str) -> Mapping[str, Mapping[str,
     dataset = reopen(run)
     cache = work.open_cache(dataset)
     trainer, data = prepare_trainer(work, run, dataset, cache)
-    path = Path(run.folder) / ("best.pt" if run.kind == "train" else "last.pt")
+    path = work.folder(run) / ("best.pt" if run.kind == "train" else "last.pt")
     checkpoint.load_trainer(trainer, checkpoint.read(path, trainer.device), str(path))
     return metrics.measure(predict(trainer, data, split_samples(dataset, cache, split)))

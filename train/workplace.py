@@ -52,6 +52,15 @@ class ScoreConfig:
     rule: Literal["second_moment", "weight", "abs_mean"] = "second_moment"
     batch_size: int = 256
 
+    def __post_init__(self) -> None:
+        right = {
+            "epochs": self.epochs >= 1,
+            "batch_size": self.batch_size >= 1,
+            "dof": self.dof is None or self.dof > 0,
+        }
+        if wrong := [f"score.{name}={getattr(self, name)}" for name, ok in right.items() if not ok]:
+            raise CurateError(f"out of range: {', '.join(wrong)}", "all are positive; dof can be none, to be estimated")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
@@ -90,24 +99,22 @@ class Workplace:
         """Beside the table, `<its name>.runs`."""
         return self.table.path.with_suffix(".runs")
 
+    def folder(self, run: Run) -> Path:
+        """Where a run's checkpoints are: with the table, wherever it was moved."""
+        return self.runs_folder / run.run_id
+
     def open_cache(self, dataset: Dataset) -> Cache:
         """The decoded media of a data set, decoded now if need be; every item and its status go to the table."""
-        cache = prepare(dataset, self.cache_folder, workers=self.runtime.workers,
-                        progress=lambda done, total: self.progress("decoding", done, total, "items"))
-        status, reason = summarize_status(cache, dataset)
-        self.table.write_samples(cache.data_id, dataset.samples, dataset.classes, status, reason)
+        cache = prepare(
+            dataset,
+            self.cache_folder,
+            workers=self.runtime.decoders(dataset.root is not None),
+            progress=lambda done, total: self.progress("decoding", done, total, "items"),
+        )
+        if self.table.sample_count(cache.data_id) != len(dataset.samples):
+            status, reason = cache.summary()
+            self.table.write_samples(cache.data_id, dataset.samples, dataset.classes, status, reason)
         return cache
-
-
-def summarize_status(cache: Cache, dataset: Dataset) -> tuple[list[str], list[str]]:
-    """Per sample, the first status that is not ok, and the reasons of all modalities that are not."""
-    rows = cache.rows(np.array([s.sample_id for s in dataset.samples]))
-    statuses, reasons = [], []
-    for i in rows:
-        bad = [m for m in dataset.modalities if cache.status[m][i] != "ok"]
-        statuses.append(str(cache.status[bad[0]][i]) if bad else "ok")
-        reasons.append("; ".join(f"{m}: {cache.reason[m][i]}" for m in bad))
-    return statuses, reasons
 
 
 def versions() -> dict[str, str]:
@@ -132,17 +139,27 @@ def split_samples(dataset: Dataset, cache: Cache, split: str) -> Samples:
     chosen = sorted((s.sample_id, index[s.label]) for s in dataset.samples if s.split == split and usable[s.sample_id])
     if not chosen:
         listed = sum(s.split == split for s in dataset.samples)
-        raise CurateError(f"no usable sample in split {split!r} of {dataset.name} ({listed} listed)",
-                          "see their status with `curate sql \"SELECT status, count(*) FROM samples GROUP BY 1\"`")
+        raise CurateError(
+            f"no usable sample in split {split!r} of {dataset.name} ({listed} listed)",
+            'see their status with `curate sql "SELECT status, count(*) FROM samples GROUP BY 1"`',
+        )
     ids, labels = zip(*chosen, strict=True)
     return Samples(cache, np.array(ids), np.array(labels, dtype=np.int64))
 
 
-def make_data(dataset: Dataset, cache: Cache, optim: OptimConfig, score: ScoreConfig, seed: int,
-              workers: int) -> RunData:
+def make_data(
+    dataset: Dataset, cache: Cache, optim: OptimConfig, score: ScoreConfig, seed: int, workers: int
+) -> RunData:
     """Training and validation samples; the test split is not in it."""
-    return RunData(split_samples(dataset, cache, "train"), split_samples(dataset, cache, "val"), dataset.specs,
-                   optim.batch_size, score.batch_size, seed, workers)
+    return RunData(
+        split_samples(dataset, cache, "train"),
+        split_samples(dataset, cache, "val"),
+        dataset.specs,
+        optim.batch_size,
+        score.batch_size,
+        seed,
+        workers,
+    )
 
 
 def reopen(run: Run) -> Dataset:
@@ -178,11 +195,11 @@ def prepare_trainer(work: Workplace, run: Run, dataset: Dataset, cache: Cache) -
     device = work.runtime.torch_device()
     kind = catalog.find(run.method)
     method = kind(settings.build(kind.Config, run.config.get("method", {}), "method"))
-    data = make_data(dataset, cache, config["optim"], config["score"], run.seed, work.runtime.workers)
+    data = make_data(dataset, cache, config["optim"], config["score"], run.seed, work.runtime.loaders())
     model = new_model(dataset, config["model"], work.runtime, run.seed)
     warm = None
     if run.parent is not None and run.config["train"]["start"] == "warm":
-        path = Path(work.table.find_run(run.parent).folder) / "last.pt"
+        path = work.folder(work.table.find_run(run.parent)) / "last.pt"
         warm = checkpoint.read(path, device)
         checkpoint.load_model(model, warm, str(path))
     method.attach(model, warm=warm is not None)
@@ -196,5 +213,7 @@ def _continue_optimizer(trainer: Trainer, warm: Mapping[str, Any], run: Run) -> 
     try:
         trainer.optimizer.load_state_dict(warm["optimizer"])
     except (ValueError, KeyError):
-        raise CurateError(f"{run.method} cannot continue the warm-up's optimizer: its parameters differ",
-                          "use --set train.reset_optimizer=once") from None
+        raise CurateError(
+            f"{run.method} cannot continue the warm-up's optimizer: its parameters differ",
+            "use --set train.reset_optimizer=once",
+        ) from None

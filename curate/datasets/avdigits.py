@@ -141,10 +141,13 @@ class AvDigits(Dataset):
         damaged = modality in (sample.planted or "").split("+")
         if modality == "audio":
             return self._recording(self.root / sample.inputs["audio"], damaged, rng)
-        picture = enlarge(digit_scans()[0][int(sample.inputs["visual"].rpartition("/")[2])], VISUAL.size)
+        scan = digit_scans()[0][int(sample.inputs["visual"].rpartition("/")[2])]
         if damaged:
-            picture = destroy_picture(picture, rng)
-        return to_uint8(add_grain(picture, GRAIN, rng) if self.options.degrade else picture)
+            scan = destroy_picture(scan, rng)
+        if self.options.degrade:
+            # At the scan's own 8x8 resolution: noise of the 32x32 picture would average out in enlarging.
+            scan = add_grain(scan, GRAIN, rng)
+        return to_uint8(enlarge(scan, VISUAL.size))
 
     def _recording(self, path: Path, damaged: bool, rng: np.random.Generator) -> np.ndarray:
         """A recording, followed by zeros; noise covers the zeros too, or the length would tell it apart."""

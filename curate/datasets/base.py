@@ -28,6 +28,7 @@ class Dataset(ABC):
         name: the name on the command line.
         summary: one line for `curate datasets`.
         layout: what is expected under `--root`, shown when it is missing; '' when no root is needed.
+        revision: raised whenever `load` gives other arrays for the same samples, so that old caches are not used.
         defaults: configuration this data set starts from, e.g. `{"score.epochs": 20}`; a user's own settings win.
 
     Attributes:
@@ -42,6 +43,7 @@ class Dataset(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     layout: ClassVar[str] = ""
+    revision: ClassVar[int] = 1
     defaults: ClassVar[Mapping[str, Any]] = {}
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,7 +77,7 @@ class Dataset(ABC):
     def data_id(self) -> str:
         """`name-xxxxxxxxxx`: a digest of samples, labels, splits, content and specs; the key of everything stored."""
         specs = {m: [s.kind, dataclasses.asdict(s)] for m, s in self.specs.items()}
-        head = [self.modalities, self.classes, specs, dataclasses.asdict(self.options)]
+        head = [self.revision, self.modalities, self.classes, specs, dataclasses.asdict(self.options)]
         digest = hashlib.sha256(json.dumps(head, sort_keys=True, default=str).encode())
         for sample in self.samples:
             row = [sample.sample_id, sample.label, sample.split, sample.planted, self.content(sample)]

@@ -166,6 +166,8 @@ def _check_options(options: Manifest.Options) -> None:
     for name, choices in (("fill", ("tile", "pad")), ("augment", ("none", "crop_flip")), ("channels", (1, 3))):
         if getattr(options, name) not in choices:
             wrong.append(f"{name}={getattr(options, name)} (known: {', '.join(map(str, choices))})")
+    if options.n_mels is not None and options.n_mels <= 0:
+        wrong.append(f"n_mels={options.n_mels}")
     if wrong:
         raise CurateError(f"manifest: impossible settings: {'; '.join(wrong)}", "see `curate datasets manifest`")
     val, test = options.val_fraction, options.test_fraction

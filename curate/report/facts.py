@@ -23,12 +23,18 @@ from curate.types import FUSED, MixtureFit, Round, Run
 PREDICTIONS = "SELECT sample_id, modality, p_true, correct FROM prediction WHERE run_id = ? AND round = 0"
 LABELS = "SELECT sample_id, label_name, planted FROM sample WHERE data_id = ?"
 STATUSES = "SELECT status, split, count(*) AS samples FROM sample WHERE data_id = ? GROUP BY ALL ORDER BY ALL"
-UNUSABLE = ("SELECT sample_id, split, label_name, status, reason FROM sample "
-            "WHERE data_id = ? AND status <> 'ok' ORDER BY status, sample_id LIMIT 10")
-EPOCHS = ("SELECT e.run_id, e.epoch, e.split, e.modality, e.metric, e.value FROM epoch e JOIN run r USING (run_id) "
-          "WHERE r.run_id = ? OR r.parent = ? ORDER BY ALL")
-RESULTS = ("SELECT run_id, modality, metric, value FROM results WHERE run_id = ? OR parent = ? "
-           "QUALIFY epoch = max(epoch) OVER (PARTITION BY run_id) ORDER BY ALL")
+UNUSABLE = (
+    "SELECT sample_id, split, label_name, status, reason FROM sample "
+    "WHERE data_id = ? AND status <> 'ok' ORDER BY status, sample_id LIMIT 10"
+)
+EPOCHS = (
+    "SELECT e.run_id, e.epoch, e.split, e.modality, e.metric, e.value FROM epoch e JOIN run r USING (run_id) "
+    "WHERE r.run_id = ? OR r.parent = ? ORDER BY ALL"
+)
+RESULTS = (
+    "SELECT run_id, modality, metric, value FROM results WHERE run_id = ? OR parent = ? "
+    "QUALIFY epoch = max(epoch) OVER (PARTITION BY run_id) ORDER BY ALL"
+)
 TIMES = "SELECT started, finished FROM run WHERE run_id = ?"
 
 
@@ -74,7 +80,8 @@ class Facts:
         """{run_id: epochs that came before its first}: the warm-up's, unless it started from scratch."""
         warm = self.last_epoch(self.run.run_id)
         return {self.run.run_id: 0} | {
-            r.run_id: 0 if r.config.get("train", {}).get("start") == "scratch" else warm for r in self.children}
+            r.run_id: 0 if r.config.get("train", {}).get("start") == "scratch" else warm for r in self.children
+        }
 
     @cached_property
     def lengths(self) -> dict[str, int]:
@@ -97,10 +104,20 @@ def read(table: Table, run_id: str | None) -> Facts:
     samples = scored_samples(run.modalities, scored, table.frame(PREDICTIONS, both[:1]), table.frame(LABELS, data))
     times = table.frame(TIMES, both[:1]).iloc[0]
     return Facts(
-        table.path, run, children, scored, samples, table.frame(EPOCHS, both), table.frame(RESULTS, both),
-        table.frame(STATUSES, data), table.frame(UNUSABLE, data),
-        {r.run_id: {n: table.read_round(r.run_id, n).fits for n in numbers}
-         for r in children if (numbers := table.rounds(r.run_id))},
+        table.path,
+        run,
+        children,
+        scored,
+        samples,
+        table.frame(EPOCHS, both),
+        table.frame(RESULTS, both),
+        table.frame(STATUSES, data),
+        table.frame(UNUSABLE, data),
+        {
+            r.run_id: {n: table.read_round(r.run_id, n).fits for n in numbers}
+            for r in children
+            if (numbers := table.rounds(r.run_id))
+        },
         (_minute(times["started"]), _minute(times["finished"])),
     )
 
@@ -112,8 +129,9 @@ def _scored_run(table: Table, run_id: str | None) -> Run:
     if run.kind == "score":
         return run
     if run.parent is None:
-        raise CurateError(f"training run {run_id!r} has no scored run to report on",
-                          "name a scored run, see `curate runs`")
+        raise CurateError(
+            f"training run {run_id!r} has no scored run to report on", "name a scored run, see `curate runs`"
+        )
     return table.find_run(run.parent, kind="score")
 
 
@@ -121,8 +139,9 @@ def _minute(moment: Any) -> str:
     return "" if pd.isna(moment) else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
-def scored_samples(modalities: Sequence[str], scored: Round, predictions: pd.DataFrame,
-                   labels: pd.DataFrame) -> pd.DataFrame:
+def scored_samples(
+    modalities: Sequence[str], scored: Round, predictions: pd.DataFrame, labels: pd.DataFrame
+) -> pd.DataFrame:
     """A row a scored sample, in the order of the round.
 
     Returns:
@@ -162,8 +181,13 @@ def planted_scores(facts: Facts) -> list[tuple[str, float | None, str]]:
     for j, (first, second) in enumerate(facts.round.gaps.pairs):
         asked = one & np.isin(which, (first, second))
         gap = facts.round.gaps.of(facts.kind)[known, j]
-        rows.append(("signed gap", auroc(gap[asked], which[asked] == second) if asked.any() else None,
-                     f"of those, is it {second} and not {first}?"))
+        rows.append(
+            (
+                "signed gap",
+                auroc(gap[asked], which[asked] == second) if asked.any() else None,
+                f"of those, is it {second} and not {first}?",
+            )
+        )
     return rows
 
 
@@ -172,8 +196,12 @@ def by_class(samples: pd.DataFrame, modalities: Sequence[str]) -> pd.DataFrame:
     shares = {f"carried_by_{m}": samples["dominant"] == m for m in modalities}
     frame = samples[["label_name", "p_imbalanced"]].assign(samples=1, **shares)
     rules = {"samples": "sum", "p_imbalanced": "mean"} | dict.fromkeys(shares, "mean")
-    return frame.groupby("label_name").agg(rules).sort_values(
-        ["p_imbalanced", "samples"], ascending=False, kind="stable").reset_index()
+    return (
+        frame.groupby("label_name")
+        .agg(rules)
+        .sort_values(["p_imbalanced", "samples"], ascending=False, kind="stable")
+        .reset_index()
+    )
 
 
 def most_imbalanced(samples: pd.DataFrame, modalities: Sequence[str], count: int) -> dict[str, pd.DataFrame]:

@@ -19,24 +19,35 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from curate.mixture import density, p_balanced
+from curate.mixture import TAIL, density, p_balanced
 from curate.types import Floats, MixtureFit
 
 WIDTH = 4.6  # inches
 FONT = 8.5  # points
-TAIL = 0.3  # where the mixture's warnings begin to call a gap a tail, in units of the gap's scale
 BINS = 60
 MAX_ROUNDS = 8
 
 INK, MUTED, BALANCED, IMBALANCED = "#23272b", "#8b9299", "#0072b2", "#d55e00"
 GREEN, PURPLE, SKY, YELLOW = "#009e73", "#b0609b", "#3d9fd6", "#b8860b"
 PALETTE = (
-    (INK, "ink"), (MUTED, "muted"), (BALANCED, "blue"), (IMBALANCED, "orange"),
-    (GREEN, "green"), (PURPLE, "purple"), (SKY, "sky"), (YELLOW, "yellow"),
+    (INK, "ink"),
+    (MUTED, "muted"),
+    (BALANCED, "blue"),
+    (IMBALANCED, "orange"),
+    (GREEN, "green"),
+    (PURPLE, "purple"),
+    (SKY, "sky"),
+    (YELLOW, "yellow"),
 )
 STYLES = (
-    (INK, "-", "o"), (BALANCED, "-", "s"), (IMBALANCED, "-", "^"), (GREEN, "--", "D"),
-    (PURPLE, "--", "v"), (SKY, "-.", "P"), (YELLOW, "-.", "X"), (MUTED, ":", "*"),
+    (INK, "-", "o"),
+    (BALANCED, "-", "s"),
+    (IMBALANCED, "-", "^"),
+    (GREEN, "--", "D"),
+    (PURPLE, "--", "v"),
+    (SKY, "-.", "P"),
+    (YELLOW, "-.", "X"),
+    (MUTED, ":", "*"),
 )
 
 
@@ -104,10 +115,24 @@ def posterior_curve(gaps: Floats, fit: MixtureFit, kind: str, pair: tuple[str, s
     heights, edges = np.histogram(gaps, BINS, (-limit, limit))
     grid = _grid(limit)
     curve = p_balanced(fit, grid)
-    axes.stairs(heights / max(heights.max(initial=0), 1), edges, fill=True, color=MUTED, alpha=0.35,
-                label="samples with this gap (relative)")
-    axes.fill_between(grid, 0, 1, where=curve < 0.5, color=IMBALANCED, alpha=0.12, linewidth=0,
-                      label="called imbalanced: p_balanced < 0.5")
+    axes.stairs(
+        heights / max(heights.max(initial=0), 1),
+        edges,
+        fill=True,
+        color=MUTED,
+        alpha=0.35,
+        label="samples with this gap (relative)",
+    )
+    axes.fill_between(
+        grid,
+        0,
+        1,
+        where=curve < 0.5,
+        color=IMBALANCED,
+        alpha=0.12,
+        linewidth=0,
+        label="called imbalanced: p_balanced < 0.5",
+    )
     axes.axhline(0.5, color=MUTED, linewidth=0.8, linestyle="--")
     axes.plot(grid, curve, color=BALANCED, linewidth=1.8, label="p_balanced, 1 = surely balanced")
     axes.set_ylim(0, 1.05)
@@ -136,8 +161,11 @@ def mixture_rounds(fits: Mapping[int, MixtureFit], kind: str, pair: tuple[str, s
         parts = density(fit, grid)
         for k, part in enumerate(parts):
             _component(axes, grid, part, k == fit.balanced, "")
-            tables.append(pd.DataFrame({"round": number, "component": k, "balanced": k == fit.balanced,
-                                        "gap": grid, "density": part}))
+            tables.append(
+                pd.DataFrame(
+                    {"round": number, "component": k, "balanced": k == fit.balanced, "gap": grid, "density": part}
+                )
+            )
         _plain(axes)
         axes.spines["left"].set_visible(False)
         axes.set_yticks([])
@@ -166,11 +194,25 @@ def curves(lines: Sequence[Curve], title: str, ylabel: str, labels: Sequence[str
     for line in lines:
         color, dash, marker = STYLES[labels.index(line.label) % len(STYLES)]
         if line.origin is not None and len(line.epochs):
-            axes.plot([line.origin[0], line.epochs[0]], [factor * line.origin[1], factor * line.values[0]],
-                      color=color, linestyle=dash, linewidth=1.0, alpha=0.6)
-        axes.plot(line.epochs, factor * line.values, color=color, linestyle=dash, linewidth=1.5, marker=marker,
-                  markersize=3.5, markevery=max(1, len(line.epochs) // 6),
-                  label=None if line.label in seen else line.label)
+            axes.plot(
+                [line.origin[0], line.epochs[0]],
+                [factor * line.origin[1], factor * line.values[0]],
+                color=color,
+                linestyle=dash,
+                linewidth=1.0,
+                alpha=0.6,
+            )
+        axes.plot(
+            line.epochs,
+            factor * line.values,
+            color=color,
+            linestyle=dash,
+            linewidth=1.5,
+            marker=marker,
+            markersize=3.5,
+            markevery=max(1, len(line.epochs) // 6),
+            label=None if line.label in seen else line.label,
+        )
         seen.add(line.label)
     _plain(axes)
     axes.grid(axis="y", color=MUTED, alpha=0.25, linewidth=0.6)
@@ -215,7 +257,7 @@ def png(figure: Figure) -> bytes:
 
 def inline_svg(text: str, name: str) -> str:
     """The text of `svg` for the page: colours as CSS variables, ids of its own beside other figures."""
-    text = text[text.index("<svg"):]
+    text = text[text.index("<svg") :]
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
     for color, variable in PALETTE:
         text = text.replace(color, f"var(--{variable})")
@@ -268,19 +310,30 @@ def _mark_tails(axes: Axes, gaps: Floats, limit: float) -> None:
     for sign, share in ((-1, (gaps < -cut).sum() / total), (1, (gaps > cut).sum() / total)):
         axes.axvline(sign * cut, color=MUTED, linewidth=0.8, linestyle=":")
         side = "below" if sign < 0 else "above"
-        axes.text(sign * limit * 0.97, 0.97, f"{share:.0%} {side} {sign * cut:+.2g}", color=INK, fontsize=FONT,
-                  transform=axes.get_xaxis_transform(), va="top", ha="left" if sign < 0 else "right")
+        axes.text(
+            sign * limit * 0.97,
+            0.97,
+            f"{share:.0%} {side} {sign * cut:+.2g}",
+            color=INK,
+            fontsize=FONT,
+            transform=axes.get_xaxis_transform(),
+            va="top",
+            ha="left" if sign < 0 else "right",
+        )
 
 
 def _gap_axis(axes: Axes, kind: str, pair: tuple[str, str], limit: float) -> None:
     first, second = pair
-    what = {"prob": f"gap = p({first}) − p({second}) of the true class",
-            "kl": f"gap = KL({first} ‖ uniform) − KL({second} ‖ uniform), nats"}[kind]
+    what = {
+        "prob": f"gap = p({first}) − p({second}) of the true class",
+        "kl": f"gap = KL({first} ‖ uniform) − KL({second} ‖ uniform), nats",
+    }[kind]
     axes.set_xlim(-limit, limit)
     axes.set_xlabel(f"←  {second} carries the sample        {first} carries the sample  →\n{what}")
 
 
 def _legend(figure: Figure, columns: int) -> None:
     if any(axes.get_legend_handles_labels()[0] for axes in figure.axes):
-        figure.legend(loc="outside lower center", ncols=columns, fontsize=FONT, frameon=False, labelcolor=INK,
-                      handlelength=2.6)
+        figure.legend(
+            loc="outside lower center", ncols=columns, fontsize=FONT, frameon=False, labelcolor=INK, handlelength=2.6
+        )

@@ -27,17 +27,31 @@ from .facts import Facts, by_class, most_imbalanced, planted_scores, read
 MEMORISED = 0.98  # accuracy on the scored samples above which gaps shrink for want of errors
 TOP_CLASSES = 20
 MEANINGS = (
-    ("two tails", "Some samples are carried by the first modality and others by the second. A mixture of two has room "
-                  "for one of these groups only."),
-    ("no balanced peak", "The component called balanced is so wide that it holds clearly unequal samples too: "
-                         "p_balanced near 1 does not mean that both modalities know the sample."),
-    ("concentric", "Both components sit at about the same place and differ in width only: the split says small or "
-                   "large gap, not which modality carries the sample."),
+    (
+        "two tails",
+        "Some samples are carried by the first modality and others by the second. A mixture of two has room "
+        "for one of these groups only.",
+    ),
+    (
+        "no balanced peak",
+        "The component called balanced is so wide that it holds clearly unequal samples too: "
+        "p_balanced near 1 does not mean that both modalities know the sample.",
+    ),
+    (
+        "concentric",
+        "Both components sit at about the same place and differ in width only: the split says small or "
+        "large gap, not which modality carries the sample.",
+    ),
     ("no component is near zero", "Even the component called balanced leans to one modality."),
-    ("small gaps", "Most samples have hardly any gap. Either nothing was learnt yet, or the network knows its training "
-                   "samples by heart; both hide imbalance."),
-    ("the rules", "Reasonable definitions of 'balanced' pick different components here: p_balanced hangs on that "
-                  "choice."),
+    (
+        "small gaps",
+        "Most samples have hardly any gap. Either nothing was learnt yet, or the network knows its training "
+        "samples by heart; both hide imbalance.",
+    ),
+    (
+        "the rules",
+        "Reasonable definitions of 'balanced' pick different components here: p_balanced hangs on that choice.",
+    ),
     ("the likelihood", "The fitted numbers are not final; more iterations would move them."),
     ("only", "There are too few samples for a fit."),
     ("the gaps are constant", "All samples have the same gap, so there is nothing to tell apart."),
@@ -102,17 +116,36 @@ class Page:
 
     def render(self) -> str:
         """The page's HTML."""
-        environment = Environment(loader=PackageLoader("curate.report"), autoescape=True, undefined=StrictUndefined,
-                                  trim_blocks=True, lstrip_blocks=True)
+        environment = Environment(
+            loader=PackageLoader("curate.report"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
         environment.filters |= {"percent": _percent, "spread": _spread_text, "points": _points_text}
         facts = self.facts
         return environment.get_template("page.html").render(
-            run=facts.run, facts=facts, fused=FUSED, metrics=results.METRICS, describe=results.describe,
-            headline=headline(facts), planted=planted_scores(facts), pairs=self._pairs(), memorised=self._memorised(),
-            rounds=self._rounds(), accuracy=self._accuracy(), weights=self._weights(), **self._results(),
-            **self._classes(), **self._samples(), usable=int(facts.statuses.query("status == 'ok'")["samples"].sum()),
-            bad=facts.statuses.query("status != 'ok'").to_dict("records"), unusable=facts.unusable.to_dict("records"),
-            settings=_settings(facts.run), score_command=_score_command(facts.run),
+            run=facts.run,
+            facts=facts,
+            fused=FUSED,
+            metrics=results.METRICS,
+            describe=results.describe,
+            headline=headline(facts),
+            planted=planted_scores(facts),
+            pairs=self._pairs(),
+            memorised=self._memorised(),
+            rounds=self._rounds(),
+            accuracy=self._accuracy(),
+            weights=self._weights(),
+            **self._results(),
+            **self._classes(),
+            **self._samples(),
+            usable=int(facts.statuses.query("status == 'ok'")["samples"].sum()),
+            bad=facts.statuses.query("status != 'ok'").to_dict("records"),
+            unusable=facts.unusable.to_dict("records"),
+            settings=_settings(facts.run),
+            score_command=_score_command(facts.run),
             database=shlex.quote(str(facts.database)),
         )
 
@@ -135,16 +168,30 @@ class Page:
             gaps, name = facts.round.gaps.of(facts.kind)[:, j], _slug(pair)
             both = " and ".join(pair)
             arguments = (gaps, fit, facts.kind, pair, facts.limit)
-            out.append({
-                "pair": pair, "fit": fit, "warnings": [(w, explain(w)) for w in fit.warnings],
-                "ranges": figures.imbalanced_ranges(fit, facts.limit), "limit": facts.limit,
-                "blind": [m for m, end in zip(pair, (facts.limit, -facts.limit), strict=True)
-                          if p_balanced(fit, np.array([end]))[0] >= 0.5],
-                "histogram": self._figure(f"gap-{name}", figures.gap_histogram(*arguments),
-                                          f"Histogram of the gap between {both} with the fitted mixture"),
-                "posterior": self._figure(f"posterior-{name}", figures.posterior_curve(*arguments),
-                                          f"p_balanced for every gap between {both}"),
-            })
+            out.append(
+                {
+                    "pair": pair,
+                    "fit": fit,
+                    "warnings": [(w, explain(w)) for w in fit.warnings],
+                    "ranges": figures.imbalanced_ranges(fit, facts.limit),
+                    "limit": facts.limit,
+                    "blind": [
+                        m
+                        for m, end in zip(pair, (facts.limit, -facts.limit), strict=True)
+                        if p_balanced(fit, np.array([end]))[0] >= 0.5
+                    ],
+                    "histogram": self._figure(
+                        f"gap-{name}",
+                        figures.gap_histogram(*arguments),
+                        f"Histogram of the gap between {both} with the fitted mixture",
+                    ),
+                    "posterior": self._figure(
+                        f"posterior-{name}",
+                        figures.posterior_curve(*arguments),
+                        f"p_balanced for every gap between {both}",
+                    ),
+                }
+            )
         return out
 
     def _memorised(self) -> bool:
@@ -161,8 +208,14 @@ class Page:
                 of_pair = {n: f[j] for n, f in fits.items() if j < len(f)}
                 drawing = figures.mixture_rounds(of_pair, kind, pair, gap_scale(kind, len(run.classes)))
                 title = f"The mixture of {pair_name(pair)} in each round of {run.run_id}"
-                out.append({"run": run, "pair": pair, "fits": of_pair,
-                            "figure": self._figure(f"rounds-{_slug([run.run_id, *pair])}", drawing, title)})
+                out.append(
+                    {
+                        "run": run,
+                        "pair": pair,
+                        "fits": of_pair,
+                        "figure": self._figure(f"rounds-{_slug([run.run_id, *pair])}", drawing, title),
+                    }
+                )
         return out
 
     def _label(self, run: Run) -> str:
@@ -220,8 +273,12 @@ class Page:
         rows = results.compare(facts.tests, [facts.run, *facts.children], facts.lengths, facts.run.run_id)
         columns = [(m, k) for k, _ in results.METRICS for m in (FUSED, *facts.run.modalities)]
         self._csv("tables/results.csv", pd.DataFrame([_flat_row(row, columns) for row in rows]))
-        return {"rows": rows, "verdicts": results.verdicts(rows), "noise": results.NOISE,
-                "unfinished": [r for r in facts.children if r.status != "done"]}
+        return {
+            "rows": rows,
+            "verdicts": results.verdicts(rows),
+            "noise": results.NOISE,
+            "unfinished": [r for r in facts.children if r.status != "done"],
+        }
 
     def _classes(self) -> dict[str, Any]:
         classes = by_class(self.facts.samples, self.facts.run.modalities)
@@ -235,9 +292,12 @@ class Page:
         together = pd.concat(found.values(), ignore_index=True)
         self._csv("tables/most_imbalanced.csv", together.drop(columns="size"))
         shown, reason = media.load(facts.run, together["sample_id"].tolist(), self.cache_folder)
-        return {"imbalanced": {m: rows.to_dict("records") for m, rows in found.items()}, "media": shown,
-                "no_media": reason,
-                "prepare_command": shlex.join(["curate", "prepare", *media.data_arguments(facts.run)])}
+        return {
+            "imbalanced": {m: rows.to_dict("records") for m, rows in found.items()},
+            "media": shown,
+            "no_media": reason,
+            "prepare_command": shlex.join(["curate", "prepare", *media.data_arguments(facts.run)]),
+        }
 
 
 def _slug(names: Sequence[str]) -> str:
@@ -261,8 +321,13 @@ def _points_text(spread: results.Spread | None) -> str:
 
 
 def _flat_row(row: results.Row, columns: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    out: dict[str, Any] = {"method": row.method, "note": row.note, "settings": row.settings, "runs": len(row.run_ids),
-                           "epochs": row.epochs}
+    out: dict[str, Any] = {
+        "method": row.method,
+        "note": row.note,
+        "settings": row.settings,
+        "runs": len(row.run_ids),
+        "epochs": row.epochs,
+    }
     for modality, metric in columns:
         spread = (row.values or {}).get((modality, metric))
         out[f"{metric}_{modality}"] = spread.mean if spread else None
@@ -274,8 +339,11 @@ def _flat_row(row: results.Row, columns: Sequence[tuple[str, str]]) -> dict[str,
 
 def _settings(run: Run) -> list[tuple[str, str]]:
     """(section.key, value) of the whole configuration, ascending."""
-    return sorted((f"{section}.{key}", json.dumps(value, default=str))
-                  for section, values in run.config.items() for key, value in values.items())
+    return sorted(
+        (f"{section}.{key}", json.dumps(value, default=str))
+        for section, values in run.config.items()
+        for key, value in values.items()
+    )
 
 
 def _score_command(run: Run) -> str:

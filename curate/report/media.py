@@ -55,8 +55,11 @@ def data_arguments(run: Run) -> list[str]:
         usual = dataclasses.asdict(datasets.find(run.dataset).Options())
     except CurateError:
         usual = {}
-    sets = [f"data.{key}={value if isinstance(value, str) else json.dumps(value)}"
-            for key, value in run.config.get("data", {}).items() if usual.get(key) != value]
+    sets = [
+        f"data.{key}={value if isinstance(value, str) else json.dumps(value)}"
+        for key, value in run.config.get("data", {}).items()
+        if usual.get(key) != value
+    ]
     root = ["--root", run.root] if run.root else []
     return ["--dataset", run.dataset, *root, *(part for text in sets for part in ("--set", text))]
 

@@ -90,8 +90,10 @@ def compare(results: pd.DataFrame, runs: Sequence[Run], epochs: Mapping[str, int
         epochs: {run_id: epochs in all}.
         parent: the scored run.
     """
-    by_run = {r: {(m, k): float(v) for m, k, v in zip(g["modality"], g["metric"], g["value"], strict=True)}
-              for r, g in results.groupby("run_id")}
+    by_run = {
+        r: {(m, k): float(v) for m, k, v in zip(g["modality"], g["metric"], g["value"], strict=True)}
+        for r, g in results.groupby("run_id")
+    }
     groups: dict[tuple[str, str | None, str], list[Run]] = {}
     for run in runs:
         if run.run_id in by_run:
@@ -105,12 +107,19 @@ def compare(results: pd.DataFrame, runs: Sequence[Run], epochs: Mapping[str, int
         length = lengths.pop() if len(lengths) == 1 else None
         against = reference.get(length) or next(iter(reference.values()), None)
         is_reference = method in ("warmup", STOPPED)
-        rows.append(Row(
-            method, note, _differing(members[0], rivals), _key(members[0], CONTROL_KEY),
-            tuple(sorted(r.run_id for r in members)), length, _spreads([by_run[r.run_id] for r in members]),
-            None if is_reference or against is None else _difference(members, against, by_run),
-            same_length=length in reference,
-        ))
+        rows.append(
+            Row(
+                method,
+                note,
+                _differing(members[0], rivals),
+                _key(members[0], CONTROL_KEY),
+                tuple(sorted(r.run_id for r in members)),
+                length,
+                _spreads([by_run[r.run_id] for r in members]),
+                None if is_reference or against is None else _difference(members, against, by_run),
+                same_length=length in reference,
+            )
+        )
     return sorted([*rows, *_missing_baselines(rows, parent), *_missing_controls(rows, runs, parent)], key=_order)
 
 
@@ -157,8 +166,9 @@ def _reference(warmups: Sequence[Sequence[Run]], epochs: Mapping[str, int]) -> d
     return found
 
 
-def _difference(members: Sequence[Run], against: Sequence[Run],
-                by_run: Mapping[str, Mapping[tuple[str, str], float]]) -> Spread | None:
+def _difference(
+    members: Sequence[Run], against: Sequence[Run], by_run: Mapping[str, Mapping[tuple[str, str], float]]
+) -> Spread | None:
     """Fused accuracy minus the reference's in points, seed by seed where both have the same seeds."""
     mine, other = (_by_seed(group, by_run) for group in (members, against))
     if not mine or not other:

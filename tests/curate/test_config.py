@@ -38,10 +38,21 @@ def set_one(assignment: str) -> Optim:
     return resolve(SCHEMAS, parse_set([assignment]))["optim"]
 
 
-@pytest.mark.parametrize(("text", "value"), [
-    ("a.b=1", 1), ("a.b=-1e-3", -0.001), ("a.b=true", True), ("a.b=cosine", "cosine"), ('a.b="1"', "1"),
-    ("a.b=[1, 2]", [1, 2]), ("a.b = x", "x"), ("a.b=", ""), ("a.b=x=y", "x=y"), ("a.b=/data/a b", "/data/a b"),
-])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a.b=1", 1),
+        ("a.b=-1e-3", -0.001),
+        ("a.b=true", True),
+        ("a.b=cosine", "cosine"),
+        ('a.b="1"', "1"),
+        ("a.b=[1, 2]", [1, 2]),
+        ("a.b = x", "x"),
+        ("a.b=", ""),
+        ("a.b=x=y", "x=y"),
+        ("a.b=/data/a b", "/data/a b"),
+    ],
+)
 def test_values_are_toml_and_bare_words_strings(text, value):
     parsed = parse_set([text])["a"]["b"]
     assert parsed == value and type(parsed) is type(value)
@@ -51,8 +62,9 @@ def test_the_last_assignment_wins():
     assert parse_set(["a.b=1", "a.c=2", "a.b=3"]) == {"a": {"b": 3, "c": 2}}
 
 
-@pytest.mark.parametrize(("text", "told"), [("optim.lr", "section.key=value"), ("lr=1", "section.key"),
-                                            ("=1", "section.key")])
+@pytest.mark.parametrize(
+    ("text", "told"), [("optim.lr", "section.key=value"), ("lr=1", "section.key"), ("=1", "section.key")]
+)
 def test_what_is_no_assignment_is_refused(text, told):
     with pytest.raises(CurateError, match=told) as error:
         parse_set([text])
@@ -60,8 +72,10 @@ def test_what_is_no_assignment_is_refused(text, told):
 
 
 def test_dotted_groups_by_section():
-    assert dotted({"optim.lr": 1, "data.seed": 2, "optim.name": "x"}) == {"optim": {"lr": 1, "name": "x"},
-                                                                          "data": {"seed": 2}}
+    assert dotted({"optim.lr": 1, "data.seed": 2, "optim.name": "x"}) == {
+        "optim": {"lr": 1, "name": "x"},
+        "data": {"seed": 2},
+    }
 
 
 def test_later_layers_win_key_by_key_and_the_rest_keeps_its_default():
@@ -80,11 +94,14 @@ def test_configurations_survive_the_way_through_a_layer():
     assert resolve(SCHEMAS, as_layer(configs)) == configs
 
 
-@pytest.mark.parametrize(("assignment", "message", "nearest"), [
-    ("optin.lr=1", "unknown section 'optin'", "'optim'"),
-    ("optim.epoch=1", "unknown setting 'optim.epoch'", "'optim.epochs'"),
-    ("optim.schedule=cosin", "unknown value of optim.schedule: 'cosin'", "'cosine'"),
-])
+@pytest.mark.parametrize(
+    ("assignment", "message", "nearest"),
+    [
+        ("optin.lr=1", "unknown section 'optin'", "'optim'"),
+        ("optim.epoch=1", "unknown setting 'optim.epoch'", "'optim.epochs'"),
+        ("optim.schedule=cosin", "unknown value of optim.schedule: 'cosin'", "'cosine'"),
+    ],
+)
 def test_an_unknown_name_is_refused_and_the_nearest_one_offered(assignment, message, nearest):
     with pytest.raises(CurateError) as error:
         set_one(assignment)
@@ -93,26 +110,44 @@ def test_an_unknown_name_is_refused_and_the_nearest_one_offered(assignment, mess
 
 def test_nothing_near_means_no_guess_but_all_that_is_known():
     with pytest.raises(CurateError) as error:
-        set_one("optim.zzz=1")
-    assert "did you mean" not in error.value.hint and "optim.lr" in error.value.hint
+        set_one("zzz.lr=1")
+    assert error.value.hint == "known: data, optim"
 
 
-@pytest.mark.parametrize(("assignment", "expected"), [
-    ("optim.lr=1", Optim(lr=1.0)), ("optim.epochs=7", Optim(epochs=7)), ("optim.nesterov=true", Optim(nesterov=True)),
-    ("optim.name=adam", Optim(name="adam")), ("optim.name=7", Optim(name="7")), ("optim.clip=none", Optim(clip=None)),
-    ("optim.clip=2", Optim(clip=2.0)), ("optim.schedule=cosine", Optim(schedule="cosine")),
-])
+@pytest.mark.parametrize(
+    ("assignment", "expected"),
+    [
+        ("optim.lr=1", Optim(lr=1.0)),
+        ("optim.epochs=7", Optim(epochs=7)),
+        ("optim.nesterov=true", Optim(nesterov=True)),
+        ("optim.name=adam", Optim(name="adam")),
+        ("optim.name=7", Optim(name="7")),
+        ("optim.clip=none", Optim(clip=None)),
+        ("optim.clip=2", Optim(clip=2.0)),
+        ("optim.schedule=cosine", Optim(schedule="cosine")),
+    ],
+)
 def test_values_of_the_right_type(assignment, expected):
     found = set_one(assignment)
     assert found == expected
     assert all(type(getattr(found, n)) is type(getattr(expected, n)) for n in ("lr", "epochs", "clip", "name"))
 
 
-@pytest.mark.parametrize(("assignment", "expected"), [
-    ("optim.lr=fast", "float"), ("optim.lr=true", "float"), ("optim.epochs=2.5", "int"), ("optim.epochs=true", "int"),
-    ("optim.nesterov=1", "bool"), ("optim.nesterov=yes", "bool"), ("optim.epochs=none", "int"),
-    ("optim.clip=soft", "float or NoneType"), ("optim.lr=[1]", "float"),
-])
+@pytest.mark.parametrize(
+    ("assignment", "expected"),
+    [
+        ("optim.lr=fast", "a finite number"),
+        ("optim.lr=true", "a finite number"),
+        ("optim.epochs=2.5", "a whole number"),
+        ("optim.epochs=true", "a whole number"),
+        ("optim.nesterov=1", "true or false"),
+        ("optim.nesterov=yes", "true or false"),
+        ("optim.epochs=none", "a whole number"),
+        ("optim.clip=soft", "a finite number or none"),
+        ("optim.lr=nan", "a finite number"),
+        ("optim.lr=[1]", "a finite number"),
+    ],
+)
 def test_values_of_the_wrong_type_say_what_was_expected(assignment, expected):
     with pytest.raises(CurateError) as error:
         set_one(assignment)
@@ -122,7 +157,7 @@ def test_values_of_the_wrong_type_say_what_was_expected(assignment, expected):
 
 def test_none_is_none_only_where_it_may_be():
     assert build(Optim, {"clip": None}, "optim").clip is None
-    with pytest.raises(CurateError, match=r"optim\.lr is float, got None"):
+    with pytest.raises(CurateError, match=r"optim\.lr is a finite number, got None"):
         build(Optim, {"lr": None}, "optim")
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 import duckdb
+import pandas as pd
 import pytest
 
 from curate import database
@@ -27,8 +28,9 @@ def digest(path: Path) -> str:
 @pytest.fixture
 def held(scored_table):
     """The process id of another process that has the scored table open for writing."""
-    with subprocess.Popen([sys.executable, "-c", HOLD, str(scored_table.path)], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(scored_table.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout.readline() == "held\n"
         yield process.pid
         process.stdin.close()
@@ -44,8 +46,9 @@ def test_a_locked_table_names_the_process_that_holds_it(scored_table, held, monk
 
 
 def test_a_lock_that_is_let_go_is_waited_for(scored_table, monkeypatch):
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(scored_table.path)], stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(scored_table.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout.readline() == "held\n"
     monkeypatch.setattr(database.time, "sleep", lambda _: process.communicate())
     assert len(scored_table.runs()) == 1
@@ -89,8 +92,11 @@ def test_a_newer_schema_is_refused_with_the_file_unchanged(scored_table, scoring
     with duckdb.connect(str(scored_table.path)) as con:
         con.execute("UPDATE schema_version SET version = ?", [SCHEMA_VERSION + 1])
     before = digest(scored_table.path)
-    for act in (scored_table.runs, lambda: scored_table.start_run(scoring.run("score-toy-2")),
-                lambda: scored_table.query("SELECT 1")):
+    for act in (
+        scored_table.runs,
+        lambda: scored_table.start_run(scoring.run("score-toy-2")),
+        lambda: scored_table.query("SELECT 1"),
+    ):
         with pytest.raises(CurateError, match=f"schema version {SCHEMA_VERSION + 1}"):
             act()
     assert digest(scored_table.path) == before
@@ -123,21 +129,36 @@ def test_a_users_query_gives_names_and_rows(scored_table):
     assert (columns, rows) == (["split", "n"], [("test", 1), ("train", 60), ("val", 1)])
 
 
-@pytest.mark.parametrize("sql", [
-    "SELECT * FROM read_text('{secret}')", "SELECT * FROM read_csv('{secret}')", "SELECT * FROM '{secret}'",
-    "ATTACH '{folder}/other.duckdb' AS other", "COPY samples TO '{folder}/out.csv'",
-    "EXPORT DATABASE '{folder}/out'", "INSTALL httpfs", "LOAD httpfs", "SET enable_external_access = true",
-    "DELETE FROM run", "DROP VIEW samples", "CREATE TABLE mine AS SELECT 1", "INSERT INTO selection_member VALUES ('a', 'b')",
-    "UPDATE sample SET label = 0", "SELECT * FROM secret_rows",
-])
-def test_a_users_query_reaches_neither_files_nor_variables_and_changes_nothing(scored_table, tmp_path, sql):
-    secret_rows = {"a": [1, 2, 3]}
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM read_text('{secret}')",
+        "SELECT * FROM read_csv('{secret}')",
+        "SELECT * FROM '{secret}'",
+        "ATTACH '{folder}/other.duckdb' AS other",
+        "COPY samples TO '{folder}/out.csv'",
+        "EXPORT DATABASE '{folder}/out'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SET enable_external_access = true",
+        "DELETE FROM run",
+        "DROP VIEW samples",
+        "CREATE TABLE mine AS SELECT 1",
+        "UPDATE sample SET label = 0",
+        "INSERT INTO selection_member VALUES ('a', 'b')",
+        "SELECT * FROM variable",
+    ],
+)
+def test_a_users_query_reaches_neither_files_nor_variables_and_changes_nothing(
+    scored_table, tmp_path, monkeypatch, sql
+):
+    monkeypatch.setattr(database, "variable", pd.DataFrame({"a": ["s3cret"]}), raising=False)
     secret = tmp_path / "secret.csv"
-    secret.write_text("a\nfound\n")
+    secret.write_text("a\ns3cret\n")
     before, there = digest(scored_table.path), set(tmp_path.iterdir())
     with pytest.raises(CurateError) as error:
         scored_table.query(sql.format(secret=secret, folder=tmp_path))
-    assert "found" not in error.value.message and error.value.hint and secret_rows
+    assert "s3cret" not in error.value.message and error.value.hint
     assert digest(scored_table.path) == before and set(tmp_path.iterdir()) == there
 
 
@@ -147,10 +168,17 @@ def test_a_users_query_is_one_statement(scored_table, sql):
         scored_table.query(sql)
 
 
-@pytest.mark.parametrize(("sql", "told"), [
-    ("SELEC 1", "syntax error"), ("SELECT nothing FROM samples", "nothing"), ("SELECT * FROM sampel", "sampel"),
-    ("SELECT 'x'::INTEGER", "x"), ("SELECT now()", "TIME ZONE"), ("SELECT INTERVAL '1000000000 days'", "days"),
-])
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        ("SELEC 1", "syntax error"),
+        ("SELECT nothing FROM samples", "nothing"),
+        ("SELECT * FROM sampel", "sampel"),
+        ("SELECT 'x'::INTEGER", "x"),
+        ("SELECT now()", "TIME ZONE"),
+        ("SELECT INTERVAL '1000000000 days'", "days"),
+    ],
+)
 def test_what_goes_wrong_in_a_query_is_told_in_one_line(scored_table, sql, told):
     with pytest.raises(CurateError, match=told) as error:
         scored_table.query(sql)
@@ -166,8 +194,10 @@ def test_times_are_utc_without_a_zone(scored_table):
 def test_no_number_of_any_table_can_be_nan_or_infinite(scored_table, value):
     scored_table.write_epoch("score-toy-1", 1, [("train", "fused", "loss", 0.5)])
     with duckdb.connect(str(scored_table.path)) as con:
-        columns = con.execute("SELECT c.table_name, c.column_name FROM duckdb_columns() c JOIN duckdb_tables() t "
-                              "USING (table_name) WHERE c.data_type IN ('DOUBLE', 'FLOAT')").fetchall()
+        columns = con.execute(
+            "SELECT c.table_name, c.column_name FROM duckdb_columns() c JOIN duckdb_tables() t "
+            "USING (table_name) WHERE c.data_type IN ('DOUBLE', 'FLOAT')"
+        ).fetchall()
         assert {t for t, _ in columns} == {"prediction", "gap", "mixture", "posterior", "epoch"}
         for table, column in columns:
             assert con.execute(f"SELECT count(*) FROM {table}").fetchone() > (0,)
@@ -182,3 +212,18 @@ def test_posteriors_must_add_to_one(scored_table):
             with pytest.raises(duckdb.ConstraintException, match="CHECK"):
                 con.execute(insert, ["new", p, q])
         con.execute(insert, ["new", 0.7, 0.3])
+
+
+def test_every_column_of_samples_and_every_number_anywhere_is_explained(scored_table):
+    _, silent = scored_table.query(
+        "SELECT table_name, column_name FROM duckdb_columns() "
+        "WHERE NOT internal AND comment IS NULL AND (table_name = 'samples' OR data_type IN "
+        "('DOUBLE', 'INTEGER', 'BIGINT', 'FLOAT'))"
+    )
+    assert silent == []
+    _, silent = scored_table.query(
+        "SELECT table_name FROM duckdb_tables() WHERE comment IS NULL AND table_name NOT IN "
+        "('schema_version', 'selection_member') "
+        "UNION SELECT view_name FROM duckdb_views() WHERE NOT internal AND comment IS NULL"
+    )
+    assert silent == []

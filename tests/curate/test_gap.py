@@ -91,8 +91,9 @@ def test_three_modalities_give_three_pairs_in_declared_order_that_telescope(pred
 def test_gaps_do_not_depend_on_the_order_of_samples(predictions):
     p = predictions()
     order = np.random.default_rng(1).permutation(len(p.labels))
-    shuffled = Predictions(p.sample_ids[order], p.labels[order], p.classes, p.modalities,
-                           {m: v[order] for m, v in p.probs.items()})
+    shuffled = Predictions(
+        p.sample_ids[order], p.labels[order], p.classes, p.modalities, {m: v[order] for m, v in p.probs.items()}
+    )
     np.testing.assert_array_equal(modality_gap(shuffled).prob, modality_gap(p).prob[order])
     np.testing.assert_array_equal(modality_gap(shuffled).sample_ids, p.sample_ids[order])
 

@@ -85,9 +85,15 @@ def test_a_modality_outside_the_pair_is_not_counted_nor_one_whose_name_contains_
     assert found["size"] == pytest.approx(2 / 3)
 
 
-@pytest.mark.parametrize(("planted", "size", "direction"), [
-    ([], None, None), (["", "audio+visual"], None, None), (["visual", ""], 1.0, None), (["visual", "audio"], None, 1.0),
-])
+@pytest.mark.parametrize(
+    ("planted", "size", "direction"),
+    [
+        ([], None, None),
+        (["", "audio+visual"], None, None),
+        (["visual", ""], 1.0, None),
+        (["visual", "audio"], None, 1.0),
+    ],
+)
 def test_planted_recovery_is_undefined_where_one_kind_is_missing(planted, size, direction):
     n = len(planted)
     found = planted_recovery(np.array(planted, dtype=str), np.array([0.5, -0.1])[:n], np.array([0.9, 0.1])[:n], PAIR)

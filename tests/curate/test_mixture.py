@@ -19,16 +19,23 @@ from curate import mixture
 from curate.mixture import Components, e_step, fit, m_step, p_balanced, posterior
 from curate.types import MixtureFit
 
-GAPS = arrays(np.float64, st.integers(10, 40), elements=st.one_of(
-    st.floats(-1, 1), st.sampled_from([-1.0, 0.0, 1.0]), st.floats(-1e-3, 1e-3)))
+GAPS = arrays(
+    np.float64,
+    st.integers(10, 40),
+    elements=st.one_of(st.floats(-1, 1), st.sampled_from([-1.0, 0.0, 1.0]), st.floats(-1e-3, 1e-3)),
+)
 KINDS = [("gaussian", 4.0), ("student-t", 4.0), ("student-t", 1.0), ("student-t", None)]
 
 
 def planted(seed: int, *groups: tuple[int, float, float], dof: float = np.inf) -> np.ndarray:
     """Shuffled draws of groups (count, location, scale)."""
     rng = np.random.default_rng(seed)
-    x = np.concatenate([loc + scale * (rng.standard_t(dof, n) if np.isfinite(dof) else rng.standard_normal(n))
-                        for n, loc, scale in groups])
+    x = np.concatenate(
+        [
+            loc + scale * (rng.standard_t(dof, n) if np.isfinite(dof) else rng.standard_normal(n))
+            for n, loc, scale in groups
+        ]
+    )
     return rng.permutation(x)
 
 
@@ -39,14 +46,20 @@ def two_groups(seed: int = 0) -> np.ndarray:
 
 def by_hand(family: str, dof: float) -> MixtureFit:
     """(pi, mu, sigma) = (.8, 0, .1), (.2, .6, .2)."""
-    return MixtureFit(family, np.array([0.8, 0.2]), np.array([0.0, 0.6]), np.array([0.1, 0.2]), np.full(2, dof), 0,
-                      "second_moment")
+    return MixtureFit(
+        family, np.array([0.8, 0.2]), np.array([0.0, 0.6]), np.array([0.1, 0.2]), np.full(2, dof), 0, "second_moment"
+    )
 
 
-@pytest.mark.parametrize(("family", "dof", "expected"), [
-    ("gaussian", np.inf, 0.619091), ("student-t", 4.0, 0.759190), ("student-t", 30.0, 0.657647),
-    ("student-t", 1e6, 0.619092),
-])
+@pytest.mark.parametrize(
+    ("family", "dof", "expected"),
+    [
+        ("gaussian", np.inf, 0.619091),
+        ("student-t", 4.0, 0.759190),
+        ("student-t", 30.0, 0.657647),
+        ("student-t", 1e6, 0.619092),
+    ],
+)
 def test_posterior_by_hand(family, dof, expected):
     w = posterior(by_hand(family, dof), np.array([0.25]))
     assert w[0, 0] == pytest.approx(expected, abs=1e-6)
@@ -57,11 +70,14 @@ def test_posterior_by_hand(family, dof, expected):
 def test_density_is_that_of_scipy(family, dof):
     grid, fitted = np.linspace(-1, 1, 21), by_hand(family, dof)
     law = stats.norm if family == "gaussian" else lambda loc, scale: stats.t(dof, loc, scale)
-    expected = [pi * law(loc, scale).pdf(grid) for pi, loc, scale in zip(fitted.weights, fitted.locs, fitted.scales,
-                                                                         strict=True)]
+    expected = [
+        pi * law(loc, scale).pdf(grid)
+        for pi, loc, scale in zip(fitted.weights, fitted.locs, fitted.scales, strict=True)
+    ]
     np.testing.assert_allclose(mixture.density(fitted, grid), expected, rtol=1e-10)
-    _, likelihood = e_step(grid, Components(fitted.weights[None], fitted.locs[None], fitted.scales[None],
-                                            fitted.dofs[None]))
+    _, likelihood = e_step(
+        grid, Components(fitted.weights[None], fitted.locs[None], fitted.scales[None], fitted.dofs[None])
+    )
     assert likelihood[0] == pytest.approx(np.log(np.sum(expected, axis=0)).sum())
 
 
@@ -82,14 +98,21 @@ def test_each_step_is_that_of_scikit_learn():
     ours = start
     for _ in range(20):
         ours = m_step(x, e_step(x, ours)[0], ours, 0.0, False)
-    theirs = GaussianMixture(2, weights_init=start.weights[0], means_init=start.locs[0][:, None], tol=0, max_iter=20,
-                             precisions_init=start.scales[0][:, None, None]**-2, reg_covar=0)
+    theirs = GaussianMixture(
+        2,
+        weights_init=start.weights[0],
+        means_init=start.locs[0][:, None],
+        tol=0,
+        max_iter=20,
+        precisions_init=start.scales[0][:, None, None] ** -2,
+        reg_covar=0,
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # 20 steps are not convergence
         theirs.fit(x[:, None])
     np.testing.assert_allclose(ours.weights[0], theirs.weights_, atol=1e-6)
     np.testing.assert_allclose(ours.locs[0], theirs.means_[:, 0], atol=1e-6)
-    np.testing.assert_allclose(ours.scales[0]**2, theirs.covariances_[:, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(ours.scales[0] ** 2, theirs.covariances_[:, 0, 0], atol=1e-6)
     np.testing.assert_allclose(e_step(x, ours)[0][0].T, theirs.predict_proba(x[:, None]), atol=1e-6)
 
 
@@ -97,6 +120,16 @@ def test_no_optimum_of_scikit_learn_is_better():
     x = two_groups()
     best = GaussianMixture(2, n_init=5, tol=1e-9, max_iter=1000, reg_covar=0, random_state=0).fit(x[:, None])
     assert fit(x).log_likelihoods[-1] >= best.score(x[:, None]) * x.size - 1e-4
+
+
+def test_the_best_of_the_starts_wins():
+    x = planted(0, (400, 0.0, 0.02), (100, -0.5, 0.1), (100, 0.5, 0.1))
+    c = mixture.starts(x, np.inf)
+    for _ in range(500):
+        c = m_step(x, e_step(x, c)[0], c, 1e-6, False)
+    ends = e_step(x, c)[1]
+    assert np.ptp(ends) > 1, "all starts end alike, so this shows nothing"
+    assert fit(x).log_likelihoods[-1] == pytest.approx(ends.max(), abs=1e-3)
 
 
 def test_student_t_with_huge_dof_is_the_gaussian_fit():

@@ -56,9 +56,14 @@ def test_components_are_ordered_by_location():
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize(("gaps", "outcome"), [
-    (np.linspace(-0.5, 0.5, 9), "too_few"), (np.zeros(0), "too_few"), (np.full(50, 0.3), "degenerate"),
-])
+@pytest.mark.parametrize(
+    ("gaps", "outcome"),
+    [
+        (np.linspace(-0.5, 0.5, 9), "too_few"),
+        (np.zeros(0), "too_few"),
+        (np.full(50, 0.3), "degenerate"),
+    ],
+)
 def test_where_two_components_mean_nothing_every_sample_is_balanced(family, gaps, outcome):
     fitted = fit(gaps, family)
     assert fitted.outcome == outcome and len(fitted.weights) == 1 and len(fitted.warnings) == 1

@@ -26,7 +26,8 @@ def test_json_reads_back_equal(rows):
 
 def test_json_turns_what_it_does_not_know_to_text_and_keeps_lists():
     assert json.loads(render(["d", "l"], [[date(2026, 1, 2), ["x", "y"]]], "json")) == [
-        {"d": "2026-01-02", "l": ["x", "y"]}]
+        {"d": "2026-01-02", "l": ["x", "y"]}
+    ]
 
 
 @given(st.lists(st.tuples(TEXT, TEXT), max_size=5))
@@ -95,3 +96,8 @@ def test_numbers_stand_right_and_words_left():
 def test_cells_for_people_are_short():
     text = render(["f", "none", "list", "bool"], [[0.123456789, None, ["a", "b"], True]])
     assert text.splitlines()[-1].split() == ["0.1235", "a,", "b", "True"]
+
+
+def test_json_keeps_columns_of_one_name_apart_and_has_no_nan():
+    text = render(["a", "a"], [[float("nan"), 2]], "json")
+    assert list(json.loads(text, parse_constant=pytest.fail)[0].values()) == [None, 2]

@@ -48,7 +48,7 @@ def test_top_keeps_exactly_the_count_and_none_better_is_left(p, count):
 
 
 def test_ties_at_the_edge_go_to_the_smaller_id_wherever_it_stands():
-    p, ids = np.array([0.5, 0.5, 0.9, 0.5]), np.array(["d", "b", "c", "a"])
+    p, ids = np.array([0.5, 0.5, 0.9, 0.5]), np.array(["b", "d", "c", "a"])
     assert set(ids[select_top(p, ids, 2)]) == {"c", "a"}
     assert set(ids[select_top(p, ids, 3)]) == {"c", "a", "b"}
 

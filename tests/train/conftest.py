@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -32,7 +33,12 @@ class Toy(Dataset):
 
     name = "toy"
     summary = "for tests"
-    defaults = {"optim.lr": 0.02, "optim.batch_size": 16, "score.epochs": 2, "train.epochs": 4}
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "optim.lr": 0.02,
+        "optim.batch_size": 16,
+        "score.epochs": 2,
+        "train.epochs": 4,
+    }
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Options(Dataset.Options):
@@ -46,9 +52,14 @@ class Toy(Dataset):
         self.specs = {m: SPECS[m] for m in self.modalities}
         counts = {"train": options.train, "val": 21, "test": 23}
         self.samples = tuple(
-            Sample(sample_id=f"{split}-{i:03d}", label=self.classes[i % 3], split=split,
-                   inputs=dict.fromkeys(self.modalities, str(i)))
-            for split, n in counts.items() for i in range(n)
+            Sample(
+                sample_id=f"{split}-{i:03d}",
+                label=self.classes[i % 3],
+                split=split,
+                inputs=dict.fromkeys(self.modalities, str(i)),
+            )
+            for split, n in counts.items()
+            for i in range(n)
         )
 
     def load(self, sample: Sample, modality: str) -> np.ndarray:
@@ -110,8 +121,15 @@ def make_batch():
 @pytest.fixture
 def two_component_fit() -> MixtureFit:
     """The mixture of the hand-computed examples: (.8, 0, .1) balanced and (.2, .6, .2)."""
-    return MixtureFit("gaussian", np.array([0.8, 0.2]), np.array([0.0, 0.6]), np.array([0.1, 0.2]),
-                      np.array([np.inf, np.inf]), 0, "second_moment")
+    return MixtureFit(
+        "gaussian",
+        np.array([0.8, 0.2]),
+        np.array([0.0, 0.6]),
+        np.array([0.1, 0.2]),
+        np.array([np.inf, np.inf]),
+        0,
+        "second_moment",
+    )
 
 
 @pytest.fixture

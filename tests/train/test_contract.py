@@ -117,8 +117,10 @@ def test_predictions_do_not_depend_on_batch_mates(name, make_model, make_method,
     model.eval()
     with torch.no_grad():
         _, together = method.predict(method.forward(model, batches[0].inputs))
-        alone = [method.predict(method.forward(model, {m: x[i : i + 1] for m, x in batches[0].inputs.items()}))[1]
-                 for i in range(6)]
+        alone = [
+            method.predict(method.forward(model, {m: x[i : i + 1] for m, x in batches[0].inputs.items()}))[1]
+            for i in range(6)
+        ]
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=1e-5)
 
 
@@ -162,7 +164,9 @@ OFF = [
 
 
 @pytest.mark.parametrize(("name", "config", "baseline"), OFF)
-def test_strength_zero_equals_the_baseline_bit_for_bit(name, config, baseline, make_model, make_method, batches) -> None:
+def test_strength_zero_equals_the_baseline_bit_for_bit(
+    name, config, baseline, make_model, make_method, batches
+) -> None:
     here, _, _ = trained(make_model, make_method, batches, name, **config)
     there, _, _ = trained(make_model, make_method, batches, baseline)
     for p, q in zip(here.parameters(), there.parameters(), strict=True):
@@ -192,7 +196,9 @@ def test_a_method_is_one_file(tmp_path, monkeypatch, make_model, make_batch) -> 
     source = (
         '"""A toy."""\nfrom dataclasses import dataclass\nfrom ..method import Method\n\n\n'
         'class Halved(Method):\n    """Half the joint loss."""\n\n    name = "halved"\n    paper = "nobody, 2026"\n\n'
-        '    @dataclass(frozen=True, kw_only=True)\n    class Config:\n        """Knobs."""\n\n        factor: float = 0.5\n\n'
+        "    @dataclass(frozen=True, kw_only=True)\n    class Config:\n"
+        '        """Knobs.\n\n        Attributes:\n            factor: what the loss is\n'
+        '                multiplied by.\n        """\n\n        factor: float = 0.5\n\n'
         "    def loss(self, outputs, batch):\n        return self.config.factor * super().loss(outputs, batch)\n"
     )
     (tmp_path / "halved.py").write_text(source)
@@ -200,7 +206,7 @@ def test_a_method_is_one_file(tmp_path, monkeypatch, make_model, make_batch) -> 
     monkeypatch.setattr("train.methods.__path__", [str(tmp_path)])
     (entry,) = catalog.entries()
     assert (entry.name, entry.summary, entry.paper) == ("halved", "Half the joint loss.", "nobody, 2026")
-    assert entry.knobs == {"factor": ("float", "0.5")}
+    assert entry.knobs == {"factor": ("float", "0.5", "what the loss is multiplied by.")}
     model, batch = make_model(), make_batch()
     out = model(batch.inputs)
     torch.testing.assert_close(catalog.find("halved")().loss(out, batch), Method().loss(out, batch) / 2)

@@ -12,9 +12,14 @@ from train.data import BatchTransform, Frames, RunData, Samples, Spectrogram, mi
 from train.encoders import ResNet18, SmallCNN, input_size, make_encoder, over_frames
 
 
-@pytest.mark.parametrize("spec", [
-    AudioSpec(), AudioSpec(rate=16000, seconds=3.0, hop=159), AudioSpec(rate=8000, seconds=1.0, hop=256, n_mels=32),
-])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        AudioSpec(),
+        AudioSpec(rate=16000, seconds=3.0, hop=159),
+        AudioSpec(rate=8000, seconds=1.0, hop=256, n_mels=32),
+    ],
+)
 def test_spectrogram_has_the_size_the_encoder_is_told(spec: AudioSpec) -> None:
     waves = torch.randint(-20000, 20000, (2, *spec.shape), dtype=torch.int16)
     assert Spectrogram(spec)(waves).shape == (2, *input_size(spec))
@@ -56,8 +61,11 @@ def test_augmentation_depends_on_its_seed_and_leaves_the_global_generator_alone(
     transform = BatchTransform(specs).train()
     from train.data import Batch
 
-    batch = Batch(np.array(["a", "b"]), {"visual": torch.randint(0, 255, (2, 1, 16, 16, 3), dtype=torch.uint8)},
-                  torch.tensor([0, 1]))
+    batch = Batch(
+        np.array(["a", "b"]),
+        {"visual": torch.randint(0, 255, (2, 1, 16, 16, 3), dtype=torch.uint8)},
+        torch.tensor([0, 1]),
+    )
     state = torch.get_rng_state()
     first, again, other = (transform(batch, seed).inputs["visual"] for seed in (1, 1, 2))
     assert torch.equal(state, torch.get_rng_state())
@@ -112,10 +120,14 @@ def test_seeds_of_different_places_differ() -> None:
     assert len(seeds) == 125 and all(0 <= s < 2**63 for s in seeds)
 
 
-@pytest.mark.parametrize(("spec", "kind", "shape"), [
-    (AudioSpec(), ResNet18, (2, 1, 257, 188)), (VisualSpec(frames=2), ResNet18, (2, 2, 3, 224, 224)),
-    (VisualSpec(frames=1, size=32, channels=1), SmallCNN, (2, 1, 1, 32, 32)),
-])
+@pytest.mark.parametrize(
+    ("spec", "kind", "shape"),
+    [
+        (AudioSpec(), ResNet18, (2, 1, 257, 188)),
+        (VisualSpec(frames=2), ResNet18, (2, 2, 3, 224, 224)),
+        (VisualSpec(frames=1, size=32, channels=1), SmallCNN, (2, 1, 1, 32, 32)),
+    ],
+)
 def test_auto_encoder_fits_its_input(spec, kind, shape) -> None:
     encoder = make_encoder("auto", spec)
     assert isinstance(encoder, kind)

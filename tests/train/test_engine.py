@@ -28,7 +28,9 @@ def dataset(toy):
 @pytest.fixture
 def data(dataset, tmp_path) -> RunData:
     cache = prepare(dataset, tmp_path)
-    return RunData(split_samples(dataset, cache, "train"), split_samples(dataset, cache, "val"), dataset.specs, 16, 7, 0)
+    return RunData(
+        split_samples(dataset, cache, "train"), split_samples(dataset, cache, "val"), dataset.specs, 16, 7, 0
+    )
 
 
 def trainer(dataset, data, method: Method | None = None, **optim):
@@ -46,7 +48,9 @@ def test_training_learns_and_every_epoch_is_told(dataset, data) -> None:
 
 def test_the_best_epoch_is_the_earliest_of_highest_validation_accuracy(dataset, data) -> None:
     t = trainer(dataset, data)
-    accuracies = [next(v for s, m, k, v in values if (s, m, k) == ("val", FUSED, "accuracy")) for values in fit(t, data, 5)]
+    accuracies = [
+        next(v for s, m, k, v in values if (s, m, k) == ("val", FUSED, "accuracy")) for values in fit(t, data, 5)
+    ]
     assert t.best_epoch == int(np.argmax(accuracies)) + 1
     assert t.best_accuracy == max(accuracies)
 

@@ -68,11 +68,13 @@ def test_unequal_feature_sizes_are_refused() -> None:
 
 def test_geodesic_mixup_by_hand() -> None:
     a, v = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
-    torch.testing.assert_close(geodesic_mixup(a, v, scalar(0.25), scalar(0.75)), torch.tensor([[0.38268, 0.92388]]),
-                               atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        geodesic_mixup(a, v, scalar(0.25), scalar(0.75)), torch.tensor([[0.38268, 0.92388]]), atol=1e-5, rtol=0
+    )
     sixty = torch.tensor([[0.5, math.sqrt(0.75)]])
-    torch.testing.assert_close(geodesic_mixup(a, sixty, scalar(0.5), scalar(0.5)), 0.57735 * (a + sixty),
-                               atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        geodesic_mixup(a, sixty, scalar(0.5), scalar(0.5)), 0.57735 * (a + sixty), atol=1e-5, rtol=0
+    )
 
 
 def test_geodesic_mixup_stays_on_the_sphere_and_ends_at_its_ends() -> None:
@@ -82,8 +84,9 @@ def test_geodesic_mixup_stays_on_the_sphere_and_ends_at_its_ends() -> None:
         mixed = geodesic_mixup(a, v, torch.tensor(w), torch.tensor(1 - w))
         torch.testing.assert_close(mixed.norm(dim=1), torch.ones(50, dtype=torch.float64))
     torch.testing.assert_close(geodesic_mixup(a, v, scalar(1.0), scalar(0.0)), a)
-    torch.testing.assert_close(geodesic_mixup(a, v, scalar(0.3), scalar(0.7)),
-                               geodesic_mixup(v, a, scalar(0.7), scalar(0.3)))
+    torch.testing.assert_close(
+        geodesic_mixup(a, v, scalar(0.3), scalar(0.7)), geodesic_mixup(v, a, scalar(0.7), scalar(0.3))
+    )
 
 
 def test_geodesic_mixup_equals_the_arccos_formula_away_from_its_poles() -> None:
@@ -94,9 +97,17 @@ def test_geodesic_mixup_equals_the_arccos_formula_away_from_its_poles() -> None:
     torch.testing.assert_close(geodesic_mixup(a, v, scalar(0.3), scalar(0.7)), by_hand)
 
 
-@pytest.mark.parametrize("second", [
-    [1.0, 0.0], [1.0, 1e-5], [-1.0, 0.0], [-1.0, 1e-6], [0.0, 0.0],
-], ids=["identical", "nearly identical", "opposite", "nearly opposite", "zero"])
+@pytest.mark.parametrize(
+    "second",
+    [
+        [1.0, 0.0],
+        [1.0, 1e-5],
+        [-1.0, 0.0],
+        [-1.0, 1e-6],
+        [0.0, 0.0],
+    ],
+    ids=["identical", "nearly identical", "opposite", "nearly opposite", "zero"],
+)
 def test_geodesic_mixup_is_finite_at_its_poles(second: list[float]) -> None:
     a = torch.tensor([[1.0, 0.0]], requires_grad=True)
     v = torch.tensor([second], requires_grad=True)

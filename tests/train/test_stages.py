@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from curate.errors import CurateError, EmptySelectionError
+from curate.errors import CurateError, EmptySelectionError, MediaError
 from curate.types import Selection
 from train import catalog, checkpoint, stages
 from train.stages import evaluate, resume_score, resume_train, score, train
@@ -32,12 +32,15 @@ def stored(work: Workplace, run_id: str, *tables: str) -> list:
 
 
 def epochs(work: Workplace, run_id: str) -> list:
-    return work.table.query(f"SELECT * EXCLUDE (run_id) FROM epoch WHERE run_id = '{run_id}' AND metric <> 'seconds' "
-                            "ORDER BY ALL")[1]
+    return work.table.query(
+        f"SELECT * EXCLUDE (run_id) FROM epoch WHERE run_id = '{run_id}' AND metric <> 'seconds' ORDER BY ALL"
+    )[1]
 
 
 def test_scoring_writes_every_training_sample_once(work, scored) -> None:
-    _, rows = work.table.query("SELECT modality, count(*), count(DISTINCT sample_id) FROM prediction GROUP BY 1 ORDER BY 1")
+    _, rows = work.table.query(
+        "SELECT modality, count(*), count(DISTINCT sample_id) FROM prediction GROUP BY 1 ORDER BY 1"
+    )
     assert rows == [("audio", 50, 50), ("fused", 50, 50), ("visual", 50, 50)]
     assert work.table.query("SELECT count(*), count(gap) FROM samples")[1] == [(50 + 21 + 23, 50)]
     assert scored.status == "done" and scored.checkpoint_sha256 == checkpoint.sha256(Path(scored.folder) / "last.pt")
@@ -88,6 +91,7 @@ def test_every_method_trains_and_its_test_split_is_measured_once(work, scored, n
 
 def test_training_never_touches_the_test_split(work, scored, monkeypatch) -> None:
     """With the test split a tripwire, everything up to its measurement goes through."""
+
     def tripwire(dataset, cache, split):
         raise LookupError("touched the test split")
 
@@ -147,8 +151,9 @@ def test_adaptive_rounds_are_in_the_table_and_the_first_is_the_scored_run_s(work
     first, parent = work.table.read_round(run.run_id, 0), work.table.read_round(scored.run_id)
     np.testing.assert_array_equal(first.p_balanced, parent.p_balanced)
     assert not np.array_equal(work.table.read_round(run.run_id, 1).gaps.prob, parent.gaps.prob)
-    annealing = work.table.query("SELECT value FROM epoch WHERE metric = 'lambda' AND run_id = "
-                                 f"'{run.run_id}' ORDER BY epoch")[1]
+    annealing = work.table.query(
+        f"SELECT value FROM epoch WHERE metric = 'lambda' AND run_id = '{run.run_id}' ORDER BY epoch"
+    )[1]
     assert [v for (v,) in annealing] == pytest.approx([0.96**e for e in range(4)]), "cumulative over rounds"
 
 
@@ -174,8 +179,11 @@ def test_adaptive_with_a_gap_or_family_of_its_own_refits_from_the_table(work, sc
 def test_subset_trains_on_the_selected_samples_and_its_control_on_as_many(work, scored, monkeypatch) -> None:
     sizes = []
     original = stages._train_to
-    monkeypatch.setattr(stages, "_train_to", lambda w, r, t, d, *a, **k: sizes.append(set(d.fit.sample_ids))
-                        or original(w, r, t, d, *a, **k))
+    monkeypatch.setattr(
+        stages,
+        "_train_to",
+        lambda w, r, t, d, *a, **k: sizes.append(set(d.fit.sample_ids)) or original(w, r, t, d, *a, **k),
+    )
     found = work.table.read_round(scored.run_id)
     threshold = float(np.median(found.p_balanced))
     train(work, scored, "subset", [{"method": {"threshold": threshold}}], 0)
@@ -190,7 +198,7 @@ def test_subset_trains_on_the_selected_samples_and_its_control_on_as_many(work, 
 def test_an_empty_subset_is_refused(work, scored, monkeypatch) -> None:
     found = work.table.read_round(scored.run_id)
     monkeypatch.setattr(work.table.__class__, "read_round", lambda *a: replace(found, p_balanced=found.p_balanced * 0))
-    with pytest.raises(EmptySelectionError, match="p_balanced >= 0.5"):
+    with pytest.raises(EmptySelectionError, match=r"p_balanced >= 0\.5"):
         train(work, scored, "subset", [], 0)
 
 
@@ -203,7 +211,8 @@ def test_a_start_from_scratch_adds_the_warm_up_epochs(work, scored) -> None:
 
 
 def test_optimizer_reset_ablations_differ(work, scored) -> None:
-    runs = [train(work, scored, "adaptive", [{"train": {"reset_optimizer": r}}], 0) for r in ("once", "per_round", "never")]
+    resets = ("once", "per_round", "never")
+    runs = [train(work, scored, "adaptive", [{"train": {"reset_optimizer": r}}], 0) for r in resets]
     a, b, c = (epochs(work, r.run_id) for r in runs)
     assert a != b and a != c
 
@@ -254,3 +263,49 @@ def test_three_modalities_run_through(work, heads) -> None:
         assert set(work.table.test_metrics(run.run_id)) == {"audio", "visual", "depth", "fused"}
     logged = {m for (m,) in work.table.query(f"SELECT DISTINCT metric FROM epoch WHERE run_id = '{iprm.run_id}'")[1]}
     assert {"omega:audio|visual", "lambda:visual|depth"} <= logged
+
+
+@pytest.mark.parametrize("fusion", ["sum", "weight"])
+def test_joint_training_of_the_other_fusions(work, scored, fusion) -> None:
+    run = train(work, scored, "joint", [{"model": {"fusion": fusion}}], 0)
+    assert run.config["model"]["fusion"] == fusion
+    with pytest.raises(CurateError, match="fusion"):
+        train(work, scored, "joint", [{"model": {"fusion": fusion}, "train": {"start": "warm"}}], 0)
+
+
+def test_unusable_media_are_counted_and_left_out(work, toy, monkeypatch) -> None:
+    load = toy.load
+
+    def broken(self, sample, modality):
+        if (sample.sample_id, modality) == ("train-004", "visual"):
+            raise MediaError("silent", "nothing to see")
+        return load(self, sample, modality)
+
+    monkeypatch.setattr(toy, "load", broken)
+    run = score(work, "toy", None, [], 0)
+    assert work.table.status_counts(run.data_id) == [("silent", 1)]
+    rows = work.table.query("SELECT sample_id, status, reason, gap FROM samples WHERE status <> 'ok'")[1]
+    assert rows == [("train-004", "silent", "visual: nothing to see", None)]
+    assert "train-004" not in work.table.read_round(run.run_id).sample_ids
+    assert train(work, run, "adaptive", [], 0).status == "done"
+
+
+def test_a_split_without_a_usable_sample_is_an_error(work, toy, monkeypatch) -> None:
+    def broken(self, sample, modality):
+        raise MediaError("missing", "gone")
+
+    monkeypatch.setattr(toy, "load", broken)
+    with pytest.raises(CurateError, match="no usable sample in split 'train'"):
+        score(work, "toy", None, [], 0)
+    assert work.table.query("SELECT status, count(*) FROM samples GROUP BY 1")[1] == [("missing", 94)]
+
+
+def test_the_resnet_takes_the_place_of_the_small_network(work) -> None:
+    scored = score(
+        work, "toy", None, [{"model": {"encoder": "resnet18"}, "score": {"epochs": 1}, "optim": {"lr": 1e-4}}], 0
+    )
+    run = train(work, scored, "iprm", [{"train": {"epochs": 1}}], 0)
+    assert run.config["model"]["encoder"] == "resnet18"
+    weights = checkpoint.read(Path(run.folder) / "best.pt", torch.device("cpu"))["model"]
+    assert weights["encoders.audio.net.conv1.weight"].shape == (64, 1, 7, 7)
+    assert weights["extra.mix.0.weight"].shape == (3, 512)

@@ -111,8 +111,9 @@ class Iprm(Method):
         head = heads[self.pairs.index(pair) if self.config.heads == "tri" else 0]
         return head(mixup(unit[pair[0]], unit[pair[1]], weights[0], weights[1]))
 
-    def _learn(self, model: FusionModel, pair: Pair, unit: Mapping[str, Tensor],
-               logits: Mapping[str, Tensor]) -> Tensor:
+    def _learn(
+        self, model: FusionModel, pair: Pair, unit: Mapping[str, Tensor], logits: Mapping[str, Tensor]
+    ) -> Tensor:
         """Probe a pair, rebalance, and give the (B, K) mixed logits that are learned."""
         carried = self.carried[pair].to(unit[pair[0]].device)
         if self.config.one_pass:
@@ -153,13 +154,18 @@ class Iprm(Method):
         for pair, (lambdas, omegas, count) in self.sums.items():
             suffix = f":{'|'.join(pair)}" if len(self.pairs) > 1 else ""
             for i, modality in enumerate(pair):
-                values += [(modality, "lambda" + suffix, float(lambdas[i] / count)),
-                           (modality, "omega" + suffix, float(omegas[i] / count))]
+                values += [
+                    (modality, "lambda" + suffix, float(lambdas[i] / count)),
+                    (modality, "omega" + suffix, float(omegas[i] / count)),
+                ]
         return values
 
     def state_dict(self) -> dict[str, Any]:
-        return {"weights": list(self.weights.values()), "carried": list(self.carried.values()),
-                "seen": list(self.seen.values())}
+        return {
+            "weights": list(self.weights.values()),
+            "carried": list(self.carried.values()),
+            "seen": list(self.seen.values()),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for i, pair in enumerate(self.pairs):
@@ -175,10 +181,12 @@ def probe(first: Tensor, second: Tensor, mixed: Tensor) -> Tensor:
     the shares are one half.
     """
     log_mixed = F.log_softmax(mixed, dim=1)
-    distance = torch.stack([
-        F.kl_div(log_mixed, F.log_softmax(logits, dim=1), reduction="batchmean", log_target=True).clamp(min=0)
-        for logits in (first, second)
-    ])
+    distance = torch.stack(
+        [
+            F.kl_div(log_mixed, F.log_softmax(logits, dim=1), reduction="batchmean", log_target=True).clamp(min=0)
+            for logits in (first, second)
+        ]
+    )
     total = distance.sum()
     safe = torch.where(total < 1e-12, torch.ones_like(total), total)
     return torch.where(total < 1e-12, torch.full_like(distance, 0.5), distance.flip(0) / safe)

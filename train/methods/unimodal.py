@@ -25,8 +25,10 @@ class Unimodal(Method):
     start = "scratch"
 
     def attach(self, model: FusionModel, warm: bool) -> None:
-        heads = {m: model.fusion.unimodal_head(m) if warm else nn.Linear(d, len(model.classes))
-                 for m, d in model.dims.items()}
+        heads = {
+            m: model.fusion.unimodal_head(m) if warm else nn.Linear(d, len(model.classes))
+            for m, d in model.dims.items()
+        }
         model.extra["own"] = nn.ModuleDict(heads)
 
     def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:

@@ -16,7 +16,7 @@ from curate.report.html import MEANINGS, explain
 from curate.table import Table
 from curate.types import FUSED, Predictions, Run, Sample, modality_pairs
 
-NASTY = '<b>&"\''
+NASTY = "<b>&\"'"
 
 
 def _probs(rng: np.random.Generator, labels: np.ndarray, k: int, known: np.ndarray) -> np.ndarray:
@@ -26,9 +26,23 @@ def _probs(rng: np.random.Generator, labels: np.ndarray, k: int, known: np.ndarr
 
 
 def _run(run_id: str, modalities: Sequence[str], kind: str = "score", method: str = "warmup", **other: object) -> Run:
-    values = dict(run_id=run_id, kind=kind, method=method, dataset="toy", data_id="toy-1", root=None, parent=None,
-                  seed=0, modalities=tuple(modalities), classes=("a", NASTY, "c"), gap_kind="prob", family="gaussian",
-                  config={"data": {}, "train": {"epochs": 2}}, versions={"python": "3"}, folder="f")
+    values = dict(
+        run_id=run_id,
+        kind=kind,
+        method=method,
+        dataset="toy",
+        data_id="toy-1",
+        root=None,
+        parent=None,
+        seed=0,
+        modalities=tuple(modalities),
+        classes=("a", NASTY, "c"),
+        gap_kind="prob",
+        family="gaussian",
+        config={"data": {}, "train": {"epochs": 2}},
+        versions={"python": "3"},
+        folder="f",
+    )
     return Run(**{**values, **other})
 
 
@@ -38,8 +52,9 @@ def _round(table: Table, run_id: str, number: int, modalities: Sequence[str], co
     labels = np.arange(n) % 3
     known = {m: np.full(n, 0.5) if constant else rng.uniform(0.02, 0.98, n) for m in (*modalities, FUSED)}
     ids = np.array([f"s{i:03d}{NASTY}" for i in range(n)])
-    p = Predictions(ids, labels, ("a", NASTY, "c"), tuple(modalities),
-                    {m: _probs(rng, labels, 3, k) for m, k in known.items()})
+    p = Predictions(
+        ids, labels, ("a", NASTY, "c"), tuple(modalities), {m: _probs(rng, labels, 3, k) for m, k in known.items()}
+    )
     gaps = gap.modality_gap(p)
     fits = [mixture.fit(gaps.prob[:, j]) for j in range(len(gaps.pairs))]
     balanced = np.stack([mixture.p_balanced(f, gaps.prob[:, j]) for j, f in enumerate(fits)], axis=1)
@@ -47,12 +62,24 @@ def _round(table: Table, run_id: str, number: int, modalities: Sequence[str], co
     return p
 
 
-def _scored(folder: Path, modalities: Sequence[str] = ("audio", "visual"), constant: bool = False,
-            planted: Sequence[str | None] = (None,)) -> tuple[Table, Predictions]:
+def _scored(
+    folder: Path,
+    modalities: Sequence[str] = ("audio", "visual"),
+    constant: bool = False,
+    planted: Sequence[str | None] = (None,),
+) -> tuple[Table, Predictions]:
     table = Table(folder / "t.duckdb")
     table.start_run(_run("score-toy-1", modalities))
-    samples = [Sample(sample_id=f"s{i:03d}{NASTY}", label=("a", NASTY, "c")[i % 3], split="train", inputs={},
-                      planted=planted[i % len(planted)]) for i in range(60)]
+    samples = [
+        Sample(
+            sample_id=f"s{i:03d}{NASTY}",
+            label=("a", NASTY, "c")[i % 3],
+            split="train",
+            inputs={},
+            planted=planted[i % len(planted)],
+        )
+        for i in range(60)
+    ]
     samples.append(Sample(sample_id="lost", label="a", split="test", inputs={}))
     table.write_samples("toy-1", samples, ("a", NASTY, "c"), [*["ok"] * 60, "missing"], [*[""] * 60, f"audio: {NASTY}"])
     p = _round(table, "score-toy-1", 0, modalities, constant=constant)
@@ -62,16 +89,23 @@ def _scored(folder: Path, modalities: Sequence[str] = ("audio", "visual"), const
     return table, p
 
 
-def _train(table: Table, run_id: str, method: str, accuracy: float, seed: int = 0, rounds: int = 0,
-           **other: object) -> None:
+def _train(
+    table: Table, run_id: str, method: str, accuracy: float, seed: int = 0, rounds: int = 0, **other: object
+) -> None:
     modalities = ("audio", "visual")
     table.start_run(_run(run_id, modalities, "train", method, parent="score-toy-1", seed=seed, **other))
     for epoch in (1, 2):
-        table.write_epoch(run_id, epoch, [
-            *(("val", m, "accuracy", accuracy - 0.1) for m in (*modalities, FUSED)),
-            *(("train", m, "omega", 0.5) for m in modalities if method == "iprm")])
-    table.write_epoch(run_id, 2, [("test", m, k, accuracy) for m in (*modalities, FUSED)
-                                  for k in ("accuracy", "macro_f1", "map")])
+        table.write_epoch(
+            run_id,
+            epoch,
+            [
+                *(("val", m, "accuracy", accuracy - 0.1) for m in (*modalities, FUSED)),
+                *(("train", m, "omega", 0.5) for m in modalities if method == "iprm"),
+            ],
+        )
+    table.write_epoch(
+        run_id, 2, [("test", m, k, accuracy) for m in (*modalities, FUSED) for k in ("accuracy", "macro_f1", "map")]
+    )
     for number in range(rounds):
         _round(table, run_id, number, modalities)
     table.finish_run(run_id, "done")
@@ -94,8 +128,15 @@ def test_page_and_files_are_there(full: tuple[Table, Predictions, Path]):
     page = full[2]
     assert page.name == "index.html" and page.parent.name == "score-toy-1"
     figures = {p.stem for p in page.parent.glob("figures/*.svg")}
-    assert {"gap-audio-visual", "posterior-audio-visual", "rounds-train-adaptive-1-audio-visual", "accuracy-fused",
-            "accuracy-audio", "accuracy-visual", "omega"} == figures
+    assert {
+        "gap-audio-visual",
+        "posterior-audio-visual",
+        "rounds-train-adaptive-1-audio-visual",
+        "accuracy-fused",
+        "accuracy-audio",
+        "accuracy-visual",
+        "omega",
+    } == figures
     for kind in ("png", "csv"):
         assert {p.stem for p in page.parent.glob(f"figures/*.{kind}")} == figures
     assert not list(page.parent.rglob("*.partial"))
@@ -226,8 +267,14 @@ def test_planted_truth_by_hand(tmp_path: Path):
 
 def test_every_warning_of_a_fit_is_explained():
     rng = np.random.default_rng(0)
-    worlds = [rng.normal(0, 0.02, 200), rng.uniform(-1, 1, 400), rng.normal(0.5, 0.05, 200), np.zeros(20), np.zeros(3),
-              np.concatenate([rng.normal(0, 0.05, 100), rng.normal(0, 0.4, 300).clip(-1, 1)])]
+    worlds = [
+        rng.normal(0, 0.02, 200),
+        rng.uniform(-1, 1, 400),
+        rng.normal(0.5, 0.05, 200),
+        np.zeros(20),
+        np.zeros(3),
+        np.concatenate([rng.normal(0, 0.05, 100), rng.normal(0, 0.4, 300).clip(-1, 1)]),
+    ]
     fits = [*map(mixture.fit, worlds), mixture.fit(worlds[1], iterations=1)]
     warnings = [w for fit in fits for w in fit.warnings]
     assert len(warnings) > 6
@@ -243,12 +290,18 @@ def test_media_come_from_an_existing_cache_only(tmp_path: Path):
     dataset = cls(None, cls.Options())
     dataset.samples = tuple([s for s in dataset.samples if s.split == "train"][:12])
     table, ids = Table(tmp_path / "t.duckdb"), [s.sample_id for s in dataset.samples]
-    table.start_run(_run("score-demo-1", ("audio", "visual"), dataset="demo", data_id=dataset.data_id(),
-                         classes=dataset.classes))
+    table.start_run(
+        _run("score-demo-1", ("audio", "visual"), dataset="demo", data_id=dataset.data_id(), classes=dataset.classes)
+    )
     table.write_samples(dataset.data_id(), dataset.samples, dataset.classes, ["ok"] * 12, [""] * 12)
     labels, rng = np.array([dataset.classes.index(s.label) for s in dataset.samples]), np.random.default_rng(0)
-    p = Predictions(np.array(ids), labels, dataset.classes, ("audio", "visual"),
-                    {m: _probs(rng, labels, 10, rng.uniform(0, 1, 12)) for m in ("audio", "visual", FUSED)})
+    p = Predictions(
+        np.array(ids),
+        labels,
+        dataset.classes,
+        ("audio", "visual"),
+        {m: _probs(rng, labels, 10, rng.uniform(0, 1, 12)) for m in ("audio", "visual", FUSED)},
+    )
     gaps = gap.modality_gap(p)
     fit = mixture.fit(gaps.prob[:, 0])
     table.write_round("score-demo-1", 0, p, gaps, [fit], mixture.p_balanced(fit, gaps.prob[:, 0])[:, None], "prob")

@@ -10,26 +10,47 @@ PARENT = "score-x-1"
 
 
 def _run(run_id: str, method: str, seed: int = 0, note: str | None = None, **config: object) -> Run:
-    return Run(run_id=run_id, kind="train", method=method, dataset="x", data_id="x-1", root=None, parent=PARENT,
-               seed=seed, modalities=("audio", "visual"), classes=("a", "b"), gap_kind="prob", family="gaussian",
-               config={"method": {"seed": seed, **config}}, versions={}, folder="f", status="done", note=note)
+    return Run(
+        run_id=run_id,
+        kind="train",
+        method=method,
+        dataset="x",
+        data_id="x-1",
+        root=None,
+        parent=PARENT,
+        seed=seed,
+        modalities=("audio", "visual"),
+        classes=("a", "b"),
+        gap_kind="prob",
+        family="gaussian",
+        config={"method": {"seed": seed, **config}},
+        versions={},
+        folder="f",
+        status="done",
+        note=note,
+    )
 
 
 def _compare(*measured: tuple[Run, float], epochs: dict[str, int] | None = None) -> list[results.Row]:
-    frame = pd.DataFrame([(r.run_id, "fused", "accuracy", v) for r, v in measured],
-                         columns=["run_id", "modality", "metric", "value"])
+    frame = pd.DataFrame(
+        [(r.run_id, "fused", "accuracy", v) for r, v in measured], columns=["run_id", "modality", "metric", "value"]
+    )
     runs = [r for r, _ in measured]
     return results.compare(frame, runs, epochs or {r.run_id: 16 for r in runs}, PARENT)
 
 
 def _row(rows: list[results.Row], title: str) -> results.Row:
-    row, = (r for r in rows if r.title == title)
+    (row,) = (r for r in rows if r.title == title)
     return row
 
 
 def test_mean_spread_and_difference_seed_by_seed():
-    rows = _compare((_run("w0", "warmup", 0), 0.80), (_run("w1", "warmup", 1), 0.90),
-                    (_run("a0", "adaptive", 0), 0.82), (_run("a1", "adaptive", 1), 0.91))
+    rows = _compare(
+        (_run("w0", "warmup", 0), 0.80),
+        (_run("w1", "warmup", 1), 0.90),
+        (_run("a0", "adaptive", 0), 0.82),
+        (_run("a1", "adaptive", 1), 0.91),
+    )
     row = _row(rows, "adaptive")
     assert row.values["fused", "accuracy"].mean == pytest.approx(0.865)
     assert row.values["fused", "accuracy"].sd == pytest.approx(0.09 / 2**0.5)
@@ -44,10 +65,23 @@ def test_other_seeds_give_a_difference_of_means_without_spread():
 
 
 def test_order_and_missing_baselines():
-    rows = _compare((_run("s1", "subset", note="random subset"), 0.7), (_run("s0", "subset", note="best"), 0.7),
-                    (_run("z", "zeta"), 0.7), (_run("i", "iprm"), 0.7), (_run("a", "adaptive"), 0.7))
-    assert [r.title for r in rows] == ["joint", "warmup", "unimodal", "adaptive", "iprm", "subset (best)",
-                                       "subset (random subset)", "zeta"]
+    rows = _compare(
+        (_run("s1", "subset", note="random subset"), 0.7),
+        (_run("s0", "subset", note="best"), 0.7),
+        (_run("z", "zeta"), 0.7),
+        (_run("i", "iprm"), 0.7),
+        (_run("a", "adaptive"), 0.7),
+    )
+    assert [r.title for r in rows] == [
+        "joint",
+        "warmup",
+        "unimodal",
+        "adaptive",
+        "iprm",
+        "subset (best)",
+        "subset (random subset)",
+        "zeta",
+    ]
     assert [r.command for r in rows[:3]] == [f"curate train --method {m} --run {PARENT}" for m in results.BASELINES]
     assert not any(r.command for r in rows[3:])
 
@@ -65,8 +99,11 @@ def test_the_scored_run_is_the_stopped_warm_up_and_no_reference():
 
 
 def test_other_settings_are_other_rows():
-    rows = _compare((_run("a", "adaptive", lr=0.1, size=3), 0.7), (_run("b", "adaptive", lr=0.2, size=3), 0.8),
-                    (_run("c", "adaptive", 1, lr=0.2, size=3), 0.8))
+    rows = _compare(
+        (_run("a", "adaptive", lr=0.1, size=3), 0.7),
+        (_run("b", "adaptive", lr=0.2, size=3), 0.8),
+        (_run("c", "adaptive", 1, lr=0.2, size=3), 0.8),
+    )
     adaptive = [r for r in rows if r.method == "adaptive"]
     assert [(r.settings, len(r.run_ids)) for r in adaptive] == [("method.lr=0.1", 1), ("method.lr=0.2", 2)]
 
@@ -77,17 +114,22 @@ def test_another_length_is_marked():
     assert not _row(rows, "adaptive").same_length and _row(rows, "joint").same_length
 
 
-@pytest.mark.parametrize(("accuracy", "said"), [(0.79, "does not help here"), (0.80, "does not help here"),
-                                                (0.81, "within noise"), (0.84, "is ahead")])
+@pytest.mark.parametrize(
+    ("accuracy", "said"),
+    [(0.79, "does not help here"), (0.80, "does not help here"), (0.81, "within noise"), (0.84, "is ahead")],
+)
 def test_verdicts(accuracy: float, said: str):
     rows = _compare((_run("w", "warmup"), 0.80), (_run("a", "adaptive"), accuracy), (_run("j", "joint"), 0.9))
-    sentence, = results.verdicts(rows)
+    (sentence,) = results.verdicts(rows)
     assert said in sentence
 
 
 def test_a_wide_spread_is_noise_too():
-    rows = _compare(*((_run(f"w{s}", "warmup", s), 0.80) for s in range(2)), (_run("a0", "adaptive", 0), 0.80),
-                    (_run("a1", "adaptive", 1), 0.86))
+    rows = _compare(
+        *((_run(f"w{s}", "warmup", s), 0.80) for s in range(2)),
+        (_run("a0", "adaptive", 0), 0.80),
+        (_run("a1", "adaptive", 1), 0.86),
+    )
     assert "within noise" in results.verdicts(rows)[0]
 
 
@@ -96,11 +138,16 @@ def test_a_subset_is_told_against_its_own_control():
         note = "random subset" if control == "random" else None
         return _run(run_id, "subset", note=note, threshold=threshold, control=control, selection="")
 
-    rows = _compare((_run("w", "warmup"), 0.80), (subset("s", 0.5), 0.78), (subset("t", 0.9), 0.70),
-                    (subset("r", 0.5, "random"), 0.79))
+    rows = _compare(
+        (_run("w", "warmup"), 0.80),
+        (subset("s", 0.5), 0.78),
+        (subset("t", 0.9), 0.70),
+        (subset("r", 0.5, "random"), 0.79),
+    )
     first, second = results.verdicts(rows)
     assert "does not help" in first and "random subset of the same size: -1.0 points" in first
     assert "was not measured" in second
     commands = [r.command for r in rows if r.method == "subset" and not r.run_ids]
-    assert commands == [f"curate train --method subset --run {PARENT} --set method.control=random "
-                        "--set method.threshold=0.9"]
+    assert commands == [
+        f"curate train --method subset --run {PARENT} --set method.control=random --set method.threshold=0.9"
+    ]

@@ -83,8 +83,15 @@ def test_loss_equals_a_naive_double(two_component_fit: MixtureFit, kind: str, sc
     g = torch.Generator().manual_seed(0)
     a, v = torch.randn(5, 4, generator=g), torch.randn(5, 4, generator=g)
     b = batch([0, 1, 2, 3, 1], torch.rand(5, 1, generator=g).tolist())
-    fit = MixtureFit("gaussian", np.array([0.7, 0.3]), np.array([0.07, 0.6]), np.array([0.1, 0.2]),
-                     np.array([np.inf, np.inf]), 0, "second_moment")
+    fit = MixtureFit(
+        "gaussian",
+        np.array([0.7, 0.3]),
+        np.array([0.07, 0.6]),
+        np.array([0.1, 0.2]),
+        np.array([np.inf, np.inf]),
+        0,
+        "second_moment",
+    )
     config = {"alpha": 0.7, "beta": 1.3, "gamma": 0.4, "decay": 0.9, "kl_scale": scale}
     method = adaptive(fit, epoch=3, kind=kind, **config)
     expected = naive(outputs(a, v), b, method.config, 3, 0.07, kind, 4)
@@ -98,8 +105,9 @@ def test_with_everything_off_it_is_the_warm_up_loss(two_component_fit: MixtureFi
     torch.testing.assert_close(method.loss(outputs(a, v), b), multimodal_cross_entropy(outputs(a, v), b.labels))
 
 
-@pytest.mark.parametrize("change", [{"alpha": 0.0}, {"beta": 0.0}, {"gamma": 0.0}, {"use_weights": False},
-                                    {"unimodal": False}])
+@pytest.mark.parametrize(
+    "change", [{"alpha": 0.0}, {"beta": 0.0}, {"gamma": 0.0}, {"use_weights": False}, {"unimodal": False}]
+)
 def test_each_ablation_changes_a_gradient(two_component_fit: MixtureFit, change: dict[str, object]) -> None:
     def gradient(**config: object) -> torch.Tensor:
         a = torch.tensor([[0.5, -0.2, 0.1]], requires_grad=True)

@@ -18,8 +18,9 @@ def logits(*p: float) -> torch.Tensor:
     return torch.tensor([p]).log()
 
 
-@pytest.mark.parametrize(("mixed", "omega"), [((0.5, 0.5), 0.052), ((0.7, 0.3), 0.163), ((0.8, 0.2), 0.740),
-                                              ((0.9, 0.1), 1.0)])
+@pytest.mark.parametrize(
+    ("mixed", "omega"), [((0.5, 0.5), 0.052), ((0.7, 0.3), 0.163), ((0.8, 0.2), 0.740), ((0.9, 0.1), 1.0)]
+)
 def test_probe_by_hand(mixed: tuple[float, float], omega: float) -> None:
     """p_a = (.9, .1), p_v = (.6, .4): the closer modality gets the larger share."""
     shares = probe(logits(0.9, 0.1), logits(0.6, 0.4), logits(*mixed))
@@ -44,12 +45,16 @@ def test_one_step_equals_the_equations(make_model, make_batch, make_method) -> N
     own, head = model.extra["own"], model.extra["mix"][0]
     z = {m: normalize(x) for m, x in f.items()}
     half = torch.tensor(0.5)
-    omega = probe(own["audio"](f["audio"]), own["visual"](f["visual"]),
-                  head(geodesic_mixup(z["audio"], z["visual"], half, half)))
+    omega = probe(
+        own["audio"](f["audio"]), own["visual"](f["visual"]), head(geodesic_mixup(z["audio"], z["visual"], half, half))
+    )
     mixed = head(geodesic_mixup(z["audio"], z["visual"], omega[0], omega[1]))
     torch.testing.assert_close(out.fused, mixed)
-    expected = (F.cross_entropy(mixed, batch.labels) + F.cross_entropy(own["audio"](f["audio"]), batch.labels)
-                + F.cross_entropy(own["visual"](f["visual"]), batch.labels))
+    expected = (
+        F.cross_entropy(mixed, batch.labels)
+        + F.cross_entropy(own["audio"](f["audio"]), batch.labels)
+        + F.cross_entropy(own["visual"](f["visual"]), batch.labels)
+    )
     torch.testing.assert_close(method.loss(out, batch), expected)
 
 

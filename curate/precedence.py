@@ -1,0 +1,125 @@
+"""Where a value comes from: the command line, then CURATE_* variables, then ./curate.toml, then defaults.
+
+Options of a command stand at the top of curate.toml, settings in the sections that `--set` knows too, and those of a
+method in [method.NAME]. A context is what the command line's parser hands to a command: values, and their source.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .config import Layer, parse_set, read_toml
+from .errors import CurateError, unknown_name
+
+SECTIONS = ("data", "model", "optim", "score", "train", "method")
+NEVER_DEFAULT = {"help", "set", "resume", "replace"}
+"""Options that a file may not give: what they do must be asked for each time, or has sections instead."""
+
+
+def read_project(path: Path, methods: Callable[[], Sequence[str]]) -> Mapping[str, Any]:
+    """The content of curate.toml, {} without one.
+
+    Args:
+        methods: the names of the methods, asked for when the file speaks of one.
+
+    Raises:
+        CurateError: it is not TOML, or has a section that nothing reads.
+    """
+    content = read_toml(path)
+    for name, value in content.items():
+        if isinstance(value, dict) and name not in SECTIONS:
+            raise unknown_name(f"section in {path}", name, SECTIONS)
+        if name in SECTIONS and not isinstance(value, dict):
+            raise CurateError(f"{path}: {name} is a section", f"write [{name}], and its keys below it")
+    for name, value in content.get("method", {}).items():
+        if name not in methods() or not isinstance(value, dict):
+            raise unknown_name(f"section in {path}", f"method.{name}", (f"method.{n}" for n in methods()))
+    return content
+
+
+def command_defaults(content: Mapping[str, Any], commands: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """{command: {parameter: value}} from the options at the top of curate.toml, each for the commands that have it.
+
+    Raises:
+        CurateError: no command has such an option.
+    """
+    parameters = {
+        command: {
+            max(p.opts, key=len).removeprefix("--"): p.name for p in parsed.params if p.param_type_name == "option"
+        }
+        for command, parsed in commands.items()
+    }
+    known = {option for own in parameters.values() for option in own} - NEVER_DEFAULT
+    options = {k: v for k, v in content.items() if k not in SECTIONS}
+    for name in options:
+        if name not in known:
+            raise unknown_name("option in curate.toml", name, known)
+    return {command: {own[k]: v for k, v in options.items() if k in own} for command, own in parameters.items()}
+
+
+def is_from(context: Any, source: str, parameter: str) -> bool:
+    """Whether a parameter's value comes from COMMANDLINE, ENVIRONMENT or DEFAULT_MAP, which is curate.toml."""
+    found = context.get_parameter_source(parameter)
+    return found is not None and found.name == source
+
+
+def layers(
+    context: Any,
+    content: Mapping[str, Any],
+    sections: Sequence[str],
+    method_name: str | None,
+    **options: Mapping[str, str],
+) -> list[Layer]:
+    """Settings in rising precedence: curate.toml, CURATE_SET, the command line; in the last, --set over other options.
+
+    What file and variable say of other commands' sections is left out; on the command line it is an error.
+
+    Args:
+        context: of the command, with a parameter `settings`.
+        content: of curate.toml.
+        sections: those the command has.
+        method_name: whose section, where `method` is one of them.
+        options: {section: {key: parameter}} for the parameters that stand for a setting.
+    """
+    file = {k: v for k, v in content.items() if k in sections}
+    if "method" in file:
+        file["method"] = file["method"].get(method_name, {})
+    variable = parse_set(os.environ.get("CURATE_SET", "").split())
+    typed = parse_set(context.params["settings"] if is_from(context, "COMMANDLINE", "settings") else ())
+    for section in {**variable, **typed}:
+        if section not in SECTIONS:
+            raise unknown_name("section", section, sections)
+        if section in typed and section not in sections:
+            raise CurateError(
+                f"{context.command.name} has no setting {section}.{next(iter(typed[section]))}",
+                f"its sections: {', '.join(sections)}; the others are of other commands",
+            )
+
+    def given(source: str) -> Layer:
+        return {
+            section: {k: context.params[p] for k, p in keys.items() if is_from(context, source, p)}
+            for section, keys in options.items()
+            if section != "method" or source == "COMMANDLINE"
+        }
+
+    return [
+        file,
+        given("DEFAULT_MAP"),
+        {k: v for k, v in variable.items() if k in sections},
+        given("COMMANDLINE"),
+        typed,
+    ]
+
+
+def refuse_beside_resume(context: Any, *parameters: str) -> None:
+    """A resumed run goes on with its own settings: refuse those given on the command line."""
+    for parameter in context.command.params:
+        if parameter.name in parameters and is_from(context, "COMMANDLINE", parameter.name):
+            option = parameter.opts[0]
+            raise CurateError(
+                f"--resume goes on with the run's own settings, {option} cannot change them",
+                f"leave {option} out, or begin a new run without --resume",
+            )

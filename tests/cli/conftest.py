@@ -1,0 +1,211 @@
+"""The command line run in this process, and a tiny data set of real files, scored once for the whole session.
+
+`cli.main` loads torch the first time and is fast from then on; processes of their own are for signals and pipes alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import sys
+import wave
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+from PIL import Image
+
+import cli
+
+RATE, SIDE = 8000, 16
+SMALL = {
+    "rate": RATE,
+    "seconds": 0.5,
+    "n_fft": 256,
+    "hop": 128,
+    "n_mels": 16,
+    "size": SIDE,
+    "frames": 1,
+    "channels": 1,
+    "augment": "none",
+}
+CLASSES = ("ant", "bee", "cow")
+TABLES = ("run", "sample", "prediction", "gap", "mixture", "posterior", "selection", "selection_member", "epoch")
+UNSTEADY = {"run": "started, finished, folder, versions", "selection": "created"}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: exit status, standard output, standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run_main(*args: str | Path, stdin: str = "") -> Ended:
+    """`curate ARGS` in this process, error handler included."""
+    out, err, before = io.StringIO(), io.StringIO(), (sys.argv, sys.stdin)
+    sys.argv, sys.stdin = ["curate", *map(str, args)], io.StringIO(stdin)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            cli.main()
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    finally:
+        sys.argv, sys.stdin = before
+    return Ended(code, out.getvalue(), err.getvalue())
+
+
+def write_clips(folder: Path, count: int = 36, classes: tuple[str, ...] = CLASSES) -> Path:
+    """`clips.csv` with WAV and PNG files: 2/3 train, 1/6 val, 1/6 test.
+
+    The pitch tells the class, and so does the brightness of the picture, but not of every fourth.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rng, seconds = np.random.default_rng(0), np.arange(RATE // 2) / RATE
+    rows = ["sample_id,label,split,audio,image"]
+    for i in range(count):
+        k = i % len(classes)
+        split = "train" if i < count * 2 // 3 else "val" if i < count * 5 // 6 else "test"
+        tone = 0.4 * np.sin(2 * np.pi * 300 * 3**k * seconds) + 0.1 * rng.standard_normal(len(seconds))
+        with wave.open(str(folder / f"{i:02}.wav"), "wb") as file:
+            file.setparams((1, 2, RATE, 0, "NONE", ""))
+            file.writeframes((tone.clip(-1, 1) * 32767).astype("<i2").tobytes())
+        picture = (rng.integers(0, 60, (SIDE, SIDE)) + (80 * k if i % 4 else 97)).astype(np.uint8)
+        Image.fromarray(picture).save(folder / f"{i:02}.png")
+        rows.append(f"s{i:02},{classes[k]},{split},{i:02}.wav,{i:02}.png")
+    path = folder / "clips.csv"
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def small(**changes: object) -> list[str]:
+    """`--set` options that keep everything small; None leaves one out."""
+    settings = {**{f"data.{k}": v for k, v in SMALL.items()}, "optim.batch_size": 8, "optim.lr": 0.05, **changes}
+    return [word for k, v in settings.items() if v is not None for word in ("--set", f"{k}={v}")]
+
+
+def read_content(db: Path, unsteady: bool = True, **where: str) -> dict[str, list[tuple[object, ...]]]:
+    """Every row of every base table, in order; {} when there is no file.
+
+    Args:
+        unsteady: keep what no second run repeats: times and folders.
+    """
+    if not db.exists():
+        return {}
+    with duckdb.connect(str(db), read_only=True) as con:
+        found = {}
+        for table in TABLES:
+            left_out = "" if unsteady or table not in UNSTEADY else f"EXCLUDE ({UNSTEADY[table]})"
+            clock = " WHERE metric <> 'seconds'" if table == "epoch" and not unsteady else ""
+            found[table] = con.execute(f"SELECT * {left_out} FROM {table}{clock} ORDER BY ALL").fetchall()
+        return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """One thread: on models this small more threads only wait for one another."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def curate() -> Callable[..., Ended]:
+    """Runs a command in this process: `curate("runs", "--db", db)`."""
+    return run_main
+
+
+@pytest.fixture(scope="session")
+def content() -> Callable[..., dict[str, list[tuple[object, ...]]]]:
+    """Reads every row of a table: `content(db, unsteady=True)`."""
+    return read_content
+
+
+@pytest.fixture(scope="session")
+def small_settings() -> Callable[..., list[str]]:
+    """`--set` options of a small data set: `small_settings(**{"optim.lr": 0.1})`."""
+    return small
+
+
+@pytest.fixture(scope="session")
+def write_small_clips() -> Callable[..., Path]:
+    """Writes a manifest and its media: `write_small_clips(folder, count=36, classes=("ant", "bee", "cow"))`."""
+    return write_clips
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The manifest of 36 samples of three classes."""
+    return write_clips(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture(scope="session")
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all tests keep decoded media."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def scored_folder(tmp_path_factory: pytest.TempPathFactory, clips: Path, cache_folder: Path) -> Path:
+    """A folder with one scored table and its run; copy it, do not write to it."""
+    folder = tmp_path_factory.mktemp("scored")
+    with pytest.MonkeyPatch.context() as patch, contextlib.chdir(folder):
+        _clean(patch, cache_folder)
+        ended = run_main("score", "--dataset", "manifest", "--root", clips, "--epochs", "4", *small())
+    assert ended.code == 0, ended.err
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) -> Iterator[Path]:
+    """Every test works in a folder of its own, without variables of the person who runs it."""
+    _clean(monkeypatch, cache_folder)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+
+
+@pytest.fixture
+def db(workplace: Path, scored_folder: Path) -> Path:
+    """A scored table of the test's own: `curate.duckdb` in its working folder, with the run `score-manifest-1`."""
+    shutil.copytree(scored_folder, workplace, dirs_exist_ok=True)
+    return workplace / "curate.duckdb"
+
+
+@pytest.fixture
+def refused(workplace: Path) -> Callable[..., str]:
+    """Runs a command that must be refused: one line of error, one of hint, nothing else, nothing stored lost.
+
+    Returns the two lines. Rows may be added (a failed run is recorded), none may change or go.
+    """
+
+    def run(*args: str | Path, code: int = 1, stdin: str = "", db: Path = Path("curate.duckdb")) -> str:
+        before = read_content(db)
+        ended = run_main(*args, stdin=stdin)
+        assert ended.code == code, ended
+        assert ended.out == ""
+        lines = ended.err.splitlines()
+        assert [line.split(": ")[0] for line in lines] == ["error", "hint"], ended.err
+        assert all(len(line) > len("error: ") for line in lines)
+        after = read_content(db)
+        assert all(set(map(repr, rows)) <= set(map(repr, after[table])) for table, rows in before.items())
+        return ended.err
+
+    return run
+
+
+def _clean(patch: pytest.MonkeyPatch, cache_folder: Path) -> None:
+    for name in [n for n in os.environ if n.startswith("CURATE_") or n in ("FORCE_COLOR", "NO_COLOR")]:
+        patch.delenv(name)
+    patch.setenv("CURATE_CACHE", str(cache_folder))
+    patch.setenv("CURATE_WORKERS", "0")

@@ -1,0 +1,74 @@
+"""What `--help` says; and the number of options, which grows by decision only."""
+
+from __future__ import annotations
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+import cli
+
+COMMANDS = typer.main.get_command(cli.app).commands
+OPTIONS = {
+    "datasets": 3,
+    "prepare": 7,
+    "score": 16,
+    "select": 9,
+    "train": 15,
+    "evaluate": 9,
+    "methods": 1,
+    "runs": 2,
+    "sql": 2,
+    "report": 4,
+    "export": 1,
+    "demo": 4,
+}
+"""Without --help. Before you raise a number: would `--set section.key=value` do?"""
+
+
+def test_number_of_options_is_frozen() -> None:
+    counted = {
+        name: sum(p.param_type_name == "option" and p.name != "help" for p in command.params)
+        for name, command in COMMANDS.items()
+    }
+    assert counted == OPTIONS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_names_every_option_and_argument(name: str) -> None:
+    ended = CliRunner(env={"COLUMNS": "300"}).invoke(cli.app, [name, "--help"])
+    assert ended.exit_code == 0
+    assert COMMANDS[name].help.split("\n")[0] in ended.output
+    for parameter in COMMANDS[name].params:
+        assert parameter.help, parameter.name
+        assert parameter.help in ended.output
+        assert all(option in ended.output for option in parameter.opts)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], []])
+def test_help_of_the_whole_lists_commands_and_exit_codes(arguments: list[str]) -> None:
+    ended = CliRunner(env={"COLUMNS": "200"}).invoke(cli.app, arguments)
+    assert ended.exit_code == (0 if arguments else 2)
+    assert all(f" {name} " in ended.output for name in COMMANDS)
+    assert "5 empty selection, 130 interrupted" in ended.output
+
+
+def test_version() -> None:
+    ended = CliRunner().invoke(cli.app, ["--version"])
+    assert ended.exit_code == 0
+    assert ended.output.startswith("curate ") and ended.output.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["scor"],
+        ["score", "--epochs", "many"],
+        ["score", "--epochs", "0"],
+        ["sql", "--format", "xml"],
+        ["export"],
+        ["runs", "--nope"],
+    ],
+)
+def test_wrong_usage_exits_2(arguments: list[str]) -> None:
+    assert CliRunner().invoke(cli.app, arguments).exit_code == 2

@@ -1,0 +1,157 @@
+"""Ctrl-C and kill: what was finished is kept, and a resumed run equals an unbroken one, row by row and bit by bit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager
+from pathlib import Path
+
+import pytest
+
+import cli
+
+ROOT = Path(__file__).parents[2]
+ROUNDS = ("train", "--method", "adaptive", "--epochs", "4", "--set", "method.rounds=2")
+
+
+@pytest.fixture
+def break_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, str], None]:
+    """Ctrl-C at the n-th sign of progress whose note holds `note`."""
+
+    def prepare(count: int, note: str = "") -> None:
+        @contextmanager
+        def progress(quiet: bool) -> Iterator[Callable[[str, int, int, str], None]]:
+            seen = iter(range(count - 1, -1, -1))
+
+            def advance(label: str, done: int, total: int, told: str) -> None:
+                if note in told and next(seen) == 0:
+                    raise KeyboardInterrupt
+
+            yield advance
+
+        monkeypatch.setattr(cli, "progress", progress)
+
+    return prepare
+
+
+@pytest.mark.parametrize(("count", "note"), [(1, "val"), (3, "val"), (4, "val"), (1, "scoring")])
+def test_a_resumed_scoring_equals_an_unbroken_one(
+    curate: Callable,
+    db: Path,
+    clips: Path,
+    small_settings: Callable,
+    content: Callable,
+    break_at: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+    note: str,
+) -> None:
+    break_at(count, note)
+    ended = curate(
+        "score", "--dataset", "manifest", "--root", clips, "--epochs", "4", "--db", "broken.duckdb", *small_settings()
+    )
+    assert ended.code == 130 and ended.out == ""
+    assert ended.err == (
+        "interrupted: score-manifest-1 keeps every finished epoch; go on with "
+        "`curate score --resume --db broken.duckdb`\n"
+    )
+    broken = content(Path("broken.duckdb"))
+    assert not broken["prediction"]
+    assert {row[1] for row in broken["epoch"]} == set(range(1, 1 + (count if note == "val" else 4)))
+    monkeypatch.undo()
+    monkeypatch.chdir(db.parent)
+    assert curate("score", "--resume", "--db", "broken.duckdb").code == 0
+    assert content(Path("broken.duckdb"), unsteady=False) == content(db, unsteady=False)
+
+
+@pytest.fixture(scope="module")
+def unbroken(
+    tmp_path_factory: pytest.TempPathFactory, scored_folder: Path, curate: Callable, content: Callable
+) -> dict[str, list[tuple[object, ...]]]:
+    """What a training of four epochs in two rounds leaves in the table."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    shutil.copytree(scored_folder, folder, dirs_exist_ok=True)
+    with chdir(folder):
+        assert curate(*ROUNDS).code == 0
+        return content(Path("curate.duckdb"), unsteady=False)
+
+
+@pytest.mark.parametrize(("count", "note"), [(1, "val"), (1, "scoring"), (4, "val"), (2, "scoring")])
+def test_a_resumed_training_equals_an_unbroken_one(
+    unbroken: dict[str, list[tuple[object, ...]]],
+    curate: Callable,
+    db: Path,
+    content: Callable,
+    break_at: Callable,
+    count: int,
+    note: str,
+) -> None:
+    break_at(count, note)
+    assert curate(*ROUNDS).code == 130
+    assert content(db, unsteady=False) != unbroken
+    break_at(1000)
+    assert curate("train", "--resume").code == 0
+    assert content(db, unsteady=False) == unbroken
+
+
+def test_an_interrupt_before_the_run_begins(
+    curate: Callable, clips: Path, small_settings: Callable, tmp_path: Path, break_at: Callable
+) -> None:
+    break_at(1, "items")
+    ended = curate("score", "--dataset", "manifest", "--root", clips, "--cache", tmp_path / "cache", *small_settings())
+    assert ended.code == 130
+    assert ended.err == "interrupted: no run was begun; media decoded so far are kept for the next time\n"
+
+
+def begun(run: Path, *args: str | Path) -> subprocess.Popen[str]:
+    """`curate ARGS` in a process group of its own, once its run has finished an epoch."""
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "cli.py"), *map(str, args)],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+    )
+    while not (run / "last.pt").exists() and process.poll() is None:
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_any_moment(curate: Callable, clips: Path, small_settings: Callable, content: Callable) -> None:
+    command = ("score", "--dataset", "manifest", "--root", clips, "--epochs", "30", *small_settings(), "--db")
+    process = begun(Path("broken.runs/score-manifest-1"), *command, "broken.duckdb")
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate()
+    assert process.returncode == 130, err
+    assert out == "" and "Traceback" not in err
+    assert err.splitlines()[-1].startswith("interrupted: score-manifest-1 keeps every finished epoch; go on with")
+    assert "interrupted" in curate("runs", "--db", "broken.duckdb").out
+    assert curate("score", "--resume", "--db", "broken.duckdb").code == 0
+    assert curate(*command, "whole.duckdb").code == 0
+    assert content(Path("broken.duckdb"), unsteady=False) == content(Path("whole.duckdb"), unsteady=False)
+
+
+@pytest.mark.slow
+def test_kill_in_the_midst_of_training(
+    curate: Callable, db: Path, scored_folder: Path, tmp_path: Path, content: Callable
+) -> None:
+    command = ("train", "--method", "adaptive", "--epochs", "30", "--set", "method.rounds=2")
+    whole = tmp_path / "whole"
+    shutil.copytree(scored_folder, whole)
+    process = begun(Path("curate.runs/adaptive-manifest-1"), *command)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert "running" in curate("runs").out
+    assert curate("train", "--resume").code == 0
+    with chdir(whole):
+        assert curate(*command).code == 0
+    assert content(db, unsteady=False) == content(whole / "curate.duckdb", unsteady=False)

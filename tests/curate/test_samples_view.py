@@ -1,0 +1,251 @@
+"""The view `samples` against a table small enough to check by hand, and conditions on it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from curate.errors import CurateError, EmptySelectionError
+from curate.gap import modality_gap
+from curate.table import Table
+from curate.types import FUSED, MixtureFit, Predictions, Selection
+
+IDS = np.array(["a", "b", "c", "d"])
+
+
+def two(p: list[float]) -> np.ndarray:
+    """(4, 2) probabilities whose true class, 0, has these."""
+    return np.stack([np.array(p), 1 - np.array(p)], axis=1)
+
+
+def one_fit() -> MixtureFit:
+    """A fit that nothing here depends on."""
+    return MixtureFit(
+        "gaussian",
+        np.array([0.5, 0.5]),
+        np.array([0.0, 0.5]),
+        np.array([0.1, 0.2]),
+        np.full(2, np.inf),
+        0,
+        "second_moment",
+    )
+
+
+def by_hand(probs: dict[str, list[float]]) -> Predictions:
+    """Four samples of class 0, given the probability of the true class; both classes are named."""
+    return Predictions(
+        IDS,
+        np.zeros(4, dtype=np.int64),
+        ("bark", "meow"),
+        tuple(m for m in probs if m != FUSED),
+        {m: two(p) for m, p in probs.items()},
+    )
+
+
+@pytest.fixture
+def small(tmp_path, scoring):
+    """Four samples by hand: both modalities right, audio only, visual only, none; and one of val and of test."""
+    table = Table(tmp_path / "small.duckdb")
+    p = by_hand(
+        {"audio": [0.75, 0.875, 0.25, 0.25], "visual": [0.75, 0.125, 1.0, 0.375], FUSED: [0.75, 0.5, 0.75, 0.25]}
+    )
+    run = scoring.run("score-pets-1", dataset="pets", data_id="pets-00", classes=p.classes)
+    scoring.data(table, run, p)
+    table.start_run(run)
+    gaps = modality_gap(p)
+    table.write_round("score-pets-1", 0, p, gaps, [one_fit()], np.array([[1.0], [0.25], [0.125], [0.5]]), "prob")
+    table.finish_run("score-pets-1", "done")
+    return table
+
+
+def column(table: Table, name: str, where: str = "split = 'train'") -> list:
+    """One column of the view, ascending by data set and id."""
+    return [v for (v,) in table.query(f"SELECT {name} FROM samples WHERE {where} ORDER BY dataset, sample_id")[1]]
+
+
+def test_a_row_a_sample_by_hand(small):
+    small.write_selection(Selection("top", "score-pets-1", "top 2", np.array(["a", "d"]), 4))
+    small.write_selection(Selection("all", "score-pets-1", "top 4", IDS, 4))
+    assert column(small, "sample_id", "true") == ["a", "b", "c", "d", "zz-test", "zz-val"]
+    assert column(small, "p_audio") == [0.75, 0.875, 0.25, 0.25]
+    assert column(small, "p_visual") == [0.75, 0.125, 1.0, 0.375]
+    assert column(small, "p_fused") == [0.75, 0.5, 0.75, 0.25]
+    assert column(small, "gap") == [0.0, 0.75, -0.75, -0.125]
+    assert column(small, "p_balanced") == [1.0, 0.25, 0.125, 0.5]
+    assert column(small, "p_imbalanced") == [0.0, 0.75, 0.875, 0.5]
+    assert column(small, "dominant") == [None, "audio", "visual", "visual"]
+    assert column(small, "quadrant") == ["all", "audio only", "visual only", "none"]
+    assert column(small, "selections") == [["all", "top"], ["all"], ["all"], ["all", "top"]]
+    assert column(small, "label_name") == ["bark"] * 4 and column(small, "label") == [0] * 4
+    assert column(small, "planted") == ["", "", "", "visual"]
+    assert set(column(small, "dataset", "true")) == {"pets"}
+    kl = [-(p * np.log(p) + (1 - p) * np.log(1 - p)) for p in (0.375, 0.25)]
+    assert column(small, "kl_gap")[3] == pytest.approx(kl[0] - kl[1])
+
+
+def test_what_is_not_trained_on_is_shown_without_scores(small):
+    scores = "gap, kl_gap, p_balanced, p_imbalanced, p_audio, p_fused, dominant, quadrant"
+    assert small.query(f"SELECT {scores} FROM samples WHERE split <> 'train'")[1] == [(None,) * 8] * 2
+    assert column(small, "selections", "split <> 'train'") == [[], []]
+
+
+def test_the_newest_scored_run_wins_and_an_unfinished_one_does_not(scored_table, predictions, scoring):
+    scoring.write(scored_table, predictions(seed=1), "score-toy-2")
+    newest = scored_table.read_round("score-toy-2")
+    assert set(column(scored_table, "run_id")) == {"score-toy-2"}
+    np.testing.assert_array_equal(column(scored_table, "gap"), newest.gaps.prob[:, 0])
+    scoring.write(scored_table, predictions(seed=2), "score-toy-3")
+    scored_table.finish_run("score-toy-3", "failed")
+    np.testing.assert_array_equal(column(scored_table, "gap"), newest.gaps.prob[:, 0])
+    assert scored_table.query("SELECT count(*) FROM samples")[1] == [(62,)]
+
+
+def test_a_new_version_of_a_data_set_takes_the_place_of_the_old_one(scored_table, predictions, scoring):
+    scoring.write(scored_table, predictions(seed=1, n=24), "score-toy-2", data_id="toy-fedcba9876")
+    assert len(column(scored_table, "sample_id")) == 24
+
+
+def test_later_rounds_and_trainings_are_history_not_samples(scored_table, predictions, scoring):
+    before = column(scored_table, "gap"), column(scored_table, "p_audio")
+    p = predictions(seed=5)
+    scored_table.write_round("score-toy-1", 1, p, modality_gap(p), [one_fit()], np.ones((60, 1)), "prob")
+    scored_table.start_run(scoring.run("adaptive-toy-1", kind="train", method="adaptive", parent="score-toy-1"))
+    for number in (1, 2):
+        scored_table.write_round("adaptive-toy-1", number, p, modality_gap(p), [one_fit()], np.ones((60, 1)), "prob")
+    scored_table.finish_run("adaptive-toy-1", "done")
+    assert (column(scored_table, "gap"), column(scored_table, "p_audio")) == before
+    rows = scored_table.query(
+        "SELECT run_id, round, count(*), count(DISTINCT sample_id) FROM history GROUP BY ALL ORDER BY ALL"
+    )[1]
+    assert rows == [
+        ("adaptive-toy-1", 1, 60, 60),
+        ("adaptive-toy-1", 2, 60, 60),
+        ("score-toy-1", 0, 60, 60),
+        ("score-toy-1", 1, 60, 60),
+    ]
+
+
+def test_two_data_sets_stand_side_by_side_even_where_their_ids_are_equal(small, predictions, scoring):
+    p = predictions(n=12, modalities=("text", "visual"))
+    scoring.write(
+        small,
+        Predictions(
+            np.array([*IDS, *p.sample_ids[4:]]), *(getattr(p, f) for f in ("labels", "classes", "modalities", "probs"))
+        ),
+        "score-toy-1",
+    )
+    assert small.query("SELECT dataset, split, count(*) FROM samples GROUP BY ALL ORDER BY ALL")[1] == [
+        ("pets", "test", 1),
+        ("pets", "train", 4),
+        ("pets", "val", 1),
+        ("toy", "test", 1),
+        ("toy", "train", 12),
+        ("toy", "val", 1),
+    ]
+    assert column(small, "gap", "dataset = 'pets' AND split = 'train'") == [0.0, 0.75, -0.75, -0.125]
+    assert column(small, "p_audio", "dataset = 'toy'") == [None] * 14
+    assert column(small, "p_text", "dataset = 'pets'") == [None] * 6
+    # A condition on one data set selects nothing of the other.
+    assert list(small.scored_labels("score-pets-1", "p_text >= 0")["sample_id"]) == []
+    assert list(small.scored_labels("score-pets-1", "p_audio > 0.5")["sample_id"]) == ["a", "b"]
+
+
+def test_a_data_set_that_is_only_prepared_shows_with_the_state_of_its_media(scored_table, predictions, scoring):
+    prepared = scoring.run(dataset="fresh", data_id="fresh-00")
+    scoring.data(scored_table, prepared, predictions(n=6))
+    rows = scored_table.query(
+        "SELECT DISTINCT dataset, status, run_id, gap, p_balanced, quadrant, selections "
+        "FROM samples WHERE dataset = 'fresh'"
+    )[1]
+    assert rows == [("fresh", "ok", None, None, None, None, [])]
+    assert len(column(scored_table, "sample_id", "dataset = 'fresh'")) == 8
+
+
+def test_three_modalities_show_the_widest_pair_and_the_mean_posterior(tmp_path, scoring):
+    table = Table(tmp_path / "three.duckdb")
+    p = by_hand(
+        {
+            "audio": [0.75, 0.25, 0.75, 0.5],
+            "visual": [0.5, 0.25, 0.25, 0.5],
+            "text": [0.0, 1.0, 0.75, 0.5],
+            FUSED: [0.5] * 4,
+        }
+    )
+    run = scoring.run("score-pets-1", dataset="pets", data_id="pets-00", classes=p.classes, modalities=p.modalities)
+    scoring.data(table, run, p)
+    table.start_run(run)
+    posteriors = np.array([[0.0, 0.25, 1.0], [1.0, 1.0, 0.25], [0.5, 0.5, 0.5], [1.0, 1.0, 1.0]])
+    table.write_round("score-pets-1", 0, p, modality_gap(p), [one_fit()] * 3, posteriors, "prob")
+    table.finish_run("score-pets-1", "done")
+    # Pairs are audio-visual, audio-text, visual-text: (.25, .75, .5), (0, -.75, -.75), (.5, 0, -.5), (0, 0, 0).
+    gaps = column(table, "gap")
+    assert gaps[:2] == [0.75, -0.75] and [abs(g) for g in gaps[2:]] == [0.5, 0.0]
+    assert column(table, "dominant")[:2] == ["audio", "text"] and column(table, "dominant")[3] is None
+    np.testing.assert_allclose(column(table, "p_balanced"), [1.25 / 3, 0.75, 0.5, 1.0])
+    np.testing.assert_allclose(column(table, "p_imbalanced"), 1 - np.array([1.25 / 3, 0.75, 0.5, 1.0]))
+    np.testing.assert_allclose(table.scored_labels("score-pets-1")["p_balanced"], [1.25 / 3, 0.75, 0.5, 1.0])
+    assert column(table, "quadrant") == ["audio+visual only", "text only", "audio+text only", "all"]
+
+
+def test_a_condition_narrows_what_is_labelled(small):
+    assert list(small.scored_labels("score-pets-1")["label_name"]) == ["bark"] * 4
+    found = small.scored_labels("score-pets-1", "gap < 0 AND quadrant <> 'none'")
+    assert list(found["sample_id"]) == ["c"] and list(found["p_balanced"]) == [0.125]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "gap >",
+        "nothing = 1",
+        "true); DROP TABLE run; --",
+        "gap = 1) --",
+        "gap = 'x'",
+        "sample_id IN (SELECT content FROM read_text('/etc/hostname'))",
+    ],
+)
+def test_a_condition_that_is_none_is_a_users_error(small, where):
+    with pytest.raises(CurateError):
+        small.scored_labels("score-pets-1", where)
+    assert len(small.runs()) == 1
+
+
+def test_samples_as_a_frame_and_as_a_file(small, tmp_path):
+    frame = small.samples()
+    assert list(frame["sample_id"]) == ["a", "b", "c", "d", "zz-test", "zz-val"]
+    assert small.export_samples(tmp_path / "x.csv") == 6
+    pd.testing.assert_series_equal(pd.read_csv(tmp_path / "x.csv")["gap"], frame["gap"])
+
+
+def test_planted_and_test_metrics_and_bad_media_are_read_back(scored_table, scoring):
+    assert list(scored_table.planted("score-toy-1")) == ["", "", "", "visual"] * 15
+    scored_table.write_epoch(
+        "score-toy-1",
+        3,
+        [("test", "fused", "accuracy", 0.5), ("test", "audio", "map", 0.25), ("val", "fused", "accuracy", 0.75)],
+    )
+    assert scored_table.test_metrics("score-toy-1") == {"audio": {"map": 0.25}, "fused": {"accuracy": 0.5}}
+    assert scored_table.best_epoch("score-toy-1") == 3
+    scored_table.write_epoch("score-toy-1", 3, [("test", "fused", "accuracy", 0.625)])
+    assert scored_table.query("SELECT epoch, metric, value FROM results WHERE modality = 'fused'")[1] == [
+        (3, "accuracy", 0.625)
+    ]
+    assert scored_table.status_counts("toy-0123456789") == []
+
+
+def test_a_condition_on_a_run_that_the_view_no_longer_shows_is_refused(scored_table, predictions, scoring):
+    scoring.write(scored_table, predictions(seed=1), "score-toy-2")
+    assert len(scored_table.scored_labels("score-toy-1")["sample_id"]) == 60
+    with pytest.raises(CurateError, match="no longer shows score-toy-1"):
+        scored_table.scored_labels("score-toy-1", "gap > 0")
+
+
+def test_select_joins_its_rules_and_stores_what_they_keep(small):
+    # p_balanced is 1, .25, .125, .5 and the gap 0, .75, -.75, -.125.
+    kept = small.select("score-pets-1", threshold=0.25, where="gap <= 0", name="mine")
+    assert list(kept.sample_ids) == ["a", "d"] == list(small.selection("mine").sample_ids)
+    assert (kept.candidates, kept.kept) == (4, {"bark": (2, 4)})
+    assert list(small.select("score-pets-1", top=1, where="gap <> 0").sample_ids) == ["d"]
+    with pytest.raises(EmptySelectionError):
+        small.select("score-pets-1", where="gap > 0.9")
