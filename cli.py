@@ -536,12 +536,13 @@ def demo(
         "Epochs were chosen by validation, the test split measured once. Differences of a point or two on one "
         "seed are noise."
     )
+    typed = "curate" if shutil.which("curate") else sys.argv[0]
     typer.echo(f"\nNext, look at the report: {page}")
     typer.echo(
-        f'  ask the table:   curate sql --db {db} "SELECT label_name, count(*), avg(p_imbalanced) FROM samples '
+        f'  ask the table:   {typed} sql --db {db} "SELECT label_name, count(*), avg(p_imbalanced) FROM samples '
         'GROUP BY 1 ORDER BY 3 DESC"'
     )
-    typer.echo("  your own data:   curate score --dataset manifest --root clips.csv    (see `curate datasets`)")
+    typer.echo(f"  your own data:   {typed} score --dataset manifest --root clips.csv    (see `{typed} datasets`)")
 
 
 if __name__ == "__main__":

@@ -11,37 +11,23 @@ from pathlib import Path
 import numpy as np
 
 from curate import config as settings
-from curate import gap, metrics, mixture
+from curate import metrics
 from curate.datasets import find as find_dataset
 from curate.datasets.base import Dataset
 from curate.errors import CurateError, EmptySelectionError
+from curate.scoring import fit_gaps, fit_round, versions
 from curate.selection import random_subset, select_above
 from curate.table import Table
-from curate.types import FUSED, GapScores, Predictions, Round, Run
+from curate.types import FUSED, Predictions, Round, Run
 
 from . import catalog, checkpoint
 from .data import RunData, Samples
 from .engine import OptimConfig, Trainer, fit, predict
 from .method import Context, Method
 from .model import ModelConfig
-from .workplace import ScoreConfig, TrainConfig, Workplace, configure, prepare_trainer, reopen, split_samples, versions
+from .workplace import ScoreConfig, TrainConfig, Workplace, configure, prepare_trainer, reopen, split_samples
 
 # --- scoring ---------------------------------------------------------------------------------------------------
-
-
-def fit_round(predictions: Predictions, config: ScoreConfig, kind: str, family: str) -> Round:
-    """Gaps, one mixture a pair, and posteriors of a set of predictions."""
-    gaps = gap.modality_gap(predictions)
-    return refit(gaps, config, kind, family, len(predictions.classes))
-
-
-def refit(gaps: GapScores, config: ScoreConfig, kind: str, family: str, classes: int) -> Round:
-    """Mixtures and posteriors of given gaps."""
-    scale = gap.gap_scale(kind, classes)
-    columns = gaps.of(kind).T
-    fits = tuple(mixture.fit(x, family, dof=config.dof, rule=config.rule, scale=scale) for x in columns)
-    weights = np.stack([mixture.p_balanced(f, x) for f, x in zip(fits, columns, strict=True)], axis=1)
-    return Round(gaps.sample_ids, gaps, fits, weights)
 
 
 def score(
@@ -106,7 +92,7 @@ def _score(work: Workplace, run: Run, dataset: Dataset, weights: Path | None) ->
         work.progress(f"{run.run_id} scoring", 0, 1, "scoring")
         predictions = predict(trainer, data, data.fit)
         work.progress(f"{run.run_id} scoring", 1, 1, "scoring")
-        found = fit_round(predictions, config, config.gap, config.family)
+        found = fit_round(predictions, config)
         _write_round(work.table, run, 0, found, predictions)
         work.table.finish_run(run.run_id, "done", checkpoint.sha256(last))
     return work.table.find_run(run.run_id)
@@ -243,16 +229,16 @@ def _round(work: Workplace, run: Run, parent: Run, trainer: Trainer, data: RunDa
     """
     if number in work.table.rounds(run.run_id):
         return work.table.read_round(run.run_id, number)
-    config = settings.build(ScoreConfig, run.config["score"], "score")
-    kind, family = run.gap_kind or "prob", run.family or "gaussian"
+    own = {**run.config["score"], "gap": run.gap_kind, "family": run.family}
+    config = settings.build(ScoreConfig, own, "score")
     if number == 0:
         found, predictions = work.table.read_round(parent.run_id), None
-        if (kind, family) != (parent.gap_kind, parent.family):
-            found = refit(found.gaps, config, kind, family, len(run.classes))
+        if (run.gap_kind, run.family) != (parent.gap_kind, parent.family):
+            found = fit_gaps(found.gaps, config, len(run.classes))
     else:
         work.progress(f"{run.run_id} scoring", number, trainer.method.rounds, "scoring")
         predictions = predict(trainer, data, data.fit)
-        found = fit_round(predictions, config, kind, family)
+        found = fit_round(predictions, config)
     if not np.array_equal(found.sample_ids, data.fit.sample_ids):
         raise CurateError(
             f"the scores of {parent.run_id} are of other samples than are usable now", "score again: `curate score`"

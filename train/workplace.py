@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +15,7 @@ from curate.cache import Cache, prepare
 from curate.datasets import find as find_dataset
 from curate.datasets.base import Dataset
 from curate.errors import CurateError
+from curate.scoring import MixtureConfig
 from curate.table import Table
 from curate.types import Run
 
@@ -33,33 +32,22 @@ def silent(label: str, done: int, total: int, note: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreConfig:
-    """Warm-up, gap and mixture.
+class ScoreConfig(MixtureConfig):
+    """Warm-up, prediction, and the mixture of `MixtureConfig`.
 
     Attributes:
         epochs: E_warmup.
-        gap: `prob` (Eq. 6) or `kl` (Eq. 7).
-        family: `gaussian` or `student-t`.
-        dof: degrees of freedom of the Student-t; none estimates them.
-        rule: which component is the balanced one, see `mixture.balanced_component`.
         batch_size: samples a forward when predicting.
     """
 
     epochs: int = 30
-    gap: Literal["prob", "kl"] = "prob"
-    family: Literal["gaussian", "student-t"] = "gaussian"
-    dof: float | None = 4.0
-    rule: Literal["second_moment", "weight", "abs_mean"] = "second_moment"
     batch_size: int = 256
 
     def __post_init__(self) -> None:
-        right = {
-            "epochs": self.epochs >= 1,
-            "batch_size": self.batch_size >= 1,
-            "dof": self.dof is None or self.dof > 0,
-        }
-        if wrong := [f"score.{name}={getattr(self, name)}" for name, ok in right.items() if not ok]:
-            raise CurateError(f"out of range: {', '.join(wrong)}", "all are positive; dof can be none, to be estimated")
+        super().__post_init__()
+        if self.epochs < 1 or self.batch_size < 1:
+            wrong = f"score.epochs={self.epochs}, score.batch_size={self.batch_size}"
+            raise CurateError(f"out of range: {wrong}", "both are at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,17 +103,6 @@ class Workplace:
             status, reason = cache.summary()
             self.table.write_samples(cache.data_id, dataset.samples, dataset.classes, status, reason)
         return cache
-
-
-def versions() -> dict[str, str]:
-    """Of Python and of every library that can change a number."""
-    found = {"python": platform.python_version()}
-    for name in ("curate-mm", "torch", "torchvision", "torchaudio", "numpy", "scipy", "scikit-learn", "duckdb", "av"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed as a package"
-    return found
 
 
 def split_samples(dataset: Dataset, cache: Cache, split: str) -> Samples:
