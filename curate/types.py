@@ -6,6 +6,7 @@ Letters: N samples, M modalities, K classes, P pairs of modalities = M (M - 1) /
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -185,9 +186,12 @@ class MixtureFit:
         rule_conflict: whether the rules of `mixture.RULES` disagree.
         log_likelihoods: total log-likelihood after each iteration of the winning start.
         converged: whether it stopped because it no longer rose.
-        outcome: `ok`, `one_component` (a component died), `degenerate` (constant gaps) or `too_few`;
-            anything but `ok` holds one component, so that every sample counts as balanced.
-        warnings: what speaks against reading the fit as two populations.
+        outcome: `ok`, or the gravest of what speaks against the fit. `one_component` (BIC does not support two, or a
+            component died), `degenerate` (constant gaps) and `too_few` hold one component, so that every sample counts
+            as balanced; `memorised`, `two_tailed` and `rule_conflict` keep two and say that they mean little.
+        warnings: all that speaks against reading the fit as two populations, each with what to do.
+        limits: gaps are clipped to them before the posterior is taken; infinite for Eq. 10 as it stands, see
+            `mixture.monotone_limits`.
     """
 
     family: str
@@ -202,6 +206,7 @@ class MixtureFit:
     converged: bool = True
     outcome: str = "ok"
     warnings: tuple[str, ...] = ()
+    limits: tuple[float, float] = (-math.inf, math.inf)
 
     def __post_init__(self) -> None:
         if not self.weights.shape == self.locs.shape == self.scales.shape == self.dofs.shape:

@@ -16,7 +16,8 @@ from scipy import stats
 from sklearn.mixture import GaussianMixture
 
 from curate import mixture
-from curate.mixture import Components, e_step, fit, m_step, p_balanced, posterior
+from curate.em import Components, e_step, m_step, starts
+from curate.mixture import fit, p_balanced, posterior
 from curate.types import MixtureFit
 
 GAPS = arrays(
@@ -124,7 +125,7 @@ def test_no_optimum_of_scikit_learn_is_better():
 
 def test_the_best_of_the_starts_wins():
     x = planted(0, (400, 0.0, 0.02), (100, -0.5, 0.1), (100, 0.5, 0.1))
-    c = mixture.starts(x, np.inf)
+    c = starts(x, np.inf)
     for _ in range(500):
         c = m_step(x, e_step(x, c)[0], c, 1e-6, False)
     ends = e_step(x, c)[1]

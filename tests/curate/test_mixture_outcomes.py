@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curate.mixture import FAMILIES, RULES, Components, balanced_component, e_step, fit, m_step, p_balanced
+from curate.em import Components, e_step, m_step
+from curate.mixture import FAMILIES, RULES, balanced_component, blamed_on_memory, fit, p_balanced
 
 
 def draw(seed: int, *groups: tuple[int, float, float]) -> np.ndarray:
@@ -41,7 +42,7 @@ def test_rules_by_hand():
 def test_on_a_spike_and_a_wide_majority_the_papers_rule_picks_the_wrong_one():
     x = draw(0, (300, 0.0, 0.02), (700, 0.4, 0.3))
     default, literal = fit(x), fit(x, rule="weight")
-    assert default.rule_conflict and literal.rule_conflict
+    assert default.outcome == literal.outcome == "rule_conflict" and default.rule_conflict and literal.rule_conflict
     assert default.scales[default.balanced] < 0.05 and literal.scales[literal.balanced] > 0.2
     assert p_balanced(default, np.zeros(1)) > 0.5 > p_balanced(literal, np.zeros(1))
     np.testing.assert_allclose(p_balanced(default, x) + p_balanced(literal, x), 1, atol=1e-12)
@@ -83,7 +84,7 @@ def test_a_component_that_died_leaves_one(monkeypatch):
         post[:, 0], post[:, 1] = 1, 0
         return post, likelihood
 
-    monkeypatch.setattr("curate.mixture.e_step", one_takes_all)
+    monkeypatch.setattr("curate.em.e_step", one_takes_all)
     fitted = fit(draw(0, (100, 0, 0.1)), iterations=3)
     assert fitted.outcome == "one_component"
     monkeypatch.undo()
@@ -138,6 +139,60 @@ def test_a_healthy_fit_warns_of_nothing():
     assert fit(draw(0, (600, 0, 0.1), (250, 0.7, 0.1))).warnings == ()
 
 
+def test_one_population_is_called_one_component_by_bic_and_two_by_the_paper():
+    x = draw(0, (800, 0.1, 0.2))
+    checked, literal = fit(x), fit(x, check="none")
+    assert checked.outcome == "one_component" and (p_balanced(checked, x) == 1).all()
+    assert len(literal.weights) == 2 and np.ptp(p_balanced(literal, x)) > 0.1
+    # By hand: one Gaussian has 2 parameters and log-likelihood -N/2 (log(2 pi var) + 1), two have 5.
+    alone = -400 * (np.log(2 * np.pi * x.var()) + 1)
+    excess = 3 * np.log(800) - 2 * (literal.log_likelihoods[-1] - alone)
+    assert (
+        excess > 0
+        and f"(BIC lower by {excess:.1f})" in checked.warnings[0]
+        and "score.check=none" in checked.warnings[0]
+    )
+
+
+def test_two_populations_pass_the_check_unchanged():
+    x = draw(0, (600, 0, 0.1), (200, 0.6, 0.15))
+    np.testing.assert_array_equal(fit(x).locs, fit(x, check="none").locs)
+
+
+@pytest.mark.parametrize("posterior", ["literal", "monotone"])
+def test_two_tailed_names_three_groups_and_keeps_the_posterior(posterior):
+    x = draw(0, (600, 0, 0.1), (100, -0.7, 0.1), (100, 0.7, 0.1))
+    fitted = fit(x, posterior=posterior)
+    assert fitted.outcome == "two_tailed" and len(fitted.weights) == 2
+    assert fit(x, rule="weight", posterior=posterior).outcome == "two_tailed", "graver than a conflict of the rules"
+
+
+def test_memorised_needs_both_small_gaps_and_accuracy():
+    small, large = draw(0, (900, 0, 0.02), (100, 0.3, 0.1)), draw(0, (600, 0, 0.1), (250, 0.7, 0.1))
+    blamed = blamed_on_memory(fit(small), small, 0.99, 1.0)
+    assert blamed.outcome == "memorised" and warned(blamed, "memorised: each modality alone is right on at least 99.0%")
+    np.testing.assert_array_equal(p_balanced(blamed, small), p_balanced(fit(small), small))
+    assert blamed_on_memory(fit(small), small, 0.97, 1.0).outcome != "memorised"
+    assert blamed_on_memory(fit(large), large, 1.0, 1.0).outcome == "ok"
+    assert blamed_on_memory(fit(large, scale=5.0), large, 1.0, 5.0).outcome == "memorised", "small for their scale"
+    constant = blamed_on_memory(fit(np.zeros(50)), np.zeros(50), 1.0, 1.0)
+    assert constant.outcome == "degenerate" and warned(constant, "memorised")
+
+
+def test_every_outcome_but_ok_says_what_to_do():
+    worlds = {
+        "too_few": np.zeros(3),
+        "degenerate": np.zeros(30),
+        "one_component": draw(0, (800, 0.1, 0.2)),
+        "two_tailed": draw(0, (600, 0, 0.1), (100, -0.7, 0.1), (100, 0.7, 0.1)),
+        "rule_conflict": draw(0, (300, 0.0, 0.02), (700, 0.4, 0.3)),
+    }
+    advice = ("score more", "train longer", "score.check=none", "Rank by |gap|", "score.rule")
+    for (outcome, x), words in zip(worlds.items(), advice, strict=True):
+        fitted = fit(x)
+        assert fitted.outcome == outcome and any(words in note for note in fitted.warnings), (outcome, fitted)
+
+
 def test_two_tails_are_warned_of_and_one_is_not():
     assert warned(fit(draw(0, (600, 0, 0.1), (100, -0.7, 0.1), (100, 0.7, 0.1))), "two tails")
     assert not warned(fit(draw(0, (600, 0, 0.1), (20, -0.7, 0.1), (200, 0.7, 0.1))), "two tails")
@@ -145,7 +200,7 @@ def test_two_tails_are_warned_of_and_one_is_not():
 
 def test_other_warnings():
     assert warned(fit(draw(0, (500, 0, 0.02), (500, 0, 0.3))), "concentric")
-    assert warned(fit(draw(0, (500, 0.1, 0.4), (500, -0.3, 0.5))), "no balanced peak")
+    assert warned(fit(draw(0, (500, 0.1, 0.4), (500, -0.3, 0.5)), check="none"), "no balanced peak")
     assert warned(fit(draw(0, (500, 0, 0.03), (100, 0.05, 0.01))), "small gaps")
     assert warned(fit(draw(0, (500, 0, 0.1), (100, 0.5, 0.2)), iterations=1), "the likelihood was still rising")
 

@@ -135,7 +135,7 @@ def _knowledge(logits: Tensor, labels: Tensor, kind: str) -> Tensor:
 def posterior_balanced(gap: Tensor, fitted: MixtureFit) -> Tensor:
     """Eq. 10 on the device: (B,) gaps to the (B,) posterior of the balanced component."""
     weights, locs, scales, dofs = (gap.new_tensor(v) for v in (fitted.weights, fitted.locs, fitted.scales, fitted.dofs))
-    z2 = ((gap[:, None] - locs) / scales).square()
+    z2 = ((gap.clamp(*fitted.limits)[:, None] - locs) / scales).square()
     log_f = -0.5 * z2 - scales.log()
     if torch.isfinite(dofs).all():
         norm = torch.lgamma((dofs + 1) / 2) - torch.lgamma(dofs / 2) - 0.5 * dofs.log()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -138,6 +139,10 @@ def test_device_posterior_equals_the_table_s(two_component_fit: MixtureFit, dof:
     gaps = np.linspace(-1, 1, 41)
     ours = posterior_balanced(torch.from_numpy(gaps), fit).numpy()
     np.testing.assert_allclose(ours, mixture.p_balanced(fit, gaps), atol=1e-6)
+    monotone = replace(fit, limits=mixture.monotone_limits(fit))
+    ours = posterior_balanced(torch.from_numpy(gaps), monotone).numpy()
+    assert np.isfinite(monotone.limits).any() and (np.diff(ours) <= 1e-12).all()
+    np.testing.assert_allclose(ours, mixture.p_balanced(monotone, gaps), atol=1e-6)
 
 
 def test_online_posteriors_follow_the_current_gap_without_gradient(two_component_fit: MixtureFit) -> None:
