@@ -1,4 +1,4 @@
-"""Rows to text: a table for people, CSV, JSON or Markdown for everything else; and progress on standard error."""
+"""Rows to text: a table for people, CSV, TSV, JSON, JSON lines or Markdown for the rest; progress on standard error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from .types import Round, Run
 
-Format = Literal["table", "csv", "json", "markdown"]
+Format = Literal["table", "csv", "tsv", "json", "jsonl", "markdown"]
 Advance = Callable[[str, int, int, str], None]
 
 MAX_WHOLE, MIN_FOLDED = 32, 8
@@ -33,13 +33,15 @@ def render(
     Args:
         width: where a `table` is folded, in characters; None never folds it.
     """
-    if form == "json":
+    if form in ("json", "jsonl"):
         names = [c if c not in columns[:i] else f"{c}_{i + 1}" for i, c in enumerate(columns)]
         records = [{k: _finite(v) for k, v in zip(names, r, strict=True)} for r in rows]
+        if form == "jsonl":
+            return "\n".join(json.dumps(record, default=str) for record in records)
         return json.dumps(records, default=str, indent=2)
-    if form == "csv":
+    if form in ("csv", "tsv"):
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+        csv.writer(text, delimiter="," if form == "csv" else "\t", lineterminator="\n").writerows([columns, *rows])
         return text.getvalue().rstrip("\n")
     if form == "markdown":
         head, *body = ([" ".join(_cell(v).split("\n")).replace("|", "\\|") for v in r] for r in (columns, *rows))

@@ -19,8 +19,8 @@ WITH scored AS (
     FROM gap JOIN scored USING (run_id) JOIN posterior USING (run_id, round, sample_id, pair)
     WHERE round = 0 GROUP BY ALL
 ), named AS (
-    SELECT n.run_id, m.sample_id, list(m.name ORDER BY m.name) AS selections
-    FROM selection_member m JOIN selection n USING (name) GROUP BY ALL
+    SELECT r.data_id, m.sample_id, list(m.name ORDER BY m.name) AS selections
+    FROM selection_member m JOIN selection n USING (name) JOIN run r USING (run_id) GROUP BY ALL
 )
 SELECT
     coalesce(r.dataset, split_part(s.data_id, '-', 1)) AS dataset, s.sample_id, s.split, s.label, s.label_name,
@@ -35,7 +35,7 @@ JOIN data USING (data_id)
 LEFT JOIN scored r USING (data_id)
 LEFT JOIN q ON q.run_id = r.run_id AND q.sample_id = s.sample_id
 LEFT JOIN g ON g.run_id = r.run_id AND g.sample_id = s.sample_id
-LEFT JOIN named n ON n.run_id = r.run_id AND n.sample_id = s.sample_id;
+LEFT JOIN named n ON n.data_id = s.data_id AND n.sample_id = s.sample_id;
 
 COMMENT ON VIEW samples IS 'One row a sample of the newest scored run of each data set';
 COMMENT ON COLUMN samples.dataset IS 'name of the data set';
@@ -54,4 +54,46 @@ COMMENT ON COLUMN samples.p_balanced IS 'posterior of the balanced component, 0.
 COMMENT ON COLUMN samples.p_imbalanced IS '1 - p_balanced';
 COMMENT ON COLUMN samples.dominant IS 'the modality with the larger probability of the true class';
 COMMENT ON COLUMN samples.quadrant IS 'which modalities are right on their own: all, none, or only the named; a gap near 0 can mean either all or none';
-COMMENT ON COLUMN samples.selections IS 'names of the selections it is in';
+COMMENT ON COLUMN samples.selections IS 'names of the selections it is in, made from any scored run of the same data';
+
+CREATE OR REPLACE VIEW by_class AS
+SELECT dataset, run_id, label_name, count(*) AS samples, avg(p_imbalanced) AS mean_p_imbalanced,
+    /* ahead_columns */ avg(gap) AS mean_gap, avg(kl_gap) AS mean_kl_gap
+FROM samples WHERE gap IS NOT NULL GROUP BY ALL;
+
+COMMENT ON VIEW by_class IS 'One row a class of the newest scored run of each data set; its scored training samples';
+COMMENT ON COLUMN by_class.dataset IS 'name of the data set';
+COMMENT ON COLUMN by_class.run_id IS 'the scored run the numbers are from';
+COMMENT ON COLUMN by_class.label_name IS 'class name';
+COMMENT ON COLUMN by_class.samples IS 'how many scored training samples';
+COMMENT ON COLUMN by_class.mean_p_imbalanced IS 'mean posterior of the imbalanced component, 0..1, higher = less balanced';
+COMMENT ON COLUMN by_class.mean_gap IS 'mean of samples.gap, -1..1; positive = the first modality carries the class';
+COMMENT ON COLUMN by_class.mean_kl_gap IS 'mean of samples.kl_gap, nats; label-free';
+
+CREATE OR REPLACE VIEW by_modality AS
+SELECT s.dataset, s.run_id, p.modality, count(*) AS samples, avg(p.correct::INTEGER) AS accuracy,
+    avg(p.p_true) AS mean_p_true, avg(p.entropy) AS mean_entropy,
+    CASE WHEN p.modality <> 'fused' THEN avg(coalesce(s.dominant = p.modality, false)::INTEGER) END AS ahead
+FROM samples s JOIN prediction p ON p.run_id = s.run_id AND p.sample_id = s.sample_id
+WHERE p.round = 0 AND s.gap IS NOT NULL GROUP BY s.dataset, s.run_id, p.modality;
+
+COMMENT ON VIEW by_modality IS 'One row a modality, and one for the fusion, of the newest scored run of each data set; its scored training samples';
+COMMENT ON COLUMN by_modality.dataset IS 'name of the data set';
+COMMENT ON COLUMN by_modality.run_id IS 'the scored run the numbers are from';
+COMMENT ON COLUMN by_modality.modality IS 'a modality, or fused';
+COMMENT ON COLUMN by_modality.samples IS 'how many scored training samples';
+COMMENT ON COLUMN by_modality.accuracy IS 'share it labels right on its own, 0..1; of training samples, so flattering unless scored out of fold';
+COMMENT ON COLUMN by_modality.mean_p_true IS 'mean probability of the true class, 0..1, higher = better known';
+COMMENT ON COLUMN by_modality.mean_entropy IS 'nats, 0..log(classes), higher = less sure';
+COMMENT ON COLUMN by_modality.ahead IS 'share of samples in which it is dominant, 0..1; NULL for the fusion';
+
+CREATE OR REPLACE VIEW failures AS
+SELECT dataset, sample_id, split, label_name, status, reason FROM samples WHERE status <> 'ok';
+
+COMMENT ON VIEW failures IS 'One row an item whose media cannot be used; neither scored nor trained on';
+COMMENT ON COLUMN failures.dataset IS 'name of the data set';
+COMMENT ON COLUMN failures.sample_id IS 'unique within the data set';
+COMMENT ON COLUMN failures.split IS 'train, val or test';
+COMMENT ON COLUMN failures.label_name IS 'class name';
+COMMENT ON COLUMN failures.status IS 'missing, lfs_pointer, empty, undecodable, no_audio, no_video, silent or too_short';
+COMMENT ON COLUMN failures.reason IS 'which modality and why';

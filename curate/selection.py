@@ -1,6 +1,12 @@
-"""Posteriors to a set of samples. Pure rules; `select_above` is Section III-D of the adaptive-loss paper."""
+"""Posteriors to a set of samples. Pure rules; `select_above` is Section III-D of the adaptive-loss paper.
+
+Letters: N candidates, the scored training samples of a run.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,8 +14,77 @@ from numpy.typing import NDArray
 from .errors import CurateError
 from .types import Floats
 
+Mask = NDArray[np.bool_]
 
-def select_above(p_balanced: Floats, threshold: float) -> NDArray[np.bool_]:
+
+@dataclass(frozen=True)
+class Candidates:
+    """What a rule chooses from, in any order.
+
+    Attributes:
+        sample_ids: (N,) unique strings.
+        label_names: (N,) class names.
+        groups: (N,) what belongs together (speaker, source video); '' stands alone.
+        p_balanced: (N,) posterior of the balanced component in [0, 1], higher = more balanced.
+        fulfils: (N,) whether the condition `where` of the rule holds.
+    """
+
+    sample_ids: NDArray[np.str_]
+    label_names: NDArray[np.str_]
+    groups: NDArray[np.str_]
+    p_balanced: Floats
+    fulfils: Mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """Which candidates to keep; the parts act in the order they are listed, each on what the ones before it left.
+
+    Attributes:
+        threshold: `p_balanced >= threshold`, in [0, 1].
+        where: a condition on the columns of `samples`.
+        per_class: so many of each class, of highest `p_balanced`; all of a smaller class.
+        top: so many of highest `p_balanced`.
+        fraction: as many as this share of all N candidates, in (0, 1], of highest `p_balanced`.
+        whole_groups: drop every group of which a candidate was lost; may keep fewer than `top` asks for.
+
+    Ties are broken by ascending id.
+    """
+
+    threshold: float | None = None
+    where: str | None = None
+    per_class: int | None = None
+    top: int | None = None
+    fraction: float | None = None
+    whole_groups: bool = False
+
+    def keep(self, seen: Candidates) -> Mask:
+        """(N,) mask of the candidates that fulfil every part."""
+        p, ids, labels = seen.p_balanced, seen.sample_ids, seen.label_names
+        left = np.flatnonzero(select_above(p, 0 if self.threshold is None else self.threshold) & seen.fulfils)
+        if self.per_class is not None:
+            left = left[select_per_class(p[left], ids[left], labels[left], self.per_class)]
+        if self.top is not None:
+            left = left[select_top(p[left], ids[left], self.top)]
+        if self.fraction is not None:
+            left = left[select_top(p[left], ids[left], fraction_count(self.fraction, len(p)))]
+        kept = np.zeros(len(p), dtype=bool)
+        kept[left] = True
+        return keep_whole_groups(kept, seen.groups) if self.whole_groups else kept
+
+    def __str__(self) -> str:
+        parts = {
+            f"p_balanced >= {self.threshold}": self.threshold,
+            str(self.where): self.where,
+            f"top {self.per_class} of each class": self.per_class,
+            f"top {self.top}": self.top,
+            f"top {self.fraction} of all": self.fraction,
+            "whole groups": self.whole_groups or None,
+        }
+        return " and ".join(text for text, value in parts.items() if value is not None)
+
+
+def select_above(p_balanced: Floats, threshold: float) -> Mask:
     """Keep samples with `p_balanced >= threshold`: (N,) in [0, 1] to an (N,) mask.
 
     The kept set shrinks, nested, as the threshold rises; 0 keeps all.
@@ -19,7 +94,7 @@ def select_above(p_balanced: Floats, threshold: float) -> NDArray[np.bool_]:
     return p_balanced >= threshold
 
 
-def select_top(p_balanced: Floats, sample_ids: NDArray[np.str_], count: int) -> NDArray[np.bool_]:
+def select_top(p_balanced: Floats, sample_ids: NDArray[np.str_], count: int) -> Mask:
     """Keep exactly `min(count, N)` samples of highest `p_balanced`, ties by ascending id: an (N,) mask."""
     if count < 1:
         raise CurateError(f"--top takes a count of at least 1, got {count}", "try --top 1000")
@@ -28,15 +103,48 @@ def select_top(p_balanced: Floats, sample_ids: NDArray[np.str_], count: int) -> 
     return mask
 
 
-def random_subset(candidates: int, count: int, seed: int) -> NDArray[np.bool_]:
+def select_per_class(
+    p_balanced: Floats, sample_ids: NDArray[np.str_], label_names: NDArray[np.str_], count: int
+) -> Mask:
+    """`select_top` within each class: exactly `min(count, size)` of every class, an (N,) mask."""
+    if count < 1:
+        raise CurateError(f"--per-class takes a count of at least 1, got {count}", "try --per-class 100")
+    _, codes, sizes = np.unique(label_names, return_inverse=True, return_counts=True)
+    rank = np.arange(len(codes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # within its class, in sorted order
+    mask = np.zeros(len(codes), dtype=bool)
+    mask[np.lexsort((sample_ids, -p_balanced, codes))[rank < count]] = True
+    return mask
+
+
+def fraction_count(fraction: float, candidates: int) -> int:
+    """How many a share in (0, 1] of the candidates is: halves round up, at least 1.
+
+    Reckoned on the number as it is typed: 0.29 of 50 is 14.5, thus 15, though 0.29 * 50 < 14.5 in floating point.
+    """
+    if not 0 < fraction <= 1:
+        raise CurateError(f"--fraction is a share in (0, 1], got {fraction}", "try --fraction 0.5")
+    exact = Decimal(str(fraction)) * candidates
+    return max(1, int(exact.to_integral_value(ROUND_HALF_UP)))
+
+
+def keep_whole_groups(kept: Mask, groups: NDArray[np.str_]) -> Mask:
+    """Drop each kept sample whose group lost a member; a sample without group ('') stands alone: an (N,) mask."""
+    if not (groups != "").any():
+        raise CurateError("--whole-groups, but no scored sample has a group", "a manifest names them in column `group`")
+    _, codes = np.unique(groups, return_inverse=True)
+    broken = np.bincount(codes, weights=~kept) > 0
+    return kept & ((groups == "") | ~broken[codes])
+
+
+def random_subset(candidates: int, count: int, seed: int) -> Mask:
     """A uniformly random subset of exactly `count` of `candidates` samples: the control of every selection."""
     mask = np.zeros(candidates, dtype=bool)
     mask[np.random.default_rng(seed).permutation(candidates)[:count]] = True
     return mask
 
 
-def class_balance(label_names: NDArray[np.str_], kept: NDArray[np.bool_]) -> dict[str, tuple[int, int]]:
+def class_balance(label_names: NDArray[np.str_], kept: Mask) -> dict[str, tuple[int, int]]:
     """{class name: (kept, seen)} in ascending order of names."""
-    return {
-        str(c): (int((kept & (label_names == c)).sum()), int((label_names == c).sum())) for c in np.unique(label_names)
-    }
+    names, codes, seen = np.unique(label_names, return_inverse=True, return_counts=True)
+    counts = np.bincount(codes, weights=kept, minlength=len(names))
+    return {str(c): (int(k), int(n)) for c, k, n in zip(names, counts, seen, strict=True)}

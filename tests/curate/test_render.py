@@ -36,6 +36,19 @@ def test_csv_reads_back_equal(rows):
     assert list(csv.reader(io.StringIO(text, newline=""))) == [["first", "second"], *map(list, rows)]
 
 
+@given(ROWS)
+def test_json_lines_hold_a_row_each_and_say_what_json_says(rows):
+    lines = render(["a", "a", "c"], rows, "jsonl").split("\n") if rows else []
+    assert [json.loads(line) for line in lines] == json.loads(render(["a", "a", "c"], rows, "json"))
+
+
+@given(st.lists(st.tuples(TEXT, TEXT), max_size=5))
+def test_tsv_reads_back_equal(rows):
+    text = render(["first", "second"], rows, "tsv")
+    read = csv.reader(io.StringIO(text, newline=""), delimiter="\t")
+    assert list(read) == [["first", "second"], *map(list, rows)]
+
+
 def test_csv_quotes_what_must_be_quoted_and_nothing_else():
     rows = [['say "hi"', 1], ["two\nlines", 0.1], ["a,b", None]]
     assert render(["x", "y"], rows, "csv") == 'x,y\n"say ""hi""",1\n"two\nlines",0.1\n"a,b",'

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from curate.errors import CurateError, EmptySelectionError
+from curate.errors import CurateError
 from curate.gap import modality_gap
 from curate.table import Table
 from curate.types import FUSED, MixtureFit, Predictions, Selection
@@ -62,6 +62,12 @@ def small(tmp_path, scoring):
 def column(table: Table, name: str, where: str = "split = 'train'") -> list:
     """One column of the view, ascending by data set and id."""
     return [v for (v,) in table.query(f"SELECT {name} FROM samples WHERE {where} ORDER BY dataset, sample_id")[1]]
+
+
+def fulfilling(table: Table, run_id: str, where: str | None = None) -> list[str]:
+    """The candidates for which a condition holds."""
+    seen = table.candidates(run_id, where)
+    return list(seen.sample_ids[seen.fulfils])
 
 
 def test_a_row_a_sample_by_hand(small):
@@ -147,8 +153,8 @@ def test_two_data_sets_stand_side_by_side_even_where_their_ids_are_equal(small, 
     assert column(small, "p_audio", "dataset = 'toy'") == [None] * 14
     assert column(small, "p_text", "dataset = 'pets'") == [None] * 6
     # A condition on one data set selects nothing of the other.
-    assert list(small.scored_labels("score-pets-1", "p_text >= 0")["sample_id"]) == []
-    assert list(small.scored_labels("score-pets-1", "p_audio > 0.5")["sample_id"]) == ["a", "b"]
+    assert fulfilling(small, "score-pets-1", "p_text >= 0") == []
+    assert fulfilling(small, "score-pets-1", "p_audio > 0.5") == ["a", "b"]
 
 
 def test_a_data_set_that_is_only_prepared_shows_with_the_state_of_its_media(scored_table, predictions, scoring):
@@ -184,14 +190,17 @@ def test_three_modalities_show_the_widest_pair_and_the_mean_posterior(tmp_path, 
     assert column(table, "dominant")[:2] == ["audio", "text"] and column(table, "dominant")[3] is None
     np.testing.assert_allclose(column(table, "p_balanced"), [1.25 / 3, 0.75, 0.5, 1.0])
     np.testing.assert_allclose(column(table, "p_imbalanced"), 1 - np.array([1.25 / 3, 0.75, 0.5, 1.0]))
-    np.testing.assert_allclose(table.scored_labels("score-pets-1")["p_balanced"], [1.25 / 3, 0.75, 0.5, 1.0])
+    np.testing.assert_allclose(table.candidates("score-pets-1").p_balanced, [1.25 / 3, 0.75, 0.5, 1.0])
     assert column(table, "quadrant") == ["audio+visual only", "text only", "audio+text only", "all"]
 
 
-def test_a_condition_narrows_what_is_labelled(small):
-    assert list(small.scored_labels("score-pets-1")["label_name"]) == ["bark"] * 4
-    found = small.scored_labels("score-pets-1", "gap < 0 AND quadrant <> 'none'")
-    assert list(found["sample_id"]) == ["c"] and list(found["p_balanced"]) == [0.125]
+def test_a_condition_marks_the_candidates_that_fulfil_it(small):
+    seen = small.candidates("score-pets-1", "gap < 0 AND quadrant <> 'none'")
+    assert list(seen.sample_ids) == list(IDS) and list(seen.fulfils) == [False, False, True, False]
+    assert list(seen.label_names) == ["bark"] * 4 and list(seen.p_balanced) == [1, 0.25, 0.125, 0.5]
+    # Neither true nor false of the sample without a gap: not fulfilled.
+    assert fulfilling(small, "score-pets-1", "dominant <> 'visual'") == ["b"]
+    assert fulfilling(small, "score-pets-1") == list(IDS)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +216,7 @@ def test_a_condition_narrows_what_is_labelled(small):
 )
 def test_a_condition_that_is_none_is_a_users_error(small, where):
     with pytest.raises(CurateError):
-        small.scored_labels("score-pets-1", where)
+        small.candidates("score-pets-1", where)
     assert len(small.runs()) == 1
 
 
@@ -236,16 +245,20 @@ def test_planted_and_test_metrics_and_bad_media_are_read_back(scored_table, scor
 
 def test_a_condition_on_a_run_that_the_view_no_longer_shows_is_refused(scored_table, predictions, scoring):
     scoring.write(scored_table, predictions(seed=1), "score-toy-2")
-    assert len(scored_table.scored_labels("score-toy-1")["sample_id"]) == 60
+    assert len(scored_table.candidates("score-toy-1").sample_ids) == 60
     with pytest.raises(CurateError, match="no longer shows score-toy-1"):
-        scored_table.scored_labels("score-toy-1", "gap > 0")
+        scored_table.candidates("score-toy-1", "gap > 0")
 
 
-def test_select_joins_its_rules_and_stores_what_they_keep(small):
-    # p_balanced is 1, .25, .125, .5 and the gap 0, .75, -.75, -.125.
-    kept = small.select("score-pets-1", threshold=0.25, where="gap <= 0", name="mine")
-    assert list(kept.sample_ids) == ["a", "d"] == list(small.selection("mine").sample_ids)
-    assert (kept.candidates, kept.kept) == (4, {"bark": (2, 4)})
-    assert list(small.select("score-pets-1", top=1, where="gap <> 0").sample_ids) == ["d"]
-    with pytest.raises(EmptySelectionError):
-        small.select("score-pets-1", where="gap > 0.9")
+def test_selections_of_an_older_run_of_the_same_data_stay_in_sight(scored_table, predictions, scoring):
+    scored_table.select("score-toy-1", top=1, name="early")
+    scoring.write(scored_table, predictions(seed=1), "score-toy-2")
+    scored_table.select("score-toy-2", top=60, name="late")
+    assert sorted(column(scored_table, "selections"), key=len) == [["late"]] * 59 + [["early", "late"]]
+
+
+def test_selections_of_other_data_do_not_show_though_the_ids_are_equal(scored_table, predictions, scoring):
+    scored_table.select("score-toy-1", top=60, name="of the old version")
+    scoring.write(scored_table, predictions(seed=1), "score-toy-2", data_id="toy-fedcba9876")
+    scoring.write(scored_table, predictions(seed=1), "score-new-1", dataset="new", data_id="new-0000000000")
+    assert column(scored_table, "selections") == [[]] * 120

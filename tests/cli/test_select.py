@@ -1,0 +1,155 @@
+"""`select`, `selections` and `sql` as they are typed; what they keep is tested with the table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import cli
+
+TRAINED = 24  # samples of the tiny data set, eight of each of three classes
+
+
+def records(text: str) -> list[dict[str, str]]:
+    """The rows of a CSV with a header."""
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def at_a_terminal(answer: str, *words: str) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of a command at whose terminal someone types an answer."""
+    keyboard, screen = pty.openpty()
+    os.write(keyboard, f"{answer}\n".encode())
+    try:
+        ended = subprocess.run([sys.executable, cli.__file__, *words], stdin=screen, capture_output=True, text=True)
+    finally:
+        os.close(keyboard)
+        os.close(screen)
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+def test_a_dry_run_is_a_table_of_thresholds_and_stores_nothing(curate: Callable, db: Path, content: Callable) -> None:
+    before = content(db)
+    ended = curate("select", "--threshold", "0.65", "--per-class", "5", "--dry-run", "--format", "csv")
+    assert (ended.code, ended.err) == (0, "")
+    rows = records(ended.out)
+    assert list(rows[0]) == ["threshold", "kept", "share", "smallest class", "of it"]
+    assert [r["threshold"] for r in rows] == ["0.5", "0.6", "0.65", "0.7", "0.8", "0.9", "0.95"]
+    kept = [int(r["kept"]) for r in rows]
+    assert kept == sorted(kept, reverse=True) and kept[0] <= 15
+    assert [float(r["share"]) for r in rows] == [k / TRAINED for k in kept]
+    assert content(db) == before
+    told = curate("select", "--dry-run").out.splitlines()
+    assert told[2].split()[:3] == ["0", "24", "100.0%"]
+
+
+def test_a_dry_run_agrees_with_what_is_then_selected(curate: Callable, db: Path) -> None:
+    previewed = records(curate("select", "--threshold", "0.65", "--dry-run", "--format", "csv").out)[2]
+    assert curate("select", "--threshold", "0.65", "--name", "mine").code == 0
+    ((listed),) = records(curate("selections", "--format", "csv").out)
+    assert listed["kept"] == previewed["kept"] and listed["of"] == "24"
+
+
+@pytest.mark.parametrize(
+    ("rule", "count"),
+    [
+        (("--fraction", "0.3125"), 8),  # 7.5
+        (("--per-class", "3"), 9),
+        (("--per-class", "3", "--top", "7"), 7),
+        (("--per-class", "100"), 24),
+        (("--where", "label_name <> 'bee'", "--fraction", "0.5"), 12),
+        (("--where", "label_name = 'bee'", "--fraction", "1"), 8),
+    ],
+)
+def test_counts_are_exact(curate: Callable, db: Path, rule: tuple[str, ...], count: int) -> None:
+    ended = curate("select", *rule, "--output", "ids.txt")
+    assert ended.code == 0, ended.err
+    assert f"kept {count} of 24 ({count / 24:.1%})" in ended.err
+    ids = Path("ids.txt").read_text().split()
+    assert len(ids) == count and ids == sorted(ids)
+    assert sum(r["kept"] for r in json.loads(curate("select", *rule, "--format", "json").out)) == count
+
+
+def test_selections_are_listed_told_and_compared(curate: Callable, db: Path) -> None:
+    assert curate("selections", "--format", "jsonl").out == ""
+    curate("select", "--where", "label_name <> 'cow'", "--name", "no cows")
+    curate("select", "--where", "label_name <> 'ant'", "--name", "no ants")
+    listed = records(curate("selections", "--format", "csv").out)
+    assert [(r["selection"], r["data set"], r["kept"]) for r in listed] == [
+        ("no ants", "manifest", "16"),
+        ("no cows", "manifest", "16"),
+    ]
+    told = curate("selections", "no cows", "--format", "csv")
+    assert told.err == "label_name <> 'cow', of score-manifest-1\nno cows: kept 16 of 24 (66.7%)\n"
+    assert told.out == "class,kept,of,share\nant,8,8,1.0\nbee,8,8,1.0\ncow,0,8,0.0\n"
+    compared = curate("selections", "no cows", "no ants", "--format", "csv").out.splitlines()
+    assert compared == [
+        "class,no cows,no ants,both,Jaccard",
+        f"(all),16,16,8,{8 / 24}",
+        "ant,8,0,0,0.0",
+        "bee,8,8,8,1.0",
+        "cow,0,8,0,0.0",
+    ]
+
+
+def test_a_selection_is_removed_when_told_or_answered(curate: Callable, db: Path) -> None:
+    for name in ("one", "two", "three"):
+        curate("select", "--top", "3", "--name", name)
+    assert curate("selections", "one", "--remove", "--yes").err == "removed one\n"
+    assert curate("selections", "--remove", "-y", "two").code == 0
+    code, out, err = at_a_terminal("n", "selections", "three", "--remove")
+    assert (code, out.strip()) == (1, "") and "delete the selection three?" in err and "was not removed" in err
+    assert [r["selection"] for r in records(curate("selections", "--format", "csv").out)] == ["three"]
+    code, out, err = at_a_terminal("y", "selections", "three", "--remove")
+    assert (code, out.strip()) == (0, "") and err.endswith("removed three\n")
+    assert records(curate("selections", "--format", "csv").out) == []
+    assert curate("sql", "SELECT count(*) AS n FROM selection_member", "--format", "csv").out == "n\n0\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("selections", "mine", "--remove"), "mine was not removed"),
+        (("selections", "mime"), "unknown selection 'mime'"),
+        (("selections", "mine", "mime"), "did you mean 'mine'?"),
+        (("selections", "mime", "--remove", "--yes"), "did you mean 'mine'?"),
+        (("selections", "--remove", "--yes"), "0 selections are named"),
+        (("selections", "mine", "mine", "--remove", "--yes"), "2 selections are named"),
+        (("selections", "a", "b", "c"), "3 selections are named"),
+        (("select",), "select needs a rule"),
+        (("select", "--whole-groups"), "select needs a rule"),
+        (("select", "--top", "5", "--whole-groups"), "no scored sample has a group"),
+        (("select", "--fraction", "0"), "a share in (0, 1]"),
+        (("select", "--fraction", "30"), "try --fraction 0.5"),
+        (("select", "--per-class", "0"), "at least 1"),
+        (("select", "--dry-run", "--output", "ids.txt"), "--dry-run stores nothing"),
+        (("select", "--dry-run", "--threshold", "2"), "a probability in [0, 1]"),
+        (("sql", "--allow-files", "COPY samples TO 'out.csv'"), "only a SELECT is run"),
+        (("sql", "SELECT * FROM 'notes.csv'"), "notes.csv"),
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_done_is_refused_and_changes_nothing(
+    curate: Callable, refused: Callable, db: Path, command: tuple[str, ...], told: str
+) -> None:
+    curate("select", "--top", "3", "--name", "mine")
+    Path("notes.csv").write_text("sample_id,note\ns00,fine\n")
+    assert told in refused(*command)
+    assert not Path("out.csv").exists() and not Path("ids.txt").exists()
+
+
+def test_sql_reads_a_file_that_is_allowed_and_prints_tsv_and_json_lines(curate: Callable, db: Path) -> None:
+    Path("notes.csv").write_text("sample_id,note\ns00,fine\ns01,click\n")
+    query = "SELECT sample_id, note, label_name FROM samples JOIN 'notes.csv' USING (sample_id) ORDER BY 1"
+    ended = curate("sql", "--allow-files", query, "--format", "tsv")
+    assert ended.out == "sample_id\tnote\tlabel_name\ns00\tfine\tant\ns01\tclick\tbee\n"
+    lines = curate("sql", "--allow-files", query, "--format", "jsonl").out.splitlines()
+    assert [json.loads(line)["note"] for line in lines] == ["fine", "click"]

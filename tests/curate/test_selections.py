@@ -1,0 +1,169 @@
+"""Selections in the table: made, previewed, listed, compared and removed, on eight samples by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from curate.errors import CurateError, EmptySelectionError
+from curate.gap import modality_gap
+from curate.table import Table
+from curate.types import FUSED, MixtureFit, Predictions, Sample, Selection
+
+POSTERIORS = {"a": 0.95, "b": 0.9, "c": 0.75, "d": 0.75, "e": 0.75, "f": 0.6, "g": 0.5, "h": 0.1}
+LABELS = {"a": "bark", "b": "bark", "c": "meow", "d": "bark", "e": "bark", "f": "meow", "g": "bark", "h": "meow"}
+GROUPS = {"a": "one", "b": "one", "c": "two", "d": "two", "f": "three"}
+RUN = "score-pets-1"
+
+
+def write_pets(path, scoring, run_id: str = RUN, order: str = "abcdefgh", **values: object) -> Table:
+    """A done scored run of the eight samples above, and one of test."""
+    table, ids = Table(path), np.array(list(order))
+    classes = ("bark", "meow")
+    labels = np.array([classes.index(LABELS[i]) for i in ids])
+    probs = {m: np.full((8, 2), 0.5) for m in ("audio", "visual", FUSED)}
+    p = Predictions(ids, labels, classes, ("audio", "visual"), probs)
+    run = scoring.run(run_id, **{"dataset": "pets", "data_id": "pets-00", "classes": classes, **values})
+    samples = [Sample(sample_id=i, label=LABELS[i], split="train", inputs={}, group=GROUPS.get(i)) for i in ids]
+    samples.append(Sample(sample_id="t", label="bark", split="test", inputs={}, group="one"))
+    table.write_samples(run.data_id, samples, classes, ["ok"] * 9, [""] * 9)
+    table.start_run(run)
+    half = np.array([0.5, 0.5])
+    fit = MixtureFit("gaussian", half, np.array([0.0, 0.5]), half, np.full(2, np.inf), 0, "second_moment")
+    posteriors = np.array([[POSTERIORS[i]] for i in ids])
+    table.write_round(run_id, 0, p, modality_gap(p), [fit], posteriors, "prob")
+    table.finish_run(run_id, "done")
+    return table
+
+
+@pytest.fixture
+def pets(tmp_path, scoring):
+    """The eight samples, scored."""
+    return write_pets(tmp_path / "pets.duckdb", scoring)
+
+
+@pytest.mark.parametrize(
+    ("rule", "ids"),
+    [
+        ({"threshold": 0.75}, "abcde"),
+        ({"top": 4}, "abcd"),
+        ({"fraction": 0.3125}, "abc"),  # 2.5 of 8
+        ({"per_class": 2}, "abcf"),
+        ({"where": "label_name = 'meow'"}, "cfh"),
+        ({"where": "label_name = 'meow'", "top": 2}, "cf"),
+        ({"threshold": 0.7, "per_class": 3, "top": 4}, "abcd"),
+        ({"threshold": 0.7, "fraction": 1}, "abcde"),
+        ({"top": 3, "whole_groups": True}, "ab"),
+        ({"threshold": 0.6, "whole_groups": True}, "abcdef"),
+    ],
+)
+def test_a_rule_keeps_what_it_says_and_stores_it(pets, rule, ids):
+    made = pets.select(RUN, name="mine", **rule)
+    assert "".join(made.sample_ids) == "".join(pets.selection("mine").sample_ids) == ids
+    assert made.candidates == 8
+    assert made.kept == {
+        c: (sum(LABELS[i] == c for i in ids), sum(v == c for v in LABELS.values())) for c in ("bark", "meow")
+    }
+    assert pets.describe_selection("mine").kept == made.kept
+    assert pets.selection("mine").rule == made.rule != ""
+
+
+def test_the_test_split_is_never_selected(pets):
+    assert "t" not in pets.select(RUN, threshold=0).sample_ids
+
+
+def test_a_name_is_made_of_run_and_rule(pets):
+    assert pets.select(RUN, threshold=0.7, top=2).name == "score-pets-1: p_balanced >= 0.7 and top 2"
+
+
+def test_rows_written_in_another_order_give_the_same_selection(pets, tmp_path, scoring):
+    other = write_pets(tmp_path / "other.duckdb", scoring, order="hdbfagec")
+    for rule in ({"top": 4}, {"per_class": 1}, {"fraction": 0.5, "whole_groups": True}):
+        np.testing.assert_array_equal(other.select(RUN, **rule).sample_ids, pets.select(RUN, **rule).sample_ids)
+
+
+def test_an_empty_selection_is_not_stored(pets):
+    with pytest.raises(EmptySelectionError, match=r"p_balanced >= 0\.99"):
+        pets.select(RUN, threshold=0.99)
+    assert pets.selection_list() == []
+
+
+def test_a_preview_counts_at_each_threshold_and_stores_nothing(pets):
+    assert pets.preview(RUN, threshold=0.75) == [
+        (0.5, 7, 0.875, "meow", 2),
+        (0.6, 6, 0.75, "meow", 2),
+        (0.7, 5, 0.625, "meow", 1),
+        (0.75, 5, 0.625, "meow", 1),
+        (0.8, 2, 0.25, "meow", 0),
+        (0.9, 2, 0.25, "meow", 0),
+        (0.95, 1, 0.125, "meow", 0),
+    ]
+    assert [row[0] for row in pets.preview(RUN)] == [0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
+    assert pets.preview(RUN)[0] == (0, 8, 1, "meow", 3)
+    assert pets.selection_list() == []
+
+
+def test_a_preview_agrees_with_the_selection_it_previews(pets):
+    rule = {"where": "sample_id <> 'a'", "per_class": 2, "whole_groups": True}
+    for threshold, kept, share, smallest, least in pets.preview(RUN, **rule):
+        try:
+            made = pets.select(RUN, **{**rule, "threshold": threshold}, name="same", replace=True)
+        except EmptySelectionError:
+            assert (kept, least) == (0, 0)
+            continue
+        assert (kept, share) == (len(made.sample_ids), len(made.sample_ids) / 8)
+        assert made.kept[smallest][0] == least == min(k for k, _ in made.kept.values())
+
+
+def test_a_selection_holds_each_sample_once(pets):
+    for ids in (["b", "a", "b"], ["a", "b"]):  # the second takes the place of the first, of the same rule
+        pets.write_selection(Selection("twice", RUN, "by hand", np.array(ids), 8))
+        assert pets.query("SELECT sample_id FROM selection_member ORDER BY 1")[1] == [("a",), ("b",)]
+        assert pets.selection_list()[0][4] == 2
+
+
+def test_selections_are_listed_the_newest_first(pets):
+    pets.select(RUN, top=3, name="three")
+    pets.select(RUN, threshold=0.9, name="two")
+    rows = pets.selection_list()
+    assert [row[:-1] for row in rows] == [
+        ("two", RUN, "pets", "p_balanced >= 0.9", 2, 8),
+        ("three", RUN, "pets", "top 3", 3, 8),
+    ]
+
+
+def test_two_selections_are_compared_per_class(pets):
+    pets.select(RUN, top=4, name="four")  # a b c d
+    pets.select(RUN, where="sample_id IN ('c', 'd', 'e', 'f')", name="middle")
+    assert pets.compare_selections("four", "middle") == [
+        ("(all)", 4, 4, 2, 2 / 6),
+        ("bark", 3, 2, 1, 1 / 4),
+        ("meow", 1, 2, 1, 1 / 2),
+    ]
+    assert pets.compare_selections("four", "four")[0] == ("(all)", 4, 4, 4, 1)
+    pets.select(RUN, where="sample_id = 'h'", name="last")
+    assert pets.compare_selections("last", "four") == [
+        ("(all)", 1, 4, 0, 0),
+        ("bark", 0, 3, 0, 0),
+        ("meow", 1, 1, 0, 0),
+    ]
+
+
+def test_selections_of_different_data_sets_are_not_compared(pets, scoring):
+    write_pets(pets.path, scoring, "score-wolves-1", dataset="wolves", data_id="wolves-00")
+    pets.select(RUN, top=2, name="tame")
+    pets.select("score-wolves-1", top=2, name="wild")
+    with pytest.raises(CurateError, match="different data sets, pets and wolves"):
+        pets.compare_selections("tame", "wild")
+
+
+def test_a_removed_selection_is_gone_and_the_others_are_not(pets):
+    pets.select(RUN, top=3, name="three")
+    pets.select(RUN, top=2, name="two")
+    pets.remove_selection("three")
+    assert [row[0] for row in pets.selection_list()] == ["two"]
+    assert pets.query("SELECT count(*) FROM selection_member")[1] == [(2,)]
+    assert pets.query("SELECT count(*) FROM samples WHERE len(selections) > 0")[1] == [(2,)]
+    for call in (pets.remove_selection, pets.describe_selection, lambda n: pets.compare_selections("two", n)):
+        with pytest.raises(CurateError, match="unknown selection 'three'"):
+            call("three")
