@@ -19,6 +19,8 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/step_overhead.py
+	$(BIN)/python benchmarks/mixture.py
+	$(BIN)/python benchmarks/table.py
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -19,7 +19,7 @@ from curate.render import Format, describe_round, progress, readable_type, rende
 if TYPE_CHECKING:
     from curate.datasets import Dataset
     from curate.table import Table
-    from curate.types import Run
+    from curate.types import Run, Selection
     from train.stages import Workplace
 
 Db = Annotated[Path, typer.Option("--db", envvar="CURATE_DB", help="The sample table, a DuckDB file.")]
@@ -116,7 +116,8 @@ def _layers(
 def show(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Format = "table") -> None:
     """Rows to standard output; never folded in a pipe."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    typer.echo(render(columns, rows, form, width))
+    if rows or form != "jsonl":
+        typer.echo(render(columns, rows, form, width))
 
 
 @contextmanager
@@ -270,6 +271,10 @@ def score(
     family: Annotated[Literal["gaussian", "student-t"] | None, typer.Option(help="Mixture components.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Warm-up epochs.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Score with these weights; no warm-up.")] = None,
+    predictions: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[MODALITY=]FILE", help="Score saved predictions, no model; .parquet .csv .npz .jsonl."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the newest unfinished scoring.")] = False,
     run: Annotated[str | None, typer.Option("--run", help="With --resume: which.")] = None,
     seed: Seed = 0,
@@ -281,16 +286,21 @@ def score(
     quiet: Quiet = False,
 ) -> None:
     """Warm up, predict every training sample, fit the mixture of gaps, and write posteriors to the table."""
+    from curate.table import Table
+
+    if predictions:
+        score_saved(ctx, Table(db), predictions, dataset if precedence.is_from(ctx, "COMMANDLINE", "dataset") else "")
+        return
     if not dataset and not resume:
         raise CurateError("score needs --dataset NAME", "see `curate datasets`; e.g. curate score --dataset demo")
     from curate.datasets import find
-    from curate.table import Table
 
     if dataset:
         find(dataset)  # before torch is loaded
     if resume:
         precedence.refuse_beside_resume(ctx, "root", "gap", "family", "epochs", "checkpoint", "seed", "settings")
         begun = unfinished(Table(db), "score", run, dataset=dataset)
+        need_model(begun)
     with working(db, cache, device, precision, workers, quiet) as work, resumable(work.table, "score"):
         from train import stages
 
@@ -305,6 +315,24 @@ def score(
     raise typer.Exit(3 if tell_media(work.table, done.data_id) else 0)
 
 
+def score_saved(ctx: typer.Context, table: Table, files: Sequence[str], dataset: str) -> None:
+    """`score --predictions`: nothing of the model side is loaded."""
+    from curate.predictions.score import score_predictions
+
+    precedence.refuse_beside_predictions(ctx)
+    layers = _layers(ctx, "score", score={"gap": "gap", "family": "family"})
+    tell_score(table, score_predictions(table, files, layers, dataset))
+
+
+def need_model(run: Run) -> None:
+    """Refuse a run that was scored from saved predictions, where a model is to go on."""
+    if run.method == "predictions":
+        raise CurateError(
+            f"{run.run_id} was scored from saved predictions: there is no model to go on with",
+            "name a run of `curate score --dataset NAME` with --run, or `curate select -o ids.txt` and train elsewhere",
+        )
+
+
 def tell_score(table: Table, run: Run) -> None:
     """A scored run in a few lines: the mixture, what it says, and what speaks against it."""
     typer.echo("\n".join(describe_round(run, table.read_round(run.run_id))))
@@ -313,8 +341,12 @@ def tell_score(table: Table, run: Run) -> None:
 @app.command()
 def select(
     threshold: Annotated[float | None, typer.Option(help="Keep p_balanced >= this, 0..1.")] = None,
-    top: Annotated[int | None, typer.Option(help="Keep this many of highest p_balanced.")] = None,
     where: Annotated[str | None, typer.Option(help="A condition on the columns of `samples`.")] = None,
+    per_class: Annotated[int | None, typer.Option(help="Of those, this many of each class, highest first.")] = None,
+    top: Annotated[int | None, typer.Option(help="Of those, this many, of highest p_balanced.")] = None,
+    fraction: Annotated[float | None, typer.Option(help="The same as a share of all candidates, 0..1.")] = None,
+    whole_groups: Annotated[bool, typer.Option("--whole-groups", help="Drop groups that lost a member.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what thresholds would keep; store nothing.")] = False,
     name: Annotated[str | None, typer.Option(help="Name of the selection.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help=".csv, .parquet, or .txt with ids.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a selection of that name.")] = False,
@@ -322,21 +354,81 @@ def select(
     db: Db = DB,
     form: Output = "table",
 ) -> None:
-    """Name the samples that a rule keeps, and say what that does to class balance."""
+    """Name the training samples that a rule keeps, and say what that does to class balance.
+
+    The parts of a rule act in the order listed here, each on what the ones before left; ties are broken by id.
+    """
     from curate.table import Table
 
-    if threshold is None and top is None and where is None:
+    rule: dict[str, Any] = {
+        "threshold": threshold,
+        "where": where,
+        "per_class": per_class,
+        "top": top,
+        "fraction": fraction,
+        "whole_groups": whole_groups,
+    }
+    if not dry_run and all(v is None for k, v in rule.items() if k != "whole_groups"):
         raise CurateError("select needs a rule", 'give --threshold 0.8, --top 1000 or --where "gap < 0.2"')
+    if dry_run and (name or output or replace):
+        raise CurateError("--dry-run stores nothing", "leave --name, --output and --replace out")
     table = Table(db)
     scored = table.find_run(run, kind="score", status=None if run else "done")
-    chosen = table.select(scored.run_id, threshold=threshold, top=top, where=where, name=name, replace=replace)
+    if dry_run:
+        rows = [(t, k, share(s, form), *least) for t, k, s, *least in table.preview(scored.run_id, **rule)]
+        show(["threshold", "kept", "share", "smallest class", "of it"], rows, form)
+        return
+    chosen = table.select(scored.run_id, name=name, replace=replace, **rule)
     written = table.export_selection(chosen.name, output) if output else 0
-    kept = len(chosen.sample_ids)
-    remark(f"{chosen.name}: kept {kept} of {chosen.candidates} ({kept / chosen.candidates:.1%})")
+    tell_selection(chosen, form)
     if output:
         remark(f"wrote {written} rows to {output}")
-    shares = {c: f"{k / n:.1%}" if form in ("table", "markdown") else k / n for c, (k, n) in chosen.kept.items()}
-    show(["class", "kept", "of", "share"], [[c, k, n, shares[c]] for c, (k, n) in chosen.kept.items()], form)
+
+
+def share(value: float, form: Format) -> str | float:
+    """A share in 0..1, in percent where people read it."""
+    return f"{value:.1%}" if form in ("table", "markdown") else value
+
+
+def tell_selection(chosen: Selection, form: Format) -> None:
+    """What a selection kept, and what that does to class balance."""
+    kept = len(chosen.sample_ids)
+    remark(f"{chosen.name}: kept {kept} of {chosen.candidates} ({kept / chosen.candidates:.1%})")
+    show(["class", "kept", "of", "share"], [[c, k, n, share(k / n, form)] for c, (k, n) in chosen.kept.items()], form)
+
+
+@app.command()
+def selections(
+    names: Annotated[list[str] | None, typer.Argument(help="One in full, or two to compare; left out, all.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Delete the named one; its samples stay.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    db: Db = DB,
+    form: Output = "table",
+) -> None:
+    """List the stored selections; tell one in full, compare two, or remove one."""
+    from curate.table import Table
+
+    table, named = Table(db), names or []
+    if len(named) > 2 or (remove and len(named) != 1):
+        raise CurateError(
+            f"{len(named)} selections are named",
+            "name one to be told or removed, two to be compared, none for the list",
+        )
+    if remove:
+        table.selection(named[0])  # an unknown name has its own error
+        if not yes and not (sys.stdin.isatty() and typer.confirm(f"delete the selection {named[0]}?", err=True)):
+            raise CurateError(f"{named[0]} was not removed", "answer y, or give --yes")
+        table.remove_selection(named[0])
+        remark(f"removed {named[0]}")
+    elif not named:
+        columns = ["selection", "run", "data set", "rule", "kept", "of", "made (UTC)"]
+        show(columns, table.selection_list(), form)
+    elif len(named) == 1:
+        found = table.describe_selection(named[0])
+        remark(f"{found.rule}, of {found.run_id}")
+        tell_selection(found, form)
+    else:
+        show(["class", *named, "both", "Jaccard"], table.compare_selections(*named), form)
 
 
 @app.command()
@@ -374,6 +466,7 @@ def train(
         begun = unfinished(Table(db), "train", run, method=method)
     else:
         parent = Table(db).find_run(run, kind="score", status=None if run else "done")
+        need_model(parent)
     with working(db, cache, device, precision, workers, quiet) as work, resumable(work.table, "train"):
         from train import stages
 
@@ -419,6 +512,7 @@ def evaluate(
     from curate.table import Table
 
     found = Table(db).find_run(run, status=None if run else "done")
+    need_model(found)
     with working(db, cache, device, precision, workers, quiet) as work:
         from train import stages
 
@@ -452,6 +546,8 @@ def methods(
 @app.command()
 def runs(
     name: Annotated[str | None, typer.Argument(help="One run in full; all are listed when left out.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Delete this run's rows and checkpoints.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     db: Db = DB,
     form: Output = "table",
 ) -> None:
@@ -459,10 +555,19 @@ def runs(
     from curate.table import Table
 
     table = Table(db)
+    if remove and name is None:
+        raise CurateError("--remove needs the run's name", "e.g. curate runs adaptive-demo-1 --remove")
     if name is None:
         show(["run", "method", "dataset", "parent", "seed", "status", "test accuracy"], table.run_list(), form)
         return
     run = table.find_run(name)
+    if remove:
+        if not yes and not (sys.stdin.isatty() and typer.confirm(f"delete {name}, its rows and its checkpoints?")):
+            raise CurateError(f"{name} was not removed", "answer y, or give --yes")
+        table.remove_run(name)
+        shutil.rmtree(table.path.with_suffix(".runs") / name, ignore_errors=True)
+        remark(f"removed {name}")
+        return
     rows: list[Sequence[Any]] = [
         [k, getattr(run, k)]
         for k in ("status", "parent", "note", "seed", "data_id", "root", "folder", "checkpoint_sha256")
@@ -476,16 +581,17 @@ def runs(
 @app.command()
 def sql(
     query: Annotated[str, typer.Argument(help="One SELECT; - reads standard input.")] = "-",
+    allow_files: Annotated[bool, typer.Option("--allow-files", help="Let it read local files, e.g. 'x.csv'.")] = False,
     db: Db = DB,
     form: Output = "table",
 ) -> None:
-    """Read-only SQL on the table; the views are `samples`, `history` and `results`."""
+    """Read-only SQL on the table; views: samples, by_class, by_modality, failures, history, dynamics, results."""
     from curate.table import Table
 
     if query == "-" and sys.stdin.isatty():
         remark("reading SQL from the terminal; end with Ctrl-D")
     text = sys.stdin.read() if query == "-" else query
-    show(*Table(db).query(text), form)
+    show(*Table(db).query(text, allow_files), form)
 
 
 @app.command()

@@ -34,6 +34,10 @@ SAFE = {
     "autoinstall_known_extensions": "false",
     "lock_configuration": "true",
 }
+READING = {k: v for k, v in SAFE.items() if k not in ("enable_external_access", "lock_configuration")}
+FILES_ALONE = "SET allowed_directories = ['/']; SET enable_external_access = false; SET lock_configuration = true"
+"""Local files, without extensions and network; directories can be allowed in an open database only."""
+VIEWS = "samples, by_class, by_modality, failures, history, dynamics, gap_dynamics and results"
 MODALITY = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -129,21 +133,30 @@ class Database:
                 "install the newer curate that wrote it; nothing was changed",
             )
 
-    def query(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    def query(self, sql: str, allow_files: bool = False) -> tuple[list[str], list[tuple[Any, ...]]]:
         """A user's SQL, read-only and without access to files: column names and rows.
 
         The query runs in a thread, so that Ctrl-C stops it at once.
+
+        Args:
+            allow_files: let a SELECT read local files, e.g. `FROM 'notes.csv'`, but write none, and no network.
 
         Raises:
             CurateError: it is not one statement, or DuckDB refuses it.
         """
         outcome: dict[str, Any] = {}
         try:
-            if len(duckdb.extract_statements(sql)) != 1:
-                raise CurateError("expected one SQL statement", "send several one after another")
+            statements = duckdb.extract_statements(sql)
         except duckdb.Error as error:
             raise sql_error(error) from None
-        with self._open(settings=SAFE) as con:
+        if len(statements) != 1:
+            raise CurateError("expected one SQL statement", "send several one after another")
+        # Whoever may read a folder may COPY to it too, even below an EXPLAIN.
+        if allow_files and statements[0].type != duckdb.StatementType.SELECT:
+            raise CurateError("with files at hand only a SELECT is run", "leave --allow-files out")
+        with self._open(settings=READING if allow_files else SAFE) as con:
+            if allow_files:
+                con.execute(FILES_ALONE)
 
             def work() -> None:
                 try:
@@ -206,22 +219,41 @@ class Database:
         return done[0] if done else 0
 
     def _refresh_samples(self, con: duckdb.DuckDBPyConnection) -> None:
-        """Make the view `samples` anew, with one column `p_<modality>` for each modality in the table."""
+        """Make `samples` and the views on it anew, with a column for each modality that was ever predicted."""
         known = [m for (m,) in con.execute("SELECT DISTINCT modality FROM prediction ORDER BY 1").fetchall()]
-        columns = "".join(f"max(p_true) FILTER (modality = '{m}') AS p_{m}, " for m in known if MODALITY.fullmatch(m))
+        known = [m for m in known if MODALITY.fullmatch(m)]
+        own = [m for m in known if m != FUSED]
+        columns = {
+            "p_columns": [f"max(p_true) FILTER (modality = '{m}') AS p_{m}, " for m in known],
+            "p_names": [f"q.p_{m}, " for m in known],
+            "ahead_columns": [
+                f"CASE WHEN count(p_{m}) > 0 THEN avg(coalesce(dominant = '{m}', false)::INTEGER) END AS ahead_{m}, "
+                for m in own
+            ],
+        }
         template = resources.files("curate").joinpath("samples.sql").read_text(encoding="utf-8")
-        con.execute(
-            template.replace("/* p_columns */", columns).replace("/* p_names */", "".join(f"q.p_{m}, " for m in known))
-        )
+        for name, parts in columns.items():
+            template = template.replace(f"/* {name} */", "".join(parts))
+        con.execute(template)
         for m in known:
             what = "the fusion" if m == FUSED else m
             con.execute(f"COMMENT ON COLUMN samples.p_{m} IS 'probability of the true class by {what}, 0..1'")
+        for m in own:
+            con.execute(f"COMMENT ON COLUMN by_class.ahead_{m} IS 'share of samples in which {m} is dominant, 0..1'")
 
 
 def insert(
-    con: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, Any], constants: Mapping[str, Any] | None = None
+    con: duckdb.DuckDBPyConnection,
+    table: str,
+    columns: Mapping[str, Any],
+    constants: Mapping[str, Any] | None = None,
+    replace: bool = True,
 ) -> None:
-    """Insert or replace column arrays; a constant, or a scalar among the columns, repeats for every row."""
+    """Insert column arrays; a constant, or a scalar among the columns, repeats for every row.
+
+    Args:
+        replace: rows of the same key; a table without a key takes False.
+    """
     length = next(len(v) for v in columns.values() if not isinstance(v, str))
     if not length:
         return
@@ -230,8 +262,9 @@ def insert(
     con.register("incoming", arrays)
     names = [*fixed, *arrays]
     values = [*("?" for _ in fixed), *(f'"{k}"' for k in arrays)]
+    verb = "INSERT OR REPLACE" if replace else "INSERT"
     con.execute(
-        f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) SELECT {', '.join(values)} FROM incoming",
+        f"{verb} INTO {table} ({', '.join(names)}) SELECT {', '.join(values)} FROM incoming",
         list(fixed.values()),
     )
     con.unregister("incoming")
@@ -247,4 +280,4 @@ def sql_error(error: Exception) -> CurateError:
     if "'pytz' failed to import" in str(error):
         return CurateError("a TIMESTAMP WITH TIME ZONE cannot be shown", "cast it, e.g. now()::TIMESTAMP")
     lines = [line for line in str(error).splitlines() if line.strip()]
-    return CurateError(lines[0], lines[1] if len(lines) > 1 else "the views are samples, history and results")
+    return CurateError(lines[0], lines[1] if len(lines) > 1 else f"the views are {VIEWS}")

@@ -114,6 +114,17 @@ def layers(
     ]
 
 
+def refuse_beside_predictions(context: Any) -> None:
+    """Saved predictions need no model: refuse what is about one on the command line."""
+    about_model = ("root", "epochs", "checkpoint", "resume", "run", "seed", "device", "precision", "workers", "cache")
+    for parameter in context.command.params:
+        if parameter.name in about_model and is_from(context, "COMMANDLINE", parameter.name):
+            raise CurateError(
+                f"--predictions scores what is in the file, {parameter.opts[0]} has no part in it",
+                f"leave {parameter.opts[0]} out",
+            )
+
+
 def refuse_beside_resume(context: Any, *parameters: str) -> None:
     """A resumed run goes on with its own settings: refuse those given on the command line."""
     for parameter in context.command.params:

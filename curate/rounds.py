@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import duckdb
@@ -57,10 +58,25 @@ class Rounds(Database):
                 )
             self._refresh_samples(con)
 
+    def write_dynamic(self, run_id: str, epoch: int, predictions: Predictions) -> None:
+        """What each modality and the fusion said of the training samples after an epoch of the warm-up."""
+        labels = predictions.labels
+        with self._open(write=True) as con:
+            for modality, probs in predictions.probs.items():
+                p_true = np.clip(true_class_probability(probs, labels), 0, 1)
+                columns = {
+                    "sample_id": predictions.sample_ids,
+                    "p_true": p_true,
+                    "correct": probs.argmax(axis=1) == labels,
+                }
+                insert(con, "dynamic", columns, {"run_id": run_id, "epoch": epoch, "modality": modality})
+
     def read_round(self, run_id: str, number: int = 0) -> Round:
         """Gaps, mixtures and posteriors of one round, samples ascending by id."""
         with self._open() as con:
-            run = con.execute("SELECT modalities FROM run WHERE run_id = ?", [run_id]).fetchone()
+            run = con.execute(
+                "SELECT modalities, config->>'$.score.posterior' FROM run WHERE run_id = ?", [run_id]
+            ).fetchone()
             names = [
                 p
                 for (p,) in con.execute(
@@ -81,6 +97,10 @@ class Rounds(Database):
                 for name in names
             ]
             fits = tuple(_read_fit(con, run_id, number, name) for name in names)
+            if run[1] == "monotone":
+                from .mixture import monotone_limits  # loads scipy, which the other readers can do without
+
+                fits = tuple(replace(f, limits=monotone_limits(f)) for f in fits)
         ids = columns[0]["sample_id"].astype(str)
         stack = {
             c: np.stack([np.asarray(col[c], dtype=np.float64) for col in columns], axis=1)

@@ -67,7 +67,7 @@ CREATE TABLE prediction (
     PRIMARY KEY (run_id, round, sample_id, modality)
 );
 COMMENT ON TABLE prediction IS 'What each modality, and the fusion (modality = fused), said of a training sample; eval mode, no augmentation';
-COMMENT ON COLUMN prediction.round IS '0 = the scored run or the warm start; counted up by each later scoring of the training set';
+COMMENT ON COLUMN prediction.round IS '0 = the scored run or the warm start, counted up by each later scoring; of saved predictions 0 = the newest epoch, counting back';
 COMMENT ON COLUMN prediction.p_true IS 'probability of the labelled class, 0..1, higher = better known';
 COMMENT ON COLUMN prediction.p_max IS 'probability of the predicted class, 0..1';
 COMMENT ON COLUMN prediction.entropy IS 'nats, 0..log(classes), higher = less sure';
@@ -83,7 +83,7 @@ CREATE TABLE gap (
     PRIMARY KEY (run_id, round, sample_id, pair)
 );
 COMMENT ON TABLE gap IS 'Signed modality gap of each pair, first minus second';
-COMMENT ON COLUMN gap.round IS '0 = the scored run or the warm start; counted up by each later scoring of the training set';
+COMMENT ON COLUMN gap.round IS '0 = the scored run or the warm start, counted up by each later scoring; of saved predictions 0 = the newest epoch, counting back';
 COMMENT ON COLUMN gap.pair IS 'first|second, in declared order';
 COMMENT ON COLUMN gap.prob_gap IS 'p_first(true class) - p_second(true class), -1..1; positive = the first modality carries the sample';
 COMMENT ON COLUMN gap.kl_gap IS 'KL(first || uniform) - KL(second || uniform), nats, -log(classes)..log(classes); label-free';
@@ -110,7 +110,7 @@ CREATE TABLE mixture (
     PRIMARY KEY (run_id, round, pair, component)
 );
 COMMENT ON TABLE mixture IS 'The fitted mixture of each round and pair, a row a component, ascending by loc';
-COMMENT ON COLUMN mixture.round IS '0 = the scored run or the warm start; counted up by each later scoring of the training set';
+COMMENT ON COLUMN mixture.round IS '0 = the scored run or the warm start, counted up by each later scoring; of saved predictions 0 = the newest epoch, counting back';
 COMMENT ON COLUMN mixture.component IS '0, 1, ascending by loc';
 COMMENT ON COLUMN mixture.weight IS 'mixing weight pi, 0..1; those of a pair add up to 1';
 COMMENT ON COLUMN mixture.loc IS 'location mu, in units of the gap of gap_kind';
@@ -121,8 +121,8 @@ COMMENT ON COLUMN mixture.rule IS 'second_moment = smallest loc^2 + scale^2, wei
 COMMENT ON COLUMN mixture.rule_conflict IS 'true when these rules pick different components';
 COMMENT ON COLUMN mixture.log_likelihood IS 'total over the samples, nats, at the end of the fit; of the whole mixture, higher = better fitted';
 COMMENT ON COLUMN mixture.iterations IS 'EM steps of the start that won';
-COMMENT ON COLUMN mixture.outcome IS 'ok, or why there is one component only: one_component, degenerate, too_few';
-COMMENT ON COLUMN mixture.warnings IS 'what speaks against reading the fit as two populations';
+COMMENT ON COLUMN mixture.outcome IS 'ok; one_component, degenerate, too_few = one component only, all balanced; memorised, two_tailed, rule_conflict = two that mean little, see warnings';
+COMMENT ON COLUMN mixture.warnings IS 'what speaks against reading the fit as two populations, and what to do';
 
 CREATE TABLE posterior (
     run_id VARCHAR NOT NULL,
@@ -135,7 +135,7 @@ CREATE TABLE posterior (
     PRIMARY KEY (run_id, round, sample_id, pair)
 );
 COMMENT ON TABLE posterior IS 'Posterior of each component given the gap of the pair';
-COMMENT ON COLUMN posterior.round IS '0 = the scored run or the warm start; counted up by each later scoring of the training set';
+COMMENT ON COLUMN posterior.round IS '0 = the scored run or the warm start, counted up by each later scoring; of saved predictions 0 = the newest epoch, counting back';
 COMMENT ON COLUMN posterior.p_balanced IS 'w0 of the paper, 0..1, higher = more balanced';
 COMMENT ON COLUMN posterior.p_imbalanced IS '1 - p_balanced';
 
@@ -151,7 +151,8 @@ COMMENT ON TABLE selection IS 'Named sets of training samples';
 COMMENT ON COLUMN selection.candidates IS 'how many scored training samples the rule saw';
 COMMENT ON COLUMN selection.selected IS 'how many it kept';
 
-CREATE TABLE selection_member (name VARCHAR NOT NULL, sample_id VARCHAR NOT NULL, PRIMARY KEY (name, sample_id));
+-- Without a key: removing half a million rows below one takes DuckDB ten seconds. The one writer keeps them unique.
+CREATE TABLE selection_member (name VARCHAR NOT NULL, sample_id VARCHAR NOT NULL);
 
 CREATE TABLE epoch (
     run_id VARCHAR NOT NULL,
@@ -168,6 +169,19 @@ COMMENT ON COLUMN epoch.modality IS 'a modality, fused, or all for what belongs 
 COMMENT ON COLUMN epoch.metric IS 'loss, accuracy, macro_f1, map (0..1), seconds, or a quantity of the method such as lambda, omega';
 COMMENT ON COLUMN epoch.value IS 'the number; every share lies in 0..1';
 
+CREATE TABLE dynamic (
+    run_id VARCHAR NOT NULL,
+    epoch INTEGER NOT NULL,
+    sample_id VARCHAR NOT NULL,
+    modality VARCHAR NOT NULL,
+    p_true DOUBLE NOT NULL CHECK (p_true BETWEEN 0 AND 1),
+    correct BOOLEAN NOT NULL,
+    PRIMARY KEY (run_id, epoch, sample_id, modality)
+);
+COMMENT ON TABLE dynamic IS 'What each modality, and the fusion, said of a training sample after each warm-up epoch; eval mode';
+COMMENT ON COLUMN dynamic.epoch IS 'counted from 1 within the run';
+COMMENT ON COLUMN dynamic.p_true IS 'probability of the labelled class, 0..1, higher = better known';
+
 CREATE VIEW history AS
 SELECT r.dataset, g.run_id, r.kind, r.method, g.round, g.sample_id, s.label_name, s.planted, g.pair,
        g.prob_gap, g.kl_gap, p.p_balanced, p.p_imbalanced
@@ -176,7 +190,7 @@ JOIN run r USING (run_id)
 JOIN posterior p USING (run_id, round, sample_id, pair)
 JOIN sample s ON s.data_id = r.data_id AND s.sample_id = g.sample_id;
 COMMENT ON VIEW history IS 'Every sample in every round of every run: how its gap and posterior moved';
-COMMENT ON COLUMN history.round IS '0 = the scored run or the warm start; counted up by each later scoring of the training set';
+COMMENT ON COLUMN history.round IS '0 = the scored run or the warm start, counted up by each later scoring; of saved predictions 0 = the newest epoch, counting back';
 COMMENT ON COLUMN history.prob_gap IS 'p_first(true class) - p_second(true class), -1..1; positive = the first modality carries the sample';
 COMMENT ON COLUMN history.kl_gap IS 'the same by KL from uniform, nats; label-free';
 COMMENT ON COLUMN history.p_balanced IS 'w0 of the paper, 0..1, higher = more balanced';
@@ -190,3 +204,39 @@ COMMENT ON VIEW results IS 'Test metrics of every finished run, measured once at
 COMMENT ON COLUMN results.seed IS 'the one seed of the run';
 COMMENT ON COLUMN results.epoch IS 'the epoch that validation chose, counted from 1 within the run';
 COMMENT ON COLUMN results.value IS 'accuracy, macro_f1 or map, 0..1, higher = better';
+
+CREATE VIEW dynamics AS
+WITH moved AS (
+    SELECT *, lag(correct) OVER (PARTITION BY run_id, sample_id, modality ORDER BY epoch) AS before FROM dynamic
+)
+SELECT r.dataset, m.run_id, m.sample_id, s.label_name, s.planted, m.modality, count(*) AS epochs,
+       avg(m.p_true) AS mean_p_true, stddev_pop(m.p_true) AS sd_p_true, avg(m.correct::INTEGER) AS share_correct,
+       count(*) FILTER (m.before AND NOT m.correct) AS forgotten
+FROM moved m JOIN run r USING (run_id)
+JOIN sample s ON s.data_id = r.data_id AND s.sample_id = m.sample_id
+GROUP BY ALL;
+COMMENT ON VIEW dynamics IS 'How each modality came to know each training sample over the warm-up';
+COMMENT ON COLUMN dynamics.epochs IS 'how many epochs were scored';
+COMMENT ON COLUMN dynamics.mean_p_true IS 'mean over epochs of the probability of the true class, 0..1, higher = sooner and better known';
+COMMENT ON COLUMN dynamics.sd_p_true IS 'its standard deviation over epochs, 0..0.5, higher = less settled';
+COMMENT ON COLUMN dynamics.share_correct IS 'share of epochs in which the class was right, 0..1';
+COMMENT ON COLUMN dynamics.forgotten IS 'how often it was right after one epoch and wrong after the next';
+
+CREATE VIEW gap_dynamics AS
+WITH each_epoch AS (
+    SELECT r.dataset, r.data_id, a.run_id, a.sample_id, a.modality || '|' || b.modality AS pair, a.epoch,
+           a.p_true - b.p_true AS gap
+    FROM dynamic a JOIN dynamic b USING (run_id, epoch, sample_id) JOIN run r USING (run_id)
+    WHERE list_position(r.modalities, a.modality) < list_position(r.modalities, b.modality)
+)
+SELECT e.dataset, e.run_id, e.sample_id, s.label_name, s.planted, e.pair, count(*) AS epochs, avg(e.gap) AS mean_gap,
+       stddev_pop(e.gap) AS sd_gap, avg((e.gap > 0.3)::INTEGER) AS share_first_ahead,
+       avg((e.gap < -0.3)::INTEGER) AS share_second_ahead
+FROM each_epoch e JOIN sample s ON s.data_id = e.data_id AND s.sample_id = e.sample_id
+GROUP BY ALL;
+COMMENT ON VIEW gap_dynamics IS 'The probability gap of each training sample over the warm-up: one that stays imbalanced differs from one that was unlucky once';
+COMMENT ON COLUMN gap_dynamics.epochs IS 'how many epochs were scored';
+COMMENT ON COLUMN gap_dynamics.mean_gap IS 'mean over epochs of p(true class), first minus second modality, -1..1';
+COMMENT ON COLUMN gap_dynamics.sd_gap IS 'its standard deviation over epochs, 0..1';
+COMMENT ON COLUMN gap_dynamics.share_first_ahead IS 'share of epochs with a gap above 0.3, 0..1; near 1 = the first modality carries it throughout';
+COMMENT ON COLUMN gap_dynamics.share_second_ahead IS 'share of epochs with a gap below -0.3, 0..1';

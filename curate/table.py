@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from .database import SAFE, insert, sql_error
-from .errors import CurateError, EmptySelectionError, unknown_name
-from .rounds import Rounds
-from .selection import class_balance, select_above, select_top
-from .types import Run, Sample, Selection
+from .database import insert
+from .errors import CurateError, unknown_name
+from .selections import Selections
+from .types import Run, Sample
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +25,7 @@ def _now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-class Table(Rounds):
+class Table(Selections):
     """The sample table: runs, samples, rounds, epochs and selections in one DuckDB file."""
 
     # --- runs --------------------------------------------------------------------------------------------------
@@ -88,6 +86,27 @@ class Table(Rounds):
             out.append(Run(**values))
         return out
 
+    def remove_run(self, run_id: str) -> None:
+        """Delete every row of a run; its checkpoints are the caller's to delete.
+
+        Raises:
+            CurateError: there is no such run, or others were trained from it or selected from it; they are named.
+        """
+        self.find_run(run_id)
+        with self._open(write=True) as con:
+            leaning = [
+                r
+                for (r,) in con.execute(
+                    "SELECT run_id FROM run WHERE parent = ? UNION ALL "
+                    "SELECT 'selection ' || name FROM selection WHERE run_id = ? ORDER BY 1",
+                    [run_id, run_id],
+                ).fetchall()
+            ]
+            if leaning:
+                raise CurateError(f"{run_id} is what {', '.join(leaning)} came from", "remove these first")
+            for name in ("prediction", "gap", "mixture", "posterior", "dynamic", "epoch", "run"):
+                con.execute(f"DELETE FROM {name} WHERE run_id = ?", [run_id])
+
     def find_run(self, run_id: str | None = None, **where: str | None) -> Run:
         """The run of that name, or the newest that fits.
 
@@ -147,124 +166,7 @@ class Table(Rounds):
                 {"run_id": run_id, "epoch": epoch},
             )
 
-    def write_selection(self, selection: Selection, replace: bool = False) -> None:
-        """Store a selection under its name.
-
-        Raises:
-            EmptySelectionError: it keeps nothing; an earlier one of that name stays.
-            CurateError: the name is taken by another rule and `replace` is false.
-        """
-        if not len(selection.sample_ids):
-            raise EmptySelectionError(f"no sample fulfils {selection.rule}", "lower the threshold; nothing was stored")
-        with self._open(write=True) as con:
-            known = con.execute("SELECT run_id, rule FROM selection WHERE name = ?", [selection.name]).fetchone()
-            if known and known != (selection.run_id, selection.rule) and not replace:
-                raise CurateError(
-                    f"selection {selection.name!r} exists ({known[1]}, of {known[0]})",
-                    "choose another --name, or --replace it",
-                )
-            con.execute("DELETE FROM selection_member WHERE name = ?", [selection.name])
-            con.execute(
-                "INSERT OR REPLACE INTO selection VALUES (?, ?, ?, ?, ?, ?)",
-                [
-                    selection.name,
-                    selection.run_id,
-                    selection.rule,
-                    selection.candidates,
-                    len(selection.sample_ids),
-                    _now(),
-                ],
-            )
-            insert(con, "selection_member", {"sample_id": selection.sample_ids}, {"name": selection.name})
-
     # --- reading -----------------------------------------------------------------------------------------------
-
-    def selection(self, name: str) -> Selection:
-        """A stored selection.
-
-        Raises:
-            CurateError: no selection has that name.
-        """
-        with self._open() as con:
-            row = con.execute("SELECT name, run_id, rule, candidates FROM selection WHERE name = ?", [name]).fetchone()
-            if row is None:
-                known = [n for (n,) in con.execute("SELECT name FROM selection").fetchall()]
-                raise unknown_name("selection", name, known)
-            ids = con.execute("SELECT sample_id FROM selection_member WHERE name = ? ORDER BY 1", [name]).fetchnumpy()
-        return Selection(row[0], row[1], row[2], ids["sample_id"].astype(str), row[3])
-
-    def scored_labels(self, run_id: str, where: str | None = None) -> Mapping[str, NDArray[Any]]:
-        """`sample_id`, `label_name` and mean `p_balanced` of a scored run's samples, ascending by id.
-
-        Args:
-            where: a condition on the columns of `samples`, as a user types it.
-        """
-        kept = ""
-        if where is not None:
-            try:
-                statements = duckdb.extract_statements(f"SELECT sample_id FROM samples WHERE ({where})")
-            except duckdb.Error as error:
-                raise sql_error(error) from None
-            if len(statements) != 1:
-                raise CurateError("--where takes one condition", "e.g. --where \"gap > 0.5 AND label_name = 'bark'\"")
-            # Ids are unique within a data set only.
-            kept = f"AND (r.dataset, p.sample_id) IN (SELECT (dataset, sample_id) FROM samples WHERE ({where}))"
-        with self._open(settings=SAFE) as con:
-            shown = con.execute("SELECT count(*) FROM samples WHERE run_id = ?", [run_id]).fetchone()
-            if where is not None and shown == (0,):
-                raise CurateError(
-                    f"--where reads `samples`, which no longer shows {run_id} but a newer scored run",
-                    "leave --run out, or leave --where out",
-                )
-            try:
-                out = con.execute(
-                    "SELECT p.sample_id, any_value(s.label_name) AS label_name, avg(p.p_balanced) AS p_balanced "
-                    "FROM posterior p JOIN run r USING (run_id) "
-                    "JOIN sample s ON s.data_id = r.data_id AND s.sample_id = p.sample_id "
-                    f"WHERE p.run_id = ? AND p.round = 0 AND s.split = 'train' {kept} GROUP BY 1 ORDER BY 1",
-                    [run_id],
-                ).fetchnumpy()
-            except duckdb.Error as error:
-                raise sql_error(error) from None
-        return {k: np.asarray(v, dtype=str if k != "p_balanced" else np.float64) for k, v in out.items()}
-
-    def select(
-        self,
-        run_id: str,
-        *,
-        threshold: float | None = None,
-        top: int | None = None,
-        where: str | None = None,
-        name: str | None = None,
-        replace: bool = False,
-    ) -> Selection:
-        """Name the training samples of a scored run that fulfil every given rule, and store them.
-
-        Args:
-            threshold: `p_balanced >= threshold`, in [0, 1].
-            where: a condition on the columns of `samples`.
-            top: of those, so many of highest `p_balanced`, ties by id.
-            name: of the selection; made from run and rule when left out.
-            replace: an earlier selection of that name.
-
-        Raises:
-            EmptySelectionError: nothing fulfils them; nothing is stored.
-        """
-        labelled = self.scored_labels(run_id)
-        ids, p = labelled["sample_id"], labelled["p_balanced"]
-        kept = select_above(p, 0 if threshold is None else threshold)
-        if where is not None:
-            kept &= np.isin(ids, self.scored_labels(run_id, where)["sample_id"])
-        if top is not None:
-            chosen = select_top(p[kept], ids[kept], top)
-            kept[np.flatnonzero(kept)[~chosen]] = False
-        rules = ("" if threshold is None else f"p_balanced >= {threshold}", where or "", f"top {top}" if top else "")
-        rule = " and ".join(part for part in rules if part)
-        selection = Selection(
-            name or f"{run_id}: {rule}", run_id, rule, ids[kept], len(ids), class_balance(labelled["label_name"], kept)
-        )
-        self.write_selection(selection, replace)
-        return selection
 
     def planted(self, run_id: str) -> NDArray[np.str_]:
         """(N,) degraded modalities of a scored run's samples, ascending by id; '' none or unknown."""
@@ -331,18 +233,6 @@ class Table(Rounds):
                 "FROM mixture WHERE run_id = ? ORDER BY round, pair, component",
                 [run_id],
             ).fetchall()
-
-    def export_selection(self, name: str, path: Path) -> int:
-        """Write a selection's samples, ascending by id; how many."""
-        return self.copy_to(
-            "SELECT m.sample_id, s.label_name, avg(p.p_balanced) AS p_balanced FROM selection n "
-            "JOIN selection_member m USING (name) JOIN run r USING (run_id) "
-            "JOIN sample s ON s.data_id = r.data_id AND s.sample_id = m.sample_id "
-            "JOIN posterior p ON p.run_id = r.run_id AND p.round = 0 AND p.sample_id = m.sample_id "
-            "WHERE n.name = ? GROUP BY ALL ORDER BY 1",
-            [name],
-            path,
-        )
 
     def export_samples(self, path: Path) -> int:
         """Write the view `samples`, ascending by data set and id; how many rows."""

@@ -17,8 +17,18 @@ METHODS = [f for f in TREES if f.startswith("train/methods/") and not f.endswith
 PURE = {
     f"curate/{room}.py": {"curate.types", "curate.errors"}
     for room in ("gap", "selection", "metrics", "types", "errors")
-} | {"curate/mixture.py": {"curate.types"}}
-SPEAKS_SQL = {"curate/database.py", "curate/rounds.py", "curate/table.py", "curate/datasets/manifest.py"}
+} | {
+    "curate/cells.py": {"curate.types"},
+    "curate/em.py": {"curate.cells", "curate.types"},
+    "curate/mixture.py": {"curate.cells", "curate.em", "curate.types"},
+}
+SPEAKS_SQL = {
+    "curate/database.py",
+    "curate/rounds.py",
+    "curate/selections.py",
+    "curate/datasets/manifest.py",
+    "curate/predictions/wide.py",
+}
 SEES_OF_A_METHOD = {"train.method", "train.model", "train.fusion", "train.losses", "train.data", "curate.types"}
 TORCH = {"torch", "torchvision", "torchaudio"}
 NAMED_TRAIN = {("cli.py", "train"), ("train/stages.py", "train")}

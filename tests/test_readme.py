@@ -39,6 +39,7 @@ def test_documented_commands_and_options_exist(words: list[str]) -> None:
 
 
 def test_documented_settings_exist() -> None:
+    from curate.predictions.score import PredictionsConfig
     from train import catalog
     from train.engine import OptimConfig
     from train.model import ModelConfig
@@ -49,6 +50,7 @@ def test_documented_settings_exist() -> None:
         ("optim", OptimConfig),
         ("model", ModelConfig),
         ("score", ScoreConfig),
+        ("score", PredictionsConfig),
         ("train", TrainConfig),
     ):
         known |= {f"{section}.{k}" for k in config.__dataclass_fields__}

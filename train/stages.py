@@ -86,7 +86,7 @@ def _score(work: Workplace, run: Run, dataset: Dataset, weights: Path | None) ->
         checkpoint.load_trainer(trainer, checkpoint.read(last, trainer.device), str(last))
     with _recorded(work.table, run):
         if weights is None:
-            _train_to(work, run, trainer, data, config.epochs, Context())
+            _train_to(work, run, trainer, data, config.epochs, Context(), dynamics=config.dynamics)
         else:
             checkpoint.save(trainer, last)
         work.progress(f"{run.run_id} scoring", 0, 1, "scoring")
@@ -248,14 +248,29 @@ def _round(work: Workplace, run: Run, parent: Run, trainer: Trainer, data: RunDa
 
 
 def _train_to(
-    work: Workplace, run: Run, trainer: Trainer, data: RunData, epochs: int, context: Context, keep_best: bool = False
+    work: Workplace,
+    run: Run,
+    trainer: Trainer,
+    data: RunData,
+    epochs: int,
+    context: Context,
+    *,
+    keep_best: bool = False,
+    dynamics: bool = False,
 ) -> None:
-    """Train up to `epochs` finished epochs; each is in the table and in a checkpoint before the next begins."""
+    """Train up to `epochs` finished epochs; each is in the table and in a checkpoint before the next begins.
+
+    Args:
+        keep_best: keep a second checkpoint, of the epoch that is best on validation.
+        dynamics: keep what the model says of every training sample after each epoch.
+    """
     started = time.perf_counter()
     work.progress(run.run_id, trainer.epoch, epochs, "")
     for values in fit(trainer, data, epochs, context):
         seconds = time.perf_counter() - started
         work.table.write_epoch(run.run_id, trainer.epoch, [*values, ("train", "all", "seconds", seconds)])
+        if dynamics:
+            work.table.write_dynamic(run.run_id, trainer.epoch, predict(trainer, data, data.fit))
         if keep_best and trainer.best_epoch == trainer.epoch:
             checkpoint.save(trainer, work.folder(run) / "best.pt")
         checkpoint.save(trainer, work.folder(run) / "last.pt")

@@ -37,10 +37,13 @@ class ScoreConfig(MixtureConfig):
 
     Attributes:
         epochs: E_warmup.
+        dynamics: predict the training samples after every warm-up epoch too, for the views `dynamics` and
+            `gap_dynamics`; costs about a third of an epoch each.
         batch_size: samples a forward when predicting.
     """
 
     epochs: int = 30
+    dynamics: bool = True
     batch_size: int = 256
 
     def __post_init__(self) -> None:

@@ -17,14 +17,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from curate.gap import gap_scale
-from curate.mixture import p_balanced
+from curate.mixture import MEMORISED, p_balanced
 from curate.table import Table
 from curate.types import FUSED, Run, pair_name
 
 from . import figures, media, results
 from .facts import Facts, by_class, most_imbalanced, planted_scores, read
 
-MEMORISED = 0.98  # accuracy on the scored samples above which gaps shrink for want of errors
 TOP_CLASSES = 20
 MEANINGS = (
     (
@@ -56,6 +55,11 @@ MEANINGS = (
     ("only", "There are too few samples for a fit."),
     ("the gaps are constant", "All samples have the same gap, so there is nothing to tell apart."),
     ("a second component", "The gaps look like one population: no sample is called imbalanced."),
+    ("one population", "The gaps look like one population: no sample is called imbalanced."),
+    (
+        "memorised",
+        "Networks that know their training samples by heart show small gaps even where a modality is useless.",
+    ),
 )
 
 
@@ -172,6 +176,7 @@ class Page:
                 {
                     "pair": pair,
                     "fit": fit,
+                    "monotone": bool(np.isfinite(fit.limits).any()),
                     "warnings": [(w, explain(w)) for w in fit.warnings],
                     "ranges": figures.imbalanced_ranges(fit, facts.limit),
                     "limit": facts.limit,
@@ -296,7 +301,9 @@ class Page:
             "imbalanced": {m: rows.to_dict("records") for m, rows in found.items()},
             "media": shown,
             "no_media": reason,
-            "prepare_command": shlex.join(["curate", "prepare", *media.data_arguments(facts.run)]),
+            "prepare_command": ""
+            if "predictions" in facts.run.config
+            else shlex.join(["curate", "prepare", *media.data_arguments(facts.run)]),
         }
 
 
@@ -347,7 +354,8 @@ def _settings(run: Run) -> list[tuple[str, str]]:
 
 
 def _score_command(run: Run) -> str:
-    return shlex.join(["curate", "score", *media.data_arguments(run), "--seed", str(run.seed)])
+    seed = [] if "predictions" in run.config else ["--seed", str(run.seed)]
+    return shlex.join(["curate", "score", *media.data_arguments(run), *seed])
 
 
 def _write(path: Path, content: bytes) -> Path:

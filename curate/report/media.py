@@ -38,6 +38,8 @@ def load(run: Run, sample_ids: Sequence[str], folder: Path | None) -> tuple[dict
         sample_ids: whose media.
         folder: where caches live; None = the default.
     """
+    if "predictions" in run.config:
+        return {}, "only predictions of these samples are known"
     place = (folder or default_folder()) / run.data_id
     if not place.exists():
         return {}, "their decoded media are not on this machine"
@@ -51,6 +53,8 @@ def load(run: Run, sample_ids: Sequence[str], folder: Path | None) -> tuple[dict
 
 def data_arguments(run: Run) -> list[str]:
     """The command-line arguments that name a run's data, settings other than the data set's own included."""
+    if saved := run.config.get("predictions"):
+        return [*(part for file in saved["files"] for part in ("--predictions", file)), "--dataset", run.dataset]
     try:
         usual = dataclasses.asdict(datasets.find(run.dataset).Options())
     except CurateError:

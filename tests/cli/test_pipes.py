@@ -25,6 +25,8 @@ LIGHT = (
     "runs",
     "runs score-manifest-1",
     "select --threshold 0.5 --output ids.txt",
+    "select --dry-run",
+    "selections",
     "sql SELECT(1)",
     "export all.csv",
     "export all.parquet",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -309,3 +310,35 @@ def test_the_resnet_takes_the_place_of_the_small_network(work) -> None:
     weights = checkpoint.read(Path(run.folder) / "best.pt", torch.device("cpu"))["model"]
     assert weights["encoders.audio.net.conv1.weight"].shape == (64, 1, 7, 7)
     assert weights["extra.mix.0.weight"].shape == (3, 512)
+
+
+def test_warm_up_dynamics_end_at_the_scores_and_follow_their_definitions(work, scored) -> None:
+    last = work.table.query(
+        "SELECT count(*) FROM dynamic d JOIN prediction p USING (run_id, sample_id, modality) "
+        "WHERE d.epoch = 2 AND d.p_true = p.p_true AND d.correct = p.correct"
+    )[1]
+    assert last == [(150,)], "the last epoch of the warm-up is what was scored"
+    rows = work.table.query(
+        "SELECT sample_id, modality, list(p_true ORDER BY epoch), list(correct ORDER BY epoch) "
+        "FROM dynamic GROUP BY ALL"
+    )[1]
+    found = work.table.query(
+        "SELECT sample_id, modality, mean_p_true, sd_p_true, share_correct, forgotten FROM dynamics"
+    )
+    by_key = {row[:2]: row[2:] for row in found[1]}
+    for sample, modality, p, right in rows:
+        forgotten = sum(a and not b for a, b in itertools.pairwise(right))
+        assert by_key[sample, modality] == pytest.approx((np.mean(p), np.std(p), np.mean(right), forgotten))
+    gaps = work.table.query("SELECT sample_id, mean_gap, share_first_ahead, pair FROM gap_dynamics ORDER BY 1")[1]
+    p = {(s, m): v for s, m, v, _ in rows}
+    assert len(gaps) == 50
+    for sample, mean, ahead, pair in gaps:
+        each = np.subtract(p[sample, "audio"], p[sample, "visual"])
+        assert pair == "audio|visual"
+        assert (mean, ahead) == pytest.approx((each.mean(), (each > 0.3).mean()))
+
+
+def test_dynamics_can_be_left_out_and_change_nothing_else(work, scored) -> None:
+    plain = score(work, "toy", None, [{"score": {"dynamics": False}}], 0)
+    assert stored(work, plain.run_id) == stored(work, scored.run_id)
+    assert work.table.query(f"SELECT count(*) FROM dynamic WHERE run_id = '{plain.run_id}'")[1] == [(0,)]

@@ -1,0 +1,78 @@
+"""Which file holds which modality, and who reads it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from curate.database import MODALITY
+from curate.errors import CurateError
+
+from .arrays import read_npz
+from .lines import DYNAMICS, read_jsonl
+from .part import Part
+from .wide import WIDE, read_wide
+
+FORMATS = (".parquet", ".pq", ".csv", ".npz", ".jsonl")
+RESERVED = ("balanced", "imbalanced")
+
+
+def read_all(sources: Sequence[str]) -> list[Part]:
+    """Every file of `FILE`, `MODALITY=FILE` and `MODALITY=FOLDER` (of JSONL files), in the order given."""
+    parts = []
+    for source in sources:
+        named = re.fullmatch(r"([A-Za-z][\w-]*)=(.+)", source)
+        modality, path = (named[1], Path(named[2])) if named and not Path(source).exists() else ("", Path(source))
+        inner = sorted(path.glob("*.jsonl"), key=_by_number) if path.is_dir() else [path]
+        if not inner:
+            raise CurateError(f"no .jsonl file in the folder {path}", "name the file itself")
+        parts += [_named(read(each), modality) for each in inner]
+    return parts
+
+
+def _by_number(path: Path) -> list[Any]:
+    """Sorts dynamics_epoch_10 after dynamics_epoch_9."""
+    return [(int(word), "") if word.isdigit() else (-1, word) for word in re.split(r"(\d+)", path.name)]
+
+
+def read(path: Path) -> Part:
+    """One file, by its suffix; training dynamics come as the modality ''.
+
+    Raises:
+        CurateError: it is missing, of an unknown format, cannot be read, or is empty or not laid out as expected.
+    """
+    reader = {".parquet": read_wide, ".pq": read_wide, ".csv": read_wide, ".npz": read_npz, ".jsonl": read_jsonl}
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise CurateError(
+            f"{path}: cannot read predictions from {suffix or 'a file without suffix'!r}",
+            f"expected {', '.join(FORMATS)}",
+        )
+    if not path.is_file():
+        raise CurateError(f"no file of predictions at {path}", "check the path")
+    part = reader[suffix](path)
+    if not len(part.sample_ids):
+        raise CurateError(f"{path} holds no predictions", f"expected {WIDE}")
+    return part
+
+
+def _named(part: Part, modality: str) -> Part:
+    """The part with its one modality under the name that the user gave; every name is checked."""
+    if modality:
+        if len(part.values) > 1:
+            raise CurateError(
+                f"{part.source} holds {', '.join(part.values)}, and is to be {modality}",
+                f"MODALITY=FILE takes one modality a file; give {part.source} without a name",
+            )
+        part = replace(part, values={modality: next(iter(part.values.values()))})
+    if "" in part.values:
+        raise CurateError(f"{part.source}: which modality is it?", DYNAMICS)
+    for name in part.values:
+        if not MODALITY.fullmatch(name) or name in RESERVED:
+            raise CurateError(
+                f"{part.source}: {name!r} cannot be the name of a modality", "use lower-case letters, digits and _"
+            )
+    return part

@@ -1,0 +1,77 @@
+"""What a file of predictions says, before it is judged.
+
+Letters: N samples, K classes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import CurateError
+from curate.types import Floats
+
+SHOWN = 3
+KEYS = ("sample_id", "label", "split", "epoch")
+
+Texts = NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one file says, as it stands there.
+
+    Attributes:
+        source: the file, for errors.
+        sample_ids, labels: (N,) strings, in the file's order; labels are class names.
+        splits: (N,) strings, or None where the file has none.
+        epochs: (N,) whole numbers, or None where the file has none.
+        values: {modality: (K class names, (N, K) float64)}, in the file's order; NaN where there was no number.
+    """
+
+    source: str
+    sample_ids: Texts
+    labels: Texts
+    splits: Texts | None
+    epochs: NDArray[np.int64] | None
+    values: Mapping[str, tuple[tuple[str, ...], Floats]]
+
+
+def shown(items: Sequence[Any] | NDArray[Any]) -> str:
+    """The first few of some offenders, quoted, and how many there are."""
+    more = f", ... ({len(items)} in all)" if len(items) > SHOWN else ""
+    return ", ".join(repr(str(item)) for item in items[:SHOWN]) + more
+
+
+def whole(values: Any, source: str) -> NDArray[np.int64]:
+    """(N,) epochs as whole numbers."""
+    try:
+        numbers = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        numbers = np.array([np.nan])
+    wrong = ~(np.isfinite(numbers) & (np.abs(numbers) < 2**31) & (numbers == np.round(numbers)))
+    if wrong.any():
+        raise CurateError(f"{source}: {int(wrong.sum())} epochs are no whole numbers", "count epochs 0, 1, 2, ...")
+    return numbers.astype(np.int64)
+
+
+def distinct(names: Sequence[str], where: str) -> tuple[str, ...]:
+    """K class names, refused when one occurs twice."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise CurateError(f"{where}: classes occur twice: {shown(twice)}", "give each class its own name")
+    return tuple(names)
+
+
+def by_index(indices: Sequence[int], classes: Sequence[str], path: object) -> Texts:
+    """Labels given as positions in `classes`, as names."""
+    wrong = [i for i in indices if not 0 <= i < len(classes)]
+    if wrong:
+        message = f"{path}: labels {shown(wrong)} are no positions in {len(classes)} classes"
+        raise CurateError(message, "count from 0, or give class names")
+    return np.asarray(classes, dtype=str)[np.asarray(indices, dtype=np.int64)]

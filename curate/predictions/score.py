@@ -1,0 +1,125 @@
+"""Anyone's predictions to a scored run, as our own would be: gaps, mixtures, posteriors. No torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from curate import config as settings
+from curate.errors import CurateError
+from curate.scoring import MixtureConfig, fit_round, versions
+from curate.table import Table
+from curate.types import FUSED, Run, Sample
+
+from .align import Saved, align
+from .files import read_all
+
+METHOD = "predictions"
+WARM_UP = ("epochs", "batch_size")
+"""Settings of `score` that a file may give for the warm-up; here there is none."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PredictionsConfig(MixtureConfig):
+    """How saved predictions are read, and the mixture of `MixtureConfig`.
+
+    Attributes:
+        values: `logits` (log-probabilities are logits too), `probabilities`, or `auto`: probabilities where all values
+            of a modality lie in [0, 1] and every row adds to one within 1e-3, logits where any lies outside.
+    """
+
+    values: Literal["auto", "logits", "probabilities"] = "auto"
+
+
+def score_predictions(table: Table, sources: Sequence[str], layers: Sequence[settings.Layer], name: str = "") -> Run:
+    """Score saved predictions: gaps, mixtures and posteriors of the training samples, as a run that is done.
+
+    Round 0 is the newest epoch, the one the view `samples` shows; round r is the r-th epoch before it.
+
+    Args:
+        sources: files, each `FILE` or `MODALITY=FILE`.
+        layers: settings of section `score` in rising precedence; the last one is the user's own.
+        name: of the data set; '' takes that of the first file.
+
+    Raises:
+        CurateError: a file cannot be read, or the predictions are not what they should be; nothing is stored then.
+    """
+    *files, typed = layers
+    usual = [{s: {k: v for k, v in values.items() if k not in WARM_UP} for s, values in f.items()} for f in files]
+    config = settings.resolve({"score": PredictionsConfig}, *usual, typed)["score"]
+    dataset = _dataset_name(name or Path(sources[0]).stem.rpartition("=")[2], bool(name))
+    saved = align(read_all(sources), config.values)
+    runs_folder = table.path.with_suffix(".runs")
+    run = Run(
+        run_id=table.new_run_id(f"score-{dataset}", runs_folder),
+        kind="score",
+        method=METHOD,
+        dataset=dataset,
+        data_id=f"{dataset}-{_digest(saved)}",
+        root=None,
+        parent=None,
+        seed=0,
+        modalities=saved.modalities,
+        classes=saved.classes,
+        gap_kind=config.gap,
+        family=config.family,
+        config={
+            "score": dataclasses.asdict(config),
+            "predictions": {
+                "files": list(sources),
+                "epochs": list(saved.epochs),
+                "values": [f"{m}: {kind}" for m, kind in saved.kinds.items()],
+                "fused": "given" if FUSED in saved.kinds else "normalised product of the modalities",
+            },
+        },
+        versions=versions(),
+        folder="",
+    )
+    table.write_samples(run.data_id, *_samples(saved))
+    with _recorded(table, run):
+        for number, predictions in enumerate(saved.rounds):
+            found = fit_round(predictions, config)
+            table.write_round(run.run_id, number, predictions, found.gaps, found.fits, found.p_balanced, config.gap)
+        table.finish_run(run.run_id, "done")
+    return table.find_run(run.run_id)
+
+
+@contextmanager
+def _recorded(table: Table, run: Run) -> Iterator[None]:
+    """The run's row, with how it ended whatever happens."""
+    table.start_run(run)
+    try:
+        yield
+    except BaseException as error:
+        table.finish_run(run.run_id, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+        raise
+
+
+def _dataset_name(text: str, given: bool) -> str:
+    """The name of a data set: given and fit, or made from a file's name."""
+    made = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+    if given and made != text:
+        raise CurateError(f"{text!r} cannot be the name of a data set", f"e.g. --dataset {made or 'mine'}")
+    return made or METHOD
+
+
+def _samples(saved: Saved) -> tuple[list[Sample], tuple[str, ...], list[str], list[str]]:
+    """The arguments of `Table.write_samples`: every item, whatever its split, with status ok."""
+    names = [saved.classes[k] for k in saved.labels.tolist()]
+    rows = zip(saved.sample_ids.tolist(), names, saved.splits.tolist(), strict=True)
+    items = [Sample(sample_id=i, label=label, split=split, inputs={}) for i, label, split in rows]
+    return items, saved.classes, ["ok"] * len(items), [""] * len(items)
+
+
+def _digest(saved: Saved) -> str:
+    """Ten digits that stand for ids, labels, splits, classes and modalities: equal digests mean equal data."""
+    digest = hashlib.sha256(json.dumps([saved.modalities, saved.classes]).encode())
+    for column in (saved.sample_ids, saved.labels, saved.splits):
+        digest.update(json.dumps(column.tolist()).encode())
+    return digest.hexdigest()[:10]

@@ -1,0 +1,129 @@
+"""`curate score --predictions`, and what can be done with such a run, without torch."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BLOCK = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in BLOCKED:
+            raise ImportError(f"{name} is blocked")
+sys.meta_path.insert(0, Refuse())
+import cli
+sys.argv = ["curate", *sys.argv[1:]]
+cli.main()
+"""
+TORCH = ("torch", "torchvision", "torchaudio")
+
+
+@pytest.fixture
+def preds(workplace: Path) -> Path:
+    """A wide CSV of 60 samples in the working folder, in two files' worth of splits; audio carries every fourth."""
+    rng = np.random.default_rng(0)
+    lines = ["sample_id,label,split,audio.ant,audio.bee,visual.ant,visual.bee"]
+    for i in range(60):
+        sign = 1 if i % 2 else -1
+        a, v = 3 * sign + rng.normal(), (0 if i % 4 == 3 else 3 * sign) + rng.normal()
+        lines.append(f"clip{i:02},{('ant', 'bee')[i % 2]},{'test' if i >= 50 else 'train'},{-a},{a},{-v},{v}")
+    path = workplace / "preds.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def without(blocked: tuple[str, ...], *args: str) -> subprocess.CompletedProcess[str]:
+    """`curate ARGS` in a process that cannot import the blocked packages."""
+    code = f"BLOCKED = {blocked!r}\n" + f"import sys; sys.path.insert(0, {str(ROOT)!r})\n" + BLOCK
+    return subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, check=False)
+
+
+def test_the_whole_path_without_torch(preds: Path, workplace: Path) -> None:
+    light, heavy = (*TORCH, "pandas", "sklearn"), TORCH
+    for blocked, words in (
+        (light, ["score", "--predictions", "preds.csv", "--gap", "kl", "--family", "student-t"]),
+        (light, ["select", "--top", "20", "--name", "best", "-o", "best.txt"]),
+        (light, ["sql", "SELECT count(p_audio), count(gap), count(*) FROM samples", "--format", "csv"]),
+        (light, ["runs"]),
+        (light, ["runs", "score-preds-1"]),
+        (light, ["export", "samples.parquet"]),
+        (heavy, ["report"]),
+    ):
+        done = without(blocked, *words)
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+        if words[0] == "sql":
+            assert done.stdout.splitlines()[1:] == ["50,50,60"]
+    assert len((workplace / "best.txt").read_text().split()) == 20
+    page = (workplace / "reports/score-preds-1/index.html").read_text(encoding="utf-8")
+    assert "curate score --predictions preds.csv --dataset preds</code>" in page
+    assert "only predictions of these samples are known.</p>" in page and "curate prepare" not in page
+
+
+def test_what_is_said(preds: Path, curate: Callable) -> None:
+    ended = curate("score", "--predictions", preds, "--dataset", "mine")
+    assert ended.code == 0
+    assert ended.out.startswith("score-mine-1: 50 training samples, prob gap audio - visual, gaussian mixture")
+
+
+def test_modalities_in_files_of_their_own(workplace: Path, curate: Callable) -> None:
+    for name, scale in (("a", 2.0), ("v", -1.0)):
+        rows = [{"guid": i, "logits_epoch_0": [scale, 0.0], "gold": i % 2} for i in range(12)]
+        (workplace / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    ended = curate("score", "--predictions", "audio=a.jsonl", "--predictions", "visual=v.jsonl")
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith("score-a-1: 12 training samples, prob gap audio - visual")
+
+
+def test_a_bad_file_is_one_line_and_a_hint(preds: Path, refused: Callable) -> None:
+    preds.write_text(preds.read_text().replace("clip07", "clip08"))
+    told = refused("score", "--predictions", preds)
+    assert "repeated sample_id 'clip08'" in told
+
+
+def test_values_are_stated_by_a_setting(preds: Path, refused: Callable, curate: Callable) -> None:
+    told = refused("score", "--predictions", preds, "--set", "score.values=probabilities")
+    assert "do not lie in 0..1 and add to one" in told and "score.values=logits" in told
+    assert curate("score", "--predictions", preds, "--set", "score.values=logits").code == 0
+    assert "auto" in refused("score", "--predictions", preds, "--set", "score.values=odds")
+
+
+@pytest.mark.parametrize("option", [["--epochs", "3"], ["--root", "."], ["--resume"], ["--checkpoint", "x.pt"]])
+def test_what_is_about_a_model_is_refused(preds: Path, refused: Callable, option: list[str]) -> None:
+    assert f"{option[0]} has no part in it" in refused("score", "--predictions", preds, *option)
+
+
+def test_what_a_file_says_of_the_warm_up_is_left_alone(preds: Path, workplace: Path, curate: Callable) -> None:
+    (workplace / "curate.toml").write_text('dataset = "ave"\nepochs = 3\n[score]\ngap = "kl"\nepochs = 5\n')
+    ended = curate("score", "--predictions", preds)
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith("score-preds-1: 50 training samples, kl gap")
+
+
+@pytest.mark.parametrize("words", [["train", "--method", "joint"], ["evaluate"]])
+def test_there_is_no_model_to_go_on_with(preds: Path, curate: Callable, refused: Callable, words: list[str]) -> None:
+    assert curate("score", "--predictions", preds).code == 0
+    assert "score-preds-1 was scored from saved predictions: there is no model" in refused(*words)
+
+
+def test_the_table_of_the_readme_is_scored_as_typed(workplace: Path, curate: Callable) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = re.search(r"^    sample_id,label,split,audio\.bark.*?\n\n", text, re.M | re.S)
+    assert table and "\ncurate score --predictions preds.csv\n" in text
+    (workplace / "preds.csv").write_text(textwrap.dedent(table[0]).strip() + "\n")
+    ended = curate("score", "--predictions", "preds.csv")
+    assert ended.code == 0, ended.err
+    query = "SELECT gap FROM samples WHERE sample_id = 'clip0003'"
+    _, gap = curate("sql", query, "--format", "csv").out.splitlines()
+    expected = 1 / (1 + np.exp(0.3 - 0.1)) - 1 / (1 + np.exp(-0.7 - 1.9))
+    assert float(gap) == pytest.approx(expected, abs=1e-6)
