@@ -5,6 +5,7 @@ Letters: B batch, M modalities, K classes, D features of a modality.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import torch
@@ -16,7 +17,7 @@ from curate.errors import CurateError
 Logits = dict[str, Tensor]
 
 
-class Fusion(nn.Module):
+class Fusion(nn.Module, ABC):
     """Base of the fusions: features {m: (B, D_m)} to unimodal logits {m: (B, K)} and fused logits (B, K)."""
 
     def __init__(self, dims: Mapping[str, int], classes: int) -> None:
@@ -24,8 +25,9 @@ class Fusion(nn.Module):
         self.dims = dict(dims)
         self.classes = classes
 
+    @abstractmethod
     def forward(self, features: Mapping[str, Tensor]) -> tuple[Logits, Tensor]:
-        raise NotImplementedError
+        """Unimodal and fused logits."""
 
     def unimodal_head(self, modality: str) -> nn.Linear:
         """A new linear layer that computes this fusion's unimodal logits of a modality, D_m to K."""
@@ -36,8 +38,9 @@ class Fusion(nn.Module):
             head.bias.copy_(bias)
         return head
 
+    @abstractmethod
     def _readout(self, modality: str) -> tuple[Tensor, Tensor]:
-        raise NotImplementedError
+        """Weight (K, D_m) and bias (K,) of a modality's unimodal logits."""
 
 
 class Concat(Fusion):
