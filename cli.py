@@ -639,8 +639,8 @@ def demo(
     show(["AUROC against planted", "", "0.5 = chance"], outcome.recovery_rows())
     show(["method", "test accuracy", *outcome.scored.modalities, "what it is"], outcome.result_rows())
     typer.echo(
-        "Epochs were chosen by validation, the test split measured once. Differences of a point or two on one "
-        "seed are noise."
+        "Epochs were chosen by validation, the test split measured once. Differences of a few points on one seed "
+        "are noise."
     )
     typed = "curate" if shutil.which("curate") else sys.argv[0]
     typer.echo(f"\nNext, look at the report: {page}")
