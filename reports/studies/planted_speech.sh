@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Planted imbalance in real speech: every method beside its fair baselines, three seeds.
-# Usage: planted_speech.sh FSDD_FOLDER [WORK_FOLDER]; about ten minutes on two cores. Tables go to standard output.
+# Usage: planted_speech.sh FSDD_FOLDER [WORK_FOLDER]; about thirteen minutes on two cores. Tables go to standard output.
 # Each seed redraws the split of the scans, pairing, noise, damage and initial weights.
 set -euo pipefail
 root=$1
