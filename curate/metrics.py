@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,12 +45,28 @@ def auroc(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> float | None
     return float(roc_auc_score(truth, scores))
 
 
+def degraded_alone(planted: Iterable[str]) -> NDArray[np.str_]:
+    """(N,) degraded modalities joined by '+' to the one that is degraded alone, '' where none or several are."""
+    return np.array([text if "+" not in text else "" for text in planted], dtype=np.str_)
+
+
+def direction_auroc(gap: Floats, alone: NDArray[np.str_], pair: tuple[str, str]) -> float | None:
+    """How well the signed gap of a pair tells, where one of the two is degraded alone, that it is the second.
+
+    Args:
+        gap: (N,) first minus second.
+        alone: (N,) of `degraded_alone`.
+    """
+    asked = np.isin(alone, pair)
+    return auroc(gap[asked], alone[asked] == pair[1])
+
+
 def planted_recovery(
-    planted: NDArray[np.str_], gap: Floats, p_imbalanced: Floats, pair: tuple[str, str]
+    planted: Iterable[str], gap: Floats, p_imbalanced: Floats, pair: tuple[str, str]
 ) -> dict[str, float | None]:
     """How well the scores find samples degraded on purpose: AUROCs in [0, 1], 0.5 = chance, None = undefined.
 
-    Truly imbalanced is a sample with exactly one modality of the pair degraded.
+    Truly imbalanced is a sample with exactly one modality degraded.
 
     Args:
         planted: (N,) degraded modalities joined by '+', '' for none.
@@ -59,13 +75,11 @@ def planted_recovery(
         pair: the two modalities.
 
     Returns:
-        `size` of |gap| and `p_imbalanced`, both for finding the imbalanced; `direction` of the gap's sign and size for
-        telling, among those, that it is the second modality that is degraded.
+        `size` of |gap| and `p_imbalanced`, both for finding the imbalanced; `direction`, see `direction_auroc`.
     """
-    first, second = (np.array([m in text.split("+") for text in planted], dtype=bool) for m in pair)
-    one = first ^ second
+    alone = degraded_alone(planted)
     return {
-        "size": auroc(np.abs(gap), one),
-        "direction": auroc(gap[one], second[one]) if one.any() else None,
-        "p_imbalanced": auroc(p_imbalanced, one),
+        "size": auroc(np.abs(gap), alone != ""),
+        "direction": direction_auroc(gap, alone, pair),
+        "p_imbalanced": auroc(p_imbalanced, alone != ""),
     }

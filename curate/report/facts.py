@@ -16,7 +16,7 @@ import pandas as pd
 
 from curate.errors import CurateError
 from curate.gap import gap_scale
-from curate.metrics import auroc
+from curate.metrics import auroc, degraded_alone, direction_auroc
 from curate.table import Table
 from curate.types import FUSED, MixtureFit, Round, Run
 
@@ -170,24 +170,15 @@ def planted_scores(facts: Facts) -> list[tuple[str, float | None, str]]:
     if not known.any():
         return []
     s = facts.samples[known]
-    degraded = s["planted"].map(lambda p: tuple(p.split("+")) if p else ())
-    one = (degraded.map(len) == 1).to_numpy()
-    question = "is exactly one modality degraded?"
+    alone = degraded_alone(s["planted"])
+    one, question = alone != "", "is exactly one modality degraded?"
     rows = [("|gap|", auroc(s["gap"].abs().to_numpy(), one), question)]
     if facts.kind == "kl":
         rows.append(("|KL gap|", auroc(np.abs(facts.round.gaps.kl[known]).max(axis=1), one), question))
     rows.append(("p_imbalanced", auroc(s["p_imbalanced"].to_numpy(), one), question))
-    which = degraded.map(lambda d: d[0] if d else "").to_numpy()
-    for j, (first, second) in enumerate(facts.round.gaps.pairs):
-        asked = one & np.isin(which, (first, second))
-        gap = facts.round.gaps.of(facts.kind)[known, j]
-        rows.append(
-            (
-                "signed gap",
-                auroc(gap[asked], which[asked] == second) if asked.any() else None,
-                f"of those, is it {second} and not {first}?",
-            )
-        )
+    for j, pair in enumerate(facts.round.gaps.pairs):
+        told = direction_auroc(facts.round.gaps.of(facts.kind)[known, j], alone, pair)
+        rows.append(("signed gap", told, f"of those, is it {pair[1]} and not {pair[0]}?"))
     return rows
 
 
