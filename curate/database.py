@@ -91,7 +91,7 @@ class Database:
 
     def _connect(self, write: bool, settings: Mapping[str, str]) -> duckdb.DuckDBPyConnection:
         retries = WRITE_RETRIES if write else READ_RETRIES
-        # Readable by the DuckDB 1.x shells too.
+        # Readable by DuckDB shells from 1.1 on too.
         config: dict[str, Any] = {"storage_compatibility_version": "v1.0.0"} if write else dict(settings)
         for attempt in range(retries + 1):
             try:

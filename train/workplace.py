@@ -38,7 +38,7 @@ class ScoreConfig(MixtureConfig):
     Attributes:
         epochs: E_warmup.
         dynamics: predict the training samples after every warm-up epoch too, for the views `dynamics` and
-            `gap_dynamics`; costs about a third of an epoch each.
+            `gap_dynamics`; costs about half an epoch of a small network each.
         batch_size: samples a forward when predicting.
     """
 
