@@ -36,6 +36,7 @@ SEES_OF_A_METHOD = {
     "train.losses",
     "train.data",
     "train.optim",
+    "train.knobs",
     "curate.types",
     "curate.errors",
 }

@@ -20,6 +20,7 @@ from torchvision.transforms import v2
 from curate.cache import Cache
 from curate.types import AudioSpec, Floats, InputSpec, VisualSpec
 
+Split = Literal["fit", "val"]
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
 
@@ -222,7 +223,7 @@ class DataView:
         """Steps of an epoch."""
         return -(-len(self._data.fit) // self._data.batch_size)
 
-    def ordered(self, split: Literal["fit", "val"] = "fit") -> Iterator[Batch]:
+    def ordered(self, split: Split = "fit") -> Iterator[Batch]:
         """Every sample of a split once, in order, un-augmented."""
         samples = self._data.fit if split == "fit" else self._data.val
         for raw in self._data.ordered_batches(samples):
