@@ -165,7 +165,7 @@ def make_context(make_batch, two_component_fit: MixtureFit):
     def make(model: FusionModel, optimizer: torch.optim.Optimizer | None = None, **known: Any) -> Context:
         dtype = next(model.parameters()).dtype
         fit, val = (
-            [_cast(make_batch(*model.modalities, classes=len(model.classes), seed=s), dtype) for s in seeds]
+            [_cast(make_batch(*sorted(model.modalities), classes=len(model.classes), seed=s), dtype) for s in seeds]
             for seeds in ((20, 21), (22,))
         )
         pairs = len(model.modalities) * (len(model.modalities) - 1) // 2

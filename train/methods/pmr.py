@@ -134,10 +134,10 @@ def class_means(model: FusionModel, batches: Iterable[Batch]) -> tuple[dict[str,
     classes = len(model.classes)
     counts = torch.zeros(classes)
     for batch in batches:
-        hot = F.one_hot(batch.labels, classes).float()
+        hot = F.one_hot(batch.labels, classes).double()
         counts = counts.to(hot) + hot.sum(dim=0)
         for m, f in model.encode(batch.inputs).items():
-            sums[m] = sums.get(m, 0) + hot.T @ f
+            sums[m] = sums.get(m, 0) + hot.T @ f.double()
     return {m: s / counts.clamp(min=1)[:, None] for m, s in sums.items()}, counts > 0
 
 
