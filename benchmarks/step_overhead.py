@@ -6,7 +6,7 @@ same passes cost in joint training, timed here: forward share x forward time + b
 rest of a joint step. Epochs a method trains apart from its steps (G-Blend's probes, passes over the data between
 epochs) are not in a step. Joint runs twice, the second time under the name of `noise`: what two runs of the same thing
 differ by here. A method whose steps differ by epoch is timed in each kind of its epochs.
-Run: python benchmarks/step_overhead.py [--device cuda:0] [--encoder resnet18] [--batch 8] [--steps 12] [--only NAME ...]
+Run: python benchmarks/step_overhead.py [--device cuda:0] [--encoder resnet18] [--batch 8] [--steps 12] [--only NAME]
 """
 
 from __future__ import annotations

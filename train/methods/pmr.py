@@ -91,19 +91,17 @@ class Pmr(Method):
         loss = super().loss(outputs, batch)
         if not self.active:
             return loss
-        logits = {m: self._logits(m, f) for m, f in outputs.features.items()}
-        with torch.no_grad():
-            scores = torch.stack([F.softmax(x, dim=1).gather(1, batch.labels[:, None]).sum() for x in logits.values()])
-            slow, fast = coefficients(scores)
-            if self.config.coefficient == "switch":
-                slow = (scores < scores.max()).to(scores)
-            self.shares.append(scores / len(batch.labels))
+        log_p = [F.log_softmax(self._logits(m, f), dim=1) for m, f in outputs.features.items()]
+        true = torch.stack([x.gather(1, batch.labels[:, None])[:, 0] for x in log_p])  # (M, B)
+        scores = true.detach().exp().sum(dim=1)
+        self.shares.append(scores / len(batch.labels))
+        slow, fast = coefficients(scores)
+        if self.config.coefficient == "switch":
+            slow = (scores < scores.max()).to(scores)
         if self.config.alpha:
-            losses = torch.stack([F.cross_entropy(x, batch.labels) for x in logits.values()])
-            loss = loss + self.config.alpha * (slow * losses).sum()
+            loss = loss - self.config.alpha * (slow * true.mean(dim=1)).sum()
         if self.config.entropy and self.early:
-            entropies = torch.stack([entropy(x) for x in logits.values()])
-            loss = loss - self.config.entropy * (fast * entropies).sum()
+            loss = loss - self.config.entropy * (fast * torch.stack([entropy(x) for x in log_p])).sum()
         return loss
 
     def _logits(self, modality: str, features: Tensor) -> Tensor:
@@ -138,7 +136,8 @@ def class_means(model: FusionModel, batches: Iterable[Batch]) -> tuple[dict[str,
         counts = counts.to(hot) + hot.sum(dim=0)
         for m, f in model.encode(batch.inputs).items():
             sums[m] = sums.get(m, 0) + hot.T @ f.double()
-    return {m: s / counts.clamp(min=1)[:, None] for m, s in sums.items()}, counts > 0
+    kind = next(model.parameters()).dtype
+    return {m: (s / counts.clamp(min=1)[:, None]).to(kind) for m, s in sums.items()}, counts > 0
 
 
 def negative_distances(features: Tensor, prototypes: Tensor) -> Tensor:
@@ -152,7 +151,6 @@ def coefficients(scores: Tensor) -> tuple[Tensor, Tensor]:
     return (scores.max() / scores - 1).clamp(0, 1), (scores / scores.min() - 1).clamp(0, 1)
 
 
-def entropy(logits: Tensor) -> Tensor:
-    """Mean entropy of softmax over the batch, in nats."""
-    log_p = F.log_softmax(logits, dim=1)
+def entropy(log_p: Tensor) -> Tensor:
+    """Mean entropy over the batch of (B, K) log-probabilities, in nats."""
     return -(log_p.exp() * log_p).sum(dim=1).mean()
