@@ -116,7 +116,8 @@ def layers(
 
 def refuse_beside_predictions(context: Any) -> None:
     """Saved predictions need no model: refuse what is about one on the command line."""
-    about_model = ("root", "epochs", "checkpoint", "resume", "run", "seed", "device", "precision", "workers", "cache")
+    about_warm_up = ("root", "epochs", "folds", "checkpoint", "resume", "run", "seed")
+    about_model = (*about_warm_up, "device", "precision", "workers", "cache")
     for parameter in context.command.params:
         if parameter.name in about_model and is_from(context, "COMMANDLINE", parameter.name):
             raise CurateError(
