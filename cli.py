@@ -252,7 +252,7 @@ def prepare(
     opened = kind(root.resolve() if root else None, data_options(ctx, kind))
     table = Table(db)
     with progress(quiet) as advance:
-        processes = workers if workers is not None else (os.cpu_count() or 1) if root else 0
+        processes = workers if workers is not None else (os.cpu_count() or 1) if opened.decodes else 0
         made = decode(
             opened, cache or default_folder(), processes, lambda done, total: advance("decoding", done, total, "items")
         )
@@ -276,6 +276,9 @@ def score(
         list[str] | None,
         typer.Option(metavar="[MODALITY=]FILE", help="Score saved predictions, no model; .parquet .csv .npz .jsonl."),
     ] = None,
+    features: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Train heads on features computed beforehand; a file a modality.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the newest unfinished scoring.")] = False,
     run: Annotated[str | None, typer.Option("--run", help="With --resume: which.")] = None,
     seed: Seed = 0,
@@ -292,6 +295,9 @@ def score(
     if predictions:
         score_saved(ctx, Table(db), predictions, dataset if precedence.is_from(ctx, "COMMANDLINE", "dataset") else "")
         return
+    if features:
+        precedence.refuse_beside_features(ctx)
+        dataset, root = "features", features
     if not dataset and not resume:
         raise CurateError("score needs --dataset NAME", "see `curate datasets`; e.g. curate score --dataset demo")
     from curate.datasets import find

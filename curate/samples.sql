@@ -98,5 +98,5 @@ COMMENT ON COLUMN failures.dataset IS 'name of the data set';
 COMMENT ON COLUMN failures.sample_id IS 'unique within the data set';
 COMMENT ON COLUMN failures.split IS 'train, val or test';
 COMMENT ON COLUMN failures.label_name IS 'class name';
-COMMENT ON COLUMN failures.status IS 'missing, lfs_pointer, empty, undecodable, no_audio, no_video, silent or too_short';
+COMMENT ON COLUMN failures.status IS 'missing, lfs_pointer, empty, undecodable, no_audio, no_video, silent, too_short or not_finite';
 COMMENT ON COLUMN failures.reason IS 'which modality and why';

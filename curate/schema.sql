@@ -51,7 +51,7 @@ CREATE TABLE sample (
 COMMENT ON TABLE sample IS 'One row an item of a data set, whatever became of its media';
 COMMENT ON COLUMN sample.label IS 'index into run.classes; compare label_name across data sets, never this';
 COMMENT ON COLUMN sample.planted IS 'modalities degraded on purpose, joined by +; empty = none; NULL = unknown';
-COMMENT ON COLUMN sample.status IS 'ok, or what is wrong with its media: missing, lfs_pointer, empty, undecodable, no_audio, no_video, silent, too_short';
+COMMENT ON COLUMN sample.status IS 'ok, or what is wrong with its media: missing, lfs_pointer, empty, undecodable, no_audio, no_video, silent, too_short, not_finite';
 COMMENT ON COLUMN sample.reason IS 'which modality and why, when status is not ok';
 
 CREATE TABLE prediction (

@@ -78,7 +78,28 @@ class VisualSpec:
         return np.dtype(np.uint8)
 
 
-InputSpec = AudioSpec | VisualSpec
+@dataclass(frozen=True, kw_only=True)
+class FeatureSpec:
+    """How a vector of features computed beforehand is kept: as it is.
+
+    Attributes:
+        dim: number of features D.
+    """
+
+    kind: ClassVar[str] = "features"
+    dim: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one cached vector: (dim,), float32."""
+        return (self.dim,)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.float32)
+
+
+InputSpec = AudioSpec | VisualSpec | FeatureSpec
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,6 +49,7 @@ def out_of_fold(
         trainer, data = prepare_trainer(work, run, dataset, cache)
         held_out = data.fit.subset(folds == number)
         data = data.with_fit(data.fit.subset(folds != number))
+        trainer.model.observe(cache.arrays, data.fit.rows)
         _warm_up(work, run, trainer, data, held_out, number, config)
         parts.append(predict(trainer, data, held_out))
     return _join(parts)

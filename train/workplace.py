@@ -104,7 +104,7 @@ class Workplace:
         cache = prepare(
             dataset,
             self.cache_folder,
-            workers=self.runtime.decoders(dataset.root is not None),
+            workers=self.runtime.decoders(dataset.decodes),
             progress=lambda done, total: self.progress("decoding", done, total, "items"),
         )
         if self.table.sample_count(cache.data_id) != len(dataset.samples):
@@ -183,6 +183,7 @@ def prepare_trainer(work: Workplace, run: Run, dataset: Dataset, cache: Cache) -
     data = make_data(dataset, cache, config["optim"], config["score"], run.seed, work.runtime.loaders())
     model = new_model(dataset, config["model"], work.runtime, run.seed)
     warm = None
+    model.observe(data.fit.cache.arrays, data.fit.rows)
     if run.parent is not None and run.config["train"]["start"] == "warm":
         path = work.folder(work.table.find_run(run.parent)) / "last.pt"
         warm = checkpoint.read(path, device)

@@ -302,7 +302,7 @@ class Page:
             "media": shown,
             "no_media": reason,
             "prepare_command": ""
-            if "predictions" in facts.run.config
+            if "predictions" in facts.run.config or facts.run.dataset == "features"
             else shlex.join(["curate", "prepare", *media.data_arguments(facts.run)]),
         }
 
