@@ -252,7 +252,7 @@ def prepare(
     opened = kind(root.resolve() if root else None, data_options(ctx, kind))
     table = Table(db)
     with progress(quiet) as advance:
-        processes = workers if workers is not None else (os.cpu_count() or 1) if root else 0
+        processes = workers if workers is not None else (os.cpu_count() or 1) if opened.decodes else 0
         made = decode(
             opened, cache or default_folder(), processes, lambda done, total: advance("decoding", done, total, "items")
         )
@@ -270,10 +270,14 @@ def score(
     gap: Annotated[Literal["prob", "kl"] | None, typer.Option(help="Modality gap: probability or KL.")] = None,
     family: Annotated[Literal["gaussian", "student-t"] | None, typer.Option(help="Mixture components.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Warm-up epochs.")] = None,
+    folds: Annotated[int | None, typer.Option(min=2, help="Score out of fold; as many more warm-ups.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Score with these weights; no warm-up.")] = None,
     predictions: Annotated[
         list[str] | None,
         typer.Option(metavar="[MODALITY=]FILE", help="Score saved predictions, no model; .parquet .csv .npz .jsonl."),
+    ] = None,
+    features: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Train heads on features computed beforehand; a file a modality.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the newest unfinished scoring.")] = False,
     run: Annotated[str | None, typer.Option("--run", help="With --resume: which.")] = None,
@@ -291,6 +295,9 @@ def score(
     if predictions:
         score_saved(ctx, Table(db), predictions, dataset if precedence.is_from(ctx, "COMMANDLINE", "dataset") else "")
         return
+    if features:
+        precedence.refuse_beside_features(ctx)
+        dataset, root = "features", features
     if not dataset and not resume:
         raise CurateError("score needs --dataset NAME", "see `curate datasets`; e.g. curate score --dataset demo")
     from curate.datasets import find
@@ -298,7 +305,9 @@ def score(
     if dataset:
         find(dataset)  # before torch is loaded
     if resume:
-        precedence.refuse_beside_resume(ctx, "root", "gap", "family", "epochs", "checkpoint", "seed", "settings")
+        precedence.refuse_beside_resume(
+            ctx, "root", "gap", "family", "epochs", "folds", "checkpoint", "seed", "settings"
+        )
         begun = unfinished(Table(db), "score", run, dataset=dataset)
         need_model(begun)
     with working(db, cache, device, precision, workers, quiet) as work, resumable(work.table, "score"):
@@ -307,9 +316,8 @@ def score(
         if resume:
             done = stages.resume_score(work, begun)
         else:
-            layers = _layers(
-                ctx, "data", "model", "optim", "score", score={"gap": "gap", "family": "family", "epochs": "epochs"}
-            )
+            options = {"gap": "gap", "family": "family", "epochs": "epochs", "folds": "folds"}
+            layers = _layers(ctx, "data", "model", "optim", "score", score=options)
             done = stages.score(work, dataset, root, layers, seed, checkpoint)
     tell_score(work.table, done)
     raise typer.Exit(3 if tell_media(work.table, done.data_id) else 0)
@@ -336,6 +344,12 @@ def need_model(run: Run) -> None:
 def tell_score(table: Table, run: Run) -> None:
     """A scored run in a few lines: the mixture, what it says, and what speaks against it."""
     typer.echo("\n".join(describe_round(run, table.read_round(run.run_id))))
+    if run.folds:
+        own, more = table.warm_up_seconds(run.run_id)
+        typer.echo(
+            f"  out of fold: {run.folds} models, each scored the fold it had not seen, in {more:.0f} s; "
+            f"the warm-up took {own:.0f} s"
+        )
 
 
 @app.command()
@@ -374,6 +388,8 @@ def select(
         raise CurateError("--dry-run stores nothing", "leave --name, --output and --replace out")
     table = Table(db)
     scored = table.find_run(run, kind="score", status=None if run else "done")
+    if scored.folds:
+        remark(f"{scored.run_id} was scored out of fold, in {scored.folds} folds")
     if dry_run:
         rows = [(t, k, share(s, form), *least) for t, k, s, *least in table.preview(scored.run_id, **rule)]
         show(["threshold", "kept", "share", "smallest class", "of it"], rows, form)

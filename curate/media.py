@@ -63,6 +63,7 @@ def load_medium(path: Path, spec: InputSpec) -> np.ndarray:
     """
     if isinstance(spec, AudioSpec):
         return fit_waveform(read_audio(path, spec.rate, spec.seconds), spec)
+    assert isinstance(spec, VisualSpec)
     return fit_frames(read_frames(path, spec.frames), spec)
 
 

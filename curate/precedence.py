@@ -116,11 +116,22 @@ def layers(
 
 def refuse_beside_predictions(context: Any) -> None:
     """Saved predictions need no model: refuse what is about one on the command line."""
-    about_model = ("root", "epochs", "checkpoint", "resume", "run", "seed", "device", "precision", "workers", "cache")
+    about_warm_up = ("root", "epochs", "folds", "features", "checkpoint", "resume", "run", "seed")
+    about_model = (*about_warm_up, "device", "precision", "workers", "cache")
     for parameter in context.command.params:
         if parameter.name in about_model and is_from(context, "COMMANDLINE", parameter.name):
             raise CurateError(
                 f"--predictions scores what is in the file, {parameter.opts[0]} has no part in it",
+                f"leave {parameter.opts[0]} out",
+            )
+
+
+def refuse_beside_features(context: Any) -> None:
+    """A folder of features is a data set of its own: refuse another one on the command line, and a resumed run."""
+    for parameter in context.command.params:
+        if parameter.name in ("dataset", "root", "resume", "run") and is_from(context, "COMMANDLINE", parameter.name):
+            raise CurateError(
+                f"--features DIR stands for --dataset features --root DIR, {parameter.opts[0]} has no part in it",
                 f"leave {parameter.opts[0]} out",
             )
 

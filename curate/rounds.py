@@ -118,6 +118,7 @@ class Rounds(Database):
 
 def _insert_predictions(con: duckdb.DuckDBPyConnection, predictions: Predictions, key: Mapping[str, Any]) -> None:
     classes, labels = np.array(predictions.classes), predictions.labels
+    held_out = {} if predictions.fold is None else {"fold": predictions.fold.astype(np.int32)}
     for modality, probs in predictions.probs.items():
         predicted = probs.argmax(axis=1)
         insert(
@@ -131,6 +132,7 @@ def _insert_predictions(con: duckdb.DuckDBPyConnection, predictions: Predictions
                 "entropy": entropy(probs),
                 "predicted": classes[predicted],
                 "correct": predicted == labels,
+                **held_out,
             },
             key,
         )

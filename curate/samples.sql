@@ -11,7 +11,8 @@ WITH scored AS (
 ), q AS (
     SELECT run_id, sample_id, /* p_columns */
         string_agg(modality, '+' ORDER BY modality) FILTER (correct AND modality <> 'fused') AS right_ones,
-        count(*) FILTER (NOT correct AND modality <> 'fused') AS wrong_ones
+        count(*) FILTER (NOT correct AND modality <> 'fused') AS wrong_ones,
+        any_value(fold) AS fold
     FROM prediction JOIN scored USING (run_id) WHERE round = 0 GROUP BY ALL
 ), g AS (
     SELECT run_id, sample_id, arg_max(pair, abs(prob_gap)) AS pair, arg_max(prob_gap, abs(prob_gap)) AS gap,
@@ -29,6 +30,7 @@ SELECT
     CASE WHEN g.gap > 0 THEN split_part(g.pair, '|', 1) WHEN g.gap < 0 THEN split_part(g.pair, '|', 2) END AS dominant,
     CASE WHEN q.run_id IS NULL THEN NULL WHEN q.wrong_ones = 0 THEN 'all' WHEN q.right_ones IS NULL THEN 'none'
          ELSE q.right_ones || ' only' END AS quadrant,
+    q.fold,
     coalesce(n.selections, []) AS selections
 FROM sample s
 JOIN data USING (data_id)
@@ -54,6 +56,7 @@ COMMENT ON COLUMN samples.p_balanced IS 'posterior of the balanced component, 0.
 COMMENT ON COLUMN samples.p_imbalanced IS '1 - p_balanced';
 COMMENT ON COLUMN samples.dominant IS 'the modality with the larger probability of the true class';
 COMMENT ON COLUMN samples.quadrant IS 'which modalities are right on their own: all, none, or only the named; a gap near 0 can mean either all or none';
+COMMENT ON COLUMN samples.fold IS 'out of fold: scored by a model trained without the samples of this fold, counted from 0; NULL = by one that was trained on it, or not scored';
 COMMENT ON COLUMN samples.selections IS 'names of the selections it is in, made from any scored run of the same data';
 
 CREATE OR REPLACE VIEW by_class AS
@@ -95,5 +98,5 @@ COMMENT ON COLUMN failures.dataset IS 'name of the data set';
 COMMENT ON COLUMN failures.sample_id IS 'unique within the data set';
 COMMENT ON COLUMN failures.split IS 'train, val or test';
 COMMENT ON COLUMN failures.label_name IS 'class name';
-COMMENT ON COLUMN failures.status IS 'missing, lfs_pointer, empty, undecodable, no_audio, no_video, silent or too_short';
+COMMENT ON COLUMN failures.status IS 'missing, lfs_pointer, empty, undecodable, no_audio, no_video, silent, too_short or not_finite';
 COMMENT ON COLUMN failures.reason IS 'which modality and why';

@@ -51,7 +51,7 @@ CREATE TABLE sample (
 COMMENT ON TABLE sample IS 'One row an item of a data set, whatever became of its media';
 COMMENT ON COLUMN sample.label IS 'index into run.classes; compare label_name across data sets, never this';
 COMMENT ON COLUMN sample.planted IS 'modalities degraded on purpose, joined by +; empty = none; NULL = unknown';
-COMMENT ON COLUMN sample.status IS 'ok, or what is wrong with its media: missing, lfs_pointer, empty, undecodable, no_audio, no_video, silent, too_short';
+COMMENT ON COLUMN sample.status IS 'ok, or what is wrong with its media: missing, lfs_pointer, empty, undecodable, no_audio, no_video, silent, too_short, not_finite';
 COMMENT ON COLUMN sample.reason IS 'which modality and why, when status is not ok';
 
 CREATE TABLE prediction (
@@ -64,6 +64,7 @@ CREATE TABLE prediction (
     entropy DOUBLE NOT NULL CHECK (isfinite(entropy)),
     predicted VARCHAR NOT NULL,
     correct BOOLEAN NOT NULL,
+    fold INTEGER,
     PRIMARY KEY (run_id, round, sample_id, modality)
 );
 COMMENT ON TABLE prediction IS 'What each modality, and the fusion (modality = fused), said of a training sample; eval mode, no augmentation';
@@ -72,6 +73,7 @@ COMMENT ON COLUMN prediction.p_true IS 'probability of the labelled class, 0..1,
 COMMENT ON COLUMN prediction.p_max IS 'probability of the predicted class, 0..1';
 COMMENT ON COLUMN prediction.entropy IS 'nats, 0..log(classes), higher = less sure';
 COMMENT ON COLUMN prediction.predicted IS 'class name';
+COMMENT ON COLUMN prediction.fold IS 'out of fold: the model that said it was trained without the samples of this fold, counted from 0; NULL = not out of fold';
 
 CREATE TABLE gap (
     run_id VARCHAR NOT NULL,
@@ -169,6 +171,23 @@ COMMENT ON COLUMN epoch.modality IS 'a modality, fused, or all for what belongs 
 COMMENT ON COLUMN epoch.metric IS 'loss, accuracy, macro_f1, map (0..1), seconds, or a quantity of the method such as lambda, omega';
 COMMENT ON COLUMN epoch.value IS 'the number; every share lies in 0..1';
 
+CREATE TABLE fold_epoch (
+    run_id VARCHAR NOT NULL,
+    fold INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    split VARCHAR NOT NULL CHECK (split IN ('train', 'val')),
+    modality VARCHAR NOT NULL,
+    metric VARCHAR NOT NULL,
+    value DOUBLE NOT NULL CHECK (isfinite(value)),
+    PRIMARY KEY (run_id, fold, epoch, split, modality, metric)
+);
+COMMENT ON TABLE fold_epoch IS 'What epoch says of the run itself, of the model that each fold was held out from (score --folds)';
+COMMENT ON COLUMN fold_epoch.fold IS 'the fold that was held out, counted from 0; split train is the other folds';
+COMMENT ON COLUMN fold_epoch.epoch IS 'counted from 1 within the fold';
+COMMENT ON COLUMN fold_epoch.modality IS 'a modality, fused, or all for what belongs to none';
+COMMENT ON COLUMN fold_epoch.metric IS 'loss, accuracy, macro_f1, map (0..1), seconds';
+COMMENT ON COLUMN fold_epoch.value IS 'the number; every share lies in 0..1';
+
 CREATE TABLE dynamic (
     run_id VARCHAR NOT NULL,
     epoch INTEGER NOT NULL,
@@ -178,7 +197,7 @@ CREATE TABLE dynamic (
     correct BOOLEAN NOT NULL,
     PRIMARY KEY (run_id, epoch, sample_id, modality)
 );
-COMMENT ON TABLE dynamic IS 'What each modality, and the fusion, said of a training sample after each warm-up epoch; eval mode';
+COMMENT ON TABLE dynamic IS 'What each modality, and the fusion, said of a training sample after each warm-up epoch; eval mode; of a run scored out of fold, by the model that never saw the sample';
 COMMENT ON COLUMN dynamic.epoch IS 'counted from 1 within the run';
 COMMENT ON COLUMN dynamic.p_true IS 'probability of the labelled class, 0..1, higher = better known';
 

@@ -104,7 +104,7 @@ class Table(Selections):
             ]
             if leaning:
                 raise CurateError(f"{run_id} is what {', '.join(leaning)} came from", "remove these first")
-            for name in ("prediction", "gap", "mixture", "posterior", "dynamic", "epoch", "run"):
+            for name in ("prediction", "gap", "mixture", "posterior", "dynamic", "epoch", "fold_epoch", "run"):
                 con.execute(f"DELETE FROM {name} WHERE run_id = ?", [run_id])
 
     def find_run(self, run_id: str | None = None, **where: str | None) -> Run:
@@ -155,15 +155,17 @@ class Table(Selections):
         with self._open(write=True) as con:
             insert(con, "sample", columns)
 
-    def write_epoch(self, run_id: str, epoch: int, values: Sequence[tuple[str, str, str, float]]) -> None:
-        """Numbers of one epoch as (split, modality, metric, value); known ones are replaced."""
+    def write_epoch(
+        self, run_id: str, epoch: int, values: Sequence[tuple[str, str, str, float]], fold: int | None = None
+    ) -> None:
+        """Numbers of one epoch, of the run or a fold, as (split, modality, metric, value); known ones are replaced."""
         split, modality, metric, value = (list(v) for v in zip(*values, strict=True))
         with self._open(write=True) as con:
             insert(
                 con,
-                "epoch",
+                "epoch" if fold is None else "fold_epoch",
                 {"split": split, "modality": modality, "metric": metric, "value": np.array(value, dtype=np.float64)},
-                {"run_id": run_id, "epoch": epoch},
+                {"run_id": run_id, "epoch": epoch, **({} if fold is None else {"fold": fold})},
             )
 
     # --- reading -----------------------------------------------------------------------------------------------
@@ -207,6 +209,13 @@ class Table(Selections):
         for modality, metric, value in rows:
             out.setdefault(modality, {})[metric] = value
         return out
+
+    def warm_up_seconds(self, run_id: str) -> tuple[float, float]:
+        """Seconds that a scored run trained for: its own warm-up, and those of its folds together."""
+        seconds = "SELECT coalesce(sum(value), 0) FROM {} WHERE run_id = ? AND metric = 'seconds'"
+        with self._open() as con:
+            own, folds = (con.execute(seconds.format(t), [run_id]).fetchall() for t in ("epoch", "fold_epoch"))
+        return own[0][0], folds[0][0]
 
     def best_epoch(self, run_id: str) -> int | None:
         """The epoch that validation chose; None before a run is done."""

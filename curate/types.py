@@ -78,7 +78,28 @@ class VisualSpec:
         return np.dtype(np.uint8)
 
 
-InputSpec = AudioSpec | VisualSpec
+@dataclass(frozen=True, kw_only=True)
+class FeatureSpec:
+    """How a vector of features computed beforehand is kept: as it is.
+
+    Attributes:
+        dim: number of features D.
+    """
+
+    kind: ClassVar[str] = "features"
+    dim: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one cached vector: (dim,), float32."""
+        return (self.dim,)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.float32)
+
+
+InputSpec = AudioSpec | VisualSpec | FeatureSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +143,8 @@ class Predictions:
         classes: K class names.
         modalities: M names in declared order.
         probs: {modality or "fused": (N, K)} float64; rows add to one.
+        fold: (N,) the fold, counted from 0, in which a model predicted the sample without having seen it; None where
+            nothing was held out.
     """
 
     sample_ids: NDArray[np.str_]
@@ -129,9 +152,12 @@ class Predictions:
     classes: tuple[str, ...]
     modalities: tuple[str, ...]
     probs: Mapping[str, Floats]
+    fold: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         n, k = len(self.sample_ids), len(self.classes)
+        if self.fold is not None and (self.fold.shape != (n,) or self.fold.min(initial=0) < 0):
+            raise ValueError(f"fold must be ({n},) numbers from 0")
         if len(np.unique(self.sample_ids)) != n:
             raise ValueError("sample_ids are not unique")
         if self.labels.shape != (n,) or (n and not (self.labels.min() >= 0 and self.labels.max() < k)):
@@ -275,6 +301,11 @@ class Run:
     status: str = "running"
     note: str | None = None
     checkpoint_sha256: str | None = None
+
+    @property
+    def folds(self) -> int:
+        """In how many folds a scored run held its samples out; 0 where every sample was trained on and then scored."""
+        return int(self.config.get("score", {}).get("folds", 0)) if self.kind == "score" else 0
 
 
 @dataclass(frozen=True)

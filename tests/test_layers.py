@@ -27,6 +27,7 @@ SPEAKS_SQL = {
     "curate/rounds.py",
     "curate/selections.py",
     "curate/datasets/manifest.py",
+    "curate/datasets/vectors.py",
     "curate/predictions/wide.py",
 }
 SEES_OF_A_METHOD = {

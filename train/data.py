@@ -18,7 +18,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, S
 from torchvision.transforms import v2
 
 from curate.cache import Cache
-from curate.types import AudioSpec, Floats, InputSpec, VisualSpec
+from curate.types import AudioSpec, FeatureSpec, Floats, InputSpec, VisualSpec
 
 Split = Literal["fit", "val"]
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -189,14 +189,19 @@ class Frames(nn.Module):
         return self.normalize(x.float() / 255)
 
 
+def transform_of(spec: InputSpec) -> nn.Module:
+    """What turns a modality's cached rows into what its network sees."""
+    if isinstance(spec, FeatureSpec):
+        return nn.Identity()
+    return Spectrogram(spec) if isinstance(spec, AudioSpec) else Frames(spec)
+
+
 class BatchTransform(nn.Module):
     """Raw batches to network inputs, on the device. Augments in training mode only."""
 
     def __init__(self, specs: Mapping[str, InputSpec]) -> None:
         super().__init__()
-        self.nets = nn.ModuleDict(
-            {m: Spectrogram(s) if isinstance(s, AudioSpec) else Frames(s) for m, s in specs.items()}
-        )
+        self.nets = nn.ModuleDict({m: transform_of(spec) for m, spec in specs.items()})
 
     @torch.no_grad()
     def forward(self, batch: Batch, seed: int = 0) -> Batch:

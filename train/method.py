@@ -112,6 +112,7 @@ class Method:
         """One whole optimisation step; the detached loss.
 
         Raises:
+            CurateError: there are no encoder gradients to edit: linear heads on features.
             RuntimeError: the gradient edit was active and touched no parameter.
         """
         optimizer.zero_grad(set_to_none=True)
@@ -119,6 +120,11 @@ class Method:
         loss = self.loss(outputs, batch)
         loss.backward()
         if self.modulate(model, outputs, batch) == 0:
+            if next(model.encoders.parameters(), None) is None:
+                raise CurateError(
+                    f"{self.name} changes the gradients of encoders, and these have no parameters",
+                    "score again with --set model.encoder=mlp",
+                )
             raise RuntimeError(f"{self.name}: the gradient edit touched no parameter")
         optimizer.step()
         return loss.detach()

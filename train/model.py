@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from curate.types import InputSpec
 
 from .encoders import make_encoder
+from .features import StandardisedFeatures
 from .fusion import FUSIONS
 
 
@@ -23,11 +26,11 @@ class ModelConfig:
     """Architecture.
 
     Attributes:
-        encoder: `resnet18`, `small_cnn`, or `auto` by input size.
+        encoder: `resnet18`, `small_cnn`, or `auto` by input size; of features `linear` (`auto`) or `mlp`.
         fusion: `concat` (unimodal logits = split head), `sum` or `weight`.
     """
 
-    encoder: Literal["auto", "resnet18", "small_cnn"] = "auto"
+    encoder: Literal["auto", "resnet18", "small_cnn", "linear", "mlp"] = "auto"
     fusion: Literal["concat", "sum", "weight"] = "concat"
 
 
@@ -71,6 +74,17 @@ class FusionModel(nn.Module):
         self.encoders = nn.ModuleDict(encoders)
         self.fusion = FUSIONS[config.fusion](self.dims, len(classes))
         self.extra = nn.ModuleDict()
+
+    def observe(self, arrays: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) -> None:
+        """Let encoders that standardise their inputs see the samples that are trained on, and no others.
+
+        Args:
+            arrays: {m: (N, ...)} of a cache.
+            rows: the training samples among the N.
+        """
+        for m, encoder in self.encoders.items():
+            if isinstance(encoder, StandardisedFeatures):
+                encoder.observe(arrays[m], rows)
 
     def encode(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """{m: input} to features {m: (B, D)}, fp32, of the modalities that are given."""

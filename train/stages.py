@@ -23,6 +23,7 @@ from curate.types import FUSED, Predictions, Round, Run
 from . import catalog, checkpoint
 from .data import RunData, Samples
 from .engine import OptimConfig, Trainer, fit, predict
+from .folds import assign_folds, out_of_fold
 from .method import Context, Method
 from .model import ModelConfig
 from .workplace import ScoreConfig, TrainConfig, Workplace, configure, prepare_trainer, reopen, split_samples
@@ -47,6 +48,12 @@ def score(
     kind = find_dataset(name)
     schemas = {"data": kind.Options, "model": ModelConfig, "optim": OptimConfig, "score": ScoreConfig}
     configs = configure(kind, schemas, *layers)
+    folds = configs["score"].folds
+    if weights and folds:
+        raise CurateError(
+            f"out of fold, {folds} new models are trained; {weights.name} has seen every sample",
+            "leave the checkpoint out, or --folds (score.folds=0)",
+        )
     dataset = kind(root.resolve() if root else None, configs["data"])
     run_id = work.table.new_run_id(f"score-{name}", work.runs_folder)
     run = Run(
@@ -65,7 +72,7 @@ def score(
         config=settings.as_layer(configs),
         versions=versions(),
         folder=str(work.runs_folder / run_id),
-        note=f"weights of {weights.name}" if weights else None,
+        note=f"weights of {weights.name}" if weights else f"out of fold, {folds} folds" if folds else None,
     )
     return _score(work, run, dataset, weights)
 
@@ -79,6 +86,7 @@ def _score(work: Workplace, run: Run, dataset: Dataset, weights: Path | None) ->
     config = settings.build(ScoreConfig, run.config["score"], "score")
     cache = work.open_cache(dataset)
     trainer, data = prepare_trainer(work, run, dataset, cache)
+    folds = assign_folds(dataset, data.fit, config.folds, run.seed) if config.folds else None
     last = work.folder(run) / "last.pt"
     if weights is not None:
         checkpoint.load_model(trainer.model, checkpoint.read(weights, trainer.device), str(weights))
@@ -86,12 +94,16 @@ def _score(work: Workplace, run: Run, dataset: Dataset, weights: Path | None) ->
         checkpoint.load_trainer(trainer, checkpoint.read(last, trainer.device), str(last))
     with _recorded(work.table, run):
         if weights is None:
-            _train_to(work, run, trainer, data, config.epochs, Context(), dynamics=config.dynamics)
+            own = config.dynamics and folds is None
+            _train_to(work, run, trainer, data, config.epochs, Context(), dynamics=own)
         else:
             checkpoint.save(trainer, last)
-        work.progress(f"{run.run_id} scoring", 0, 1, "scoring")
-        predictions = predict(trainer, data, data.fit)
-        work.progress(f"{run.run_id} scoring", 1, 1, "scoring")
+        if folds is None:
+            work.progress(f"{run.run_id} scoring", 0, 1, "scoring")
+            predictions = predict(trainer, data, data.fit)
+            work.progress(f"{run.run_id} scoring", 1, 1, "scoring")
+        else:
+            predictions = out_of_fold(work, run, dataset, cache, config, folds)
         found = fit_round(predictions, config)
         _write_round(work.table, run, 0, found, predictions)
         work.table.finish_run(run.run_id, "done", checkpoint.sha256(last))

@@ -70,6 +70,11 @@ class Dataset(ABC):
             MediaError: the medium is missing or unusable.
         """
 
+    @property
+    def decodes(self) -> bool:
+        """Whether `load` decodes files, which is worth a process a core."""
+        return self.root is not None
+
     def content(self, sample: Sample) -> Any:
         """What identifies the content of a sample's media, JSON-like; by default the sources themselves."""
         return dict(sample.inputs)

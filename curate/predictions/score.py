@@ -21,7 +21,7 @@ from .align import Saved, align
 from .files import read_all
 
 METHOD = "predictions"
-WARM_UP = ("epochs", "batch_size")
+WARM_UP = ("epochs", "folds", "dynamics", "batch_size")
 """Settings of `score` that a file may give for the warm-up; here there is none."""
 
 

@@ -201,7 +201,7 @@ class Page:
 
     def _memorised(self) -> bool:
         right = [self.facts.samples[f"right_{m}"].mean() for m in self.facts.run.modalities]
-        return len(self.facts.samples) > 0 and min(right) > MEMORISED
+        return len(self.facts.samples) > 0 and not self.facts.run.folds and min(right) > MEMORISED
 
     def _rounds(self) -> list[dict[str, Any]]:
         """Of each method, the newest training that fitted the mixture again: figures and a table a pair."""
@@ -302,7 +302,7 @@ class Page:
             "media": shown,
             "no_media": reason,
             "prepare_command": ""
-            if "predictions" in facts.run.config
+            if "predictions" in facts.run.config or facts.run.dataset == "features"
             else shlex.join(["curate", "prepare", *media.data_arguments(facts.run)]),
         }
 

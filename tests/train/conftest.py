@@ -76,6 +76,12 @@ class Toy(Dataset):
         return np.clip(picture, 0, 255).astype(np.uint8)
 
 
+@pytest.fixture(scope="session")
+def toy_class() -> type[Dataset]:
+    """The toy data set itself, for fixtures that outlive a test."""
+    return Toy
+
+
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> type[Dataset]:
     """The toy data set, findable by its name."""
