@@ -28,11 +28,15 @@ class Context:
 
     Attributes:
         fits: one fitted mixture a pair, for methods that use posteriors; empty otherwise.
-        gap_kind: the gap they were fitted on, `prob` or `kl`.
+        gap_kind: the gap of the paper that a loss draws together, `prob` or `kl`; see `curate.gap.loss_kind`.
+        centres: mu_0 of each pair in units of that gap; None where the fits are on that very gap: their locations.
+        absolute: the fits are on the size of that gap.
     """
 
     fits: tuple[MixtureFit, ...] = ()
     gap_kind: str = "prob"
+    centres: tuple[float, ...] | None = None
+    absolute: bool = False
 
 
 class Method:

@@ -51,6 +51,10 @@ class ScoreConfig(MixtureConfig):
         if self.epochs < 1 or self.batch_size < 1:
             wrong = f"score.epochs={self.epochs}, score.batch_size={self.batch_size}"
             raise CurateError(f"out of range: {wrong}", "both are at least 1")
+        if self.average == "warmup" and not self.dynamics:
+            raise CurateError(
+                "score.average=warmup needs the predictions of every epoch", "leave score.dynamics=false out"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
