@@ -21,7 +21,7 @@ def refit(table: Table, source: Run, layers: Sequence[settings.Layer]) -> Run:
 
     Args:
         source: a finished scored run.
-        layers: settings of section `score` in rising precedence, on top of the source's; the last one is the user's own.
+        layers: settings of section `score` in rising precedence, on top of the source's; the last is the user's own.
 
     Raises:
         CurateError: a setting is not of the mixture, or is of epochs that the source did not keep; nothing is stored.
