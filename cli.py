@@ -43,6 +43,8 @@ Seed = Annotated[int, typer.Option(envvar="CURATE_SEED", min=0, help="Of weights
 Output = Annotated[Format, typer.Option("--format", help="How to print.")]
 
 DB = Path("curate.duckdb")
+MIXTURE = ("gap", "components", "family")
+"""Options of `score` that stand for the settings of the same names."""
 
 app = typer.Typer(
     name="curate",
@@ -267,7 +269,13 @@ def score(
     dataset: Annotated[str, typer.Option(help="Data set name, see `curate datasets`.")] = "",
     root: Root = None,
     db: Db = DB,
-    gap: Annotated[Literal["prob", "kl"] | None, typer.Option(help="Modality gap: probability or KL.")] = None,
+    gap: Annotated[
+        Literal["prob", "kl", "log_prob", "log_odds"] | None,
+        typer.Option(help="Modality gap: of probability, KL, log-probability or log-odds."),
+    ] = None,
+    components: Annotated[
+        int | None, typer.Option(min=2, max=3, help="2, or 3: both tails and a balanced middle.")
+    ] = None,
     family: Annotated[Literal["gaussian", "student-t"] | None, typer.Option(help="Mixture components.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Warm-up epochs.")] = None,
     folds: Annotated[int | None, typer.Option(min=2, help="Score out of fold; as many more warm-ups.")] = None,
@@ -278,6 +286,9 @@ def score(
     ] = None,
     features: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Train heads on features computed beforehand; a file a modality.")
+    ] = None,
+    refit: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Fit another mixture to what this scored run kept; no warm-up.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the newest unfinished scoring.")] = False,
     run: Annotated[str | None, typer.Option("--run", help="With --resume: which.")] = None,
@@ -292,6 +303,9 @@ def score(
     """Warm up, predict every training sample, fit the mixture of gaps, and write posteriors to the table."""
     from curate.table import Table
 
+    if refit:
+        score_again(ctx, Table(db), refit)
+        return
     if predictions:
         score_saved(ctx, Table(db), predictions, dataset if precedence.is_from(ctx, "COMMANDLINE", "dataset") else "")
         return
@@ -305,9 +319,8 @@ def score(
     if dataset:
         find(dataset)  # before torch is loaded
     if resume:
-        precedence.refuse_beside_resume(
-            ctx, "root", "gap", "family", "epochs", "folds", "checkpoint", "seed", "settings"
-        )
+        fixed = (*MIXTURE, "root", "epochs", "folds", "checkpoint", "seed", "settings")
+        precedence.refuse_beside_resume(ctx, *fixed)
         begun = unfinished(Table(db), "score", run, dataset=dataset)
         need_model(begun)
     with working(db, cache, device, precision, workers, quiet) as work, resumable(work.table, "score"):
@@ -316,7 +329,7 @@ def score(
         if resume:
             done = stages.resume_score(work, begun)
         else:
-            options = {"gap": "gap", "family": "family", "epochs": "epochs", "folds": "folds"}
+            options = {k: k for k in (*MIXTURE, "epochs", "folds")}
             layers = _layers(ctx, "data", "model", "optim", "score", score=options)
             done = stages.score(work, dataset, root, layers, seed, checkpoint)
     tell_score(work.table, done)
@@ -328,8 +341,17 @@ def score_saved(ctx: typer.Context, table: Table, files: Sequence[str], dataset:
     from curate.predictions.score import score_predictions
 
     precedence.refuse_beside_predictions(ctx)
-    layers = _layers(ctx, "score", score={"gap": "gap", "family": "family"})
+    layers = _layers(ctx, "score", score={k: k for k in MIXTURE})
     tell_score(table, score_predictions(table, files, layers, dataset))
+
+
+def score_again(ctx: typer.Context, table: Table, name: str) -> None:
+    """`score --refit`: another mixture on what a scored run kept."""
+    from curate.refit import refit
+
+    precedence.refuse_beside_refit(ctx)
+    source = table.find_run(name, kind="score", status="done")
+    tell_score(table, refit(table, source, _layers(ctx, "score", score={k: k for k in MIXTURE})))
 
 
 def need_model(run: Run) -> None:

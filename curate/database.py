@@ -219,10 +219,13 @@ class Database:
         return done[0] if done else 0
 
     def _refresh_samples(self, con: duckdb.DuckDBPyConnection) -> None:
-        """Make `samples` and the views on it anew, with a column for each modality that was ever predicted."""
+        """Make `samples` and the views on it anew, with a column for each modality that was ever predicted, and
+        one for its direction once a mixture of three is stored.
+        """
         known = [m for (m,) in con.execute("SELECT DISTINCT modality FROM prediction ORDER BY 1").fetchall()]
         known = [m for m in known if MODALITY.fullmatch(m)]
         own = [m for m in known if m != FUSED]
+        three = con.execute("SELECT count(*) > 0 FROM mixture WHERE component = 2").fetchone() == (True,)
         columns = {
             "p_columns": [f"max(p_true) FILTER (modality = '{m}') AS p_{m}, " for m in known],
             "p_names": [f"q.p_{m}, " for m in known],
@@ -230,6 +233,13 @@ class Database:
                 f"CASE WHEN count(p_{m}) > 0 THEN avg(coalesce(dominant = '{m}', false)::INTEGER) END AS ahead_{m}, "
                 for m in own
             ],
+            "ahead_posteriors": [
+                f"max(CASE '{m}' WHEN split_part(pair, '|', 1) THEN p_first "
+                f"WHEN split_part(pair, '|', 2) THEN p_second END) AS p_ahead_{m}, "
+                for m in own
+                if three
+            ],
+            "ahead_names": [f"g.p_ahead_{m}, " for m in own if three],
         }
         template = resources.files("curate").joinpath("samples.sql").read_text(encoding="utf-8")
         for name, parts in columns.items():
@@ -239,6 +249,9 @@ class Database:
             what = "the fusion" if m == FUSED else m
             con.execute(f"COMMENT ON COLUMN samples.p_{m} IS 'probability of the true class by {what}, 0..1'")
         for m in own:
+            if three:
+                what = f"posterior of {m} being ahead, 0..1, the largest over its pairs; NULL for two components"
+                con.execute(f"COMMENT ON COLUMN samples.p_ahead_{m} IS '{what}'")
             con.execute(f"COMMENT ON COLUMN by_class.ahead_{m} IS 'share of samples in which {m} is dominant, 0..1'")
 
 

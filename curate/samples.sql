@@ -12,11 +12,12 @@ WITH scored AS (
     SELECT run_id, sample_id, /* p_columns */
         string_agg(modality, '+' ORDER BY modality) FILTER (correct AND modality <> 'fused') AS right_ones,
         count(*) FILTER (NOT correct AND modality <> 'fused') AS wrong_ones,
-        any_value(fold) AS fold
+        any_value(fold) AS fold, bool_and(in_sample) AS in_sample
     FROM prediction JOIN scored USING (run_id) WHERE round = 0 GROUP BY ALL
 ), g AS (
     SELECT run_id, sample_id, arg_max(pair, abs(prob_gap)) AS pair, arg_max(prob_gap, abs(prob_gap)) AS gap,
-        arg_max(kl_gap, abs(prob_gap)) AS kl_gap, avg(p_balanced) AS p_balanced, 1 - avg(p_balanced) AS p_imbalanced
+        arg_max(kl_gap, abs(prob_gap)) AS kl_gap, avg(p_balanced) AS p_balanced,
+        /* ahead_posteriors */ 1 - avg(p_balanced) AS p_imbalanced
     FROM gap JOIN scored USING (run_id) JOIN posterior USING (run_id, round, sample_id, pair)
     WHERE round = 0 GROUP BY ALL
 ), named AS (
@@ -26,11 +27,11 @@ WITH scored AS (
 SELECT
     coalesce(r.dataset, split_part(s.data_id, '-', 1)) AS dataset, s.sample_id, s.split, s.label, s.label_name,
     s.group_id, s.planted, s.status, s.reason, r.run_id, /* p_names */
-    g.gap, g.kl_gap, g.p_balanced, g.p_imbalanced,
+    g.gap, g.kl_gap, g.p_balanced, g.p_imbalanced, /* ahead_names */
     CASE WHEN g.gap > 0 THEN split_part(g.pair, '|', 1) WHEN g.gap < 0 THEN split_part(g.pair, '|', 2) END AS dominant,
     CASE WHEN q.run_id IS NULL THEN NULL WHEN q.wrong_ones = 0 THEN 'all' WHEN q.right_ones IS NULL THEN 'none'
          ELSE q.right_ones || ' only' END AS quadrant,
-    q.fold,
+    q.in_sample, q.fold,
     coalesce(n.selections, []) AS selections
 FROM sample s
 JOIN data USING (data_id)
@@ -56,6 +57,7 @@ COMMENT ON COLUMN samples.p_balanced IS 'posterior of the balanced component, 0.
 COMMENT ON COLUMN samples.p_imbalanced IS '1 - p_balanced';
 COMMENT ON COLUMN samples.dominant IS 'the modality with the larger probability of the true class';
 COMMENT ON COLUMN samples.quadrant IS 'which modalities are right on their own: all, none, or only the named; a gap near 0 can mean either all or none';
+COMMENT ON COLUMN samples.in_sample IS 'whether the model that scored it had been trained on it; NULL = unknown, or not scored';
 COMMENT ON COLUMN samples.fold IS 'out of fold: scored by a model trained without the samples of this fold, counted from 0; NULL = by one that was trained on it, or not scored';
 COMMENT ON COLUMN samples.selections IS 'names of the selections it is in, made from any scored run of the same data';
 

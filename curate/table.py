@@ -60,6 +60,14 @@ class Table(Selections):
             names, marks = ", ".join(row), ", ".join("?" * len(row))
             con.execute(f"INSERT INTO run ({names}) VALUES ({marks})", list(row.values()))
 
+    def copy_scores(self, source: str, target: str) -> None:
+        """Give a run the predictions, dynamics and epochs of another."""
+        with self._open(write=True) as con:
+            for name in ("prediction", "dynamic", "epoch"):
+                con.execute(
+                    f"INSERT INTO {name} SELECT * REPLACE (? AS run_id) FROM {name} WHERE run_id = ?", [target, source]
+                )
+
     def finish_run(self, run_id: str, status: str, checkpoint_sha256: str | None = None) -> None:
         """Close a run as `done`, `interrupted` or `failed`."""
         with self._open(write=True) as con:
@@ -236,8 +244,12 @@ class Table(Selections):
         """The fitted mixtures of a run as (what, value) lines, by round."""
         with self._open() as con:
             return con.execute(
-                "SELECT 'round ' || round || ', ' || pair || if(is_balanced, ', balanced', ', imbalanced'), "
-                "format('{} weight {:.4f} location {:+.4f} scale {:.4f}, {}', family, weight, loc, scale, outcome) "
+                "SELECT 'round ' || round || ', ' || pair || ', ' || CASE WHEN is_balanced THEN 'balanced' "
+                "WHEN rule <> 'middle' THEN 'imbalanced' "
+                "ELSE split_part(pair, '|', if(component = 0, 2, 1)) || ' ahead' END, "
+                "format('{} on {}{}: weight {:.4f} location {:+.4f} scale {:.4f}, {}', family, "
+                "if(input = 'absolute', '|' || gap_kind || ' gap|', gap_kind || ' gap'), "
+                "if(average = 'warmup', ', mean over the warm-up', ''), weight, loc, scale, outcome) "
                 "|| if(len(warnings) = 0, '', '; ' || array_to_string(warnings, '; ')) "
                 "FROM mixture WHERE run_id = ? ORDER BY round, pair, component",
                 [run_id],

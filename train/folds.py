@@ -86,5 +86,6 @@ def _join(parts: Sequence[Predictions]) -> Predictions:
         first.classes,
         first.modalities,
         {m: np.concatenate([p.probs[m] for p in parts])[order] for m in first.probs},
+        in_sample=np.zeros(len(ids), dtype=np.bool_),
         fold=np.repeat(np.arange(len(parts)), [len(p.sample_ids) for p in parts])[order],
     )

@@ -31,7 +31,9 @@ class Context:
 
     Attributes:
         fits: one fitted mixture a pair, for methods that use posteriors; empty otherwise.
-        gap_kind: the gap they were fitted on, `prob` or `kl`.
+        gap_kind: the gap of the paper that a loss draws together, `prob` or `kl`; see `curate.gap.loss_kind`.
+        centres: mu_0 of each pair in units of that gap; None where the fits are on that very gap: their locations.
+        absolute: the fits are on the size of that gap.
         epochs: of the whole run; 0 when unknown.
         metrics: {modality or "fused": {metric: value}} on validation after the last epoch; empty before the first.
         data: the training and validation samples, to look at.
@@ -42,6 +44,8 @@ class Context:
 
     fits: tuple[MixtureFit, ...] = ()
     gap_kind: str = "prob"
+    centres: tuple[float, ...] | None = None
+    absolute: bool = False
     epochs: int = 0
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     data: DataView | None = None

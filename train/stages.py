@@ -15,10 +15,11 @@ from curate import metrics
 from curate.datasets import find as find_dataset
 from curate.datasets.base import Dataset
 from curate.errors import CurateError, EmptySelectionError
-from curate.scoring import fit_gaps, fit_round, versions
+from curate.gap import describe, loss_kind, mean_gap
+from curate.scoring import fit_gaps, fit_round, versions, with_input
 from curate.selection import random_subset, select_above
 from curate.table import Table
-from curate.types import FUSED, Predictions, Round, Run
+from curate.types import FUSED, GapScores, Predictions, Round, Run
 
 from . import catalog, checkpoint
 from .data import RunData, Samples
@@ -53,6 +54,11 @@ def score(
         raise CurateError(
             f"out of fold, {folds} new models are trained; {weights.name} has seen every sample",
             "leave the checkpoint out, or --folds (score.folds=0)",
+        )
+    if weights is not None and configs["score"].average == "warmup":
+        raise CurateError(
+            "score.average=warmup has nothing to average over with --checkpoint: there is no warm-up",
+            "leave one of them out",
         )
     dataset = kind(root.resolve() if root else None, configs["data"])
     run_id = work.table.new_run_id(f"score-{name}", work.runs_folder)
@@ -102,16 +108,25 @@ def _score(work: Workplace, run: Run, dataset: Dataset, weights: Path | None) ->
             work.progress(f"{run.run_id} scoring", 0, 1, "scoring")
             predictions = predict(trainer, data, data.fit)
             work.progress(f"{run.run_id} scoring", 1, 1, "scoring")
+            if weights is None:  # what given weights were trained on is unknown
+                predictions = _in_sample(predictions)
         else:
             predictions = out_of_fold(work, run, dataset, cache, config, folds)
-        found = fit_round(predictions, config)
+        averaged = mean_gap(config.gap, work.table.read_dynamics(run.run_id)) if config.average == "warmup" else None
+        found = fit_round(predictions, config, averaged)
         _write_round(work.table, run, 0, found, predictions)
         work.table.finish_run(run.run_id, "done", checkpoint.sha256(last))
     return work.table.find_run(run.run_id)
 
 
 def _write_round(table: Table, run: Run, number: int, found: Round, predictions: Predictions | None) -> None:
-    table.write_round(run.run_id, number, predictions, found.gaps, found.fits, found.p_balanced, run.gap_kind or "prob")
+    kind = run.gap_kind or "prob"
+    table.write_round(run.run_id, number, predictions, found.gaps, found.fits, found.p_balanced, kind, found.p_ahead)
+
+
+def _in_sample(predictions: Predictions) -> Predictions:
+    """Predictions by a model that was trained on every sample of them."""
+    return replace(predictions, in_sample=np.ones(len(predictions.labels), dtype=np.bool_))
 
 
 # --- training --------------------------------------------------------------------------------------------------
@@ -131,6 +146,7 @@ def train(work: Workplace, parent: Run, name: str, layers: Sequence[settings.Lay
         inherited["model"] = {**inherited["model"], "fusion": method.fusion}
     configs = configure(kind, schemas, inherited, *layers)
     chosen = configs["method"]
+    _refuse_online(chosen, parent)
     run_id = work.table.new_run_id(f"{name}-{parent.dataset}", work.runs_folder)
     start = method.start if configs["train"].start == "auto" else configs["train"].start
     configs["train"] = replace(configs["train"], start=start)
@@ -150,6 +166,20 @@ def train(work: Workplace, parent: Run, name: str, layers: Sequence[settings.Lay
         note="random subset" if getattr(chosen, "control", "none") == "random" else None,
     )
     return _train(work, run, parent)
+
+
+def _refuse_online(chosen: object, parent: Run) -> None:
+    """Refuse posteriors from the current gap where the mixture sees something that it does not tell."""
+    if getattr(chosen, "posteriors", "fixed") != "online":
+        return
+    kind = _own(getattr(chosen, "gap", "scored"), parent.gap_kind)
+    average = parent.config["score"].get("average", "last")
+    if kind not in ("prob", "kl") or (average == "warmup" and kind == parent.gap_kind):
+        what = describe(kind or "prob", "signed", average)
+        raise CurateError(
+            f"method.posteriors=online takes w0 from the current gap, but {parent.run_id} was fitted to: {what}",
+            "leave it out: the posteriors of the table are then used for the whole round",
+        )
 
 
 def _own(choice: str, scored: str | None) -> str | None:
@@ -179,7 +209,7 @@ def _train(work: Workplace, run: Run, parent: Run) -> Run:
             context, weighted = Context(epochs=total), data
             if method.uses_posteriors:
                 found = _round(work, run, parent, trainer, data, number)
-                context = Context(found.fits, run.gap_kind or "prob", total)
+                context = replace(_context(found, run.gap_kind or "prob"), epochs=total)
                 weighted = data.with_fit(data.fit.weighted(found.p_balanced))
             _train_to(work, run, trainer, weighted, min((number + 1) * per_round, total), context, keep_best=True)
         if method.rounds > 1:
@@ -243,15 +273,19 @@ def _round(work: Workplace, run: Run, parent: Run, trainer: Trainer, data: RunDa
     """
     if number in work.table.rounds(run.run_id):
         return work.table.read_round(run.run_id, number)
-    own = {**run.config["score"], "gap": run.gap_kind, "family": run.family}
+    # A warm-up is averaged over once: later rounds, and a gap of the method's own, are of one epoch.
+    own = {**run.config["score"], "gap": run.gap_kind, "family": run.family, "average": "last"}
     config = settings.build(ScoreConfig, own, "score")
     if number == 0:
         found, predictions = work.table.read_round(parent.run_id), None
+        gaps = found.gaps
+        if run.gap_kind != parent.gap_kind:
+            gaps = with_input(GapScores(gaps.sample_ids, gaps.pairs, gaps.prob, gaps.kl), config)
         if (run.gap_kind, run.family) != (parent.gap_kind, parent.family):
-            found = fit_gaps(found.gaps, config, len(run.classes))
+            found = fit_gaps(gaps, config, len(run.classes))
     else:
         work.progress(f"{run.run_id} scoring", number, trainer.method.rounds, "scoring")
-        predictions = predict(trainer, data, data.fit)
+        predictions = _in_sample(predict(trainer, data, data.fit))
         found = fit_round(predictions, config)
     if not np.array_equal(found.sample_ids, data.fit.sample_ids):
         raise CurateError(
@@ -259,6 +293,23 @@ def _round(work: Workplace, run: Run, parent: Run, trainer: Trainer, data: RunDa
         )
     _write_round(work.table, run, number, found, predictions)
     return found
+
+
+def _context(found: Round, kind: str) -> Context:
+    """What a method is told of a round fitted to a gap of that kind.
+
+    Eq. 11 draws the gaps of one epoch towards the balanced component's location. Where the mixture saw something else,
+    a location is not in their units: the mean of those gaps under w0 takes its place, 0 where w0 is 0 throughout. It is
+    what the location of a Gaussian is to the gaps that were fitted, at the optimum of EM.
+    """
+    form = (found.gaps.input, found.gaps.average)
+    drawn = loss_kind(kind)
+    if drawn == kind and form == ("signed", "last"):
+        return Context(found.fits, drawn)
+    mass = found.p_balanced.sum(axis=0)
+    moment = (found.p_balanced * found.gaps.of(drawn)).sum(axis=0)
+    centres = np.divide(moment, mass, out=np.zeros_like(mass), where=mass > 0)
+    return Context(found.fits, drawn, tuple(centres.tolist()), found.gaps.input == "absolute")
 
 
 def _train_to(

@@ -56,6 +56,10 @@ class ScoreConfig(MixtureConfig):
             raise CurateError(f"out of range: {wrong}", "both are at least 1")
         if self.folds < 0 or self.folds == 1:
             raise CurateError(f"out of range: score.folds={self.folds}", "2 or more, or 0 for none")
+        if self.average == "warmup" and not self.dynamics:
+            raise CurateError(
+                "score.average=warmup needs the predictions of every epoch", "leave score.dynamics=false out"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
