@@ -75,7 +75,7 @@ ENCODERS: dict[str, type[ResNet18] | type[SmallCNN]] = {"resnet18": ResNet18, "s
 def input_size(spec: InputSpec) -> tuple[int, int, int]:
     """(channels, height, width) that the network sees of a modality."""
     if isinstance(spec, AudioSpec):
-        return 1, spec.n_mels or spec.n_fft // 2 + 1, spec.shape[0] // spec.hop + 1
+        return 1, *spec.picture
     return spec.channels, spec.size, spec.size
 
 
