@@ -252,6 +252,16 @@ def _resampled(frames: Iterable[Any], rate: int) -> Iterator[NDArray[np.float32]
         yield from (piece.to_ndarray().mean(axis=0) for piece in resampler.resample(frame))
 
 
+def declared_seconds(path: Path) -> float:
+    """How long a file says it is, s; 0 where it does not say or cannot be opened."""
+    try:
+        check_file(path)
+        with _opened(path) as container:
+            return max((container.duration or 0) / 1_000_000, 0.0)
+    except MediaError:
+        return 0.0
+
+
 def _check_segment(segment: Segment | None) -> None:
     """Refuse a segment in which nothing can be."""
     if segment is not None and segment.end <= segment.start:
