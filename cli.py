@@ -189,8 +189,9 @@ def tell_plan(dataset: Dataset, folder: Path) -> None:
 
     for note in dataset.notes:
         remark(f"note: {note}")
-    size = disk_use(dataset) / 1e9
-    remark(f"{dataset.name}: {len(dataset.samples)} items, {size:.2f} GB in {folder / dataset.data_id()}")
+    size = disk_use(dataset) / 1e6
+    told = f"{size:.1f} MB" if size < 1000 else f"{size / 1000:.1f} GB"
+    remark(f"{dataset.name}: {len(dataset.samples)} items, {told} in {folder / dataset.data_id()}")
 
 
 def data_options(ctx: typer.Context, kind: type[Dataset]) -> Any:
