@@ -80,7 +80,7 @@ def input_size(spec: InputSpec) -> tuple[int, int, int]:
     if isinstance(spec, FeatureSpec):
         return 1, 1, spec.dim
     if isinstance(spec, AudioSpec):
-        return 1, spec.n_mels or spec.n_fft // 2 + 1, spec.shape[0] // spec.hop + 1
+        return 1, *spec.picture
     return spec.channels, spec.size, spec.size
 
 

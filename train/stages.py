@@ -47,6 +47,7 @@ def score(
         weights: a checkpoint to score with instead of a warm-up.
     """
     kind = find_dataset(name)
+    name = kind.name
     schemas = {"data": kind.Options, "model": ModelConfig, "optim": OptimConfig, "score": ScoreConfig}
     configs = configure(kind, schemas, *layers)
     folds = configs["score"].folds

@@ -13,6 +13,7 @@ import numpy as np
 
 from curate.errors import CurateError, MediaError
 from curate.media import load_medium, stamp
+from curate.source import Segment, split_source
 from curate.types import FUSED, AudioSpec, InputSpec, Sample, VisualSpec
 
 from .base import SPLITS, Dataset
@@ -36,9 +37,9 @@ Row = dict[str, str]
 class Manifest(Dataset):
     """Rows of a table: `sample_id`, `label`, optional `split` and `group`, and a column of paths per modality.
 
-    Paths are relative to the manifest's folder. `audio` columns are sound, all others are pictures or video; an audio
-    and a visual column may name the same video file. Missing or broken media are no errors here: they get a status in
-    the cache.
+    Paths are relative to the manifest's folder; `clip.mp4#t=2,8` is the stretch from 2 to 8 s of one. `audio` columns
+    are sound, all others are pictures or video; an audio and a visual column may name the same video file. Missing or
+    broken media are no errors here: they get a status in the cache.
 
     Without a `split` column the rows are split at random but reproducibly, classes in proportion, no group across
     splits (see `draw`); with one that names no `val`, val is drawn from train in the same way. Rows are sorted by
@@ -46,6 +47,7 @@ class Manifest(Dataset):
     """
 
     name = "manifest"
+    reusable = True
     summary = "your own data: a CSV or Parquet file with sample_id, label and a path per modality"
     layout = "a CSV or Parquet file with columns sample_id, label, [split], [group] and a column of paths per modality"
 
@@ -74,6 +76,8 @@ class Manifest(Dataset):
         n_mels: int | None = AudioSpec.n_mels
         fill: str = AudioSpec.fill
         standardize: bool = AudioSpec.standardize
+        features: str = AudioSpec.features
+        columns: int | None = AudioSpec.columns
         frames: int = VisualSpec.frames
         size: int = VisualSpec.size
         channels: int = VisualSpec.channels
@@ -105,13 +109,20 @@ class Manifest(Dataset):
 
     def content(self, sample: Sample) -> Any:
         """The paths, with size and time of each file: a file that was missing and now is there is decoded."""
-        return {m: [source, stamp(self._folder / source) if source else None] for m, source in sample.inputs.items()}
+        files = self.media(sample)
+        return {m: [source, stamp(files[m][0]) if source else None] for m, source in sample.inputs.items()}
+
+    def media(self, sample: Sample) -> dict[str, tuple[Path, Segment | None]]:
+        """The files that a row names."""
+        parts = {m: split_source(source) for m, source in sample.inputs.items() if source}
+        return {m: (self._folder / path, segment) for m, (path, segment) in parts.items()}
 
     def load(self, sample: Sample, modality: str) -> np.ndarray:
         """One file, decoded."""
         if not sample.inputs[modality]:
             raise MediaError("missing", "the manifest names no file")
-        return load_medium(self._folder / sample.inputs[modality], self.specs[modality])
+        path, segment = self.media(sample)[modality]
+        return load_medium(path, self.specs[modality], segment)
 
 
 def read_rows(path: Path, who: str = "manifest") -> list[Row]:
@@ -167,11 +178,18 @@ def _check_options(options: Manifest.Options) -> None:
     """Refuse settings that no spec can follow."""
     positive = ("rate", "seconds", "n_fft", "hop", "frames", "size")
     wrong = [f"{name}={getattr(options, name)}" for name in positive if getattr(options, name) <= 0]
-    for name, choices in (("fill", ("tile", "pad")), ("augment", ("none", "crop_flip")), ("channels", (1, 3))):
+    features = ("features", ("stft", "spectrogram", "fbank"))
+    for name, choices in (
+        features,
+        ("fill", ("tile", "pad")),
+        ("augment", ("none", "crop_flip")),
+        ("channels", (1, 3)),
+    ):
         if getattr(options, name) not in choices:
             wrong.append(f"{name}={getattr(options, name)} (known: {', '.join(map(str, choices))})")
-    if options.n_mels is not None and options.n_mels <= 0:
-        wrong.append(f"n_mels={options.n_mels}")
+    wrong += [f"{k}={v}" for k in ("n_mels", "columns") if (v := getattr(options, k)) is not None and v <= 0]
+    if options.features != "stft" and (options.n_mels is not None) != (options.features == "fbank"):
+        wrong.append(f"n_mels={options.n_mels} with features={options.features}")
     if wrong:
         raise CurateError(f"manifest: impossible settings: {'; '.join(wrong)}", "see `curate datasets manifest`")
     check_fractions(options.val_fraction, options.test_fraction)
