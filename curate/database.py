@@ -6,10 +6,11 @@ can read it while a training runs.
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -21,12 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import CurateError, LockedError
+from .migration import rebuild
 from .types import FUSED
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 READ_RETRIES, WRITE_RETRIES, RETRY_SECONDS = 5, 100, 0.2
 SAFE = {
     "enable_external_access": "false",
@@ -38,6 +40,7 @@ READING = {k: v for k, v in SAFE.items() if k not in ("enable_external_access", 
 FILES_ALONE = "SET allowed_directories = ['/']; SET enable_external_access = false; SET lock_configuration = true"
 """Local files, without extensions and network; directories can be allowed in an open database only."""
 VIEWS = "samples, by_class, by_modality, failures, history, dynamics, gap_dynamics and results"
+LOG = logging.getLogger(__name__)
 MODALITY = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -65,12 +68,16 @@ class Database:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         elif not self.path.exists():
             raise CurateError(f"no sample table at {self.path}", "run `curate score` first, or name the file with --db")
-        con = self._connect(write, settings)
+        retries = WRITE_RETRIES if write else READ_RETRIES
+        con = self._connect(write, settings, retries)
         try:
             # Asked under the lock: two first writers may race, and one killed before its commit leaves an empty file.
             if write and not con.execute("SELECT 1 FROM information_schema.tables").fetchone():
                 self._create(con)
-            self._check_version(con)
+            while self._version(con) < SCHEMA_VERSION:
+                con.close()
+                self._migrate(retries)
+                con = self._connect(write, settings, retries)
             if not write:
                 yield con
                 return
@@ -89,8 +96,7 @@ class Database:
         finally:
             con.close()
 
-    def _connect(self, write: bool, settings: Mapping[str, str]) -> duckdb.DuckDBPyConnection:
-        retries = WRITE_RETRIES if write else READ_RETRIES
+    def _connect(self, write: bool, settings: Mapping[str, str], retries: int) -> duckdb.DuckDBPyConnection:
         # Readable by DuckDB shells from 1.1 on too.
         config: dict[str, Any] = {"storage_compatibility_version": "v1.0.0"} if write else dict(settings)
         for attempt in range(retries + 1):
@@ -113,14 +119,47 @@ class Database:
                 ) from None
         raise AssertionError("unreachable")
 
-    def _create(self, con: duckdb.DuckDBPyConnection) -> None:
+    def _create(self, con: duckdb.DuckDBPyConnection, fill: Callable[[], None] = lambda: None) -> None:
         con.begin()
         con.execute(resources.files("curate").joinpath("schema.sql").read_text(encoding="utf-8"))
         con.execute("INSERT INTO schema_version VALUES (?, 'curate')", [SCHEMA_VERSION])
+        fill()
         self._refresh_samples(con)
         con.commit()
 
-    def _check_version(self, con: duckdb.DuckDBPyConnection) -> None:
+    def _migrate(self, retries: int) -> None:
+        """Bring an older file to today's schema, unless another process has just done so; the old one is kept.
+
+        Raises:
+            CurateError: it cannot be done here; the file is as it was.
+        """
+        before = self.path.stat().st_ino
+        try:
+            con = self._connect(True, {}, retries)
+            try:
+                old = self._version(con)
+                if old == SCHEMA_VERSION or self.path.stat().st_ino != before:
+                    return
+                backup = rebuild(con, self.path, old, self._create)
+            finally:
+                con.close()
+        except LockedError:
+            raise
+        except (CurateError, duckdb.Error, OSError) as error:
+            raise CurateError(
+                f"{self.path} has an older schema version, and cannot be brought to {SCHEMA_VERSION} here: "
+                f"{str(error).splitlines()[0]}",
+                "copy it to where you may write, with as much space again; nothing was changed",
+            ) from None
+        LOG.warning(
+            "%s was brought from schema version %s to %s; the old file is kept as %s",
+            self.path,
+            old,
+            SCHEMA_VERSION,
+            backup,
+        )
+
+    def _version(self, con: duckdb.DuckDBPyConnection) -> int:
         try:
             row = con.execute("SELECT version FROM schema_version").fetchone()
         except duckdb.CatalogException:
@@ -132,6 +171,7 @@ class Database:
                 f"{self.path} has schema version {row[0]}, this curate knows {SCHEMA_VERSION}",
                 "install the newer curate that wrote it; nothing was changed",
             )
+        return row[0]
 
     def query(self, sql: str, allow_files: bool = False) -> tuple[list[str], list[tuple[Any, ...]]]:
         """A user's SQL, read-only and without access to files: column names and rows.
