@@ -287,12 +287,12 @@ def insert(
     table: str,
     columns: Mapping[str, Any],
     constants: Mapping[str, Any] | None = None,
-    replace: bool = True,
+    replace: bool = False,
 ) -> None:
     """Insert column arrays; a constant, or a scalar among the columns, repeats for every row.
 
     Args:
-        replace: rows of the same key; a table without a key takes False.
+        replace: rows of the same key, in a table that has one.
     """
     length = next(len(v) for v in columns.values() if not isinstance(v, str))
     if not length:
@@ -308,6 +308,11 @@ def insert(
         list(fixed.values()),
     )
     con.unregister("incoming")
+
+
+def delete(con: duckdb.DuckDBPyConnection, table: str, key: Mapping[str, Any]) -> None:
+    """Delete the rows whose columns equal the key's values."""
+    con.execute(f"DELETE FROM {table} WHERE {' AND '.join(f'{k} = ?' for k in key)}", list(key.values()))
 
 
 def _scannable(values: Any) -> NDArray[Any]:

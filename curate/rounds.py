@@ -10,10 +10,10 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from .database import MODALITY, Database, insert
+from .database import MODALITY, Database, delete, insert
 from .errors import CurateError
 from .gap import entropy, true_class_probability
-from .types import GapScores, MixtureFit, Predictions, Round, pair_name
+from .types import GapScores, MixtureFit, Predictions, Round, are_unique, pair_name
 
 
 class Rounds(Database):
@@ -31,30 +31,35 @@ class Rounds(Database):
     ) -> None:
         """All that one scoring of the training set found, in one transaction: whole or not at all.
 
+        What the table held of this round is replaced, so that its rows stay unique.
+
         Args:
             predictions: None when another run's predictions were fitted, whose rows are there already.
         """
         for modality in {m for pair in gaps.pairs for m in pair}:
             if not MODALITY.fullmatch(modality):
                 raise CurateError(f"modality {modality!r} cannot name a column", "use lower-case letters, digits and _")
+        if not are_unique(gaps.sample_ids):
+            raise ValueError("sample_ids are not unique")
         key = {"run_id": run_id, "round": number}
-        ids = gaps.sample_ids
+        ids = gaps.sample_ids.astype(object)  # once for all tables
         with self._open(write=True) as con:
+            for name in ("gap", "posterior", "mixture", *(["prediction"] if predictions is not None else [])):
+                delete(con, name, key)
             if predictions is not None:
                 _insert_predictions(con, predictions, key)
             for j, (pair, fitted) in enumerate(zip(gaps.pairs, fits, strict=True)):
-                name = {**key, "pair": pair_name(pair)}
-                insert(con, "gap", {"sample_id": ids, "prob_gap": gaps.prob[:, j], "kl_gap": gaps.kl[:, j]}, name)
+                of_pair = {**key, "pair": pair_name(pair)}
+                insert(con, "gap", {"sample_id": ids, "prob_gap": gaps.prob[:, j], "kl_gap": gaps.kl[:, j]}, of_pair)
                 insert(
                     con,
                     "posterior",
                     {"sample_id": ids, "p_balanced": p_balanced[:, j], "p_imbalanced": 1 - p_balanced[:, j]},
-                    name,
+                    of_pair,
                 )
-                con.execute("DELETE FROM mixture WHERE run_id = ? AND round = ? AND pair = ?", list(name.values()))
                 con.executemany(
                     f"INSERT INTO mixture VALUES ({', '.join('?' * 18)})",
-                    [[*name.values(), k, gap_kind, *_component(fitted, k)] for k in range(len(fitted.weights))],
+                    [[*of_pair.values(), k, gap_kind, *_component(fitted, k)] for k in range(len(fitted.weights))],
                 )
             self._refresh_samples(con)
 
@@ -62,6 +67,7 @@ class Rounds(Database):
         """What each modality and the fusion said of the training samples after an epoch of the warm-up."""
         labels = predictions.labels
         with self._open(write=True) as con:
+            delete(con, "dynamic", {"run_id": run_id, "epoch": epoch})
             for modality, probs in predictions.probs.items():
                 p_true = np.clip(true_class_probability(probs, labels), 0, 1)
                 columns = {
@@ -87,27 +93,23 @@ class Rounds(Database):
                 raise CurateError(f"run {run_id!r} has no round {number}", "see `curate runs`")
             position = {m: i for i, m in enumerate(run[0])}
             names.sort(key=lambda p: [position[m] for m in p.split("|")])
-            columns = [
-                con.execute(
-                    "SELECT g.sample_id, g.prob_gap, g.kl_gap, p.p_balanced FROM gap g "
-                    "JOIN posterior p USING (run_id, round, sample_id, pair) "
-                    "WHERE g.run_id = ? AND g.round = ? AND g.pair = ? ORDER BY g.sample_id",
-                    [run_id, number, name],
-                ).fetchnumpy()
-                for name in names
-            ]
+            gaps = [_column_arrays(con, "gap", "prob_gap, kl_gap", run_id, number, name) for name in names]
+            posteriors = [_column_arrays(con, "posterior", "p_balanced", run_id, number, name) for name in names]
             fits = tuple(_read_fit(con, run_id, number, name) for name in names)
             if run[1] == "monotone":
                 from .mixture import monotone_limits  # loads scipy, which the other readers can do without
 
                 fits = tuple(replace(f, limits=monotone_limits(f)) for f in fits)
-        ids = columns[0]["sample_id"].astype(str)
-        stack = {
-            c: np.stack([np.asarray(col[c], dtype=np.float64) for col in columns], axis=1)
-            for c in ("prob_gap", "kl_gap", "p_balanced")
-        }
+        ids = gaps[0]["sample_id"]
+        if not (are_unique(ids) and all(np.array_equal(ids, other["sample_id"]) for other in (*gaps, *posteriors))):
+            raise CurateError(
+                f"round {number} of {run_id} is not whole: its tables hold different samples",
+                "something else than curate wrote to it; score again",
+            )
+        prob, kl = (np.stack([found[c] for found in gaps], axis=1) for c in ("prob_gap", "kl_gap"))
+        p_balanced = np.stack([found["p_balanced"] for found in posteriors], axis=1)
         pairs = tuple((a, b) for a, b in (name.split("|") for name in names))
-        return Round(ids, GapScores(ids, pairs, stack["prob_gap"], stack["kl_gap"]), fits, stack["p_balanced"])
+        return Round(ids, GapScores(ids, pairs, prob, kl), fits, p_balanced)
 
     def rounds(self, run_id: str) -> list[int]:
         """The rounds stored for a run, ascending."""
@@ -116,15 +118,32 @@ class Rounds(Database):
         return [r for (r,) in rows]
 
 
+def _column_arrays(
+    con: duckdb.DuckDBPyConnection, table: str, columns: str, run_id: str, number: int, pair: str
+) -> dict[str, NDArray[Any]]:
+    """Columns of a round's rows of one pair, ascending by `sample_id`.
+
+    They were written in that order, so that looking is enough; sorting in the database would cost several times the
+    reading.
+    """
+    found = con.execute(
+        f"SELECT sample_id, {columns} FROM {table} WHERE run_id = ? AND round = ? AND pair = ?", [run_id, number, pair]
+    ).fetchnumpy()
+    ids = np.asarray(found.pop("sample_id"), dtype=np.str_)
+    order = slice(None) if (ids[1:] > ids[:-1]).all() else np.argsort(ids)
+    return {"sample_id": ids[order], **{k: np.asarray(v, dtype=np.float64)[order] for k, v in found.items()}}
+
+
 def _insert_predictions(con: duckdb.DuckDBPyConnection, predictions: Predictions, key: Mapping[str, Any]) -> None:
-    classes, labels = np.array(predictions.classes), predictions.labels
+    classes, labels = np.array(predictions.classes, dtype=object), predictions.labels
+    ids = predictions.sample_ids.astype(object)
     for modality, probs in predictions.probs.items():
         predicted = probs.argmax(axis=1)
         insert(
             con,
             "prediction",
             {
-                "sample_id": predictions.sample_ids,
+                "sample_id": ids,
                 "modality": modality,
                 "p_true": np.clip(true_class_probability(probs, labels), 0, 1),
                 "p_max": np.clip(probs.max(axis=1), 0, 1),

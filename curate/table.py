@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .database import insert
+from .database import delete, insert
 from .errors import CurateError, unknown_name
 from .selections import Selections
 from .types import Run, Sample
@@ -139,7 +139,13 @@ class Table(Selections):
         status: Sequence[str],
         reason: Sequence[str],
     ) -> None:
-        """Every item of a data set with the status of its media; known rows are replaced."""
+        """Every item of a data set with the status of its media, in the place of what was known of it.
+
+        Raises:
+            ValueError: an id is there twice.
+        """
+        if len({s.sample_id for s in samples}) != len(samples):
+            raise ValueError("sample_ids are not unique")
         index = {c: i for i, c in enumerate(classes)}
         columns = {
             "data_id": [data_id] * len(samples),
@@ -153,6 +159,7 @@ class Table(Selections):
             "reason": list(reason),
         }
         with self._open(write=True) as con:
+            delete(con, "sample", {"data_id": data_id})
             insert(con, "sample", columns)
 
     def write_epoch(self, run_id: str, epoch: int, values: Sequence[tuple[str, str, str, float]]) -> None:
@@ -164,6 +171,7 @@ class Table(Selections):
                 "epoch",
                 {"split": split, "modality": modality, "metric": metric, "value": np.array(value, dtype=np.float64)},
                 {"run_id": run_id, "epoch": epoch},
+                replace=True,
             )
 
     # --- reading -----------------------------------------------------------------------------------------------
