@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .database import delete, insert
+from .database import insert
 from .errors import CurateError, unknown_name
 from .selections import Selections
 from .types import Run, Sample
@@ -139,7 +139,7 @@ class Table(Selections):
         status: Sequence[str],
         reason: Sequence[str],
     ) -> None:
-        """Every item of a data set with the status of its media, in the place of what was known of it.
+        """Items of a data set with the status of their media; known rows of these items are replaced.
 
         Raises:
             ValueError: an id is there twice.
@@ -159,7 +159,9 @@ class Table(Selections):
             "reason": list(reason),
         }
         with self._open(write=True) as con:
-            delete(con, "sample", {"data_id": data_id})
+            con.register("written", {"sample_id": np.array(columns["sample_id"], dtype=object)})
+            con.execute("DELETE FROM sample WHERE data_id = ? AND sample_id IN (FROM written)", [data_id])
+            con.unregister("written")
             insert(con, "sample", columns)
 
     def write_epoch(self, run_id: str, epoch: int, values: Sequence[tuple[str, str, str, float]]) -> None:
