@@ -165,7 +165,8 @@ def main() -> None:
         took = whole(reference)
         print(f"unkilled: score {took['score']:.1f} s, train {took['train']:.1f} s", flush=True)
         place = Place(Path(folder) / "0", clips)
-        while sum(hit.values()) < options.kills or place.next():
+        left = {"score": options.kills // 2, "train": options.kills - options.kills // 2}
+        while any(left.values()) or place.next():
             command = place.next()
             if command is None:
                 compared += 1
@@ -175,15 +176,16 @@ def main() -> None:
                 place = Place(Path(folder) / str(cycles), clips)
                 continue
             process = place.start(command)
-            kill = sum(hit.values()) < options.kills
+            moment = rng.uniform(0.2, 1.2) * took[command[0]] if left[command[0]] else None
             try:
-                _, err = process.communicate(timeout=rng.uniform(0.3, 1.0) * took[command[0]] if kill else None)
+                _, err = process.communicate(timeout=moment)
                 if process.returncode:
                     wrong.append(f"{' '.join(command[:2])} ended with {process.returncode}: {err.splitlines()[-2:]}")
                     break
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.communicate()
+                left[command[0]] -= 1
                 hit[" ".join(command[:2]) if "--resume" in command else command[0]] += 1
                 try:
                     wrong += [f"after kill {sum(hit.values())}: {what}" for what in place.torn()]

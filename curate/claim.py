@@ -43,3 +43,16 @@ def claimed(folder: Path) -> Iterator[None]:
             if folder.exists() and [left.name for left in folder.iterdir()] == [FILE]:
                 (folder / FILE).unlink()
                 folder.rmdir()
+
+
+def is_vacant(folder: Path) -> bool:
+    """Whether nothing was made in a run's folder and nobody works there; who is killed early leaves its lock's file."""
+    if not folder.exists():
+        return True
+    if any(left.name != FILE for left in folder.iterdir()):
+        return False
+    try:
+        with claimed(folder):
+            return True
+    except LockedError:
+        return False

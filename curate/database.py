@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -39,6 +39,15 @@ SAFE = {
 READING = {k: v for k, v in SAFE.items() if k not in ("enable_external_access", "lock_configuration")}
 FILES_ALONE = "SET allowed_directories = ['/']; SET enable_external_access = false; SET lock_configuration = true"
 """Local files, without extensions and network; directories can be allowed in an open database only."""
+BROKEN = (
+    duckdb.IOException,
+    duckdb.FatalException,
+    duckdb.InternalException,
+    duckdb.SerializationException,
+    duckdb.TransactionException,
+)
+"""What DuckDB makes of a full disk, a place that cannot be written, and a damaged file."""
+IN_PLACE = "check who may write there, and the space left on the disk; what was stored before is as it was"
 VIEWS = "samples, by_class, by_modality, failures, history, dynamics, gap_dynamics and results"
 LOG = logging.getLogger(__name__)
 MODALITY = re.compile(r"[a-z][a-z0-9_]*")
@@ -85,9 +94,16 @@ class Database:
             try:
                 yield con
             except BaseException:
-                con.rollback()
+                with suppress(duckdb.Error):  # a full disk has ended the transaction already
+                    con.rollback()
                 raise
             con.commit()
+        except duckdb.Error as error:
+            if not isinstance(error, BROKEN) and type(error) is not duckdb.Error:  # the latter for a wrong checksum
+                raise
+            raise CurateError(
+                f"cannot {'write' if write else 'read'} {self.path}: {str(error).splitlines()[0]}", IN_PLACE
+            ) from None
         except RuntimeError as error:
             # What DuckDB makes of a Ctrl-C that arrives within one of its calls.
             if str(error) == "Query interrupted":
@@ -102,7 +118,7 @@ class Database:
         for attempt in range(retries + 1):
             try:
                 return duckdb.connect(str(self.path), read_only=not write, config=config)
-            except (duckdb.IOException, duckdb.CatalogException) as error:  # the latter for a .csv or .json file
+            except (*BROKEN, duckdb.CatalogException) as error:  # the latter for a .csv or .json file
                 text = str(error)
                 if "Could not set lock" not in text:
                     raise CurateError(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .claim import is_vacant
 from .database import insert
 from .errors import CurateError, unknown_name
 from .selections import Selections
@@ -31,13 +32,13 @@ class Table(Selections):
     # --- runs --------------------------------------------------------------------------------------------------
 
     def new_run_id(self, stem: str, folder: Path) -> str:
-        """The first free `stem-1`, `stem-2`, ... that names neither a run nor a folder under `folder`."""
+        """The first free `stem-1`, `stem-2`, ... that names neither a run nor a used folder under `folder`."""
         taken: set[str] = set()
         if self.path.exists():
             with self._open() as con:
                 taken = {r for (r,) in con.execute("SELECT run_id FROM run").fetchall()}
         number = 1
-        while (name := f"{stem}-{number}") in taken or (folder / name).exists():
+        while (name := f"{stem}-{number}") in taken or not is_vacant(folder / name):
             number += 1
         return name
 

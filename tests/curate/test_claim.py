@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.claim import FILE, claimed
+from curate.claim import FILE, claimed, is_vacant
 from curate.errors import LockedError
 
 ROOT = Path(__file__).parents[2]
@@ -75,3 +75,15 @@ def test_nothing_is_left_of_a_folder_in_which_nothing_was_made(tmp_path):
         (tmp_path / "runs" / "b" / "last.pt").unlink()
         (tmp_path / "runs" / "b" / FILE).unlink()
         (tmp_path / "runs" / "b").rmdir()
+
+
+def test_a_folder_is_vacant_unless_something_is_there_or_somebody_works_there(tmp_path):
+    assert is_vacant(tmp_path / "none")
+    process = holder(tmp_path / "run-1")
+    assert not is_vacant(tmp_path / "run-1")
+    process.kill()
+    process.communicate()
+    assert (tmp_path / "run-1" / FILE).exists() and is_vacant(tmp_path / "run-1")
+    (tmp_path / "run-2").mkdir()
+    (tmp_path / "run-2" / "last.pt").touch()
+    assert not is_vacant(tmp_path / "run-2")
