@@ -631,8 +631,12 @@ def runs(
     if remove:
         if not yes and not (sys.stdin.isatty() and typer.confirm(f"delete {name}, its rows and its checkpoints?")):
             raise CurateError(f"{name} was not removed", "answer y, or give --yes")
-        table.remove_run(name)
-        shutil.rmtree(table.path.with_suffix(".runs") / name, ignore_errors=True)
+        from curate.claim import claimed
+
+        folder = table.path.with_suffix(".runs") / name
+        with claimed(folder):
+            table.remove_run(name)
+            shutil.rmtree(folder, ignore_errors=True)
         remark(f"removed {name}")
         return
     rows: list[Sequence[Any]] = [

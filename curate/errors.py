@@ -26,7 +26,7 @@ class CurateError(Exception):
 
 
 class LockedError(CurateError):
-    """The sample table is open for writing in another process."""
+    """Another process has the sample table open for writing, or works on this run."""
 
     exit_code = 4
 

@@ -10,10 +10,10 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from .database import MODALITY, Database, insert
+from .database import MODALITY, Database, delete, insert
 from .errors import CurateError
 from .gap import entropy, true_class_probability
-from .types import GapScores, Known, MixtureFit, Predictions, Round, pair_name
+from .types import GapScores, Known, MixtureFit, Predictions, Round, are_unique, pair_name
 
 
 class Rounds(Database):
@@ -32,6 +32,8 @@ class Rounds(Database):
     ) -> None:
         """All that one scoring of the training set found, in one transaction: whole or not at all.
 
+        What the table held of this round is replaced, so that its rows stay unique.
+
         Args:
             predictions: None when another run's predictions were fitted, whose rows are there already.
             p_ahead: as in `Round`; stored of the pairs with three components.
@@ -39,26 +41,29 @@ class Rounds(Database):
         for modality in {m for pair in gaps.pairs for m in pair}:
             if not MODALITY.fullmatch(modality):
                 raise CurateError(f"modality {modality!r} cannot name a column", "use lower-case letters, digits and _")
+        if not are_unique(gaps.sample_ids):
+            raise ValueError("sample_ids are not unique")
         key = {"run_id": run_id, "round": number}
-        ids = gaps.sample_ids
+        ids = gaps.sample_ids.astype(object)  # once for all tables
         with self._open(write=True) as con:
+            for name in ("gap", "posterior", "mixture", *(["prediction"] if predictions is not None else [])):
+                delete(con, name, key)
             if predictions is not None:
                 _insert_predictions(con, predictions, key)
             for j, (pair, fitted) in enumerate(zip(gaps.pairs, fits, strict=True)):
-                name = {**key, "pair": pair_name(pair)}
+                of_pair = {**key, "pair": pair_name(pair)}
                 found = {"sample_id": ids, "prob_gap": gaps.prob[:, j], "kl_gap": gaps.kl[:, j]}
                 said = {"sample_id": ids, "p_balanced": p_balanced[:, j], "p_imbalanced": 1 - p_balanced[:, j]}
                 if gaps.fitted is not None:
                     found["fitted"] = gaps.fitted[:, j]
                 if p_ahead is not None and len(fitted.weights) == 3:
                     said |= {"p_first": p_ahead[:, j, 0], "p_second": p_ahead[:, j, 1]}
-                insert(con, "gap", found, name)
-                insert(con, "posterior", said, name)
-                con.execute("DELETE FROM mixture WHERE run_id = ? AND round = ? AND pair = ?", list(name.values()))
+                insert(con, "gap", found, of_pair)
+                insert(con, "posterior", said, of_pair)
                 con.executemany(
                     f"INSERT INTO mixture VALUES ({', '.join('?' * 20)})",
                     [
-                        [*name.values(), k, gap_kind, gaps.input, gaps.average, *_component(fitted, k)]
+                        [*of_pair.values(), k, gap_kind, gaps.input, gaps.average, *_component(fitted, k)]
                         for k in range(len(fitted.weights))
                     ],
                 )
@@ -68,6 +73,11 @@ class Rounds(Database):
         """What each modality and the fusion said of the training samples after an epoch of the warm-up."""
         labels = predictions.labels
         with self._open(write=True) as con:
+            con.register("written", {"sample_id": predictions.sample_ids.astype(object)})
+            con.execute(
+                "DELETE FROM dynamic WHERE run_id = ? AND epoch = ? AND sample_id IN (FROM written)", [run_id, epoch]
+            )
+            con.unregister("written")
             for modality, probs in predictions.probs.items():
                 p_true = np.clip(true_class_probability(probs, labels), 0, 1)
                 columns = {
@@ -96,32 +106,30 @@ class Rounds(Database):
             names.sort(key=lambda p: [position[m] for m in p.split("|")])
             kind, form, average = seen[0][2:]
             plain = kind in ("prob", "kl") and (form, average) == ("signed", "last")
-            columns = [
-                con.execute(
-                    f"SELECT g.sample_id, g.prob_gap, g.kl_gap, p.p_balanced{'' if plain else ', g.fitted'}"
-                    f"{', p.p_first, p.p_second' if name in three else ''} FROM gap g "
-                    "JOIN posterior p USING (run_id, round, sample_id, pair) "
-                    "WHERE g.run_id = ? AND g.round = ? AND g.pair = ? ORDER BY g.sample_id",
-                    [run_id, number, name],
-                ).fetchnumpy()
-                for name in names
-            ]
+            seen_by = "prob_gap, kl_gap" if plain else "prob_gap, kl_gap, fitted"
+            said = {name: "p_balanced, p_first, p_second" if name in three else "p_balanced" for name in names}
+            gaps = [_column_arrays(con, "gap", seen_by, run_id, number, name) for name in names]
+            posteriors = [_column_arrays(con, "posterior", said[name], run_id, number, name) for name in names]
             fits = tuple(_read_fit(con, run_id, number, name) for name in names)
             if run[1] == "monotone":
                 from .mixture import monotone_limits  # loads scipy, which the other readers can do without
 
                 fits = tuple(replace(f, limits=monotone_limits(f)) for f in fits)
-        ids = columns[0]["sample_id"].astype(str)
+        ids = gaps[0]["sample_id"]
+        if not (are_unique(ids) and all(np.array_equal(ids, other["sample_id"]) for other in (*gaps, *posteriors))):
+            raise CurateError(
+                f"round {number} of {run_id} is not whole: its tables hold different samples",
+                "something else than curate wrote to it; score again",
+            )
 
-        def stack(name: str) -> NDArray[np.float64]:
-            absent = np.full(len(ids), np.nan)
-            return np.stack([np.asarray(col.get(name, absent), dtype=np.float64) for col in columns], axis=1)
+        def stack(found: list[dict[str, NDArray[Any]]], name: str) -> NDArray[np.float64]:
+            return np.stack([columns.get(name, np.full(len(ids), np.nan)) for columns in found], axis=1)
 
         pairs = tuple((a, b) for a, b in (name.split("|") for name in names))
-        fitted = None if plain else stack("fitted")
-        gaps = GapScores(ids, pairs, stack("prob_gap"), stack("kl_gap"), fitted, form, average)
-        ahead = np.stack([stack("p_first"), stack("p_second")], axis=2) if three else None
-        return Round(ids, gaps, fits, stack("p_balanced"), ahead)
+        fitted = None if plain else stack(gaps, "fitted")
+        scores = GapScores(ids, pairs, stack(gaps, "prob_gap"), stack(gaps, "kl_gap"), fitted, form, average)
+        ahead = np.stack([stack(posteriors, "p_first"), stack(posteriors, "p_second")], axis=2) if three else None
+        return Round(ids, scores, fits, stack(posteriors, "p_balanced"), ahead)
 
     def read_known(self, run_id: str, number: int = 0) -> Known:
         """What each modality knew of each sample in a round, samples ascending by id.
@@ -178,8 +186,25 @@ def _read_known(con: duckdb.DuckDBPyConnection, run_id: str, sql: str, number: i
     return Known(ids, modalities, stack("p_true"), stack("entropy"), stack("correct") == 1, held_out)
 
 
+def _column_arrays(
+    con: duckdb.DuckDBPyConnection, table: str, columns: str, run_id: str, number: int, pair: str
+) -> dict[str, NDArray[Any]]:
+    """Columns of a round's rows of one pair, ascending by `sample_id`.
+
+    They were written in that order, so that looking is enough; sorting in the database would cost several times the
+    reading.
+    """
+    found = con.execute(
+        f"SELECT sample_id, {columns} FROM {table} WHERE run_id = ? AND round = ? AND pair = ?", [run_id, number, pair]
+    ).fetchnumpy()
+    ids = np.asarray(found.pop("sample_id"), dtype=np.str_)
+    order = slice(None) if (ids[1:] > ids[:-1]).all() else np.argsort(ids)
+    return {"sample_id": ids[order], **{k: np.asarray(v, dtype=np.float64)[order] for k, v in found.items()}}
+
+
 def _insert_predictions(con: duckdb.DuckDBPyConnection, predictions: Predictions, key: Mapping[str, Any]) -> None:
-    classes, labels = np.array(predictions.classes), predictions.labels
+    classes, labels = np.array(predictions.classes, dtype=object), predictions.labels
+    ids = predictions.sample_ids.astype(object)
     held_out = {} if predictions.fold is None else {"fold": predictions.fold.astype(np.int32)}
     for modality, probs in predictions.probs.items():
         predicted = probs.argmax(axis=1)
@@ -187,7 +212,7 @@ def _insert_predictions(con: duckdb.DuckDBPyConnection, predictions: Predictions
             con,
             "prediction",
             {
-                "sample_id": predictions.sample_ids,
+                "sample_id": ids,
                 "modality": modality,
                 "p_true": np.clip(true_class_probability(probs, labels), 0, 1),
                 "p_max": np.clip(probs.max(axis=1), 0, 1),

@@ -1,5 +1,8 @@
 -- The sample table. Rows of a run are keyed (run_id, round, sample_id); the views at the end are what to query.
 -- Everything numeric is DOUBLE and finite; a value that may be absent is NULL, never NaN.
+-- Tables with a row a sample have no index of their key: it would treble the time of writing and the size of the file,
+-- and removing a million rows below one takes DuckDB a quarter of a minute. The one writer keeps them unique: it puts a
+-- whole (run, round), epoch or data set in the place of what was there, in one transaction.
 
 CREATE TABLE schema_version (version INTEGER NOT NULL, written_by VARCHAR NOT NULL);
 COMMENT ON COLUMN schema_version.version IS 'a curate that knows only smaller ones refuses this file';
@@ -47,10 +50,9 @@ CREATE TABLE sample (
     planted VARCHAR,
     status VARCHAR NOT NULL,
     reason VARCHAR,
-    extra JSON,
-    PRIMARY KEY (data_id, sample_id)
+    extra JSON
 );
-COMMENT ON TABLE sample IS 'One row an item of a data set, whatever became of its media';
+COMMENT ON TABLE sample IS 'One row an item (data_id, sample_id) of a data set, whatever became of its media';
 COMMENT ON COLUMN sample.label IS 'index into run.classes; compare label_name across data sets, never this';
 COMMENT ON COLUMN sample.planted IS 'modalities degraded on purpose, joined by +; empty = none; NULL = unknown';
 COMMENT ON COLUMN sample.status IS 'ok, or what is wrong with its media: missing, lfs_pointer, empty, undecodable, no_audio, no_video, silent, too_short, truncated, empty_event, not_finite, dropped_leak';
@@ -79,10 +81,9 @@ CREATE TABLE prediction (
     predicted VARCHAR NOT NULL,
     correct BOOLEAN NOT NULL,
     in_sample BOOLEAN,
-    fold INTEGER,
-    PRIMARY KEY (run_id, round, sample_id, modality)
+    fold INTEGER
 );
-COMMENT ON TABLE prediction IS 'What each modality, and the fusion (modality = fused), said of a training sample; eval mode, no augmentation';
+COMMENT ON TABLE prediction IS 'What each modality, and the fusion (modality = fused), said of a training sample; eval mode, no augmentation; a row a (run_id, round, sample_id, modality)';
 COMMENT ON COLUMN prediction.round IS '0 = the scored run or the warm start, counted up by each later scoring; of saved predictions 0 = the newest epoch, counting back';
 COMMENT ON COLUMN prediction.p_true IS 'probability of the labelled class, 0..1, higher = better known';
 COMMENT ON COLUMN prediction.p_max IS 'probability of the predicted class, 0..1';
@@ -98,10 +99,9 @@ CREATE TABLE gap (
     pair VARCHAR NOT NULL,
     prob_gap DOUBLE NOT NULL CHECK (prob_gap BETWEEN -1 AND 1),
     kl_gap DOUBLE NOT NULL CHECK (isfinite(kl_gap)),
-    fitted DOUBLE CHECK (isfinite(fitted)),
-    PRIMARY KEY (run_id, round, sample_id, pair)
+    fitted DOUBLE CHECK (isfinite(fitted))
 );
-COMMENT ON TABLE gap IS 'Signed modality gap of each pair, first minus second';
+COMMENT ON TABLE gap IS 'Signed modality gap of each pair, first minus second; a row a (run_id, round, sample_id, pair)';
 COMMENT ON COLUMN gap.round IS '0 = the scored run or the warm start, counted up by each later scoring; of saved predictions 0 = the newest epoch, counting back';
 COMMENT ON COLUMN gap.pair IS 'first|second, in declared order';
 COMMENT ON COLUMN gap.prob_gap IS 'p_first(true class) - p_second(true class), -1..1; positive = the first modality carries the sample';
@@ -159,10 +159,9 @@ CREATE TABLE posterior (
     p_first DOUBLE CHECK (p_first BETWEEN 0 AND 1),
     p_second DOUBLE CHECK (p_second BETWEEN 0 AND 1),
     CHECK (abs(p_balanced + p_imbalanced - 1) < 1e-9),
-    CHECK (abs(p_first + p_second - p_imbalanced) < 1e-9),
-    PRIMARY KEY (run_id, round, sample_id, pair)
+    CHECK (abs(p_first + p_second - p_imbalanced) < 1e-9)
 );
-COMMENT ON TABLE posterior IS 'Posterior of each component given the gap of the pair';
+COMMENT ON TABLE posterior IS 'Posterior of each component given the gap of the pair; a row a (run_id, round, sample_id, pair)';
 COMMENT ON COLUMN posterior.round IS '0 = the scored run or the warm start, counted up by each later scoring; of saved predictions 0 = the newest epoch, counting back';
 COMMENT ON COLUMN posterior.p_balanced IS 'w0 of the paper, 0..1, higher = more balanced';
 COMMENT ON COLUMN posterior.p_imbalanced IS '1 - p_balanced';
@@ -181,7 +180,6 @@ COMMENT ON TABLE selection IS 'Named sets of training samples';
 COMMENT ON COLUMN selection.candidates IS 'how many scored training samples the rule saw';
 COMMENT ON COLUMN selection.selected IS 'how many it kept';
 
--- Without a key: removing half a million rows below one takes DuckDB ten seconds. The one writer keeps them unique.
 CREATE TABLE selection_member (name VARCHAR NOT NULL, sample_id VARCHAR NOT NULL);
 
 CREATE TABLE epoch (
@@ -224,7 +222,6 @@ CREATE TABLE dynamic (
     p_true DOUBLE NOT NULL CHECK (p_true BETWEEN 0 AND 1),
     entropy DOUBLE CHECK (isfinite(entropy)),
     correct BOOLEAN NOT NULL,
-    PRIMARY KEY (run_id, epoch, sample_id, modality)
 );
 COMMENT ON TABLE dynamic IS 'What each modality, and the fusion, said of a training sample after each warm-up epoch; eval mode; of a run scored out of fold, by the model that never saw the sample';
 COMMENT ON COLUMN dynamic.epoch IS 'counted from 1 within the run';

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .claim import is_vacant
 from .database import insert
 from .errors import CurateError, unknown_name
 from .selections import Selections
@@ -31,13 +32,13 @@ class Table(Selections):
     # --- runs --------------------------------------------------------------------------------------------------
 
     def new_run_id(self, stem: str, folder: Path) -> str:
-        """The first free `stem-1`, `stem-2`, ... that names neither a run nor a folder under `folder`."""
+        """The first free `stem-1`, `stem-2`, ... that names neither a run nor a used folder under `folder`."""
         taken: set[str] = set()
         if self.path.exists():
             with self._open() as con:
                 taken = {r for (r,) in con.execute("SELECT run_id FROM run").fetchall()}
         number = 1
-        while (name := f"{stem}-{number}") in taken or (folder / name).exists():
+        while (name := f"{stem}-{number}") in taken or not is_vacant(folder / name):
             number += 1
         return name
 
@@ -147,7 +148,13 @@ class Table(Selections):
         status: Sequence[str],
         reason: Sequence[str],
     ) -> None:
-        """Every item of a data set with the status of its media; known rows are replaced."""
+        """Items of a data set with the status of their media; known rows of these items are replaced.
+
+        Raises:
+            ValueError: an id is there twice.
+        """
+        if len({s.sample_id for s in samples}) != len(samples):
+            raise ValueError("sample_ids are not unique")
         index = {c: i for i, c in enumerate(classes)}
         columns = {
             "data_id": [data_id] * len(samples),
@@ -162,6 +169,9 @@ class Table(Selections):
             "extra": [json.dumps(dict(s.extra), sort_keys=True) if s.extra else None for s in samples],
         }
         with self._open(write=True) as con:
+            con.register("written", {"sample_id": np.array(columns["sample_id"], dtype=object)})
+            con.execute("DELETE FROM sample WHERE data_id = ? AND sample_id IN (FROM written)", [data_id])
+            con.unregister("written")
             insert(con, "sample", columns)
 
     def write_findings(self, data_id: str, findings: Sequence[Finding]) -> None:
@@ -182,6 +192,7 @@ class Table(Selections):
                 "epoch" if fold is None else "fold_epoch",
                 {"split": split, "modality": modality, "metric": metric, "value": np.array(value, dtype=np.float64)},
                 {"run_id": run_id, "epoch": epoch, **({} if fold is None else {"fold": fold})},
+                replace=True,
             )
 
     # --- reading -----------------------------------------------------------------------------------------------

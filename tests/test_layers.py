@@ -24,6 +24,7 @@ PURE = {
 }
 SPEAKS_SQL = {
     "curate/database.py",
+    "curate/migration.py",
     "curate/rounds.py",
     "curate/selections.py",
     "curate/datasets/manifest.py",

@@ -44,8 +44,15 @@ def save(trainer: Trainer, path: Path) -> None:
 def _write(content: Mapping[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    torch.save(content, partial)
-    partial.replace(path)
+    try:
+        torch.save(content, partial)
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:  # the latter is what torch makes of a full disk
+        partial.unlink(missing_ok=True)
+        raise CurateError(
+            f"cannot write the checkpoint {path}: {str(error).splitlines()[0]}",
+            "check who may write there, and the space left on the disk; then go on with --resume",
+        ) from None
 
 
 def read(path: Path, device: torch.device) -> Mapping[str, Any]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
+from typing import Concatenate, ParamSpec
 
 import numpy as np
 
 from curate import config as settings
 from curate import metrics
+from curate.claim import claimed
 from curate.datasets import find as find_dataset
 from curate.datasets.base import Dataset
 from curate.errors import CurateError, EmptySelectionError
@@ -28,6 +31,20 @@ from .folds import assign_folds, out_of_fold
 from .method import Context, Method
 from .model import ModelConfig
 from .workplace import ScoreConfig, TrainConfig, Workplace, configure, prepare_trainer, reopen, split_samples
+
+Rest = ParamSpec("Rest")
+
+
+def _alone(stage: Callable[Concatenate[Workplace, Run, Rest], Run]) -> Callable[Concatenate[Workplace, Run, Rest], Run]:
+    """A stage that no other process may work on at the same time, be it begun or resumed."""
+
+    @wraps(stage)
+    def claiming(work: Workplace, run: Run, *args: Rest.args, **kwargs: Rest.kwargs) -> Run:
+        with claimed(work.folder(run)):
+            return stage(work, run, *args, **kwargs)
+
+    return claiming
+
 
 # --- scoring ---------------------------------------------------------------------------------------------------
 
@@ -89,6 +106,7 @@ def resume_score(work: Workplace, run: Run) -> Run:
     return _score(work, run, reopen(run), None)
 
 
+@_alone
 def _score(work: Workplace, run: Run, dataset: Dataset, weights: Path | None) -> Run:
     config = settings.build(ScoreConfig, run.config["score"], "score")
     cache = work.open_cache(dataset)
@@ -192,6 +210,7 @@ def resume_train(work: Workplace, run: Run) -> Run:
     return _train(work, run, work.table.find_run(run.parent))
 
 
+@_alone
 def _train(work: Workplace, run: Run, parent: Run) -> Run:
     dataset = reopen(parent)
     cache = work.open_cache(dataset)
