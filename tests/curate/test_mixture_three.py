@@ -139,7 +139,7 @@ def test_what_holds_both_tails_by_hand():
     good = ([-0.6, 0.0, 0.6], [0.1, 0.1, 0.1], [0.2, 0.6, 0.2])
     assert holds_both_tails(three(*good), 100)
     assert holds_both_tails(three([0.6, -0.6, 0.0], *good[1:]), 100), "whatever their order"
-    assert not holds_both_tails(three([0.1, 0.2, 0.6], *good[1:]), 100), "both on one side"
+    assert not holds_both_tails(three([0.05, 0.1, 0.6], [0.5, 0.05, 0.1], good[2]), 100), "both on one side"
     assert not holds_both_tails(three([-0.1, 0.0, 0.1], [0.1, 0.9, 0.1], good[2]), 100), "a wide one between two narrow"
     assert not holds_both_tails(three(*good[:2], [0.004, 0.6, 0.396]), 100), "less than a sample"
 
