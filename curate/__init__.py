@@ -5,7 +5,7 @@ The commands without the terminal:
     table = curate.open("curate.duckdb")
     table.samples()                          # the wide view as a DataFrame
     curate.modality_gap(predictions)         # probability and KL gap of every pair
-    curate.fit_mixture(gaps)                 # a two-component mixture, see curate.mixture.fit
+    curate.fit_mixture(gaps)                 # a mixture of two or three, see curate.mixture.fit
     curate.select(p_balanced, 0.8)           # the high-quality subset, a mask
 
 Everything is loaded when it is first used.
