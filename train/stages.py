@@ -49,6 +49,8 @@ def score(
     schemas = {"data": kind.Options, "model": ModelConfig, "optim": OptimConfig, "score": ScoreConfig}
     configs = configure(kind, schemas, *layers)
     dataset = kind(root.resolve() if root else None, configs["data"])
+    for note in dataset.notes:
+        work.tell(f"note: {note}")
     run_id = work.table.new_run_id(f"score-{name}", work.runs_folder)
     run = Run(
         run_id=run_id,
