@@ -137,11 +137,11 @@ def working(
     from curate.cache import default_folder
     from curate.table import Table
     from train.engine import Runtime
-    from train.stages import Workplace
+    from train.workplace import Workplace, tell_nobody
 
     with progress(quiet) as advance:
         runtime = Runtime(device=device, precision=precision, workers=workers)
-        yield Workplace(Table(db), cache or default_folder(), runtime, advance)
+        yield Workplace(Table(db), cache or default_folder(), runtime, advance, tell_nobody if quiet else remark)
 
 
 @contextmanager
@@ -287,7 +287,10 @@ def prepare(
         processes = workers if workers is not None else (os.cpu_count() or 1) if opened.decodes else 0
         made = decode(opened, folder, processes, lambda done, total: advance("decoding", done, total, "items"))
     table.write_samples(made.data_id, opened.samples, opened.classes, *made.summary())
-    table.write_findings(made.data_id, checks.check(opened))
+    found = checks.check(opened)
+    table.write_findings(made.data_id, found)
+    if found:
+        remark(checks.summary(found))
     typer.echo(f"{len(made.sample_ids)} items, {int(made.usable.sum())} usable, in {made.folder}")
     raise typer.Exit(3 if tell_media(table, made.data_id) else 0)
 
@@ -656,7 +659,7 @@ def sql(
     db: Db = DB,
     form: Output = "table",
 ) -> None:
-    """Read-only SQL on the table; views: samples, by_class, by_modality, failures, history, dynamics, results."""
+    """Read-only SQL on the table; views: samples, by_class, by_modality, failures, findings, history, results."""
     from curate.table import Table
 
     if query == "-" and sys.stdin.isatty():

@@ -79,6 +79,8 @@ def score(
             "leave one of them out",
         )
     dataset = kind(root.resolve() if root else None, configs["data"])
+    for note in dataset.notes:
+        work.tell(f"note: {note}")
     run_id = work.table.new_run_id(f"score-{name}", work.runs_folder)
     run = Run(
         run_id=run_id,
