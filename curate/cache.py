@@ -2,15 +2,18 @@
 
 A cache is a folder named after the data set's `data_id`:
     <modality>.npy   (N, *spec.shape), one row a sample, in the order of `dataset.samples`
-    status.json      sample ids, and status and reason of every medium
+    status.json      sample ids, a digest of each sample, and status and reason of every medium
 
 While it is being made it is called `<data_id>.partial` and holds `done.jsonl` in place of `status.json`: a line for
-each finished chunk of rows. An interrupted run goes on from there, and a complete cache appears by one rename.
+each finished chunk of rows. An interrupted run goes on from there, and a complete cache appears by one rename. What
+other caches hold of the same samples under the same settings is copied: a data set that grew decodes what is new.
 """
 
 from __future__ import annotations
 
 import copy
+import dataclasses
+import hashlib
 import json
 import math
 import multiprocessing
@@ -22,6 +25,7 @@ from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -158,15 +162,14 @@ def _complete(dataset: Dataset, partial: Path, workers: int, progress: Progress 
     """Fill what is missing of a partial cache and write its status file."""
     partial.mkdir(parents=True, exist_ok=True)
     done, total = _read_log(partial, dataset), len(dataset.samples)
-    todo = [row for row in range(total) if row not in done]
-    _check_space(dataset, partial, len(todo))
+    _check_space(dataset, partial, total - len(done))
     for modality, spec in dataset.specs.items():
         _create_array(partial, modality, (total, *spec.shape), spec.dtype)
     if progress:
         progress(len(done), total)
     with (partial / LOG_FILE).open("a", encoding="utf-8") as log:
         log.write("\n")  # closes a line that a kill has cut
-        for outcomes in _decode(dataset, partial, todo, workers):
+        for outcomes in chain(_copied(dataset, partial, done), _decode(dataset, partial, done, workers)):
             log.write(json.dumps(outcomes) + "\n")
             log.flush()
             done |= outcomes
@@ -176,8 +179,41 @@ def _complete(dataset: Dataset, partial: Path, workers: int, progress: Progress 
     (partial / LOG_FILE).unlink()
 
 
-def _decode(dataset: Dataset, partial: Path, todo: list[int], workers: int) -> Iterator[Outcomes]:
-    """Fill rows chunk by chunk; the chunks come in any order."""
+def _digests(dataset: Dataset) -> list[str]:
+    """Of each sample, what its rows are a function of: equal digests mean equal arrays."""
+    specs = {m: [spec.kind, dataclasses.asdict(spec)] for m, spec in dataset.specs.items()}
+    head = json.dumps([dataset.revision, specs, dataclasses.asdict(dataset.options)], sort_keys=True, default=str)
+    rows = ([s.sample_id, s.label, s.planted, dataset.content(s)] for s in dataset.samples)
+    texts = (head + json.dumps(row, sort_keys=True, default=str) for row in rows)
+    return [hashlib.sha256(text.encode()).hexdigest()[:20] for text in texts]
+
+
+def _copied(dataset: Dataset, partial: Path, done: Mapping[int, object]) -> Iterator[Outcomes]:
+    """Fill the rows that another cache of this data set holds; samples whose media are bad are looked at again."""
+    if not dataset.independent:
+        return
+    wanted = {digest: row for row, digest in enumerate(_digests(dataset)) if row not in done}
+    for folder in sorted(partial.parent.glob(f"{dataset.name}-*")):
+        if not wanted or folder.suffix == PARTIAL:
+            continue
+        try:
+            digests = json.loads((folder / STATUS_FILE).read_text(encoding="utf-8")).get("digests", [])
+            other = open_cache(folder)
+        except (OSError, ValueError, CurateError):  # a cache that cannot be read has nothing to give
+            continue
+        pairs = [(wanted.pop(d), row) for row, d in enumerate(digests) if d in wanted and other.usable[row]]
+        for start in range(0, len(pairs), MAX_CHUNK):
+            rows, sources = zip(*pairs[start : start + MAX_CHUNK], strict=True)
+            for modality in dataset.specs:
+                array = _open_array(partial, modality, "r+")
+                array[list(rows)] = other.arrays[modality][list(sources)]
+                array.flush()
+            yield {row: {m: ("ok", "") for m in dataset.specs} for row in rows}
+
+
+def _decode(dataset: Dataset, partial: Path, done: Mapping[int, object], workers: int) -> Iterator[Outcomes]:
+    """Fill the rows that are not done chunk by chunk; the chunks come in any order."""
+    todo = [row for row in range(len(dataset.samples)) if row not in done]
     size = max(1, min(MAX_CHUNK, math.ceil(len(todo) / (4 * max(workers, 1)))))
     chunks = [todo[start : start + size] for start in range(0, len(todo), size)]
     if workers == 0:
@@ -253,7 +289,7 @@ def _write_status(dataset: Dataset, partial: Path, done: Outcomes) -> None:
     }
     sample_ids = [sample.sample_id for sample in dataset.samples]
     data_id = partial.name.removesuffix(PARTIAL)
-    text = json.dumps({"data_id": data_id, "sample_ids": sample_ids, "media": columns})
+    text = json.dumps({"data_id": data_id, "sample_ids": sample_ids, "digests": _digests(dataset), "media": columns})
     (partial / STATUS_FILE).write_text(text, encoding="utf-8")
 
 

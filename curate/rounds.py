@@ -28,6 +28,7 @@ class Rounds(Database):
         fits: Sequence[MixtureFit],
         p_balanced: NDArray[np.float64],
         gap_kind: str,
+        known: tuple[str, NDArray[np.str_]] | None = None,
     ) -> None:
         """All that one scoring of the training set found, in one transaction: whole or not at all.
 
@@ -35,6 +36,8 @@ class Rounds(Database):
 
         Args:
             predictions: None when another run's predictions were fitted, whose rows are there already.
+            known: a run whose mixtures these are, and other samples; of its round of this number the mixtures, and the
+                rows of these samples, are copied as they stand.
         """
         for modality in {m for pair in gaps.pairs for m in pair}:
             if not MODALITY.fullmatch(modality):
@@ -57,10 +60,14 @@ class Rounds(Database):
                     {"sample_id": ids, "p_balanced": p_balanced[:, j], "p_imbalanced": 1 - p_balanced[:, j]},
                     of_pair,
                 )
+                if known is not None:
+                    continue
                 con.executemany(
                     f"INSERT INTO mixture VALUES ({', '.join('?' * 18)})",
                     [[*of_pair.values(), k, gap_kind, *_component(fitted, k)] for k in range(len(fitted.weights))],
                 )
+            if known is not None:
+                _copy_rows(con, *known, key)
             self._refresh_samples(con)
 
     def write_dynamic(self, run_id: str, epoch: int, predictions: Predictions) -> None:
@@ -111,11 +118,37 @@ class Rounds(Database):
         pairs = tuple((a, b) for a, b in (name.split("|") for name in names))
         return Round(ids, GapScores(ids, pairs, prob, kl), fits, p_balanced)
 
+    def scored_labels(self, run_id: str) -> dict[str, str]:
+        """{sample_id: class name} of the samples that round 0 of a run scored."""
+        with self._open() as con:
+            rows = con.execute(
+                "SELECT DISTINCT s.sample_id, s.label_name FROM gap g JOIN run r USING (run_id) "
+                "JOIN sample s ON s.data_id = r.data_id AND s.sample_id = g.sample_id "
+                "WHERE g.run_id = ? AND g.round = 0",
+                [run_id],
+            ).fetchall()
+        return dict(rows)
+
     def rounds(self, run_id: str) -> list[int]:
         """The rounds stored for a run, ascending."""
         with self._open() as con:
             rows = con.execute("SELECT DISTINCT round FROM mixture WHERE run_id = ? ORDER BY 1", [run_id]).fetchall()
         return [r for (r,) in rows]
+
+
+def _copy_rows(
+    con: duckdb.DuckDBPyConnection, source: str, sample_ids: NDArray[np.str_], key: Mapping[str, Any]
+) -> None:
+    """Copy a run's mixtures, and its rows of these samples, of a round to the same round of another run."""
+    con.register("copied", {"sample_id": sample_ids.astype(object)})
+    for table in ("mixture", "prediction", "gap", "posterior"):
+        of_samples = "" if table == "mixture" else " AND sample_id IN (FROM copied)"
+        con.execute(
+            f"INSERT INTO {table} BY NAME SELECT * REPLACE (? AS run_id) FROM {table} "
+            f"WHERE run_id = ? AND round = ?{of_samples}",
+            [key["run_id"], source, key["round"]],
+        )
+    con.unregister("copied")
 
 
 def _column_arrays(

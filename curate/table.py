@@ -165,6 +165,15 @@ class Table(Selections):
             con.unregister("written")
             insert(con, "sample", columns)
 
+    def copy_samples(self, source: str, target: str) -> None:
+        """Add to a data set the items of another that it does not have."""
+        with self._open(write=True) as con:
+            con.execute(
+                "INSERT INTO sample BY NAME SELECT * REPLACE (? AS data_id) FROM sample WHERE data_id = ? "
+                "AND sample_id NOT IN (SELECT sample_id FROM sample WHERE data_id = ?)",
+                [target, source, target],
+            )
+
     def write_epoch(self, run_id: str, epoch: int, values: Sequence[tuple[str, str, str, float]]) -> None:
         """Numbers of one epoch as (split, modality, metric, value); known ones are replaced."""
         split, modality, metric, value = (list(v) for v in zip(*values, strict=True))

@@ -149,6 +149,11 @@ class Predictions:
             if not np.isfinite(p).all() or np.abs(p.sum(axis=1) - 1).max(initial=0) > 1e-6:
                 raise ValueError(f"rows of probs[{name!r}] must be finite and add to one")
 
+    def subset(self, keep: NDArray[np.bool_]) -> Predictions:
+        """The samples of an (N,) mask."""
+        probs = {m: p[keep] for m, p in self.probs.items()}
+        return Predictions(self.sample_ids[keep], self.labels[keep], self.classes, self.modalities, probs)
+
 
 @dataclass(frozen=True)
 class GapScores:

@@ -68,6 +68,7 @@ class AvDigits(Dataset):
     name = "avdigits"
     summary = "spoken digits (FSDD) with handwritten ones, clean or with known damage"
     layout = LAYOUT
+    independent = False  # its noise is made of other recordings
     defaults: ClassVar[Mapping[str, Any]] = {"score.epochs": 20, "train.epochs": 20}
 
     @dataclasses.dataclass(frozen=True, kw_only=True)

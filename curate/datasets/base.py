@@ -29,6 +29,8 @@ class Dataset(ABC):
         summary: one line for `curate datasets`.
         layout: what is expected under `--root`, shown when it is missing; '' when no root is needed.
         revision: raised whenever `load` gives other arrays for the same samples, so that old caches are not used.
+        independent: whether `load` depends on the options and the one sample alone; False where others have a part in
+            it, so that no array is taken over when the data set has grown.
         defaults: configuration this data set starts from, e.g. `{"score.epochs": 20}`; a user's own settings win.
 
     Attributes:
@@ -44,6 +46,7 @@ class Dataset(ABC):
     summary: ClassVar[str]
     layout: ClassVar[str] = ""
     revision: ClassVar[int] = 1
+    independent: ClassVar[bool] = True
     defaults: ClassVar[Mapping[str, Any]] = {}
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
