@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, ClassVar
 
 import numpy as np
@@ -100,6 +101,17 @@ class Sample:
     inputs: Mapping[str, str]
     group: str | None = None
     planted: str | None = None
+
+
+def _html(title: str, head: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
+    """A table for a notebook; every text is escaped."""
+
+    def line(cells: Sequence[object], tag: str) -> str:
+        shown = (f"{c:.4g}" if isinstance(c, float) else str(c) for c in cells)
+        return "<tr>" + "".join(f"<{tag}>{escape(c)}</{tag}>" for c in shown) + "</tr>"
+
+    body = "".join(line(row, "td") for row in rows)
+    return f"<table><caption>{escape(title)}</caption><thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table>"
 
 
 def modality_pairs(modalities: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -224,6 +236,12 @@ class MixtureFit:
         if abs(self.weights.sum() - 1) > 1e-9 or (self.scales <= 0).any():
             raise ValueError("weights must add to one and scales be positive")
 
+    def _repr_html_(self) -> str:
+        parts = zip(self.weights, self.locs, self.scales, self.dofs, strict=True)
+        rows = [("balanced" if k == self.balanced else "imbalanced", *map(float, part)) for k, part in enumerate(parts)]
+        title = "; ".join((f"{self.family} mixture, {self.outcome}", *self.warnings))
+        return _html(title, ("component", "weight", "location", "scale", "dof"), rows)
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -244,6 +262,10 @@ class Selection:
     sample_ids: NDArray[np.str_]
     candidates: int
     kept: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        title = f"{self.name}: {self.rule}, of {self.run_id}, kept {len(self.sample_ids)} of {self.candidates}"
+        return _html(title, ("class", "kept", "of"), [(c, *counts) for c, counts in self.kept.items()])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,6 +308,12 @@ class Run:
     note: str | None = None
     checkpoint_sha256: str | None = None
 
+    def _repr_html_(self) -> str:
+        shown = ("status", "method", "dataset", "parent", "note", "seed", "gap_kind", "family", "data_id", "folder")
+        rows = [(name, getattr(self, name)) for name in shown]
+        rows += [(f"{section}.{k}", v) for section, values in self.config.items() for k, v in values.items()]
+        return _html(self.run_id, ("what", "value"), [(k, "" if v is None else v) for k, v in rows])
+
 
 @dataclass(frozen=True)
 class Round:
@@ -302,3 +330,12 @@ class Round:
     gaps: GapScores
     fits: tuple[MixtureFit, ...]
     p_balanced: Floats
+
+    def _repr_html_(self) -> str:
+        pairs = zip(self.gaps.pairs, self.fits, self.p_balanced.T, strict=True)
+        told = [
+            f"<p>{escape(pair_name(pair))}: {len(p)} samples, p_balanced below 0.5 on {(p < 0.5).mean():.1%}</p>"
+            + fitted._repr_html_()
+            for pair, fitted, p in pairs
+        ]
+        return "".join(told)
