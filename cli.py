@@ -322,6 +322,9 @@ def score(
     refit: Annotated[
         str | None, typer.Option(metavar="RUN", help="Fit another mixture to what this scored run kept; no warm-up.")
     ] = None,
+    only_missing: Annotated[
+        bool, typer.Option("--only-missing", help="Only samples without a score, as the newest scored run did.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the newest unfinished scoring.")] = False,
     run: Annotated[str | None, typer.Option("--run", help="With --resume: which.")] = None,
     seed: Seed = 0,
@@ -339,7 +342,8 @@ def score(
         score_again(ctx, Table(db), refit)
         return
     if predictions:
-        score_saved(ctx, Table(db), predictions, dataset if precedence.is_from(ctx, "COMMANDLINE", "dataset") else "")
+        named = dataset if precedence.is_from(ctx, "COMMANDLINE", "dataset") else ""
+        score_saved(ctx, Table(db), predictions, named, only_missing)
         return
     if features:
         precedence.refuse_beside_features(ctx)
@@ -350,6 +354,16 @@ def score(
 
     if dataset:
         dataset = find(dataset).name  # before torch is loaded
+    if only_missing:
+        fixed = (*MIXTURE, "epochs", "folds", "checkpoint", "resume", "seed", "settings")
+        precedence.refuse_beside_missing(ctx, *fixed)
+        before = Table(db).find_run(kind="score", dataset=dataset, status="done")
+        need_model(before)
+        with working(db, cache, device, precision, workers, quiet) as work:
+            from train.growth import score_missing
+
+            tell_growth(work.table, before, score_missing(work, before, root))
+        raise typer.Exit(3 if tell_media(work.table, work.table.find_run(kind="score").data_id) else 0)
     if resume:
         fixed = (*MIXTURE, "root", "epochs", "folds", "checkpoint", "seed", "settings")
         precedence.refuse_beside_resume(ctx, *fixed)
@@ -368,11 +382,26 @@ def score(
     raise typer.Exit(3 if tell_media(work.table, done.data_id) else 0)
 
 
-def score_saved(ctx: typer.Context, table: Table, files: Sequence[str], dataset: str) -> None:
+def tell_growth(table: Table, before: Run, grown: Run) -> None:
+    """What `--only-missing` found to do."""
+    if grown.run_id == before.run_id:
+        remark(f"nothing is missing: every training sample has its score in {before.run_id}")
+    else:
+        remark(f"{grown.run_id}: {grown.note}, under its mixture; the others keep their scores")
+        tell_score(table, grown)
+
+
+def score_saved(
+    ctx: typer.Context, table: Table, files: Sequence[str], dataset: str, only_missing: bool = False
+) -> None:
     """`score --predictions`: nothing of the model side is loaded."""
-    from curate.predictions.score import score_predictions
+    from curate.predictions.score import score_missing_predictions, score_predictions
 
     precedence.refuse_beside_predictions(ctx)
+    if only_missing:
+        precedence.refuse_beside_missing(ctx, *MIXTURE, "settings")
+        tell_growth(table, *score_missing_predictions(table, files, dataset))
+        return
     layers = _layers(ctx, "score", score={k: k for k in MIXTURE})
     tell_score(table, score_predictions(table, files, layers, dataset))
 

@@ -174,6 +174,15 @@ class Table(Selections):
             con.unregister("written")
             insert(con, "sample", columns)
 
+    def copy_samples(self, source: str, target: str) -> None:
+        """Add to a data set the items of another that it does not have."""
+        with self._open(write=True) as con:
+            con.execute(
+                "INSERT INTO sample BY NAME SELECT * REPLACE (? AS data_id) FROM sample WHERE data_id = ? "
+                "AND sample_id NOT IN (SELECT sample_id FROM sample WHERE data_id = ?)",
+                [target, source, target],
+            )
+
     def write_findings(self, data_id: str, findings: Sequence[Finding]) -> None:
         """What is suspicious about a data set, in place of what was found before."""
         with self._open(write=True) as con:

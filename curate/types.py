@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, ClassVar
 
 import numpy as np
@@ -153,6 +154,17 @@ class Finding:
     detail: str
 
 
+def _html(title: str, head: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
+    """A table for a notebook; every text is escaped."""
+
+    def line(cells: Sequence[object], tag: str) -> str:
+        shown = (f"{c:.4g}" if isinstance(c, float) else str(c) for c in cells)
+        return "<tr>" + "".join(f"<{tag}>{escape(c)}</{tag}>" for c in shown) + "</tr>"
+
+    body = "".join(line(row, "td") for row in rows)
+    return f"<table><caption>{escape(title)}</caption><thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table>"
+
+
 def modality_pairs(modalities: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """All P pairs in declared order: (a, v, t) gives (a, v), (a, t), (v, t)."""
     return tuple(itertools.combinations(modalities, 2))
@@ -208,6 +220,11 @@ class Predictions:
                 raise ValueError(f"probs[{name!r}] is {p.shape}, expected {(n, k)}")
             if not np.isfinite(p).all() or np.abs(p.sum(axis=1) - 1).max(initial=0) > 1e-6:
                 raise ValueError(f"rows of probs[{name!r}] must be finite and add to one")
+
+    def subset(self, keep: NDArray[np.bool_]) -> Predictions:
+        """The samples of an (N,) mask."""
+        probs = {m: p[keep] for m, p in self.probs.items()}
+        return Predictions(self.sample_ids[keep], self.labels[keep], self.classes, self.modalities, probs)
 
 
 @dataclass(frozen=True)
@@ -326,6 +343,12 @@ class MixtureFit:
             return "imbalanced"
         return f"{pair[1] if k < self.balanced else pair[0]} ahead"
 
+    def _repr_html_(self) -> str:
+        parts = zip(self.weights, self.locs, self.scales, self.dofs, strict=True)
+        rows = [("balanced" if k == self.balanced else "imbalanced", *map(float, part)) for k, part in enumerate(parts)]
+        title = "; ".join((f"{self.family} mixture, {self.outcome}", *self.warnings))
+        return _html(title, ("component", "weight", "location", "scale", "dof"), rows)
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -346,6 +369,10 @@ class Selection:
     sample_ids: NDArray[np.str_]
     candidates: int
     kept: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        title = f"{self.name}: {self.rule}, of {self.run_id}, kept {len(self.sample_ids)} of {self.candidates}"
+        return _html(title, ("class", "kept", "of"), [(c, *counts) for c, counts in self.kept.items()])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -393,6 +420,12 @@ class Run:
         """In how many folds a scored run held its samples out; 0 where every sample was trained on and then scored."""
         return int(self.config.get("score", {}).get("folds", 0)) if self.kind == "score" else 0
 
+    def _repr_html_(self) -> str:
+        shown = ("status", "method", "dataset", "parent", "note", "seed", "gap_kind", "family", "data_id", "folder")
+        rows = [(name, getattr(self, name)) for name in shown]
+        rows += [(f"{section}.{k}", v) for section, values in self.config.items() for k, v in values.items()]
+        return _html(self.run_id, ("what", "value"), [(k, "" if v is None else v) for k, v in rows])
+
 
 @dataclass(frozen=True)
 class Round:
@@ -412,3 +445,12 @@ class Round:
     fits: tuple[MixtureFit, ...]
     p_balanced: Floats
     p_ahead: Floats | None = None
+
+    def _repr_html_(self) -> str:
+        pairs = zip(self.gaps.pairs, self.fits, self.p_balanced.T, strict=True)
+        told = [
+            f"<p>{escape(pair_name(pair))}: {len(p)} samples, p_balanced below 0.5 on {(p < 0.5).mean():.1%}</p>"
+            + fitted._repr_html_()
+            for pair, fitted, p in pairs
+        ]
+        return "".join(told)
