@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import MediaError
-from .types import AudioSpec, InputSpec, VisualSpec
+from .types import AudioSpec, VisualSpec
 
 if TYPE_CHECKING:
     import av
@@ -55,7 +55,7 @@ def stamp(path: Path) -> list[int] | None:
     return [found.st_size, int(found.st_mtime)]
 
 
-def load_medium(path: Path, spec: InputSpec) -> np.ndarray:
+def load_medium(path: Path, spec: AudioSpec | VisualSpec) -> np.ndarray:
     """One file as one row of the cache, of the spec's shape and dtype.
 
     Raises:
@@ -148,12 +148,36 @@ def fit_frames(frames: NDArray[np.uint8], spec: VisualSpec) -> NDArray[np.uint8]
     Returns:
         `spec.shape` uint8.
     """
+    return resize(frames, spec.size, spec.channels).reshape(spec.shape)
+
+
+def resize(frames: NDArray[np.uint8], side: int, channels: int) -> NDArray[np.uint8]:
+    """(F, H, W, 3) RGB frames to (F, side, side, channels), 1 channel being grey; Pillow's bilinear filter."""
     from PIL import Image
 
-    mode = "L" if spec.channels == 1 else "RGB"
-    side = (spec.size, spec.size)
-    fitted = [np.asarray(Image.fromarray(f).convert(mode).resize(side, Image.Resampling.BILINEAR)) for f in frames]
-    return np.stack(fitted).reshape(spec.shape)
+    mode = "L" if channels == 1 else "RGB"
+    size = (side, side)
+    fitted = [np.asarray(Image.fromarray(f).convert(mode).resize(size, Image.Resampling.BILINEAR)) for f in frames]
+    return np.stack(fitted).reshape(len(frames), side, side, channels)
+
+
+def read_range(path: Path, first: int, end: int) -> NDArray[np.uint8]:
+    """The frames number `first` to `end` - 1 of a video, counted from 0 in the order shown.
+
+    Decodes from the beginning: a seek cannot be trusted to hit a frame by its number.
+
+    Returns:
+        (end - first, H, W, 3) uint8, RGB.
+
+    Raises:
+        MediaError: as `check_file`; `undecodable`, `no_video`, or `truncated`: there are fewer frames.
+    """
+    check_file(path)
+    with _opened(path) as container:
+        shown = list(islice(_decoded(container, _video_stream(container)), first, end))
+        if len(shown) < end - first:
+            raise MediaError("truncated", f"{path} ends before frame {end}: {first + len(shown)} or fewer are there")
+        return _stack(shown)
 
 
 @contextmanager

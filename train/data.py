@@ -18,9 +18,12 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, S
 from torchvision.transforms import v2
 
 from curate.cache import Cache
-from curate.types import AudioSpec, Floats, InputSpec, VisualSpec
+from curate.types import AudioSpec, ClipSpec, Floats, InputSpec, TextSpec, VisualSpec
+
+from .crops import Clips
 
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+GREY = ([0.5], [0.5])
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,7 @@ class Frames(nn.Module):
 
     def __init__(self, spec: VisualSpec) -> None:
         super().__init__()
-        mean, std = IMAGENET if spec.channels == 3 else ([0.5], [0.5])
+        mean, std = IMAGENET if spec.channels == 3 else GREY
         self.normalize = v2.Normalize(mean, std)
         self.augment = None
         if spec.augment == "crop_flip":
@@ -187,18 +190,45 @@ class Frames(nn.Module):
         return self.normalize(x.float() / 255)
 
 
+class Tokens(nn.Module):
+    """Token ids (B, L) int32 to (B, L) int64, cut behind the longest text of the batch."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        used = (ids != 0).any(dim=0).nonzero()
+        longest = int(used.max()) + 1 if len(used) else 1
+        return ids[:, :longest].long()
+
+
+def transform_of(spec: InputSpec) -> nn.Module:
+    """What turns a modality's cached rows into what its network sees."""
+    if isinstance(spec, AudioSpec):
+        return Spectrogram(spec)
+    if isinstance(spec, TextSpec):
+        return Tokens()
+    if isinstance(spec, ClipSpec):
+        return Clips(spec, *(IMAGENET if spec.channels == 3 else GREY))
+    return Frames(spec)
+
+
 class BatchTransform(nn.Module):
     """Raw batches to network inputs, on the device. Augments in training mode only."""
 
     def __init__(self, specs: Mapping[str, InputSpec]) -> None:
         super().__init__()
-        self.nets = nn.ModuleDict(
-            {m: Spectrogram(s) if isinstance(s, AudioSpec) else Frames(s) for m, s in specs.items()}
-        )
+        self.nets = nn.ModuleDict({m: transform_of(spec) for m, spec in specs.items()})
+        self.has_clips = any(isinstance(net, Clips) for net in self.nets.values())
 
     @torch.no_grad()
     def forward(self, batch: Batch, seed: int = 0) -> Batch:
-        """The batch with transformed inputs; `seed` alone decides the augmentation."""
+        """The batch with transformed inputs; `seed` alone decides the augmentation.
+
+        Clips of a sample are cut at one place in all its modalities, each sample at its own.
+        """
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            return replace(batch, inputs={m: net(batch.inputs[m]) for m, net in self.nets.items()})
+            place = torch.rand(len(batch.labels), 3) if self.training and self.has_clips else None
+            inputs = {
+                m: net(batch.inputs[m], place) if isinstance(net, Clips) else net(batch.inputs[m])
+                for m, net in self.nets.items()
+            }
+            return replace(batch, inputs=inputs)

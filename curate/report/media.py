@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from curate import datasets
 from curate.cache import Cache, default_folder, open_cache
 from curate.errors import CurateError
-from curate.types import AudioSpec, InputSpec, Run
+from curate.types import AudioSpec, ClipSpec, FlowSpec, InputSpec, Run, VisualSpec
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,19 @@ def _media(cache: Cache, specs: Mapping[str, InputSpec], row: int) -> list[Mediu
             continue
         if isinstance(spec, AudioSpec):
             found.append(Medium(modality, "audio", wav_uri(array[row], spec.rate)))
-        else:
+        elif isinstance(spec, ClipSpec):
+            found.append(Medium(modality, "visual", png_uri(_still(array[row], spec)), crisp=spec.size < 96))
+        elif isinstance(spec, VisualSpec):
             found.append(Medium(modality, "visual", png_uri(array[row][0]), crisp=spec.size < 96))
     return found
+
+
+def _still(clip: NDArray[np.integer], spec: ClipSpec) -> NDArray[np.uint8]:
+    """The middle frame of a clip; of optical flow how far things move, white being the limit or more."""
+    middle = clip[len(clip) // 2]
+    if not isinstance(spec, FlowSpec):
+        return middle.astype(np.uint8)
+    return np.minimum(2 * np.linalg.norm(middle.astype(np.float32), axis=-1), 255).astype(np.uint8)[..., None]
 
 
 def wav_uri(samples: NDArray[np.int16], rate: int) -> str:
