@@ -228,6 +228,8 @@ def datasets(
         f"{name}: {len(dataset.samples)} samples, modalities {', '.join(dataset.modalities)}"
         + (f", {dataset.root}" if dataset.root else "")
     )
+    for text in dataset.remarks:
+        remark(f"{name}: {text}")
     show(["class", "train", "val", "test"], [[c, *n.values()] for c, n in counts.items()], form)
 
 

@@ -8,7 +8,7 @@ Letters: F frames, H height, W width, in pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
@@ -113,6 +113,29 @@ def read_frames(path: Path, frames: int) -> NDArray[np.uint8]:
         return np.repeat(_picture(path)[None], frames, axis=0)
     shown = _seek_frames(path, frames)
     return shown if shown is not None else _count_frames(path, frames)
+
+
+def read_times(path: Path, seconds: Sequence[float]) -> NDArray[np.uint8]:
+    """The frames of a video on screen at given times, by seeking.
+
+    Args:
+        path: the file.
+        seconds: since its start, ascending.
+
+    Returns:
+        (len(seconds), H, W, 3) uint8, RGB.
+
+    Raises:
+        MediaError: as `check_file`; `undecodable`, `no_video`, or `truncated`: it ends before the last of them.
+    """
+    check_file(path)
+    with _opened(path) as container:
+        stream = _video_stream(container)
+        shown = [_shown_at(container, stream, at) for at in seconds]
+        found = [frame for frame in shown if frame is not None]
+        if len(found) < len(seconds):
+            raise MediaError("truncated", f"{path} ends before {max(seconds):.2f} s")
+        return _stack(found)
 
 
 def fit_waveform(wave: NDArray[np.floating], spec: AudioSpec) -> NDArray[np.int16]:

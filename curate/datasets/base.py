@@ -38,6 +38,7 @@ class Dataset(ABC):
         classes: class names; a sample's class index is its position here.
         specs: {modality: how it is kept}.
         samples: every item of every split, in a fixed order.
+        remarks: sentences on what was read, such as rows left out and why; told by `curate datasets NAME --root`.
     """
 
     name: ClassVar[str]
@@ -54,6 +55,7 @@ class Dataset(ABC):
     classes: tuple[str, ...]
     specs: Mapping[str, InputSpec]
     samples: tuple[Sample, ...]
+    remarks: tuple[str, ...] = ()
 
     def __init__(self, root: Path | None, options: Options) -> None:
         if self.layout and (root is None or not root.exists()):

@@ -13,12 +13,13 @@ import numpy as np
 
 from curate.errors import CurateError, MediaError
 from curate.media import load_medium, stamp
-from curate.types import FUSED, AudioSpec, InputSpec, Sample, VisualSpec
+from curate.text import make_tokenizer
+from curate.types import FUSED, AudioSpec, Sample, TextSpec, VisualSpec
 
 from .base import SPLITS, Dataset
 from .degrade import generator
 
-KNOWN_MODALITIES = ("audio", "visual", "video", "image", "rgb", "depth", "flow")
+KNOWN_MODALITIES = ("audio", "visual", "video", "image", "rgb", "depth", "flow", "text")
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -36,9 +37,9 @@ Row = dict[str, str]
 class Manifest(Dataset):
     """Rows of a table: `sample_id`, `label`, optional `split` and `group`, and a column of paths per modality.
 
-    Paths are relative to the manifest's folder. `audio` columns are sound, all others are pictures or video; an audio
-    and a visual column may name the same video file. Missing or broken media are no errors here: they get a status in
-    the cache.
+    Paths are relative to the manifest's folder. `audio` columns are sound, `text` columns hold the texts themselves,
+    all others are pictures or video; an audio and a visual column may name the same video file. Missing or broken
+    media are no errors here: they get a status in the cache.
 
     Without a `split` column the rows are split at random but reproducibly, classes in proportion, no group across
     splits (see `draw`); with one that names no `val`, val is drawn from train in the same way. Rows are sorted by
@@ -55,8 +56,10 @@ class Manifest(Dataset):
 
         Attributes:
             modalities: columns to use, comma separated, in the order that gives the gap its sign; '' takes every
-                column called audio, visual, video, image, rgb, depth or flow.
+                column called audio, visual, video, image, rgb, depth, flow or text.
             audio: which of them are sound, comma separated.
+            text: which of them hold texts, comma separated.
+            tokenizer: `words` = those of the training texts, or a folder with a Hugging Face tokenizer.
             seed: of the splits that are drawn.
             val_fraction: share of the drawn-from rows that becomes val, in [0, 1).
             test_fraction: share that becomes test when there is no `split` column, in [0, 1).
@@ -64,6 +67,9 @@ class Manifest(Dataset):
 
         modalities: str = ""
         audio: str = "audio"
+        text: str = "text"
+        tokenizer: str = "words"
+        tokens: int = TextSpec.tokens
         seed: int = 0
         val_fraction: float = 0.1
         test_fraction: float = 0.2
@@ -88,10 +94,19 @@ class Manifest(Dataset):
         _check_options(options)
         rows = sorted(read_rows(root), key=lambda row: row.get("sample_id", ""))
         self.modalities = _modalities(rows, options)
-        self.specs = {m: _spec(m, options) for m in self.modalities}
         _check_rows(rows)
         self.classes = tuple(sorted({row["label"] for row in rows}))
         splits = _splits(rows, options)
+        own = [row for row, split in zip(rows, splits, strict=True) if split == "train"]
+        self._tokenizers = {
+            m: make_tokenizer(options.tokenizer, [row[m] for row in own])
+            for m in self.modalities
+            if m in _listed(options.text)
+        }
+        self.specs = {
+            m: self._tokenizers[m].spec(options.tokens) if m in self._tokenizers else _spec(m, options)
+            for m in self.modalities
+        }
         self.samples = tuple(self._sample(row, split) for row, split in zip(rows, splits, strict=True))
 
     def _sample(self, row: Row, split: str) -> Sample:
@@ -104,14 +119,21 @@ class Manifest(Dataset):
         )
 
     def content(self, sample: Sample) -> Any:
-        """The paths, with size and time of each file: a file that was missing and now is there is decoded."""
-        return {m: [source, stamp(self._folder / source) if source else None] for m, source in sample.inputs.items()}
+        """The texts; the paths, with size and time of each file: one that was missing and now is there is decoded."""
+        return {
+            m: source if m in self._tokenizers else [source, stamp(self._folder / source) if source else None]
+            for m, source in sample.inputs.items()
+        }
 
     def load(self, sample: Sample, modality: str) -> np.ndarray:
-        """One file, decoded."""
-        if not sample.inputs[modality]:
+        """One file, decoded; or one text."""
+        spec, source = self.specs[modality], sample.inputs[modality]
+        if isinstance(spec, TextSpec):
+            return self._tokenizers[modality].load(source, spec)
+        if not source:
             raise MediaError("missing", "the manifest names no file")
-        return load_medium(self._folder / sample.inputs[modality], self.specs[modality])
+        assert isinstance(spec, AudioSpec | VisualSpec)
+        return load_medium(self._folder / source, spec)
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -161,7 +183,7 @@ def _parquet_rows(path: Path) -> list[Row]:
 
 def _check_options(options: Manifest.Options) -> None:
     """Refuse settings that no spec can follow."""
-    positive = ("rate", "seconds", "n_fft", "hop", "frames", "size")
+    positive = ("rate", "seconds", "n_fft", "hop", "frames", "size", "tokens")
     wrong = [f"{name}={getattr(options, name)}" for name in positive if getattr(options, name) <= 0]
     for name, choices in (("fill", ("tile", "pad")), ("augment", ("none", "crop_flip")), ("channels", (1, 3))):
         if getattr(options, name) not in choices:
@@ -197,7 +219,7 @@ def _modalities(rows: list[Row], options: Manifest.Options) -> tuple[str, ...]:
     return chosen
 
 
-def _spec(modality: str, options: Manifest.Options) -> InputSpec:
+def _spec(modality: str, options: Manifest.Options) -> AudioSpec | VisualSpec:
     """How a column's files are kept."""
     kind = AudioSpec if modality in _listed(options.audio) else VisualSpec
     return kind(**{field.name: getattr(options, field.name) for field in dataclasses.fields(kind)})
