@@ -30,6 +30,10 @@ class AudioSpec:
         n_mels: mel bands, or None for the linear magnitude with `n_fft // 2 + 1` bins.
         fill: a shorter clip is repeated (`tile`, as the literature does) or followed by zeros (`pad`).
         standardize: z-score of each clip's log spectrogram; False keeps log(|x| + 1e-7) as it is.
+        features: `stft`, centred frames; `spectrogram`, frames that lie within the clip, detrended, tapered and scaled
+            to a power density as `scipy.signal.spectrogram` does by default; or `fbank`, the Kaldi filter bank of
+            `n_mels` bands, normalised by (x + 4.503877) / (2 * 5.141276).
+        columns: spectrogram columns, cut or filled up with zeros after normalisation; None as many as there are.
     """
 
     kind: ClassVar[str] = "audio"
@@ -40,11 +44,20 @@ class AudioSpec:
     n_mels: int | None = None
     fill: str = "tile"
     standardize: bool = False
+    features: str = "stft"
+    columns: int | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one cached clip: (samples,), int16."""
         return (round(self.rate * self.seconds),)
+
+    @property
+    def picture(self) -> tuple[int, int]:
+        """(bins, columns) of the spectrogram that the network sees."""
+        (length,) = self.shape
+        columns = length // self.hop + 1 if self.features == "stft" else (length - self.n_fft) // self.hop + 1
+        return self.n_mels or self.n_fft // 2 + 1, self.columns or columns
 
     @property
     def dtype(self) -> np.dtype:

@@ -144,7 +144,7 @@ TextMaker = Callable[[TextSpec, int], nn.Module]
 def input_size(spec: InputSpec) -> tuple[int, int, int]:
     """(channels, height, width) that the network sees of a modality; a text is one row of one channel."""
     if isinstance(spec, AudioSpec):
-        return 1, spec.n_mels or spec.n_fft // 2 + 1, spec.shape[0] // spec.hop + 1
+        return 1, *spec.picture
     if isinstance(spec, TextSpec):
         return 1, 1, spec.tokens
     side = spec.crop if isinstance(spec, ClipSpec) else spec.size

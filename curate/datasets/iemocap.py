@@ -17,20 +17,20 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from curate.clips import spread
-from curate.errors import CurateError, MediaError, unknown_name
-from curate.media import fit_frames, load_medium, read_times, stamp
+from curate.errors import CurateError, unknown_name
+from curate.media import fit_frames, load_medium, read_frames, stamp
+from curate.source import Segment, join_source, split_source
 from curate.text import make_tokenizer
 from curate.types import AudioSpec, InputSpec, Sample, TextSpec, VisualSpec
 
 from .base import Dataset
 from .degrade import generator
 from .manifest import draw
+from .presets import AUDIO, AudioPreset
 
 RELEASE = "IEMOCAP_full_release"
 SESSIONS = (1, 2, 3, 4, 5)
-# a window every 10 ms: 1024 columns of 128 bands
-AUDIO = AudioSpec(rate=16000, seconds=10.23, n_fft=512, hop=160, n_mels=128, fill="pad", standardize=True)
+PRESET: AudioPreset = "fbank1024x128"
 FOUR = {"ang": "Angry", "hap": "Happy", "exc": "Happy", "neu": "Neutral", "sad": "Sad"}
 SIX = {"ang": "Angry", "exc": "Excited", "fru": "Frustrated", "hap": "Happy", "neu": "Neutral", "sad": "Sad"}
 
@@ -93,7 +93,8 @@ class Iemocap(Dataset):
                 unmarked, F or M; none keeps the whole picture.
             tokenizer: `words` = those of the training texts, or a folder with a Hugging Face tokenizer.
             tokens: kept of a text.
-            seconds: kept of a recording, which is followed by silence.
+            audio: how sound becomes a picture, a preset by name.
+            seconds: kept of a recording; 0 is what the preset says.
             frames, size: of the pictures.
         """
 
@@ -107,7 +108,8 @@ class Iemocap(Dataset):
         left: Literal["marked", "unmarked", "F", "M"] | None = "marked"
         tokenizer: str = "words"
         tokens: int = TextSpec.tokens
-        seconds: float = AUDIO.seconds
+        audio: AudioPreset = PRESET
+        seconds: float = 0.0
         frames: int = 1
         size: int = VisualSpec.size
 
@@ -132,7 +134,7 @@ class Iemocap(Dataset):
         own = [s.inputs["text"] for s in self.samples if s.split == "train" and "text" in s.inputs]
         self._tokenizer = make_tokenizer(o.tokenizer, own)
         kinds: dict[str, InputSpec] = {
-            "audio": dataclasses.replace(AUDIO, seconds=o.seconds),
+            "audio": _sound(o),
             "visual": VisualSpec(frames=o.frames, size=o.size),
             "text": self._tokenizer.spec(o.tokens),
         }
@@ -188,18 +190,18 @@ class Iemocap(Dataset):
         return (cut if cut.is_file() else whole).relative_to(self.root).as_posix()
 
     def _visual(self, name: str, parts: Mapping[str, str], turn: Utterance | None) -> str:
-        """A folder of faces, a cut video, or `<dialog>.avi@<start>-<end>@<half>`."""
+        """A folder of faces, a cut video, or the dialogue's video from the start to the end of the turn."""
         if (self.root / "faces" / name).is_dir():
             return f"faces/{name}"
         avi = self._release / f"Session{parts['session']}" / "dialog/avi/DivX" / f"{parts['dialog']}.avi"
         if turn is None or (self.root / "subvideo" / f"{name}.mp4").is_file():
             return f"subvideo/{name}.mp4"
-        return f"{avi.relative_to(self.root).as_posix()}@{turn.start}-{turn.end}@{half(parts, self.options.left)}"
+        return join_source(avi.relative_to(self.root).as_posix(), Segment(turn.start, turn.end))
 
     def content(self, sample: Sample) -> Any:
         """The text; the other sources, with size and time of each file."""
         return {
-            m: source if m == "text" else [source, stamp(self.root / source.partition("@")[0])]
+            m: source if m == "text" else [source, stamp(self.root / split_source(source)[0])]
             for m, source in sample.inputs.items()
         }
 
@@ -208,15 +210,14 @@ class Iemocap(Dataset):
         spec, source = self.specs[modality], sample.inputs[modality]
         if isinstance(spec, TextSpec):
             return self._tokenizer.load(source, spec)
-        path, _, part = source.partition("@")
-        if isinstance(spec, AudioSpec):
-            return load_medium(self.root / path, spec)
-        assert isinstance(spec, VisualSpec)
-        if part:
-            return _of_dialog(self.root / path, part, spec)
-        if (self.root / path).is_dir():
-            return _of_folder(self.root / path, spec)
-        return load_medium(self.root / path, spec)
+        assert isinstance(spec, AudioSpec | VisualSpec)
+        path, segment = split_source(source)
+        if segment is None or isinstance(spec, AudioSpec):
+            return load_medium(self.root / path, spec, segment)
+        frames = read_frames(self.root / path, spec.frames, segment)
+        middle = frames.shape[2] // 2
+        halves = {"left": frames[:, :, :middle], "right": frames[:, :, middle:], "all": frames}
+        return fit_frames(halves[half(_parts(sample.sample_id), self.options.left)], spec)
 
 
 Row = tuple[str, str, str, str]  # utterance, class name, split, text
@@ -267,6 +268,12 @@ def read_list(path: Path, classes: tuple[str, ...]) -> list[tuple[str, str, str]
     return list(rows.values())
 
 
+def _sound(options: Iemocap.Options) -> AudioSpec:
+    """The preset; with `seconds`, as much of it, and as many columns as that gives."""
+    preset = AUDIO[options.audio]
+    return dataclasses.replace(preset, seconds=options.seconds, columns=None) if options.seconds else preset
+
+
 def half(parts: Mapping[str, str], left: str | None) -> str:
     """Which part of the dialogue's picture shows the speaker: `left`, `right` or `all`."""
     if left is None:
@@ -274,25 +281,6 @@ def half(parts: Mapping[str, str], left: str | None) -> str:
     other = {"F": "M", "M": "F"}
     sits = {"marked": parts["marked"], "unmarked": other[parts["marked"]]}.get(left, left)
     return "left" if parts["speaker"] == sits else "right"
-
-
-def _of_dialog(path: Path, part: str, spec: VisualSpec) -> np.ndarray:
-    """Frames at the centres of equal parts of `<start>-<end>@<half>`."""
-    times, _, side = part.partition("@")
-    start, end = map(float, times.split("-"))
-    frames = read_times(path, [start + (end - start) * (k + 0.5) / spec.frames for k in range(spec.frames)])
-    middle = frames.shape[2] // 2
-    halves = {"left": frames[:, :, :middle], "right": frames[:, :, middle:], "all": frames}
-    return fit_frames(halves[side], spec)
-
-
-def _of_folder(folder: Path, spec: VisualSpec) -> np.ndarray:
-    """The pictures at the centres of equal parts of a folder, by sorted name."""
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".jpg", ".png") and not p.name.startswith("."))
-    if not paths:
-        raise MediaError("empty", f"{folder} holds no picture")
-    one = dataclasses.replace(spec, frames=1)
-    return np.concatenate([load_medium(paths[i], one) for i in spread(len(paths), spec.frames)])
 
 
 def _parts(name: str) -> Mapping[str, str]:
@@ -327,11 +315,15 @@ def _check_options(options: Iemocap.Options) -> None:
     if not sessions <= set(SESSIONS) or options.test_session == options.val_session:
         told = f"test_session={options.test_session}, val_session={options.val_session}"
         raise CurateError(f"iemocap: impossible settings: {told}", "sessions are 1 to 5, and the two differ")
-    if min(options.tokens, options.seconds, options.frames, options.size) <= 0 or not 0 < options.val_fraction < 1:
+    if (
+        min(options.tokens, options.frames, options.size) <= 0
+        or options.seconds < 0
+        or not 0 < options.val_fraction < 1
+    ):
         told = f"tokens={options.tokens}, seconds={options.seconds}, frames={options.frames}, size={options.size}"
         raise CurateError(
             f"iemocap: impossible settings: {told}, val_fraction={options.val_fraction}",
-            "all are positive, val_fraction is below 1",
+            "positive, seconds may be 0; val_fraction is below 1",
         )
     if options.split_variant == "mla" and options.labels != 4:
         raise CurateError("iemocap: the public list has 4 classes", "leave out --set data.labels=6")

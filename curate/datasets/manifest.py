@@ -80,6 +80,8 @@ class Manifest(Dataset):
         n_mels: int | None = AudioSpec.n_mels
         fill: str = AudioSpec.fill
         standardize: bool = AudioSpec.standardize
+        features: str = AudioSpec.features
+        columns: int | None = AudioSpec.columns
         frames: int = VisualSpec.frames
         size: int = VisualSpec.size
         channels: int = VisualSpec.channels
@@ -185,11 +187,18 @@ def _check_options(options: Manifest.Options) -> None:
     """Refuse settings that no spec can follow."""
     positive = ("rate", "seconds", "n_fft", "hop", "frames", "size", "tokens")
     wrong = [f"{name}={getattr(options, name)}" for name in positive if getattr(options, name) <= 0]
-    for name, choices in (("fill", ("tile", "pad")), ("augment", ("none", "crop_flip")), ("channels", (1, 3))):
+    features = ("features", ("stft", "spectrogram", "fbank"))
+    for name, choices in (
+        features,
+        ("fill", ("tile", "pad")),
+        ("augment", ("none", "crop_flip")),
+        ("channels", (1, 3)),
+    ):
         if getattr(options, name) not in choices:
             wrong.append(f"{name}={getattr(options, name)} (known: {', '.join(map(str, choices))})")
-    if options.n_mels is not None and options.n_mels <= 0:
-        wrong.append(f"n_mels={options.n_mels}")
+    wrong += [f"{k}={v}" for k in ("n_mels", "columns") if (v := getattr(options, k)) is not None and v <= 0]
+    if options.features != "stft" and (options.n_mels is not None) != (options.features == "fbank"):
+        wrong.append(f"n_mels={options.n_mels} with features={options.features}")
     if wrong:
         raise CurateError(f"manifest: impossible settings: {'; '.join(wrong)}", "see `curate datasets manifest`")
     val, test = options.val_fraction, options.test_fraction
