@@ -17,12 +17,11 @@ from scipy import signal
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 from torchaudio.compliance import kaldi
-from torchvision.transforms import v2
 
 from curate.cache import Cache
 from curate.types import AudioSpec, ClipSpec, Floats, InputSpec, TextSpec, VisualSpec
 
-from .crops import Clips
+from .crops import Clips, random_boxes, resized_crops
 
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 GREY = ([0.5], [0.5])
@@ -265,19 +264,25 @@ def trailing_zeros_from(waveforms: Tensor) -> Tensor:
 class Frames(nn.Module):
     """Frames (B, F, H, W, C) uint8 to normalised (B, F, C, H, W); augmented in training, each clip its own way."""
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, spec: VisualSpec) -> None:
         super().__init__()
-        mean, std = IMAGENET if spec.channels == 3 else GREY
-        self.normalize = v2.Normalize(mean, std)
-        self.augment = None
-        if spec.augment == "crop_flip":
-            self.augment = v2.Compose([v2.RandomResizedCrop(spec.size, antialias=True), v2.RandomHorizontalFlip()])
+        mean, deviation = IMAGENET if spec.channels == 3 else GREY
+        self.register_buffer("mean", 255 * torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("deviation", 255 * torch.tensor(deviation)[:, None, None], persistent=False)
+        self.size = spec.size
+        self.augment = spec.augment == "crop_flip"
 
     def forward(self, frames: Tensor) -> Tensor:
-        x = frames.movedim(-1, 2)
-        if self.training and self.augment is not None:
-            x = torch.stack([self.augment(clip) for clip in x])
-        return self.normalize(x.float() / 255)
+        if self.training and self.augment:
+            count, _, height, width, _ = frames.shape
+            boxes, flipped = random_boxes(count, height, width), torch.rand(count) < 0.5
+            x = resized_crops(frames, boxes, flipped, self.size)
+        else:
+            x = frames.movedim(-1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+        return x.sub_(self.mean).div_(self.deviation)
 
 
 class Tokens(nn.Module):
