@@ -183,6 +183,17 @@ def tell_media(table: Table, data_id: str) -> bool:
     return bool(bad)
 
 
+def tell_plan(dataset: Dataset, folder: Path) -> None:
+    """What is decoded, where to, and how much disk that takes."""
+    from curate.cache import disk_use
+
+    for note in dataset.notes:
+        remark(f"note: {note}")
+    size = disk_use(dataset) / 1e6
+    told = f"{size:.1f} MB" if size < 1000 else f"{size / 1000:.1f} GB"
+    remark(f"{dataset.name}: {len(dataset.samples)} items, {told} in {folder / dataset.data_id()}")
+
+
 def data_options(ctx: typer.Context, kind: type[Dataset]) -> Any:
     """The settings of a data set, of a command that has no other section."""
     from curate.config import build
@@ -221,6 +232,7 @@ def datasets(
         show(["setting", "type", "default"], knobs, form)
         return
     dataset = kind(root.resolve() if root else None, data_options(ctx, kind))
+    tell_findings(dataset)
     counts: dict[str, dict[str, int]] = {c: {"train": 0, "val": 0, "test": 0} for c in dataset.classes}
     for sample in dataset.samples:
         counts[sample.label][sample.split] += 1
@@ -228,9 +240,23 @@ def datasets(
         f"{name}: {len(dataset.samples)} samples, modalities {', '.join(dataset.modalities)}"
         + (f", {dataset.root}" if dataset.root else "")
     )
-    for text in dataset.remarks:
-        remark(f"{name}: {text}")
     show(["class", "train", "val", "test"], [[c, *n.values()] for c, n in counts.items()], form)
+
+
+def tell_findings(dataset: Dataset) -> None:
+    """How a data set was read, which of its files are there, and what is suspicious about it."""
+    from curate.datasets import checks
+
+    for note in dataset.notes:
+        remark(f"note: {note}")
+    for modality, counts in checks.files_found(dataset).items():
+        remark(f"{modality} files: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
+    found = checks.check(dataset)
+    for kind, what in checks.KINDS.items():
+        own = [f for f in found if f.kind == kind]
+        if own:
+            shown = "; ".join(f"{f.sample_id}: {f.detail}" for f in own[:3]) + ("; ..." if len(own) > 3 else "")
+            remark(f"{kind}, {what}: {len(own)}, e.g. {shown}")
 
 
 @app.command()
@@ -247,18 +273,19 @@ def prepare(
     """Decode a data set's media once into the cache; what cannot be used is recorded with its reason."""
     from curate.cache import default_folder
     from curate.cache import prepare as decode
-    from curate.datasets import find
+    from curate.datasets import checks, find
     from curate.table import Table
 
     kind = find(dataset)
     opened = kind(root.resolve() if root else None, data_options(ctx, kind))
-    table = Table(db)
+    table, folder = Table(db), cache or default_folder()
+    if not quiet:
+        tell_plan(opened, folder)
     with progress(quiet) as advance:
         processes = workers if workers is not None else (os.cpu_count() or 1) if root else 0
-        made = decode(
-            opened, cache or default_folder(), processes, lambda done, total: advance("decoding", done, total, "items")
-        )
+        made = decode(opened, folder, processes, lambda done, total: advance("decoding", done, total, "items"))
     table.write_samples(made.data_id, opened.samples, opened.classes, *made.summary())
+    table.write_findings(made.data_id, checks.check(opened))
     typer.echo(f"{len(made.sample_ids)} items, {int(made.usable.sum())} usable, in {made.folder}")
     raise typer.Exit(3 if tell_media(table, made.data_id) else 0)
 
@@ -298,7 +325,7 @@ def score(
     from curate.datasets import find
 
     if dataset:
-        find(dataset)  # before torch is loaded
+        dataset = find(dataset).name  # before torch is loaded
     if resume:
         precedence.refuse_beside_resume(ctx, "root", "gap", "family", "epochs", "checkpoint", "seed", "settings")
         begun = unfinished(Table(db), "score", run, dataset=dataset)

@@ -37,7 +37,7 @@ SAFE = {
 READING = {k: v for k, v in SAFE.items() if k not in ("enable_external_access", "lock_configuration")}
 FILES_ALONE = "SET allowed_directories = ['/']; SET enable_external_access = false; SET lock_configuration = true"
 """Local files, without extensions and network; directories can be allowed in an open database only."""
-VIEWS = "samples, by_class, by_modality, failures, history, dynamics, gap_dynamics and results"
+VIEWS = "samples, by_class, by_modality, failures, findings, history, dynamics, gap_dynamics and results"
 MODALITY = re.compile(r"[a-z][a-z0-9_]*")
 
 

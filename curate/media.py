@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from .errors import MediaError
 from .source import Segment
-from .types import AudioSpec, VisualSpec
+from .types import AudioSpec, InputSpec, VisualSpec
 
 if TYPE_CHECKING:
     import av
@@ -61,14 +61,17 @@ def stamp(path: Path) -> list[int] | None:
     return [found.st_size, int(found.st_mtime)]
 
 
-def load_medium(path: Path, spec: AudioSpec | VisualSpec, segment: Segment | None = None) -> np.ndarray:
+def load_medium(path: Path, spec: InputSpec, segment: Segment | None = None) -> np.ndarray:
     """One file, folder of pictures, or a segment of one, as one row of the cache, of the spec's shape and dtype.
 
     Raises:
         MediaError: as `read_audio`, `fit_waveform`, `read_frames` or `read_folder`.
+        ValueError: a spec of clips or texts, which `curate.clips` and `curate.text` load.
     """
     if isinstance(spec, AudioSpec):
         return fit_waveform(read_audio(path, spec.rate, spec.seconds, segment), spec)
+    if not isinstance(spec, VisualSpec):
+        raise ValueError(f"no file is loaded as {spec.kind}")
     read = read_folder if path.is_dir() else read_frames
     return fit_frames(read(path, spec.frames, segment), spec)
 
@@ -275,6 +278,16 @@ def _resampled(frames: Iterable[Any], rate: int) -> Iterator[NDArray[np.float32]
     resampler = av.AudioResampler(format="fltp", rate=rate)
     for frame in chain(frames, [None]):
         yield from (piece.to_ndarray().mean(axis=0) for piece in resampler.resample(frame))
+
+
+def declared_seconds(path: Path) -> float:
+    """How long a file says it is, s; 0 where it does not say or cannot be opened."""
+    try:
+        check_file(path)
+        with _opened(path) as container:
+            return max((container.duration or 0) / 1_000_000, 0.0)
+    except MediaError:
+        return 0.0
 
 
 def _check_segment(segment: Segment | None) -> None:

@@ -96,5 +96,18 @@ COMMENT ON COLUMN failures.dataset IS 'name of the data set';
 COMMENT ON COLUMN failures.sample_id IS 'unique within the data set';
 COMMENT ON COLUMN failures.split IS 'train, val or test';
 COMMENT ON COLUMN failures.label_name IS 'class name';
-COMMENT ON COLUMN failures.status IS 'missing, lfs_pointer, empty, undecodable, no_audio, no_video, silent or too_short';
+COMMENT ON COLUMN failures.status IS 'missing, lfs_pointer, empty, undecodable, no_audio, no_video, silent, too_short, truncated, empty_event or dropped_leak';
 COMMENT ON COLUMN failures.reason IS 'which modality and why';
+
+CREATE OR REPLACE VIEW findings AS
+SELECT split_part(f.data_id, '-', 1) AS dataset, f.sample_id, s.split, s.label_name, f.kind, f.detail
+FROM finding f JOIN sample s USING (data_id, sample_id)
+WHERE f.data_id IN (SELECT arg_max(data_id, rowid) FROM sample GROUP BY split_part(data_id, '-', 1));
+
+COMMENT ON VIEW findings IS 'One row a suspicion about a sample, of each data set as last prepared or scored; nothing is dropped for it unless data.drop_leaks says so';
+COMMENT ON COLUMN findings.dataset IS 'name of the data set';
+COMMENT ON COLUMN findings.sample_id IS 'unique within the data set; a group is told of its first sample';
+COMMENT ON COLUMN findings.split IS 'train, val or test';
+COMMENT ON COLUMN findings.label_name IS 'class name';
+COMMENT ON COLUMN findings.kind IS 'leak = its medium is in a later split too; label_conflict = under another label; duplicate_content = under another id; group_crosses = its group is in several splits';
+COMMENT ON COLUMN findings.detail IS 'with which sample, of which modality';

@@ -52,9 +52,20 @@ CREATE TABLE sample (
 COMMENT ON TABLE sample IS 'One row an item of a data set, whatever became of its media';
 COMMENT ON COLUMN sample.label IS 'index into run.classes; compare label_name across data sets, never this';
 COMMENT ON COLUMN sample.planted IS 'modalities degraded on purpose, joined by +; empty = none; NULL = unknown';
-COMMENT ON COLUMN sample.status IS 'ok, or what is wrong with its media: missing, lfs_pointer, empty, undecodable, no_audio, no_video, silent, too_short';
+COMMENT ON COLUMN sample.status IS 'ok, or what is wrong with its media: missing, lfs_pointer, empty, undecodable, no_audio, no_video, silent, too_short, truncated, empty_event, dropped_leak';
 COMMENT ON COLUMN sample.reason IS 'which modality and why, when status is not ok';
 COMMENT ON COLUMN sample.extra IS 'what else the annotation says of it, e.g. extra->>''human_label''; NULL = nothing';
+
+-- Without a key: one sample may have several of a kind. The one writer replaces all of a data_id.
+CREATE TABLE finding (
+    data_id VARCHAR NOT NULL,
+    sample_id VARCHAR NOT NULL,
+    kind VARCHAR NOT NULL,
+    detail VARCHAR NOT NULL
+);
+COMMENT ON TABLE finding IS 'What is suspicious about a data set: leaks, conflicting labels, duplicated content';
+COMMENT ON COLUMN finding.kind IS 'leak, label_conflict, duplicate_content (by byte-identical files or one source), or group_crosses';
+COMMENT ON COLUMN finding.detail IS 'with which sample, of which modality';
 
 CREATE TABLE prediction (
     run_id VARCHAR NOT NULL,

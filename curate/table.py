@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .database import insert
 from .errors import CurateError, unknown_name
 from .selections import Selections
-from .types import Run, Sample
+from .types import Finding, Run, Sample
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,6 +155,13 @@ class Table(Selections):
         }
         with self._open(write=True) as con:
             insert(con, "sample", columns)
+
+    def write_findings(self, data_id: str, findings: Sequence[Finding]) -> None:
+        """What is suspicious about a data set, in place of what was found before."""
+        with self._open(write=True) as con:
+            con.execute("DELETE FROM finding WHERE data_id = ?", [data_id])
+            columns = {name: [getattr(f, name) for f in findings] for name in ("kind", "sample_id", "detail")}
+            insert(con, "finding", columns, {"data_id": data_id}, replace=False)
 
     def write_epoch(self, run_id: str, epoch: int, values: Sequence[tuple[str, str, str, float]]) -> None:
         """Numbers of one epoch as (split, modality, metric, value); known ones are replaced."""

@@ -195,6 +195,21 @@ class Sample:
     extra: Mapping[str, str | float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Finding:
+    """Something suspicious about a sample, listed and left to the user.
+
+    Attributes:
+        kind: one of `datasets.checks.KINDS`.
+        sample_id: whom it is about.
+        detail: with which other sample, of which modality.
+    """
+
+    kind: str
+    sample_id: str
+    detail: str
+
+
 def modality_pairs(modalities: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """All P pairs in declared order: (a, v, t) gives (a, v), (a, t), (v, t)."""
     return tuple(itertools.combinations(modalities, 2))

@@ -45,6 +45,7 @@ def score(
         weights: a checkpoint to score with instead of a warm-up.
     """
     kind = find_dataset(name)
+    name = kind.name
     schemas = {"data": kind.Options, "model": ModelConfig, "optim": OptimConfig, "score": ScoreConfig}
     configs = configure(kind, schemas, *layers)
     dataset = kind(root.resolve() if root else None, configs["data"])

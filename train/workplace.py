@@ -12,6 +12,7 @@ import torch
 
 from curate import config as settings
 from curate.cache import Cache, prepare
+from curate.datasets import checks
 from curate.datasets import find as find_dataset
 from curate.datasets.base import Dataset
 from curate.errors import CurateError
@@ -105,6 +106,7 @@ class Workplace:
         if self.table.sample_count(cache.data_id) != len(dataset.samples):
             status, reason = cache.summary()
             self.table.write_samples(cache.data_id, dataset.samples, dataset.classes, status, reason)
+            self.table.write_findings(cache.data_id, checks.check(dataset))
         return cache
 
 

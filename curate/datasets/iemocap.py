@@ -74,6 +74,7 @@ class Iemocap(Dataset):
     layout = (
         "IEMOCAP_full_release/Session{1..5}/{dialog,sentences}; or my_{train,test}_iemo.txt with subaudio/, subvideo/"
     )
+    reusable = True
     defaults: ClassVar[Mapping[str, Any]] = {"optim.batch_size": 32, "score.batch_size": 64}
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -157,7 +158,7 @@ class Iemocap(Dataset):
             yield name, labels[turn.label], split, turn.text
         if left_out:
             told = ", ".join(f"{count} {label}" for label, count in sorted(left_out.items()))
-            self.remarks += (f"{left_out.total()} utterances have none of the {o.labels} classes: {told}",)
+            self.notes += (f"{left_out.total()} utterances have none of the {o.labels} classes: {told}",)
 
     def _listed(self) -> Iterator[Row]:
         """The rows of the public list, in order."""
@@ -200,10 +201,13 @@ class Iemocap(Dataset):
 
     def content(self, sample: Sample) -> Any:
         """The text; the other sources, with size and time of each file."""
-        return {
-            m: source if m == "text" else [source, stamp(self.root / split_source(source)[0])]
-            for m, source in sample.inputs.items()
-        }
+        files = self.media(sample)
+        return {m: [source, stamp(files[m][0])] if m in files else source for m, source in sample.inputs.items()}
+
+    def media(self, sample: Sample) -> dict[str, tuple[Path, Segment | None]]:
+        """The recording and the pictures of an utterance."""
+        parts = {m: split_source(source) for m, source in sample.inputs.items() if m != "text"}
+        return {m: (self.root / path, segment) for m, (path, segment) in parts.items()}
 
     def load(self, sample: Sample, modality: str) -> np.ndarray:
         """The recording, the pictures, or the text of one utterance."""
@@ -211,10 +215,10 @@ class Iemocap(Dataset):
         if isinstance(spec, TextSpec):
             return self._tokenizer.load(source, spec)
         assert isinstance(spec, AudioSpec | VisualSpec)
-        path, segment = split_source(source)
+        path, segment = self.media(sample)[modality]
         if segment is None or isinstance(spec, AudioSpec):
-            return load_medium(self.root / path, spec, segment)
-        frames = read_frames(self.root / path, spec.frames, segment)
+            return load_medium(path, spec, segment)
+        frames = read_frames(path, spec.frames, segment)
         middle = frames.shape[2] // 2
         halves = {"left": frames[:, :, :middle], "right": frames[:, :, middle:], "all": frames}
         return fit_frames(halves[half(_parts(sample.sample_id), self.options.left)], spec)

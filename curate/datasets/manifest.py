@@ -13,6 +13,7 @@ import numpy as np
 
 from curate.errors import CurateError, MediaError
 from curate.media import load_medium, stamp
+from curate.source import Segment, split_source
 from curate.text import make_tokenizer
 from curate.types import FUSED, AudioSpec, Sample, TextSpec, VisualSpec
 
@@ -37,9 +38,9 @@ Row = dict[str, str]
 class Manifest(Dataset):
     """Rows of a table: `sample_id`, `label`, optional `split` and `group`, and a column of paths per modality.
 
-    Paths are relative to the manifest's folder. `audio` columns are sound, `text` columns hold the texts themselves,
-    all others are pictures or video; an audio and a visual column may name the same video file. Missing or broken
-    media are no errors here: they get a status in the cache.
+    Paths are relative to the manifest's folder; `clip.mp4#t=2,8` is the stretch from 2 to 8 s of one. `audio` columns
+    are sound, `text` columns hold the texts themselves, all others are pictures or video; an audio and a visual column
+    may name the same video file. Missing or broken media are no errors here: they get a status in the cache.
 
     Without a `split` column the rows are split at random but reproducibly, classes in proportion, no group across
     splits (see `draw`); with one that names no `val`, val is drawn from train in the same way. Rows are sorted by
@@ -47,6 +48,7 @@ class Manifest(Dataset):
     """
 
     name = "manifest"
+    reusable = True
     summary = "your own data: a CSV or Parquet file with sample_id, label and a path per modality"
     layout = "a CSV or Parquet file with columns sample_id, label, [split], [group] and a column of paths per modality"
 
@@ -122,10 +124,16 @@ class Manifest(Dataset):
 
     def content(self, sample: Sample) -> Any:
         """The texts; the paths, with size and time of each file: one that was missing and now is there is decoded."""
+        files = self.media(sample)
         return {
-            m: source if m in self._tokenizers else [source, stamp(self._folder / source) if source else None]
+            m: source if m in self._tokenizers else [source, stamp(files[m][0]) if source else None]
             for m, source in sample.inputs.items()
         }
+
+    def media(self, sample: Sample) -> dict[str, tuple[Path, Segment | None]]:
+        """The files that a row names."""
+        parts = {m: split_source(s) for m, s in sample.inputs.items() if s and m not in self._tokenizers}
+        return {m: (self._folder / path, segment) for m, (path, segment) in parts.items()}
 
     def load(self, sample: Sample, modality: str) -> np.ndarray:
         """One file, decoded; or one text."""
@@ -134,8 +142,8 @@ class Manifest(Dataset):
             return self._tokenizers[modality].load(source, spec)
         if not source:
             raise MediaError("missing", "the manifest names no file")
-        assert isinstance(spec, AudioSpec | VisualSpec)
-        return load_medium(self._folder / source, spec)
+        path, segment = self.media(sample)[modality]
+        return load_medium(path, spec, segment)
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -18,6 +18,7 @@ import numpy as np
 from curate.clips import compute_flow, load_clip, load_flow, need_opencv
 from curate.errors import CurateError, unknown_name
 from curate.media import stamp
+from curate.source import Segment
 from curate.types import ClipSpec, FlowSpec, Sample
 
 from .base import Dataset
@@ -64,6 +65,7 @@ class NvGesture(Dataset):
     layout = (
         "nvgesture_{train,test}_correct_cvpr2016[_v2].lst and Video_data/class_01/subject3_r0/{sk_color,sk_depth}.avi"
     )
+    reusable = True
     defaults: ClassVar[Mapping[str, Any]] = {"optim.batch_size": 4, "score.batch_size": 4}
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -189,7 +191,11 @@ class NvGesture(Dataset):
 
     def content(self, sample: Sample) -> Any:
         """The sources, and size and time of each file."""
-        return {m: [source, stamp(self.root / source.partition("@")[0])] for m, source in sample.inputs.items()}
+        return {m: [sample.inputs[m], stamp(path)] for m, (path, _) in self.media(sample).items()}
+
+    def media(self, sample: Sample) -> dict[str, tuple[Path, Segment | None]]:
+        """The files of a clip, each the clip's own."""
+        return {m: (self.root / source.partition("@")[0], None) for m, source in sample.inputs.items()}
 
     def load(self, sample: Sample, modality: str) -> np.ndarray:
         """The frames of one stream, or its flow."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from curate.errors import CurateError
 from curate.media import load_medium, stamp
+from curate.source import Segment
 from curate.text import make_tokenizer
 from curate.types import InputSpec, Sample, TextSpec, VisualSpec
 
@@ -61,6 +62,7 @@ class Sarcasm(Dataset):
         "text/{train,valid2,test2}.txt and images/<tweet id>.jpg; or annotations/{train,valid,test}_data.csv; "
         "or {train,valid,test}.json"
     )
+    reusable = True
     defaults: ClassVar[Mapping[str, Any]] = {"optim.batch_size": 32, "score.batch_size": 64}
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,7 +115,7 @@ class Sarcasm(Dataset):
                 else:
                     yield self._sample(tweet, text, labels, split)
         if left_out:
-            self.remarks += (f"{left_out} training rows hold a word that gives the answer away and are left out",)
+            self.notes += (f"{left_out} training rows hold a word that gives the answer away and are left out",)
 
     def _sample(self, tweet: str, text: str, labels: list[int], split: str) -> Sample:
         extra: dict[str, str | float] = {"hashtag_label": NAMES[labels[0]]}
@@ -132,12 +134,15 @@ class Sarcasm(Dataset):
         source = sample.inputs["visual"]
         return [sample.inputs["text"], source, stamp(self.root / source)]
 
+    def media(self, sample: Sample) -> dict[str, tuple[Path, Segment | None]]:
+        """The picture of a tweet."""
+        return {"visual": (self.root / sample.inputs["visual"], None)}
+
     def load(self, sample: Sample, modality: str) -> np.ndarray:
         """The text or the picture of one tweet."""
         spec, source = self.specs[modality], sample.inputs[modality]
         if isinstance(spec, TextSpec):
             return self._tokenizer.load(source, spec)
-        assert isinstance(spec, VisualSpec)
         return load_medium(self.root / source, spec)
 
 

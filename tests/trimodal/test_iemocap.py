@@ -45,7 +45,7 @@ def test_sessions_are_split_and_excitement_is_happiness(iemocap):
     assert Counter(s.split for s in data.samples) == {"train": 60, "val": 20, "test": 20}
     assert {s.group[:5] for s in data.samples if s.split == "test"} == {"Ses05"}
     assert {s.group[:5] for s in data.samples if s.split == "val"} == {"Ses04"}
-    assert data.remarks == ("40 utterances have none of the 4 classes: 20 fru, 20 xxx",)
+    assert data.notes == ("40 utterances have none of the 4 classes: 20 fru, 20 xxx",)
     six = make(iemocap, labels=6)
     assert Counter(s.label for s in six.samples) == dict.fromkeys(six.classes, 20) and len(six.classes) == 6
 

@@ -33,14 +33,14 @@ def test_tweets_are_read_with_both_labels_and_without_telltale_rows(sarcasm):
         s for s in data.samples if s.extra.get("human_label", s.extra["hashtag_label"]) != s.extra["hashtag_label"]
     ]
     assert [s.split for s in disputed] == ["val", "test"] and {s.label for s in disputed} == {"sarcastic"}
-    assert data.remarks == ("2 training rows hold a word that gives the answer away and are left out",)
+    assert data.notes == ("2 training rows hold a word that gives the answer away and are left out",)
 
 
 def test_the_hashtag_s_label_and_the_telltale_rows_can_be_had(sarcasm):
     counts = Counter((s.split, s.label) for s in make(sarcasm, labels="hashtag").samples)
     assert counts["test", "sarcastic"] == counts["test", "not sarcastic"] == 6
     everything = make(sarcasm, telltales=True)
-    assert Counter(s.split for s in everything.samples)["train"] == 50 and everything.remarks == ()
+    assert Counter(s.split for s in everything.samples)["train"] == 50 and everything.notes == ()
 
 
 def test_media_are_cached_and_a_missing_picture_is_told(sarcasm, tmp_path):
