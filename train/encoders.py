@@ -243,7 +243,7 @@ def pairs(text: str, setting: str, modalities: Iterable[str]) -> dict[str, str]:
     for part in filter(None, map(str.strip, text.split(","))):
         modality, equals, value = part.partition("=")
         if not equals or not value.strip():
-            raise CurateError(f"{setting} is modality=value, comma separated; got {part!r}", f"e.g. {known[0]}=...")
+            raise CurateError(f"{setting} is modality=value, comma separated; got {part!r}", f"of {', '.join(known)}")
         if modality.strip() not in known:
             raise unknown_name(f"modality in {setting}:", modality.strip(), known)
         found[modality.strip()] = value.strip()

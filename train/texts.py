@@ -70,6 +70,8 @@ class Pretrained(nn.Module):
                 f"model.text={folder} needs its own tokens, these are {spec.tokenizer}",
                 f"score with --set data.tokenizer={folder} as well",
             )
+        if not folder.is_dir():
+            raise CurateError(f"model.text: {folder} is not a folder", "give a local folder, or leave model.text out")
         try:
             self.net = module.AutoModel.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, KeyError) as error:

@@ -124,7 +124,8 @@ def test_cut_media_come_before_the_dialogues(iemocap, tmp_path, writers):
 
     for i, level in ((10, 250), (9, 120), (1, 40)):
         Image.fromarray(np.full((8, 8, 3), level, np.uint8)).save(faces / f"{i}.jpg")
-    (faces / "._1.jpg").write_bytes(b"\x00\x05\x16\x07")
+    for shadow in ("._1.jpg", "._9.jpg"):
+        (faces / shadow).write_bytes(b"\x00\x05\x16\x07")
     data = make(root, split_variant="mla")
     found = {s.sample_id: s.inputs for s in data.samples}
     assert found[name]["visual"] == f"subvideo/{name}.mp4" and found[name]["audio"] == f"subaudio/{name}.wav"
