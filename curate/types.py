@@ -113,7 +113,85 @@ class FeatureSpec:
         return np.dtype(np.float32)
 
 
-InputSpec = AudioSpec | VisualSpec | FeatureSpec
+@dataclass(frozen=True, kw_only=True)
+class ClipSpec:
+    """How the consecutive frames of a clip are kept, and which part of them the network sees at once.
+
+    In training the part is drawn at random, in scoring it is the middle one; it is the same for all modalities of a
+    sample, whose frames belong together.
+
+    Attributes:
+        frames: consecutive frames kept.
+        size: side of the kept square frame, pixels.
+        channels: 1 (grey, depth), 3 (RGB); 2 for `FlowSpec`.
+        window: consecutive frames seen.
+        crop: side of the square seen, pixels.
+    """
+
+    kind: ClassVar[str] = "clip"
+    frames: int = 80
+    size: int = 256
+    channels: int = 3
+    window: int = 64
+    crop: int = 224
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.window <= self.frames and 1 <= self.crop <= self.size):
+            raise ValueError(f"window {self.window} of {self.frames} frames, crop {self.crop} of {self.size} pixels")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one cached clip: (frames, size, size, channels)."""
+        return (self.frames, self.size, self.size, self.channels)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.uint8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowSpec(ClipSpec):
+    """How the optical flow of a clip is kept: (right, down) motion to the next frame.
+
+    Attributes:
+        limit: motion is clipped to this many pixels of the kept frame, either way; the int8 127 stands for it.
+    """
+
+    kind: ClassVar[str] = "flow"
+    channels: int = 2
+    limit: float = 20.0
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.int8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextSpec:
+    """How a text is kept: the ids of its first tokens.
+
+    Attributes:
+        tokens: ids kept; a shorter text is followed by zeros.
+        vocabulary: ids are below this; 0 is padding, and no token has it.
+        tokenizer: which one made the ids, as `curate.text.Tokenizer.name`.
+    """
+
+    kind: ClassVar[str] = "text"
+    tokens: int = 128
+    vocabulary: int
+    tokenizer: str = "words"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one cached text: (tokens,), int32."""
+        return (self.tokens,)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.int32)
+
+
+InputSpec = AudioSpec | VisualSpec | ClipSpec | TextSpec | FeatureSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +202,7 @@ class Sample:
         sample_id: stable and unique within the data set; the only join key.
         label: the class *name*.
         split: `train`, `val` or `test`.
-        inputs: {modality: where its medium is}; relative to the data set's root when it is a path.
+        inputs: {modality: where its medium is}; relative to the data set's root when it is a path. A text itself.
         group: what must not cross splits (speaker, source video), or None.
         planted: modalities degraded on purpose, joined by '+' in declared order; '' none; None unknown.
         extra: what else the annotation says of it, {name: text or number}: human votes, a second or corrected label.

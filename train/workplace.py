@@ -204,6 +204,8 @@ def prepare_trainer(work: Workplace, run: Run, dataset: Dataset, cache: Cache) -
         path = work.folder(work.table.find_run(run.parent)) / "last.pt"
         warm = checkpoint.read(path, device)
         checkpoint.load_model(model, warm, str(path))
+    else:
+        model.load_weights()
     method.attach(model, warm=warm is not None)
     trainer = make_trainer(model, method, config["optim"], data, device)
     if warm is not None and run.config["train"]["reset_optimizer"] == "never":
