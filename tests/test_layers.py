@@ -29,7 +29,16 @@ SPEAKS_SQL = {
     "curate/datasets/manifest.py",
     "curate/predictions/wide.py",
 }
-SEES_OF_A_METHOD = {"train.method", "train.model", "train.fusion", "train.losses", "train.data", "curate.types"}
+SEES_OF_A_METHOD = {
+    "train.method",
+    "train.model",
+    "train.fusion",
+    "train.losses",
+    "train.data",
+    "train.optim",
+    "curate.types",
+    "curate.errors",
+}
 TORCH = {"torch", "torchvision", "torchaudio"}
 NAMED_TRAIN = {("cli.py", "train"), ("train/stages.py", "train")}
 

@@ -35,6 +35,7 @@ def save(trainer: Trainer, path: Path) -> None:
             "epoch": trainer.epoch,
             "best_epoch": trainer.best_epoch,
             "best_accuracy": trainer.best_accuracy,
+            "metrics": {m: dict(values) for m, values in trainer.metrics.items()},
         },
         path,
     )
@@ -102,6 +103,7 @@ def load_trainer(trainer: Trainer, content: Mapping[str, Any], source: str) -> N
     trainer.scheduler.load_state_dict(content["scheduler"])
     trainer.epoch = content["epoch"]
     trainer.best_epoch, trainer.best_accuracy = content["best_epoch"], content["best_accuracy"]
+    trainer.metrics = content.get("metrics", {})  # checkpoints of 0.1 have none
 
 
 def sha256(path: Path) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -135,6 +135,7 @@ class RunData:
             collate_fn=_as_it_is,
             num_workers=self.workers,
             pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator().manual_seed(0),  # else every pass draws from the global one
         )
 
 
@@ -202,3 +203,33 @@ class BatchTransform(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             return replace(batch, inputs={m: net(batch.inputs[m]) for m, net in self.nets.items()})
+
+
+class DataView:
+    """What a method may look at between its steps: the run's training and validation samples, never a test split.
+
+    Batches are network inputs on the device. Looking draws nothing from the global random numbers.
+    """
+
+    def __init__(self, data: RunData, device: torch.device) -> None:
+        self._data = data
+        self._device = device
+        self._plain = BatchTransform(data.specs).to(device).eval()
+        self._augmenting = BatchTransform(data.specs).to(device).train()
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        return -(-len(self._data.fit) // self._data.batch_size)
+
+    def ordered(self, split: Literal["fit", "val"] = "fit") -> Iterator[Batch]:
+        """Every sample of a split once, in order, un-augmented."""
+        samples = self._data.fit if split == "fit" else self._data.val
+        for raw in self._data.ordered_batches(samples):
+            yield self._plain(raw.to(self._device))
+
+    def shuffled(self, *key: int) -> Iterator[Batch]:
+        """The training samples in an order and augmentation of their own, for training a copy: a function of `key`."""
+        seed = mix_seed(self._data.seed, 4, *key)
+        for step, raw in enumerate(replace(self._data, seed=seed).training_batches(0)):
+            yield self._augmenting(raw.to(self._device), mix_seed(seed, step))

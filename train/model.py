@@ -73,10 +73,10 @@ class FusionModel(nn.Module):
         self.extra = nn.ModuleDict()
 
     def encode(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """{m: input} to features {m: (B, D)}, fp32."""
+        """{m: input} to features {m: (B, D)}, fp32, of the modalities that are given."""
         device = next(iter(inputs.values())).device.type
         with torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-            features = {m: self.encoders[m](inputs[m]) for m in self.modalities}
+            features = {m: self.encoders[m](inputs[m]) for m in self.modalities if m in inputs}
         return {m: f.to(torch.promote_types(f.dtype, torch.float32)) for m, f in features.items()}
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Outputs:
@@ -87,3 +87,18 @@ class FusionModel(nn.Module):
     def encoder_parameters(self, modality: str) -> list[nn.Parameter]:
         """The parameters of one modality's encoder, by module and never by name."""
         return list(self.encoders[modality].parameters())
+
+    def modality_parameters(self, modality: str) -> list[nn.Parameter]:
+        """The parameters that serve one modality alone: its encoder's, and its head's where the fusion has one."""
+        return [*self.encoder_parameters(modality), *self.fusion.own_parameters(modality)]
+
+    def add_own_heads(self, warm: bool) -> None:
+        """A linear head for every modality in `extra`; `warm` ones compute the fusion's unimodal logits."""
+        heads = {
+            m: self.fusion.unimodal_head(m) if warm else nn.Linear(d, len(self.classes)) for m, d in self.dims.items()
+        }
+        self.extra["own"] = nn.ModuleDict(heads)
+
+    def own_logits(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Features {m: (B, D)} to the logits {m: (B, K)} of the own heads."""
+        return {m: self.extra["own"].get_submodule(m)(f) for m, f in features.items()}

@@ -115,6 +115,8 @@ def train(work: Workplace, parent: Run, name: str, layers: Sequence[settings.Lay
     kind, method = find_dataset(parent.dataset), catalog.find(name)
     schemas = {"model": ModelConfig, "optim": OptimConfig, "train": TrainConfig, "method": method.Config}
     inherited = {k: parent.config[k] for k in ("model", "optim")}
+    if method.fusion is not None:
+        inherited["model"] = {**inherited["model"], "fusion": method.fusion}
     configs = configure(kind, schemas, inherited, *layers)
     chosen = configs["method"]
     run_id = work.table.new_run_id(f"{name}-{parent.dataset}", work.runs_folder)
@@ -161,11 +163,11 @@ def _train(work: Workplace, run: Run, parent: Run) -> Run:
             if trainer.epoch >= (number + 1) * per_round:
                 continue
             if trainer.epoch == number * per_round and number and run.config["train"]["reset_optimizer"] == "per_round":
-                _reset_optimizer(trainer, run)
-            context, weighted = Context(), data
+                trainer.reset_optimizer()
+            context, weighted = Context(epochs=total), data
             if method.uses_posteriors:
                 found = _round(work, run, parent, trainer, data, number)
-                context = Context(found.fits, run.gap_kind or "prob")
+                context = Context(found.fits, run.gap_kind or "prob", total)
                 weighted = data.with_fit(data.fit.weighted(found.p_balanced))
             _train_to(work, run, trainer, weighted, min((number + 1) * per_round, total), context, keep_best=True)
         if method.rounds > 1:
@@ -277,12 +279,6 @@ def _train_to(
         shown = next(v for s, m, k, v in values if (s, m, k) == ("val", FUSED, "accuracy"))
         work.progress(run.run_id, trainer.epoch, epochs, f"val {shown:.1%}")
         started = time.perf_counter()
-
-
-def _reset_optimizer(trainer: Trainer, run: Run) -> None:
-    optim = settings.build(OptimConfig, run.config["optim"], "optim")
-    trainer.optimizer = optim.make(trainer.model)
-    trainer.scheduler = optim.schedule(trainer.optimizer)
 
 
 @contextmanager
