@@ -103,7 +103,7 @@ def naive_factors(model, batch, running: dict[str, float], alpha: float) -> tupl
 @pytest.mark.parametrize("fusion", ["concat", "sum"])
 def test_two_steps_equal_a_naive_double(make_model, make_batch, make_method, fusion: str) -> None:
     """The encoder and the head's columns of a modality get k_m times the plain gradient; the running mean follows."""
-    model, double = (make_model(fusion=fusion) for _ in range(2))
+    model, double = (make_model(fusion=fusion).double() for _ in range(2))
     with torch.no_grad():
         for p in model.fusion.parameters():
             p.mul_(20)
@@ -113,6 +113,7 @@ def test_two_steps_equal_a_naive_double(make_model, make_batch, make_method, fus
     double.load_state_dict(model.state_dict())
     for step in range(2):
         batch = make_batch(seed=step)
+        batch = replace(batch, inputs={m: x.double() for m, x in batch.inputs.items()})
         with torch.no_grad():  # audio is right about everything
             batch = replace(batch, labels=double(batch.inputs).logits["audio"].argmax(dim=1))
         double.load_state_dict(model.state_dict())
@@ -127,12 +128,12 @@ def test_two_steps_equal_a_naive_double(make_model, make_batch, make_method, fus
         assert torch.equal(loss, F.cross_entropy(out.fused, batch.labels)), "only gradients differ"
         loss.backward()
         assert method.modulate(model, out, batch) == 24
-        assert all(abs(k - 1) > 0.02 for k in factors.values())
+        assert max(abs(k - 1) for k in factors.values()) > 0.02
         for m in PAIR:
             for p, q in zip(model.encoder_parameters(m), double.encoder_parameters(m), strict=True):
-                torch.testing.assert_close(p.grad, q.grad * factors[m], rtol=1e-4, atol=1e-7)
+                torch.testing.assert_close(p.grad, q.grad * factors[m])
         if fusion == "concat":
-            columns = torch.cat([torch.full((64,), factors[m]) for m in PAIR])
+            columns = torch.cat([torch.full((64,), factors[m]).double() for m in PAIR])
             torch.testing.assert_close(model.fusion.head.weight.grad, double.fusion.head.weight.grad * columns)
             mean = sum(factors.values()) / 2
             torch.testing.assert_close(model.fusion.head.bias.grad, double.fusion.head.bias.grad * mean)
