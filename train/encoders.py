@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from torch import Tensor, nn
 from torchvision.models import resnet18, video
@@ -27,6 +27,25 @@ class Encoder(Protocol):
     def __call__(self, x: Tensor) -> Tensor: ...
 
 
+@runtime_checkable
+class StagedEncoder(Encoder, Protocol):
+    """An encoder that can be run stage by stage: `pool` after all four `stages` is its network.
+
+    Attributes:
+        stages: four picture networks that follow one another.
+        pool: from the last stage's maps (B, C, H, W) to (B, D).
+        widths: channels after each stage.
+    """
+
+    widths: tuple[int, ...]
+
+    @property
+    def stages(self) -> tuple[nn.Module, ...]: ...
+
+    @property
+    def pool(self) -> nn.Module: ...
+
+
 def over_frames(net: nn.Module, x: Tensor) -> Tensor:
     """Apply a picture network to (B, C, H, W), or to each of (B, F, C, H, W) and average over F."""
     if x.ndim == 4:
@@ -42,6 +61,7 @@ class ResNet18(nn.Module):
     """
 
     dim = 512
+    widths = (64, 128, 256, 512)
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -49,6 +69,17 @@ class ResNet18(nn.Module):
         self.net.conv1 = nn.Conv2d(channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
         nn.init.kaiming_normal_(self.net.conv1.weight, mode="fan_out", nonlinearity="relu")
         self.net.fc = cast(nn.Linear, nn.Identity())
+
+    @property
+    def stages(self) -> tuple[nn.Module, ...]:
+        """The four layers, the first with the stem."""
+        n = self.net
+        return nn.Sequential(n.conv1, n.bn1, n.relu, n.maxpool, n.layer1), n.layer2, n.layer3, n.layer4
+
+    @property
+    def pool(self) -> nn.Module:
+        """(B, 512, H, W) to (B, 512)."""
+        return nn.Sequential(self.net.avgpool, nn.Flatten())
 
     def forward(self, x: Tensor) -> Tensor:
         return over_frames(self.net, x)
@@ -61,15 +92,26 @@ class SmallCNN(nn.Module):
     """
 
     dim = 64
+    widths = (8, 16, 32, 64)
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         blocks: list[nn.Module] = []
-        for width in (8, 16, 32, 64):
+        for width in self.widths:
             stride = 2 if width < 64 else 1
             blocks += [nn.Conv2d(channels, width, 3, stride, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
             channels = width
         self.net = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+    @property
+    def stages(self) -> tuple[nn.Module, ...]:
+        """The four blocks."""
+        return tuple(self.net[i : i + 3] for i in range(0, 12, 3))
+
+    @property
+    def pool(self) -> nn.Module:
+        """(B, 64, H, W) to (B, 64)."""
+        return self.net[12:]
 
     def forward(self, x: Tensor) -> Tensor:
         return over_frames(self.net, x)

@@ -128,10 +128,14 @@ class FusionModel(nn.Module):
 
     def encode(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """{m: input} to features {m: (B, D)}, fp32, of the modalities that are given."""
-        device = next(iter(inputs.values())).device.type
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+        with self.autocast(inputs):
             features = {m: self.encoders[m](inputs[m]) for m in self.modalities if m in inputs}
         return {m: f.to(torch.promote_types(f.dtype, torch.float32)) for m, f in features.items()}
+
+    def autocast(self, inputs: Mapping[str, Tensor]) -> torch.autocast:
+        """The context encoders run in: bf16 where `precision` says so."""
+        device = next(iter(inputs.values())).device.type
+        return torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Outputs:
         features = self.encode(inputs)

@@ -166,6 +166,11 @@ def train(work: Workplace, parent: Run, name: str, layers: Sequence[settings.Lay
     if method.fusion is not None:
         inherited["model"] = {**inherited["model"], "fusion": method.fusion}
     configs = configure(kind, schemas, inherited, *layers)
+    if method.fusion not in (None, wanted := configs["model"].fusion):
+        raise CurateError(
+            f"method {name} is training with model.fusion={method.fusion}, the settings say {wanted}",
+            f"use --method joint --set model.fusion={wanted}, or --set model.fusion={method.fusion}",
+        )
     chosen = configs["method"]
     _refuse_online(chosen, parent)
     run_id = work.table.new_run_id(f"{name}-{parent.dataset}", work.runs_folder)
