@@ -44,6 +44,18 @@ def score(
         layers: settings in rising precedence, on top of the data set's own.
         weights: a checkpoint to score with instead of a warm-up.
     """
+    return _score(work, *plan_score(work, name, root, layers, seed, weights), weights)
+
+
+def plan_score(
+    work: Workplace,
+    name: str,
+    root: Path | None,
+    layers: Sequence[settings.Layer],
+    seed: int,
+    weights: Path | None = None,
+) -> tuple[Run, Dataset]:
+    """The run that `score` would make, settings resolved and not begun, and its data set."""
     kind = find_dataset(name)
     schemas = {"data": kind.Options, "model": ModelConfig, "optim": OptimConfig, "score": ScoreConfig}
     configs = configure(kind, schemas, *layers)
@@ -67,7 +79,7 @@ def score(
         folder=str(work.runs_folder / run_id),
         note=f"weights of {weights.name}" if weights else None,
     )
-    return _score(work, run, dataset, weights)
+    return run, dataset
 
 
 def resume_score(work: Workplace, run: Run) -> Run:
@@ -112,6 +124,11 @@ def train(work: Workplace, parent: Run, name: str, layers: Sequence[settings.Lay
         parent: the scored run: its data, its warm checkpoint, its posteriors.
         layers: settings in rising precedence, on top of the parent's.
     """
+    return _train(work, plan_train(work, parent, name, layers, seed), parent)
+
+
+def plan_train(work: Workplace, parent: Run, name: str, layers: Sequence[settings.Layer], seed: int) -> Run:
+    """The run that `train` would make, settings resolved and not begun."""
     kind, method = find_dataset(parent.dataset), catalog.find(name)
     schemas = {"model": ModelConfig, "optim": OptimConfig, "train": TrainConfig, "method": method.Config}
     inherited = {k: parent.config[k] for k in ("model", "optim")}
@@ -120,7 +137,7 @@ def train(work: Workplace, parent: Run, name: str, layers: Sequence[settings.Lay
     run_id = work.table.new_run_id(f"{name}-{parent.dataset}", work.runs_folder)
     start = method.start if configs["train"].start == "auto" else configs["train"].start
     configs["train"] = replace(configs["train"], start=start)
-    run = replace(
+    return replace(
         parent,
         run_id=run_id,
         kind="train",
@@ -135,7 +152,6 @@ def train(work: Workplace, parent: Run, name: str, layers: Sequence[settings.Lay
         checkpoint_sha256=None,
         note="random subset" if getattr(chosen, "control", "none") == "random" else None,
     )
-    return _train(work, run, parent)
 
 
 def _own(choice: str, scored: str | None) -> str | None:
@@ -245,6 +261,23 @@ def _round(work: Workplace, run: Run, parent: Run, trainer: Trainer, data: RunDa
         )
     _write_round(work.table, run, number, found, predictions)
     return found
+
+
+def score_end(work: Workplace, run: Run) -> None:
+    """Gaps, mixtures and posteriors of a finished training, as its last round: how the training left the samples.
+
+    Scored are all training samples, of a subset too, by the weights after the last epoch: every method at the same
+    number of epochs. Nothing is done where a method of several rounds has scored itself, or the weights are gone.
+    """
+    last = work.folder(run) / "last.pt"
+    if max(work.table.rounds(run.run_id), default=0) > 0 or not last.exists():
+        return
+    dataset = reopen(run)
+    trainer, data = prepare_trainer(work, run, dataset, work.open_cache(dataset))
+    checkpoint.load_trainer(trainer, checkpoint.read(last, trainer.device), str(last))
+    config = settings.build(ScoreConfig, {**run.config["score"], "gap": run.gap_kind, "family": run.family}, "score")
+    predictions = predict(trainer, data, data.fit)
+    _write_round(work.table, run, trainer.method.rounds, fit_round(predictions, config), predictions)
 
 
 def _train_to(
