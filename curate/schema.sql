@@ -201,6 +201,7 @@ COMMENT ON COLUMN comparison.position IS 'of the method in the printed table, co
 COMMENT ON COLUMN comparison.label IS 'what the printed table calls the method with its settings';
 COMMENT ON COLUMN comparison.is_control IS 'whether it is what others are compared with';
 COMMENT ON COLUMN comparison.twin IS 'label of the control of its own, a random subset of equal size; empty = none';
+COMMENT ON COLUMN comparison.seed IS 'of the scored run and of the training';
 COMMENT ON COLUMN comparison.run_id IS 'the training run that holds the results; NULL = not measured, see reason';
 COMMENT ON COLUMN comparison.reason IS 'why there is no result; empty = there is one';
 

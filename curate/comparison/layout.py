@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "accuracy",
-    "modalities",
-    "macro_f1",
-    "map",
     "joint",
     "continued",
     "verdict",
+    "modalities",
+    "macro_f1",
+    "map",
     "time",
     "seconds",
     "gap",

@@ -93,7 +93,7 @@ def validation_curves(curves: Mapping[str, Sequence[tuple[Floats, Floats]]], beh
     figure.supylabel("validation accuracy, %", fontsize=FONT, color=INK)
     panels[0].plot([], [], color=BALANCED, label="the method, a line a seed")
     panels[0].plot([], [], color=MUTED, linestyle="--", label=f"{behind}, to compare")
-    _legend(figure, 2)
+    _legend_above(figure)
     rows = [
         pd.DataFrame({"label": label, "line": i, "epoch": epochs, "value": values})
         for label, lines in curves.items()
@@ -125,7 +125,7 @@ def gap_panels(before: Floats, after: Mapping[str, Floats], pair: tuple[str, str
     figure.supxlabel(text, fontsize=FONT, color=INK)
     panels[0].stairs([], [0], fill=True, color=MUTED, alpha=0.45, label="after the warm-up")
     panels[0].plot([], [], color=BALANCED, label="after the last epoch")
-    _legend(figure, 2)
+    _legend_above(figure)
     low = {"gap_from": edges[:-1], "gap_to": edges[1:]}
     named = {"after the warm-up": before, **after}
     rows = [pd.DataFrame({"label": label, **low, "samples": counts}) for label, counts in named.items()]
@@ -135,7 +135,7 @@ def gap_panels(before: Floats, after: Mapping[str, Floats], pair: tuple[str, str
 def _grid(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
     """A panel a title, all of one scale, on twice the width of other figures."""
     rows = -(-len(titles) // COLUMNS)
-    figure = Figure(figsize=(2 * WIDTH, 0.9 + PANEL * rows), layout="constrained")
+    figure = Figure(figsize=(2 * WIDTH, 0.8 + PANEL * rows), layout="constrained")
     panels = list(np.atleast_1d(figure.subplots(rows, COLUMNS, sharex=True, sharey=True)).flat)
     for axes in panels[len(titles) :]:
         axes.set_axis_off()
@@ -143,6 +143,11 @@ def _grid(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
         _plain(axes)
         axes.set_title(_short(title), loc="left", fontsize=FONT, color=INK)
     return figure, panels[: len(titles)]
+
+
+def _legend_above(figure: Figure) -> None:
+    """Above the panels, since the label of their common axis stands below them."""
+    figure.legend(loc="outside upper left", ncols=2, fontsize=FONT, frameon=False, labelcolor=INK, handlelength=2.6)
 
 
 def _short(text: str, longest: int = 34) -> str:
