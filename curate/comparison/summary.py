@@ -144,9 +144,9 @@ def difference(mine: Mapping[int, float], other: Mapping[int, float]) -> Differe
         return None
     if found.sd is None:
         return Difference(found.mean, None, None, paired)
-    from scipy.stats import t  # late: what does not compare needs no scipy
+    from scipy.special import stdtrit  # Student's quantile; late, since what does not compare needs no scipy
 
-    half = float(t.ppf((1 + CONFIDENCE) / 2, found.count - 1)) * found.sd / found.count**0.5
+    half = float(stdtrit(found.count - 1, (1 + CONFIDENCE) / 2)) * found.sd / found.count**0.5
     return Difference(found.mean, found.mean - half, found.mean + half, paired)
 
 

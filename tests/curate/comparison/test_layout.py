@@ -100,7 +100,8 @@ def test_cells_by_hand(lines) -> None:
     plan = Plan("x", (), columns=("accuracy", "continued", "verdict", "modalities", "time", "remark"))
     head, rows = cells(lines, plan)
     assert head == [
-        "method", "accuracy, %", "minus warm-up continued", "verdict", "audio, %", "visual, %", "time, joint = 1", "remark"
+        "method", "accuracy, %", "minus warm-up continued", "verdict", "audio, %", "visual, %", "time, joint = 1",
+        "remark",
     ]  # fmt: skip
     assert rows[1] == ["warmup", "65.5 ± 6.4", "", "reference", "32.8 ± 3.2", "16.4 ± 1.6", "1.00", ""]
     assert rows[3] == ["gone", "", "", "missing", "", "", "", "method 'x' is unknown"]
