@@ -137,14 +137,15 @@ def with_controls(plan: Plan, knobs: Mapping[str, Collection[str]], measure: boo
         knobs: {method: names of its settings}; one with a knob `control` is compared with `method.control=random`.
         measure: False leaves out controls that nobody asked for, so that they are missing in what is printed.
     """
-    plain = {row.method for row in plan.rows if not row.settings and not row.scoring}
-    added = [Row(name, name, control=True) for name in CONTROLS if name not in plain and measure]
-    rows: list[Row] = []
+    plain = {row.method: row for row in plan.rows if not row.settings and not row.scoring}
+    first = [plain.get(name, Row(name, name)) for name in CONTROLS if name in plain or measure]
+    rows = [replace(row, control=True) for row in first]
     for row in plan.rows:
-        is_control = row.method in CONTROLS and not row.settings and not row.scoring
+        if row in first:
+            continue
         own = row.settings.get("method", {})
         if "control" not in knobs.get(row.method, ()) or "control" in own:
-            rows.append(replace(row, control=is_control or "control" in own))
+            rows.append(replace(row, control="control" in own))
             continue
         settings = {**row.settings, "method": {**own, "control": "random"}}
         asked = next((r for r in plan.rows if (r.method, r.settings) == (row.method, settings)), None)
@@ -152,7 +153,7 @@ def with_controls(plan: Plan, knobs: Mapping[str, Collection[str]], measure: boo
         rows.append(replace(row, twin=twin.label if asked or measure else ""))
         if asked is None and measure:
             rows.append(twin)
-    return replace(plan, rows=(*added, *rows))
+    return replace(plan, rows=tuple(rows))
 
 
 def parse_seeds(text: str) -> list[int]:

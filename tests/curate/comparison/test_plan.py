@@ -75,7 +75,7 @@ def test_what_is_no_list_of_seeds_is_refused(text: str) -> None:
 
 def test_controls_are_added_once_and_in_front() -> None:
     plan = with_controls(Plan("x", tuple(parse_methods(["iprm", "warmup", "joint:optim.lr=0.1"], KNOWN))), KNOBS)
-    labels = ["joint", "unimodal", "iprm", "warmup", "joint (optim.lr=0.1)"]
+    labels = ["joint", "warmup", "unimodal", "iprm", "joint (optim.lr=0.1)"]
     assert [r.label for r in plan.rows] == labels
     assert [r.label for r in plan.rows if r.control] == ["joint", "unimodal", "warmup"], (
         "one with settings is no control"

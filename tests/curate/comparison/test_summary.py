@@ -75,6 +75,13 @@ def test_the_interval_of_two_seeds_by_hand() -> None:
     assert found is not None and found.high == pytest.approx(0.02 + 0.127062, abs=1e-6)
 
 
+def test_seeds_that_happen_to_agree_prove_little() -> None:
+    """Twice +0.1 points: sd 0, taken as 0.005: half 12.7062 * 0.005 / sqrt(2) = 0.044923."""
+    found = difference({0: 0.501, 1: 0.601}, {0: 0.5, 1: 0.6})
+    assert found is not None and found.verdict == EVEN
+    assert (found.low, found.high) == (pytest.approx(0.001 - 0.044923, abs=1e-6), pytest.approx(0.045923, abs=1e-6))
+
+
 def test_differences_are_paired_by_seed_and_only_by_seed() -> None:
     found = difference({0: 0.9, 1: 0.6, 5: 0.1}, {1: 0.5, 0: 0.8, 7: 0.0})
     assert found is not None and found.by_seed == {0: pytest.approx(0.1), 1: pytest.approx(0.1)}
