@@ -136,6 +136,9 @@ def with_controls(plan: Plan, knobs: Mapping[str, Collection[str]], measure: boo
     Args:
         knobs: {method: names of its settings}; one with a knob `control` is compared with `method.control=random`.
         measure: False leaves out controls that nobody asked for, so that they are missing in what is printed.
+
+    Raises:
+        CurateError: a row has the label of a control.
     """
     plain = {row.method: row for row in plan.rows if not row.settings and not row.scoring}
     first = [plain.get(name, Row(name, name)) for name in CONTROLS if name in plain or measure]
@@ -153,6 +156,7 @@ def with_controls(plan: Plan, knobs: Mapping[str, Collection[str]], measure: boo
         rows.append(replace(row, twin=twin.label if asked or measure else ""))
         if asked is None and measure:
             rows.append(twin)
+    _check_labels(rows, plan.name)
     return replace(plan, rows=tuple(rows))
 
 

@@ -77,9 +77,13 @@ def test_controls_are_added_once_and_in_front() -> None:
     plan = with_controls(Plan("x", tuple(parse_methods(["iprm", "warmup", "joint:optim.lr=0.1"], KNOWN))), KNOBS)
     labels = ["joint", "warmup", "unimodal", "iprm", "joint (optim.lr=0.1)"]
     assert [r.label for r in plan.rows] == labels
-    assert [r.label for r in plan.rows if r.control] == ["joint", "unimodal", "warmup"], (
-        "one with settings is no control"
-    )
+    assert [r.label for r in plan.rows if r.control] == labels[:3]
+
+
+def test_a_row_cannot_take_the_name_of_a_control() -> None:
+    row = Row("joint", "joint", {"optim": {"lr": 0.1}})
+    with pytest.raises(CurateError, match="'joint' occurs more than once"):
+        with_controls(Plan("x", (row,)), KNOBS)
 
 
 def test_a_subset_has_a_random_one_of_its_own_with_the_same_settings() -> None:
