@@ -17,6 +17,7 @@ from curate.errors import CurateError, unknown_name
 from curate.render import Format, describe_round, progress, readable_type, render
 
 if TYPE_CHECKING:
+    from curate.comparison.plan import Plan
     from curate.datasets import Dataset
     from curate.table import Table
     from curate.types import Run, Selection
@@ -593,6 +594,131 @@ def show_metrics(values: Mapping[str, Mapping[str, float]], form: Format = "tabl
     """{modality: {metric: value}} as a table."""
     names = list(next(iter(values.values())))
     show(["", *names], [[m, *(v[k] for k in names)] for m, v in values.items()], form)
+
+
+@app.command()
+def compare(
+    ctx: typer.Context,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[:SECTION.KEY=VALUE,...]", help="A method with its settings, or all; repeatable."),
+    ] = None,
+    table_name: Annotated[
+        str | None, typer.Option("--table", help="A paper's table, a .toml file like one, or list.")
+    ] = None,
+    dataset: Annotated[str, typer.Option(help="Data set name, see `curate datasets`.")] = "",
+    root: Root = None,
+    seeds: Annotated[str, typer.Option(help="How many, from 0 on; or a list such as 0,7.")] = "3",
+    redraw: Annotated[bool, typer.Option("--redraw", help="Each seed redraws the data too: data.seed.")] = False,
+    controls: Annotated[bool, typer.Option("--controls/--no-controls", help="Measure the controls too.")] = True,
+    show_only: Annotated[bool, typer.Option("--show", help="Print what is in the table; run nothing.")] = False,
+    name: Annotated[str | None, typer.Option(help="Name of the comparison; the table's, or `compare`.")] = None,
+    output: Annotated[
+        list[Path] | None, typer.Option("--output", "-o", help=".md, .csv, .tex or .html; repeatable.")
+    ] = None,
+    db: Db = DB,
+    settings: Settings = None,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    workers: Workers = None,
+    cache: Cache = None,
+    quiet: Quiet = False,
+    form: Output = "table",
+) -> None:
+    """Train several methods with several seeds under one protocol; mean, spread and paired differences.
+
+    Finished cells are taken from the table, so the same command goes on after an interruption.
+    """
+    from curate.comparison import plan as plans
+    from curate.comparison.layout import check_outputs
+    from curate.table import Table
+
+    if table_name == "list":
+        show(["table", "what"], [[n, plans.read_table(n).title] for n in plans.table_names()], form)
+        return
+    check_outputs(output or [])
+    table, plan = Table(db), plans.read_table(table_name) if table_name else None
+    if show_only:
+        stored = name or (plan.name if plan else None) or table.newest_comparison()
+        plan = plan or (plans.read_table(stored) if stored in plans.table_names() else None)
+    else:
+        plan = comparison_plan(plan, method or [], name, controls)
+        stored, drawn = plan.name, plans.parse_seeds(seeds)
+        from curate.datasets import find
+
+        find(dataset)  # before torch is loaded
+        layers = _layers(ctx, *plans.SHARED_SECTIONS)
+        with working(db, cache, device, precision, workers, quiet) as work, repeatable(stored):
+            from train.compare import Protocol
+            from train.compare import compare as run_cells
+
+            run_cells(work, plan, Protocol(dataset, root, layers, _toml().get("method", {}), redraw), drawn)
+    failed = tell_comparison(table, stored, plan, form, quiet)
+    for path in output or []:
+        from curate.report.comparison import write_comparison
+
+        write_comparison(table, stored, plan, path)
+        remark(f"wrote {path}")
+    raise typer.Exit(3 if failed and not show_only else 0)
+
+
+def comparison_plan(plan: Plan | None, texts: Sequence[str], name: str | None, controls: bool) -> Plan:
+    """What --method or --table asks for, with its controls.
+
+    Raises:
+        CurateError: both, or neither.
+    """
+    from dataclasses import replace
+
+    from curate.comparison.plan import Plan, parse_methods, with_controls
+    from train import catalog
+
+    if bool(texts) == (plan is not None):
+        raise CurateError(
+            "compare needs either --method or --table",
+            "e.g. --method iprm --method adaptive, --method all, --table list",
+        )
+    plan = plan or Plan("compare", tuple(parse_methods(texts, catalog.names())))
+    knobs = {e.name: e.knobs for e in catalog.entries()}
+    return with_controls(replace(plan, name=name or plan.name), knobs, controls)
+
+
+@contextmanager
+def repeatable(name: str) -> Iterator[None]:
+    """Ctrl-C ends with how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        remark(f"interrupted: {name} keeps its finished cells and epochs; the same command goes on from there")
+        raise typer.Exit(130) from None
+
+
+def tell_comparison(table: Table, name: str, plan: Plan | None, form: Format, quiet: bool) -> bool:
+    """Print a stored comparison and how to read it; whether a cell has no result."""
+    from curate.comparison.layout import cells, notes, records
+    from curate.comparison.plan import CONTROLS
+    from curate.comparison.summary import missing_controls, summarize
+
+    found = table.comparison(name)
+    lines = summarize(found)
+    head, rows = cells(lines, plan) if form in ("table", "markdown") else records(lines)
+    show(head, rows, form)
+    for dataset, control in missing_controls(lines, CONTROLS):
+        remark(f"warning: {dataset}: the control {control} is missing; without it anything looks like a gain")
+    if not quiet:
+        for note in notes(plan):
+            remark(note)
+    return any(cell.run_id is None for cell in found)
+
+
+@app.command()
+def recommend(run: RunName = None, db: Db = DB) -> None:
+    """Say in three lines, from the table alone, which methods are worth trying first and why."""
+    from curate.recommend import read_evidence
+    from curate.recommend import recommend as advise
+    from curate.table import Table
+
+    typer.echo("\n".join(advise(read_evidence(Table(db), run))))
 
 
 @app.command()

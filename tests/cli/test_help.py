@@ -16,6 +16,8 @@ OPTIONS = {
     "select": 13,
     "selections": 4,
     "train": 15,
+    "compare": 18,
+    "recommend": 2,
     "evaluate": 9,
     "methods": 1,
     "runs": 4,
