@@ -62,7 +62,8 @@ class CremaD(Clips):
     (`face_`), or heard and saw (`av_`) the clip, for each emotion, and `human_voice`, `human_face`, `human_av`: the
     share for the intended one; and `known_issue` for what the authors say of four clips.
 
-    A sound that is more than `length_slack` s shorter than the video, or the reverse, is `truncated`.
+    With `length_slack` above 0 a sound that is more than so many seconds shorter than its video, or the reverse, is
+    `truncated`: `--set data.length_slack=0.5`. Off by default, so that the published splits keep all their clips.
     """
 
     name = "crema_d"
@@ -76,14 +77,14 @@ class CremaD(Clips):
         Attributes:
             split_variant: `auto`, `ogm`, `pmr`, `dr`, `mla`, `agm` or `actor`.
             val_by_actor: val holds whole actors, where it is drawn.
-            length_slack: s by which sound and video of a clip may differ; 0 does not compare them.
+            length_slack: s by which sound and video of a clip may differ, e.g. 0.5; 0 does not compare them.
         """
 
         audio: AudioPreset = "stft257x188"
         frames: int = 1
         split_variant: Literal["auto", "ogm", "pmr", "dr", "mla", "agm", "actor"] = "auto"
         val_by_actor: bool = False
-        length_slack: float = 0.5
+        length_slack: float = 0.0
 
     options: Options
 
