@@ -14,7 +14,7 @@ import typer
 
 from curate import precedence
 from curate.errors import CurateError, unknown_name
-from curate.render import Format, describe_round, progress, readable_type, render
+from curate.render import Format, describe_round, progress, readable_hint, readable_type, render
 
 if TYPE_CHECKING:
     from curate.comparison.plan import Plan
@@ -218,6 +218,7 @@ def datasets(
 ) -> None:
     """List the data sets; of one, its layout and settings, or with --root the counts of splits and classes."""
     from dataclasses import fields
+    from typing import get_type_hints
 
     from curate.datasets import find, names
 
@@ -229,7 +230,8 @@ def datasets(
         )
         return
     kind = find(name)
-    knobs = [(f"data.{f.name}", readable_type(str(f.type)), f.default) for f in fields(kind.Options)]
+    hints = get_type_hints(kind.Options)
+    knobs = [(f"data.{f.name}", readable_hint(hints[f.name]), f.default) for f in fields(kind.Options)]
     if kind.layout and root is None:
         remark(f"{name}: {kind.summary}\nexpected under --root: {kind.layout}")
         show(["setting", "type", "default"], knobs, form)
