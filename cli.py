@@ -836,8 +836,9 @@ def report(
     from curate.cache import default_folder
     from curate.report import build
     from curate.table import Table
+    from train import catalog
 
-    typer.echo(build(Table(db), run, output, cache or default_folder()))
+    typer.echo(build(Table(db), run, output, cache or default_folder(), usual=catalog.usual_settings()))
 
 
 @app.command()
@@ -862,10 +863,12 @@ def demo(
     db = output / "curate.duckdb"
     with working(db, output / "cache", device, "fp32", 0, quiet) as work:
         from curate.report import build
+        from train import catalog
         from train.demo import run_demo
 
         outcome = run_demo(work, seed)
-        page = build(work.table, outcome.scored.run_id, output / "reports", work.cache_folder)
+        usual = catalog.usual_settings()
+        page = build(work.table, outcome.scored.run_id, output / "reports", work.cache_folder, usual=usual)
     tell_score(work.table, outcome.scored)
     show(["AUROC against planted", "", "0.5 = chance"], outcome.recovery_rows())
     show(["method", "test accuracy", *outcome.scored.modalities, "what it is"], outcome.result_rows())
