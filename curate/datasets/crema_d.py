@@ -16,7 +16,7 @@ from curate.errors import CurateError, MediaError
 from curate.media import declared_seconds
 from curate.types import Sample
 
-from .clips import Clips
+from .audiovisual import AudioVisual
 from .layout import SOUND_ENDINGS, VIDEO_ENDINGS, find_list, index_media, inner, list_folders, read_lines
 from .presets import AudioPreset
 
@@ -49,7 +49,7 @@ KNOWN = {
 }
 
 
-class CremaD(Clips):
+class CremaD(AudioVisual):
     """Acted emotions; the class of a clip is the intended one, named by the code in its file name.
 
     The download has no split. Lists are looked for under the root and in its `splits`, `data` and `data/CREMAD`, or in
@@ -71,8 +71,8 @@ class CremaD(Clips):
     layout = "AudioWAV/<clip>.wav (or AudioMP3) and VideoFlash/<clip>.flv (or Image-01-FPS/<clip>/), and split lists"
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
-    class Options(Clips.Options):
-        """Settings of `crema_d`, and those of `Clips`.
+    class Options(AudioVisual.Options):
+        """Settings of `crema_d`, and those of `AudioVisual`.
 
         Attributes:
             split_variant: `auto`, `ogm`, `pmr`, `dr`, `mla`, `agm` or `actor`.
