@@ -53,8 +53,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Find the samples of a multimodal training set that one modality carries alone, query them with SQL, and "
     "train with that knowledge.",
-    epilog="Exit codes: 0 done, 1 error, 2 usage, 3 done but some samples failed, 4 table locked, 5 empty selection, "
-    "130 interrupted.",
+    epilog="Exit codes: 0 done, 1 error, 2 usage, 3 done but some samples failed, 4 table locked or run in use, "
+    "5 empty selection, 130 interrupted.",
 )
 
 
