@@ -14,7 +14,7 @@ import typer
 
 from curate import precedence
 from curate.errors import CurateError, unknown_name
-from curate.render import Format, describe_round, progress, readable_type, render
+from curate.render import Format, describe_round, progress, readable_hint, readable_type, render
 
 if TYPE_CHECKING:
     from curate.comparison.plan import Plan
@@ -53,8 +53,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Find the samples of a multimodal training set that one modality carries alone, query them with SQL, and "
     "train with that knowledge.",
-    epilog="Exit codes: 0 done, 1 error, 2 usage, 3 done but some samples failed, 4 table locked, 5 empty selection, "
-    "130 interrupted.",
+    epilog="Exit codes: 0 done, 1 error, 2 usage, 3 done but some samples failed, 4 table locked or run in use, "
+    "5 empty selection, 130 interrupted.",
 )
 
 
@@ -218,6 +218,7 @@ def datasets(
 ) -> None:
     """List the data sets; of one, its layout and settings, or with --root the counts of splits and classes."""
     from dataclasses import fields
+    from typing import get_type_hints
 
     from curate.datasets import find, names
 
@@ -229,7 +230,8 @@ def datasets(
         )
         return
     kind = find(name)
-    knobs = [(f"data.{f.name}", readable_type(str(f.type)), f.default) for f in fields(kind.Options)]
+    hints = get_type_hints(kind.Options)
+    knobs = [(f"data.{f.name}", readable_hint(hints[f.name]), f.default) for f in fields(kind.Options)]
     if kind.layout and root is None:
         remark(f"{name}: {kind.summary}\nexpected under --root: {kind.layout}")
         show(["setting", "type", "default"], knobs, form)
@@ -834,8 +836,9 @@ def report(
     from curate.cache import default_folder
     from curate.report import build
     from curate.table import Table
+    from train import catalog
 
-    typer.echo(build(Table(db), run, output, cache or default_folder()))
+    typer.echo(build(Table(db), run, output, cache or default_folder(), usual=catalog.usual_settings()))
 
 
 @app.command()
@@ -860,10 +863,12 @@ def demo(
     db = output / "curate.duckdb"
     with working(db, output / "cache", device, "fp32", 0, quiet) as work:
         from curate.report import build
+        from train import catalog
         from train.demo import run_demo
 
         outcome = run_demo(work, seed)
-        page = build(work.table, outcome.scored.run_id, output / "reports", work.cache_folder)
+        usual = catalog.usual_settings()
+        page = build(work.table, outcome.scored.run_id, output / "reports", work.cache_folder, usual=usual)
     tell_score(work.table, outcome.scored)
     show(["AUROC against planted", "", "0.5 = chance"], outcome.recovery_rows())
     show(["method", "test accuracy", *outcome.scored.modalities, "what it is"], outcome.result_rows())
