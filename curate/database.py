@@ -26,7 +26,7 @@ from .types import FUSED
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 READ_RETRIES, WRITE_RETRIES, RETRY_SECONDS = 5, 100, 0.2
 SAFE = {
     "enable_external_access": "false",

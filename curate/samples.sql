@@ -24,7 +24,7 @@ WITH scored AS (
 )
 SELECT
     coalesce(r.dataset, split_part(s.data_id, '-', 1)) AS dataset, s.sample_id, s.split, s.label, s.label_name,
-    s.group_id, s.planted, s.status, s.reason, r.run_id, /* p_names */
+    s.group_id, s.planted, s.status, s.reason, s.extra, r.run_id, /* p_names */
     g.gap, g.kl_gap, g.p_balanced, g.p_imbalanced,
     CASE WHEN g.gap > 0 THEN split_part(g.pair, '|', 1) WHEN g.gap < 0 THEN split_part(g.pair, '|', 2) END AS dominant,
     CASE WHEN q.run_id IS NULL THEN NULL WHEN q.wrong_ones = 0 THEN 'all' WHEN q.right_ones IS NULL THEN 'none'
@@ -47,6 +47,7 @@ COMMENT ON COLUMN samples.group_id IS 'what must not cross splits (speaker, sour
 COMMENT ON COLUMN samples.planted IS 'modalities degraded on purpose, joined by +; empty = none; NULL = unknown';
 COMMENT ON COLUMN samples.reason IS 'which modality and why, when status is not ok';
 COMMENT ON COLUMN samples.status IS 'ok, or what is wrong with its media; such samples are neither scored nor trained on';
+COMMENT ON COLUMN samples.extra IS 'what else the annotation says of it, e.g. extra->>''human_label''; NULL = nothing';
 COMMENT ON COLUMN samples.run_id IS 'the scored run the numbers are from; NULL = not scored';
 COMMENT ON COLUMN samples.gap IS 'p(true class) of the first minus the second modality, -1..1; with three or more modalities the pair with the largest |gap|';
 COMMENT ON COLUMN samples.kl_gap IS 'the same by KL from uniform, nats; label-free';

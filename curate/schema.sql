@@ -46,6 +46,7 @@ CREATE TABLE sample (
     planted VARCHAR,
     status VARCHAR NOT NULL,
     reason VARCHAR,
+    extra JSON,
     PRIMARY KEY (data_id, sample_id)
 );
 COMMENT ON TABLE sample IS 'One row an item of a data set, whatever became of its media';
@@ -53,6 +54,7 @@ COMMENT ON COLUMN sample.label IS 'index into run.classes; compare label_name ac
 COMMENT ON COLUMN sample.planted IS 'modalities degraded on purpose, joined by +; empty = none; NULL = unknown';
 COMMENT ON COLUMN sample.status IS 'ok, or what is wrong with its media: missing, lfs_pointer, empty, undecodable, no_audio, no_video, silent, too_short';
 COMMENT ON COLUMN sample.reason IS 'which modality and why, when status is not ok';
+COMMENT ON COLUMN sample.extra IS 'what else the annotation says of it, e.g. extra->>''human_label''; NULL = nothing';
 
 CREATE TABLE prediction (
     run_id VARCHAR NOT NULL,

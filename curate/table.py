@@ -151,6 +151,7 @@ class Table(Selections):
             "planted": [s.planted for s in samples],
             "status": list(status),
             "reason": list(reason),
+            "extra": [json.dumps(dict(s.extra), sort_keys=True) if s.extra else None for s in samples],
         }
         with self._open(write=True) as con:
             insert(con, "sample", columns)

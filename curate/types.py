@@ -92,6 +92,7 @@ class Sample:
         inputs: {modality: where its medium is}; relative to the data set's root when it is a path.
         group: what must not cross splits (speaker, source video), or None.
         planted: modalities degraded on purpose, joined by '+' in declared order; '' none; None unknown.
+        extra: what else the annotation says of it, {name: text or number}: human votes, a second or corrected label.
     """
 
     sample_id: str
@@ -100,6 +101,7 @@ class Sample:
     inputs: Mapping[str, str]
     group: str | None = None
     planted: str | None = None
+    extra: Mapping[str, str | float] = field(default_factory=dict)
 
 
 def modality_pairs(modalities: Sequence[str]) -> tuple[tuple[str, str], ...]:

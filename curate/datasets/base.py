@@ -81,5 +81,7 @@ class Dataset(ABC):
         digest = hashlib.sha256(json.dumps(head, sort_keys=True, default=str).encode())
         for sample in self.samples:
             row = [sample.sample_id, sample.label, sample.split, sample.planted, self.content(sample)]
+            if sample.extra:
+                row.append(dict(sample.extra))
             digest.update(json.dumps(row, sort_keys=True, default=str).encode())
         return f"{self.name}-{digest.hexdigest()[:10]}"

@@ -9,7 +9,7 @@ import pytest
 from curate.errors import CurateError
 from curate.gap import modality_gap
 from curate.table import Table
-from curate.types import FUSED, MixtureFit, Predictions, Selection
+from curate.types import FUSED, MixtureFit, Predictions, Sample, Selection
 
 IDS = np.array(["a", "b", "c", "d"])
 
@@ -262,3 +262,16 @@ def test_selections_of_other_data_do_not_show_though_the_ids_are_equal(scored_ta
     scoring.write(scored_table, predictions(seed=1), "score-toy-2", data_id="toy-fedcba9876")
     scoring.write(scored_table, predictions(seed=1), "score-new-1", dataset="new", data_id="new-0000000000")
     assert column(scored_table, "selections") == [[]] * 120
+
+
+def test_what_else_the_annotation_says_is_kept_and_queryable(tmp_path):
+    table = Table(tmp_path / "extra.duckdb")
+    samples = [
+        Sample(sample_id="a", label="bark", split="train", inputs={}, extra={"human_label": "meow", "votes": 0.25}),
+        Sample(sample_id="b", label="meow", split="test", inputs={}),
+    ]
+    table.write_samples("pets-0", samples, ("bark", "meow"), ["ok", "ok"], ["", ""])
+    asked = "SELECT sample_id, extra->>'human_label', (extra->>'votes')::DOUBLE, extra FROM samples ORDER BY 1"
+    first, second = table.query(asked)[1]
+    assert first[:3] == ("a", "meow", 0.25) and second == ("b", None, None, None)
+    assert column(table, "sample_id", "extra->>'human_label' <> label_name") == ["a"]
