@@ -43,6 +43,8 @@ Seed = Annotated[int, typer.Option(envvar="CURATE_SEED", min=0, help="Of weights
 Output = Annotated[Format, typer.Option("--format", help="How to print.")]
 
 DB = Path("curate.duckdb")
+MIXTURE = ("gap", "components", "family")
+"""Options of `score` that stand for the settings of the same names."""
 
 app = typer.Typer(
     name="curate",
@@ -183,6 +185,17 @@ def tell_media(table: Table, data_id: str) -> bool:
     return bool(bad)
 
 
+def tell_plan(dataset: Dataset, folder: Path) -> None:
+    """What is decoded, where to, and how much disk that takes."""
+    from curate.cache import disk_use
+
+    for note in dataset.notes:
+        remark(f"note: {note}")
+    size = disk_use(dataset) / 1e6
+    told = f"{size:.1f} MB" if size < 1000 else f"{size / 1000:.1f} GB"
+    remark(f"{dataset.name}: {len(dataset.samples)} items, {told} in {folder / dataset.data_id()}")
+
+
 def data_options(ctx: typer.Context, kind: type[Dataset]) -> Any:
     """The settings of a data set, of a command that has no other section."""
     from curate.config import build
@@ -221,6 +234,7 @@ def datasets(
         show(["setting", "type", "default"], knobs, form)
         return
     dataset = kind(root.resolve() if root else None, data_options(ctx, kind))
+    tell_findings(dataset)
     counts: dict[str, dict[str, int]] = {c: {"train": 0, "val": 0, "test": 0} for c in dataset.classes}
     for sample in dataset.samples:
         counts[sample.label][sample.split] += 1
@@ -229,6 +243,22 @@ def datasets(
         + (f", {dataset.root}" if dataset.root else "")
     )
     show(["class", "train", "val", "test"], [[c, *n.values()] for c, n in counts.items()], form)
+
+
+def tell_findings(dataset: Dataset) -> None:
+    """How a data set was read, which of its files are there, and what is suspicious about it."""
+    from curate.datasets import checks
+
+    for note in dataset.notes:
+        remark(f"note: {note}")
+    for modality, counts in checks.files_found(dataset).items():
+        remark(f"{modality} files: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
+    found = checks.check(dataset)
+    for kind, what in checks.KINDS.items():
+        own = [f for f in found if f.kind == kind]
+        if own:
+            shown = "; ".join(f"{f.sample_id}: {f.detail}" for f in own[:3]) + ("; ..." if len(own) > 3 else "")
+            remark(f"{kind}, {what}: {len(own)}, e.g. {shown}")
 
 
 @app.command()
@@ -245,18 +275,19 @@ def prepare(
     """Decode a data set's media once into the cache; what cannot be used is recorded with its reason."""
     from curate.cache import default_folder
     from curate.cache import prepare as decode
-    from curate.datasets import find
+    from curate.datasets import checks, find
     from curate.table import Table
 
     kind = find(dataset)
     opened = kind(root.resolve() if root else None, data_options(ctx, kind))
-    table = Table(db)
+    table, folder = Table(db), cache or default_folder()
+    if not quiet:
+        tell_plan(opened, folder)
     with progress(quiet) as advance:
-        processes = workers if workers is not None else (os.cpu_count() or 1) if root else 0
-        made = decode(
-            opened, cache or default_folder(), processes, lambda done, total: advance("decoding", done, total, "items")
-        )
+        processes = workers if workers is not None else (os.cpu_count() or 1) if opened.decodes else 0
+        made = decode(opened, folder, processes, lambda done, total: advance("decoding", done, total, "items"))
     table.write_samples(made.data_id, opened.samples, opened.classes, *made.summary())
+    table.write_findings(made.data_id, checks.check(opened))
     typer.echo(f"{len(made.sample_ids)} items, {int(made.usable.sum())} usable, in {made.folder}")
     raise typer.Exit(3 if tell_media(table, made.data_id) else 0)
 
@@ -267,13 +298,26 @@ def score(
     dataset: Annotated[str, typer.Option(help="Data set name, see `curate datasets`.")] = "",
     root: Root = None,
     db: Db = DB,
-    gap: Annotated[Literal["prob", "kl"] | None, typer.Option(help="Modality gap: probability or KL.")] = None,
+    gap: Annotated[
+        Literal["prob", "kl", "log_prob", "log_odds"] | None,
+        typer.Option(help="Modality gap: of probability, KL, log-probability or log-odds."),
+    ] = None,
+    components: Annotated[
+        int | None, typer.Option(min=2, max=3, help="2, or 3: both tails and a balanced middle.")
+    ] = None,
     family: Annotated[Literal["gaussian", "student-t"] | None, typer.Option(help="Mixture components.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Warm-up epochs.")] = None,
+    folds: Annotated[int | None, typer.Option(min=2, help="Score out of fold; as many more warm-ups.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Score with these weights; no warm-up.")] = None,
     predictions: Annotated[
         list[str] | None,
         typer.Option(metavar="[MODALITY=]FILE", help="Score saved predictions, no model; .parquet .csv .npz .jsonl."),
+    ] = None,
+    features: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Train heads on features computed beforehand; a file a modality.")
+    ] = None,
+    refit: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Fit another mixture to what this scored run kept; no warm-up.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the newest unfinished scoring.")] = False,
     run: Annotated[str | None, typer.Option("--run", help="With --resume: which.")] = None,
@@ -288,17 +332,24 @@ def score(
     """Warm up, predict every training sample, fit the mixture of gaps, and write posteriors to the table."""
     from curate.table import Table
 
+    if refit:
+        score_again(ctx, Table(db), refit)
+        return
     if predictions:
         score_saved(ctx, Table(db), predictions, dataset if precedence.is_from(ctx, "COMMANDLINE", "dataset") else "")
         return
+    if features:
+        precedence.refuse_beside_features(ctx)
+        dataset, root = "features", features
     if not dataset and not resume:
         raise CurateError("score needs --dataset NAME", "see `curate datasets`; e.g. curate score --dataset demo")
     from curate.datasets import find
 
     if dataset:
-        find(dataset)  # before torch is loaded
+        dataset = find(dataset).name  # before torch is loaded
     if resume:
-        precedence.refuse_beside_resume(ctx, "root", "gap", "family", "epochs", "checkpoint", "seed", "settings")
+        fixed = (*MIXTURE, "root", "epochs", "folds", "checkpoint", "seed", "settings")
+        precedence.refuse_beside_resume(ctx, *fixed)
         begun = unfinished(Table(db), "score", run, dataset=dataset)
         need_model(begun)
     with working(db, cache, device, precision, workers, quiet) as work, resumable(work.table, "score"):
@@ -307,9 +358,8 @@ def score(
         if resume:
             done = stages.resume_score(work, begun)
         else:
-            layers = _layers(
-                ctx, "data", "model", "optim", "score", score={"gap": "gap", "family": "family", "epochs": "epochs"}
-            )
+            options = {k: k for k in (*MIXTURE, "epochs", "folds")}
+            layers = _layers(ctx, "data", "model", "optim", "score", score=options)
             done = stages.score(work, dataset, root, layers, seed, checkpoint)
     tell_score(work.table, done)
     raise typer.Exit(3 if tell_media(work.table, done.data_id) else 0)
@@ -320,8 +370,17 @@ def score_saved(ctx: typer.Context, table: Table, files: Sequence[str], dataset:
     from curate.predictions.score import score_predictions
 
     precedence.refuse_beside_predictions(ctx)
-    layers = _layers(ctx, "score", score={"gap": "gap", "family": "family"})
+    layers = _layers(ctx, "score", score={k: k for k in MIXTURE})
     tell_score(table, score_predictions(table, files, layers, dataset))
+
+
+def score_again(ctx: typer.Context, table: Table, name: str) -> None:
+    """`score --refit`: another mixture on what a scored run kept."""
+    from curate.refit import refit
+
+    precedence.refuse_beside_refit(ctx)
+    source = table.find_run(name, kind="score", status="done")
+    tell_score(table, refit(table, source, _layers(ctx, "score", score={k: k for k in MIXTURE})))
 
 
 def need_model(run: Run) -> None:
@@ -336,6 +395,12 @@ def need_model(run: Run) -> None:
 def tell_score(table: Table, run: Run) -> None:
     """A scored run in a few lines: the mixture, what it says, and what speaks against it."""
     typer.echo("\n".join(describe_round(run, table.read_round(run.run_id))))
+    if run.folds:
+        own, more = table.warm_up_seconds(run.run_id)
+        typer.echo(
+            f"  out of fold: {run.folds} models, each scored the fold it had not seen, in {more:.0f} s; "
+            f"the warm-up took {own:.0f} s"
+        )
 
 
 @app.command()
@@ -374,6 +439,8 @@ def select(
         raise CurateError("--dry-run stores nothing", "leave --name, --output and --replace out")
     table = Table(db)
     scored = table.find_run(run, kind="score", status=None if run else "done")
+    if scored.folds:
+        remark(f"{scored.run_id} was scored out of fold, in {scored.folds} folds")
     if dry_run:
         rows = [(t, k, share(s, form), *least) for t, k, s, *least in table.preview(scored.run_id, **rule)]
         show(["threshold", "kept", "share", "smallest class", "of it"], rows, form)
@@ -564,8 +631,12 @@ def runs(
     if remove:
         if not yes and not (sys.stdin.isatty() and typer.confirm(f"delete {name}, its rows and its checkpoints?")):
             raise CurateError(f"{name} was not removed", "answer y, or give --yes")
-        table.remove_run(name)
-        shutil.rmtree(table.path.with_suffix(".runs") / name, ignore_errors=True)
+        from curate.claim import claimed
+
+        folder = table.path.with_suffix(".runs") / name
+        with claimed(folder):
+            table.remove_run(name)
+            shutil.rmtree(folder, ignore_errors=True)
         remark(f"removed {name}")
         return
     rows: list[Sequence[Any]] = [

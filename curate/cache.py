@@ -2,15 +2,17 @@
 
 A cache is a folder named after the data set's `data_id`:
     <modality>.npy   (N, *spec.shape), one row a sample, in the order of `dataset.samples`
-    status.json      sample ids, and status and reason of every medium
+    status.json      sample ids, and status and reason of every medium; what decided the arrays, and the rows' content
 
 While it is being made it is called `<data_id>.partial` and holds `done.jsonl` in place of `status.json`: a line for
 each finished chunk of rows. An interrupted run goes on from there, and a complete cache appears by one rename.
+Where some files of a data set have changed, the rows of all others are copied from its older cache.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 import multiprocessing
@@ -23,11 +25,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .datasets import checks
 from .datasets.base import Dataset
 from .errors import CurateError, MediaError
 from .types import InputSpec, Sample
@@ -35,6 +38,7 @@ from .types import InputSpec, Sample
 STATUS_FILE = "status.json"
 LOG_FILE = "done.jsonl"
 PARTIAL = ".partial"
+DROPPED = "dropped_leak"
 MAX_CHUNK = 32  # rows; what an interrupt may lose, and how often progress is told
 MAX_REASON = 300  # characters
 
@@ -132,6 +136,11 @@ def prepare(dataset: Dataset, folder: Path, workers: int = 0, progress: Progress
     return open_cache(final)
 
 
+def disk_use(dataset: Dataset) -> int:
+    """Bytes that the complete cache of a data set takes."""
+    return len(dataset.samples) * _row_bytes(dataset)
+
+
 def open_cache(folder: Path) -> Cache:
     """Open a complete cache, read-only.
 
@@ -158,10 +167,11 @@ def _complete(dataset: Dataset, partial: Path, workers: int, progress: Progress 
     """Fill what is missing of a partial cache and write its status file."""
     partial.mkdir(parents=True, exist_ok=True)
     done, total = _read_log(partial, dataset), len(dataset.samples)
-    todo = [row for row in range(total) if row not in done]
-    _check_space(dataset, partial, len(todo))
+    _check_space(dataset, partial, total - len(done))
     for modality, spec in dataset.specs.items():
         _create_array(partial, modality, (total, *spec.shape), spec.dtype)
+    done = _dropped(dataset) | _copied(dataset, partial, done) | done
+    todo = [row for row in range(total) if row not in done]
     if progress:
         progress(len(done), total)
     with (partial / LOG_FILE).open("a", encoding="utf-8") as log:
@@ -174,6 +184,57 @@ def _complete(dataset: Dataset, partial: Path, workers: int, progress: Progress 
                 progress(len(done), total)
     _write_status(dataset, partial, done)
     (partial / LOG_FILE).unlink()
+
+
+def _dropped(dataset: Dataset) -> Outcomes:
+    """The rows that `drop_leaks` leaves out, undecoded; none unless it is set."""
+    why = checks.leaking(dataset) if dataset.options.drop_leaks else {}
+    return {
+        row: {m: (DROPPED, f"{why[s.sample_id]} has the same medium"[:MAX_REASON]) for m in dataset.specs}
+        for row, s in enumerate(dataset.samples)
+        if s.sample_id in why
+    }
+
+
+def _copied(dataset: Dataset, partial: Path, done: Outcomes) -> Outcomes:
+    """Copy rows that are not done from the newest cache of the same recipe, where their content is the same."""
+    older = _older_cache(dataset, partial) if dataset.reusable else None
+    if older is None:
+        return {}
+    cache, contents = older
+    place_of = {content: place for place, content in enumerate(contents)}
+    places = {row: place_of[c] for row, c in enumerate(_contents(dataset)) if c in place_of and row not in done}
+    outcomes = {
+        row: {m: (str(cache.status[m][place]), str(cache.reason[m][place])) for m in dataset.specs}
+        for row, place in places.items()
+    }
+    copied = {row: own for row, own in outcomes.items() if all(status != DROPPED for status, _ in own.values())}
+    for modality in dataset.specs if copied else ():
+        target = _open_array(partial, modality, "r+")
+        for row in copied:
+            target[row] = cache.arrays[modality][places[row]]
+        target.flush()
+    return copied
+
+
+def _older_cache(dataset: Dataset, partial: Path) -> tuple[Cache, list[str]] | None:
+    """The newest readable cache with the same recipe, and what its rows were made of."""
+    recipe = _digest(dataset.recipe())
+    for folder in sorted(partial.parent.glob(f"{dataset.name}-*"), key=lambda p: (-p.stat().st_mtime, p.name)):
+        with suppress(OSError, ValueError, CurateError):
+            text = json.loads((folder / STATUS_FILE).read_text(encoding="utf-8"))
+            if text.get("recipe") == recipe:
+                return open_cache(folder), text["contents"]
+    return None
+
+
+def _contents(dataset: Dataset) -> list[str]:
+    """What each row is made of."""
+    return [_digest([dict(s.inputs), dataset.content(s)]) for s in dataset.samples] if dataset.reusable else []
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:20]
 
 
 def _decode(dataset: Dataset, partial: Path, todo: list[int], workers: int) -> Iterator[Outcomes]:
@@ -253,19 +314,24 @@ def _write_status(dataset: Dataset, partial: Path, done: Outcomes) -> None:
     }
     sample_ids = [sample.sample_id for sample in dataset.samples]
     data_id = partial.name.removesuffix(PARTIAL)
-    text = json.dumps({"data_id": data_id, "sample_ids": sample_ids, "media": columns})
+    made_of = {"recipe": _digest(dataset.recipe()), "contents": _contents(dataset)}
+    text = json.dumps({"data_id": data_id, "sample_ids": sample_ids, "media": columns, **made_of})
     (partial / STATUS_FILE).write_text(text, encoding="utf-8")
 
 
 def _check_space(dataset: Dataset, partial: Path, rows: int) -> None:
     """Refuse to fill the disk: better now than after an hour."""
-    need = rows * sum(math.prod(spec.shape) * spec.dtype.itemsize for spec in dataset.specs.values())
+    need = rows * _row_bytes(dataset)
     free = shutil.disk_usage(partial).free
     if need > free:
         raise CurateError(
             f"the cache needs {need / 1e9:.2f} GB and {partial.parent} has {free / 1e9:.2f} GB free",
             "choose another cache folder (CURATE_CACHE), or a smaller input size",
         )
+
+
+def _row_bytes(dataset: Dataset) -> int:
+    return sum(math.prod(spec.shape) * spec.dtype.itemsize for spec in dataset.specs.values())
 
 
 def _array_file(folder: Path, modality: str) -> Path:

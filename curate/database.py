@@ -6,11 +6,12 @@ can read it while a training runs.
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import CurateError, LockedError
+from .migration import rebuild
 from .types import FUSED
 
 if TYPE_CHECKING:
@@ -37,7 +39,17 @@ SAFE = {
 READING = {k: v for k, v in SAFE.items() if k not in ("enable_external_access", "lock_configuration")}
 FILES_ALONE = "SET allowed_directories = ['/']; SET enable_external_access = false; SET lock_configuration = true"
 """Local files, without extensions and network; directories can be allowed in an open database only."""
-VIEWS = "samples, by_class, by_modality, failures, history, dynamics, gap_dynamics and results"
+BROKEN = (
+    duckdb.IOException,
+    duckdb.FatalException,
+    duckdb.InternalException,
+    duckdb.SerializationException,
+    duckdb.TransactionException,
+)
+"""What DuckDB makes of a full disk, a place that cannot be written, and a damaged file."""
+IN_PLACE = "check who may write there, and the space left on the disk; what was stored before is as it was"
+VIEWS = "samples, by_class, by_modality, failures, findings, history, dynamics, gap_dynamics and results"
+LOG = logging.getLogger(__name__)
 MODALITY = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -65,12 +77,16 @@ class Database:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         elif not self.path.exists():
             raise CurateError(f"no sample table at {self.path}", "run `curate score` first, or name the file with --db")
-        con = self._connect(write, settings)
+        retries = WRITE_RETRIES if write else READ_RETRIES
+        con = self._connect(write, settings, retries)
         try:
             # Asked under the lock: two first writers may race, and one killed before its commit leaves an empty file.
             if write and not con.execute("SELECT 1 FROM information_schema.tables").fetchone():
                 self._create(con)
-            self._check_version(con)
+            while self._version(con) < SCHEMA_VERSION:
+                con.close()
+                self._migrate(retries)
+                con = self._connect(write, settings, retries)
             if not write:
                 yield con
                 return
@@ -78,9 +94,16 @@ class Database:
             try:
                 yield con
             except BaseException:
-                con.rollback()
+                with suppress(duckdb.Error):  # a full disk has ended the transaction already
+                    con.rollback()
                 raise
             con.commit()
+        except duckdb.Error as error:
+            if not isinstance(error, BROKEN) and type(error) is not duckdb.Error:  # the latter for a wrong checksum
+                raise
+            raise CurateError(
+                f"cannot {'write' if write else 'read'} {self.path}: {str(error).splitlines()[0]}", IN_PLACE
+            ) from None
         except RuntimeError as error:
             # What DuckDB makes of a Ctrl-C that arrives within one of its calls.
             if str(error) == "Query interrupted":
@@ -89,14 +112,13 @@ class Database:
         finally:
             con.close()
 
-    def _connect(self, write: bool, settings: Mapping[str, str]) -> duckdb.DuckDBPyConnection:
-        retries = WRITE_RETRIES if write else READ_RETRIES
+    def _connect(self, write: bool, settings: Mapping[str, str], retries: int) -> duckdb.DuckDBPyConnection:
         # Readable by DuckDB shells from 1.1 on too.
         config: dict[str, Any] = {"storage_compatibility_version": "v1.0.0"} if write else dict(settings)
         for attempt in range(retries + 1):
             try:
                 return duckdb.connect(str(self.path), read_only=not write, config=config)
-            except (duckdb.IOException, duckdb.CatalogException) as error:  # the latter for a .csv or .json file
+            except (*BROKEN, duckdb.CatalogException) as error:  # the latter for a .csv or .json file
                 text = str(error)
                 if "Could not set lock" not in text:
                     raise CurateError(
@@ -113,14 +135,47 @@ class Database:
                 ) from None
         raise AssertionError("unreachable")
 
-    def _create(self, con: duckdb.DuckDBPyConnection) -> None:
+    def _create(self, con: duckdb.DuckDBPyConnection, fill: Callable[[], None] = lambda: None) -> None:
         con.begin()
         con.execute(resources.files("curate").joinpath("schema.sql").read_text(encoding="utf-8"))
         con.execute("INSERT INTO schema_version VALUES (?, 'curate')", [SCHEMA_VERSION])
+        fill()
         self._refresh_samples(con)
         con.commit()
 
-    def _check_version(self, con: duckdb.DuckDBPyConnection) -> None:
+    def _migrate(self, retries: int) -> None:
+        """Bring an older file to today's schema, unless another process has just done so; the old one is kept.
+
+        Raises:
+            CurateError: it cannot be done here; the file is as it was.
+        """
+        before = self.path.stat().st_ino
+        try:
+            con = self._connect(True, {}, retries)
+            try:
+                old = self._version(con)
+                if old == SCHEMA_VERSION or self.path.stat().st_ino != before:
+                    return
+                backup = rebuild(con, self.path, old, self._create)
+            finally:
+                con.close()
+        except LockedError:
+            raise
+        except (CurateError, duckdb.Error, OSError) as error:
+            raise CurateError(
+                f"{self.path} has an older schema version, and cannot be brought to {SCHEMA_VERSION} here: "
+                f"{str(error).splitlines()[0]}",
+                "copy it to where you may write, with as much space again; nothing was changed",
+            ) from None
+        LOG.warning(
+            "%s was brought from schema version %s to %s; the old file is kept as %s",
+            self.path,
+            old,
+            SCHEMA_VERSION,
+            backup,
+        )
+
+    def _version(self, con: duckdb.DuckDBPyConnection) -> int:
         try:
             row = con.execute("SELECT version FROM schema_version").fetchone()
         except duckdb.CatalogException:
@@ -132,6 +187,7 @@ class Database:
                 f"{self.path} has schema version {row[0]}, this curate knows {SCHEMA_VERSION}",
                 "install the newer curate that wrote it; nothing was changed",
             )
+        return row[0]
 
     def query(self, sql: str, allow_files: bool = False) -> tuple[list[str], list[tuple[Any, ...]]]:
         """A user's SQL, read-only and without access to files: column names and rows.
@@ -219,10 +275,13 @@ class Database:
         return done[0] if done else 0
 
     def _refresh_samples(self, con: duckdb.DuckDBPyConnection) -> None:
-        """Make `samples` and the views on it anew, with a column for each modality that was ever predicted."""
+        """Make `samples` and the views on it anew, with a column for each modality that was ever predicted, and
+        one for its direction once a mixture of three is stored.
+        """
         known = [m for (m,) in con.execute("SELECT DISTINCT modality FROM prediction ORDER BY 1").fetchall()]
         known = [m for m in known if MODALITY.fullmatch(m)]
         own = [m for m in known if m != FUSED]
+        three = con.execute("SELECT count(*) > 0 FROM mixture WHERE component = 2").fetchone() == (True,)
         columns = {
             "p_columns": [f"max(p_true) FILTER (modality = '{m}') AS p_{m}, " for m in known],
             "p_names": [f"q.p_{m}, " for m in known],
@@ -230,6 +289,13 @@ class Database:
                 f"CASE WHEN count(p_{m}) > 0 THEN avg(coalesce(dominant = '{m}', false)::INTEGER) END AS ahead_{m}, "
                 for m in own
             ],
+            "ahead_posteriors": [
+                f"max(CASE '{m}' WHEN split_part(pair, '|', 1) THEN p_first "
+                f"WHEN split_part(pair, '|', 2) THEN p_second END) AS p_ahead_{m}, "
+                for m in own
+                if three
+            ],
+            "ahead_names": [f"g.p_ahead_{m}, " for m in own if three],
         }
         template = resources.files("curate").joinpath("samples.sql").read_text(encoding="utf-8")
         for name, parts in columns.items():
@@ -239,6 +305,9 @@ class Database:
             what = "the fusion" if m == FUSED else m
             con.execute(f"COMMENT ON COLUMN samples.p_{m} IS 'probability of the true class by {what}, 0..1'")
         for m in own:
+            if three:
+                what = f"posterior of {m} being ahead, 0..1, the largest over its pairs; NULL for two components"
+                con.execute(f"COMMENT ON COLUMN samples.p_ahead_{m} IS '{what}'")
             con.execute(f"COMMENT ON COLUMN by_class.ahead_{m} IS 'share of samples in which {m} is dominant, 0..1'")
 
 
@@ -247,12 +316,12 @@ def insert(
     table: str,
     columns: Mapping[str, Any],
     constants: Mapping[str, Any] | None = None,
-    replace: bool = True,
+    replace: bool = False,
 ) -> None:
     """Insert column arrays; a constant, or a scalar among the columns, repeats for every row.
 
     Args:
-        replace: rows of the same key; a table without a key takes False.
+        replace: rows of the same key, in a table that has one.
     """
     length = next(len(v) for v in columns.values() if not isinstance(v, str))
     if not length:
@@ -268,6 +337,11 @@ def insert(
         list(fixed.values()),
     )
     con.unregister("incoming")
+
+
+def delete(con: duckdb.DuckDBPyConnection, table: str, key: Mapping[str, Any]) -> None:
+    """Delete the rows whose columns equal the key's values."""
+    con.execute(f"DELETE FROM {table} WHERE {' AND '.join(f'{k} = ?' for k in key)}", list(key.values()))
 
 
 def _scannable(values: Any) -> NDArray[Any]:

@@ -14,6 +14,7 @@ Letters: G cells, C components, S starts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,8 @@ LONGEST = 256.0
 """The longest leap, in EM steps."""
 ROUNDING = 1e-13
 """By which share of itself a log-likelihood may seem to fall."""
+SAME = 1e-2
+"""How near two mixtures are that climb to one optimum, in each of the coordinates of `_flat`."""
 
 
 @dataclass(frozen=True)
@@ -125,21 +128,61 @@ def _next_dofs(nu: Floats, surprise: Floats) -> Floats:
 def starts(x: Floats | Cells, dof: float, components: int = 2) -> Components:
     """Five deterministic starts of two: two mirrored quantile pairs, two concentric, and one-dimensional 2-means.
 
-    The set is symmetric, so that fitting -x gives the mirrored fit. Of one component there is one start, at the median.
+    The set is symmetric, so that fitting -x gives the mirrored fit. Of one component there is one start, at the median;
+    for three see `_three_starts`.
     """
     x = x if isinstance(x, Cells) else single(x)
+    if components == 3:
+        return _three_starts(x, dof)
     q05, q25, median, q75, q95 = x.quantiles([0.05, 0.25, 0.5, 0.75, 0.95])
     sd = np.sqrt(x.variance)
     if components == 1:
         return Components(np.ones((1, 1)), np.full((1, 1), median), np.full((1, 1), sd), np.full((1, 1), dof))
-    around = np.abs(x.means - median)
-    order = np.argsort(around, kind="stable")
-    mad = np.interp(x.total / 2, np.cumsum(x.counts[order]), around[order])
-    mad = max(float(mad), sd / 20)
+    mad = _half_width(x, median, sd)
     low, high = _two_means(x)
     locs = np.array([[q25, q95], [q05, q75], [median, median], [median, median], [low, high]])
     scales = np.array([[sd / 2, sd / 2], [sd / 2, sd / 2], [mad, 2 * sd], [mad / 3, sd], [sd / 2, sd / 2]])
     return Components(np.full(locs.shape, 0.5), locs, scales, np.full(locs.shape, dof))
+
+
+def _half_width(x: Cells, median: float, sd: float) -> float:
+    """The median absolute deviation, at least a twentieth of the standard deviation."""
+    around = np.abs(x.means - median)
+    order = np.argsort(around, kind="stable")
+    return max(float(np.interp(x.total / 2, np.cumsum(x.counts[order]), around[order])), sd / 20)
+
+
+def _three_starts(x: Cells, dof: float) -> Components:
+    """Five starts of a left tail, a middle and a right tail: common tails, rare ones, 3-means, a narrow middle between
+    two wide flanks, and a middle at zero, for a middle that holds few. The set is symmetric, as that of two.
+    """
+    q01, q05, q25, median, q75, q95, q99 = x.quantiles([0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99])
+    sd = float(np.sqrt(x.variance))
+    mad, far = _half_width(x, float(median), sd), float(np.sqrt(x.variance + x.mean**2))
+    locs = np.array([[q05, median, q95], [q01, median, q99], _three_means(x), [q25, median, q75], [-far, 0, far]])
+    halves = [sd / 2, mad, sd / 2]
+    scales = np.array([halves, [sd / 4, mad, sd / 4], [sd / 3] * 3, [sd, mad / 3, sd], [far / 2] * 3])
+    even = [1 / 3] * 3
+    weights = np.array([[0.25, 0.5, 0.25], [0.05, 0.9, 0.05], even, even, even])
+    return Components(weights, locs, scales, np.full(locs.shape, dof))
+
+
+def _three_means(x: Cells, iterations: int = 50) -> list[float]:
+    """The centres of 3-means in one dimension, started at the extremes and their middle."""
+    centres = np.array([x.means[0], (x.means[0] + x.means[-1]) / 2, x.means[-1]])
+    for _ in range(iterations):
+        edges = np.searchsorted(x.means, (centres[1:] + centres[:-1]) / 2)
+        groups = [slice(a, b) for a, b in zip((0, *edges), (*edges, x.means.size), strict=True)]
+        new = np.array(
+            [
+                x.counts[g] @ x.means[g] / x.counts[g].sum() if g.stop > g.start else c
+                for g, c in zip(groups, centres, strict=True)
+            ]
+        )
+        if (new == centres).all():
+            break
+        centres = new
+    return centres.tolist()
 
 
 def _two_means(x: Cells, iterations: int = 50) -> tuple[float, float]:
@@ -157,7 +200,15 @@ def _two_means(x: Cells, iterations: int = 50) -> tuple[float, float]:
 
 
 def climb(
-    x: Cells, start: Components, floor: float, estimate_dof: bool, tolerance: float, iterations: int
+    x: Cells,
+    start: Components,
+    floor: float,
+    estimate_dof: bool,
+    tolerance: float,
+    iterations: int,
+    *,
+    merge: bool = False,
+    wanted: Callable[[Components], bool] = lambda found: True,
 ) -> tuple[Components, list[float], bool]:
     """Accelerated EM from every start; the mixture (1, C) of best likelihood, its trace, and whether it stopped rising.
 
@@ -169,6 +220,8 @@ def climb(
         floor: of the variance.
         tolerance: a start is done when a cycle raises its log-likelihood per sample by no more.
         iterations: cycles, at most.
+        merge: give up a start that has come within `SAME` of one with a better likelihood.
+        wanted: what the mixture should be like; the best of those that are, and of all only where none is.
     """
     unit = np.sqrt(x.variance)
     c, finished = start, []
@@ -189,22 +242,35 @@ def climb(
         rising = reached - likelihood > tolerance * x.total
         for s in np.flatnonzero(~rising | (cycle == iterations)):
             finished.append((float(reached[s]), c.rows(np.array([s])), traces[s], not rising[s]))
-        keep = np.flatnonzero(rising)
+        keep = np.flatnonzero(rising & ~(_followers(c, reached, unit) if merge else False))
         if not keep.size:
             break
         c, posterior, likelihood, traces = c.rows(keep), posterior[keep], reached[keep], [traces[s] for s in keep]
-    _, best, trace, converged = max(finished, key=lambda f: f[0])
+    _, best, trace, converged = max(finished, key=lambda f: (wanted(f[1]), f[0]))
     return best, trace, bool(converged)
 
 
+def _flat(c: Components, unit: float, with_dof: bool) -> Floats:
+    """(log pi, mu / unit, log sigma, log nu) of S mixtures, (S, 3 or 4, C)."""
+    parts = [np.log(np.maximum(c.weights, TINY)), c.locs / unit, np.log(c.scales)]
+    return np.stack([*parts, np.log(c.dofs)] if with_dof else parts, axis=1)
+
+
+def _followers(c: Components, likelihood: Floats, unit: float) -> NDArray[np.bool_]:
+    """Which of S mixtures are within `SAME` of one that is better, or as good and before them."""
+    order = np.argsort(c.locs, axis=1, kind="stable")
+    flat = np.take_along_axis(_flat(c, unit, bool(np.isfinite(c.dofs).all())), order[:, None], axis=2)
+    near = np.abs(flat[:, None] - flat[None]).max(axis=(2, 3)) < SAME
+    index = np.arange(len(likelihood))
+    ahead = (likelihood[None] > likelihood[:, None]) | (
+        (likelihood[None] == likelihood[:, None]) & (index[None] < index[:, None])
+    )
+    return (near & ahead).any(axis=1)
+
+
 def _leap(c: Components, one: Components, two: Components, unit: float, floor: float, estimate_dof: bool) -> Components:
-    """From three successive EM iterates to where they are heading, in (log pi, mu / unit, log sigma, log nu)."""
-
-    def flat(p: Components) -> Floats:
-        parts = [np.log(np.maximum(p.weights, TINY)), p.locs / unit, np.log(p.scales)]
-        return np.stack([*parts, np.log(p.dofs)] if estimate_dof else parts, axis=1)
-
-    zero, first, second = flat(c), flat(one), flat(two)
+    """From three successive EM iterates to where they are heading, in the coordinates of `_flat`."""
+    zero, first, second = (_flat(p, unit, estimate_dof) for p in (c, one, two))
     step = first - zero
     bend = (second - first) - step
     length, turn = (np.sqrt((v**2).sum(axis=(1, 2), keepdims=True)) for v in (step, bend))

@@ -26,7 +26,7 @@ class CurateError(Exception):
 
 
 class LockedError(CurateError):
-    """The sample table is open for writing in another process."""
+    """Another process has the sample table open for writing, or works on this run."""
 
     exit_code = 4
 
@@ -45,7 +45,8 @@ class MediaError(Exception):
     """One modality of one sample cannot be used: recorded with its sample, never fatal for a run.
 
     Attributes:
-        status: `missing`, `lfs_pointer`, `empty`, `undecodable`, `no_audio`, `no_video`, `silent` or `too_short`.
+        status: `missing`, `lfs_pointer`, `empty`, `undecodable`, `no_audio`, `no_video`, `silent`, `too_short`,
+            `truncated`, `empty_event`, `not_finite` or `dropped_leak`.
         reason: one sentence for the table.
     """
 

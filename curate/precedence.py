@@ -15,8 +15,10 @@ from .config import Layer, parse_set, read_toml
 from .errors import CurateError, unknown_name
 
 SECTIONS = ("data", "model", "optim", "score", "train", "method")
-NEVER_DEFAULT = {"help", "set", "resume", "replace"}
+NEVER_DEFAULT = {"help", "set", "resume", "replace", "refit"}
 """Options that a file may not give: what they do must be asked for each time, or has sections instead."""
+ABOUT_WARM_UP = ("root", "epochs", "folds", "features", "checkpoint", "resume", "run", "seed")
+ABOUT_MODEL = (*ABOUT_WARM_UP, "device", "precision", "workers", "cache")
 
 
 def read_project(path: Path, methods: Callable[[], Sequence[str]]) -> Mapping[str, Any]:
@@ -116,13 +118,24 @@ def layers(
 
 def refuse_beside_predictions(context: Any) -> None:
     """Saved predictions need no model: refuse what is about one on the command line."""
-    about_model = ("root", "epochs", "checkpoint", "resume", "run", "seed", "device", "precision", "workers", "cache")
+    _refuse(context, ABOUT_MODEL, "--predictions scores what is in the file")
+
+
+def refuse_beside_refit(context: Any) -> None:
+    """What a run kept is fitted anew: refuse what is about another run, or about a model, on the command line."""
+    _refuse(context, (*ABOUT_MODEL, "dataset", "predictions"), "--refit fits what the named run kept")
+
+
+def _refuse(context: Any, parameters: Sequence[str], why: str) -> None:
     for parameter in context.command.params:
-        if parameter.name in about_model and is_from(context, "COMMANDLINE", parameter.name):
-            raise CurateError(
-                f"--predictions scores what is in the file, {parameter.opts[0]} has no part in it",
-                f"leave {parameter.opts[0]} out",
-            )
+        if parameter.name in parameters and is_from(context, "COMMANDLINE", parameter.name):
+            option = max(parameter.opts, key=len)
+            raise CurateError(f"{why}, {option} has no part in it", f"leave {option} out")
+
+
+def refuse_beside_features(context: Any) -> None:
+    """A folder of features is a data set of its own: refuse another one on the command line, and a resumed run."""
+    _refuse(context, ("dataset", "root", "resume", "run"), "--features DIR stands for --dataset features --root DIR")
 
 
 def refuse_beside_resume(context: Any, *parameters: str) -> None:

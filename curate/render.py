@@ -133,21 +133,31 @@ def progress(quiet: bool) -> Iterator[Advance]:
 
 
 def describe_round(run: Run, found: Round) -> list[str]:
-    """A scored run in a few lines: the mixtures, what they say, and what speaks against them."""
+    """A scored run in a few lines: the mixtures, what they saw and say, and what speaks against them."""
+    from .gap import describe  # numpy, which the lists of other commands can do without
+
     lines = []
     for j, (pair, fitted) in enumerate(zip(found.gaps.pairs, found.fits, strict=True)):
-        gaps, p = found.gaps.of(run.gap_kind or "prob")[:, j], found.p_balanced[:, j]
+        scores, p = found.gaps, found.p_balanced[:, j]
+        seen, kind = scores.seen(run.gap_kind or "prob")[:, j], run.gap_kind or "prob"
+        signed = seen if scores.input == "signed" else scores.prob[:, j]
         lines.append(
-            f"{run.run_id}: {len(gaps)} training samples, {run.gap_kind} gap {pair[0]} - {pair[1]}, "
+            f"{run.run_id}: {len(seen)} training samples, {describe(kind, scores.input, scores.average, pair)}, "
             f"{fitted.family} mixture ({fitted.outcome})"
         )
-        for k in range(len(fitted.weights)):
-            kind = "balanced" if k == fitted.balanced else "imbalanced"
+        roles = [fitted.role(k, pair) for k in range(len(fitted.weights))]
+        width = max(11, *map(len, roles))
+        for k, role in enumerate(roles):
             lines.append(
-                f"  {kind:<11} weight {fitted.weights[k]:.3f}  location {fitted.locs[k]:+.3f}  "
+                f"  {role:<{width}} weight {fitted.weights[k]:.3f}  location {fitted.locs[k]:+.3f}  "
                 f"scale {fitted.scales[k]:.3f}"
             )
-        lines.append(f"  p_balanced < 0.5 on {(p < 0.5).mean():.1%}; {pair[0]} ahead on {(gaps > 0).mean():.1%}")
+        lines.append(f"  p_balanced < 0.5 on {(p < 0.5).mean():.1%}; {pair[0]} ahead on {(signed > 0).mean():.1%}")
+        if found.p_ahead is not None and len(roles) == 3:
+            shares = (found.p_ahead[:, j] > 0.5).mean(axis=0)
+            lines.append(
+                "  " + "; ".join(f"{m} ahead with p > 0.5 on {s:.1%}" for m, s in zip(pair, shares, strict=True))
+            )
         lines += [f"  warning: {note}" for note in fitted.warnings]
     return lines
 

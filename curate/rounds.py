@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +10,10 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from .database import MODALITY, Database, insert
+from .database import MODALITY, Database, delete, insert
 from .errors import CurateError
 from .gap import entropy, true_class_probability
-from .types import GapScores, MixtureFit, Predictions, Round, pair_name
+from .types import GapScores, Known, MixtureFit, Predictions, Round, are_unique, pair_name
 
 
 class Rounds(Database):
@@ -28,33 +28,44 @@ class Rounds(Database):
         fits: Sequence[MixtureFit],
         p_balanced: NDArray[np.float64],
         gap_kind: str,
+        p_ahead: NDArray[np.float64] | None = None,
     ) -> None:
         """All that one scoring of the training set found, in one transaction: whole or not at all.
 
+        What the table held of this round is replaced, so that its rows stay unique.
+
         Args:
             predictions: None when another run's predictions were fitted, whose rows are there already.
+            p_ahead: as in `Round`; stored of the pairs with three components.
         """
         for modality in {m for pair in gaps.pairs for m in pair}:
             if not MODALITY.fullmatch(modality):
                 raise CurateError(f"modality {modality!r} cannot name a column", "use lower-case letters, digits and _")
+        if not are_unique(gaps.sample_ids):
+            raise ValueError("sample_ids are not unique")
         key = {"run_id": run_id, "round": number}
-        ids = gaps.sample_ids
+        ids = gaps.sample_ids.astype(object)  # once for all tables
         with self._open(write=True) as con:
+            for name in ("gap", "posterior", "mixture", *(["prediction"] if predictions is not None else [])):
+                delete(con, name, key)
             if predictions is not None:
                 _insert_predictions(con, predictions, key)
             for j, (pair, fitted) in enumerate(zip(gaps.pairs, fits, strict=True)):
-                name = {**key, "pair": pair_name(pair)}
-                insert(con, "gap", {"sample_id": ids, "prob_gap": gaps.prob[:, j], "kl_gap": gaps.kl[:, j]}, name)
-                insert(
-                    con,
-                    "posterior",
-                    {"sample_id": ids, "p_balanced": p_balanced[:, j], "p_imbalanced": 1 - p_balanced[:, j]},
-                    name,
-                )
-                con.execute("DELETE FROM mixture WHERE run_id = ? AND round = ? AND pair = ?", list(name.values()))
+                of_pair = {**key, "pair": pair_name(pair)}
+                found = {"sample_id": ids, "prob_gap": gaps.prob[:, j], "kl_gap": gaps.kl[:, j]}
+                said = {"sample_id": ids, "p_balanced": p_balanced[:, j], "p_imbalanced": 1 - p_balanced[:, j]}
+                if gaps.fitted is not None:
+                    found["fitted"] = gaps.fitted[:, j]
+                if p_ahead is not None and len(fitted.weights) == 3:
+                    said |= {"p_first": p_ahead[:, j, 0], "p_second": p_ahead[:, j, 1]}
+                insert(con, "gap", found, of_pair)
+                insert(con, "posterior", said, of_pair)
                 con.executemany(
-                    f"INSERT INTO mixture VALUES ({', '.join('?' * 18)})",
-                    [[*name.values(), k, gap_kind, *_component(fitted, k)] for k in range(len(fitted.weights))],
+                    f"INSERT INTO mixture VALUES ({', '.join('?' * 20)})",
+                    [
+                        [*of_pair.values(), k, gap_kind, gaps.input, gaps.average, *_component(fitted, k)]
+                        for k in range(len(fitted.weights))
+                    ],
                 )
             self._refresh_samples(con)
 
@@ -62,11 +73,17 @@ class Rounds(Database):
         """What each modality and the fusion said of the training samples after an epoch of the warm-up."""
         labels = predictions.labels
         with self._open(write=True) as con:
+            con.register("written", {"sample_id": predictions.sample_ids.astype(object)})
+            con.execute(
+                "DELETE FROM dynamic WHERE run_id = ? AND epoch = ? AND sample_id IN (FROM written)", [run_id, epoch]
+            )
+            con.unregister("written")
             for modality, probs in predictions.probs.items():
                 p_true = np.clip(true_class_probability(probs, labels), 0, 1)
                 columns = {
                     "sample_id": predictions.sample_ids,
                     "p_true": p_true,
+                    "entropy": entropy(probs),
                     "correct": probs.argmax(axis=1) == labels,
                 }
                 insert(con, "dynamic", columns, {"run_id": run_id, "epoch": epoch, "modality": modality})
@@ -77,37 +94,71 @@ class Rounds(Database):
             run = con.execute(
                 "SELECT modalities, config->>'$.score.posterior' FROM run WHERE run_id = ?", [run_id]
             ).fetchone()
-            names = [
-                p
-                for (p,) in con.execute(
-                    "SELECT DISTINCT pair FROM mixture WHERE run_id = ? AND round = ?", [run_id, number]
-                ).fetchall()
-            ]
+            seen = con.execute(
+                "SELECT pair, max(component), any_value(gap_kind), any_value(input), any_value(average) FROM mixture "
+                "WHERE run_id = ? AND round = ? GROUP BY pair",
+                [run_id, number],
+            ).fetchall()
+            names, three = [p for p, *_ in seen], {p for p, last, *_ in seen if last == 2}
             if run is None or not names:
                 raise CurateError(f"run {run_id!r} has no round {number}", "see `curate runs`")
             position = {m: i for i, m in enumerate(run[0])}
             names.sort(key=lambda p: [position[m] for m in p.split("|")])
-            columns = [
-                con.execute(
-                    "SELECT g.sample_id, g.prob_gap, g.kl_gap, p.p_balanced FROM gap g "
-                    "JOIN posterior p USING (run_id, round, sample_id, pair) "
-                    "WHERE g.run_id = ? AND g.round = ? AND g.pair = ? ORDER BY g.sample_id",
-                    [run_id, number, name],
-                ).fetchnumpy()
-                for name in names
-            ]
+            kind, form, average = seen[0][2:]
+            plain = kind in ("prob", "kl") and (form, average) == ("signed", "last")
+            seen_by = "prob_gap, kl_gap" if plain else "prob_gap, kl_gap, fitted"
+            said = {name: "p_balanced, p_first, p_second" if name in three else "p_balanced" for name in names}
+            gaps = [_column_arrays(con, "gap", seen_by, run_id, number, name) for name in names]
+            posteriors = [_column_arrays(con, "posterior", said[name], run_id, number, name) for name in names]
             fits = tuple(_read_fit(con, run_id, number, name) for name in names)
             if run[1] == "monotone":
                 from .mixture import monotone_limits  # loads scipy, which the other readers can do without
 
                 fits = tuple(replace(f, limits=monotone_limits(f)) for f in fits)
-        ids = columns[0]["sample_id"].astype(str)
-        stack = {
-            c: np.stack([np.asarray(col[c], dtype=np.float64) for col in columns], axis=1)
-            for c in ("prob_gap", "kl_gap", "p_balanced")
-        }
+        ids = gaps[0]["sample_id"]
+        if not (are_unique(ids) and all(np.array_equal(ids, other["sample_id"]) for other in (*gaps, *posteriors))):
+            raise CurateError(
+                f"round {number} of {run_id} is not whole: its tables hold different samples",
+                "something else than curate wrote to it; score again",
+            )
+
+        def stack(found: list[dict[str, NDArray[Any]]], name: str) -> NDArray[np.float64]:
+            return np.stack([columns.get(name, np.full(len(ids), np.nan)) for columns in found], axis=1)
+
         pairs = tuple((a, b) for a, b in (name.split("|") for name in names))
-        return Round(ids, GapScores(ids, pairs, stack["prob_gap"], stack["kl_gap"]), fits, stack["p_balanced"])
+        fitted = None if plain else stack(gaps, "fitted")
+        scores = GapScores(ids, pairs, stack(gaps, "prob_gap"), stack(gaps, "kl_gap"), fitted, form, average)
+        ahead = np.stack([stack(posteriors, "p_first"), stack(posteriors, "p_second")], axis=2) if three else None
+        return Round(ids, scores, fits, stack(posteriors, "p_balanced"), ahead)
+
+    def read_known(self, run_id: str, number: int = 0) -> Known:
+        """What each modality knew of each sample in a round, samples ascending by id.
+
+        Raises:
+            CurateError: there are no predictions of that round.
+        """
+        sql = (
+            "SELECT sample_id, modality, p_true, entropy, correct, fold IS NOT NULL AS held_out FROM prediction "
+            "WHERE run_id = ? AND round = ? AND modality <> 'fused'"
+        )
+        with self._open() as con:
+            return _read_known(con, run_id, sql, number, f"run {run_id!r} has no predictions of round {number}")
+
+    def read_dynamics(self, run_id: str) -> Iterator[Known]:
+        """What each modality knew of each sample after each epoch of the warm-up, epoch by epoch; none if not kept.
+
+        Entropies that an older curate did not keep are NaN.
+        """
+        with self._open() as con:
+            found = con.execute("SELECT DISTINCT epoch FROM dynamic WHERE run_id = ? ORDER BY 1", [run_id]).fetchall()
+        sql = (
+            "SELECT sample_id, modality, p_true, entropy, correct, false AS held_out FROM dynamic "
+            "WHERE run_id = ? AND epoch = ? AND modality <> 'fused'"
+        )
+        for (epoch,) in found:
+            with self._open() as con:
+                known = _read_known(con, run_id, sql, epoch, f"run {run_id!r} has no predictions of epoch {epoch}")
+            yield known
 
     def rounds(self, run_id: str) -> list[int]:
         """The rounds stored for a run, ascending."""
@@ -116,21 +167,60 @@ class Rounds(Database):
         return [r for (r,) in rows]
 
 
+def _read_known(con: duckdb.DuckDBPyConnection, run_id: str, sql: str, number: int, absent: str) -> Known:
+    """The rows of a query for one round or epoch as arrays, modalities in declared order."""
+    run = con.execute("SELECT modalities FROM run WHERE run_id = ?", [run_id]).fetchone()
+    modalities = tuple(run[0]) if run else ()
+    columns = [
+        con.execute(f"SELECT * FROM ({sql}) WHERE modality = ? ORDER BY sample_id", [run_id, number, m]).fetchnumpy()
+        for m in modalities
+    ]
+    if not columns or not len(columns[0]["sample_id"]):
+        raise CurateError(absent, "see `curate runs`")
+
+    def stack(name: str) -> NDArray[np.float64]:
+        return np.stack([np.ma.filled(np.ma.asarray(c[name], dtype=np.float64), np.nan) for c in columns], axis=1)
+
+    ids = columns[0]["sample_id"].astype(str)
+    held_out = bool(columns[0]["held_out"].all())
+    return Known(ids, modalities, stack("p_true"), stack("entropy"), stack("correct") == 1, held_out)
+
+
+def _column_arrays(
+    con: duckdb.DuckDBPyConnection, table: str, columns: str, run_id: str, number: int, pair: str
+) -> dict[str, NDArray[Any]]:
+    """Columns of a round's rows of one pair, ascending by `sample_id`.
+
+    They were written in that order, so that looking is enough; sorting in the database would cost several times the
+    reading.
+    """
+    found = con.execute(
+        f"SELECT sample_id, {columns} FROM {table} WHERE run_id = ? AND round = ? AND pair = ?", [run_id, number, pair]
+    ).fetchnumpy()
+    ids = np.asarray(found.pop("sample_id"), dtype=np.str_)
+    order = slice(None) if (ids[1:] > ids[:-1]).all() else np.argsort(ids)
+    return {"sample_id": ids[order], **{k: np.asarray(v, dtype=np.float64)[order] for k, v in found.items()}}
+
+
 def _insert_predictions(con: duckdb.DuckDBPyConnection, predictions: Predictions, key: Mapping[str, Any]) -> None:
-    classes, labels = np.array(predictions.classes), predictions.labels
+    classes, labels = np.array(predictions.classes, dtype=object), predictions.labels
+    ids = predictions.sample_ids.astype(object)
+    held_out = {} if predictions.fold is None else {"fold": predictions.fold.astype(np.int32)}
     for modality, probs in predictions.probs.items():
         predicted = probs.argmax(axis=1)
         insert(
             con,
             "prediction",
             {
-                "sample_id": predictions.sample_ids,
+                "sample_id": ids,
                 "modality": modality,
                 "p_true": np.clip(true_class_probability(probs, labels), 0, 1),
                 "p_max": np.clip(probs.max(axis=1), 0, 1),
                 "entropy": entropy(probs),
                 "predicted": classes[predicted],
                 "correct": predicted == labels,
+                **held_out,
+                **({} if predictions.in_sample is None else {"in_sample": predictions.in_sample}),
             },
             key,
         )

@@ -11,11 +11,13 @@ WITH scored AS (
 ), q AS (
     SELECT run_id, sample_id, /* p_columns */
         string_agg(modality, '+' ORDER BY modality) FILTER (correct AND modality <> 'fused') AS right_ones,
-        count(*) FILTER (NOT correct AND modality <> 'fused') AS wrong_ones
+        count(*) FILTER (NOT correct AND modality <> 'fused') AS wrong_ones,
+        any_value(fold) AS fold, bool_and(in_sample) AS in_sample
     FROM prediction JOIN scored USING (run_id) WHERE round = 0 GROUP BY ALL
 ), g AS (
     SELECT run_id, sample_id, arg_max(pair, abs(prob_gap)) AS pair, arg_max(prob_gap, abs(prob_gap)) AS gap,
-        arg_max(kl_gap, abs(prob_gap)) AS kl_gap, avg(p_balanced) AS p_balanced, 1 - avg(p_balanced) AS p_imbalanced
+        arg_max(kl_gap, abs(prob_gap)) AS kl_gap, avg(p_balanced) AS p_balanced,
+        /* ahead_posteriors */ 1 - avg(p_balanced) AS p_imbalanced
     FROM gap JOIN scored USING (run_id) JOIN posterior USING (run_id, round, sample_id, pair)
     WHERE round = 0 GROUP BY ALL
 ), named AS (
@@ -25,10 +27,11 @@ WITH scored AS (
 SELECT
     coalesce(r.dataset, split_part(s.data_id, '-', 1)) AS dataset, s.sample_id, s.split, s.label, s.label_name,
     s.group_id, s.planted, s.status, s.reason, s.extra, r.run_id, /* p_names */
-    g.gap, g.kl_gap, g.p_balanced, g.p_imbalanced,
+    g.gap, g.kl_gap, g.p_balanced, g.p_imbalanced, /* ahead_names */
     CASE WHEN g.gap > 0 THEN split_part(g.pair, '|', 1) WHEN g.gap < 0 THEN split_part(g.pair, '|', 2) END AS dominant,
     CASE WHEN q.run_id IS NULL THEN NULL WHEN q.wrong_ones = 0 THEN 'all' WHEN q.right_ones IS NULL THEN 'none'
          ELSE q.right_ones || ' only' END AS quadrant,
+    q.in_sample, q.fold,
     coalesce(n.selections, []) AS selections
 FROM sample s
 JOIN data USING (data_id)
@@ -55,6 +58,8 @@ COMMENT ON COLUMN samples.p_balanced IS 'posterior of the balanced component, 0.
 COMMENT ON COLUMN samples.p_imbalanced IS '1 - p_balanced';
 COMMENT ON COLUMN samples.dominant IS 'the modality with the larger probability of the true class';
 COMMENT ON COLUMN samples.quadrant IS 'which modalities are right on their own: all, none, or only the named; a gap near 0 can mean either all or none';
+COMMENT ON COLUMN samples.in_sample IS 'whether the model that scored it had been trained on it; NULL = unknown, or not scored';
+COMMENT ON COLUMN samples.fold IS 'out of fold: scored by a model trained without the samples of this fold, counted from 0; NULL = by one that was trained on it, or not scored';
 COMMENT ON COLUMN samples.selections IS 'names of the selections it is in, made from any scored run of the same data';
 
 CREATE OR REPLACE VIEW by_class AS
@@ -96,5 +101,18 @@ COMMENT ON COLUMN failures.dataset IS 'name of the data set';
 COMMENT ON COLUMN failures.sample_id IS 'unique within the data set';
 COMMENT ON COLUMN failures.split IS 'train, val or test';
 COMMENT ON COLUMN failures.label_name IS 'class name';
-COMMENT ON COLUMN failures.status IS 'missing, lfs_pointer, empty, undecodable, no_audio, no_video, silent or too_short';
+COMMENT ON COLUMN failures.status IS 'missing, lfs_pointer, empty, undecodable, no_audio, no_video, silent, too_short, truncated, empty_event, not_finite or dropped_leak';
 COMMENT ON COLUMN failures.reason IS 'which modality and why';
+
+CREATE OR REPLACE VIEW findings AS
+SELECT split_part(f.data_id, '-', 1) AS dataset, f.sample_id, s.split, s.label_name, f.kind, f.detail
+FROM finding f JOIN sample s USING (data_id, sample_id)
+WHERE f.data_id IN (SELECT arg_max(data_id, rowid) FROM sample GROUP BY split_part(data_id, '-', 1));
+
+COMMENT ON VIEW findings IS 'One row a suspicion about a sample, of each data set as last prepared or scored; nothing is dropped for it unless data.drop_leaks says so';
+COMMENT ON COLUMN findings.dataset IS 'name of the data set';
+COMMENT ON COLUMN findings.sample_id IS 'unique within the data set; a group is told of its first sample';
+COMMENT ON COLUMN findings.split IS 'train, val or test';
+COMMENT ON COLUMN findings.label_name IS 'class name';
+COMMENT ON COLUMN findings.kind IS 'leak = its medium is in a later split too; label_conflict = under another label; duplicate_content = under another id; group_crosses = its group is in several splits';
+COMMENT ON COLUMN findings.detail IS 'with which sample, of which modality';

@@ -1,5 +1,8 @@
 -- The sample table. Rows of a run are keyed (run_id, round, sample_id); the views at the end are what to query.
 -- Everything numeric is DOUBLE and finite; a value that may be absent is NULL, never NaN.
+-- Tables with a row a sample have no index of their key: it would treble the time of writing and the size of the file,
+-- and removing a million rows below one takes DuckDB a quarter of a minute. The one writer keeps them unique: it puts a
+-- whole (run, round), epoch or data set in the place of what was there, in one transaction.
 
 CREATE TABLE schema_version (version INTEGER NOT NULL, written_by VARCHAR NOT NULL);
 COMMENT ON COLUMN schema_version.version IS 'a curate that knows only smaller ones refuses this file';
@@ -15,7 +18,7 @@ CREATE TABLE run (
     seed INTEGER NOT NULL,
     modalities VARCHAR[] NOT NULL,
     classes VARCHAR[] NOT NULL,
-    gap_kind VARCHAR CHECK (gap_kind IN ('prob', 'kl')),
+    gap_kind VARCHAR CHECK (gap_kind IN ('prob', 'kl', 'log_prob', 'log_odds')),
     family VARCHAR,
     config JSON NOT NULL,
     versions JSON NOT NULL,
@@ -33,6 +36,7 @@ COMMENT ON COLUMN run.parent IS 'the scored run a training run starts from and r
 COMMENT ON COLUMN run.seed IS 'the one seed, >= 0: weights, order, augmentation';
 COMMENT ON COLUMN run.modalities IS 'declared order; the sign of a gap is first minus second';
 COMMENT ON COLUMN run.config IS 'the resolved configuration, every key';
+COMMENT ON COLUMN run.gap_kind IS 'what the posteriors come from: prob, kl, log_prob or log_odds; input and average, see mixture';
 COMMENT ON COLUMN run.started IS 'UTC';
 COMMENT ON COLUMN run.finished IS 'UTC; NULL while running';
 
@@ -46,15 +50,25 @@ CREATE TABLE sample (
     planted VARCHAR,
     status VARCHAR NOT NULL,
     reason VARCHAR,
-    extra JSON,
-    PRIMARY KEY (data_id, sample_id)
+    extra JSON
 );
-COMMENT ON TABLE sample IS 'One row an item of a data set, whatever became of its media';
+COMMENT ON TABLE sample IS 'One row an item (data_id, sample_id) of a data set, whatever became of its media';
 COMMENT ON COLUMN sample.label IS 'index into run.classes; compare label_name across data sets, never this';
 COMMENT ON COLUMN sample.planted IS 'modalities degraded on purpose, joined by +; empty = none; NULL = unknown';
-COMMENT ON COLUMN sample.status IS 'ok, or what is wrong with its media: missing, lfs_pointer, empty, undecodable, no_audio, no_video, silent, too_short';
+COMMENT ON COLUMN sample.status IS 'ok, or what is wrong with its media: missing, lfs_pointer, empty, undecodable, no_audio, no_video, silent, too_short, truncated, empty_event, not_finite, dropped_leak';
 COMMENT ON COLUMN sample.reason IS 'which modality and why, when status is not ok';
 COMMENT ON COLUMN sample.extra IS 'what else the annotation says of it, e.g. extra->>''human_label''; NULL = nothing';
+
+-- Without a key: one sample may have several of a kind. The one writer replaces all of a data_id.
+CREATE TABLE finding (
+    data_id VARCHAR NOT NULL,
+    sample_id VARCHAR NOT NULL,
+    kind VARCHAR NOT NULL,
+    detail VARCHAR NOT NULL
+);
+COMMENT ON TABLE finding IS 'What is suspicious about a data set: leaks, conflicting labels, duplicated content';
+COMMENT ON COLUMN finding.kind IS 'leak, label_conflict, duplicate_content (by byte-identical files or one source), or group_crosses';
+COMMENT ON COLUMN finding.detail IS 'with which sample, of which modality';
 
 CREATE TABLE prediction (
     run_id VARCHAR NOT NULL,
@@ -66,14 +80,17 @@ CREATE TABLE prediction (
     entropy DOUBLE NOT NULL CHECK (isfinite(entropy)),
     predicted VARCHAR NOT NULL,
     correct BOOLEAN NOT NULL,
-    PRIMARY KEY (run_id, round, sample_id, modality)
+    in_sample BOOLEAN,
+    fold INTEGER
 );
-COMMENT ON TABLE prediction IS 'What each modality, and the fusion (modality = fused), said of a training sample; eval mode, no augmentation';
+COMMENT ON TABLE prediction IS 'What each modality, and the fusion (modality = fused), said of a training sample; eval mode, no augmentation; a row a (run_id, round, sample_id, modality)';
 COMMENT ON COLUMN prediction.round IS '0 = the scored run or the warm start, counted up by each later scoring; of saved predictions 0 = the newest epoch, counting back';
 COMMENT ON COLUMN prediction.p_true IS 'probability of the labelled class, 0..1, higher = better known';
 COMMENT ON COLUMN prediction.p_max IS 'probability of the predicted class, 0..1';
 COMMENT ON COLUMN prediction.entropy IS 'nats, 0..log(classes), higher = less sure';
 COMMENT ON COLUMN prediction.predicted IS 'class name';
+COMMENT ON COLUMN prediction.in_sample IS 'whether the model that said it had been trained on the sample; NULL = unknown';
+COMMENT ON COLUMN prediction.fold IS 'out of fold: the model that said it was trained without the samples of this fold, counted from 0; NULL = not out of fold';
 
 CREATE TABLE gap (
     run_id VARCHAR NOT NULL,
@@ -82,13 +99,14 @@ CREATE TABLE gap (
     pair VARCHAR NOT NULL,
     prob_gap DOUBLE NOT NULL CHECK (prob_gap BETWEEN -1 AND 1),
     kl_gap DOUBLE NOT NULL CHECK (isfinite(kl_gap)),
-    PRIMARY KEY (run_id, round, sample_id, pair)
+    fitted DOUBLE CHECK (isfinite(fitted))
 );
-COMMENT ON TABLE gap IS 'Signed modality gap of each pair, first minus second';
+COMMENT ON TABLE gap IS 'Signed modality gap of each pair, first minus second; a row a (run_id, round, sample_id, pair)';
 COMMENT ON COLUMN gap.round IS '0 = the scored run or the warm start, counted up by each later scoring; of saved predictions 0 = the newest epoch, counting back';
 COMMENT ON COLUMN gap.pair IS 'first|second, in declared order';
 COMMENT ON COLUMN gap.prob_gap IS 'p_first(true class) - p_second(true class), -1..1; positive = the first modality carries the sample';
 COMMENT ON COLUMN gap.kl_gap IS 'KL(first || uniform) - KL(second || uniform), nats, -log(classes)..log(classes); label-free';
+COMMENT ON COLUMN gap.fitted IS 'what the mixture saw, in units of mixture.gap_kind; NULL = the column of that kind, signed, as it stands';
 
 CREATE TABLE mixture (
     run_id VARCHAR NOT NULL,
@@ -96,6 +114,8 @@ CREATE TABLE mixture (
     pair VARCHAR NOT NULL,
     component INTEGER NOT NULL,
     gap_kind VARCHAR NOT NULL,
+    input VARCHAR NOT NULL DEFAULT 'signed',
+    average VARCHAR NOT NULL DEFAULT 'last',
     family VARCHAR NOT NULL,
     weight DOUBLE NOT NULL CHECK (weight BETWEEN 0 AND 1 + 1e-9),
     loc DOUBLE NOT NULL CHECK (isfinite(loc)),
@@ -113,17 +133,20 @@ CREATE TABLE mixture (
 );
 COMMENT ON TABLE mixture IS 'The fitted mixture of each round and pair, a row a component, ascending by loc';
 COMMENT ON COLUMN mixture.round IS '0 = the scored run or the warm start, counted up by each later scoring; of saved predictions 0 = the newest epoch, counting back';
-COMMENT ON COLUMN mixture.component IS '0, 1, ascending by loc';
+COMMENT ON COLUMN mixture.component IS '0, 1, and of three 2, ascending by loc';
+COMMENT ON COLUMN mixture.gap_kind IS 'prob, kl, log_prob = difference of log p(true class), log_odds = of its log odds; nats but for prob';
+COMMENT ON COLUMN mixture.input IS 'signed gap, or absolute = its size';
+COMMENT ON COLUMN mixture.average IS 'last = gap of one epoch, warmup = mean over the epochs of the warm-up';
 COMMENT ON COLUMN mixture.weight IS 'mixing weight pi, 0..1; those of a pair add up to 1';
 COMMENT ON COLUMN mixture.loc IS 'location mu, in units of the gap of gap_kind';
 COMMENT ON COLUMN mixture.scale IS 'scale sigma > 0, in units of the gap; the standard deviation of a Gaussian';
 COMMENT ON COLUMN mixture.dof IS 'degrees of freedom of a Student-t component; NULL for Gaussian';
 COMMENT ON COLUMN mixture.is_balanced IS 'the component whose posterior is p_balanced';
-COMMENT ON COLUMN mixture.rule IS 'second_moment = smallest loc^2 + scale^2, weight = largest weight (the paper), abs_mean = smallest |loc|';
+COMMENT ON COLUMN mixture.rule IS 'second_moment = smallest loc^2 + scale^2, weight = largest weight (the paper), abs_mean = smallest |loc|; middle = of three, the one between the tails';
 COMMENT ON COLUMN mixture.rule_conflict IS 'true when these rules pick different components';
 COMMENT ON COLUMN mixture.log_likelihood IS 'total over the samples, nats, at the end of the fit; of the whole mixture, higher = better fitted';
 COMMENT ON COLUMN mixture.iterations IS 'EM steps of the start that won';
-COMMENT ON COLUMN mixture.outcome IS 'ok; one_component, degenerate, too_few = one component only, all balanced; memorised, two_tailed, rule_conflict = two that mean little, see warnings';
+COMMENT ON COLUMN mixture.outcome IS 'ok; one_component, degenerate, too_few = one component only, all balanced; two_components = two where three were asked for; memorised, two_tailed, rule_conflict = components that mean little, see warnings';
 COMMENT ON COLUMN mixture.warnings IS 'what speaks against reading the fit as two populations, and what to do';
 
 CREATE TABLE posterior (
@@ -133,13 +156,17 @@ CREATE TABLE posterior (
     pair VARCHAR NOT NULL,
     p_balanced DOUBLE NOT NULL CHECK (p_balanced BETWEEN 0 AND 1),
     p_imbalanced DOUBLE NOT NULL CHECK (p_imbalanced BETWEEN 0 AND 1),
+    p_first DOUBLE CHECK (p_first BETWEEN 0 AND 1),
+    p_second DOUBLE CHECK (p_second BETWEEN 0 AND 1),
     CHECK (abs(p_balanced + p_imbalanced - 1) < 1e-9),
-    PRIMARY KEY (run_id, round, sample_id, pair)
+    CHECK (abs(p_first + p_second - p_imbalanced) < 1e-9)
 );
-COMMENT ON TABLE posterior IS 'Posterior of each component given the gap of the pair';
+COMMENT ON TABLE posterior IS 'Posterior of each component given the gap of the pair; a row a (run_id, round, sample_id, pair)';
 COMMENT ON COLUMN posterior.round IS '0 = the scored run or the warm start, counted up by each later scoring; of saved predictions 0 = the newest epoch, counting back';
 COMMENT ON COLUMN posterior.p_balanced IS 'w0 of the paper, 0..1, higher = more balanced';
 COMMENT ON COLUMN posterior.p_imbalanced IS '1 - p_balanced';
+COMMENT ON COLUMN posterior.p_first IS 'posterior of the first modality of the pair being ahead, the right tail of three components, 0..1; NULL for two';
+COMMENT ON COLUMN posterior.p_second IS 'the same of the second modality, the left tail; p_first + p_second = p_imbalanced';
 
 CREATE TABLE selection (
     name VARCHAR PRIMARY KEY,
@@ -153,7 +180,6 @@ COMMENT ON TABLE selection IS 'Named sets of training samples';
 COMMENT ON COLUMN selection.candidates IS 'how many scored training samples the rule saw';
 COMMENT ON COLUMN selection.selected IS 'how many it kept';
 
--- Without a key: removing half a million rows below one takes DuckDB ten seconds. The one writer keeps them unique.
 CREATE TABLE selection_member (name VARCHAR NOT NULL, sample_id VARCHAR NOT NULL);
 
 CREATE TABLE epoch (
@@ -171,22 +197,40 @@ COMMENT ON COLUMN epoch.modality IS 'a modality, fused, or all for what belongs 
 COMMENT ON COLUMN epoch.metric IS 'loss, accuracy, macro_f1, map (0..1), seconds, or a quantity of the method such as lambda, omega';
 COMMENT ON COLUMN epoch.value IS 'the number; every share lies in 0..1';
 
+CREATE TABLE fold_epoch (
+    run_id VARCHAR NOT NULL,
+    fold INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    split VARCHAR NOT NULL CHECK (split IN ('train', 'val')),
+    modality VARCHAR NOT NULL,
+    metric VARCHAR NOT NULL,
+    value DOUBLE NOT NULL CHECK (isfinite(value)),
+    PRIMARY KEY (run_id, fold, epoch, split, modality, metric)
+);
+COMMENT ON TABLE fold_epoch IS 'What epoch says of the run itself, of the model that each fold was held out from (score --folds)';
+COMMENT ON COLUMN fold_epoch.fold IS 'the fold that was held out, counted from 0; split train is the other folds';
+COMMENT ON COLUMN fold_epoch.epoch IS 'counted from 1 within the fold';
+COMMENT ON COLUMN fold_epoch.modality IS 'a modality, fused, or all for what belongs to none';
+COMMENT ON COLUMN fold_epoch.metric IS 'loss, accuracy, macro_f1, map (0..1), seconds';
+COMMENT ON COLUMN fold_epoch.value IS 'the number; every share lies in 0..1';
+
 CREATE TABLE dynamic (
     run_id VARCHAR NOT NULL,
     epoch INTEGER NOT NULL,
     sample_id VARCHAR NOT NULL,
     modality VARCHAR NOT NULL,
     p_true DOUBLE NOT NULL CHECK (p_true BETWEEN 0 AND 1),
+    entropy DOUBLE CHECK (isfinite(entropy)),
     correct BOOLEAN NOT NULL,
-    PRIMARY KEY (run_id, epoch, sample_id, modality)
 );
-COMMENT ON TABLE dynamic IS 'What each modality, and the fusion, said of a training sample after each warm-up epoch; eval mode';
+COMMENT ON TABLE dynamic IS 'What each modality, and the fusion, said of a training sample after each warm-up epoch; eval mode; of a run scored out of fold, by the model that never saw the sample';
 COMMENT ON COLUMN dynamic.epoch IS 'counted from 1 within the run';
 COMMENT ON COLUMN dynamic.p_true IS 'probability of the labelled class, 0..1, higher = better known';
+COMMENT ON COLUMN dynamic.entropy IS 'nats, 0..log(classes), higher = less sure; NULL in runs of an older curate';
 
 CREATE VIEW history AS
 SELECT r.dataset, g.run_id, r.kind, r.method, g.round, g.sample_id, s.label_name, s.planted, g.pair,
-       g.prob_gap, g.kl_gap, p.p_balanced, p.p_imbalanced
+       g.prob_gap, g.kl_gap, g.fitted, p.p_balanced, p.p_imbalanced, p.p_first, p.p_second
 FROM gap g
 JOIN run r USING (run_id)
 JOIN posterior p USING (run_id, round, sample_id, pair)
@@ -197,6 +241,9 @@ COMMENT ON COLUMN history.prob_gap IS 'p_first(true class) - p_second(true class
 COMMENT ON COLUMN history.kl_gap IS 'the same by KL from uniform, nats; label-free';
 COMMENT ON COLUMN history.p_balanced IS 'w0 of the paper, 0..1, higher = more balanced';
 COMMENT ON COLUMN history.p_imbalanced IS '1 - p_balanced';
+COMMENT ON COLUMN history.fitted IS 'what the mixture saw, where that is neither gap as it stands';
+COMMENT ON COLUMN history.p_first IS 'posterior of the first modality of the pair being ahead, 0..1; NULL for two components';
+COMMENT ON COLUMN history.p_second IS 'the same of the second modality; p_first + p_second = p_imbalanced';
 
 CREATE VIEW results AS
 SELECT r.dataset, r.data_id, r.parent, r.run_id, r.method, r.seed, r.note, e.epoch, e.modality, e.metric, e.value, r.started

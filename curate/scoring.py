@@ -11,23 +11,32 @@ import numpy as np
 
 from . import gap, mixture
 from .errors import CurateError
-from .types import GapScores, Predictions, Round
+from .types import Floats, GapScores, Known, Predictions, Round
 
 
 @dataclass(frozen=True, kw_only=True)
 class MixtureConfig:
-    """Which gap is fitted, and how.
+    """Which gap is fitted, and how; the paper has `prob` or `kl`, signed, of one epoch, and two components.
 
     Attributes:
-        gap: `prob` (Eq. 6) or `kl` (Eq. 7).
+        gap: `prob` (Eq. 6), `kl` (Eq. 7), `log_prob` or `log_odds`, see `gap.signed_gap`.
+        input: `signed`, or `absolute`: the size alone, so that two components can hold samples of either direction. One
+            population then looks like two to BIC, its |gap| being half a bell: `check` says less.
+        average: `last` epoch, or `warmup`: the gap's mean over the epochs of the warm-up, which needs score.dynamics;
+            of saved predictions, over the epochs up to that of the round.
+        components: 2, or 3: both tails and a balanced middle, with a posterior for each direction.
         family: `gaussian` or `student-t`.
         dof: degrees of freedom of the Student-t; none estimates them.
-        rule: which component is the balanced one, see `mixture.balanced_component`.
-        check: `bic` falls back to one component where BIC does not support two; `none` fits two always, as the paper.
+        rule: which component of two is the balanced one, see `mixture.balanced_component`; of three it is the middle.
+        check: `bic` falls back to fewer components where BIC does not support them; `none` fits two always, as the
+            paper, and three wherever the gaps have both tails.
         posterior: `literal` (Eq. 10) or `monotone` in the gap, see `mixture.monotone_limits`.
     """
 
-    gap: Literal["prob", "kl"] = "prob"
+    gap: Literal["prob", "kl", "log_prob", "log_odds"] = "prob"
+    input: Literal["signed", "absolute"] = "signed"
+    average: Literal["last", "warmup"] = "last"
+    components: Literal[2, 3] = 2
     family: Literal["gaussian", "student-t"] = "gaussian"
     dof: float | None = 4.0
     rule: Literal["second_moment", "weight", "abs_mean"] = "second_moment"
@@ -37,28 +46,72 @@ class MixtureConfig:
     def __post_init__(self) -> None:
         if self.dof is not None and self.dof <= 0:
             raise CurateError(f"out of range: score.dof={self.dof}", "positive, or none, to be estimated")
+        if self.components == 3 and self.input == "absolute":
+            raise CurateError(
+                "score.components=3 with score.input=absolute: |gap| has no left tail", "leave one of them out"
+            )
+        if self.components == 3 and self.posterior == "monotone":
+            raise CurateError(
+                "score.posterior=monotone is for two components, each gap being either balanced or not",
+                "with score.components=3 leave it out, or fit two to |gap|: score.input=absolute",
+            )
 
 
-def fit_round(predictions: Predictions, config: MixtureConfig) -> Round:
-    """Gaps, mixtures and posteriors of a set of predictions.
+def fit_round(predictions: Predictions, config: MixtureConfig, averaged: Floats | None = None) -> Round:
+    """Gaps, mixtures and posteriors of a set of predictions; see `fit_known`.
 
     Unlike `fit_gaps` it sees whether the modalities know the samples by heart, the outcome `memorised`.
     """
-    found = fit_gaps(gap.modality_gap(predictions), config, len(predictions.classes))
-    labels, probs = predictions.labels, predictions.probs
-    right = {m: float((probs[m].argmax(axis=1) == labels).mean()) for m in predictions.modalities}
-    scale = gap.gap_scale(config.gap, len(predictions.classes))
+    known = gap.known(predictions)
+    return fit_known(gap.modality_gap(predictions), known, config, len(predictions.classes), averaged)
+
+
+def fit_known(
+    gaps: GapScores, known: Known, config: MixtureConfig, classes: int, averaged: Floats | None = None
+) -> Round:
+    """Mixtures and posteriors of gaps and of the knowledge that they were made of.
+
+    Args:
+        gaps: both gaps of the paper.
+        classes: K.
+        averaged: (N, P) signed gaps of `config.gap`, the mean over epochs; with `average=warmup` only.
+
+    Raises:
+        ValueError: an average is wanted and not given, or given and not wanted.
+    """
+    if (averaged is not None) != (config.average == "warmup"):
+        raise ValueError(f"average={config.average}, and averaged gaps are {'not ' * (averaged is None)}given")
+    found = fit_gaps(_prepared(gaps, known, config, averaged), config, classes)
+    if known.held_out or not len(known.correct):
+        return found
+    right = dict(zip(known.modalities, known.correct.mean(axis=0).tolist(), strict=True))
+    scale = gap.gap_scale(config.gap, classes)
     fits = tuple(
         mixture.blamed_on_memory(fitted, x, min(right[m] for m in pair), scale)
-        for fitted, x, pair in zip(found.fits, found.gaps.of(config.gap).T, found.gaps.pairs, strict=True)
+        for fitted, x, pair in zip(found.fits, found.gaps.seen(config.gap).T, found.gaps.pairs, strict=True)
     )
     return replace(found, fits=fits)
 
 
+def _prepared(gaps: GapScores, known: Known, config: MixtureConfig, averaged: Floats | None) -> GapScores:
+    """The gaps with what the mixture is to see; in the paper's form that is one of both as it stands."""
+    signed = averaged
+    if signed is None and config.gap not in ("prob", "kl"):
+        signed = gap.signed_gap(config.gap, known)
+    return with_input(replace(gaps, fitted=signed, input="signed", average=config.average), config)
+
+
+def with_input(gaps: GapScores, config: MixtureConfig) -> GapScores:
+    """Signed gaps as `config.input` has them."""
+    if config.input == "signed":
+        return gaps
+    return replace(gaps, fitted=np.abs(gaps.seen(config.gap)), input="absolute")
+
+
 def fit_gaps(gaps: GapScores, config: MixtureConfig, classes: int) -> Round:
-    """Mixtures and posteriors of given gaps, of a problem with so many classes."""
+    """Mixtures and posteriors of what `GapScores.seen` gives, of a problem with so many classes."""
     scale = gap.gap_scale(config.gap, classes)
-    columns = gaps.of(config.gap).T
+    columns = gaps.seen(config.gap).T
     fits = tuple(
         mixture.fit(
             x,
@@ -67,12 +120,16 @@ def fit_gaps(gaps: GapScores, config: MixtureConfig, classes: int) -> Round:
             rule=config.rule,
             check=config.check,
             posterior=config.posterior,
+            components=config.components,
             scale=scale,
         )
         for x in columns
     )
     weights = np.stack([mixture.p_balanced(f, x) for f, x in zip(fits, columns, strict=True)], axis=1)
-    return Round(gaps.sample_ids, gaps, fits, weights)
+    ahead = None
+    if any(len(f.weights) == 3 for f in fits):
+        ahead = np.stack([mixture.p_ahead(f, x) for f, x in zip(fits, columns, strict=True)], axis=1)
+    return Round(gaps.sample_ids, gaps, fits, weights, ahead)
 
 
 def versions() -> dict[str, str]:

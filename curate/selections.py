@@ -39,8 +39,8 @@ class Selections(Rounds):
                 raise CurateError("--where takes one condition", "e.g. --where \"gap > 0.5 AND label_name = 'bark'\"")
         fulfils = f"sample_id IN (SELECT sample_id FROM samples WHERE run_id = $run AND ({where}))" if where else "true"
         with self._open(settings=SAFE) as con:
-            shown = con.execute("SELECT count(*) FROM samples WHERE run_id = ?", [run_id]).fetchone()
-            if where is not None and shown == (0,):
+            shows = "SELECT 1 FROM samples WHERE run_id = ? LIMIT 1"
+            if where is not None and not con.execute(shows, [run_id]).fetchone():
                 raise CurateError(
                     f"--where reads `samples`, which no longer shows {run_id} but a newer scored run",
                     "leave --run out, or leave --where out",
@@ -134,7 +134,7 @@ class Selections(Rounds):
                     datetime.now(UTC).replace(tzinfo=None),
                 ],
             )
-            insert(con, "selection_member", {"sample_id": ids}, {"name": selection.name}, replace=False)
+            insert(con, "selection_member", {"sample_id": ids}, {"name": selection.name})
 
     def selection(self, name: str) -> Selection:
         """A stored selection.

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .claim import is_vacant
 from .database import insert
 from .errors import CurateError, unknown_name
 from .selections import Selections
-from .types import Run, Sample
+from .types import Finding, Run, Sample
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,13 +32,13 @@ class Table(Selections):
     # --- runs --------------------------------------------------------------------------------------------------
 
     def new_run_id(self, stem: str, folder: Path) -> str:
-        """The first free `stem-1`, `stem-2`, ... that names neither a run nor a folder under `folder`."""
+        """The first free `stem-1`, `stem-2`, ... that names neither a run nor a used folder under `folder`."""
         taken: set[str] = set()
         if self.path.exists():
             with self._open() as con:
                 taken = {r for (r,) in con.execute("SELECT run_id FROM run").fetchall()}
         number = 1
-        while (name := f"{stem}-{number}") in taken or (folder / name).exists():
+        while (name := f"{stem}-{number}") in taken or not is_vacant(folder / name):
             number += 1
         return name
 
@@ -59,6 +60,14 @@ class Table(Selections):
             row["started"] = _now()
             names, marks = ", ".join(row), ", ".join("?" * len(row))
             con.execute(f"INSERT INTO run ({names}) VALUES ({marks})", list(row.values()))
+
+    def copy_scores(self, source: str, target: str) -> None:
+        """Give a run the predictions, dynamics and epochs of another."""
+        with self._open(write=True) as con:
+            for name in ("prediction", "dynamic", "epoch"):
+                con.execute(
+                    f"INSERT INTO {name} SELECT * REPLACE (? AS run_id) FROM {name} WHERE run_id = ?", [target, source]
+                )
 
     def finish_run(self, run_id: str, status: str, checkpoint_sha256: str | None = None) -> None:
         """Close a run as `done`, `interrupted` or `failed`."""
@@ -104,7 +113,7 @@ class Table(Selections):
             ]
             if leaning:
                 raise CurateError(f"{run_id} is what {', '.join(leaning)} came from", "remove these first")
-            for name in ("prediction", "gap", "mixture", "posterior", "dynamic", "epoch", "run"):
+            for name in ("prediction", "gap", "mixture", "posterior", "dynamic", "epoch", "fold_epoch", "run"):
                 con.execute(f"DELETE FROM {name} WHERE run_id = ?", [run_id])
 
     def find_run(self, run_id: str | None = None, **where: str | None) -> Run:
@@ -139,7 +148,13 @@ class Table(Selections):
         status: Sequence[str],
         reason: Sequence[str],
     ) -> None:
-        """Every item of a data set with the status of its media; known rows are replaced."""
+        """Items of a data set with the status of their media; known rows of these items are replaced.
+
+        Raises:
+            ValueError: an id is there twice.
+        """
+        if len({s.sample_id for s in samples}) != len(samples):
+            raise ValueError("sample_ids are not unique")
         index = {c: i for i, c in enumerate(classes)}
         columns = {
             "data_id": [data_id] * len(samples),
@@ -154,17 +169,30 @@ class Table(Selections):
             "extra": [json.dumps(dict(s.extra), sort_keys=True) if s.extra else None for s in samples],
         }
         with self._open(write=True) as con:
+            con.register("written", {"sample_id": np.array(columns["sample_id"], dtype=object)})
+            con.execute("DELETE FROM sample WHERE data_id = ? AND sample_id IN (FROM written)", [data_id])
+            con.unregister("written")
             insert(con, "sample", columns)
 
-    def write_epoch(self, run_id: str, epoch: int, values: Sequence[tuple[str, str, str, float]]) -> None:
-        """Numbers of one epoch as (split, modality, metric, value); known ones are replaced."""
+    def write_findings(self, data_id: str, findings: Sequence[Finding]) -> None:
+        """What is suspicious about a data set, in place of what was found before."""
+        with self._open(write=True) as con:
+            con.execute("DELETE FROM finding WHERE data_id = ?", [data_id])
+            columns = {name: [getattr(f, name) for f in findings] for name in ("kind", "sample_id", "detail")}
+            insert(con, "finding", columns, {"data_id": data_id}, replace=False)
+
+    def write_epoch(
+        self, run_id: str, epoch: int, values: Sequence[tuple[str, str, str, float]], fold: int | None = None
+    ) -> None:
+        """Numbers of one epoch, of the run or a fold, as (split, modality, metric, value); known ones are replaced."""
         split, modality, metric, value = (list(v) for v in zip(*values, strict=True))
         with self._open(write=True) as con:
             insert(
                 con,
-                "epoch",
+                "epoch" if fold is None else "fold_epoch",
                 {"split": split, "modality": modality, "metric": metric, "value": np.array(value, dtype=np.float64)},
-                {"run_id": run_id, "epoch": epoch},
+                {"run_id": run_id, "epoch": epoch, **({} if fold is None else {"fold": fold})},
+                replace=True,
             )
 
     # --- reading -----------------------------------------------------------------------------------------------
@@ -209,6 +237,13 @@ class Table(Selections):
             out.setdefault(modality, {})[metric] = value
         return out
 
+    def warm_up_seconds(self, run_id: str) -> tuple[float, float]:
+        """Seconds that a scored run trained for: its own warm-up, and those of its folds together."""
+        seconds = "SELECT coalesce(sum(value), 0) FROM {} WHERE run_id = ? AND metric = 'seconds'"
+        with self._open() as con:
+            own, folds = (con.execute(seconds.format(t), [run_id]).fetchall() for t in ("epoch", "fold_epoch"))
+        return own[0][0], folds[0][0]
+
     def best_epoch(self, run_id: str) -> int | None:
         """The epoch that validation chose; None before a run is done."""
         with self._open() as con:
@@ -228,8 +263,12 @@ class Table(Selections):
         """The fitted mixtures of a run as (what, value) lines, by round."""
         with self._open() as con:
             return con.execute(
-                "SELECT 'round ' || round || ', ' || pair || if(is_balanced, ', balanced', ', imbalanced'), "
-                "format('{} weight {:.4f} location {:+.4f} scale {:.4f}, {}', family, weight, loc, scale, outcome) "
+                "SELECT 'round ' || round || ', ' || pair || ', ' || CASE WHEN is_balanced THEN 'balanced' "
+                "WHEN rule <> 'middle' THEN 'imbalanced' "
+                "ELSE split_part(pair, '|', if(component = 0, 2, 1)) || ' ahead' END, "
+                "format('{} on {}{}: weight {:.4f} location {:+.4f} scale {:.4f}, {}', family, "
+                "if(input = 'absolute', '|' || gap_kind || ' gap|', gap_kind || ' gap'), "
+                "if(average = 'warmup', ', mean over the warm-up', ''), weight, loc, scale, outcome) "
                 "|| if(len(warnings) = 0, '', '; ' || array_to_string(warnings, '; ')) "
                 "FROM mixture WHERE run_id = ? ORDER BY round, pair, component",
                 [run_id],

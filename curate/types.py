@@ -30,6 +30,10 @@ class AudioSpec:
         n_mels: mel bands, or None for the linear magnitude with `n_fft // 2 + 1` bins.
         fill: a shorter clip is repeated (`tile`, as the literature does) or followed by zeros (`pad`).
         standardize: z-score of each clip's log spectrogram; False keeps log(|x| + 1e-7) as it is.
+        features: `stft`, centred frames; `spectrogram`, frames that lie within the clip, detrended, tapered and scaled
+            to a power density as `scipy.signal.spectrogram` does by default; or `fbank`, the Kaldi filter bank of
+            `n_mels` bands, normalised by (x + 4.503877) / (2 * 5.141276).
+        columns: spectrogram columns, cut or filled up with zeros after normalisation; None as many as there are.
     """
 
     kind: ClassVar[str] = "audio"
@@ -40,11 +44,20 @@ class AudioSpec:
     n_mels: int | None = None
     fill: str = "tile"
     standardize: bool = False
+    features: str = "stft"
+    columns: int | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one cached clip: (samples,), int16."""
         return (round(self.rate * self.seconds),)
+
+    @property
+    def picture(self) -> tuple[int, int]:
+        """(bins, columns) of the spectrogram that the network sees."""
+        (length,) = self.shape
+        columns = length // self.hop + 1 if self.features == "stft" else (length - self.n_fft) // self.hop + 1
+        return self.n_mels or self.n_fft // 2 + 1, self.columns or columns
 
     @property
     def dtype(self) -> np.dtype:
@@ -78,7 +91,28 @@ class VisualSpec:
         return np.dtype(np.uint8)
 
 
-InputSpec = AudioSpec | VisualSpec
+@dataclass(frozen=True, kw_only=True)
+class FeatureSpec:
+    """How a vector of features computed beforehand is kept: as it is.
+
+    Attributes:
+        dim: number of features D.
+    """
+
+    kind: ClassVar[str] = "features"
+    dim: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one cached vector: (dim,), float32."""
+        return (self.dim,)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.float32)
+
+
+InputSpec = AudioSpec | VisualSpec | FeatureSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +138,21 @@ class Sample:
     extra: Mapping[str, str | float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Finding:
+    """Something suspicious about a sample, listed and left to the user.
+
+    Attributes:
+        kind: one of `datasets.checks.KINDS`.
+        sample_id: whom it is about.
+        detail: with which other sample, of which modality.
+    """
+
+    kind: str
+    sample_id: str
+    detail: str
+
+
 def modality_pairs(modalities: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """All P pairs in declared order: (a, v, t) gives (a, v), (a, t), (v, t)."""
     return tuple(itertools.combinations(modalities, 2))
@@ -112,6 +161,11 @@ def modality_pairs(modalities: Sequence[str]) -> tuple[tuple[str, str], ...]:
 def pair_name(pair: tuple[str, str]) -> str:
     """The name of a pair in the sample table, `first|second`."""
     return "|".join(pair)
+
+
+def are_unique(ids: NDArray[np.str_]) -> bool:
+    """Whether no id is there twice; ascending ones, as ours are, are told at once."""
+    return bool((ids[1:] > ids[:-1]).all()) or len(np.unique(ids)) == len(ids)
 
 
 @dataclass(frozen=True)
@@ -124,6 +178,9 @@ class Predictions:
         classes: K class names.
         modalities: M names in declared order.
         probs: {modality or "fused": (N, K)} float64; rows add to one.
+        in_sample: (N,) whether the model that said it had been trained on the sample; None where that is unknown.
+        fold: (N,) the fold, counted from 0, in which a model predicted the sample without having seen it; None where
+            nothing was held out.
     """
 
     sample_ids: NDArray[np.str_]
@@ -131,20 +188,52 @@ class Predictions:
     classes: tuple[str, ...]
     modalities: tuple[str, ...]
     probs: Mapping[str, Floats]
+    in_sample: NDArray[np.bool_] | None = None
+    fold: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         n, k = len(self.sample_ids), len(self.classes)
-        if len(np.unique(self.sample_ids)) != n:
+        if self.fold is not None and (self.fold.shape != (n,) or self.fold.min(initial=0) < 0):
+            raise ValueError(f"fold must be ({n},) numbers from 0")
+        if not are_unique(self.sample_ids):
             raise ValueError("sample_ids are not unique")
         if self.labels.shape != (n,) or (n and not (self.labels.min() >= 0 and self.labels.max() < k)):
             raise ValueError(f"labels must be ({n},) indices below {k}")
         if set(self.probs) != {*self.modalities, FUSED}:
             raise ValueError(f"probs has {sorted(self.probs)}, expected the modalities and {FUSED!r}")
+        if self.in_sample is not None and (self.in_sample.shape != (n,) or self.in_sample.dtype != np.bool_):
+            raise ValueError(f"in_sample must be ({n},) booleans, or None")
         for name, p in self.probs.items():
             if p.shape != (n, k):
                 raise ValueError(f"probs[{name!r}] is {p.shape}, expected {(n, k)}")
             if not np.isfinite(p).all() or np.abs(p.sum(axis=1) - 1).max(initial=0) > 1e-6:
                 raise ValueError(f"rows of probs[{name!r}] must be finite and add to one")
+
+
+@dataclass(frozen=True)
+class Known:
+    """How well each modality knows each sample: what every kind of gap is made of.
+
+    Attributes:
+        sample_ids: (N,) strings.
+        modalities: M names in declared order.
+        p_true: (N, M) probability of the labelled class, in [0, 1]; higher = better known.
+        entropy: (N, M) of the prediction, nats; NaN where it was not kept.
+        correct: (N, M) whether the predicted class is the labelled one.
+        held_out: the models that said it had not been trained on the samples: nobody knows them by heart.
+    """
+
+    sample_ids: NDArray[np.str_]
+    modalities: tuple[str, ...]
+    p_true: Floats
+    entropy: Floats
+    correct: NDArray[np.bool_]
+    held_out: bool = False
+
+    def __post_init__(self) -> None:
+        shape = (len(self.sample_ids), len(self.modalities))
+        if not self.p_true.shape == self.entropy.shape == self.correct.shape == shape:
+            raise ValueError(f"p_true, entropy and correct must be {shape}")
 
 
 @dataclass(frozen=True)
@@ -156,21 +245,33 @@ class GapScores:
         pairs: the P pairs.
         prob: (N, P) probability gap in [-1, 1], Eq. 6 of the adaptive-loss paper.
         kl: (N, P) KL gap in [-log K, log K], Eq. 7.
+        fitted: (N, P) what the mixture saw, where that is none of the two as they stand.
+        input: `signed`, or `absolute` where the mixture saw the size alone.
+        average: `last`, or `warmup` where it saw the mean over the epochs of the warm-up.
     """
 
     sample_ids: NDArray[np.str_]
     pairs: tuple[tuple[str, str], ...]
     prob: Floats
     kl: Floats
+    fitted: Floats | None = None
+    input: str = "signed"
+    average: str = "last"
 
     def __post_init__(self) -> None:
         shape = (len(self.sample_ids), len(self.pairs))
         if self.prob.shape != shape or self.kl.shape != shape:
             raise ValueError(f"gaps are {self.prob.shape} and {self.kl.shape}, expected {shape}")
+        if self.fitted is not None and self.fitted.shape != shape:
+            raise ValueError(f"fitted is {self.fitted.shape}, expected {shape}")
 
     def of(self, kind: str) -> Floats:
         """(N, P) gaps of a kind, `prob` or `kl`."""
         return {"prob": self.prob, "kl": self.kl}[kind]
+
+    def seen(self, kind: str) -> Floats:
+        """(N, P) what a mixture of that kind of gap was fitted to."""
+        return self.of(kind) if self.fitted is None else self.fitted
 
 
 @dataclass(frozen=True)
@@ -184,13 +285,14 @@ class MixtureFit:
         scales: (C,) scales sigma (standard deviation for `gaussian`).
         dofs: (C,) degrees of freedom; infinite for `gaussian`.
         balanced: index of the balanced component.
-        rule: the rule that chose it, see `mixture.balanced_component`.
+        rule: the rule that chose it, see `mixture.balanced_component`; `middle` of three.
         rule_conflict: whether the rules of `mixture.RULES` disagree.
         log_likelihoods: total log-likelihood after each iteration of the winning start.
         converged: whether it stopped because it no longer rose.
         outcome: `ok`, or the gravest of what speaks against the fit. `one_component` (BIC does not support two, or a
             component died), `degenerate` (constant gaps) and `too_few` hold one component, so that every sample counts
-            as balanced; `memorised`, `two_tailed` and `rule_conflict` keep two and say that they mean little.
+            as balanced; `two_components` holds two where three were asked for; `memorised`, `two_tailed` and
+            `rule_conflict` keep all and say that they mean little.
         warnings: all that speaks against reading the fit as two populations, each with what to do.
         limits: gaps are clipped to them before the posterior is taken; infinite for Eq. 10 as it stands, see
             `mixture.monotone_limits`.
@@ -215,6 +317,14 @@ class MixtureFit:
             raise ValueError("weights, locs, scales and dofs must have one shape (C,)")
         if abs(self.weights.sum() - 1) > 1e-9 or (self.scales <= 0).any():
             raise ValueError("weights must add to one and scales be positive")
+
+    def role(self, k: int, pair: tuple[str, str]) -> str:
+        """What a component stands for: `balanced`, `imbalanced`, or of three the modality that is ahead there."""
+        if k == self.balanced:
+            return "balanced"
+        if len(self.weights) < 3:
+            return "imbalanced"
+        return f"{pair[1] if k < self.balanced else pair[0]} ahead"
 
 
 @dataclass(frozen=True)
@@ -278,6 +388,11 @@ class Run:
     note: str | None = None
     checkpoint_sha256: str | None = None
 
+    @property
+    def folds(self) -> int:
+        """In how many folds a scored run held its samples out; 0 where every sample was trained on and then scored."""
+        return int(self.config.get("score", {}).get("folds", 0)) if self.kind == "score" else 0
+
 
 @dataclass(frozen=True)
 class Round:
@@ -288,9 +403,12 @@ class Round:
         gaps: of every pair.
         fits: one mixture a pair.
         p_balanced: (N, P) posterior of the balanced component, in [0, 1]; higher = more balanced.
+        p_ahead: (N, P, 2) posteriors of the first and of the second modality being ahead, which add up to
+            1 - p_balanced; NaN in pairs whose fit has not three components, None where no pair's has.
     """
 
     sample_ids: NDArray[np.str_]
     gaps: GapScores
     fits: tuple[MixtureFit, ...]
     p_balanced: Floats
+    p_ahead: Floats | None = None

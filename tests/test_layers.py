@@ -24,12 +24,24 @@ PURE = {
 }
 SPEAKS_SQL = {
     "curate/database.py",
+    "curate/migration.py",
     "curate/rounds.py",
     "curate/selections.py",
     "curate/datasets/manifest.py",
+    "curate/datasets/vectors.py",
     "curate/predictions/wide.py",
 }
-SEES_OF_A_METHOD = {"train.method", "train.model", "train.fusion", "train.losses", "train.data", "curate.types"}
+SEES_OF_A_METHOD = {
+    "train.method",
+    "train.model",
+    "train.fusion",
+    "train.losses",
+    "train.data",
+    "train.optim",
+    "train.knobs",
+    "curate.types",
+    "curate.errors",
+}
 TORCH = {"torch", "torchvision", "torchaudio"}
 NAMED_TRAIN = {("cli.py", "train"), ("train/stages.py", "train")}
 

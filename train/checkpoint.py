@@ -35,6 +35,7 @@ def save(trainer: Trainer, path: Path) -> None:
             "epoch": trainer.epoch,
             "best_epoch": trainer.best_epoch,
             "best_accuracy": trainer.best_accuracy,
+            "metrics": {m: dict(values) for m, values in trainer.metrics.items()},
         },
         path,
     )
@@ -43,8 +44,15 @@ def save(trainer: Trainer, path: Path) -> None:
 def _write(content: Mapping[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    torch.save(content, partial)
-    partial.replace(path)
+    try:
+        torch.save(content, partial)
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:  # the latter is what torch makes of a full disk
+        partial.unlink(missing_ok=True)
+        raise CurateError(
+            f"cannot write the checkpoint {path}: {str(error).splitlines()[0]}",
+            "check who may write there, and the space left on the disk; then go on with --resume",
+        ) from None
 
 
 def read(path: Path, device: torch.device) -> Mapping[str, Any]:
@@ -102,6 +110,7 @@ def load_trainer(trainer: Trainer, content: Mapping[str, Any], source: str) -> N
     trainer.scheduler.load_state_dict(content["scheduler"])
     trainer.epoch = content["epoch"]
     trainer.best_epoch, trainer.best_accuracy = content["best_epoch"], content["best_accuracy"]
+    trainer.metrics = content.get("metrics", {})  # checkpoints of 0.1 have none
 
 
 def sha256(path: Path) -> str:

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import torchaudio
 from numpy.typing import NDArray
+from scipy import signal
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
+from torchaudio.compliance import kaldi
 from torchvision.transforms import v2
 
 from curate.cache import Cache
-from curate.types import AudioSpec, Floats, InputSpec, VisualSpec
+from curate.types import AudioSpec, FeatureSpec, Floats, InputSpec, VisualSpec
 
+Split = Literal["fit", "val"]
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
 
@@ -135,6 +138,7 @@ class RunData:
             collate_fn=_as_it_is,
             num_workers=self.workers,
             pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator().manual_seed(0),  # else every pass draws from the global one
         )
 
 
@@ -154,8 +158,11 @@ class Spectrogram(nn.Module):
     def __init__(self, spec: AudioSpec) -> None:
         super().__init__()
         self.standardize = spec.standardize
+        self.columns = spec.columns
         self.net: nn.Module
-        if spec.n_mels is None:
+        if spec.features == "spectrogram":
+            self.net = PowerDensity(spec)
+        elif spec.n_mels is None:
             self.net = torchaudio.transforms.Spectrogram(spec.n_fft, hop_length=spec.hop, power=1.0)
         else:
             self.net = torchaudio.transforms.MelSpectrogram(
@@ -166,7 +173,92 @@ class Spectrogram(nn.Module):
         x = torch.log(self.net(waveforms.float() / 32767) + 1e-7)
         if self.standardize:
             x = (x - x.mean((1, 2), keepdim=True)) / (x.std((1, 2), keepdim=True) + 1e-6)
-        return x.unsqueeze(1)
+        return fit_columns(x, self.columns).unsqueeze(1)
+
+
+def fit_columns(x: Tensor, columns: int | None) -> Tensor:
+    """(B, bins, any) to (B, bins, columns), cut at the end or followed by zeros; None leaves it."""
+    return x if columns is None else nn.functional.pad(x[..., :columns], (0, max(columns - x.shape[-1], 0)))
+
+
+class PowerDensity(nn.Module):
+    """Waveforms (B, T) to power spectral densities (B, bins, frames) in 1/Hz.
+
+    The defaults of `scipy.signal.spectrogram`, for a batch: each frame minus its mean, times a Tukey window of which a
+    quarter tapers; one-sided, so that what lies between 0 Hz and half the rate counts twice.
+    """
+
+    window: Tensor
+    weights: Tensor
+
+    def __init__(self, spec: AudioSpec) -> None:
+        super().__init__()
+        self.size, self.hop = spec.n_fft, spec.hop
+        window = signal.get_window(("tukey", 0.25), spec.n_fft)
+        weights = np.full((spec.n_fft // 2 + 1, 1), 2.0)
+        weights[0] = 1
+        if spec.n_fft % 2 == 0:
+            weights[-1] = 1
+        self.register_buffer("window", torch.from_numpy(window).float(), persistent=False)
+        scaled = torch.from_numpy(weights / (spec.rate * (window**2).sum())).float()
+        self.register_buffer("weights", scaled, persistent=False)
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        frames = waveforms.unfold(-1, self.size, self.hop)
+        frames = (frames - frames.mean(-1, keepdim=True)) * self.window
+        return torch.fft.rfft(frames).abs().square().mT * self.weights
+
+
+class FilterBank(nn.Module):
+    """Waveforms (B, T) int16 to Kaldi log mel energies (B, 1, bands, columns), normalised.
+
+    `torchaudio.compliance.kaldi.fbank` with hanning window, no dither and no energy, for a batch; of waveforms minus
+    their mean, in [-1, 1]. Normalised by the mean and twice the standard deviation of AudioSet, as public loaders of
+    Kinetics-Sounds do. They fill up with zeros before they normalise, which makes 0.44 of what is absent and -1.11 of
+    silence; here what is absent is 0: columns beyond the clip, and those whose samples are all fill. They also keep
+    (time, band); here, as everywhere, frequency comes first.
+    """
+
+    MEAN, SPREAD = -4.503877, 2 * 5.141276
+    PREEMPHASIS = 0.97
+    window: Tensor
+    mel: Tensor
+
+    def __init__(self, spec: AudioSpec) -> None:
+        super().__init__()
+        if spec.n_mels is None:
+            raise ValueError("a filter bank needs n_mels")
+        self.size, self.hop, self.columns = spec.n_fft, spec.hop, spec.columns
+        self.fft = 1 << (spec.n_fft - 1).bit_length()
+        banks, _ = kaldi.get_mel_banks(spec.n_mels, self.fft, spec.rate, 20.0, 0.0, 100.0, -500.0, 1.0)
+        self.register_buffer("mel", nn.functional.pad(banks, (0, 1)), persistent=False)  # half the rate counts nothing
+        self.register_buffer("window", torch.hann_window(spec.n_fft, periodic=False), persistent=False)
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        ends = trailing_zeros_from(waveforms)
+        inside = torch.arange(waveforms.shape[1], device=waveforms.device) < ends[:, None]
+        x = waveforms.float() / 32767
+        mean = x.sum(1, keepdim=True) / ends[:, None].clamp(min=1)
+        frames = torch.where(inside, x - mean, 0.0).unfold(1, self.size, self.hop)
+        energies = self.log_energies(frames)
+        begins = torch.arange(frames.shape[1], device=waveforms.device) * self.hop
+        heard = (begins < ends[:, None])[:, None, :]
+        x = torch.where(heard, (energies - self.MEAN) / self.SPREAD, 0.0)
+        return fit_columns(x, self.columns).unsqueeze(1)
+
+    def log_energies(self, frames: Tensor) -> Tensor:
+        """Frames (B, frames, samples) to log mel energies (B, bands, frames)."""
+        frames = frames - frames.mean(-1, keepdim=True)
+        before = torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
+        power = torch.fft.rfft((frames - self.PREEMPHASIS * before) * self.window, n=self.fft).abs().square()
+        floor = torch.finfo(torch.float32).eps
+        return torch.log((power @ self.mel.mT).clamp(min=floor)).mT
+
+
+def trailing_zeros_from(waveforms: Tensor) -> Tensor:
+    """(B,) where the zeros at the end of each row of (B, T) begin."""
+    places = torch.arange(1, waveforms.shape[1] + 1, device=waveforms.device)
+    return ((waveforms != 0) * places).amax(1)
 
 
 class Frames(nn.Module):
@@ -187,14 +279,21 @@ class Frames(nn.Module):
         return self.normalize(x.float() / 255)
 
 
+def transform_of(spec: InputSpec) -> nn.Module:
+    """What turns a modality's cached rows into what its network sees."""
+    if isinstance(spec, FeatureSpec):
+        return nn.Identity()
+    if isinstance(spec, AudioSpec):
+        return FilterBank(spec) if spec.features == "fbank" else Spectrogram(spec)
+    return Frames(spec)
+
+
 class BatchTransform(nn.Module):
     """Raw batches to network inputs, on the device. Augments in training mode only."""
 
     def __init__(self, specs: Mapping[str, InputSpec]) -> None:
         super().__init__()
-        self.nets = nn.ModuleDict(
-            {m: Spectrogram(s) if isinstance(s, AudioSpec) else Frames(s) for m, s in specs.items()}
-        )
+        self.nets = nn.ModuleDict({m: transform_of(spec) for m, spec in specs.items()})
 
     @torch.no_grad()
     def forward(self, batch: Batch, seed: int = 0) -> Batch:
@@ -202,3 +301,33 @@ class BatchTransform(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             return replace(batch, inputs={m: net(batch.inputs[m]) for m, net in self.nets.items()})
+
+
+class DataView:
+    """What a method may look at between its steps: the run's training and validation samples, never a test split.
+
+    Batches are network inputs on the device. Looking draws nothing from the global random numbers.
+    """
+
+    def __init__(self, data: RunData, device: torch.device) -> None:
+        self._data = data
+        self._device = device
+        self._plain = BatchTransform(data.specs).to(device).eval()
+        self._augmenting = BatchTransform(data.specs).to(device).train()
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        return -(-len(self._data.fit) // self._data.batch_size)
+
+    def ordered(self, split: Split = "fit") -> Iterator[Batch]:
+        """Every sample of a split once, in order, un-augmented."""
+        samples = self._data.fit if split == "fit" else self._data.val
+        for raw in self._data.ordered_batches(samples):
+            yield self._plain(raw.to(self._device))
+
+    def shuffled(self, *key: int) -> Iterator[Batch]:
+        """The training samples in an order and augmentation of their own, for training a copy: a function of `key`."""
+        seed = mix_seed(self._data.seed, 4, *key)
+        for step, raw in enumerate(replace(self._data, seed=seed).training_batches(0)):
+            yield self._augmenting(raw.to(self._device), mix_seed(seed, step))

@@ -10,7 +10,10 @@ from typing import Protocol, cast
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from curate.types import AudioSpec, InputSpec
+from curate.errors import CurateError
+from curate.types import AudioSpec, FeatureSpec, InputSpec
+
+from .features import FEATURE_ENCODERS, StandardisedFeatures
 
 
 class Encoder(Protocol):
@@ -74,13 +77,24 @@ ENCODERS: dict[str, type[ResNet18] | type[SmallCNN]] = {"resnet18": ResNet18, "s
 
 def input_size(spec: InputSpec) -> tuple[int, int, int]:
     """(channels, height, width) that the network sees of a modality."""
+    if isinstance(spec, FeatureSpec):
+        return 1, 1, spec.dim
     if isinstance(spec, AudioSpec):
-        return 1, spec.n_mels or spec.n_fft // 2 + 1, spec.shape[0] // spec.hop + 1
+        return 1, *spec.picture
     return spec.channels, spec.size, spec.size
 
 
-def make_encoder(kind: str, spec: InputSpec) -> ResNet18 | SmallCNN:
-    """An encoder for a modality; `auto` takes the small CNN for inputs of at most 64x64."""
+def make_encoder(kind: str, spec: InputSpec) -> ResNet18 | SmallCNN | StandardisedFeatures:
+    """An encoder for a modality; `auto` takes the small CNN for inputs of at most 64x64, and `linear` for features.
+
+    Raises:
+        CurateError: an encoder of features is asked for sound or pictures, or the reverse.
+    """
+    if kind != "auto" and (kind in FEATURE_ENCODERS) != isinstance(spec, FeatureSpec):
+        own = FEATURE_ENCODERS if isinstance(spec, FeatureSpec) else ENCODERS
+        raise CurateError(f"model.encoder={kind} cannot read {spec.kind}", f"choose among auto, {', '.join(own)}")
+    if isinstance(spec, FeatureSpec):
+        return FEATURE_ENCODERS["linear" if kind == "auto" else kind](spec.dim)
     channels, height, width = input_size(spec)
     if kind == "auto":
         kind = "small_cnn" if max(height, width) <= 64 else "resnet18"

@@ -3,74 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim import SGD, Adam, Optimizer
-from torch.optim.lr_scheduler import LRScheduler, StepLR
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from curate.errors import CurateError, NonFiniteError
 from curate.metrics import measure
 from curate.types import FUSED, Predictions
 
-from .data import Batch, BatchTransform, RunData, Samples, mix_seed
+from .data import Batch, BatchTransform, DataView, RunData, Samples, mix_seed
 from .method import Context, Method
 from .model import FusionModel
+from .optim import OptimConfig
 
 Values = list[tuple[str, str, str, float]]
 CHECK_EVERY = 16
 """Steps between looks at the loss; each look waits for the device."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptimConfig:
-    """Optimisation, the papers' by default.
-
-    Attributes:
-        optimizer: `sgd` or `adam`.
-        lr: learning rate.
-        momentum: of SGD.
-        weight_decay: L2 penalty.
-        batch_size: samples a step.
-        step_size: epochs after which the learning rate is multiplied by `gamma`; 0 keeps it constant.
-        gamma: that factor.
-    """
-
-    optimizer: Literal["sgd", "adam"] = "sgd"
-    lr: float = 2e-3
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    batch_size: int = 64
-    step_size: int = 0
-    gamma: float = 0.1
-
-    def __post_init__(self) -> None:
-        right = {
-            "batch_size": self.batch_size >= 1,
-            "lr": self.lr > 0,
-            "momentum": 0 <= self.momentum < 1,
-            "weight_decay": self.weight_decay >= 0,
-            "step_size": self.step_size >= 0,
-            "gamma": self.gamma > 0,
-        }
-        if wrong := [f"optim.{name}={getattr(self, name)}" for name, ok in right.items() if not ok]:
-            raise CurateError(
-                f"out of range: {', '.join(wrong)}",
-                "batch_size >= 1, lr > 0, 0 <= momentum < 1, weight_decay >= 0, step_size >= 0, gamma > 0",
-            )
-
-    def make(self, model: FusionModel) -> Optimizer:
-        """A fresh optimizer over every parameter of the model."""
-        if self.optimizer == "adam":
-            return Adam(model.parameters(), self.lr, weight_decay=self.weight_decay)
-        return SGD(model.parameters(), self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
-
-    def schedule(self, optimizer: Optimizer) -> LRScheduler:
-        return StepLR(optimizer, self.step_size or 10**9, self.gamma)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,8 +76,10 @@ class Trainer:
     """A model in training: what `fit` moves, and what a checkpoint keeps.
 
     Attributes:
+        optim: what optimizer and scheduler were made from.
         epoch: finished epochs.
         best_epoch, best_accuracy: the earliest epoch of highest fused validation accuracy; 0 before the first.
+        metrics: {modality or "fused": {metric: value}} on validation after the last epoch; empty before the first.
     """
 
     model: FusionModel
@@ -133,9 +88,16 @@ class Trainer:
     scheduler: LRScheduler
     transform: BatchTransform
     device: torch.device
+    optim: OptimConfig
     epoch: int = 0
     best_epoch: int = 0
     best_accuracy: float = -1.0
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def reset_optimizer(self) -> None:
+        """A fresh optimizer and schedule, as at the start."""
+        self.optimizer = self.method.optimizer(self.model, self.optim)
+        self.scheduler = self.optim.schedule(self.optimizer)
 
 
 def make_trainer(
@@ -143,8 +105,9 @@ def make_trainer(
 ) -> Trainer:
     """A trainer with a fresh optimizer; heads must be attached already."""
     model.to(device)
-    optimizer = optim.make(model)
-    return Trainer(model, method, optimizer, optim.schedule(optimizer), BatchTransform(data.specs).to(device), device)
+    optimizer = method.optimizer(model, optim)
+    transform = BatchTransform(data.specs).to(device)
+    return Trainer(model, method, optimizer, optim.schedule(optimizer), transform, device, optim)
 
 
 def fit(
@@ -157,22 +120,28 @@ def fit(
     """Train up to `epochs` finished epochs, yielding each epoch's (split, modality, metric, value).
 
     What an epoch does depends on (seed, epoch) and the state before it, so a resumed run equals an unbroken one.
+    `begin_epoch` has random numbers of its own: what it draws changes nothing in the steps that follow.
+
+    Args:
+        context: what the stage knows of the round; the rest of it is filled in here, anew each epoch.
 
     Raises:
         NonFiniteError: the loss became NaN or infinite; the samples of the batch are named.
     """
     model, method = trainer.model, trainer.method
+    context = replace(context or Context(), data=DataView(data, trainer.device), optim=trainer.optim)
     while trainer.epoch < epochs:
+        torch.manual_seed(mix_seed(data.seed, 2, trainer.epoch))
+        method.begin_epoch(model, trainer.epoch, _now(context, trainer, data.seed, epochs))
         seed = mix_seed(data.seed, 1, trainer.epoch)
         torch.manual_seed(seed)
         model.train()
         trainer.transform.train()
-        method.begin_epoch(model, trainer.epoch, context or Context())
         losses = _train_epoch(trainer, data, seed, on_step)
         trainer.scheduler.step()
         own = method.end_epoch(model)
         trainer.epoch += 1
-        metrics = measure(predict(trainer, data, data.val))
+        trainer.metrics = metrics = measure(predict(trainer, data, data.val))
         accuracy = metrics[FUSED]["accuracy"]
         if accuracy > trainer.best_accuracy:
             trainer.best_epoch, trainer.best_accuracy = trainer.epoch, accuracy
@@ -181,6 +150,17 @@ def fit(
             *(("train", m, name, value) for m, name, value in own),
             *(("val", m, name, value) for m, v in metrics.items() for name, value in v.items()),
         ]
+
+
+def _now(context: Context, trainer: Trainer, seed: int, epochs: int) -> Context:
+    """The context of the epoch that begins."""
+    return replace(
+        context,
+        epochs=context.epochs or epochs,
+        metrics=trainer.metrics,
+        optimizer=trainer.optimizer,
+        generator=torch.Generator().manual_seed(mix_seed(seed, 3, trainer.epoch)),
+    )
 
 
 def _train_epoch(trainer: Trainer, data: RunData, seed: int, on_step: Callable[[int, int], None] | None) -> np.ndarray:

@@ -38,6 +38,10 @@ class Fusion(nn.Module, ABC):
             head.bias.copy_(bias)
         return head
 
+    def own_parameters(self, modality: str) -> list[nn.Parameter]:
+        """The parameters that serve one modality alone; none where the modalities share a head."""
+        return []
+
     @abstractmethod
     def _readout(self, modality: str) -> tuple[Tensor, Tensor]:
         """Weight (K, D_m) and bias (K,) of a modality's unimodal logits."""
@@ -73,6 +77,9 @@ class Sum(Fusion):
         head = self.heads.get_submodule(modality)
         assert isinstance(head, nn.Linear)
         return head.weight, head.bias
+
+    def own_parameters(self, modality: str) -> list[nn.Parameter]:
+        return list(self.heads.get_submodule(modality).parameters())
 
     def forward(self, features: Mapping[str, Tensor]) -> tuple[Logits, Tensor]:
         logits = {m: F.linear(features[m], *self._readout(m)) for m in self.dims}
@@ -111,7 +118,7 @@ def common_dim(dims: Mapping[str, int], what: str) -> int:
     if len(set(dims.values())) != 1:
         raise CurateError(
             f"{what} needs equal feature sizes, got {dict(dims)}",
-            "use one encoder for all: --set model.encoder=resnet18",
+            "use one encoder for all: --set model.encoder=resnet18, or of features mlp, in score already",
         )
     return next(iter(dims.values()))
 

@@ -3,29 +3,48 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
+from typing import Concatenate, ParamSpec
 
 import numpy as np
 
 from curate import config as settings
 from curate import metrics
+from curate.claim import claimed
 from curate.datasets import find as find_dataset
 from curate.datasets.base import Dataset
 from curate.errors import CurateError, EmptySelectionError
-from curate.scoring import fit_gaps, fit_round, versions
+from curate.gap import describe, loss_kind, mean_gap
+from curate.scoring import fit_gaps, fit_round, versions, with_input
 from curate.selection import random_subset, select_above
 from curate.table import Table
-from curate.types import FUSED, Predictions, Round, Run
+from curate.types import FUSED, GapScores, Predictions, Round, Run
 
 from . import catalog, checkpoint
 from .data import RunData, Samples
 from .engine import OptimConfig, Trainer, fit, predict
+from .folds import assign_folds, out_of_fold
 from .method import Context, Method
 from .model import ModelConfig
 from .workplace import ScoreConfig, TrainConfig, Workplace, configure, prepare_trainer, reopen, split_samples
+
+Rest = ParamSpec("Rest")
+
+
+def _alone(stage: Callable[Concatenate[Workplace, Run, Rest], Run]) -> Callable[Concatenate[Workplace, Run, Rest], Run]:
+    """A stage that no other process may work on at the same time, be it begun or resumed."""
+
+    @wraps(stage)
+    def claiming(work: Workplace, run: Run, *args: Rest.args, **kwargs: Rest.kwargs) -> Run:
+        with claimed(work.folder(run)):
+            return stage(work, run, *args, **kwargs)
+
+    return claiming
+
 
 # --- scoring ---------------------------------------------------------------------------------------------------
 
@@ -45,8 +64,20 @@ def score(
         weights: a checkpoint to score with instead of a warm-up.
     """
     kind = find_dataset(name)
+    name = kind.name
     schemas = {"data": kind.Options, "model": ModelConfig, "optim": OptimConfig, "score": ScoreConfig}
     configs = configure(kind, schemas, *layers)
+    folds = configs["score"].folds
+    if weights and folds:
+        raise CurateError(
+            f"out of fold, {folds} new models are trained; {weights.name} has seen every sample",
+            "leave the checkpoint out, or --folds (score.folds=0)",
+        )
+    if weights is not None and configs["score"].average == "warmup":
+        raise CurateError(
+            "score.average=warmup has nothing to average over with --checkpoint: there is no warm-up",
+            "leave one of them out",
+        )
     dataset = kind(root.resolve() if root else None, configs["data"])
     run_id = work.table.new_run_id(f"score-{name}", work.runs_folder)
     run = Run(
@@ -65,7 +96,7 @@ def score(
         config=settings.as_layer(configs),
         versions=versions(),
         folder=str(work.runs_folder / run_id),
-        note=f"weights of {weights.name}" if weights else None,
+        note=f"weights of {weights.name}" if weights else f"out of fold, {folds} folds" if folds else None,
     )
     return _score(work, run, dataset, weights)
 
@@ -75,10 +106,12 @@ def resume_score(work: Workplace, run: Run) -> Run:
     return _score(work, run, reopen(run), None)
 
 
+@_alone
 def _score(work: Workplace, run: Run, dataset: Dataset, weights: Path | None) -> Run:
     config = settings.build(ScoreConfig, run.config["score"], "score")
     cache = work.open_cache(dataset)
     trainer, data = prepare_trainer(work, run, dataset, cache)
+    folds = assign_folds(dataset, data.fit, config.folds, run.seed) if config.folds else None
     last = work.folder(run) / "last.pt"
     if weights is not None:
         checkpoint.load_model(trainer.model, checkpoint.read(weights, trainer.device), str(weights))
@@ -86,20 +119,33 @@ def _score(work: Workplace, run: Run, dataset: Dataset, weights: Path | None) ->
         checkpoint.load_trainer(trainer, checkpoint.read(last, trainer.device), str(last))
     with _recorded(work.table, run):
         if weights is None:
-            _train_to(work, run, trainer, data, config.epochs, Context(), dynamics=config.dynamics)
+            own = config.dynamics and folds is None
+            _train_to(work, run, trainer, data, config.epochs, Context(), dynamics=own)
         else:
             checkpoint.save(trainer, last)
-        work.progress(f"{run.run_id} scoring", 0, 1, "scoring")
-        predictions = predict(trainer, data, data.fit)
-        work.progress(f"{run.run_id} scoring", 1, 1, "scoring")
-        found = fit_round(predictions, config)
+        if folds is None:
+            work.progress(f"{run.run_id} scoring", 0, 1, "scoring")
+            predictions = predict(trainer, data, data.fit)
+            work.progress(f"{run.run_id} scoring", 1, 1, "scoring")
+            if weights is None:  # what given weights were trained on is unknown
+                predictions = _in_sample(predictions)
+        else:
+            predictions = out_of_fold(work, run, dataset, cache, config, folds)
+        averaged = mean_gap(config.gap, work.table.read_dynamics(run.run_id)) if config.average == "warmup" else None
+        found = fit_round(predictions, config, averaged)
         _write_round(work.table, run, 0, found, predictions)
         work.table.finish_run(run.run_id, "done", checkpoint.sha256(last))
     return work.table.find_run(run.run_id)
 
 
 def _write_round(table: Table, run: Run, number: int, found: Round, predictions: Predictions | None) -> None:
-    table.write_round(run.run_id, number, predictions, found.gaps, found.fits, found.p_balanced, run.gap_kind or "prob")
+    kind = run.gap_kind or "prob"
+    table.write_round(run.run_id, number, predictions, found.gaps, found.fits, found.p_balanced, kind, found.p_ahead)
+
+
+def _in_sample(predictions: Predictions) -> Predictions:
+    """Predictions by a model that was trained on every sample of them."""
+    return replace(predictions, in_sample=np.ones(len(predictions.labels), dtype=np.bool_))
 
 
 # --- training --------------------------------------------------------------------------------------------------
@@ -115,8 +161,11 @@ def train(work: Workplace, parent: Run, name: str, layers: Sequence[settings.Lay
     kind, method = find_dataset(parent.dataset), catalog.find(name)
     schemas = {"model": ModelConfig, "optim": OptimConfig, "train": TrainConfig, "method": method.Config}
     inherited = {k: parent.config[k] for k in ("model", "optim")}
+    if method.fusion is not None:
+        inherited["model"] = {**inherited["model"], "fusion": method.fusion}
     configs = configure(kind, schemas, inherited, *layers)
     chosen = configs["method"]
+    _refuse_online(chosen, parent)
     run_id = work.table.new_run_id(f"{name}-{parent.dataset}", work.runs_folder)
     start = method.start if configs["train"].start == "auto" else configs["train"].start
     configs["train"] = replace(configs["train"], start=start)
@@ -138,6 +187,20 @@ def train(work: Workplace, parent: Run, name: str, layers: Sequence[settings.Lay
     return _train(work, run, parent)
 
 
+def _refuse_online(chosen: object, parent: Run) -> None:
+    """Refuse posteriors from the current gap where the mixture sees something that it does not tell."""
+    if getattr(chosen, "posteriors", "fixed") != "online":
+        return
+    kind = _own(getattr(chosen, "gap", "scored"), parent.gap_kind)
+    average = parent.config["score"].get("average", "last")
+    if kind not in ("prob", "kl") or (average == "warmup" and kind == parent.gap_kind):
+        what = describe(kind or "prob", "signed", average)
+        raise CurateError(
+            f"method.posteriors=online takes w0 from the current gap, but {parent.run_id} was fitted to: {what}",
+            "leave it out: the posteriors of the table are then used for the whole round",
+        )
+
+
 def _own(choice: str, scored: str | None) -> str | None:
     return scored if choice == "scored" else choice
 
@@ -147,6 +210,7 @@ def resume_train(work: Workplace, run: Run) -> Run:
     return _train(work, run, work.table.find_run(run.parent))
 
 
+@_alone
 def _train(work: Workplace, run: Run, parent: Run) -> Run:
     dataset = reopen(parent)
     cache = work.open_cache(dataset)
@@ -161,11 +225,11 @@ def _train(work: Workplace, run: Run, parent: Run) -> Run:
             if trainer.epoch >= (number + 1) * per_round:
                 continue
             if trainer.epoch == number * per_round and number and run.config["train"]["reset_optimizer"] == "per_round":
-                _reset_optimizer(trainer, run)
-            context, weighted = Context(), data
+                trainer.reset_optimizer()
+            context, weighted = Context(epochs=total), data
             if method.uses_posteriors:
                 found = _round(work, run, parent, trainer, data, number)
-                context = Context(found.fits, run.gap_kind or "prob")
+                context = replace(_context(found, run.gap_kind or "prob"), epochs=total)
                 weighted = data.with_fit(data.fit.weighted(found.p_balanced))
             _train_to(work, run, trainer, weighted, min((number + 1) * per_round, total), context, keep_best=True)
         if method.rounds > 1:
@@ -229,15 +293,19 @@ def _round(work: Workplace, run: Run, parent: Run, trainer: Trainer, data: RunDa
     """
     if number in work.table.rounds(run.run_id):
         return work.table.read_round(run.run_id, number)
-    own = {**run.config["score"], "gap": run.gap_kind, "family": run.family}
+    # A warm-up is averaged over once: later rounds, and a gap of the method's own, are of one epoch.
+    own = {**run.config["score"], "gap": run.gap_kind, "family": run.family, "average": "last"}
     config = settings.build(ScoreConfig, own, "score")
     if number == 0:
         found, predictions = work.table.read_round(parent.run_id), None
+        gaps = found.gaps
+        if run.gap_kind != parent.gap_kind:
+            gaps = with_input(GapScores(gaps.sample_ids, gaps.pairs, gaps.prob, gaps.kl), config)
         if (run.gap_kind, run.family) != (parent.gap_kind, parent.family):
-            found = fit_gaps(found.gaps, config, len(run.classes))
+            found = fit_gaps(gaps, config, len(run.classes))
     else:
         work.progress(f"{run.run_id} scoring", number, trainer.method.rounds, "scoring")
-        predictions = predict(trainer, data, data.fit)
+        predictions = _in_sample(predict(trainer, data, data.fit))
         found = fit_round(predictions, config)
     if not np.array_equal(found.sample_ids, data.fit.sample_ids):
         raise CurateError(
@@ -245,6 +313,23 @@ def _round(work: Workplace, run: Run, parent: Run, trainer: Trainer, data: RunDa
         )
     _write_round(work.table, run, number, found, predictions)
     return found
+
+
+def _context(found: Round, kind: str) -> Context:
+    """What a method is told of a round fitted to a gap of that kind.
+
+    Eq. 11 draws the gaps of one epoch towards the balanced component's location. Where the mixture saw something else,
+    a location is not in their units: the mean of those gaps under w0 takes its place, 0 where w0 is 0 throughout. It is
+    what the location of a Gaussian is to the gaps that were fitted, at the optimum of EM.
+    """
+    form = (found.gaps.input, found.gaps.average)
+    drawn = loss_kind(kind)
+    if drawn == kind and form == ("signed", "last"):
+        return Context(found.fits, drawn)
+    mass = found.p_balanced.sum(axis=0)
+    moment = (found.p_balanced * found.gaps.of(drawn)).sum(axis=0)
+    centres = np.divide(moment, mass, out=np.zeros_like(mass), where=mass > 0)
+    return Context(found.fits, drawn, tuple(centres.tolist()), found.gaps.input == "absolute")
 
 
 def _train_to(
@@ -277,12 +362,6 @@ def _train_to(
         shown = next(v for s, m, k, v in values if (s, m, k) == ("val", FUSED, "accuracy"))
         work.progress(run.run_id, trainer.epoch, epochs, f"val {shown:.1%}")
         started = time.perf_counter()
-
-
-def _reset_optimizer(trainer: Trainer, run: Run) -> None:
-    optim = settings.build(OptimConfig, run.config["optim"], "optim")
-    trainer.optimizer = optim.make(trainer.model)
-    trainer.scheduler = optim.schedule(trainer.optimizer)
 
 
 @contextmanager

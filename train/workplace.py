@@ -12,6 +12,7 @@ import torch
 
 from curate import config as settings
 from curate.cache import Cache, prepare
+from curate.datasets import checks
 from curate.datasets import find as find_dataset
 from curate.datasets.base import Dataset
 from curate.errors import CurateError
@@ -37,12 +38,15 @@ class ScoreConfig(MixtureConfig):
 
     Attributes:
         epochs: E_warmup.
+        folds: 0 scores every sample with the model that was trained on it, as the papers do; K >= 2 out of fold, at
+            the cost of K more warm-ups, see `folds`.
         dynamics: predict the training samples after every warm-up epoch too, for the views `dynamics` and
             `gap_dynamics`; costs about half an epoch of a small network each.
         batch_size: samples a forward when predicting.
     """
 
     epochs: int = 30
+    folds: int = 0
     dynamics: bool = True
     batch_size: int = 256
 
@@ -51,6 +55,12 @@ class ScoreConfig(MixtureConfig):
         if self.epochs < 1 or self.batch_size < 1:
             wrong = f"score.epochs={self.epochs}, score.batch_size={self.batch_size}"
             raise CurateError(f"out of range: {wrong}", "both are at least 1")
+        if self.folds < 0 or self.folds == 1:
+            raise CurateError(f"out of range: score.folds={self.folds}", "2 or more, or 0 for none")
+        if self.average == "warmup" and not self.dynamics:
+            raise CurateError(
+                "score.average=warmup needs the predictions of every epoch", "leave score.dynamics=false out"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,12 +109,13 @@ class Workplace:
         cache = prepare(
             dataset,
             self.cache_folder,
-            workers=self.runtime.decoders(dataset.root is not None),
+            workers=self.runtime.decoders(dataset.decodes),
             progress=lambda done, total: self.progress("decoding", done, total, "items"),
         )
         if self.table.sample_count(cache.data_id) != len(dataset.samples):
             status, reason = cache.summary()
             self.table.write_samples(cache.data_id, dataset.samples, dataset.classes, status, reason)
+            self.table.write_findings(cache.data_id, checks.check(dataset))
         return cache
 
 
@@ -178,6 +189,7 @@ def prepare_trainer(work: Workplace, run: Run, dataset: Dataset, cache: Cache) -
     data = make_data(dataset, cache, config["optim"], config["score"], run.seed, work.runtime.loaders())
     model = new_model(dataset, config["model"], work.runtime, run.seed)
     warm = None
+    model.observe(data.fit.cache.arrays, data.fit.rows)
     if run.parent is not None and run.config["train"]["start"] == "warm":
         path = work.folder(work.table.find_run(run.parent)) / "last.pt"
         warm = checkpoint.read(path, device)

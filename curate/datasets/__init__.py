@@ -19,12 +19,13 @@ def names() -> tuple[str, ...]:
 
 
 def find(name: str) -> type[Dataset]:
-    """The class of a data set.
+    """The class of a data set; dashes may stand for underscores.
 
     Raises:
         CurateError: no data set has this name; the hint offers the nearest one.
     """
     found = _found()
+    name = name.replace("-", "_")
     if name not in found:
         raise unknown_name("data set", name, found)
     return found[name]

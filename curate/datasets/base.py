@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from curate.errors import CurateError
+from curate.source import Segment
 from curate.types import InputSpec, Sample
 
 SPLITS = ("train", "val", "test")
@@ -29,6 +30,8 @@ class Dataset(ABC):
         summary: one line for `curate datasets`.
         layout: what is expected under `--root`, shown when it is missing; '' when no root is needed.
         revision: raised whenever `load` gives other arrays for the same samples, so that old caches are not used.
+        reusable: an array depends on the sample's own content alone, so that of a data set of which some files changed
+            only these are decoded again.
         defaults: configuration this data set starts from, e.g. `{"score.epochs": 20}`; a user's own settings win.
 
     Attributes:
@@ -38,22 +41,31 @@ class Dataset(ABC):
         classes: class names; a sample's class index is its position here.
         specs: {modality: how it is kept}.
         samples: every item of every split, in a fixed order.
+        notes: what a user should know of how the data were read, a sentence each.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     layout: ClassVar[str] = ""
     revision: ClassVar[int] = 1
+    reusable: ClassVar[bool] = False
     defaults: ClassVar[Mapping[str, Any]] = {}
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Options:
-        """Settings of a data set, reached by `--set data.KEY=VALUE`."""
+        """Settings of a data set, reached by `--set data.KEY=VALUE`.
+
+        Attributes:
+            drop_leaks: leave out training samples that share a medium with val or test, with status `dropped_leak`.
+        """
+
+        drop_leaks: bool = False
 
     modalities: tuple[str, ...]
     classes: tuple[str, ...]
     specs: Mapping[str, InputSpec]
     samples: tuple[Sample, ...]
+    notes: tuple[str, ...] = ()
 
     def __init__(self, root: Path | None, options: Options) -> None:
         if self.layout and (root is None or not root.exists()):
@@ -70,15 +82,27 @@ class Dataset(ABC):
             MediaError: the medium is missing or unusable.
         """
 
+    @property
+    def decodes(self) -> bool:
+        """Whether `load` decodes files, which is worth a process a core."""
+        return self.root is not None
+
     def content(self, sample: Sample) -> Any:
         """What identifies the content of a sample's media, JSON-like; by default the sources themselves."""
         return dict(sample.inputs)
 
+    def media(self, sample: Sample) -> Mapping[str, tuple[Path, Segment | None]]:
+        """{modality: file and stretch of it} that the checks compare; by default none, for data made up here."""
+        return {}
+
+    def recipe(self) -> Any:
+        """What decides the arrays of all samples, beside their content; JSON-like."""
+        specs = {m: [s.kind, dataclasses.asdict(s)] for m, s in self.specs.items()}
+        return [self.revision, self.modalities, self.classes, specs, dataclasses.asdict(self.options)]
+
     def data_id(self) -> str:
         """`name-xxxxxxxxxx`: a digest of samples, labels, splits, content and specs; the key of everything stored."""
-        specs = {m: [s.kind, dataclasses.asdict(s)] for m, s in self.specs.items()}
-        head = [self.revision, self.modalities, self.classes, specs, dataclasses.asdict(self.options)]
-        digest = hashlib.sha256(json.dumps(head, sort_keys=True, default=str).encode())
+        digest = hashlib.sha256(json.dumps(self.recipe(), sort_keys=True, default=str).encode())
         for sample in self.samples:
             row = [sample.sample_id, sample.label, sample.split, sample.planted, self.content(sample)]
             if sample.extra:

@@ -13,6 +13,7 @@ import numpy as np
 
 from curate.errors import CurateError, MediaError
 from curate.media import load_medium, stamp
+from curate.source import Segment, split_source
 from curate.types import FUSED, AudioSpec, InputSpec, Sample, VisualSpec
 
 from .base import SPLITS, Dataset
@@ -36,9 +37,9 @@ Row = dict[str, str]
 class Manifest(Dataset):
     """Rows of a table: `sample_id`, `label`, optional `split` and `group`, and a column of paths per modality.
 
-    Paths are relative to the manifest's folder. `audio` columns are sound, all others are pictures or video; an audio
-    and a visual column may name the same video file. Missing or broken media are no errors here: they get a status in
-    the cache.
+    Paths are relative to the manifest's folder; `clip.mp4#t=2,8` is the stretch from 2 to 8 s of one. `audio` columns
+    are sound, all others are pictures or video; an audio and a visual column may name the same video file. Missing or
+    broken media are no errors here: they get a status in the cache.
 
     Without a `split` column the rows are split at random but reproducibly, classes in proportion, no group across
     splits (see `draw`); with one that names no `val`, val is drawn from train in the same way. Rows are sorted by
@@ -46,6 +47,7 @@ class Manifest(Dataset):
     """
 
     name = "manifest"
+    reusable = True
     summary = "your own data: a CSV or Parquet file with sample_id, label and a path per modality"
     layout = "a CSV or Parquet file with columns sample_id, label, [split], [group] and a column of paths per modality"
 
@@ -74,6 +76,8 @@ class Manifest(Dataset):
         n_mels: int | None = AudioSpec.n_mels
         fill: str = AudioSpec.fill
         standardize: bool = AudioSpec.standardize
+        features: str = AudioSpec.features
+        columns: int | None = AudioSpec.columns
         frames: int = VisualSpec.frames
         size: int = VisualSpec.size
         channels: int = VisualSpec.channels
@@ -89,9 +93,9 @@ class Manifest(Dataset):
         rows = sorted(read_rows(root), key=lambda row: row.get("sample_id", ""))
         self.modalities = _modalities(rows, options)
         self.specs = {m: _spec(m, options) for m in self.modalities}
-        _check_rows(rows)
+        check_rows(rows)
         self.classes = tuple(sorted({row["label"] for row in rows}))
-        splits = _splits(rows, options)
+        splits = split_rows(rows, options.seed, options.val_fraction, options.test_fraction)
         self.samples = tuple(self._sample(row, split) for row, split in zip(rows, splits, strict=True))
 
     def _sample(self, row: Row, split: str) -> Sample:
@@ -105,30 +109,41 @@ class Manifest(Dataset):
 
     def content(self, sample: Sample) -> Any:
         """The paths, with size and time of each file: a file that was missing and now is there is decoded."""
-        return {m: [source, stamp(self._folder / source) if source else None] for m, source in sample.inputs.items()}
+        files = self.media(sample)
+        return {m: [source, stamp(files[m][0]) if source else None] for m, source in sample.inputs.items()}
+
+    def media(self, sample: Sample) -> dict[str, tuple[Path, Segment | None]]:
+        """The files that a row names."""
+        parts = {m: split_source(source) for m, source in sample.inputs.items() if source}
+        return {m: (self._folder / path, segment) for m, (path, segment) in parts.items()}
 
     def load(self, sample: Sample, modality: str) -> np.ndarray:
         """One file, decoded."""
         if not sample.inputs[modality]:
             raise MediaError("missing", "the manifest names no file")
-        return load_medium(self._folder / sample.inputs[modality], self.specs[modality])
+        path, segment = self.media(sample)[modality]
+        return load_medium(path, self.specs[modality], segment)
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path, who: str = "manifest") -> list[Row]:
     """The rows of a CSV (UTF-8, byte order mark or not) or Parquet file, every value a stripped string, NULL = ''.
+
+    Args:
+        path: the file.
+        who: the data set that errors speak for.
 
     Raises:
         CurateError: the file is a folder, cannot be read, has no rows, or a row does not fit its header.
     """
     if path.is_dir():
-        raise CurateError(f"manifest: {path} is a folder", "give the CSV or Parquet file itself as --root")
-    rows = _parquet_rows(path) if path.suffix.lower() in (".parquet", ".pq") else _csv_rows(path)
+        raise CurateError(f"{who}: {path} is a folder", "give the CSV or Parquet file itself as --root")
+    rows = _parquet_rows(path, who) if path.suffix.lower() in (".parquet", ".pq") else _csv_rows(path, who)
     if not rows:
-        raise CurateError(f"manifest: {path} has no rows", Manifest.layout)
+        raise CurateError(f"{who}: {path} has no rows", "expected a header and a row a sample")
     return rows
 
 
-def _csv_rows(path: Path) -> list[Row]:
+def _csv_rows(path: Path, who: str) -> list[Row]:
     rows = []
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -139,14 +154,14 @@ def _csv_rows(path: Path) -> list[Row]:
                     continue  # an empty line
                 if len(cells) != len(header):
                     found = f"line {reader.line_num} of {path} has {len(cells)} cells, its header {len(header)}"
-                    raise CurateError(f"manifest: {found}", 'put a value with a comma in it between "quotes"')
+                    raise CurateError(f"{who}: {found}", 'put a value with a comma in it between "quotes"')
                 rows.append(dict(zip(header, map(str.strip, cells), strict=True)))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise CurateError(f"manifest: {path} cannot be read: {error}", "expected CSV in UTF-8") from error
+        raise CurateError(f"{who}: {path} cannot be read: {error}", "expected CSV in UTF-8") from error
     return rows
 
 
-def _parquet_rows(path: Path) -> list[Row]:
+def _parquet_rows(path: Path, who: str) -> list[Row]:
     import duckdb
 
     try:
@@ -156,23 +171,34 @@ def _parquet_rows(path: Path) -> list[Row]:
             header = [column[0] for column in found.description]
             return [{k: (v or "").strip() for k, v in zip(header, row, strict=True)} for row in found.fetchall()]
     except duckdb.Error as error:
-        raise CurateError(f"manifest: {path} cannot be read: {error}", "expected a Parquet file") from error
+        raise CurateError(f"{who}: {path} cannot be read: {error}", "expected a Parquet file") from error
 
 
 def _check_options(options: Manifest.Options) -> None:
     """Refuse settings that no spec can follow."""
     positive = ("rate", "seconds", "n_fft", "hop", "frames", "size")
     wrong = [f"{name}={getattr(options, name)}" for name in positive if getattr(options, name) <= 0]
-    for name, choices in (("fill", ("tile", "pad")), ("augment", ("none", "crop_flip")), ("channels", (1, 3))):
+    features = ("features", ("stft", "spectrogram", "fbank"))
+    for name, choices in (
+        features,
+        ("fill", ("tile", "pad")),
+        ("augment", ("none", "crop_flip")),
+        ("channels", (1, 3)),
+    ):
         if getattr(options, name) not in choices:
             wrong.append(f"{name}={getattr(options, name)} (known: {', '.join(map(str, choices))})")
-    if options.n_mels is not None and options.n_mels <= 0:
-        wrong.append(f"n_mels={options.n_mels}")
+    wrong += [f"{k}={v}" for k in ("n_mels", "columns") if (v := getattr(options, k)) is not None and v <= 0]
+    if options.features != "stft" and (options.n_mels is not None) != (options.features == "fbank"):
+        wrong.append(f"n_mels={options.n_mels} with features={options.features}")
     if wrong:
         raise CurateError(f"manifest: impossible settings: {'; '.join(wrong)}", "see `curate datasets manifest`")
-    val, test = options.val_fraction, options.test_fraction
+    check_fractions(options.val_fraction, options.test_fraction)
+
+
+def check_fractions(val: float, test: float, who: str = "manifest") -> None:
+    """Refuse shares that leave nothing to train on."""
     if min(val, test) < 0 or val + test >= 1:
-        message = f"manifest: val_fraction={val} and test_fraction={test} leave nothing for train"
+        message = f"{who}: val_fraction={val} and test_fraction={test} leave nothing for train"
         raise CurateError(message, "they must be 0 or more and add to less than 1")
 
 
@@ -203,34 +229,46 @@ def _spec(modality: str, options: Manifest.Options) -> InputSpec:
     return kind(**{field.name: getattr(options, field.name) for field in dataclasses.fields(kind)})
 
 
-def _check_rows(rows: list[Row]) -> None:
+def check_rows(rows: list[Row], who: str = "manifest") -> None:
     """Refuse rows without id or label, repeated ids, and tables of a single class."""
     for column in ("sample_id", "label"):
         if empty := sum(not row[column] for row in rows):
-            raise CurateError(f"manifest: {empty} rows have no {column}", f"give every row a {column}")
+            raise CurateError(f"{who}: {empty} rows have no {column}", f"give every row a {column}")
     repeated = [name for name, count in Counter(row["sample_id"] for row in rows).items() if count > 1]
     if repeated:
-        message = f"manifest: {len(repeated)} sample_ids occur more than once: {', '.join(repeated[:3])}"
+        message = f"{who}: {len(repeated)} sample_ids occur more than once: {', '.join(repeated[:3])}"
         raise CurateError(message, "sample_id is the only key; make it unique")
     labels = {row["label"] for row in rows}
     if len(labels) < 2:
-        raise CurateError(f"manifest: every row has the label {labels.pop()!r}", "a classifier needs two classes")
+        raise CurateError(f"{who}: every row has the label {labels.pop()!r}", "a classifier needs two classes")
 
 
-def _splits(rows: list[Row], options: Manifest.Options) -> list[str]:
-    """The split of every row: given, or drawn, or given with val drawn from train."""
-    splits = _given_splits(rows) if "split" in rows[0] else ["train"] * len(rows)
+def split_rows(
+    rows: list[Row], seed: int, val_fraction: float, test_fraction: float, who: str = "manifest"
+) -> list[str]:
+    """The split of every row: given, or drawn, or given with val drawn from train.
+
+    Args:
+        rows: ascending by id, so that what is drawn does not depend on a file's order.
+        seed: of what is drawn.
+        val_fraction, test_fraction: shares, as `Manifest.Options` has them.
+        who: the data set that errors speak for.
+
+    Raises:
+        CurateError: an unknown split, a group in two splits, or nothing in train.
+    """
+    splits = _given_splits(rows, who) if "split" in rows[0] else ["train"] * len(rows)
     if "split" not in rows[0]:
-        _draw_into("test", options.test_fraction, rows, splits, options.seed)
-        _draw_into("val", options.val_fraction / (1 - options.test_fraction), rows, splits, options.seed)
+        _draw_into("test", test_fraction, rows, splits, seed, who)
+        _draw_into("val", val_fraction / (1 - test_fraction), rows, splits, seed, who)
     elif "val" not in splits:
-        _draw_into("val", options.val_fraction, rows, splits, options.seed)
+        _draw_into("val", val_fraction, rows, splits, seed, who)
     if "train" not in splits:
-        raise CurateError("manifest: no row belongs to train", "check the split column")
+        raise CurateError(f"{who}: no row belongs to train", "check the split column")
     return splits
 
 
-def _given_splits(rows: list[Row]) -> list[str]:
+def _given_splits(rows: list[Row], who: str) -> list[str]:
     """The split column under our names.
 
     Raises:
@@ -238,7 +276,7 @@ def _given_splits(rows: list[Row]) -> list[str]:
     """
     names = [row["split"].lower() for row in rows]
     if unknown := sorted(set(names) - set(SPLIT_NAMES)):
-        message = f"manifest: unknown splits {', '.join(map(repr, unknown[:3]))}"
+        message = f"{who}: unknown splits {', '.join(map(repr, unknown[:3]))}"
         raise CurateError(message, f"expected {', '.join(SPLITS)}, in every row")
     splits = [SPLIT_NAMES[name] for name in names]
     seen: dict[str, set[str]] = defaultdict(set)
@@ -246,12 +284,12 @@ def _given_splits(rows: list[Row]) -> list[str]:
         if row.get("group"):
             seen[row["group"]].add(split)
     if crossing := sorted(group for group, where in seen.items() if len(where) > 1):
-        message = f"manifest: {len(crossing)} groups are in more than one split: {', '.join(crossing[:3])}"
+        message = f"{who}: {len(crossing)} groups are in more than one split: {', '.join(crossing[:3])}"
         raise CurateError(message, "move each group to one split, or leave out the group column")
     return splits
 
 
-def _draw_into(split: str, fraction: float, rows: list[Row], splits: list[str], seed: int) -> None:
+def _draw_into(split: str, fraction: float, rows: list[Row], splits: list[str], seed: int, who: str) -> None:
     """Turn a drawn part of the train rows into `split`, in place."""
     pool = [i for i, own in enumerate(splits) if own == "train"]
     if fraction == 0 or not pool:
@@ -260,7 +298,7 @@ def _draw_into(split: str, fraction: float, rows: list[Row], splits: list[str], 
     groups = [rows[i].get("group") or None for i in pool]
     drawn = draw(labels, groups, fraction, generator(seed, split))
     if not drawn:
-        message = f"manifest: no {split} rows can be drawn without emptying a class or breaking a group"
+        message = f"{who}: no {split} rows can be drawn without emptying a class or breaking a group"
         raise CurateError(message, "add rows, or give a split column")
     for position in drawn:
         splits[pool[position]] = split

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from curate import config as settings
+from curate import gap
 from curate.errors import CurateError
 from curate.scoring import MixtureConfig, fit_round, versions
 from curate.table import Table
@@ -21,7 +22,7 @@ from .align import Saved, align
 from .files import read_all
 
 METHOD = "predictions"
-WARM_UP = ("epochs", "batch_size")
+WARM_UP = ("epochs", "folds", "dynamics", "batch_size")
 """Settings of `score` that a file may give for the warm-up; here there is none."""
 
 
@@ -40,7 +41,8 @@ class PredictionsConfig(MixtureConfig):
 def score_predictions(table: Table, sources: Sequence[str], layers: Sequence[settings.Layer], name: str = "") -> Run:
     """Score saved predictions: gaps, mixtures and posteriors of the training samples, as a run that is done.
 
-    Round 0 is the newest epoch, the one the view `samples` shows; round r is the r-th epoch before it.
+    Round 0 is the newest epoch, the one the view `samples` shows; round r is the r-th epoch before it. With
+    `average=warmup` the mixture of a round sees the mean gap of its epoch and of those before it.
 
     Args:
         sources: files, each `FILE` or `MODALITY=FILE`.
@@ -55,6 +57,11 @@ def score_predictions(table: Table, sources: Sequence[str], layers: Sequence[set
     config = settings.resolve({"score": PredictionsConfig}, *usual, typed)["score"]
     dataset = _dataset_name(name or Path(sources[0]).stem.rpartition("=")[2], bool(name))
     saved = align(read_all(sources), config.values)
+    if config.average == "warmup" and len(saved.rounds) < 2:
+        raise CurateError(
+            "score.average=warmup needs the predictions of several epochs, the files have one",
+            "add a column `epoch`, or leave it out",
+        )
     runs_folder = table.path.with_suffix(".runs")
     run = Run(
         run_id=table.new_run_id(f"score-{dataset}", runs_folder),
@@ -83,9 +90,20 @@ def score_predictions(table: Table, sources: Sequence[str], layers: Sequence[set
     )
     table.write_samples(run.data_id, *_samples(saved))
     with _recorded(table, run):
+        known = [gap.known(p) for p in saved.rounds] if config.average == "warmup" else []
         for number, predictions in enumerate(saved.rounds):
-            found = fit_round(predictions, config)
-            table.write_round(run.run_id, number, predictions, found.gaps, found.fits, found.p_balanced, config.gap)
+            averaged = gap.mean_gap(config.gap, known[number:]) if known else None
+            found = fit_round(predictions, config, averaged)
+            table.write_round(
+                run.run_id,
+                number,
+                predictions,
+                found.gaps,
+                found.fits,
+                found.p_balanced,
+                config.gap,
+                found.p_ahead,
+            )
         table.finish_run(run.run_id, "done")
     return table.find_run(run.run_id)
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from curate.errors import CurateError
-from curate.gap import gap_scale
+from curate.gap import describe, gap_limit, gap_scale
 from curate.metrics import auroc, degraded_alone, direction_auroc
 from curate.table import Table
 from curate.types import FUSED, MixtureFit, Round, Run
@@ -72,8 +72,13 @@ class Facts:
 
     @property
     def limit(self) -> float:
-        """The largest possible |gap| of that kind."""
-        return gap_scale(self.kind, len(self.run.classes))
+        """How far an axis of that gap reaches."""
+        return axis_limit(self.kind, len(self.run.classes), np.abs(self.round.gaps.seen(self.kind)).max(initial=0))
+
+    @property
+    def described(self) -> str:
+        """What the mixture was fitted to, in words."""
+        return describe(self.kind, self.round.gaps.input, self.round.gaps.average)
 
     @cached_property
     def starts(self) -> dict[str, int]:
@@ -93,6 +98,12 @@ class Facts:
         """Number of epochs of a run; 0 if none was recorded."""
         mine = self.epochs[(self.epochs["run_id"] == run_id) & (self.epochs["split"] != "test")]
         return int(mine["epoch"].max()) if len(mine) else 0
+
+
+def axis_limit(kind: str, classes: int, reach: float) -> float:
+    """The largest possible |gap| of a kind, or the largest there is where hardly any sample comes near it."""
+    scale, largest = gap_scale(kind, classes), gap_limit(kind, classes)
+    return largest if largest == scale else min(largest, max(scale, 1.02 * reach))
 
 
 def read(table: Table, run_id: str | None) -> Facts:
@@ -173,11 +184,16 @@ def planted_scores(facts: Facts) -> list[tuple[str, float | None, str]]:
     alone = degraded_alone(s["planted"])
     one, question = alone != "", "is exactly one modality degraded?"
     rows = [("|gap|", auroc(s["gap"].abs().to_numpy(), one), question)]
+    gaps = facts.round.gaps
     if facts.kind == "kl":
-        rows.append(("|KL gap|", auroc(np.abs(facts.round.gaps.kl[known]).max(axis=1), one), question))
+        rows.append(("|KL gap|", auroc(np.abs(gaps.kl[known]).max(axis=1), one), question))
+    if gaps.fitted is not None and (facts.kind, gaps.average) != ("prob", "last"):
+        name = describe(facts.kind, "absolute", gaps.average)
+        rows.append((name, auroc(np.abs(gaps.fitted[known]).max(axis=1), one), question))
     rows.append(("p_imbalanced", auroc(s["p_imbalanced"].to_numpy(), one), question))
-    for j, pair in enumerate(facts.round.gaps.pairs):
-        told = direction_auroc(facts.round.gaps.of(facts.kind)[known, j], alone, pair)
+    signed = gaps.seen(facts.kind) if gaps.input == "signed" else gaps.prob
+    for j, pair in enumerate(gaps.pairs):
+        told = direction_auroc(signed[known, j], alone, pair)
         rows.append(("signed gap", told, f"of those, is it {pair[1]} and not {pair[0]}?"))
     return rows
 

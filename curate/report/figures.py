@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from curate.mixture import TAIL, density, p_balanced
+from curate.mixture import TAIL, density, p_ahead, p_balanced
 from curate.types import Floats, MixtureFit
 
 WIDTH = 4.6  # inches
@@ -78,29 +78,54 @@ class Curve:
     origin: tuple[float, float] | None = None
 
 
-def gap_histogram(gaps: Floats, fit: MixtureFit, kind: str, pair: tuple[str, str], limit: float = 1.0) -> Drawing:
-    """Histogram of (N,) gaps with both weighted component densities and the share of either tail.
+@dataclass(frozen=True)
+class Form:
+    """What was done to a gap before a mixture saw it, see `curate.scoring.MixtureConfig`.
+
+    Attributes:
+        input, average: as there.
+        scale: of which `TAIL` is a share, see `curate.gap.gap_scale`; None is the limit of the axis.
+    """
+
+    input: str = "signed"
+    average: str = "last"
+    scale: float | None = None
+
+    def span(self, limit: float) -> tuple[float, float]:
+        """From where to where an axis of these gaps reaches."""
+        return (0.0 if self.input == "absolute" else -limit), limit
+
+
+PLAIN = Form()
+
+
+def gap_histogram(
+    gaps: Floats, fit: MixtureFit, kind: str, pair: tuple[str, str], limit: float = 1.0, form: Form = PLAIN
+) -> Drawing:
+    """Histogram of (N,) gaps with the weighted component densities and the share of either tail.
 
     Args:
-        gaps: first minus second modality, in [-limit, limit].
+        gaps: first minus second modality, in [-limit, limit], or what else the mixture saw.
         fit: the mixture fitted to them.
-        kind: `prob` or `kl`.
+        kind: of the gap, see `curate.gap.KINDS`.
         pair: names of first and second modality.
-        limit: largest possible |gap|, 1 for `prob` and log K for `kl`.
+        limit: how far the axis reaches; for `prob` and `kl` the largest possible |gap|, 1 and log K.
+        form: what was done to the gaps.
     """
     figure, axes = _figure(3.3)
-    heights, edges = np.histogram(gaps, BINS, (-limit, limit), density=bool(len(gaps)))
-    grid = _grid(limit)
+    heights, edges = np.histogram(gaps, BINS, form.span(limit), density=bool(len(gaps)))
+    grid = _grid(limit, form)
     parts = density(fit, grid)
     axes.stairs(heights, edges, fill=True, color=MUTED, alpha=0.45)
     for k, part in enumerate(parts):
-        _component(axes, grid, part, k == fit.balanced, component_label(fit, k))
+        _component(axes, grid, part, k == fit.balanced, component_label(fit, k, pair))
     if len(parts) > 1:
-        axes.plot(grid, parts.sum(axis=0), color=INK, linewidth=0.9, linestyle=":", label="sum of both")
+        what = "sum of both" if len(parts) == 2 else "sum of all"
+        axes.plot(grid, parts.sum(axis=0), color=INK, linewidth=0.9, linestyle=":", label=what)
     # A spike of tiny spread would flatten everything else: the bars decide the height.
     axes.set_ylim(0, 1.3 * max(heights.max(initial=0), 1e-9))
-    _mark_tails(axes, gaps, limit)
-    _gap_axis(axes, kind, pair, limit)
+    _mark_tails(axes, gaps, limit, form)
+    _gap_axis(axes, kind, pair, limit, form)
     axes.set_ylabel("density of samples")
     _legend(figure, 1)
     centres = (edges[:-1] + edges[1:]) / 2
@@ -109,11 +134,16 @@ def gap_histogram(gaps: Floats, fit: MixtureFit, kind: str, pair: tuple[str, str
     return Drawing(figure, pd.DataFrame(columns))
 
 
-def posterior_curve(gaps: Floats, fit: MixtureFit, kind: str, pair: tuple[str, str], limit: float = 1.0) -> Drawing:
-    """p_balanced over all possible gaps, above a histogram of the (N,) gaps; arguments as `gap_histogram`."""
+def posterior_curve(
+    gaps: Floats, fit: MixtureFit, kind: str, pair: tuple[str, str], limit: float = 1.0, form: Form = PLAIN
+) -> Drawing:
+    """p_balanced over all possible gaps, above a histogram of the (N,) gaps; arguments as `gap_histogram`.
+
+    Of a fit of three, the posterior of each direction too.
+    """
     figure, axes = _figure(3.3)
-    heights, edges = np.histogram(gaps, BINS, (-limit, limit))
-    grid = _grid(limit)
+    heights, edges = np.histogram(gaps, BINS, form.span(limit))
+    grid = _grid(limit, form)
     curve = p_balanced(fit, grid)
     axes.stairs(
         heights / max(heights.max(initial=0), 1),
@@ -135,28 +165,36 @@ def posterior_curve(gaps: Floats, fit: MixtureFit, kind: str, pair: tuple[str, s
     )
     axes.axhline(0.5, color=MUTED, linewidth=0.8, linestyle="--")
     axes.plot(grid, curve, color=BALANCED, linewidth=1.8, label="p_balanced, 1 = surely balanced")
+    columns = {"gap": grid, "p_balanced": curve}
+    if len(fit.weights) == 3:
+        ahead = dict(zip(pair, p_ahead(fit, grid).T, strict=True))
+        for (m, values), dash in zip(ahead.items(), ("--", "-."), strict=True):
+            axes.plot(grid, values, color=IMBALANCED, linewidth=1.3, linestyle=dash, label=f"{m} ahead")
+            columns[f"p_ahead_{m}"] = values
     axes.set_ylim(0, 1.05)
-    _gap_axis(axes, kind, pair, limit)
-    axes.set_ylabel("p_balanced (0 to 1)")
+    _gap_axis(axes, kind, pair, limit, form)
+    axes.set_ylabel("p_balanced (0 to 1)" if len(fit.weights) < 3 else "posterior (0 to 1)")
     _legend(figure, 1)
-    return Drawing(figure, pd.DataFrame({"gap": grid, "p_balanced": curve}))
+    return Drawing(figure, pd.DataFrame(columns))
 
 
-def imbalanced_ranges(fit: MixtureFit, limit: float = 1.0) -> list[tuple[float, float]]:
-    """Intervals of the gap within [-limit, limit] in which p_balanced < 0.5, ascending."""
-    grid = _grid(limit)
+def imbalanced_ranges(fit: MixtureFit, limit: float = 1.0, form: Form = PLAIN) -> list[tuple[float, float]]:
+    """Intervals of the gap, as far as its axis reaches, in which p_balanced < 0.5, ascending."""
+    grid = _grid(limit, form)
     inside = np.concatenate([[False], p_balanced(fit, grid) < 0.5, [False]])
     turns = np.flatnonzero(inside[1:] != inside[:-1])
     return [(float(grid[a]), float(grid[b - 1])) for a, b in zip(turns[::2], turns[1::2], strict=True)]
 
 
-def mixture_rounds(fits: Mapping[int, MixtureFit], kind: str, pair: tuple[str, str], limit: float = 1.0) -> Drawing:
-    """Both components of every round, one row a round; at most `MAX_ROUNDS`, evenly chosen, first and last included."""
+def mixture_rounds(
+    fits: Mapping[int, MixtureFit], kind: str, pair: tuple[str, str], limit: float = 1.0, form: Form = PLAIN
+) -> Drawing:
+    """The components of every round, one row a round; at most `MAX_ROUNDS`, evenly chosen, first and last included."""
     chosen = np.unique(np.linspace(0, len(fits) - 1, min(len(fits), MAX_ROUNDS)).round().astype(int))
     shown = {r: fits[r] for i, r in enumerate(sorted(fits)) if i in chosen}
     figure = _canvas(1.1 + 0.62 * len(shown))
     rows = np.atleast_1d(figure.subplots(len(shown), 1, sharex=True))
-    grid, tables = _grid(limit), []
+    grid, tables = _grid(limit, form), []
     for axes, (number, fit) in zip(rows, shown.items(), strict=True):
         parts = density(fit, grid)
         for k, part in enumerate(parts):
@@ -171,9 +209,10 @@ def mixture_rounds(fits: Mapping[int, MixtureFit], kind: str, pair: tuple[str, s
         axes.set_yticks([])
         axes.set_ylim(bottom=0)
         axes.set_ylabel(f"round {number}", rotation=0, ha="right", va="center", fontsize=FONT, color=INK)
-    _gap_axis(rows[-1], kind, pair, limit)
+    _gap_axis(rows[-1], kind, pair, limit, form)
+    others = "the tails" if any(len(fit.weights) == 3 for fit in shown.values()) else "the other component"
     rows[0].plot([], [], color=BALANCED, label="balanced component")
-    rows[0].plot([], [], color=IMBALANCED, linestyle="--", label="the other component")
+    rows[0].plot([], [], color=IMBALANCED, linestyle="--", label=others)
     _legend(figure, 2)
     return Drawing(figure, pd.concat(tables, ignore_index=True))
 
@@ -225,9 +264,9 @@ def curves(lines: Sequence[Curve], title: str, ylabel: str, labels: Sequence[str
     return Drawing(figure, pd.concat(tables, ignore_index=True))
 
 
-def component_label(fit: MixtureFit, k: int) -> str:
+def component_label(fit: MixtureFit, k: int, pair: tuple[str, str]) -> str:
     """A component in words: its role, weight, centre and spread."""
-    role = "balanced" if k == fit.balanced else "imbalanced"
+    role = fit.role(k, pair)
     nu = "" if np.isinf(fit.dofs[k]) else f", ν {fit.dofs[k]:.3g}"
     return f"{role}: {fit.weights[k]:.0%}, centre {fit.locs[k]:+.2f}, spread {fit.scales[k]:.2f}{nu}"
 
@@ -291,8 +330,8 @@ def _plain(axes: Axes) -> None:
         label.set_fontsize(FONT)
 
 
-def _grid(limit: float) -> Floats:
-    return np.linspace(-limit, limit, 801)
+def _grid(limit: float, form: Form) -> Floats:
+    return np.linspace(*form.span(limit), 801)
 
 
 def _component(axes: Axes, grid: Floats, values: Floats, balanced: bool, label: str) -> None:
@@ -303,11 +342,12 @@ def _component(axes: Axes, grid: Floats, values: Floats, balanced: bool, label: 
     axes.plot(grid, values, color=color, linewidth=1.7, linestyle="-" if balanced else "--", label=label or None)
 
 
-def _mark_tails(axes: Axes, gaps: Floats, limit: float) -> None:
-    """Dotted lines at both tails' begin, and the share of samples beyond each."""
-    cut = TAIL * limit
+def _mark_tails(axes: Axes, gaps: Floats, limit: float, form: Form) -> None:
+    """Dotted lines where tails begin, and the share of samples beyond each; the size of a gap has one."""
+    cut = TAIL * (form.scale or limit)
     total = max(len(gaps), 1)
-    for sign, share in ((-1, (gaps < -cut).sum() / total), (1, (gaps > cut).sum() / total)):
+    shares = [(-1, (gaps < -cut).sum() / total), (1, (gaps > cut).sum() / total)]
+    for sign, share in shares[form.input == "absolute" :]:
         axes.axvline(sign * cut, color=MUTED, linewidth=0.8, linestyle=":")
         side = "below" if sign < 0 else "above"
         axes.text(
@@ -322,14 +362,21 @@ def _mark_tails(axes: Axes, gaps: Floats, limit: float) -> None:
         )
 
 
-def _gap_axis(axes: Axes, kind: str, pair: tuple[str, str], limit: float) -> None:
+def _gap_axis(axes: Axes, kind: str, pair: tuple[str, str], limit: float, form: Form) -> None:
     first, second = pair
     what = {
-        "prob": f"gap = p({first}) − p({second}) of the true class",
-        "kl": f"gap = KL({first} ‖ uniform) − KL({second} ‖ uniform), nats",
+        "prob": f"p({first}) − p({second}) of the true class",
+        "kl": f"KL({first} ‖ uniform) − KL({second} ‖ uniform), nats",
+        "log_prob": f"log p({first}) − log p({second}) of the true class, nats",
+        "log_odds": f"log odds({first}) − log odds({second}) of the true class, nats",
     }[kind]
-    axes.set_xlim(-limit, limit)
-    axes.set_xlabel(f"←  {second} carries the sample        {first} carries the sample  →\n{what}")
+    what = f"gap = {what}" if form.input == "signed" else f"|gap|, gap = {what}"
+    what += ", mean over the warm-up" if form.average == "warmup" else ""
+    sides = f"←  {second} carries the sample        {first} carries the sample  →"
+    if form.input == "absolute":
+        sides = "both know the sample alike        one of them carries it  →"
+    axes.set_xlim(*form.span(limit))
+    axes.set_xlabel(f"{sides}\n{what}")
 
 
 def _legend(figure: Figure, columns: int) -> None:

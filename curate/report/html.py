@@ -22,7 +22,7 @@ from curate.table import Table
 from curate.types import FUSED, Run, pair_name
 
 from . import figures, media, results
-from .facts import Facts, by_class, most_imbalanced, planted_scores, read
+from .facts import Facts, axis_limit, by_class, most_imbalanced, planted_scores, read
 
 TOP_CLASSES = 20
 MEANINGS = (
@@ -38,7 +38,7 @@ MEANINGS = (
     ),
     (
         "concentric",
-        "Both components sit at about the same place and differ in width only: the split says small or "
+        "Components sit at about the same place and differ in width only: the split says small or "
         "large gap, not which modality carries the sample.",
     ),
     ("no component is near zero", "Even the component called balanced leans to one modality."),
@@ -51,6 +51,13 @@ MEANINGS = (
         "the rules",
         "Reasonable definitions of 'balanced' pick different components here: p_balanced hangs on that choice.",
     ),
+    (
+        "crossed tails",
+        "One tail is so wide that it reaches over to the other side: at the largest gaps its posterior points the "
+        "wrong way.",
+    ),
+    ("two populations", "The gaps do not support both tails and a middle; two components stand for them."),
+    ("the gaps do not fall", "Three components found no group on either side of a middle; two stand for the gaps."),
     ("the likelihood", "The fitted numbers are not final; more iterations would move them."),
     ("only", "There are too few samples for a fit."),
     ("the gaps are constant", "All samples have the same gap, so there is nothing to tell apart."),
@@ -138,6 +145,8 @@ class Page:
             headline=headline(facts),
             planted=planted_scores(facts),
             pairs=self._pairs(),
+            three=any(len(fit.weights) == 3 for fit in facts.round.fits),
+            rule=next((f.rule for f in facts.round.fits if len(f.weights) == 3), facts.round.fits[0].rule),
             memorised=self._memorised(),
             rounds=self._rounds(),
             accuracy=self._accuracy(),
@@ -167,24 +176,23 @@ class Page:
     def _pairs(self) -> list[dict[str, Any]]:
         """Histogram, posterior and fit of each pair."""
         facts = self.facts
+        form = self._form(facts.round.gaps.input, facts.round.gaps.average, facts.kind)
         out = []
         for j, (pair, fit) in enumerate(zip(facts.round.gaps.pairs, facts.round.fits, strict=True)):
-            gaps, name = facts.round.gaps.of(facts.kind)[:, j], _slug(pair)
+            gaps, name = facts.round.gaps.seen(facts.kind)[:, j], _slug(pair)
             both = " and ".join(pair)
-            arguments = (gaps, fit, facts.kind, pair, facts.limit)
+            arguments = (gaps, fit, facts.kind, pair, facts.limit, form)
+            low, high = form.span(facts.limit)
+            ends = dict(zip(pair, (high, low if form.input == "signed" else high), strict=True))
             out.append(
                 {
                     "pair": pair,
                     "fit": fit,
                     "monotone": bool(np.isfinite(fit.limits).any()),
                     "warnings": [(w, explain(w)) for w in fit.warnings],
-                    "ranges": figures.imbalanced_ranges(fit, facts.limit),
-                    "limit": facts.limit,
-                    "blind": [
-                        m
-                        for m, end in zip(pair, (facts.limit, -facts.limit), strict=True)
-                        if p_balanced(fit, np.array([end]))[0] >= 0.5
-                    ],
+                    "ranges": figures.imbalanced_ranges(fit, facts.limit, form),
+                    "span": (low, high),
+                    "blind": [m for m, end in ends.items() if p_balanced(fit, np.array([end]))[0] >= 0.5],
                     "histogram": self._figure(
                         f"gap-{name}",
                         figures.gap_histogram(*arguments),
@@ -199,9 +207,12 @@ class Page:
             )
         return out
 
+    def _form(self, input: str, average: str, kind: str) -> figures.Form:
+        return figures.Form(input, average, gap_scale(kind, len(self.facts.run.classes)))
+
     def _memorised(self) -> bool:
         right = [self.facts.samples[f"right_{m}"].mean() for m in self.facts.run.modalities]
-        return len(self.facts.samples) > 0 and min(right) > MEMORISED
+        return len(self.facts.samples) > 0 and not self.facts.run.folds and min(right) > MEMORISED
 
     def _rounds(self) -> list[dict[str, Any]]:
         """Of each method, the newest training that fitted the mixture again: figures and a table a pair."""
@@ -209,9 +220,12 @@ class Page:
         out = []
         for run in newest.values():
             fits, kind = self.facts.rounds[run.run_id], run.gap_kind or "prob"
+            # Rounds after the first are of one epoch each, whatever the first was averaged over.
+            form = self._form(run.config.get("score", {}).get("input", "signed"), "last", kind)
             for j, pair in enumerate(self.facts.round.gaps.pairs):
                 of_pair = {n: f[j] for n, f in fits.items() if j < len(f)}
-                drawing = figures.mixture_rounds(of_pair, kind, pair, gap_scale(kind, len(run.classes)))
+                reach = max(float((np.abs(f.locs) + 3 * f.scales).max()) for f in of_pair.values())
+                drawing = figures.mixture_rounds(of_pair, kind, pair, axis_limit(kind, len(run.classes), reach), form)
                 title = f"The mixture of {pair_name(pair)} in each round of {run.run_id}"
                 out.append(
                     {
@@ -302,7 +316,7 @@ class Page:
             "media": shown,
             "no_media": reason,
             "prepare_command": ""
-            if "predictions" in facts.run.config
+            if "predictions" in facts.run.config or facts.run.dataset == "features"
             else shlex.join(["curate", "prepare", *media.data_arguments(facts.run)]),
         }
 

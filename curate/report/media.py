@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from curate import datasets
 from curate.cache import Cache, default_folder, open_cache
 from curate.errors import CurateError
-from curate.types import AudioSpec, InputSpec, Run
+from curate.types import AudioSpec, FeatureSpec, InputSpec, Run
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ def load(run: Run, sample_ids: Sequence[str], folder: Path | None) -> tuple[dict
     """
     if "predictions" in run.config:
         return {}, "only predictions of these samples are known"
+    if run.dataset == "features":
+        return {}, "only features of these samples are known"
     place = (folder or default_folder()) / run.data_id
     if not place.exists():
         return {}, "their decoded media are not on this machine"
@@ -78,6 +80,8 @@ def _media(cache: Cache, specs: Mapping[str, InputSpec], row: int) -> list[Mediu
     for modality, array in cache.arrays.items():
         spec = specs[modality]
         if cache.status[modality][row] != "ok":
+            continue
+        if isinstance(spec, FeatureSpec):
             continue
         if isinstance(spec, AudioSpec):
             found.append(Medium(modality, "audio", wav_uri(array[row], spec.rate)))

@@ -35,7 +35,8 @@ SMALL = {
     "augment": "none",
 }
 CLASSES = ("ant", "bee", "cow")
-TABLES = ("run", "sample", "prediction", "gap", "mixture", "posterior", "selection", "selection_member", "epoch")
+TABLES = ("run", "sample", "prediction", "gap", "mixture", "posterior", "selection", "selection_member")
+TABLES += ("epoch", "fold_epoch")
 UNSTEADY = {"run": "started, finished, folder, versions", "selection": "created"}
 
 
@@ -104,7 +105,7 @@ def read_content(db: Path, unsteady: bool = True, **where: str) -> dict[str, lis
         found = {}
         for table in TABLES:
             left_out = "" if unsteady or table not in UNSTEADY else f"EXCLUDE ({UNSTEADY[table]})"
-            clock = " WHERE metric <> 'seconds'" if table == "epoch" and not unsteady else ""
+            clock = " WHERE metric <> 'seconds'" if table.endswith("epoch") and not unsteady else ""
             found[table] = con.execute(f"SELECT * {left_out} FROM {table}{clock} ORDER BY ALL").fetchall()
         return found
 

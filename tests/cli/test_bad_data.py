@@ -109,7 +109,10 @@ def test_prepare_counts_what_is_usable(curate: Callable, own_clips: Path, small_
     )
     assert ended.code == 0
     assert ended.out.startswith("12 items, 12 usable, in ")
-    assert ended.err == "decoding: 0/12 items\ndecoding: 12/12 items\n"
+    plan, *progress = ended.err.splitlines()
+    size = 12 * (4000 * 2 + 16 * 16) / 1e6  # int16 samples and one grey picture
+    assert plan.startswith(f"manifest: 12 items, {size:.1f} MB in ")
+    assert progress == ["decoding: 0/12 items", "decoding: 12/12 items"]
 
 
 def test_no_usable_sample_at_all(refused: Refused, db: Path, own_clips: Path, small_settings: Callable) -> None:

@@ -194,3 +194,60 @@ def test_the_demo_in_processes_is_the_demo(tmp_path):
     data.samples = data.samples[:40]
     assert same(caching.prepare(data, tmp_path / "a"), caching.prepare(data, tmp_path / "b", workers=2))
     assert caching.open_cache(Path(os.fspath(tmp_path / "a" / data.data_id()))).usable.all()
+
+
+def own_files(folder: Path, media, write_manifest, count: int = 6) -> Path:
+    """A manifest of tones and pictures."""
+    for i in range(count):
+        media.audio(folder / f"{i}.wav", media.tone(200 + 50 * i, 0.3))
+        media.picture(folder / f"{i}.png", np.full((9, 9, 3), 30 * i, np.uint8))
+    rows = [f"s{i},{i % 2},{'train' if i < 4 else 'val'},{i}.wav,{i}.png" for i in range(count)]
+    return write_manifest("sample_id,label,split,audio,visual", rows)
+
+
+def loads_of(data: Manifest, folder: Path, monkeypatch) -> tuple[caching.Cache, list[tuple[str, str]]]:
+    """The cache of a manifest, and what was decoded for it."""
+    loads, load = [], Manifest.load
+    with monkeypatch.context() as patch:
+        patch.setattr(Manifest, "load", lambda self, s, m: loads.append((s.sample_id, m)) or load(self, s, m))
+        return caching.prepare(data, folder), loads
+
+
+def test_only_what_changed_is_decoded_again(tmp_path, media, write_manifest, monkeypatch):
+    path, folder = own_files(tmp_path, media, write_manifest), tmp_path / "cache"
+    options = Manifest.Options(size=8, seconds=0.2)
+    (tmp_path / "5.wav").unlink()
+    first, loads = loads_of(Manifest(path, options), folder, monkeypatch)
+    assert len(loads) == 12 and first.status["audio"][5] == "missing"
+    assert loads_of(Manifest(path, options), folder, monkeypatch)[1] == []
+    media.audio(tmp_path / "2.wav", media.tone(900, 0.35))
+    media.audio(tmp_path / "5.wav", media.tone(450, 0.3))
+    second, loads = loads_of(Manifest(path, options), folder, monkeypatch)
+    assert second.data_id != first.data_id
+    assert sorted(loads) == [(s, m) for s in ("s2", "s5") for m in ("audio", "visual")]
+    assert same(second, caching.prepare(Manifest(path, options), tmp_path / "whole")) and second.usable.all()
+
+
+def test_another_recipe_decodes_everything(tmp_path, media, write_manifest, monkeypatch):
+    path, folder = own_files(tmp_path, media, write_manifest), tmp_path / "cache"
+    loads_of(Manifest(path, Manifest.Options(size=8, seconds=0.2)), folder, monkeypatch)
+    assert len(loads_of(Manifest(path, Manifest.Options(size=8, seconds=0.1)), folder, monkeypatch)[1]) == 12
+
+
+def test_a_dropped_row_comes_back_when_it_no_longer_leaks(tmp_path, media, write_manifest, monkeypatch):
+    path, folder = own_files(tmp_path, media, write_manifest), tmp_path / "cache"
+    options = Manifest.Options(size=8, seconds=0.2, drop_leaks=True)
+    kept = (tmp_path / "5.wav").read_bytes()
+    shutil.copy(tmp_path / "0.wav", tmp_path / "5.wav")
+    first, loads = loads_of(Manifest(path, options), folder, monkeypatch)
+    assert first.summary()[0] == ["dropped_leak", *["ok"] * 5] and ("s0", "audio") not in loads
+    assert "s5 (val, 1)" in first.reason["audio"][0]
+    (tmp_path / "5.wav").write_bytes(kept + b"\0\0")
+    second, loads = loads_of(Manifest(path, options), folder, monkeypatch)
+    assert second.usable.all() and {s for s, _ in loads} == {"s0", "s5"}
+
+
+def test_the_disk_use_told_is_that_of_the_arrays(tmp_path):
+    data = Numbers()
+    cache = caching.prepare(data, tmp_path)
+    assert caching.disk_use(data) == sum(array.nbytes for array in cache.arrays.values())

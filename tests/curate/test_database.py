@@ -207,7 +207,8 @@ def test_no_number_of_any_table_can_be_nan_or_infinite(scored_table, predictions
 
 
 def test_posteriors_must_add_to_one(scored_table):
-    insert = "INSERT INTO posterior VALUES ('score-toy-1', 0, ?, 'audio|visual', ?, ?)"
+    names = "(run_id, round, sample_id, pair, p_balanced, p_imbalanced)"
+    insert = f"INSERT INTO posterior {names} VALUES ('score-toy-1', 0, ?, 'audio|visual', ?, ?)"
     with duckdb.connect(str(scored_table.path)) as con:
         for p, q in ((0.7, 0.31), (0.7, 0.2), (1.2, -0.2), (float("nan"), 0.5)):
             with pytest.raises(duckdb.ConstraintException, match="CHECK"):

@@ -11,7 +11,7 @@ import pytest
 from curate import gap, mixture, rounds
 from curate.errors import CurateError, EmptySelectionError
 from curate.table import Table
-from curate.types import Selection
+from curate.types import GapScores, Sample, Selection
 
 
 def counts(t) -> dict[str, int]:
@@ -256,3 +256,79 @@ def test_a_selection_is_exported_ascending_by_id(scored_table, tmp_path):
 def test_an_export_that_cannot_be_is_refused(scored_table, tmp_path, name, message):
     with pytest.raises(CurateError, match=message):
         scored_table.export_samples(tmp_path / name)
+
+
+# --- keys ------------------------------------------------------------------------------------------------------
+
+KEYS = {
+    "sample": "data_id, sample_id",
+    "prediction": "run_id, round, sample_id, modality",
+    "gap": "run_id, round, sample_id, pair",
+    "posterior": "run_id, round, sample_id, pair",
+    "dynamic": "run_id, epoch, sample_id, modality",
+}
+
+
+def rows_of(table, name):
+    """How many rows a table has, and how many keys."""
+    return table.query(f"SELECT count(*), count(DISTINCT ({KEYS[name]})) FROM {name}")[1][0]
+
+
+def test_what_is_written_again_takes_the_place_of_what_was_there(scored_table, predictions, scoring):
+    scored_table.write_dynamic("score-toy-1", 1, predictions())
+    before = {name: rows_of(scored_table, name) for name in KEYS}
+    assert all(rows == keys > 0 for rows, keys in before.values())
+    other = scored_table.query("SELECT * FROM posterior ORDER BY ALL")[1]
+    scoring.write(scored_table, predictions(1), run_id="score-toy-2")
+    scoring.write(scored_table, predictions(1), run_id="score-toy-2")
+    scored_table.write_dynamic("score-toy-1", 1, predictions())
+    for name, (rows, _) in before.items():
+        twice = 1 if name in ("sample", "dynamic") else 2
+        assert rows_of(scored_table, name) == (twice * rows, twice * rows)
+    fewer = scoring.write(scored_table, predictions(1, n=30), run_id="score-toy-2")
+    assert len(scored_table.read_round(fewer.run_id).sample_ids) == 30
+    for name in ("prediction", "gap", "posterior"):
+        assert rows_of(scored_table, name) == (1.5 * before[name][0],) * 2
+    assert scored_table.query("SELECT * FROM posterior WHERE run_id = 'score-toy-1' ORDER BY ALL")[1] == other
+    scored_table.write_dynamic("score-toy-1", 1, predictions(n=30))
+    assert rows_of(scored_table, "dynamic") == (90, 90)
+    assert rows_of(scored_table, "sample") == (62, 62)
+
+
+def test_a_round_without_predictions_keeps_those_that_are_there(scored_table):
+    found = scored_table.read_round("score-toy-1")
+    before = scored_table.query("SELECT * FROM prediction ORDER BY ALL")[1]
+    scored_table.write_round("score-toy-1", 0, None, found.gaps, found.fits, found.p_balanced, "prob")
+    assert scored_table.query("SELECT * FROM prediction ORDER BY ALL")[1] == before
+
+
+def test_a_round_comes_back_ascending_however_it_was_written(scored_table):
+    found = scored_table.read_round("score-toy-1")
+    order = np.random.default_rng(0).permutation(60)
+    gaps = GapScores(found.sample_ids[order], found.gaps.pairs, found.gaps.prob[order], found.gaps.kl[order])
+    scored_table.write_round("score-toy-1", 0, None, gaps, found.fits, found.p_balanced[order], "prob")
+    again = scored_table.read_round("score-toy-1")
+    assert np.array_equal(again.sample_ids, found.sample_ids)
+    assert np.array_equal(again.gaps.kl, found.gaps.kl) and np.array_equal(again.p_balanced, found.p_balanced)
+
+
+def test_an_id_twice_is_refused_and_nothing_is_written(scored_table, scoring):
+    found = scored_table.read_round("score-toy-1")
+    ids = found.sample_ids.copy()
+    ids[7] = ids[3]
+    gaps = GapScores(ids, found.gaps.pairs, found.gaps.prob, found.gaps.kl)
+    with pytest.raises(ValueError, match="not unique"):
+        scored_table.write_round("score-toy-1", 0, None, gaps, found.fits, found.p_balanced, "prob")
+    twice = [Sample(sample_id="a", label="k", split="train", inputs={})] * 2
+    with pytest.raises(ValueError, match="not unique"):
+        scored_table.write_samples("toy-0123456789", twice, ("k",), ["ok"] * 2, [""] * 2)
+    assert np.array_equal(scored_table.read_round("score-toy-1").sample_ids, found.sample_ids)
+
+
+@pytest.mark.parametrize("name", ["gap", "posterior"])
+@pytest.mark.parametrize("change", ["DELETE FROM {} WHERE sample_id = 's003'", "INSERT INTO {} (FROM {} LIMIT 1)"])
+def test_a_round_that_others_have_torn_is_not_read(scored_table, name, change):
+    with duckdb.connect(str(scored_table.path)) as con:
+        con.execute(change.format(name, name))
+    with pytest.raises(CurateError, match="not whole"):
+        scored_table.read_round("score-toy-1")

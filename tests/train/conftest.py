@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 import torch
 
+from curate.cache import prepare
 from curate.datasets.base import Dataset
 from curate.table import Table
 from curate.types import AudioSpec, MixtureFit, Sample, VisualSpec
 from train import catalog
-from train.data import Batch
+from train.data import Batch, RunData
 from train.engine import Runtime
 from train.method import Context
 from train.model import FusionModel, ModelConfig
-from train.workplace import Workplace
+from train.optim import OptimConfig
+from train.workplace import Workplace, split_samples
 
 SPECS = {
     "audio": AudioSpec(rate=1000, seconds=0.512, n_fft=64, hop=32, n_mels=16, fill="pad", standardize=True),
@@ -74,12 +76,27 @@ class Toy(Dataset):
         return np.clip(picture, 0, 255).astype(np.uint8)
 
 
+@pytest.fixture(scope="session")
+def toy_class() -> type[Dataset]:
+    """The toy data set itself, for fixtures that outlive a test."""
+    return Toy
+
+
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> type[Dataset]:
     """The toy data set, findable by its name."""
     for module in ("train.workplace", "train.stages"):
         monkeypatch.setattr(f"{module}.find_dataset", lambda name: Toy)
     return Toy
+
+
+@pytest.fixture(scope="module")
+def small_data(tmp_path_factory: pytest.TempPathFactory) -> RunData:
+    """The toy data set at its smallest: 20 training samples in three steps, 21 of validation."""
+    dataset = Toy(None, Toy.Options(train=20))
+    cache = prepare(dataset, tmp_path_factory.mktemp("small"))
+    fit, val = (split_samples(dataset, cache, split) for split in ("train", "val"))
+    return RunData(fit, val, dataset.specs, 8, 21, 0)
 
 
 @pytest.fixture
@@ -132,8 +149,45 @@ def two_component_fit() -> MixtureFit:
     )
 
 
+class Look:
+    """A view of a few fixed batches, as `DataView` gives them."""
+
+    def __init__(self, fit: list[Batch], val: list[Batch]) -> None:
+        self.batches = {"fit": fit, "val": val}
+        self.steps = len(fit)
+
+    def ordered(self, split: str = "fit") -> Iterator[Batch]:
+        return iter(self.batches[split])
+
+    def shuffled(self, *key: int) -> Iterator[Batch]:
+        order = np.random.default_rng(key).permutation(self.steps)
+        return iter([self.batches["fit"][i] for i in order])
+
+
 @pytest.fixture
-def make_method(two_component_fit: MixtureFit):
+def make_context(make_batch, two_component_fit: MixtureFit):
+    """What a method is told at the start of an epoch: whatever any of them may ask for."""
+
+    def make(model: FusionModel, optimizer: torch.optim.Optimizer | None = None, **known: Any) -> Context:
+        dtype = next(model.parameters()).dtype
+        fit, val = (
+            [_cast(make_batch(*sorted(model.modalities), classes=len(model.classes), seed=s), dtype) for s in seeds]
+            for seeds in ((20, 21), (22,))
+        )
+        pairs = len(model.modalities) * (len(model.modalities) - 1) // 2
+        known = {"metrics": {m: {"accuracy": 0.5} for m in (*model.modalities, "fused")}, **known}
+        known = {"fits": (two_component_fit,) * pairs, "epochs": 3, "data": Look(fit, val), **known}
+        return Context(optim=OptimConfig(lr=0.05), optimizer=optimizer or OptimConfig(lr=0.05).make(model), **known)
+
+    return make
+
+
+def _cast(batch: Batch, dtype: torch.dtype) -> Batch:
+    return dataclasses.replace(batch, inputs={m: x.to(dtype) for m, x in batch.inputs.items()})
+
+
+@pytest.fixture
+def make_method(make_context):
     """A method by name, attached to a model and at the start of an epoch."""
 
     def make(name: str, model: FusionModel, epoch: int = 0, warm: bool = False, **config: Any):
@@ -141,8 +195,7 @@ def make_method(two_component_fit: MixtureFit):
         method = kind(kind.Config(**config))
         torch.manual_seed(3)
         method.attach(model, warm)
-        pairs = len(model.modalities) * (len(model.modalities) - 1) // 2
-        method.begin_epoch(model, epoch, Context((two_component_fit,) * pairs))
+        method.begin_epoch(model, epoch, make_context(model, method.optimizer(model, OptimConfig(lr=0.05))))
         return method
 
     return make

@@ -1,29 +1,77 @@
-"""What every method must hold, whatever its paper: each test runs for every file in `train/methods`."""
+"""What every method must hold, whatever its paper: each test runs for every file in `train/methods`.
+
+A method that needs more than the others gets it from the tables below, never from the product.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from train import catalog
-from train.engine import OptimConfig
+from train import catalog, checkpoint
+from train.data import Samples
+from train.engine import OptimConfig, fit, make_trainer
 from train.method import Method
+from train.model import FusionModel, ModelConfig
 
 ALL = catalog.names()
 MODALITIES = ("audio", "visual")
 
+SHORT: Mapping[str, dict[str, Any]] = {"mslr": {"window": 1}, "reconboost": {"epochs": 1}}
+"""Settings with which three epochs are enough for all that a method does."""
 
-def trained(make_model, make_method, batches, name: str, modalities: tuple[str, ...] = (), **config):
-    """A model after a step on each batch."""
-    model = make_model(*modalities)
-    method = make_method(name, model, **config)
-    optimizer = OptimConfig(lr=0.05).make(model)
-    model.train()
-    losses = [method.step(model, optimizer, b) for b in batches]
+ALIKE_AT: Mapping[str, int] = {"reconboost": 1}
+"""The epoch in which a method treats its modalities alike, where that is not the first."""
+
+ORDERED: Mapping[str, str] = {"mla": "modalities take steps in the declared order, on one head"}
+"""Methods whose step depends on the declared order, and why; their first loss and predictions do not."""
+
+EXCHANGE: Mapping[str, Callable[[FusionModel], None]] = {}
+"""How weights in `model.extra` that depend on the order are exchanged, where they do."""
+
+BATCH_MATES = 1e-5
+"""Tolerance of predictions alone against those in a batch: sums of another length."""
+
+
+def model_for(name: str, make_model, *modalities: str, **known) -> FusionModel:
+    """A model with the fusion that a method works on."""
+    return make_model(*modalities, fusion=catalog.find(name).fusion or "concat", **known)
+
+
+def trained(make_model, make_method, make_context, batches, name: str, *, on: str = "", start: int = 0, **config):
+    """A model after an epoch of a step on each batch, with the method and the losses; `on` says whose fusion."""
+    model = model_for(on or name, make_model, *batches[0].inputs)
+    method = make_method(name, model, epoch=start, **config)
+    optimizer = method.optimizer(model, OptimConfig(lr=0.05))
+    losses = []
+    for epoch, batch in enumerate(batches, start):
+        if epoch > start:
+            method.begin_epoch(model, epoch, make_context(model, optimizer))
+        model.train()
+        losses.append(seeded_step(method, model, optimizer, batch))
     return model, method, torch.stack(losses)
+
+
+def seeded_step(method: Method, model: FusionModel, optimizer, batch) -> torch.Tensor:
+    """A step whose random numbers depend on the batch alone, as the engine's depend on the epoch."""
+    torch.manual_seed(round(float(batch.p_balanced.sum()) * 1e6))
+    return method.step(model, optimizer, batch)
+
+
+@pytest.fixture
+def run(make_model, make_method, make_context):
+    """`trained` with the fixtures filled in."""
+
+    def go(batches, name: str, **config):
+        return trained(make_model, make_method, make_context, batches, name, **config)
+
+    return go
 
 
 @pytest.fixture
@@ -32,64 +80,69 @@ def batches(make_batch):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_every_encoder_moves(name, make_model, make_method, batches) -> None:
-    before = make_model()
-    model, _, _ = trained(make_model, make_method, batches, name)
+def test_every_encoder_moves(name, run, make_model, batches) -> None:
+    before = model_for(name, make_model)
+    model, _, _ = run(batches, name)
     for m in MODALITIES:
         pairs = zip(before.encoder_parameters(m), model.encoder_parameters(m), strict=True)
         assert all(not torch.equal(p, q) for p, q in pairs), m
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_swapping_the_modalities_only_permutes(name, make_model, make_method, batches) -> None:
-    """Same weights and data under exchanged order: same loss, same logits under the other name."""
+def test_swapping_the_modalities_only_permutes(name, make_model, make_method, make_context, batches) -> None:
+    """Same weights and data under exchanged order: same loss, same logits under the other name, before and after."""
+    inputs = {m: x.double() for m, x in batches[0].inputs.items()}
+    batch = replace(batches[0], inputs=inputs, p_balanced=batches[0].p_balanced.double())
 
-    def first_step(order: tuple[str, str]):
-        model = make_model(*MODALITIES)
-        method = make_method(name, model)
+    def first_step(model: FusionModel, weights=None):
+        method = catalog.find(name)()
+        torch.manual_seed(3)
+        method.attach(model, False)
         model.double()
-        if order != MODALITIES:
-            _exchange(model, method)
+        if weights is not None:
+            model.load_state_dict(weights)
+            EXCHANGE.get(name, lambda _: None)(model)
+        optimizer = method.optimizer(model, OptimConfig(lr=0.05))
+        fits = make_context(model).fits
+        if weights is not None:
+            fits = tuple(replace(f, locs=-f.locs) for f in fits)
+        saved = {k: v.clone() for k, v in model.state_dict().items()}
+        method.begin_epoch(model, ALIKE_AT.get(name, 0), make_context(model, optimizer, fits=fits))
         model.train()
-        inputs = {m: x.double() for m, x in batches[0].inputs.items()}
-        batch = replace(batches[0], inputs=inputs, p_balanced=batches[0].p_balanced.double())
         out = method.forward(model, inputs)
-        return method.loss(out, batch).item(), method.predict(out)
+        told = [method.loss(out, batch).detach(), *_flat(method.predict(out))]
+        if name not in ORDERED:
+            seeded_step(method, model, optimizer, batch)
+            model.eval()
+            with torch.no_grad():
+                told += _flat(method.predict(method.forward(model, inputs)))
+        return told, saved
 
-    (loss, (logits, fused)), (other, (swapped, refused)) = first_step(MODALITIES), first_step(MODALITIES[::-1])
-    assert loss == pytest.approx(other, rel=1e-9)
-    torch.testing.assert_close(fused, refused)
-    for m in MODALITIES:
-        torch.testing.assert_close(logits[m], swapped[m])
+    there, weights = first_step(model_for(name, make_model, *MODALITIES))
+    swapped = model_for(name, make_model, *MODALITIES[::-1])
+    here, _ = first_step(swapped, _exchanged(weights, swapped))
+    for a, b in zip(there, here, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
 
 
-def _exchange(model, method: Method) -> None:
-    """Declare the modalities of a two-modality model in the other order, keeping every weight with its modality."""
-    model.modalities = model.modalities[::-1]
-    head = model.fusion.head
-    a, v = head.weight.data.split(list(model.dims.values()), dim=1)
-    head.weight.data = torch.cat([v, a], dim=1)
-    model.dims = dict(reversed(model.dims.items()))
-    model.fusion.dims = model.dims
-    if hasattr(method, "pairs"):
-        extra = model.extra
-        method.weights.clear()
-        method.carried.clear()
-        method.seen.clear()
-        state = {k: v.clone() for k, v in extra.state_dict().items()}
-        method.attach(model, warm=False)
-        model.extra.load_state_dict(state)
-        model.double()
-    fits = getattr(method, "context", None)
-    if fits is not None:
-        f = fits.fits[0]
-        method.context = replace(fits, fits=(replace(f, locs=-f.locs),))
+def _flat(predicted) -> list[torch.Tensor]:
+    logits, fused = predicted
+    return [*(logits[m] for m in MODALITIES), fused]
+
+
+def _exchanged(weights, swapped: FusionModel) -> dict[str, torch.Tensor]:
+    """The same weights for the other order: a concatenation's columns move, all else goes by modality."""
+    head = weights.get("fusion.head.weight")
+    if swapped.config.fusion != "concat":
+        return weights
+    a, v = head.split([swapped.dims[m] for m in MODALITIES], dim=1)
+    return {**weights, "fusion.head.weight": torch.cat([v, a], dim=1)}
 
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("case", ["identical", "zero", "one class", "one sample", "saturated"])
-def test_hard_batches_give_finite_losses_and_gradients(name, case, make_model, make_method, make_batch) -> None:
-    model = make_model()
+def test_a_step_on_a_hard_batch_stays_finite(name, case, make_model, make_method, make_batch) -> None:
+    model = model_for(name, make_model)
     method = make_method(name, model)
     batch = make_batch(size=1 if case == "one sample" else 6)
     inputs = dict(batch.inputs)
@@ -105,72 +158,199 @@ def test_hard_batches_give_finite_losses_and_gradients(name, case, make_model, m
     labels = torch.zeros_like(batch.labels) if case == "one class" else batch.labels
     batch = replace(batch, inputs=inputs, labels=labels)
     model.train()
-    loss = method.loss(method.forward(model, batch.inputs), batch)
-    loss.backward()
+    loss = method.step(model, method.optimizer(model, OptimConfig(lr=1e-3)), batch)
     assert torch.isfinite(loss)
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+    assert all(torch.isfinite(p).all() for p in model.parameters())
+    model.eval()
+    logits, fused = method.predict(method.forward(model, batch.inputs))
+    assert all(torch.isfinite(x).all() for x in (fused, *logits.values()))
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_predictions_do_not_depend_on_batch_mates(name, make_model, make_method, batches) -> None:
-    model, method, _ = trained(make_model, make_method, batches, name)
+def test_predictions_do_not_depend_on_batch_mates(name, run, batches) -> None:
+    model, method, _ = run(batches, name)
     model.eval()
     with torch.no_grad():
-        _, together = method.predict(method.forward(model, batches[0].inputs))
+        together = _flat(method.predict(method.forward(model, batches[0].inputs)))
         alone = [
-            method.predict(method.forward(model, {m: x[i : i + 1] for m, x in batches[0].inputs.items()}))[1]
+            _flat(method.predict(method.forward(model, {m: x[i : i + 1] for m, x in batches[0].inputs.items()})))
             for i in range(6)
         ]
-    torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=1e-5)
+    for whole, parts in zip(together, zip(*alone, strict=True), strict=True):
+        torch.testing.assert_close(whole, torch.cat(parts), atol=BATCH_MATES, rtol=BATCH_MATES)
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_saved_loaded_and_continued_equals_unbroken(name, make_model, make_method, batches) -> None:
-    whole, _, _ = trained(make_model, make_method, batches, name)
-    model = make_model()
-    method = make_method(name, model)
-    optimizer = OptimConfig(lr=0.05).make(model)
-    model.train()
-    method.step(model, optimizer, batches[0])
-    saved = [x.state_dict() for x in (model, method, optimizer)]
+    """In the middle of an epoch, step by step."""
 
-    other = make_model(seed=9)
-    resumed = make_method(name, other)
-    again = OptimConfig(lr=0.05).make(other)
-    for x, state in zip((other, resumed, again), saved, strict=True):
-        x.load_state_dict(state)
-    other.train()
-    for batch in batches[1:]:
-        resumed.step(other, again, batch)
-    for p, q in zip(whole.state_dict().values(), other.state_dict().values(), strict=True):
+    def ready(seed: int):
+        model = model_for(name, make_model, seed=seed)
+        method = make_method(name, model)
+        return model, method, method.optimizer(model, OptimConfig(lr=0.05))
+
+    def steps(model, method, optimizer, some) -> None:
+        model.train()
+        for batch in some:
+            seeded_step(method, model, optimizer, batch)
+
+    whole = ready(0)
+    steps(*whole, batches)
+    broken, resumed = ready(0), ready(9)
+    steps(*broken, batches[:1])
+    for x, y in zip(resumed, broken, strict=True):
+        x.load_state_dict(y.state_dict())
+    steps(*resumed, batches[1:])
+    for p, q in zip(whole[0].state_dict().values(), resumed[0].state_dict().values(), strict=True):
         assert torch.equal(p, q)
 
 
+def trainer_for(name: str, data, on: str = "", **config):
+    """A trainer as the stages make it; `on` says whose fusion."""
+    torch.manual_seed(0)
+    kind = catalog.find(name)
+    fusion = ModelConfig(fusion=catalog.find(on or name).fusion or "concat")
+    model = FusionModel(data.specs, ("low", "middle", "high"), fusion)
+    method = kind(kind.Config(**{**SHORT.get(name, {}), **config}))
+    method.attach(model, warm=False)
+    return make_trainer(model, method, OptimConfig(lr=0.02), data, torch.device("cpu"))
+
+
+@pytest.fixture
+def guarded(small_data, two_component_fit, monkeypatch):
+    """The small data with posteriors; reading a test sample is an error."""
+    read = Samples.__getitems__
+
+    def tripwire(self, indices):
+        batch = read(self, indices)
+        assert not any(i.startswith("test") for i in batch.sample_ids), "the test split was read in training"
+        return batch
+
+    monkeypatch.setattr(Samples, "__getitems__", tripwire)
+    weights = torch.rand(len(small_data.fit), 1, generator=torch.Generator().manual_seed(0)).numpy()
+    return small_data.with_fit(small_data.fit.weighted(weights))
+
+
 @pytest.mark.parametrize("name", ALL)
-def test_three_modalities_take_a_step(name, make_model, make_method, make_batch) -> None:
+def test_resumed_at_any_epoch_equals_unbroken_and_the_test_split_is_never_read(
+    name, guarded, tmp_path, make_model, make_context
+) -> None:
+    """Through the real loop and checkpoints, everything a checkpoint holds compared."""
+    context = replace(make_context(make_model()), epochs=3, metrics={})
+
+    def contents(trainer):
+        checkpoint.save(trainer, tmp_path / "now.pt")
+        return torch.load(tmp_path / "now.pt", weights_only=True)
+
+    whole, told = trainer_for(name, guarded), []
+    for values in fit(whole, guarded, 3, context):
+        checkpoint.save(whole, tmp_path / f"{whole.epoch}.pt")
+        told.append(values)
+    for epoch in (1, 2):
+        resumed = trainer_for(name, guarded)
+        path = tmp_path / f"{epoch}.pt"
+        checkpoint.load_trainer(resumed, checkpoint.read(path, resumed.device), str(path))
+        assert list(fit(resumed, guarded, 3, context)) == told[epoch:]
+        _assert_same(contents(resumed), contents(whole))
+
+
+def _assert_same(a, b, where: str = "checkpoint") -> None:
+    """Equality of nested dictionaries and lists of tensors and numbers, bit for bit."""
+    if isinstance(a, Mapping):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            _assert_same(a[key], b[key], f"{where}.{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), where
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            _assert_same(x, y, f"{where}[{i}]")
+    elif isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    else:
+        assert a == b, where
+
+
+def test_the_tripwire_trips(guarded) -> None:
+    cache = guarded.val.cache
+    test = Samples(cache, cache.sample_ids, np.zeros(len(cache.sample_ids), dtype=np.int64))
+    with pytest.raises(AssertionError, match="test split was read"):
+        list(guarded.ordered_batches(test))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_three_modalities_take_steps(name, run, make_model, make_batch) -> None:
     names = (*MODALITIES, "depth")
-    model, _, losses = trained(make_model, make_method, [make_batch(*names)], name, names)
+    config = SHORT.get(name, {})
+    model, _, losses = run([make_batch(*names, seed=s) for s in range(5)], name, **config)
     assert torch.isfinite(losses).all()
-    fresh = make_model(*names)
+    fresh = model_for(name, make_model, *names)
     for m in names:
         pairs = zip(fresh.encoder_parameters(m), model.encoder_parameters(m), strict=True)
         assert any(not torch.equal(p, q) for p, q in pairs), m
 
 
-OFF = [
-    ("adaptive", {"beta": 0.0, "gamma": 0.0, "decay": 1.0, "use_weights": False}, "warmup"),
-    ("subset", {"threshold": 0.0}, "warmup"),
+OFF: list[tuple[str, dict[str, Any], str, int]] = [
+    ("adaptive", {"beta": 0.0, "gamma": 0.0, "decay": 1.0, "use_weights": False}, "warmup", 0),
+    ("subset", {"threshold": 0.0}, "warmup", 0),
+    ("gblend", {"mode": "fixed", "weights": "fused=1"}, "joint", 0),
+    ("mslr", {"dynamic": False}, "joint", 0),
+    ("mslr", {"dynamic": False, "scale": "gradient"}, "joint", 0),
+    ("mslr", {"factors": "audio=3", "until": 2}, "joint", 2),
+    ("pmr", {"alpha": 0.0, "entropy": 0.0}, "joint", 0),
+    ("pmr", {"until": 1}, "joint", 1),
+    ("dr", {"strength": 0.0}, "joint", 0),
+    ("dr", {"times": 0}, "joint", 0),
 ]
+"""Method, settings of strength zero or a window that is over, the baseline it then is, the first epoch."""
 
 
-@pytest.mark.parametrize(("name", "config", "baseline"), OFF)
-def test_strength_zero_equals_the_baseline_bit_for_bit(
-    name, config, baseline, make_model, make_method, batches
-) -> None:
-    here, _, _ = trained(make_model, make_method, batches, name, **config)
-    there, _, _ = trained(make_model, make_method, batches, baseline)
-    for p, q in zip(here.parameters(), there.parameters(), strict=True):
-        assert torch.equal(p, q)
+@pytest.mark.parametrize(("name", "config", "baseline", "start"), OFF)
+def test_strength_zero_equals_the_baseline_bit_for_bit(name, config, baseline, start, run, batches) -> None:
+    here, _, _ = run(batches, name, start=start, **config)
+    there, _, _ = run(batches, baseline, on=name, start=start)
+    weights = here.state_dict()
+    assert all(torch.equal(weights[key], value) for key, value in there.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [("pmr", {"alpha": 0.0, "entropy": 0.0}), ("dr", {"strength": 0.0}), ("mslr", {"dynamic": False})],
+)
+def test_looking_at_the_data_changes_no_epoch(name, config, guarded) -> None:
+    """Through the real loop: what `begin_epoch` reads and draws moves neither order, augmentation nor weights."""
+    off = trainer_for(name, guarded, **config)
+    list(fit(off, guarded, 3))
+    joint = trainer_for("joint", guarded, on=name)
+    list(fit(joint, guarded, 3))
+    weights = off.model.state_dict()
+    assert all(torch.equal(weights[key], value) for key, value in joint.model.state_dict().items())
+
+
+REGULARISERS: list[tuple[str, dict[str, Any], dict[str, Any], int]] = [
+    ("adaptive", {}, {"beta": 0.0}, 0),
+    ("adaptive", {}, {"gamma": 0.0}, 0),
+    ("gblend", {"mode": "fixed"}, {"mode": "fixed", "weights": "fused=1"}, 0),
+    ("pmr", {"entropy": 0.0}, {"alpha": 0.0, "entropy": 0.0}, 0),
+    ("pmr", {}, {"entropy": 0.0}, 0),
+    ("lfm", {}, {"begin": 1.0}, 0),
+    ("lfm", {"align": "js_code"}, {"begin": 1.0}, 0),
+    ("reconboost", {"memory": 1.0, "epochs": 1}, {"epochs": 1}, 2),
+]
+"""Method, settings with and without a term, the epoch."""
+
+
+@pytest.mark.parametrize(("name", "with_it", "without", "epoch"), REGULARISERS)
+def test_a_regulariser_changes_a_gradient(name, with_it, without, epoch, make_model, make_method, batches) -> None:
+    def gradients(config):
+        model = model_for(name, make_model)
+        method = make_method(name, model, epoch=epoch, **config)
+        model.train()
+        method.loss(method.forward(model, batches[0].inputs), batches[0]).backward()
+        return [p.grad for m in MODALITIES for p in model.encoder_parameters(m)]
+
+    pairs = zip(gradients(with_it), gradients(without), strict=True)
+    assert any(p is not None and (q is None or not torch.equal(p, q)) for p, q in pairs)
 
 
 def test_a_gradient_edit_that_touches_nothing_is_an_error(make_model, make_batch) -> None:

@@ -29,6 +29,10 @@ class Adaptive(Method):
     L = alpha w0 CE(l) + lambda_t [ beta g^2 + gamma w1 (g - mu0)^2 + sum_m CE(l_m) ], lambda_t = decay^epoch,
     with g the current gap (with gradient), w0 = `p_balanced` of the table, w1 = 1 - w0, mu0 the balanced component's
     location. With M > 2 the gap terms and w0 are means over the pairs; the paper has M = 2.
+
+    Where the scored run's mixture saw something else than the paper's gap (its size, its mean over the warm-up, log
+    probabilities or odds), w0 is of that mixture all the same, g is the probability gap (the KL gap for `kl`), and mu0
+    the mean of that gap under w0. Later rounds fit the same form to the gaps of their own epoch: there is no mean.
     """
 
     name = "adaptive"
@@ -47,8 +51,9 @@ class Adaptive(Method):
             rounds: S, how often the training set is scored and the mixture fitted.
             epochs_per_round: E; 0 divides `train.epochs` by the rounds.
             posteriors: `fixed` weights from the table for the whole round, or `online` from the current gap and the
-                round's mixture, without gradient.
-            gap, family: `scored` as the scored run has it, or a gap and mixture family of this method's own.
+                round's mixture, without gradient; refused where that saw no `prob` or `kl` gap of one epoch.
+            gap, family: `scored` as the scored run has it, or a gap and mixture family of this method's own; another
+                gap than the scored one is that of the last epoch.
             use_weights: False sets w0 = w1 = 1, the ablation "w/o w".
             unimodal: False drops sum_m CE(l_m), the ablation "w/o L_a, L_v".
             detach_strong: no gradient of the gap into the modality that is ahead; the paper has gradient into both.
@@ -88,7 +93,10 @@ class Adaptive(Method):
         gap = self._gap(outputs, batch.labels)
         kl = self.context.gap_kind == "kl"
         scale = math.log(outputs.fused.shape[1]) if kl and c.kl_scale == "log_classes" else 1.0
-        centre = gap.new_tensor([f.locs[f.balanced] for f in self.context.fits]) / scale
+        centres = self.context.centres
+        if centres is None:
+            centres = tuple(float(f.locs[f.balanced]) for f in self.context.fits)
+        centre = gap.new_tensor(centres) / scale
         w0 = self._posteriors(gap, batch)
         w1 = 1 - w0
         if not c.use_weights:
@@ -115,7 +123,8 @@ class Adaptive(Method):
     def _posteriors(self, gap: Tensor, batch: Batch) -> Tensor:
         """(B, P) w0 without gradient."""
         if self.config.posteriors == "online":
-            columns = [posterior_balanced(gap[:, j].detach(), f) for j, f in enumerate(self.context.fits)]
+            seen = gap.detach().abs() if self.context.absolute else gap.detach()
+            columns = [posterior_balanced(seen[:, j], f) for j, f in enumerate(self.context.fits)]
             return torch.stack(columns, dim=1)
         assert batch.p_balanced is not None
         return batch.p_balanced

@@ -76,8 +76,7 @@ class Iprm(Method):
     def attach(self, model: FusionModel, warm: bool) -> None:
         dim, classes = common_dim(model.dims, "IPRM"), len(model.classes)
         self.pairs = modality_pairs(model.modalities)
-        heads = {m: model.fusion.unimodal_head(m) if warm else nn.Linear(dim, classes) for m in model.modalities}
-        model.extra["own"] = nn.ModuleDict(heads)
+        model.add_own_heads(warm)
         count = len(self.pairs) if self.config.heads == "tri" else 1
         model.extra["mix"] = nn.ModuleList(nn.Linear(dim, classes) for _ in range(count))
         for pair in self.pairs:
@@ -89,8 +88,7 @@ class Iprm(Method):
 
     def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
         features = model.encode(inputs)
-        own = model.extra["own"]
-        logits = {m: own.get_submodule(m)(f) for m, f in features.items()}
+        logits = model.own_logits(features)
         unit = {m: normalize(f) for m, f in features.items()}
         if model.training:
             mixed = {pair: self._learn(model, pair, unit, logits) for pair in self._pairs_of_step()}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..data import Batch
 from ..losses import unimodal_cross_entropy
@@ -25,16 +25,11 @@ class Unimodal(Method):
     start = "scratch"
 
     def attach(self, model: FusionModel, warm: bool) -> None:
-        heads = {
-            m: model.fusion.unimodal_head(m) if warm else nn.Linear(d, len(model.classes))
-            for m, d in model.dims.items()
-        }
-        model.extra["own"] = nn.ModuleDict(heads)
+        model.add_own_heads(warm)
 
     def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
         features = model.encode(inputs)
-        heads = model.extra["own"]
-        logits = {m: heads.get_submodule(m)(f) for m, f in features.items()}
+        logits = model.own_logits(features)
         fused = torch.stack([F.log_softmax(v, dim=1) for v in logits.values()]).sum(dim=0)
         return Outputs(features, logits, fused)
 

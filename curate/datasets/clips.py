@@ -1,0 +1,102 @@
+"""What the audio-visual data sets share: sound by a named preset, some frames, media as files or extracted."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from curate.errors import CurateError
+from curate.media import load_medium, stamp
+from curate.source import Segment, split_source
+from curate.types import InputSpec, Sample, VisualSpec
+
+from .base import Dataset
+from .degrade import generator
+from .manifest import draw
+from .presets import AUDIO, AudioPreset
+
+
+class Clips(Dataset):
+    """Audio-visual clips; a subclass reads its annotation in `read`.
+
+    `Sample.inputs` are paths relative to the root, `#t=2,8` behind them for the stretch from 2 to 8 s.
+    """
+
+    reusable: ClassVar[bool] = True
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Options(Dataset.Options):
+        """Settings of audio-visual clips.
+
+        Attributes:
+            audio: preset of the spectrogram, see `presets`.
+            frames: frames a clip.
+            size: side of a frame, pixels.
+            augment: `crop_flip` or `none`.
+            splits: folder of the split lists, if they do not lie under the root.
+            val_fraction: share of train that becomes val where the split has none, in (0, 1); stratified.
+            seed: of the val part and of splits that are drawn.
+        """
+
+        audio: AudioPreset = "stft257x188"
+        frames: int = 3
+        size: int = 224
+        augment: Literal["none", "crop_flip"] = "crop_flip"
+        splits: str = ""
+        val_fraction: float = 0.1
+        seed: int = 0
+
+    options: Options
+
+    def __init__(self, root: Path | None, options: Options) -> None:
+        super().__init__(root, options)
+        assert root is not None  # the base class has refused it
+        self.root: Path = root
+        if options.frames < 1 or options.size < 1 or not 0 < options.val_fraction < 1:
+            wrong = f"frames={options.frames}, size={options.size}, val_fraction={options.val_fraction}"
+            raise CurateError(f"{self.name}: out of range: {wrong}", f"see `curate datasets {self.name}`")
+        self.modalities = ("audio", "visual")
+        visual = VisualSpec(frames=options.frames, size=options.size, augment=options.augment)
+        self.specs: dict[str, InputSpec] = {"audio": AUDIO[options.audio], "visual": visual}
+        self.samples = tuple(sorted(self.read(), key=lambda s: s.sample_id))
+
+    @abstractmethod
+    def read(self) -> list[Sample]:
+        """The samples, from annotation files and file names; sets `notes`."""
+
+    def media(self, sample: Sample) -> dict[str, tuple[Path, Segment | None]]:
+        """The files below the root."""
+        parts = {m: split_source(source) for m, source in sample.inputs.items()}
+        return {m: (self.root / path, segment) for m, (path, segment) in parts.items()}
+
+    def content(self, sample: Sample) -> Any:
+        """The sources, with size and time of each file: one that was missing and now is there is decoded."""
+        files = self.media(sample)
+        return {m: [source, stamp(files[m][0])] for m, source in sample.inputs.items()}
+
+    def load(self, sample: Sample, modality: str) -> np.ndarray:
+        """One file or folder of frames, decoded."""
+        path, segment = self.media(sample)[modality]
+        return load_medium(path, self.specs[modality], segment)
+
+    def carve(self, samples: Sequence[Sample], split: str, fraction: float, whole_groups: bool = False) -> list[Sample]:
+        """The samples with a stratified part of train turned into `split`; a function of the seed alone."""
+        pool = sorted((s for s in samples if s.split == "train"), key=lambda s: s.sample_id)
+        groups = [s.group if whole_groups else None for s in pool]
+        drawn = draw([s.label for s in pool], groups, fraction, generator(self.options.seed, self.name, split))
+        chosen = {pool[i].sample_id for i in drawn}
+        if not chosen:
+            raise CurateError(
+                f"{self.name}: no {split} part can be drawn from {len(pool)} training samples",
+                "check the data under --root",
+            )
+        return [dataclasses.replace(s, split=split) if s.sample_id in chosen else s for s in samples]
+
+    def wrong_line(self, path: Path, line: str, expected: str) -> CurateError:
+        """An error for a line of a list that does not fit."""
+        return CurateError(f"{self.name}: {path} has the line {line[:60]!r}", f"expected {expected}")

@@ -1,0 +1,74 @@
+"""Finding annotation lists and media below a data set's root, in whichever of the usual layouts they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from curate.errors import CurateError
+
+VIDEO_ENDINGS = (".mp4", ".flv", ".avi", ".mkv", ".webm")
+SOUND_ENDINGS = (".wav", ".flac", ".mp3")
+
+
+def inner(root: Path, name: str) -> Path:
+    """The folder that an archive unpacks to, where the root is the folder around it; else the root."""
+    return root / name if (root / name).is_dir() else root
+
+
+def find_list(folders: Iterable[Path], names: Sequence[str]) -> Path | None:
+    """The first of some file names in the first folder that has one."""
+    for folder in folders:
+        for name in names:
+            if (folder / name).is_file():
+                return folder / name
+    return None
+
+
+def list_folders(root: Path, chosen: str, usual: Sequence[str]) -> list[Path]:
+    """Where annotation lists are looked for: the folder of `data.splits` alone, or the root and the usual ones below.
+
+    Raises:
+        CurateError: the chosen folder does not exist.
+    """
+    if not chosen:
+        return [root, *(root / name for name in usual)]
+    for folder in (Path(chosen).expanduser(), root / chosen):
+        if folder.is_dir():
+            return [folder]
+    raise CurateError(f"data.splits={chosen}: there is no such folder", f"give one, or put the lists under {root}")
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a list: UTF-8 with or without byte order mark, any line ending, blank ones left out.
+
+    Raises:
+        CurateError: it cannot be read, or has no lines.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise CurateError(
+            f"{path} cannot be read: {error}", "expected a list in UTF-8, as its authors publish it"
+        ) from error
+    if kept := [line for line in lines if line]:
+        return kept
+    raise CurateError(f"{path} has no lines", "fetch it again")
+
+
+def index_media(root: Path, folders: Iterable[str], endings: Sequence[str]) -> Mapping[str, str]:
+    """{name without ending: path relative to the root} of media files and, with the ending '/', of folders of frames.
+
+    Args:
+        folders: below the root, in falling precedence; `*` stands for any one name.
+        endings: in falling precedence within a folder; lower case.
+    """
+    found: dict[str, str] = {}
+    for pattern in folders:
+        for folder in sorted(root.glob(pattern)) if "*" in pattern else [root / pattern]:
+            for ending in endings if folder.is_dir() else ():
+                for path in sorted(folder.iterdir()):
+                    if (ending == "/") == path.is_dir() and (ending == "/" or path.suffix.lower() == ending):
+                        stem = path.name if ending == "/" else path.stem
+                        found.setdefault(stem, path.relative_to(root).as_posix())
+    return found

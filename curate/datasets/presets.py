@@ -1,0 +1,24 @@
+"""How the literature turns sound into a picture, by name; all fields of a preset are part of a run's `data_id`."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal, get_args
+
+from curate.types import AudioSpec
+
+AudioPreset = Literal["stft257x188", "spec257x299", "spec257x1004", "fbank1024x128"]
+
+SPEC = AudioSpec(rate=16000, seconds=3.0, n_fft=512, hop=159, features="spectrogram", standardize=True)
+AUDIO: dict[str, AudioSpec] = {
+    # OGM-GE, AGM and ReconBoost on CREMA-D: 3 s at 22.05 kHz, magnitude, not normalised.
+    "stft257x188": AudioSpec(),
+    # PMR: 16 kHz, frames of 512 that overlap by 353, z-score; 3 s on CREMA-D, 10 s on AVE.
+    "spec257x299": SPEC,
+    "spec257x1004": dataclasses.replace(SPEC, seconds=10.0),
+    # OGM-GE on Kinetics-Sounds: windows of 25 ms every 10 ms. It keeps the rate of each file; a batch has one rate.
+    "fbank1024x128": AudioSpec(
+        rate=16000, seconds=10.24, n_fft=400, hop=160, n_mels=128, features="fbank", columns=1024, fill="pad"
+    ),
+}
+assert set(AUDIO) == set(get_args(AudioPreset))

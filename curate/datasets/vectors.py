@@ -1,0 +1,181 @@
+"""Arrays of features in files: NPY, NPZ and Parquet, a row a sample.
+
+Letters: N rows, D features.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import CurateError
+
+FORMATS = (".npy", ".npz", ".parquet", ".pq")
+KEYS = ("sample_id", "label", "split", "group")
+NPY = "expected one (samples, features) array of numbers"
+NPZ = "expected arrays sample_id (N,) and features (N, D), and if you like label, split and group (N,)"
+PARQUET = "expected a column sample_id and numeric columns, or one column of lists of numbers"
+LIST = re.compile(r"\[\d*\]$")
+NUMBER = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)?INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL\(\d+,\d+\))(\[\d*\])?$")
+
+Texts = NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a file of features says beside the numbers.
+
+    Attributes:
+        path: the file.
+        rows: N.
+        dim: D.
+        keys: {`sample_id`, `label`, `split` or `group`: (N,)}, those that the file has; none of an NPY file.
+    """
+
+    path: Path
+    rows: int
+    dim: int
+    keys: Mapping[str, Texts]
+
+
+def read_head(path: Path) -> Head:
+    """All but the numbers.
+
+    Raises:
+        CurateError: the file cannot be read as data alone, or is not laid out as expected.
+    """
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".npy":
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            return Head(path, *_shape(path, array.shape, array.dtype, NPY), {})
+        return _npz_head(path) if suffix == ".npz" else _parquet_head(path)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        objects = "bject" in told or "pickle" in told
+        hint = "save numbers and text, not Python objects" if objects else NPZ if suffix == ".npz" else NPY
+        raise CurateError(f"{path} cannot be read: {told}", hint) from None
+
+
+@lru_cache(maxsize=16)
+def read_values(path: Path, stamp: tuple[int, ...]) -> NDArray[Any]:
+    """(N, D) features in the file's order; memory-mapped where the format allows it, else read once in a process.
+
+    Args:
+        path: a file that `read_head` took.
+        stamp: of the file; another one reads it again.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return cast(NDArray[Any], np.load(path, mmap_mode="r", allow_pickle=False))
+    if suffix == ".npz":
+        with np.load(path, allow_pickle=False) as file:
+            return cast(NDArray[Any], file["features"])
+    return _parquet_values(path)
+
+
+def _shape(path: Path, shape: tuple[int, ...], dtype: np.dtype, hint: str) -> tuple[int, int]:
+    """(N, D) of an array that holds features."""
+    if len(shape) != 2 or 0 in shape:
+        raise CurateError(f"{path}: features are {shape}, expected (samples, features)", hint)
+    if dtype.kind not in "fiu":
+        raise CurateError(f"{path}: features are {dtype}, not real numbers", hint)
+    return shape[0], shape[1]
+
+
+def _texts(values: NDArray[Any]) -> Texts:
+    return np.char.strip(np.asarray(values).astype(np.str_))
+
+
+def _npz_head(path: Path) -> Head:
+    with np.load(path, allow_pickle=False) as file:
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise CurateError(f"{path} holds a single array", NPZ)
+        absent = [name for name in ("sample_id", "features") if name not in file.files]
+        unknown = [name for name in file.files if name not in (*KEYS, "features")]
+        if absent or unknown:
+            wrong = f"no array {absent[0]!r}" if absent else f"an unknown array {unknown[0]!r}"
+            raise CurateError(f"{path}: {wrong}; found: {', '.join(file.files)}", NPZ)
+        rows, dim = _shape(path, *_npz_shape(path), NPZ)
+        keys = {name: file[name] for name in KEYS if name in file.files}
+        for name, values in keys.items():
+            if values.shape != (rows,):
+                raise CurateError(f"{path}: {name} is {values.shape}, features are ({rows}, {dim})", NPZ)
+    return Head(path, rows, dim, {name: _texts(values) for name, values in keys.items()})
+
+
+def _npz_shape(path: Path) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type of the features, without reading them."""
+    with zipfile.ZipFile(path) as archive, archive.open("features.npy") as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+    return shape, dtype
+
+
+def _parquet_head(path: Path) -> Head:
+    keys, numbers, lists = _parquet_columns(path)
+    width = f"coalesce(len({_quoted(numbers[0])}), 0)" if lists else str(len(numbers))
+    wanted = [f"coalesce({_quoted(k)}::VARCHAR, '') AS {k}" for k in keys]
+    found = _select(path, f"{', '.join(wanted)}, ({width})::BIGINT AS width")
+    widths, texts = found.pop("width"), {k: _texts(v) for k, v in found.items()}
+    other = np.flatnonzero(widths != widths[0]) if len(widths) else np.array([], dtype=np.int64)
+    if len(other):
+        first, ids = int(other[0]), texts["sample_id"].tolist()
+        told = f"{path}: sample {ids[0]!r} has {widths[0]} features, {ids[first]!r} has {widths[first]}"
+        raise CurateError(told, "give every sample the same number of features")
+    dim = int(widths[0]) if len(widths) else 0
+    return Head(path, *_shape(path, (len(widths), dim), np.dtype(np.float64), PARQUET), texts)
+
+
+def _parquet_values(path: Path) -> NDArray[Any]:
+    _, numbers, lists = _parquet_columns(path)
+    names = [_quoted(name) for name in numbers]
+    if lists:
+        flat = _select(path, "coalesce(x, 'nan'::DOUBLE) AS x", f"SELECT unnest({names[0]})::DOUBLE AS x FROM ")["x"]
+        (rows,) = _select(path, "count(*) AS n")["n"]
+        return np.asarray(flat).reshape(rows, -1)
+    columns = [f"coalesce({name}::DOUBLE, 'nan'::DOUBLE) AS c{i}" for i, name in enumerate(names)]
+    return np.stack([np.asarray(c) for c in _select(path, ", ".join(columns)).values()], axis=1)
+
+
+def _parquet_columns(path: Path) -> tuple[list[str], list[str], bool]:
+    """Names of the key columns, names of those with features, and whether these are one column of lists."""
+    found = _select(path, "*", describe=True)
+    types = dict(zip(found["column_name"].tolist(), found["column_type"].tolist(), strict=True))
+    if "sample_id" not in types:
+        raise CurateError(f"{path}: no column 'sample_id'; found: {', '.join(list(types)[:10])}", PARQUET)
+    numbers = {name: kind for name, kind in types.items() if name not in KEYS}
+    lists = [name for name, kind in numbers.items() if LIST.search(kind)]
+    wrong = [name for name, kind in numbers.items() if not NUMBER.match(kind)]
+    if wrong:
+        raise CurateError(f"{path}: column {wrong[0]!r} holds {numbers[wrong[0]]}, not numbers", PARQUET)
+    if not numbers or (lists and len(numbers) > 1):
+        told = f"{lists[0]!r} holds lists, and there is {next(n for n in numbers if n != lists[0])!r}" if lists else ""
+        raise CurateError(f"{path}: {told or 'no column of features'}", PARQUET)
+    return [k for k in KEYS if k in types], list(numbers), bool(lists)
+
+
+def _select(path: Path, wanted: str, inner: str = "FROM ", describe: bool = False) -> dict[str, NDArray[Any]]:
+    """Columns of a Parquet file, in its order of rows; or names and types of its columns."""
+    import duckdb
+
+    source = f"{inner}read_parquet(?)"
+    sql = f"SELECT {wanted} FROM ({source})"
+    try:
+        with duckdb.connect() as connection:
+            return connection.execute(f"DESCRIBE {sql}" if describe else sql, [str(path)]).fetchnumpy()
+    except duckdb.Error as error:
+        raise CurateError(f"{path} cannot be read: {str(error).splitlines()[0]}", "expected a Parquet file") from None
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,96 @@
+"""Leaks, conflicts and duplicates, by hand and as properties."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.datasets import checks
+from curate.datasets.base import SPLITS
+from curate.datasets.manifest import Manifest
+from curate.table import Table
+from curate.types import Finding, Sample
+
+
+def sample(sample_id: str, split: str, label: str, group: str | None = None) -> Sample:
+    return Sample(sample_id=sample_id, label=label, split=split, inputs={}, group=group)
+
+
+ROW = st.tuples(st.sampled_from(SPLITS), st.sampled_from("xy"), st.integers(0, 3))
+
+
+@given(st.lists(ROW, max_size=12))
+def test_findings_are_what_pairs_say(rows):
+    samples = [sample(f"s{i:02}", split, label) for i, (split, label, _) in enumerate(rows)]
+    media = {s.sample_id: {"audio": (str(content), None)} for s, (_, _, content) in zip(samples, rows, strict=True)}
+    found = {(f.kind, f.sample_id) for f in checks.compare(samples, media)}
+    expected = set()
+    for i, (split, label, content) in enumerate(rows):
+        for j, (other_split, other_label, other) in enumerate(rows):
+            if i != j and content == other:
+                expected.add(("duplicate_content", f"s{i:02}"))
+                if label != other_label:
+                    expected.add(("label_conflict", f"s{i:02}"))
+                if SPLITS.index(split) < SPLITS.index(other_split):
+                    expected.add(("leak", f"s{i:02}"))
+    assert found == expected
+
+
+def test_a_group_is_told_once_with_its_counts():
+    own = [sample("a", "train", "x", "g"), sample("b", "train", "x", "g"), sample("c", "test", "x", "g")]
+    others = [sample("d", "train", "x", "h"), sample("e", "test", "x"), sample("f", "train", "x")]
+    assert list(checks.crossing_groups(own + others)) == [Finding("group_crosses", "a", "group g: 2 train, 1 test")]
+
+
+def test_only_files_of_equal_size_are_read(tmp_path, monkeypatch):
+    for name, content in {"a": b"one", "b": b"one", "c": b"two", "d": b"three", "e": b"", "f": b""}.items():
+        (tmp_path / name).write_bytes(content)
+    read = []
+    digest = checks._digest
+    monkeypatch.setattr(checks, "_digest", lambda path: read.append(path.name) or digest(path))
+    found = checks.content_digests([tmp_path / n for n in "abcdefg"])
+    assert sorted(read) == ["a", "b", "c"]
+    assert found[tmp_path / "a"] == found[tmp_path / "b"] != found[tmp_path / "c"]
+
+
+@pytest.fixture
+def manifest(tmp_path: Path, media, write_manifest) -> Manifest:
+    """Seven clips: a1 and a2 are one sound under two names and labels, the sound of b1 is in test too."""
+    for i in range(7):
+        media.audio(tmp_path / f"{i}.wav", media.tone(200 + 100 * i, 0.5))
+        media.picture(tmp_path / f"{i}.png", np.full((9, 9, 3), 30 * i, np.uint8))
+    (tmp_path / "1.wav").write_bytes((tmp_path / "0.wav").read_bytes())
+    rows = ["a1,x,train,0.wav,0.png", "a2,y,train,1.wav,1.png", "b1,x,train,2.wav,2.png", "b2,x,test,2.wav,3.png"]
+    rows += ["c1,y,train,4.wav,4.png", "d,y,val,5.wav,5.png", "e,x,test,gone.wav,6.png"]
+    path = write_manifest("sample_id,label,split,audio,visual", rows)
+    return Manifest(path, Manifest.Options(drop_leaks=True, size=8, seconds=0.4))
+
+
+def test_files_are_compared_by_content_and_by_name(manifest):
+    found = {(f.kind, f.sample_id): f.detail for f in checks.check(manifest)}
+    assert found == {
+        ("leak", "b1"): "audio of b2 (test, x)",
+        ("label_conflict", "a1"): "audio of a2 (train, y)",
+        ("label_conflict", "a2"): "audio of a1 (train, x)",
+        ("duplicate_content", "a1"): "audio of a2 (train, y)",
+        ("duplicate_content", "a2"): "audio of a1 (train, x)",
+        ("duplicate_content", "b1"): "audio of b2 (test, x)",
+        ("duplicate_content", "b2"): "audio of b1 (train, x)",
+    }
+    assert checks.leaking(manifest) == {"b1": "audio of b2 (test, x)"}
+    assert checks.files_found(manifest) == {"audio": {"ok": 6, "missing": 1}, "visual": {"ok": 7}}
+
+
+def test_findings_replace_those_of_before(tmp_path):
+    table = Table(tmp_path / "t.duckdb")
+    table.write_samples("pets-1", [sample("a", "train", "x")], ("x",), ["ok"], [""])
+    table.write_findings("pets-1", [Finding("leak", "a", "audio of b"), Finding("label_conflict", "a", "audio of b")])
+    assert [row[4] for row in table.query("SELECT * FROM findings ORDER BY kind")[1]] == ["label_conflict", "leak"]
+    table.write_findings("pets-1", [Finding("leak", "a", "audio of c")])
+    assert table.query("SELECT kind, detail FROM findings")[1] == [("leak", "audio of c")]
+    table.write_findings("pets-1", [])
+    assert table.query("SELECT * FROM findings")[1] == []

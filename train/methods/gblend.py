@@ -1,0 +1,156 @@
+"""Gradient-Blending: losses weighted by what each gained on held-out samples per squared overfitting."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from curate.types import FUSED
+
+from ..data import Batch, DataView, Split
+from ..knobs import check_ranges
+from ..method import Context, Method, per_modality
+from ..model import FusionModel, Outputs
+
+Losses = dict[str, float]
+FLOOR = 1e-4
+SPLITS: tuple[Split, Split] = ("fit", "val")
+
+
+class Gblend(Method):
+    """Cross-entropies of every modality's own head and of the fusion, blended by weights that probes estimate.
+
+    L = sum_k w_k CE(l_k) over the modalities and the fusion, sum_k w_k = 1. At the start of a super-epoch each branch k
+    is trained alone from the current weights, on a copy, for as many epochs; with mean losses L^T on the training and
+    L^V on the held-out samples before and after, and O = L^V - L^T,
+    w_k ~ max(dG_k, 0) / max(dO_k^2, 1e-4), dG_k = L^V_before - L^V_after, dO_k = O_after - O_before.
+    All equal where no branch gained. The floors are ours: the paper divides by dO^2 whatever it is. Held out is the
+    run's validation split, on which no method trains, so that this method sees as many training samples as the others;
+    the paper cuts its own part from the training set. Prediction is the fusion. Public re-implementations take |dG|,
+    which rewards a branch that got worse, and sums of losses over splits of different size; neither is offered.
+    """
+
+    name = "gblend"
+    paper = "Wang, Tran, Feiszli, CVPR 2020"
+    start = "scratch"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """How often the weights are estimated.
+
+        Attributes:
+            mode: `online` at every super-epoch; `offline` once, before the first epoch; `fixed` never.
+            super_epoch: epochs of a super-epoch, and of each probe; 0 is a tenth of all epochs.
+            weights: of `fixed`, e.g. `audio=0.2,visual=0.2,fused=0.6`; a branch left out has 0, none named is all
+                equal. The authors' code has such constants alone, and fused=1 by default.
+        """
+
+        mode: Literal["online", "offline", "fixed"] = "online"
+        super_epoch: int = 0
+        weights: str = ""
+
+        def __post_init__(self) -> None:
+            check_ranges(self, {"super_epoch >= 0": self.super_epoch >= 0})
+
+    def attach(self, model: FusionModel, warm: bool) -> None:
+        model.add_own_heads(warm)
+        names = (*model.modalities, FUSED)
+        self.weights = dict.fromkeys(names, 1 / len(names))
+        if self.config.mode == "fixed" and self.config.weights:
+            self.weights = per_modality(self.config.weights, names, 0.0, "method.weights")
+        self.measured: list[tuple[str, str, float]] = []
+
+    def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
+        self.measured = []
+        length = self.config.super_epoch or max(1, context.epochs // 10)
+        due = epoch % length == 0 if self.config.mode == "online" else self.config.mode == "offline" and epoch == 0
+        if due:
+            self._estimate(model, epoch, length, context)
+
+    def _estimate(self, model: FusionModel, epoch: int, length: int, context: Context) -> None:
+        assert context.data is not None
+        names = tuple(self.weights)
+        before = [mean_losses(model, context.data, split, names) for split in SPLITS]
+        after: list[Losses] = [{}, {}]
+        for name in names:
+            probe = copy.deepcopy(model)
+            _train_alone(probe, name, epoch, length, context)
+            for losses, split in zip(after, SPLITS, strict=True):
+                losses |= mean_losses(probe, context.data, split, (name,))
+        gained, overfitted = generalisation(before, after)
+        self.weights = blend(gained, overfitted)
+        for name in names:
+            self.measured += [(name, "delta_g", gained[name]), (name, "delta_o", overfitted[name])]
+
+    def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
+        features = model.encode(inputs)
+        return Outputs(features, model.own_logits(features), model.fusion(features)[1])
+
+    def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+        branches = {**outputs.logits, FUSED: outputs.fused}
+        weighted = [self.weights[k] * F.cross_entropy(logits, batch.labels) for k, logits in branches.items()]
+        return torch.stack(weighted).sum()
+
+    def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
+        return [*self.measured, *((name, "weight", w) for name, w in self.weights.items())]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"weights": dict(self.weights)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.weights = dict(state["weights"])
+
+
+def branch(model: FusionModel, name: str, batch: Batch) -> Tensor:
+    """(B, K) logits of one modality's own head, or of the fusion; encoders it does not need are not run."""
+    if name == FUSED:
+        return model.fusion(model.encode(batch.inputs))[1]
+    return model.own_logits(model.encode({name: batch.inputs[name]}))[name]
+
+
+@torch.no_grad()
+def mean_losses(model: FusionModel, data: DataView, split: Split, names: Sequence[str]) -> Losses:
+    """Mean cross-entropy over all samples of a split in eval mode, a branch; the model's mode is restored."""
+    training = model.training
+    model.eval()
+    parts: dict[str, list[Tensor]] = {name: [] for name in names}
+    for batch in data.ordered(split):
+        for name in names:
+            parts[name].append(F.cross_entropy(branch(model, name, batch), batch.labels, reduction="none"))
+    model.train(training)
+    return {name: float(torch.cat(p).double().mean()) for name, p in parts.items()}
+
+
+def _train_alone(model: FusionModel, name: str, start: int, epochs: int, context: Context) -> None:
+    """Train one branch of a copy by a fresh optimizer at the run's present rate, every branch on the same batches."""
+    assert context.data is not None and context.optimizer is not None
+    optimizer = replace(context.optim, lr=context.optimizer.param_groups[-1]["lr"]).make(model)
+    model.train()
+    for epoch in range(start, start + epochs):
+        for batch in context.data.shuffled(epoch):
+            optimizer.zero_grad(set_to_none=True)
+            F.cross_entropy(branch(model, name, batch), batch.labels).backward()
+            optimizer.step()
+
+
+def generalisation(before: Sequence[Losses], after: Sequence[Losses]) -> tuple[Losses, Losses]:
+    """dG and dO of every branch from its (training, held-out) losses before and after; positive dG is a gain."""
+    gained = {k: before[1][k] - after[1][k] for k in before[1]}
+    overfitted = {k: (after[1][k] - after[0][k]) - (before[1][k] - before[0][k]) for k in before[1]}
+    return gained, overfitted
+
+
+def blend(gained: Losses, overfitted: Losses) -> Losses:
+    """Weights max(dG, 0) / max(dO^2, 1e-4), made to add to one; all equal where nothing gained or a probe diverged."""
+    raw = {k: max(g, 0.0) / max(overfitted[k] ** 2, FLOOR) for k, g in gained.items()}
+    total = sum(raw.values())
+    if not math.isfinite(total) or total <= 0:
+        return dict.fromkeys(raw, 1 / len(raw))
+    return {k: v / total for k, v in raw.items()}

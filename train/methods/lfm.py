@@ -1,0 +1,105 @@
+"""Learning to rebalance by the modality gap (LFM): classification and alignment, with weights that move.
+
+Letters: B batch, K classes, D features.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from curate.types import modality_pairs
+
+from ..data import Batch
+from ..fusion import common_dim, normalize
+from ..knobs import check_ranges
+from ..method import Context, Method
+from ..model import FusionModel, Outputs
+
+
+class Lfm(Method):
+    """Cross-entropy of averaged own heads and alignment of the modalities, the first gaining weight over the epochs.
+
+    L = scale * (a CE(l) + (1 - a) A), l = mean_m l_m, a growing linearly from `begin` in the first to `end` in the last
+    epoch. A is a mean over pairs: `infonce`, the paper's contrastive loss on unit features, or `js_code`,
+    (KL(n || p) + KL(n || q)) / 2 with n = (p + q) / 2 of the predictions, which the published code has in its place and
+    which is not the Jensen-Shannon divergence it is named after. That code's weight is a polynomial in the epoch that
+    fits its own 200 epochs alone (it leaves [0, 1]), and its learned variant hardly moves: neither is offered.
+    """
+
+    name = "lfm"
+    paper = "Yang, Wan, Jiang, Xu, NeurIPS 2024"
+    start = "scratch"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Alignment and its schedule.
+
+        Attributes:
+            align: `infonce` or `js_code`.
+            begin, end: weight of the cross-entropy in the first and in the last epoch; alignment has the rest.
+            temperature: of `infonce`.
+            scale: of the whole loss; published code has 2.
+        """
+
+        align: Literal["infonce", "js_code"] = "infonce"
+        begin: float = 0.2
+        end: float = 0.9
+        temperature: float = 0.1
+        scale: float = 1.0
+
+        def __post_init__(self) -> None:
+            rules = {"0 <= begin <= 1": 0 <= self.begin <= 1, "0 <= end <= 1": 0 <= self.end <= 1}
+            check_ranges(self, rules | {"temperature > 0": self.temperature > 0, "scale > 0": self.scale > 0})
+
+    def attach(self, model: FusionModel, warm: bool) -> None:
+        if self.config.align == "infonce":
+            common_dim(model.dims, "LFM's contrastive loss")
+        model.add_own_heads(warm)
+
+    def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
+        share = min(epoch / (context.epochs - 1), 1.0) if context.epochs > 1 else 0.0
+        self.weight = self.config.begin + (self.config.end - self.config.begin) * share
+
+    def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
+        features = model.encode(inputs)
+        logits = model.own_logits(features)
+        return Outputs(features, logits, torch.stack(list(logits.values())).mean(dim=0))
+
+    def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+        loss = self.weight * super().loss(outputs, batch)
+        if self.weight < 1:
+            loss = loss + (1 - self.weight) * self._alignment(outputs)
+        return self.config.scale * loss
+
+    def _alignment(self, outputs: Outputs) -> Tensor:
+        if self.config.align == "infonce":
+            unit = {m: normalize(f) for m, f in outputs.features.items()}
+            terms = [infonce(unit[a], unit[b], self.config.temperature) for a, b in modality_pairs(tuple(unit))]
+        else:
+            logits = outputs.logits
+            terms = [divergence_from_mean(logits[a], logits[b]) for a, b in modality_pairs(tuple(logits))]
+        return torch.stack(terms).mean()
+
+    def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
+        return [("all", "weight", self.weight)]
+
+
+def infonce(a: Tensor, b: Tensor, temperature: float) -> Tensor:
+    """Contrastive loss of (B, D) unit features, each sample's own counterpart among the batch's; both ways, a mean."""
+    similarity = a @ b.T / temperature
+    own = torch.arange(len(a), device=a.device)
+    return (F.cross_entropy(similarity, own) + F.cross_entropy(similarity.T, own)) / 2
+
+
+def divergence_from_mean(a: Tensor, b: Tensor) -> Tensor:
+    """(KL(n || p) + KL(n || q)) / 2, n = (p + q) / 2, of the softmax of (B, K) logits; mean over the batch, >= 0."""
+    log_p, log_q = F.log_softmax(a, dim=1), F.log_softmax(b, dim=1)
+    log_n = torch.logaddexp(log_p, log_q) - math.log(2)
+    return (log_n.exp() * (log_n - (log_p + log_q) / 2)).sum(dim=1).mean()

@@ -1,0 +1,121 @@
+"""Multimodal learning with alternating unimodal adaptation (MLA): one shared head, one modality a step.
+
+Letters: B batch, M modalities, K classes, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ..data import Batch
+from ..fusion import common_dim
+from ..losses import unimodal_cross_entropy
+from ..method import Context, Method, per_modality
+from ..model import FusionModel, Outputs
+
+
+class Mla(Method):
+    """For each batch a step of every modality in turn, the shared head's gradient kept off what the earlier ones use.
+
+    Step of m: gradient of CE(H f_m); the gradient G (K, D) of the head's weight becomes G P; then, with
+    r = mean_B f_m and k = P r, P <- P - k k' / (a + r' k), a = 0.1^(1 + t / T) at step t of T. P begins as I and keeps
+    all that it has taken in. Prediction: sum_m w_m l_m, w = softmax over modalities of the negative entropies, a weight
+    a *sample*. In the published code the projection never runs (`projection=off`) and the entropies are taken over the
+    batch, so that a prediction depends on its batch mates, which is not offered. P is float64: in single precision the
+    recursion loses its positive sign over a long training.
+    """
+
+    name = "mla"
+    paper = "Zhang, Yoon, Bansal, Yao, CVPR 2024"
+    start = "scratch"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Projection and fusion.
+
+        Attributes:
+            projection: `previous` by what came before this step, as the paper has it; `current` takes in this step's
+                features first, the order of the published code, had it run; `off` its behaviour.
+            weights: fixed weights of the fusion instead of entropies, e.g. `audio=0.55,visual=0.45`; 1/M where not
+                named.
+        """
+
+        projection: Literal["previous", "current", "off"] = "previous"
+        weights: str = ""
+
+    def attach(self, model: FusionModel, warm: bool) -> None:
+        dim = common_dim(model.dims, "MLA")
+        model.extra["shared"] = nn.Linear(dim, len(model.classes))
+        count = len(model.modalities)
+        self.fixed = per_modality(self.config.weights, model.modalities, 1 / count, "method.weights")
+        self.projection = torch.eye(dim, dtype=torch.float64)
+        self.steps = 1
+        self.taken = 0
+
+    def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
+        self.taken = 0
+        if context.data is not None:
+            self.steps = context.data.steps
+
+    def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
+        features = model.encode(inputs)
+        logits = {m: model.extra["shared"](f) for m, f in features.items()}
+        stacked = torch.stack(list(logits.values()))
+        if self.config.weights:
+            weights = stacked.new_tensor([self.fixed[m] for m in logits])[:, None]
+        else:
+            weights = entropy_weights(stacked)
+        return Outputs(features, logits, (weights[:, :, None] * stacked).sum(dim=0))
+
+    def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+        """sum_m CE(l_m); the steps take its terms one by one."""
+        return unimodal_cross_entropy(outputs, batch.labels).mean()
+
+    def step(self, model: FusionModel, optimizer: Optimizer, batch: Batch) -> Tensor:
+        head = model.extra["shared"]
+        assert isinstance(head, nn.Linear)
+        losses = []
+        for m in model.modalities:
+            optimizer.zero_grad(set_to_none=True)  # None, not zero: the idle encoders must not move
+            features = model.encode({m: batch.inputs[m]})[m]
+            loss = F.cross_entropy(head(features), batch.labels)
+            loss.backward()
+            if self.config.projection != "off":
+                self._project(head, features.detach().mean(dim=0))
+            optimizer.step()
+            losses.append(loss.detach())
+        self.taken += 1
+        return torch.stack(losses).sum()
+
+    def _project(self, head: nn.Linear, r: Tensor) -> None:
+        """Project the head's gradient, and take the mean feature r (D,) into the projection."""
+        before = self.projection.to(r.device)
+        self.projection = shrink(before, r.double(), 0.1 ** (1 + self.taken / self.steps))
+        used = before if self.config.projection == "previous" else self.projection
+        assert head.weight.grad is not None
+        head.weight.grad = (head.weight.grad.double() @ used).to(head.weight.grad.dtype)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"projection": self.projection, "taken": self.taken}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.projection, self.taken = state["projection"], state["taken"]
+
+
+def shrink(projection: Tensor, r: Tensor, a: float) -> Tensor:
+    """P - k k' / (a + r' k), k = P r: what (D, D) P leaves of r becomes a / (a + r' P r) of it; r (D,)."""
+    k = projection @ r
+    return projection - torch.outer(k, k) / (a + r @ k)
+
+
+def entropy_weights(logits: Tensor) -> Tensor:
+    """(M, B, K) logits to (M, B) weights that add to one over modalities; less entropy, more weight."""
+    log_p = F.log_softmax(logits, dim=2)
+    return F.softmax((log_p.exp() * log_p).sum(dim=2), dim=0)

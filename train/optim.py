@@ -1,0 +1,65 @@
+"""How a run optimises: one configuration, and the optimizers made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import nn
+from torch.optim import SGD, Adam, Optimizer
+from torch.optim.lr_scheduler import LRScheduler, StepLR
+
+from curate.errors import CurateError
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """Optimisation, the papers' by default.
+
+    Attributes:
+        optimizer: `sgd` or `adam`.
+        lr: learning rate.
+        momentum: of SGD.
+        weight_decay: L2 penalty.
+        batch_size: samples a step.
+        step_size: epochs after which the learning rate is multiplied by `gamma`; 0 keeps it constant.
+        gamma: that factor.
+    """
+
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    lr: float = 2e-3
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    batch_size: int = 64
+    step_size: int = 0
+    gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        right = {
+            "batch_size": self.batch_size >= 1,
+            "lr": self.lr > 0,
+            "momentum": 0 <= self.momentum < 1,
+            "weight_decay": self.weight_decay >= 0,
+            "step_size": self.step_size >= 0,
+            "gamma": self.gamma > 0,
+        }
+        if wrong := [f"optim.{name}={getattr(self, name)}" for name, ok in right.items() if not ok]:
+            raise CurateError(
+                f"out of range: {', '.join(wrong)}",
+                "batch_size >= 1, lr > 0, 0 <= momentum < 1, weight_decay >= 0, step_size >= 0, gamma > 0",
+            )
+
+    def make(self, model: nn.Module) -> Optimizer:
+        """A fresh optimizer over every parameter of the model."""
+        return self.over(model.parameters())
+
+    def over(self, parameters: Iterable[Any]) -> Optimizer:
+        """A fresh optimizer over some parameters, or parameter groups."""
+        if self.optimizer == "adam":
+            return Adam(parameters, self.lr, weight_decay=self.weight_decay)
+        return SGD(parameters, self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
+
+    def schedule(self, optimizer: Optimizer) -> LRScheduler:
+        """The run's schedule, stepped once an epoch."""
+        return StepLR(optimizer, self.step_size or 10**9, self.gamma)
