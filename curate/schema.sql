@@ -221,9 +221,9 @@ CREATE TABLE dynamic (
     modality VARCHAR NOT NULL,
     p_true DOUBLE NOT NULL CHECK (p_true BETWEEN 0 AND 1),
     entropy DOUBLE CHECK (isfinite(entropy)),
-    correct BOOLEAN NOT NULL,
+    correct BOOLEAN NOT NULL
 );
-COMMENT ON TABLE dynamic IS 'What each modality, and the fusion, said of a training sample after each warm-up epoch; eval mode; of a run scored out of fold, by the model that never saw the sample';
+COMMENT ON TABLE dynamic IS 'What each modality, and the fusion, said of a training sample after each warm-up epoch; eval mode; of a run scored out of fold, by the model that never saw the sample; a row a (run_id, epoch, sample_id, modality)';
 COMMENT ON COLUMN dynamic.epoch IS 'counted from 1 within the run';
 COMMENT ON COLUMN dynamic.p_true IS 'probability of the labelled class, 0..1, higher = better known';
 COMMENT ON COLUMN dynamic.entropy IS 'nats, 0..log(classes), higher = less sure; NULL in runs of an older curate';
