@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -209,7 +211,7 @@ class Reference:
 
     Attributes:
         look_alikes: of the training samples.
-        p_true: (B,) of the bank's members, averaged over the warm-up's epochs.
+        p_true: (N,) of the samples the bank was made of, averaged over the warm-up's epochs.
         chance, top: the pooled recognition that counts as usability 0 and 1: 1 / K, and the training samples' 70 %
             quantile.
     """
@@ -329,13 +331,59 @@ def some_not_all(good: Floats) -> Floats:
     return np.clip(1 - good.prod(axis=1) - (1 - good).prod(axis=1), 0, 1)
 
 
-def contradiction(log_margins: Floats) -> Floats:
+def contradiction(log_margin: Floats) -> Floats:
     """How much a modality contradicts the label, in [0, 1]; above 1/2 it prefers another class.
 
-    sigmoid(-m), m the mean over the warm-up's epochs of log p(true class) - log p(largest other class): swapped pairs
-    and wrong labels, to which usability is blind, are those that a modality denies while it is still learning.
+    sigmoid(-m): swapped pairs and wrong labels, to which usability is blind, are what a modality denies while it is
+    still learning.
 
     Args:
-        log_margins: (E, N) after each epoch, finite.
+        log_margin: m, any shape: `gap.log_margin`, averaged over the warm-up's epochs.
     """
-    return 1 / (1 + np.exp(log_margins.mean(axis=0)))
+    return 1 / (1 + np.exp(log_margin))
+
+
+def weighted_fusion(probs: Mapping[str, Floats], usability: Floats) -> Floats:
+    """Fused probabilities in which each modality counts by how usable it is on the sample: (N, K), rows adding to one.
+
+    softmax(sum_m r_m log p_m): of a model whose fused logits are the sum of its unimodal ones it is the fusion with
+    weighted logits, and with r = 1 the fusion itself.
+
+    Args:
+        probs: {modality: (N, K)} in the order of the columns of `usability`.
+        usability: (N, M) in [0, 1].
+    """
+    logs = [np.log(np.maximum(p, np.finfo(float).tiny)) for p in probs.values()]
+    logits = sum(r[:, None] * log for r, log in zip(usability.T, logs, strict=True))
+    logits = logits - logits.max(axis=1, keepdims=True)
+    fused = np.exp(logits)
+    return fused / fused.sum(axis=1, keepdims=True)
+
+
+def save(path: Path, references: Mapping[str, Reference]) -> None:
+    """Keep what new samples are compared with, in one NPZ file; it appears whole or not at all."""
+    arrays: dict[str, Any] = {}
+    for modality, r in references.items():
+        kept = {**vars(r.look_alikes), "p_true": r.p_true, "chance": r.chance, "top": r.top}
+        arrays |= {f"{modality}.{name}": value for name, value in kept.items()}
+    part = path.with_suffix(".part.npz")
+    np.savez(part, **arrays)
+    part.replace(path)
+
+
+def load(path: Path) -> dict[str, Reference]:
+    """The inverse of `save`, {modality: reference}."""
+    with np.load(path, allow_pickle=False) as arrays:
+        parts: dict[str, dict[str, Any]] = {}
+        for key in arrays.files:
+            modality, _, name = key.rpartition(".")
+            parts.setdefault(modality, {})[name] = arrays[key]
+    return {
+        m: Reference(
+            LookAlikes(p["centre"], p["spread"], p["axes"], p["members"], p["bank"]),
+            p["p_true"],
+            float(p["chance"]),
+            float(p["top"]),
+        )
+        for m, p in parts.items()
+    }

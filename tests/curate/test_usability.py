@@ -15,8 +15,11 @@ from curate.usability import (
     assess,
     broken,
     contradiction,
+    load,
     look_alikes,
+    save,
     some_not_all,
+    weighted_fusion,
 )
 
 CLASSES = 10
@@ -163,10 +166,29 @@ def test_some_but_not_all_by_hand():
 
 
 def test_contradiction_by_hand():
-    # p(true) = .2 against .6 after both epochs: geometric means, 3 to 1 for the other class.
-    assert contradiction(np.log([[0.2 / 0.6, 1.0], [0.2 / 0.6, 1.0]])) == pytest.approx([0.75, 0.5])
-    # An epoch in which it was right speaks against.
-    assert contradiction(np.log([[1 / 3.0], [3.0]])) == pytest.approx([0.5])
+    # p(true) = .2 against .6 of another class: 3 to 1 for the other.
+    assert contradiction(np.log([0.2 / 0.6, 1.0, 3.0])) == pytest.approx([0.75, 0.5, 0.25])
+
+
+def test_weighted_fusion_by_hand():
+    probs = {"a": np.array([[0.8, 0.2], [0.5, 0.5]]), "v": np.array([[0.4, 0.6], [0.9, 0.1]])}
+    both = np.array([[0.32, 0.12], [0.45, 0.05]])
+    assert weighted_fusion(probs, np.ones((2, 2))) == pytest.approx(both / both.sum(1, keepdims=True))
+    alone = weighted_fusion(probs, np.array([[1.0, 0.0], [0.0, 1.0]]))
+    assert alone == pytest.approx(np.array([[0.8, 0.2], [0.9, 0.1]]))
+    neither = weighted_fusion({"a": np.array([[1.0, 0.0]])}, np.zeros((1, 1)))
+    assert neither == pytest.approx(np.array([[0.5, 0.5]]))
+
+
+def test_saved_references_judge_alike(tmp_path):
+    e = evidence()
+    found = assess(ids(400), {"audio": e, "depth": e}, CLASSES, bank=100)
+    save(tmp_path / "usability.npz", found.references)
+    again = load(tmp_path / "usability.npz")
+    assert list(again) == ["audio", "depth"] and [p.name for p in tmp_path.iterdir()] == ["usability.npz"]
+    for m, reference in found.references.items():
+        q, r = reference.recognition(e.held_appearance), again[m].recognition(e.held_appearance)
+        assert np.array_equal(q, r) and np.array_equal(reference.usability(q), again[m].usability(r))
 
 
 @pytest.mark.parametrize("bad", [np.zeros((1, 2)), np.array([[0.0], [np.nan]]), np.zeros(3)])
