@@ -17,6 +17,7 @@ from curate.errors import CurateError, unknown_name
 from curate.render import Format, describe_round, progress, readable_type, render
 
 if TYPE_CHECKING:
+    from curate.comparison.plan import Plan
     from curate.datasets import Dataset
     from curate.table import Table
     from curate.types import Run, Selection
@@ -137,11 +138,11 @@ def working(
     from curate.cache import default_folder
     from curate.table import Table
     from train.engine import Runtime
-    from train.stages import Workplace
+    from train.workplace import Workplace, tell_nobody
 
     with progress(quiet) as advance:
         runtime = Runtime(device=device, precision=precision, workers=workers)
-        yield Workplace(Table(db), cache or default_folder(), runtime, advance)
+        yield Workplace(Table(db), cache or default_folder(), runtime, advance, tell_nobody if quiet else remark)
 
 
 @contextmanager
@@ -287,7 +288,10 @@ def prepare(
         processes = workers if workers is not None else (os.cpu_count() or 1) if opened.decodes else 0
         made = decode(opened, folder, processes, lambda done, total: advance("decoding", done, total, "items"))
     table.write_samples(made.data_id, opened.samples, opened.classes, *made.summary())
-    table.write_findings(made.data_id, checks.check(opened))
+    found = checks.check(opened)
+    table.write_findings(made.data_id, found)
+    if found:
+        remark(checks.summary(found))
     typer.echo(f"{len(made.sample_ids)} items, {int(made.usable.sum())} usable, in {made.folder}")
     raise typer.Exit(3 if tell_media(table, made.data_id) else 0)
 
@@ -319,6 +323,9 @@ def score(
     refit: Annotated[
         str | None, typer.Option(metavar="RUN", help="Fit another mixture to what this scored run kept; no warm-up.")
     ] = None,
+    only_missing: Annotated[
+        bool, typer.Option("--only-missing", help="Only samples without a score, as the newest scored run did.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the newest unfinished scoring.")] = False,
     run: Annotated[str | None, typer.Option("--run", help="With --resume: which.")] = None,
     seed: Seed = 0,
@@ -336,7 +343,8 @@ def score(
         score_again(ctx, Table(db), refit)
         return
     if predictions:
-        score_saved(ctx, Table(db), predictions, dataset if precedence.is_from(ctx, "COMMANDLINE", "dataset") else "")
+        named = dataset if precedence.is_from(ctx, "COMMANDLINE", "dataset") else ""
+        score_saved(ctx, Table(db), predictions, named, only_missing)
         return
     if features:
         precedence.refuse_beside_features(ctx)
@@ -347,6 +355,16 @@ def score(
 
     if dataset:
         dataset = find(dataset).name  # before torch is loaded
+    if only_missing:
+        fixed = (*MIXTURE, "epochs", "folds", "checkpoint", "resume", "seed", "settings")
+        precedence.refuse_beside_missing(ctx, *fixed)
+        before = Table(db).find_run(kind="score", dataset=dataset, status="done")
+        need_model(before)
+        with working(db, cache, device, precision, workers, quiet) as work:
+            from train.growth import score_missing
+
+            tell_growth(work.table, before, score_missing(work, before, root))
+        raise typer.Exit(3 if tell_media(work.table, work.table.find_run(kind="score").data_id) else 0)
     if resume:
         fixed = (*MIXTURE, "root", "epochs", "folds", "checkpoint", "seed", "settings")
         precedence.refuse_beside_resume(ctx, *fixed)
@@ -365,11 +383,26 @@ def score(
     raise typer.Exit(3 if tell_media(work.table, done.data_id) else 0)
 
 
-def score_saved(ctx: typer.Context, table: Table, files: Sequence[str], dataset: str) -> None:
+def tell_growth(table: Table, before: Run, grown: Run) -> None:
+    """What `--only-missing` found to do."""
+    if grown.run_id == before.run_id:
+        remark(f"nothing is missing: every training sample has its score in {before.run_id}")
+    else:
+        remark(f"{grown.run_id}: {grown.note}, under its mixture; the others keep their scores")
+        tell_score(table, grown)
+
+
+def score_saved(
+    ctx: typer.Context, table: Table, files: Sequence[str], dataset: str, only_missing: bool = False
+) -> None:
     """`score --predictions`: nothing of the model side is loaded."""
-    from curate.predictions.score import score_predictions
+    from curate.predictions.score import score_missing_predictions, score_predictions
 
     precedence.refuse_beside_predictions(ctx)
+    if only_missing:
+        precedence.refuse_beside_missing(ctx, *MIXTURE, "settings")
+        tell_growth(table, *score_missing_predictions(table, files, dataset))
+        return
     layers = _layers(ctx, "score", score={k: k for k in MIXTURE})
     tell_score(table, score_predictions(table, files, layers, dataset))
 
@@ -564,6 +597,131 @@ def show_metrics(values: Mapping[str, Mapping[str, float]], form: Format = "tabl
 
 
 @app.command()
+def compare(
+    ctx: typer.Context,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[:SECTION.KEY=VALUE,...]", help="A method with its settings, or all; repeatable."),
+    ] = None,
+    table_name: Annotated[
+        str | None, typer.Option("--table", help="A paper's table, a .toml file like one, or list.")
+    ] = None,
+    dataset: Annotated[str, typer.Option(help="Data set name, see `curate datasets`.")] = "",
+    root: Root = None,
+    seeds: Annotated[str, typer.Option(help="How many, from 0 on; or a list such as 0,7.")] = "3",
+    redraw: Annotated[bool, typer.Option("--redraw", help="Each seed redraws the data too: data.seed.")] = False,
+    controls: Annotated[bool, typer.Option("--controls/--no-controls", help="Measure the controls too.")] = True,
+    show_only: Annotated[bool, typer.Option("--show", help="Print what is in the table; run nothing.")] = False,
+    name: Annotated[str | None, typer.Option(help="Name of the comparison; the table's, or `compare`.")] = None,
+    output: Annotated[
+        list[Path] | None, typer.Option("--output", "-o", help=".md, .csv, .tex or .html; repeatable.")
+    ] = None,
+    db: Db = DB,
+    settings: Settings = None,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    workers: Workers = None,
+    cache: Cache = None,
+    quiet: Quiet = False,
+    form: Output = "table",
+) -> None:
+    """Train several methods with several seeds under one protocol; mean, spread and paired differences.
+
+    Finished cells are taken from the table, so the same command goes on after an interruption.
+    """
+    from curate.comparison import plan as plans
+    from curate.comparison.layout import check_outputs
+    from curate.table import Table
+
+    if table_name == "list":
+        show(["table", "what"], [[n, plans.read_table(n).title] for n in plans.table_names()], form)
+        return
+    check_outputs(output or [])
+    table, plan = Table(db), plans.read_table(table_name) if table_name else None
+    if show_only:
+        stored = name or (plan.name if plan else None) or table.newest_comparison()
+        plan = plan or (plans.read_table(stored) if stored in plans.table_names() else None)
+    else:
+        plan = comparison_plan(plan, method or [], name, controls)
+        stored, drawn = plan.name, plans.parse_seeds(seeds)
+        from curate.datasets import find
+
+        find(dataset)  # before torch is loaded
+        layers = _layers(ctx, *plans.SHARED_SECTIONS)
+        with working(db, cache, device, precision, workers, quiet) as work, repeatable(stored):
+            from train.compare import Protocol
+            from train.compare import compare as run_cells
+
+            run_cells(work, plan, Protocol(dataset, root, layers, _toml().get("method", {}), redraw), drawn)
+    failed = tell_comparison(table, stored, plan, form, quiet)
+    for path in output or []:
+        from curate.report.comparison import write_comparison
+
+        write_comparison(table, stored, plan, path)
+        remark(f"wrote {path}")
+    raise typer.Exit(3 if failed and not show_only else 0)
+
+
+def comparison_plan(plan: Plan | None, texts: Sequence[str], name: str | None, controls: bool) -> Plan:
+    """What --method or --table asks for, with its controls.
+
+    Raises:
+        CurateError: both, or neither.
+    """
+    from dataclasses import replace
+
+    from curate.comparison.plan import Plan, parse_methods, with_controls
+    from train import catalog
+
+    if bool(texts) == (plan is not None):
+        raise CurateError(
+            "compare needs either --method or --table",
+            "e.g. --method iprm --method adaptive, --method all, --table list",
+        )
+    plan = plan or Plan("compare", tuple(parse_methods(texts, catalog.names())))
+    knobs = {e.name: e.knobs for e in catalog.entries()}
+    return with_controls(replace(plan, name=name or plan.name), knobs, controls)
+
+
+@contextmanager
+def repeatable(name: str) -> Iterator[None]:
+    """Ctrl-C ends with how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        remark(f"interrupted: {name} keeps its finished cells and epochs; the same command goes on from there")
+        raise typer.Exit(130) from None
+
+
+def tell_comparison(table: Table, name: str, plan: Plan | None, form: Format, quiet: bool) -> bool:
+    """Print a stored comparison and how to read it; whether a cell has no result."""
+    from curate.comparison.layout import cells, notes, records
+    from curate.comparison.plan import CONTROLS
+    from curate.comparison.summary import missing_controls, summarize
+
+    found = table.comparison(name)
+    lines = summarize(found)
+    head, rows = cells(lines, plan) if form in ("table", "markdown") else records(lines)
+    show(head, rows, form)
+    for dataset, control in missing_controls(lines, CONTROLS):
+        remark(f"warning: {dataset}: the control {control} is missing; without it anything looks like a gain")
+    if not quiet:
+        for note in notes(plan):
+            remark(note)
+    return any(cell.run_id is None for cell in found)
+
+
+@app.command()
+def recommend(run: RunName = None, db: Db = DB) -> None:
+    """Say in three lines, from the table alone, which methods are worth trying first and why."""
+    from curate.recommend import read_evidence
+    from curate.recommend import recommend as advise
+    from curate.table import Table
+
+    typer.echo("\n".join(advise(read_evidence(Table(db), run))))
+
+
+@app.command()
 def evaluate(
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Which split.")] = "test",
     run: RunName = None,
@@ -656,7 +814,7 @@ def sql(
     db: Db = DB,
     form: Output = "table",
 ) -> None:
-    """Read-only SQL on the table; views: samples, by_class, by_modality, failures, history, dynamics, results."""
+    """Read-only SQL on the table; views: samples, by_class, by_modality, failures, findings, history, results."""
     from curate.table import Table
 
     if query == "-" and sys.stdin.isatty():

@@ -17,6 +17,7 @@ import tempfile
 import time
 import wave
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -51,10 +52,10 @@ TORN = {
         SELECT run_id, epoch FROM dynamic GROUP BY ALL HAVING count(*) <> 3 * $samples""",
     "a run that is neither running nor done": "SELECT run_id FROM run WHERE status NOT IN ('running', 'done')",
     "a key that is there twice": """
-        SELECT run_id, round, sample_id, 1 FROM prediction GROUP BY ALL, modality HAVING count(*) > 1 UNION ALL
-        SELECT run_id, round, sample_id, 2 FROM gap GROUP BY ALL, pair HAVING count(*) > 1 UNION ALL
-        SELECT run_id, round, sample_id, 3 FROM posterior GROUP BY ALL, pair HAVING count(*) > 1 UNION ALL
-        SELECT run_id, epoch, sample_id, 4 FROM dynamic GROUP BY ALL, modality HAVING count(*) > 1""",
+        SELECT run_id FROM prediction GROUP BY run_id, round, sample_id, modality HAVING count(*) > 1 UNION ALL
+        SELECT run_id FROM gap GROUP BY run_id, round, sample_id, pair HAVING count(*) > 1 UNION ALL
+        SELECT run_id FROM posterior GROUP BY run_id, round, sample_id, pair HAVING count(*) > 1 UNION ALL
+        SELECT run_id FROM dynamic GROUP BY run_id, epoch, sample_id, modality HAVING count(*) > 1""",
 }
 
 
@@ -115,6 +116,11 @@ class Place:
                  "CURATE_WORKERS": "0"},
         )  # fmt: skip
 
+    def checkpoint(self, kind: str) -> Path:
+        """What the command writes after every epoch."""
+        name = {"score": "score-manifest-1", "train": "adaptive-manifest-1"}[kind]
+        return self.folder / "curate.runs" / name / "last.pt"
+
     def torn(self) -> list[str]:
         """What is wrong with the table; a table that does not open raises."""
         if not self.db.exists():
@@ -138,6 +144,23 @@ class Place:
                 where = "WHERE metric <> 'seconds'" if table == "epoch" else ""
                 found[table] = con.execute(f"SELECT * {but} FROM {table} {where} ORDER BY ALL").fetchall()
             return found
+
+
+def lives_until_a_moment(process: subprocess.Popen[str], checkpoint: Path, rng: random.Random, seconds: float) -> bool:
+    """Wait for a random moment, four times of five within the work itself; whether the process is still there then."""
+    saves, since = rng.choice([0, 1, 1, 2, 3]), stamp(checkpoint)
+    while saves and process.poll() is None:
+        time.sleep(0.005)
+        if (now := stamp(checkpoint)) != since:
+            saves, since = saves - 1, now
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(rng.uniform(0, 0.4) if since else rng.uniform(0, seconds))
+    return process.poll() is None
+
+
+def stamp(path: Path) -> int:
+    """When a file was written; 0 before."""
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def whole(place: Place) -> dict[str, float]:
@@ -176,13 +199,16 @@ def main() -> None:
                 place = Place(Path(folder) / str(cycles), clips)
                 continue
             process = place.start(command)
-            moment = rng.uniform(0.2, 1.2) * took[command[0]] if left[command[0]] else None
-            try:
-                _, err = process.communicate(timeout=moment)
+            if left[command[0]]:
+                alive = lives_until_a_moment(process, place.checkpoint(command[0]), rng, took[command[0]])
+            else:
+                alive, _ = False, process.wait()
+            if not alive:
+                _, err = process.communicate()
                 if process.returncode:
                     wrong.append(f"{' '.join(command[:2])} ended with {process.returncode}: {err.splitlines()[-2:]}")
                     break
-            except subprocess.TimeoutExpired:
+            else:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.communicate()
                 left[command[0]] -= 1

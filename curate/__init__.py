@@ -4,8 +4,11 @@ The commands without the terminal:
 
     table = curate.open("curate.duckdb")
     table.samples()                          # the wide view as a DataFrame
+    table.sql("SELECT * FROM by_class")      # any question, as one
+    table.choose("clean", threshold=0.8)     # a stored selection, which shows itself; see curate.notebook
+    table.score("preds.csv")                 # anyone's predictions, scored
     curate.modality_gap(predictions)         # probability and KL gap of every pair
-    curate.fit_mixture(gaps)                 # a two-component mixture, see curate.mixture.fit
+    curate.fit_mixture(gaps)                 # a mixture of two or three, see curate.mixture.fit
     curate.select(p_balanced, 0.8)           # the high-quality subset, a mask
 
 Everything is loaded when it is first used.
@@ -19,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .gap import modality_gap
     from .mixture import fit as fit_mixture
+    from .notebook import Notebook as open
     from .selection import select_above as select
-    from .table import Table as open
 
 __all__ = ["fit_mixture", "modality_gap", "open", "select"]
 
@@ -28,7 +31,7 @@ _WHERE = {
     "modality_gap": ("gap", "modality_gap"),
     "fit_mixture": ("mixture", "fit"),
     "select": ("selection", "select_above"),
-    "open": ("table", "Table"),
+    "open": ("notebook", "Notebook"),
 }
 
 

@@ -30,8 +30,8 @@ LONGEST = 256.0
 """The longest leap, in EM steps."""
 ROUNDING = 1e-13
 """By which share of itself a log-likelihood may seem to fall."""
-SAME = 1e-2
-"""How near two mixtures are that climb to one optimum, in each of the coordinates of `_flat`."""
+SAME = 0.1
+"""How near two mixtures are that are taken to climb to one optimum, in each of the coordinates of `_flat`."""
 
 
 @dataclass(frozen=True)

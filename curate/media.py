@@ -13,7 +13,7 @@ import re
 import wave
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,10 +66,12 @@ def load_medium(path: Path, spec: InputSpec, segment: Segment | None = None) -> 
 
     Raises:
         MediaError: as `read_audio`, `fit_waveform`, `read_frames` or `read_folder`.
+        ValueError: a spec of clips or texts, which `curate.clips` and `curate.text` load.
     """
     if isinstance(spec, AudioSpec):
         return fit_waveform(read_audio(path, spec.rate, spec.seconds, segment), spec)
-    assert isinstance(spec, VisualSpec)
+    if not isinstance(spec, VisualSpec):
+        raise ValueError(f"no file is loaded as {spec.kind}")
     read = read_folder if path.is_dir() else read_frames
     return fit_frames(read(path, spec.frames, segment), spec)
 
@@ -147,7 +149,8 @@ def read_folder(folder: Path, frames: int, segment: Segment | None = None) -> ND
         MediaError: as `check_file`; `missing` (no picture at all), `undecodable`, `empty_event` or `too_short`.
     """
     _check_segment(segment)
-    paths = sorted((p for p in folder.iterdir() if p.suffix.lower() in PICTURE_ENDINGS), key=_natural)
+    found = (p for p in folder.iterdir() if p.suffix.lower() in PICTURE_ENDINGS and not p.name.startswith("."))
+    paths = sorted(found, key=_natural)
     if not paths:
         raise MediaError("missing", f"{folder} holds no pictures")
     inside = paths if segment is None else paths[int(segment.start) : math.ceil(segment.end)]
@@ -195,12 +198,36 @@ def fit_frames(frames: NDArray[np.uint8], spec: VisualSpec) -> NDArray[np.uint8]
     Returns:
         `spec.shape` uint8.
     """
+    return resize(frames, spec.size, spec.channels).reshape(spec.shape)
+
+
+def resize(frames: NDArray[np.uint8], side: int, channels: int) -> NDArray[np.uint8]:
+    """(F, H, W, 3) RGB frames to (F, side, side, channels), 1 channel being grey; Pillow's bilinear filter."""
     from PIL import Image
 
-    mode = "L" if spec.channels == 1 else "RGB"
-    side = (spec.size, spec.size)
-    fitted = [np.asarray(Image.fromarray(f).convert(mode).resize(side, Image.Resampling.BILINEAR)) for f in frames]
-    return np.stack(fitted).reshape(spec.shape)
+    mode = "L" if channels == 1 else "RGB"
+    size = (side, side)
+    fitted = [np.asarray(Image.fromarray(f).convert(mode).resize(size, Image.Resampling.BILINEAR)) for f in frames]
+    return np.stack(fitted).reshape(len(frames), side, side, channels)
+
+
+def read_range(path: Path, first: int, end: int) -> NDArray[np.uint8]:
+    """The frames number `first` to `end` - 1 of a video, counted from 0 in the order shown.
+
+    Decodes from the beginning: a seek cannot be trusted to hit a frame by its number.
+
+    Returns:
+        (end - first, H, W, 3) uint8, RGB.
+
+    Raises:
+        MediaError: as `check_file`; `undecodable`, `no_video`, or `truncated`: there are fewer frames.
+    """
+    check_file(path)
+    with _opened(path) as container:
+        shown = list(islice(_decoded(container, _video_stream(container)), first, end))
+        if len(shown) < end - first:
+            raise MediaError("truncated", f"{path} ends before frame {end}: {first + len(shown)} or fewer are there")
+        return _stack(shown)
 
 
 @contextmanager

@@ -147,3 +147,14 @@ def refuse_beside_resume(context: Any, *parameters: str) -> None:
                 f"--resume goes on with the run's own settings, {option} cannot change them",
                 f"leave {option} out, or begin a new run without --resume",
             )
+
+
+def refuse_beside_missing(context: Any, *parameters: str) -> None:
+    """New samples are scored as the old ones were: refuse settings given on the command line."""
+    for parameter in context.command.params:
+        if parameter.name in parameters and is_from(context, "COMMANDLINE", parameter.name):
+            option = parameter.opts[0]
+            raise CurateError(
+                f"--only-missing scores as the newest scored run did, {option} cannot change that",
+                f"leave {option} out, or score all of it again without --only-missing",
+            )

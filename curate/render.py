@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ Format = Literal["table", "csv", "tsv", "json", "jsonl", "markdown"]
 Advance = Callable[[str, int, int, str], None]
 
 MAX_WHOLE, MIN_FOLDED = 32, 8
+LITERAL = re.compile(r"Literal\[([^\]]*)\]")
 """Characters: how long a name may be to be kept in one line, and how narrow a folded column may get."""
 LINE_SECONDS = 10.0
 """Where there is no terminal, a line of progress at most this often, s; ends of stages always."""
@@ -76,10 +78,8 @@ def _grid(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int | No
 
 
 def readable_type(annotation: str) -> str:
-    """`Literal['a', 'b']` as `a | b`, any other annotation as it is written."""
-    if not annotation.startswith("Literal["):
-        return annotation
-    return " | ".join(map(str, ast.literal_eval(f"[{annotation.removeprefix('Literal[')}")))
+    """`Literal['a', 'b'] | None` as `a | b | None`, what is no literal as it is written."""
+    return LITERAL.sub(lambda found: " | ".join(map(str, ast.literal_eval(f"[{found[1]}]"))), annotation)
 
 
 def _finite(value: Any) -> Any:

@@ -29,6 +29,7 @@ class Rounds(Database):
         p_balanced: NDArray[np.float64],
         gap_kind: str,
         p_ahead: NDArray[np.float64] | None = None,
+        known: tuple[str, NDArray[np.str_]] | None = None,
     ) -> None:
         """All that one scoring of the training set found, in one transaction: whole or not at all.
 
@@ -37,6 +38,8 @@ class Rounds(Database):
         Args:
             predictions: None when another run's predictions were fitted, whose rows are there already.
             p_ahead: as in `Round`; stored of the pairs with three components.
+            known: a run whose mixtures these are, and other samples; of its round of this number the mixtures, and the
+                rows of these samples, are copied as they stand.
         """
         for modality in {m for pair in gaps.pairs for m in pair}:
             if not MODALITY.fullmatch(modality):
@@ -60,6 +63,8 @@ class Rounds(Database):
                     said |= {"p_first": p_ahead[:, j, 0], "p_second": p_ahead[:, j, 1]}
                 insert(con, "gap", found, of_pair)
                 insert(con, "posterior", said, of_pair)
+                if known is not None:
+                    continue
                 con.executemany(
                     f"INSERT INTO mixture VALUES ({', '.join('?' * 20)})",
                     [
@@ -67,6 +72,8 @@ class Rounds(Database):
                         for k in range(len(fitted.weights))
                     ],
                 )
+            if known is not None:
+                _copy_rows(con, *known, key)
             self._refresh_samples(con)
 
     def write_dynamic(self, run_id: str, epoch: int, predictions: Predictions) -> None:
@@ -161,6 +168,17 @@ class Rounds(Database):
                 known = _read_known(con, run_id, sql, epoch, f"run {run_id!r} has no predictions of epoch {epoch}")
             yield known
 
+    def scored_labels(self, run_id: str) -> dict[str, str]:
+        """{sample_id: class name} of the samples that round 0 of a run scored."""
+        with self._open() as con:
+            rows = con.execute(
+                "SELECT DISTINCT s.sample_id, s.label_name FROM gap g JOIN run r USING (run_id) "
+                "JOIN sample s ON s.data_id = r.data_id AND s.sample_id = g.sample_id "
+                "WHERE g.run_id = ? AND g.round = 0",
+                [run_id],
+            ).fetchall()
+        return dict(rows)
+
     def rounds(self, run_id: str) -> list[int]:
         """The rounds stored for a run, ascending."""
         with self._open() as con:
@@ -190,6 +208,21 @@ def _read_known(con: duckdb.DuckDBPyConnection, run_id: str, sql: str, number: i
     ids = columns[0]["sample_id"].astype(str)
     held_out = bool(columns[0]["held_out"].all())
     return Known(ids, modalities, stack("p_true"), stack("entropy"), stack("correct") == 1, held_out)
+
+
+def _copy_rows(
+    con: duckdb.DuckDBPyConnection, source: str, sample_ids: NDArray[np.str_], key: Mapping[str, Any]
+) -> None:
+    """Copy a run's mixtures, and its rows of these samples, of a round to the same round of another run."""
+    con.register("copied", {"sample_id": sample_ids.astype(object)})
+    for table in ("mixture", "prediction", "gap", "posterior"):
+        of_samples = "" if table == "mixture" else " AND sample_id IN (FROM copied)"
+        con.execute(
+            f"INSERT INTO {table} BY NAME SELECT * REPLACE (? AS run_id) FROM {table} "
+            f"WHERE run_id = ? AND round = ?{of_samples}",
+            [key["run_id"], source, key["round"]],
+        )
+    con.unregister("copied")
 
 
 def _column_arrays(

@@ -264,6 +264,29 @@ COMMENT ON COLUMN guard.ratio IS 'what held-out samples of the group keep of the
 COMMENT ON COLUMN guard.withheld IS 'not judged, because look-alikes were sought in deep features';
 COMMENT ON COLUMN guard.verdict IS 'in words';
 
+CREATE TABLE comparison (
+    comparison VARCHAR NOT NULL,
+    dataset VARCHAR NOT NULL,
+    position INTEGER NOT NULL,
+    label VARCHAR NOT NULL,
+    method VARCHAR NOT NULL,
+    is_control BOOLEAN NOT NULL,
+    twin VARCHAR NOT NULL DEFAULT '',
+    seed INTEGER NOT NULL,
+    run_id VARCHAR,
+    reason VARCHAR NOT NULL DEFAULT '',
+    PRIMARY KEY (comparison, dataset, label, seed)
+);
+COMMENT ON TABLE comparison IS 'One row a cell of a comparison: a method with its settings, on a data set, with a seed';
+COMMENT ON COLUMN comparison.comparison IS 'its name';
+COMMENT ON COLUMN comparison.position IS 'of the method in the printed table, counted from 0';
+COMMENT ON COLUMN comparison.label IS 'what the printed table calls the method with its settings';
+COMMENT ON COLUMN comparison.is_control IS 'whether it is what others are compared with';
+COMMENT ON COLUMN comparison.twin IS 'label of the control of its own, a random subset of equal size; empty = none';
+COMMENT ON COLUMN comparison.seed IS 'of the scored run and of the training';
+COMMENT ON COLUMN comparison.run_id IS 'the training run that holds the results; NULL = not measured, see reason';
+COMMENT ON COLUMN comparison.reason IS 'why there is no result; empty = there is one';
+
 CREATE VIEW history AS
 SELECT r.dataset, g.run_id, r.kind, r.method, g.round, g.sample_id, s.label_name, s.planted, g.pair,
        g.prob_gap, g.kl_gap, g.fitted, p.p_balanced, p.p_imbalanced, p.p_first, p.p_second

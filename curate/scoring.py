@@ -11,7 +11,7 @@ import numpy as np
 
 from . import gap, mixture
 from .errors import CurateError
-from .types import Floats, GapScores, Known, Predictions, Round
+from .types import Floats, GapScores, Known, MixtureFit, Predictions, Round
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ def fit_known(
     """
     if (averaged is not None) != (config.average == "warmup"):
         raise ValueError(f"average={config.average}, and averaged gaps are {'not ' * (averaged is None)}given")
-    found = fit_gaps(_prepared(gaps, known, config, averaged), config, classes)
+    found = fit_gaps(prepared(gaps, known, config, averaged), config, classes)
     if known.held_out or not len(known.correct):
         return found
     right = dict(zip(known.modalities, known.correct.mean(axis=0).tolist(), strict=True))
@@ -93,7 +93,7 @@ def fit_known(
     return replace(found, fits=fits)
 
 
-def _prepared(gaps: GapScores, known: Known, config: MixtureConfig, averaged: Floats | None) -> GapScores:
+def prepared(gaps: GapScores, known: Known, config: MixtureConfig, averaged: Floats | None) -> GapScores:
     """The gaps with what the mixture is to see; in the paper's form that is one of both as it stands."""
     signed = averaged
     if signed is None and config.gap not in ("prob", "kl"):
@@ -111,7 +111,6 @@ def with_input(gaps: GapScores, config: MixtureConfig) -> GapScores:
 def fit_gaps(gaps: GapScores, config: MixtureConfig, classes: int) -> Round:
     """Mixtures and posteriors of what `GapScores.seen` gives, of a problem with so many classes."""
     scale = gap.gap_scale(config.gap, classes)
-    columns = gaps.seen(config.gap).T
     fits = tuple(
         mixture.fit(
             x,
@@ -123,8 +122,14 @@ def fit_gaps(gaps: GapScores, config: MixtureConfig, classes: int) -> Round:
             components=config.components,
             scale=scale,
         )
-        for x in columns
+        for x in gaps.seen(config.gap).T
     )
+    return under(fits, gaps, config)
+
+
+def under(fits: tuple[MixtureFit, ...], gaps: GapScores, config: MixtureConfig) -> Round:
+    """Posteriors of what `GapScores.seen` gives under mixtures that were fitted already, one a pair."""
+    columns = gaps.seen(config.gap).T
     weights = np.stack([mixture.p_balanced(f, x) for f, x in zip(fits, columns, strict=True)], axis=1)
     ahead = None
     if any(len(f.weights) == 3 for f in fits):

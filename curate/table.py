@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .claim import is_vacant
+from .comparisons import Comparisons
 from .database import insert
 from .errors import CurateError, unknown_name
-from .selections import Selections
 from .types import Finding, Run, Sample
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ def _now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-class Table(Selections):
-    """The sample table: runs, samples, rounds, epochs and selections in one DuckDB file."""
+class Table(Comparisons):
+    """The sample table: runs, samples, rounds, epochs, selections and comparisons in one DuckDB file."""
 
     # --- runs --------------------------------------------------------------------------------------------------
 
@@ -115,6 +115,9 @@ class Table(Selections):
                 raise CurateError(f"{run_id} is what {', '.join(leaning)} came from", "remove these first")
             for name in ("prediction", "gap", "mixture", "posterior", "dynamic", "epoch", "fold_epoch", "run"):
                 con.execute(f"DELETE FROM {name} WHERE run_id = ?", [run_id])
+            con.execute(
+                "UPDATE comparison SET run_id = NULL, reason = 'its run was removed' WHERE run_id = ?", [run_id]
+            )
 
     def find_run(self, run_id: str | None = None, **where: str | None) -> Run:
         """The run of that name, or the newest that fits.
@@ -173,6 +176,15 @@ class Table(Selections):
             con.execute("DELETE FROM sample WHERE data_id = ? AND sample_id IN (FROM written)", [data_id])
             con.unregister("written")
             insert(con, "sample", columns)
+
+    def copy_samples(self, source: str, target: str) -> None:
+        """Add to a data set the items of another that it does not have."""
+        with self._open(write=True) as con:
+            con.execute(
+                "INSERT INTO sample BY NAME SELECT * REPLACE (? AS data_id) FROM sample WHERE data_id = ? "
+                "AND sample_id NOT IN (SELECT sample_id FROM sample WHERE data_id = ?)",
+                [target, source, target],
+            )
 
     def write_findings(self, data_id: str, findings: Sequence[Finding]) -> None:
         """What is suspicious about a data set, in place of what was found before."""

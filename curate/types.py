@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, ClassVar
 
 import numpy as np
@@ -112,7 +113,85 @@ class FeatureSpec:
         return np.dtype(np.float32)
 
 
-InputSpec = AudioSpec | VisualSpec | FeatureSpec
+@dataclass(frozen=True, kw_only=True)
+class ClipSpec:
+    """How the consecutive frames of a clip are kept, and which part of them the network sees at once.
+
+    In training the part is drawn at random, in scoring it is the middle one; it is the same for all modalities of a
+    sample, whose frames belong together.
+
+    Attributes:
+        frames: consecutive frames kept.
+        size: side of the kept square frame, pixels.
+        channels: 1 (grey, depth), 3 (RGB); 2 for `FlowSpec`.
+        window: consecutive frames seen.
+        crop: side of the square seen, pixels.
+    """
+
+    kind: ClassVar[str] = "clip"
+    frames: int = 80
+    size: int = 256
+    channels: int = 3
+    window: int = 64
+    crop: int = 224
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.window <= self.frames and 1 <= self.crop <= self.size):
+            raise ValueError(f"window {self.window} of {self.frames} frames, crop {self.crop} of {self.size} pixels")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one cached clip: (frames, size, size, channels)."""
+        return (self.frames, self.size, self.size, self.channels)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.uint8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowSpec(ClipSpec):
+    """How the optical flow of a clip is kept: (right, down) motion to the next frame.
+
+    Attributes:
+        limit: motion is clipped to this many pixels of the kept frame, either way; the int8 127 stands for it.
+    """
+
+    kind: ClassVar[str] = "flow"
+    channels: int = 2
+    limit: float = 20.0
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.int8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextSpec:
+    """How a text is kept: the ids of its first tokens.
+
+    Attributes:
+        tokens: ids kept; a shorter text is followed by zeros.
+        vocabulary: ids are below this; 0 is padding, and no token has it.
+        tokenizer: which one made the ids, as `curate.text.Tokenizer.name`.
+    """
+
+    kind: ClassVar[str] = "text"
+    tokens: int = 128
+    vocabulary: int
+    tokenizer: str = "words"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one cached text: (tokens,), int32."""
+        return (self.tokens,)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.int32)
+
+
+InputSpec = AudioSpec | VisualSpec | ClipSpec | TextSpec | FeatureSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +202,7 @@ class Sample:
         sample_id: stable and unique within the data set; the only join key.
         label: the class *name*.
         split: `train`, `val` or `test`.
-        inputs: {modality: where its medium is}; relative to the data set's root when it is a path.
+        inputs: {modality: where its medium is}; relative to the data set's root when it is a path. A text itself.
         group: what must not cross splits (speaker, source video), or None.
         planted: modalities degraded on purpose, joined by '+' in declared order; '' none; None unknown.
         extra: what else the annotation says of it, {name: text or number}: human votes, a second or corrected label.
@@ -151,6 +230,17 @@ class Finding:
     kind: str
     sample_id: str
     detail: str
+
+
+def _html(title: str, head: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
+    """A table for a notebook; every text is escaped."""
+
+    def line(cells: Sequence[object], tag: str) -> str:
+        shown = (f"{c:.4g}" if isinstance(c, float) else str(c) for c in cells)
+        return "<tr>" + "".join(f"<{tag}>{escape(c)}</{tag}>" for c in shown) + "</tr>"
+
+    body = "".join(line(row, "td") for row in rows)
+    return f"<table><caption>{escape(title)}</caption><thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table>"
 
 
 def modality_pairs(modalities: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -208,6 +298,11 @@ class Predictions:
                 raise ValueError(f"probs[{name!r}] is {p.shape}, expected {(n, k)}")
             if not np.isfinite(p).all() or np.abs(p.sum(axis=1) - 1).max(initial=0) > 1e-6:
                 raise ValueError(f"rows of probs[{name!r}] must be finite and add to one")
+
+    def subset(self, keep: NDArray[np.bool_]) -> Predictions:
+        """The samples of an (N,) mask."""
+        probs = {m: p[keep] for m, p in self.probs.items()}
+        return Predictions(self.sample_ids[keep], self.labels[keep], self.classes, self.modalities, probs)
 
 
 @dataclass(frozen=True)
@@ -326,6 +421,12 @@ class MixtureFit:
             return "imbalanced"
         return f"{pair[1] if k < self.balanced else pair[0]} ahead"
 
+    def _repr_html_(self) -> str:
+        parts = zip(self.weights, self.locs, self.scales, self.dofs, strict=True)
+        rows = [("balanced" if k == self.balanced else "imbalanced", *map(float, part)) for k, part in enumerate(parts)]
+        title = "; ".join((f"{self.family} mixture, {self.outcome}", *self.warnings))
+        return _html(title, ("component", "weight", "location", "scale", "dof"), rows)
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -346,6 +447,10 @@ class Selection:
     sample_ids: NDArray[np.str_]
     candidates: int
     kept: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        title = f"{self.name}: {self.rule}, of {self.run_id}, kept {len(self.sample_ids)} of {self.candidates}"
+        return _html(title, ("class", "kept", "of"), [(c, *counts) for c, counts in self.kept.items()])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -393,6 +498,12 @@ class Run:
         """In how many folds a scored run held its samples out; 0 where every sample was trained on and then scored."""
         return int(self.config.get("score", {}).get("folds", 0)) if self.kind == "score" else 0
 
+    def _repr_html_(self) -> str:
+        shown = ("status", "method", "dataset", "parent", "note", "seed", "gap_kind", "family", "data_id", "folder")
+        rows = [(name, getattr(self, name)) for name in shown]
+        rows += [(f"{section}.{k}", v) for section, values in self.config.items() for k, v in values.items()]
+        return _html(self.run_id, ("what", "value"), [(k, "" if v is None else v) for k, v in rows])
+
 
 @dataclass(frozen=True)
 class Round:
@@ -412,3 +523,12 @@ class Round:
     fits: tuple[MixtureFit, ...]
     p_balanced: Floats
     p_ahead: Floats | None = None
+
+    def _repr_html_(self) -> str:
+        pairs = zip(self.gaps.pairs, self.fits, self.p_balanced.T, strict=True)
+        told = [
+            f"<p>{escape(pair_name(pair))}: {len(p)} samples, p_balanced below 0.5 on {(p < 0.5).mean():.1%}</p>"
+            + fitted._repr_html_()
+            for pair, fitted, p in pairs
+        ]
+        return "".join(told)

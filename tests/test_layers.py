@@ -38,7 +38,10 @@ SEES_OF_A_METHOD = {
     "train.losses",
     "train.data",
     "train.optim",
+    "train.balance",
+    "train.encoders",
     "train.knobs",
+    "train.mmtm",
     "curate.types",
     "curate.errors",
 }

@@ -17,13 +17,15 @@ from scipy import signal
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 from torchaudio.compliance import kaldi
-from torchvision.transforms import v2
 
 from curate.cache import Cache
-from curate.types import AudioSpec, FeatureSpec, Floats, InputSpec, VisualSpec
+from curate.types import AudioSpec, ClipSpec, FeatureSpec, Floats, InputSpec, TextSpec, VisualSpec
+
+from .crops import Clips, random_boxes, resized_crops
 
 Split = Literal["fit", "val"]
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+GREY = ([0.5], [0.5])
 
 
 @dataclass(frozen=True)
@@ -264,27 +266,46 @@ def trailing_zeros_from(waveforms: Tensor) -> Tensor:
 class Frames(nn.Module):
     """Frames (B, F, H, W, C) uint8 to normalised (B, F, C, H, W); augmented in training, each clip its own way."""
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, spec: VisualSpec) -> None:
         super().__init__()
-        mean, std = IMAGENET if spec.channels == 3 else ([0.5], [0.5])
-        self.normalize = v2.Normalize(mean, std)
-        self.augment = None
-        if spec.augment == "crop_flip":
-            self.augment = v2.Compose([v2.RandomResizedCrop(spec.size, antialias=True), v2.RandomHorizontalFlip()])
+        mean, deviation = IMAGENET if spec.channels == 3 else GREY
+        self.register_buffer("mean", 255 * torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("deviation", 255 * torch.tensor(deviation)[:, None, None], persistent=False)
+        self.size = spec.size
+        self.augment = spec.augment == "crop_flip"
 
     def forward(self, frames: Tensor) -> Tensor:
-        x = frames.movedim(-1, 2)
-        if self.training and self.augment is not None:
-            x = torch.stack([self.augment(clip) for clip in x])
-        return self.normalize(x.float() / 255)
+        if self.training and self.augment:
+            count, _, height, width, _ = frames.shape
+            boxes, flipped = random_boxes(count, height, width), torch.rand(count) < 0.5
+            x = resized_crops(frames, boxes, flipped, self.size)
+        else:
+            x = frames.movedim(-1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+        return x.sub_(self.mean).div_(self.deviation)
+
+
+class Tokens(nn.Module):
+    """Token ids (B, L) int32 to (B, L) int64, cut behind the longest text of the batch."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        used = (ids != 0).any(dim=0).nonzero()
+        longest = int(used.max()) + 1 if len(used) else 1
+        return ids[:, :longest].long()
 
 
 def transform_of(spec: InputSpec) -> nn.Module:
     """What turns a modality's cached rows into what its network sees."""
-    if isinstance(spec, FeatureSpec):
-        return nn.Identity()
     if isinstance(spec, AudioSpec):
         return FilterBank(spec) if spec.features == "fbank" else Spectrogram(spec)
+    if isinstance(spec, FeatureSpec):
+        return nn.Identity()
+    if isinstance(spec, TextSpec):
+        return Tokens()
+    if isinstance(spec, ClipSpec):
+        return Clips(spec, *(IMAGENET if spec.channels == 3 else GREY))
     return Frames(spec)
 
 
@@ -294,13 +315,22 @@ class BatchTransform(nn.Module):
     def __init__(self, specs: Mapping[str, InputSpec]) -> None:
         super().__init__()
         self.nets = nn.ModuleDict({m: transform_of(spec) for m, spec in specs.items()})
+        self.has_clips = any(isinstance(net, Clips) for net in self.nets.values())
 
     @torch.no_grad()
     def forward(self, batch: Batch, seed: int = 0) -> Batch:
-        """The batch with transformed inputs; `seed` alone decides the augmentation."""
+        """The batch with transformed inputs; `seed` alone decides the augmentation.
+
+        Clips of a sample are cut at one place in all its modalities, each sample at its own.
+        """
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            return replace(batch, inputs={m: net(batch.inputs[m]) for m, net in self.nets.items()})
+            place = torch.rand(len(batch.labels), 3) if self.training and self.has_clips else None
+            inputs = {
+                m: net(batch.inputs[m], place) if isinstance(net, Clips) else net(batch.inputs[m])
+                for m, net in self.nets.items()
+            }
+            return replace(batch, inputs=inputs)
 
 
 class DataView:

@@ -118,7 +118,7 @@ def common_dim(dims: Mapping[str, int], what: str) -> int:
     if len(set(dims.values())) != 1:
         raise CurateError(
             f"{what} needs equal feature sizes, got {dict(dims)}",
-            "use one encoder for all: --set model.encoder=resnet18, or of features mlp, in score already",
+            "give all one size with --set model.dim=512, or one kind with model.encoder=resnet18, of features mlp",
         )
     return next(iter(dims.values()))
 

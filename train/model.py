@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,11 +15,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from curate.types import InputSpec
+from curate.errors import CurateError
+from curate.types import InputSpec, TextSpec
 
-from .encoders import make_encoder
+from .encoders import make_encoders, pairs, size_of
 from .features import StandardisedFeatures
 from .fusion import FUSIONS
+from .texts import Pretrained, TextTransformer
+from .weights import load_encoder
+
+HEADS = 4  # of attention in the text encoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +32,36 @@ class ModelConfig:
     """Architecture.
 
     Attributes:
-        encoder: `resnet18`, `small_cnn`, or `auto` by input size; of features `linear` (`auto`) or `mlp`.
+        encoder: `auto` by input size; `resnet18` or `small_cnn`, pooled over frames; `r3d_18`, `mc3_18`,
+            `r2plus1d_18` or `small_3d`, which convolve over time; of features `linear` or `mlp`; or `modality=name`
+            pairs, comma separated.
         fusion: `concat` (unimodal logits = split head), `sum` or `weight`.
+        dim: features of every modality, by a linear layer where the encoder's own number differs; None leaves it.
+        weights: local files to start encoders from, `modality=FILE` pairs, comma separated.
+        text: folder of a Hugging Face model, for texts of its tokeniser; '' is a Transformer from scratch.
+        text_width: of that Transformer.
+        text_layers: of that Transformer.
     """
 
-    encoder: Literal["auto", "resnet18", "small_cnn", "linear", "mlp"] = "auto"
+    encoder: str = "auto"
     fusion: Literal["concat", "sum", "weight"] = "concat"
+    dim: int | None = None
+    weights: str = ""
+    text: str = ""
+    text_width: int = 128
+    text_layers: int = 2
+
+    def __post_init__(self) -> None:
+        wrong = self.dim is not None and self.dim < 1
+        if wrong or self.text_layers < 1 or self.text_width < HEADS or self.text_width % HEADS:
+            told = f"model.dim={self.dim}, model.text_layers={self.text_layers}, model.text_width={self.text_width}"
+            raise CurateError(f"out of range: {told}", f"positive numbers; text_width a multiple of {HEADS}")
+
+    def text_encoder(self, spec: TextSpec, dim: int) -> nn.Module:
+        """The encoder of a text, with `dim` features."""
+        if self.text:
+            return Pretrained(Path(self.text).expanduser(), spec, dim)
+        return TextTransformer(spec, dim, self.text_width, self.text_layers, HEADS)
 
 
 @dataclass
@@ -69,8 +99,8 @@ class FusionModel(nn.Module):
         self.classes = tuple(classes)
         self.config = config
         self.precision = precision
-        encoders = {m: make_encoder(config.encoder, spec) for m, spec in specs.items()}
-        self.dims = {m: e.dim for m, e in encoders.items()}
+        encoders = make_encoders(specs, config.encoder, config.dim, config.text_encoder)
+        self.dims = {m: size_of(e) for m, e in encoders.items()}
         self.encoders = nn.ModuleDict(encoders)
         self.fusion = FUSIONS[config.fusion](self.dims, len(classes))
         self.extra = nn.ModuleDict()
@@ -83,15 +113,29 @@ class FusionModel(nn.Module):
             rows: the training samples among the N.
         """
         for m, encoder in self.encoders.items():
-            if isinstance(encoder, StandardisedFeatures):
-                encoder.observe(arrays[m], rows)
+            for part in encoder.modules():
+                if isinstance(part, StandardisedFeatures):
+                    part.observe(arrays[m], rows)
+
+    def load_weights(self) -> None:
+        """Start encoders from the files of `ModelConfig.weights`.
+
+        Raises:
+            CurateError: an unknown modality, or a file that does not fit.
+        """
+        for modality, path in pairs(self.config.weights, "model.weights", self.modalities).items():
+            load_encoder(self.encoders.get_submodule(modality), Path(path).expanduser())
 
     def encode(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """{m: input} to features {m: (B, D)}, fp32, of the modalities that are given."""
-        device = next(iter(inputs.values())).device.type
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+        with self.autocast(inputs):
             features = {m: self.encoders[m](inputs[m]) for m in self.modalities if m in inputs}
         return {m: f.to(torch.promote_types(f.dtype, torch.float32)) for m, f in features.items()}
+
+    def autocast(self, inputs: Mapping[str, Tensor]) -> torch.autocast:
+        """The context encoders run in: bf16 where `precision` says so."""
+        device = next(iter(inputs.values())).device.type
+        return torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Outputs:
         features = self.encode(inputs)

@@ -64,6 +64,18 @@ def score(
         layers: settings in rising precedence, on top of the data set's own.
         weights: a checkpoint to score with instead of a warm-up.
     """
+    return _score(work, *plan_score(work, name, root, layers, seed, weights), weights)
+
+
+def plan_score(
+    work: Workplace,
+    name: str,
+    root: Path | None,
+    layers: Sequence[settings.Layer],
+    seed: int,
+    weights: Path | None = None,
+) -> tuple[Run, Dataset]:
+    """The run that `score` would make, settings resolved and not begun, and its data set."""
     kind = find_dataset(name)
     name = kind.name
     schemas = {"data": kind.Options, "model": ModelConfig, "optim": OptimConfig, "score": ScoreConfig}
@@ -80,6 +92,8 @@ def score(
             "leave one of them out",
         )
     dataset = kind(root.resolve() if root else None, configs["data"])
+    for note in dataset.notes:
+        work.tell(f"note: {note}")
     run_id = work.table.new_run_id(f"score-{name}", work.runs_folder)
     run = Run(
         run_id=run_id,
@@ -99,7 +113,7 @@ def score(
         folder=str(work.runs_folder / run_id),
         note=f"weights of {weights.name}" if weights else f"out of fold, {folds} folds" if folds else None,
     )
-    return _score(work, run, dataset, weights)
+    return run, dataset
 
 
 def resume_score(work: Workplace, run: Run) -> Run:
@@ -160,18 +174,28 @@ def train(work: Workplace, parent: Run, name: str, layers: Sequence[settings.Lay
         parent: the scored run: its data, its warm checkpoint, its posteriors.
         layers: settings in rising precedence, on top of the parent's.
     """
+    return _train(work, plan_train(work, parent, name, layers, seed), parent)
+
+
+def plan_train(work: Workplace, parent: Run, name: str, layers: Sequence[settings.Layer], seed: int) -> Run:
+    """The run that `train` would make, settings resolved and not begun."""
     kind, method = find_dataset(parent.dataset), catalog.find(name)
     schemas = {"model": ModelConfig, "optim": OptimConfig, "train": TrainConfig, "method": method.Config}
     inherited = {k: parent.config[k] for k in ("model", "optim")}
     if method.fusion is not None:
         inherited["model"] = {**inherited["model"], "fusion": method.fusion}
     configs = configure(kind, schemas, inherited, *layers)
+    if method.fusion not in (None, wanted := configs["model"].fusion):
+        raise CurateError(
+            f"method {name} is training with model.fusion={method.fusion}, the settings say {wanted}",
+            f"use --method joint --set model.fusion={wanted}, or --set model.fusion={method.fusion}",
+        )
     chosen = configs["method"]
     _refuse_online(chosen, parent)
     run_id = work.table.new_run_id(f"{name}-{parent.dataset}", work.runs_folder)
     start = method.start if configs["train"].start == "auto" else configs["train"].start
     configs["train"] = replace(configs["train"], start=start)
-    run = replace(
+    return replace(
         parent,
         run_id=run_id,
         kind="train",
@@ -186,7 +210,6 @@ def train(work: Workplace, parent: Run, name: str, layers: Sequence[settings.Lay
         checkpoint_sha256=None,
         note="random subset" if getattr(chosen, "control", "none") == "random" else None,
     )
-    return _train(work, run, parent)
 
 
 def _refuse_online(chosen: object, parent: Run) -> None:
@@ -295,9 +318,7 @@ def _round(work: Workplace, run: Run, parent: Run, trainer: Trainer, data: RunDa
     """
     if number in work.table.rounds(run.run_id):
         return work.table.read_round(run.run_id, number)
-    # A warm-up is averaged over once: later rounds, and a gap of the method's own, are of one epoch.
-    own = {**run.config["score"], "gap": run.gap_kind, "family": run.family, "average": "last"}
-    config = settings.build(ScoreConfig, own, "score")
+    config = _later_rounds(run)
     if number == 0:
         found, predictions = work.table.read_round(parent.run_id), None
         gaps = found.gaps
@@ -332,6 +353,29 @@ def _context(found: Round, kind: str) -> Context:
     moment = (found.p_balanced * found.gaps.of(drawn)).sum(axis=0)
     centres = np.divide(moment, mass, out=np.zeros_like(mass), where=mass > 0)
     return Context(found.fits, drawn, tuple(centres.tolist()), found.gaps.input == "absolute")
+
+
+def score_end(work: Workplace, run: Run) -> None:
+    """Gaps, mixtures and posteriors of a finished training, as its last round: how the training left the samples.
+
+    Scored are all training samples, of a subset too, by the weights after the last epoch: every method at the same
+    number of epochs. Nothing is done where a method of several rounds has scored itself, or the weights are gone.
+    """
+    last = work.folder(run) / "last.pt"
+    if max(work.table.rounds(run.run_id), default=0) > 0 or not last.exists():
+        return
+    dataset = reopen(run)
+    trainer, data = prepare_trainer(work, run, dataset, work.open_cache(dataset))
+    checkpoint.load_trainer(trainer, checkpoint.read(last, trainer.device), str(last))
+    predictions = _in_sample(predict(trainer, data, data.fit))
+    _write_round(work.table, run, trainer.method.rounds, fit_round(predictions, _later_rounds(run)), predictions)
+
+
+def _later_rounds(run: Run) -> ScoreConfig:
+    """How a training run's own rounds are fitted. A warm-up is averaged over once: they, and a gap of the method's own,
+    are of one epoch."""
+    own = {**run.config["score"], "gap": run.gap_kind, "family": run.family, "average": "last"}
+    return settings.build(ScoreConfig, own, "score")
 
 
 def _train_to(

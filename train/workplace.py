@@ -26,10 +26,15 @@ from .engine import OptimConfig, Runtime, Trainer, make_trainer
 from .model import FusionModel, ModelConfig
 
 Progress = Callable[[str, int, int, str], None]
+Tell = Callable[[str], None]
 
 
 def silent(label: str, done: int, total: int, note: str) -> None:
     """No progress."""
+
+
+def tell_nobody(remark: str) -> None:
+    """No remarks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,12 +93,14 @@ class Workplace:
         cache_folder: where decoded media are.
         runtime: device, precision, loader processes.
         progress: called with (label, done, total, note).
+        tell: called with a remark on the data, of one line.
     """
 
     table: Table
     cache_folder: Path
     runtime: Runtime = field(default_factory=Runtime)
     progress: Progress = silent
+    tell: Tell = tell_nobody
 
     @property
     def runs_folder(self) -> Path:
@@ -115,7 +122,10 @@ class Workplace:
         if self.table.sample_count(cache.data_id) != len(dataset.samples):
             status, reason = cache.summary()
             self.table.write_samples(cache.data_id, dataset.samples, dataset.classes, status, reason)
-            self.table.write_findings(cache.data_id, checks.check(dataset))
+            found = checks.check(dataset)
+            self.table.write_findings(cache.data_id, found)
+            if told := checks.summary(found):
+                self.tell(told)
         return cache
 
 
@@ -194,6 +204,8 @@ def prepare_trainer(work: Workplace, run: Run, dataset: Dataset, cache: Cache) -
         path = work.folder(work.table.find_run(run.parent)) / "last.pt"
         warm = checkpoint.read(path, device)
         checkpoint.load_model(model, warm, str(path))
+    else:
+        model.load_weights()
     method.attach(model, warm=warm is not None)
     trainer = make_trainer(model, method, config["optim"], data, device)
     if warm is not None and run.config["train"]["reset_optimizer"] == "never":

@@ -35,6 +35,13 @@ def check(dataset: Dataset) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda f: (order.index(f.kind), f.sample_id)))
 
 
+def summary(found: Sequence[Finding]) -> str:
+    """How many findings there are of each kind, and where they are listed; '' where there are none."""
+    counts = Counter(f.kind for f in found)
+    told = ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind])
+    return told and f'suspicious: {told}; listed by `curate sql "SELECT * FROM findings"`'
+
+
 def leaking(dataset: Dataset) -> dict[str, str]:
     """{sample id: why} of the training samples that share a medium with a sample of val or test."""
     split = {s.sample_id: s.split for s in dataset.samples}

@@ -14,12 +14,13 @@ import numpy as np
 from curate.errors import CurateError, MediaError
 from curate.media import load_medium, stamp
 from curate.source import Segment, split_source
-from curate.types import FUSED, AudioSpec, InputSpec, Sample, VisualSpec
+from curate.text import make_tokenizer
+from curate.types import FUSED, AudioSpec, Sample, TextSpec, VisualSpec
 
 from .base import SPLITS, Dataset
 from .degrade import generator
 
-KNOWN_MODALITIES = ("audio", "visual", "video", "image", "rgb", "depth", "flow")
+KNOWN_MODALITIES = ("audio", "visual", "video", "image", "rgb", "depth", "flow", "text")
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -38,8 +39,8 @@ class Manifest(Dataset):
     """Rows of a table: `sample_id`, `label`, optional `split` and `group`, and a column of paths per modality.
 
     Paths are relative to the manifest's folder; `clip.mp4#t=2,8` is the stretch from 2 to 8 s of one. `audio` columns
-    are sound, all others are pictures or video; an audio and a visual column may name the same video file. Missing or
-    broken media are no errors here: they get a status in the cache.
+    are sound, `text` columns hold the texts themselves, all others are pictures or video; an audio and a visual column
+    may name the same video file. Missing or broken media are no errors here: they get a status in the cache.
 
     Without a `split` column the rows are split at random but reproducibly, classes in proportion, no group across
     splits (see `draw`); with one that names no `val`, val is drawn from train in the same way. Rows are sorted by
@@ -57,8 +58,10 @@ class Manifest(Dataset):
 
         Attributes:
             modalities: columns to use, comma separated, in the order that gives the gap its sign; '' takes every
-                column called audio, visual, video, image, rgb, depth or flow.
+                column called audio, visual, video, image, rgb, depth, flow or text.
             audio: which of them are sound, comma separated.
+            text: which of them hold texts, comma separated.
+            tokenizer: `words` = those of the training texts, or a folder with a Hugging Face tokenizer.
             seed: of the splits that are drawn.
             val_fraction: share of the drawn-from rows that becomes val, in [0, 1).
             test_fraction: share that becomes test when there is no `split` column, in [0, 1).
@@ -66,6 +69,9 @@ class Manifest(Dataset):
 
         modalities: str = ""
         audio: str = "audio"
+        text: str = "text"
+        tokenizer: str = "words"
+        tokens: int = TextSpec.tokens
         seed: int = 0
         val_fraction: float = 0.1
         test_fraction: float = 0.2
@@ -92,10 +98,19 @@ class Manifest(Dataset):
         _check_options(options)
         rows = sorted(read_rows(root), key=lambda row: row.get("sample_id", ""))
         self.modalities = _modalities(rows, options)
-        self.specs = {m: _spec(m, options) for m in self.modalities}
         check_rows(rows)
         self.classes = tuple(sorted({row["label"] for row in rows}))
         splits = split_rows(rows, options.seed, options.val_fraction, options.test_fraction)
+        own = [row for row, split in zip(rows, splits, strict=True) if split == "train"]
+        self._tokenizers = {
+            m: make_tokenizer(options.tokenizer, [row[m] for row in own])
+            for m in self.modalities
+            if m in _listed(options.text)
+        }
+        self.specs = {
+            m: self._tokenizers[m].spec(options.tokens) if m in self._tokenizers else _spec(m, options)
+            for m in self.modalities
+        }
         self.samples = tuple(self._sample(row, split) for row, split in zip(rows, splits, strict=True))
 
     def _sample(self, row: Row, split: str) -> Sample:
@@ -108,21 +123,27 @@ class Manifest(Dataset):
         )
 
     def content(self, sample: Sample) -> Any:
-        """The paths, with size and time of each file: a file that was missing and now is there is decoded."""
+        """The texts; the paths, with size and time of each file: one that was missing and now is there is decoded."""
         files = self.media(sample)
-        return {m: [source, stamp(files[m][0]) if source else None] for m, source in sample.inputs.items()}
+        return {
+            m: source if m in self._tokenizers else [source, stamp(files[m][0]) if source else None]
+            for m, source in sample.inputs.items()
+        }
 
     def media(self, sample: Sample) -> dict[str, tuple[Path, Segment | None]]:
         """The files that a row names."""
-        parts = {m: split_source(source) for m, source in sample.inputs.items() if source}
+        parts = {m: split_source(s) for m, s in sample.inputs.items() if s and m not in self._tokenizers}
         return {m: (self._folder / path, segment) for m, (path, segment) in parts.items()}
 
     def load(self, sample: Sample, modality: str) -> np.ndarray:
-        """One file, decoded."""
-        if not sample.inputs[modality]:
+        """One file, decoded; or one text."""
+        spec, source = self.specs[modality], sample.inputs[modality]
+        if isinstance(spec, TextSpec):
+            return self._tokenizers[modality].load(source, spec)
+        if not source:
             raise MediaError("missing", "the manifest names no file")
         path, segment = self.media(sample)[modality]
-        return load_medium(path, self.specs[modality], segment)
+        return load_medium(path, spec, segment)
 
 
 def read_rows(path: Path, who: str = "manifest") -> list[Row]:
@@ -176,7 +197,7 @@ def _parquet_rows(path: Path, who: str) -> list[Row]:
 
 def _check_options(options: Manifest.Options) -> None:
     """Refuse settings that no spec can follow."""
-    positive = ("rate", "seconds", "n_fft", "hop", "frames", "size")
+    positive = ("rate", "seconds", "n_fft", "hop", "frames", "size", "tokens")
     wrong = [f"{name}={getattr(options, name)}" for name in positive if getattr(options, name) <= 0]
     features = ("features", ("stft", "spectrogram", "fbank"))
     for name, choices in (
@@ -223,7 +244,7 @@ def _modalities(rows: list[Row], options: Manifest.Options) -> tuple[str, ...]:
     return chosen
 
 
-def _spec(modality: str, options: Manifest.Options) -> InputSpec:
+def _spec(modality: str, options: Manifest.Options) -> AudioSpec | VisualSpec:
     """How a column's files are kept."""
     kind = AudioSpec if modality in _listed(options.audio) else VisualSpec
     return kind(**{field.name: getattr(options, field.name) for field in dataclasses.fields(kind)})

@@ -11,9 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from curate import config as settings
 from curate import gap
 from curate.errors import CurateError
+from curate.growth import missing, note, write_grown
 from curate.scoring import MixtureConfig, fit_round, versions
 from curate.table import Table
 from curate.types import FUSED, Run, Sample
@@ -106,6 +109,51 @@ def score_predictions(table: Table, sources: Sequence[str], layers: Sequence[set
             )
         table.finish_run(run.run_id, "done")
     return table.find_run(run.run_id)
+
+
+def score_missing_predictions(table: Table, sources: Sequence[str], name: str = "") -> tuple[Run, Run]:
+    """Score the rows of saved predictions whose ids have no score yet; the others keep theirs, see `curate.growth`.
+
+    The files may hold the new samples alone or all of them. Of several epochs the newest counts.
+
+    Args:
+        name: of the data set; '' takes that of the first file.
+
+    Returns:
+        The scored run there was, and the grown one; twice the former where nothing is missing.
+
+    Raises:
+        CurateError: no such data set was scored, its classes, modalities or labels are others, or the files are not
+            what they should be; nothing is stored then.
+    """
+    dataset = _dataset_name(name or Path(sources[0]).stem.rpartition("=")[2], bool(name))
+    scored = table.find_run(kind="score", method=METHOD, dataset=dataset, status="done")
+    saved = align(read_all(sources), scored.config["score"]["values"])
+    newest = saved.rounds[0]
+    labels = {str(i): saved.classes[k] for i, k in zip(newest.sample_ids, newest.labels, strict=True)}
+    new = missing(table, scored, labels)
+    if not len(new):
+        return scored, scored
+    run_id = table.new_run_id(f"score-{dataset}", table.path.with_suffix(".runs"))
+    data_id = f"{dataset}-{hashlib.sha256(f'{scored.data_id} {_digest(saved)}'.encode()).hexdigest()[:10]}"
+    files = {**scored.config["predictions"], "files": list(sources)}
+    run = dataclasses.replace(
+        scored,
+        run_id=run_id,
+        data_id=data_id,
+        modalities=saved.modalities,
+        classes=saved.classes,
+        config={**scored.config, "predictions": files},
+        versions=versions(),
+        note=note(len(new), scored),
+    )
+    table.write_samples(data_id, *_samples(saved))
+    table.copy_samples(scored.data_id, data_id)
+    kept = np.array(sorted(table.scored_labels(scored.run_id)), dtype=np.str_)
+    with _recorded(table, run):
+        write_grown(table, scored, run, kept, newest.subset(np.isin(newest.sample_ids, new)))
+        table.finish_run(run_id, "done")
+    return scored, table.find_run(run_id)
 
 
 @contextmanager

@@ -27,6 +27,10 @@ UNUSABLE = (
     "SELECT sample_id, split, label_name, status, reason FROM sample "
     "WHERE data_id = ? AND status <> 'ok' ORDER BY status, sample_id LIMIT 10"
 )
+FINDINGS = (
+    "SELECT kind, count(*) AS findings, arg_min(sample_id || ': ' || detail, sample_id) AS example FROM finding "
+    "WHERE data_id = ? GROUP BY ALL ORDER BY ALL"
+)
 EPOCHS = (
     "SELECT e.run_id, e.epoch, e.split, e.modality, e.metric, e.value FROM epoch e JOIN run r USING (run_id) "
     "WHERE r.run_id = ? OR r.parent = ? ORDER BY ALL"
@@ -48,7 +52,7 @@ class Facts:
         children: its training runs, oldest first.
         round: what scoring left behind.
         samples: a row a scored sample, see `scored_samples`.
-        epochs, tests, statuses, unusable: rows of the queries above.
+        epochs, tests, statuses, unusable, findings: rows of the queries above.
         rounds: {training run: {round: one fit a pair}}, for those with mixtures of their own.
         times: when the run was started and finished, UTC.
     """
@@ -62,6 +66,7 @@ class Facts:
     tests: pd.DataFrame
     statuses: pd.DataFrame
     unusable: pd.DataFrame
+    findings: pd.DataFrame
     rounds: Mapping[str, Mapping[int, tuple[MixtureFit, ...]]]
     times: tuple[str, str]
 
@@ -124,6 +129,7 @@ def read(table: Table, run_id: str | None) -> Facts:
         table.frame(RESULTS, both),
         table.frame(STATUSES, data),
         table.frame(UNUSABLE, data),
+        table.frame(FINDINGS, data),
         {
             r.run_id: {n: table.read_round(r.run_id, n).fits for n in numbers}
             for r in children

@@ -157,6 +157,7 @@ class Page:
             usable=int(facts.statuses.query("status == 'ok'")["samples"].sum()),
             bad=facts.statuses.query("status != 'ok'").to_dict("records"),
             unusable=facts.unusable.to_dict("records"),
+            findings=facts.findings.to_dict("records"),
             settings=_settings(facts.run),
             score_command=_score_command(facts.run),
             database=shlex.quote(str(facts.database)),

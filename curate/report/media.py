@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 from curate import datasets
 from curate.cache import Cache, default_folder, open_cache
 from curate.errors import CurateError
-from curate.types import AudioSpec, FeatureSpec, InputSpec, Run
+from curate.types import AudioSpec, ClipSpec, FeatureSpec, FlowSpec, InputSpec, Run, TextSpec
 
 
 @dataclass(frozen=True)
 class Medium:
-    """What the page shows of one modality: `kind` is `audio` or `visual`, `uri` is self-contained."""
+    """What the page shows of one modality: `kind` is `audio`, `visual` or `text`, `uri` is self-contained.
+
+    Of a text `uri` is the text itself.
+    """
 
     modality: str
     kind: str
@@ -46,11 +49,13 @@ def load(run: Run, sample_ids: Sequence[str], folder: Path | None) -> tuple[dict
     if not place.exists():
         return {}, "their decoded media are not on this machine"
     try:
-        cache, specs = open_cache(place), _specs(run)
+        cache, dataset = open_cache(place), _reopen(run)
         rows = cache.rows(sample_ids)
     except (CurateError, TypeError, ValueError) as error:
         return {}, f"their media could not be opened ({error})"
-    return {i: _media(cache, specs, int(row)) for i, row in zip(sample_ids, rows, strict=True)}, ""
+    sources = {s.sample_id: s.inputs for s in dataset.samples}
+    found = zip(sample_ids, rows, strict=True)
+    return {i: _media(cache, dataset.specs, sources.get(i, {}), int(row)) for i, row in found}, ""
 
 
 def data_arguments(run: Run) -> list[str]:
@@ -70,12 +75,12 @@ def data_arguments(run: Run) -> list[str]:
     return ["--dataset", run.dataset, *root, *(part for text in sets for part in ("--set", text))]
 
 
-def _specs(run: Run) -> Mapping[str, InputSpec]:
+def _reopen(run: Run) -> datasets.Dataset:
     cls = datasets.find(run.dataset)
-    return cls(Path(run.root) if run.root else None, cls.Options(**run.config.get("data", {}))).specs
+    return cls(Path(run.root) if run.root else None, cls.Options(**run.config.get("data", {})))
 
 
-def _media(cache: Cache, specs: Mapping[str, InputSpec], row: int) -> list[Medium]:
+def _media(cache: Cache, specs: Mapping[str, InputSpec], sources: Mapping[str, str], row: int) -> list[Medium]:
     found = []
     for modality, array in cache.arrays.items():
         spec = specs[modality]
@@ -85,9 +90,21 @@ def _media(cache: Cache, specs: Mapping[str, InputSpec], row: int) -> list[Mediu
             continue
         if isinstance(spec, AudioSpec):
             found.append(Medium(modality, "audio", wav_uri(array[row], spec.rate)))
+        elif isinstance(spec, TextSpec):
+            found.append(Medium(modality, "text", sources.get(modality, "")))
+        elif isinstance(spec, ClipSpec):
+            found.append(Medium(modality, "visual", png_uri(_still(array[row], spec)), crisp=spec.size < 96))
         else:
             found.append(Medium(modality, "visual", png_uri(array[row][0]), crisp=spec.size < 96))
     return found
+
+
+def _still(clip: NDArray[np.integer], spec: ClipSpec) -> NDArray[np.uint8]:
+    """The middle frame of a clip; of optical flow how far things move, white being the limit or more."""
+    middle = clip[len(clip) // 2]
+    if not isinstance(spec, FlowSpec):
+        return middle.astype(np.uint8)
+    return np.minimum(2 * np.linalg.norm(middle.astype(np.float32), axis=-1), 255).astype(np.uint8)[..., None]
 
 
 def wav_uri(samples: NDArray[np.int16], rate: int) -> str:

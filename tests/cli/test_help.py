@@ -12,10 +12,12 @@ COMMANDS = typer.main.get_command(cli.app).commands
 OPTIONS = {
     "datasets": 3,
     "prepare": 7,
-    "score": 19,
+    "score": 20,
     "select": 13,
     "selections": 4,
     "train": 15,
+    "compare": 18,
+    "recommend": 2,
     "evaluate": 9,
     "methods": 1,
     "runs": 4,

@@ -193,13 +193,15 @@ def test_times_are_utc_without_a_zone(scored_table):
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
 def test_no_number_of_any_table_can_be_nan_or_infinite(scored_table, predictions, value):
     scored_table.write_epoch("score-toy-1", 1, [("train", "fused", "loss", 0.5)])
+    scored_table.write_epoch("score-toy-1", 1, [("train", "fused", "loss", 0.5)], fold=0)
     scored_table.write_dynamic("score-toy-1", 1, predictions())
     with duckdb.connect(str(scored_table.path)) as con:
         columns = con.execute(
             "SELECT c.table_name, c.column_name FROM duckdb_columns() c JOIN duckdb_tables() t "
             "USING (table_name) WHERE c.data_type IN ('DOUBLE', 'FLOAT')"
         ).fetchall()
-        assert {t for t, _ in columns} == {"prediction", "gap", "mixture", "posterior", "epoch", "dynamic"}
+        scored = {"prediction", "gap", "mixture", "posterior"}
+        assert {t for t, _ in columns} == scored | {"epoch", "fold_epoch", "dynamic"}
         for table, column in columns:
             assert con.execute(f"SELECT count(*) FROM {table}").fetchone() > (0,)
             with pytest.raises(duckdb.ConstraintException, match="CHECK"):

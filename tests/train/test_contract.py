@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+from curate.errors import CurateError
 from train import catalog, checkpoint
 from train.data import Samples
 from train.engine import OptimConfig, fit, make_trainer
@@ -278,7 +279,16 @@ def test_the_tripwire_trips(guarded) -> None:
         list(guarded.ordered_batches(test))
 
 
-@pytest.mark.parametrize("name", ALL)
+TWO_ONLY = {"greedy"}
+
+
+@pytest.mark.parametrize("name", sorted(TWO_ONLY))
+def test_a_method_for_two_modalities_refuses_three(name, make_model, make_method) -> None:
+    with pytest.raises(CurateError, match="two modalities, got audio, visual, depth"):
+        make_method(name, make_model(*MODALITIES, "depth"))
+
+
+@pytest.mark.parametrize("name", sorted({*ALL} - TWO_ONLY))
 def test_three_modalities_take_steps(name, run, make_model, make_batch) -> None:
     names = (*MODALITIES, "depth")
     config = SHORT.get(name, {})
@@ -301,6 +311,15 @@ OFF: list[tuple[str, dict[str, Any], str, int]] = [
     ("pmr", {"until": 1}, "joint", 1),
     ("dr", {"strength": 0.0}, "joint", 0),
     ("dr", {"times": 0}, "joint", 0),
+    ("ogm", {"alpha": 0.0}, "joint", 0),
+    ("ogm", {"first_epoch": 1}, "joint", 0),
+    ("ogm_ge", {"first_epoch": 1}, "joint", 0),
+    ("opm", {"first_epoch": 0, "p_exe": 0.0}, "joint", 0),
+    ("opm", {"first_epoch": 1}, "joint", 0),
+    ("opm_ogm", {"opm_first_epoch": 0, "p_exe": 0.0, "alpha": 0.0}, "joint", 0),
+    ("opm_ogm", {"ogm_first_epoch": 1}, "joint", 0),
+    ("agm", {"alpha": 0.0, "clip": 0.0}, "joint", 0),
+    ("agm", {"first_epoch": 1}, "joint", 0),
 ]
 """Method, settings of strength zero or a window that is over, the baseline it then is, the first epoch."""
 

@@ -9,6 +9,7 @@ from curate.config import parse_set
 from curate.errors import CurateError
 from curate.predictions import score
 from curate.predictions.score import score_predictions
+from curate.refit import refit
 from curate.table import Table
 from curate.types import FUSED
 
@@ -167,3 +168,42 @@ def test_settings_of_the_warm_up_are_left_out_of_files_and_refused_when_typed(sa
     assert score_predictions(table, [path], [file, {}]).gap_kind == "kl"
     with pytest.raises(CurateError, match=r"unknown setting 'score\.epochs'"):
         score_predictions(table, [path], [file, typed])
+
+
+@pytest.mark.parametrize("kind", ["prob", "kl", "log_odds"])
+def test_averaged_epochs_look_back_from_each_round(saved, table, tmp_path, kind):
+    """Round 0 sees the mean of all three epochs, round 2 its own alone; each keeps its own gap beside it."""
+    epochs = [saved.make(seed=e) for e in (3, 5, 12)]
+    joined = saved.content(
+        epochs[0].sample_ids * 3,
+        epochs[0].labels * 3,
+        epochs[0].classes,
+        {m: np.concatenate([e.values[m] for e in epochs]) for m in ("audio", "visual")},
+        epochs=np.repeat([3, 5, 12], 24).tolist(),
+    )
+    path = str(saved.write(joined, tmp_path / "all.jsonl"))
+    plain = score_predictions(table, [path], [{"score": {"gap": kind}}])
+    averaged = score_predictions(table, [path], [{"score": {"gap": kind, "average": "warmup"}}])
+    own = [table.read_round(plain.run_id, r).gaps for r in range(3)]
+    for number in range(3):
+        found = table.read_round(averaged.run_id, number).gaps
+        expected = np.mean([own[r].seen(kind) for r in range(number, 3)], axis=0)
+        np.testing.assert_allclose(found.fitted, expected, atol=1e-12)
+        np.testing.assert_array_equal(found.prob, own[number].prob)
+    again = refit(table, plain, [{}, {"score": {"average": "warmup"}}])
+    for number in range(3):
+        ours, theirs = (table.read_round(r.run_id, number) for r in (again, averaged))
+        np.testing.assert_array_equal(ours.gaps.fitted, theirs.gaps.fitted)
+        np.testing.assert_array_equal(ours.p_balanced, theirs.p_balanced)
+
+
+def test_one_epoch_cannot_be_averaged(saved, table, tmp_path):
+    path = str(saved.write(saved.make(), tmp_path / "one.csv"))
+    with pytest.raises(CurateError, match="several epochs"):
+        score_predictions(table, [path], [{"score": {"average": "warmup"}}])
+    assert not table.path.exists() or table.runs() == []
+
+
+def test_whether_saved_predictions_are_in_sample_is_unknown(saved, table, tmp_path):
+    score_predictions(table, [str(saved.write(saved.make(), tmp_path / "one.csv"))], [{}])
+    assert table.query("SELECT DISTINCT in_sample FROM samples")[1] == [(None,)]

@@ -27,6 +27,8 @@ Goat&_aaaaaaaaa4&good&0&9
 Goat&_aaaaaaaaa5&good&0&10"""
 VAL = "Church bell&PIdEa_F_VYg&good&0&10\nBark&_aaaaaaaaa6&good&0&10"
 TEST = "Ukulele&0f_iTO5t3hU&good&0&10\nFemale speech, woman speaking&-9_5_2i4igQ&good&2&5\nFlute&_aaaaaaaaa7&good&0&10"
+SMALL = [w for s in ("data.size=16", "data.augment=none", "data.audio=spec257x299") for w in ("--set", s)]
+SMALL += ["--set", "model.encoder=small_cnn"]
 HEADER = "Category&VideoID&Quality&StartTime&EndTime\n"
 
 
@@ -193,5 +195,7 @@ def test_the_four_commands(download, four_commands, curate):
     assert counts == {"empty_event": 1, "lfs_pointer": 1, "missing": 1, "ok": 13}
     _, out, _ = curate("sql", "SELECT count(*) FROM samples WHERE gap IS NOT NULL", "--format", "csv")
     assert out.split()[-1] == "8"
+    code, _, err = curate("score", "--dataset", "ave", "--root", download.parent, "--epochs", 1, *SMALL)
+    assert code == 3 and "suspicious: 3 leak, 5 label_conflict" in err
     _, out, _ = curate("sql", "SELECT kind, count(*) AS n FROM findings GROUP BY 1 ORDER BY 1", "--format", "csv")
     assert out.split() == ["kind,n", "duplicate_content,5", "group_crosses,2", "label_conflict,5", "leak,3"]

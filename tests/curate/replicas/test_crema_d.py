@@ -260,6 +260,14 @@ def test_extracted_frames_serve_where_there_is_no_flv(download, replica):
 
 
 @pytest.mark.slow
+def test_a_split_of_our_own_is_told(download, curate, tiny):
+    where = ("--dataset", "crema_d", "--root", download, *tiny("data", "model", "optim"))
+    code, _, err = curate("score", *where, "--epochs", 1)
+    assert code == 3 and "note: no split lists were found" in err
+    assert "note: no split lists were found" in curate("prepare", *where[:8])[2]
+
+
+@pytest.mark.slow
 def test_the_four_commands(download, four_commands, curate):
     write_ogm(download)
     remarks = four_commands("crema-d", download, True, "data.val_fraction=0.3")

@@ -15,7 +15,7 @@ from curate.report import build
 from curate.report.facts import planted_scores, read
 from curate.report.html import MEANINGS, explain
 from curate.table import Table
-from curate.types import FUSED, Predictions, Run, Sample, modality_pairs
+from curate.types import FUSED, Finding, Predictions, Run, Sample, modality_pairs
 
 NASTY = "<b>&\"'"
 
@@ -200,6 +200,14 @@ def test_unusable_media_and_missing_cache_are_told(full: tuple[Table, Prediction
     text = full[2].read_text(encoding="utf-8")
     assert "lost" in text and "missing" in text and "60 items of all splits are usable" in text
     assert "curate prepare --dataset toy" in text
+
+
+def test_what_is_suspicious_is_told_with_an_example(tmp_path: Path):
+    table, _ = _scored(tmp_path)
+    assert "Suspicious" not in build(table, None, tmp_path / "a", tmp_path).read_text(encoding="utf-8")
+    table.write_findings("toy-1", [Finding("leak", s, f"audio of {NASTY}") for s in ("lost", "found")])
+    text = build(table, None, tmp_path / "b", tmp_path).read_text(encoding="utf-8")
+    assert "<tr><th>leak</th><td>2</td>" in text and "found: audio of &lt;b&gt;" in text and NASTY not in text
 
 
 def test_a_training_run_leads_to_its_scored_run(full: tuple[Table, Predictions, Path], tmp_path: Path):

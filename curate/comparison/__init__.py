@@ -1,0 +1,1 @@
+"""Methods compared under one protocol: the plan, the statistics, the printed table."""

@@ -1,0 +1,246 @@
+"""What is compared: rows of a method with its settings, from `--method` or from a table in TOML, and their controls.
+
+A table is a file such as those in `tables/`:
+
+    title = "..."                       # one line
+    note = "..."                        # what to know of it
+    columns = ["accuracy", "verdict"]   # of `layout.COLUMNS`; the usual ones when left out
+    set = ["optim.lr=0.002"]            # settings of every cell, scoring and training; a user's own win
+
+    [[row]]
+    label = "without the weights"       # the method's name and settings when left out
+    method = "adaptive"
+    set = ["method.use_weights=false"]  # of its training; they win over everything
+    score = ["optim.optimizer=adam"]    # of the scored run it starts from, and then of its training too
+    paper = { ave = { accuracy = 70.40 } }  # percent, by data set: accuracy, macro_f1, map; or one modality's accuracy
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from curate.config import Layer, parse_set
+from curate.errors import CurateError, unknown_name
+
+from .layout import COLUMNS, USUAL
+
+JOINT, CONTINUED, APART = "joint", "warmup", "unimodal"
+CONTROLS = (JOINT, CONTINUED, APART)
+"""Without these anything looks like a gain: plain joint training, the warm-up continued, separate networks."""
+ALL = "all"
+ROW_SECTIONS = ("model", "optim", "train", "method")
+SCORE_SECTIONS = ("model", "optim", "score")
+SHARED_SECTIONS = ("data", "model", "optim", "score", "train")
+KEYS = {"title": str, "note": str, "columns": list, "set": list, "row": list}
+ROW_KEYS = {"label": str, "method": str, "set": list, "score": list, "paper": dict}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a comparison: a method with its settings.
+
+    Attributes:
+        label: its name in the printed table.
+        method: its name on the command line.
+        settings: of its training.
+        scoring: of the scored run it starts from, on top of those that all share.
+        control: whether it is what others are compared with.
+        twin: label of a control of its own, a random subset; '' for none.
+        paper: {data set: {metric, or modality: percent}} as the paper prints it.
+    """
+
+    label: str
+    method: str
+    settings: Layer = field(default_factory=dict)
+    scoring: Layer = field(default_factory=dict)
+    control: bool = False
+    twin: str = ""
+    paper: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A comparison to be run.
+
+    Attributes:
+        name: under which it is stored.
+        rows: in the order they are printed.
+        title, note: of a table; '' otherwise.
+        settings: of every cell, below a user's own.
+        columns: what is printed.
+    """
+
+    name: str
+    rows: tuple[Row, ...]
+    title: str = ""
+    note: str = ""
+    settings: Layer = field(default_factory=dict)
+    columns: tuple[str, ...] = USUAL
+
+
+def table_names() -> list[str]:
+    """Names of the papers' tables, ascending: `adaptive/1`, ..., `iprm/trimodal`."""
+    return sorted(p.name.removesuffix(".toml").replace("-", "/", 1) for p in _folder().iterdir() if p.name[0] != ".")
+
+
+def read_table(name: str) -> Plan:
+    """One of the papers' tables by its name, or a file of the same form by its path.
+
+    Raises:
+        CurateError: there is none, or it is not of that form.
+    """
+    if name in table_names():
+        text = _folder().joinpath(name.replace("/", "-") + ".toml").read_text(encoding="utf-8")
+        return _parse(name, name, text)
+    path = Path(name)
+    if path.suffix != ".toml":
+        raise unknown_name("table", name, table_names())
+    try:
+        return _parse(path.stem, str(path), path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise CurateError(f"{path} is not text in UTF-8", "see https://toml.io") from None
+
+
+def _folder() -> Any:
+    return resources.files("curate.comparison").joinpath("tables")
+
+
+def parse_methods(texts: Iterable[str], known: Sequence[str]) -> list[Row]:
+    """Rows of `NAME` or `NAME:section.key=value,section.key=value`; `all` is every known method as it is.
+
+    Raises:
+        CurateError: an unknown method, a setting of a section that a training has not, or the same row twice.
+    """
+    rows: list[Row] = []
+    for text in texts:
+        name, _, changes = text.partition(":")
+        if name == ALL and not changes:
+            rows += [Row(n, n) for n in known]
+            continue
+        if name not in known:
+            raise unknown_name("method", name, [*known, ALL])
+        settings = _settings([c.strip() for c in changes.split(",") if c.strip()], ROW_SECTIONS, f"--method {text}")
+        rows.append(Row(_label(name, settings), name, settings))
+    _check_labels(rows, "--method")
+    return rows
+
+
+def with_controls(plan: Plan, knobs: Mapping[str, Collection[str]], measure: bool = True) -> Plan:
+    """The plan with its controls in front, and behind every row with a control of its own that control.
+
+    Args:
+        knobs: {method: names of its settings}; one with a knob `control` is compared with `method.control=random`.
+        measure: False leaves out controls that nobody asked for, so that they are missing in what is printed.
+
+    Raises:
+        CurateError: a row has the label of a control.
+    """
+    plain = {row.method: row for row in plan.rows if not row.settings and not row.scoring}
+    first = [plain.get(name, Row(name, name)) for name in CONTROLS if name in plain or measure]
+    rows = [replace(row, control=True) for row in first]
+    for row in plan.rows:
+        if row in first:
+            continue
+        own = row.settings.get("method", {})
+        if "control" not in knobs.get(row.method, ()) or "control" in own:
+            rows.append(replace(row, control="control" in own))
+            continue
+        settings = {**row.settings, "method": {**own, "control": "random"}}
+        asked = next((r for r in plan.rows if (r.method, r.settings) == (row.method, settings)), None)
+        twin = asked or Row(f"{row.label}, random", row.method, settings, row.scoring, control=True)
+        rows.append(replace(row, twin=twin.label if asked or measure else ""))
+        if asked is None and measure:
+            rows.append(twin)
+    _check_labels(rows, plan.name)
+    return replace(plan, rows=tuple(rows))
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`3` is 0, 1, 2; `0,7` is these two.
+
+    Raises:
+        CurateError: neither.
+    """
+    try:
+        seeds = [int(part) for part in text.split(",")]
+    except ValueError:
+        seeds = []
+    if "," not in text and seeds:
+        seeds = list(range(seeds[0]))
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise CurateError(
+            f"--seeds is a number of seeds or a list of them, got {text!r}", "e.g. --seeds 3, --seeds 0,7"
+        )
+    return seeds
+
+
+def _parse(name: str, where: str, text: str) -> Plan:
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise CurateError(f"{where} is not valid TOML: {error}", "see https://toml.io") from None
+    _check(content, KEYS, where)
+    rows = [_row(r, where) for r in content.get("row", [])]
+    if not rows:
+        raise CurateError(f"{where} has no row", 'write [[row]] and below it method = "adaptive"')
+    _check_labels(rows, where)
+    for column in content.get("columns", ()):
+        if column not in COLUMNS:
+            raise unknown_name(f"column in {where}", str(column), COLUMNS)
+    return Plan(
+        name,
+        tuple(rows),
+        content.get("title", ""),
+        content.get("note", ""),
+        _settings(content.get("set", []), SHARED_SECTIONS, where),
+        tuple(content.get("columns", USUAL)),
+    )
+
+
+def _row(content: Any, where: str) -> Row:
+    _check(content, ROW_KEYS, f"a row of {where}")
+    if "method" not in content:
+        raise CurateError(f"a row of {where} names no method", 'e.g. method = "adaptive"')
+    settings = _settings(content.get("set", []), ROW_SECTIONS, where)
+    scoring = _settings(content.get("score", []), SCORE_SECTIONS, where)
+    label = content.get("label") or _label(content["method"], {**settings, **scoring})
+    return Row(label, content["method"], settings, scoring, paper=content.get("paper", {}))
+
+
+def _settings(assignments: Iterable[Any], sections: Sequence[str], where: str) -> Layer:
+    layer = parse_set(map(str, assignments))
+    for section in layer:
+        if section not in sections:
+            raise unknown_name(f"section in {where}", section, sections)
+    return layer
+
+
+def _check(content: Any, keys: Mapping[str, type], where: str) -> None:
+    if not isinstance(content, dict):
+        raise CurateError(f"{where} is not a table of keys", f"its keys: {', '.join(keys)}")
+    for key, value in content.items():
+        if key not in keys:
+            raise unknown_name(f"key in {where}", key, keys)
+        if not isinstance(value, keys[key]):
+            raise CurateError(f"{key} in {where} is a {keys[key].__name__}, got {value!r}", "see the tables of curate")
+
+
+def _check_labels(rows: Sequence[Row], where: str) -> None:
+    labels = [row.label for row in rows]
+    if twice := sorted({label for label in labels if labels.count(label) > 1}):
+        raise CurateError(f"{where}: {twice[0]!r} occurs more than once", "leave one out, or give rows other labels")
+
+
+def _label(method: str, settings: Layer) -> str:
+    """`adaptive (gap=kl, train.epochs=20)`."""
+    named = {f"{section}.{key}": v for section, values in settings.items() for key, v in values.items()}
+    parts = [
+        f"{name.removeprefix('method.')}={str(value).lower() if isinstance(value, bool) else value}"
+        for name, value in named.items()
+    ]
+    return f"{method} ({', '.join(parts)})" if parts else method

@@ -1,0 +1,151 @@
+"""A comparison as a page that needs nothing else. Its words are in `templates/comparison.html`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from curate.comparison.layout import cells, notes, to_csv, to_latex, to_markdown
+from curate.comparison.plan import CONTINUED, CONTROLS, Plan
+from curate.comparison.summary import (
+    ACCURACY,
+    BETTER,
+    EVEN,
+    REFERENCE,
+    UNJUDGED,
+    WORSE,
+    Line,
+    missing_controls,
+    summarize,
+)
+from curate.table import Table
+from curate.types import pair_name
+
+from . import figures, panels
+
+BINS = 40
+
+
+def write_comparison(table: Table, name: str, plan: Plan | None, path: Path) -> None:
+    """Write a stored comparison as Markdown, CSV, LaTeX or a page, by the suffix; at once, or not at all.
+
+    Raises:
+        CurateError: there is none of that name.
+    """
+    title = plan.title if plan and plan.title else name
+    lines = summarize(table.comparison(name))
+    if path.suffix == ".html":
+        text = comparison_page(table, name, plan)
+    elif path.suffix == ".csv":
+        text = to_csv(lines)
+    else:
+        text = {".md": to_markdown, ".tex": to_latex}[path.suffix](title, lines, plan)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def comparison_page(table: Table, name: str, plan: Plan | None = None) -> str:
+    """The HTML of a stored comparison: table, accuracy against time, validation curves, movement of the gaps.
+
+    Raises:
+        CurateError: there is none of that name.
+    """
+    lines = summarize(table.comparison(name))
+    environment = Environment(
+        loader=PackageLoader("curate.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("comparison.html").render(
+        title=plan.title if plan and plan.title else name,
+        name=name,
+        notes=notes(plan),
+        parts=[_part(table, name, plan, d, lines) for d in dict.fromkeys(line.dataset for line in lines)],
+    )
+
+
+def judged(lines: Sequence[Line]) -> list[tuple[str, list[str]]]:
+    """(what was found against the warm-up continued, labels of the rows of which it was found), controls left out."""
+    what = {
+        BETTER: "better than the warm-up continued",
+        EVEN: "no difference to the warm-up continued beyond the spread of the seeds",
+        WORSE: "worse than the warm-up continued",
+        UNJUDGED: "one seed, so not judged",
+    }
+    found = {v: [line.label for line in lines if not line.control and line.verdict == v] for v in what}
+    return [(what[v], labels) for v, labels in found.items() if labels]
+
+
+def _part(table: Table, name: str, plan: Plan | None, dataset: str, every: Sequence[Line]) -> dict[str, Any]:
+    """One data set: its rows and figures."""
+    lines = [line for line in every if line.dataset == dataset]
+    head, rows = cells(lines, plan)
+    return {
+        "dataset": dataset,
+        "head": head,
+        "rows": list(zip(rows, lines, strict=True)),
+        "reference": REFERENCE,
+        "seeds": sorted({s for line in lines for s in line.seeds}),
+        "judged": judged(lines),
+        "missing": [m for _, m in missing_controls(lines, CONTROLS)],
+        "time": _time(lines, dataset),
+        "curves": _curves(table, name, dataset, lines),
+        "gaps": _gaps(table, name, dataset, lines),
+    }
+
+
+def _figure(name: str, drawing: figures.Drawing, title: str) -> dict[str, Any]:
+    svg = figures.inline_svg(figures.svg(drawing.figure), name)
+    return {"name": name, "title": title, "svg": Markup(svg)}
+
+
+def _time(lines: Sequence[Line], dataset: str) -> dict[str, Any] | None:
+    points = [
+        panels.Point(i, x.label, x.time.mean, x.values[ACCURACY].mean, x.values[ACCURACY].sd or 0, x.control)
+        for i, x in enumerate(lines, 1)
+        if x.time and ACCURACY in x.values
+    ]
+    if not points:
+        return None
+    return _figure(f"time-{dataset}", panels.accuracy_against_time(points), "Accuracy against time, a mark a row")
+
+
+def _curves(table: Table, name: str, dataset: str, lines: Sequence[Line]) -> dict[str, Any] | None:
+    found: dict[str, dict[int, list[tuple[int, float]]]] = {}
+    for of, label, seed, epoch, value in table.comparison_curves(name):
+        if of == dataset:
+            found.setdefault(label, {}).setdefault(seed, []).append((epoch, value))
+    if not found:
+        return None
+    columns = {label: [np.array(c, dtype=float).T for c in seeds.values()] for label, seeds in found.items()}
+    drawing = panels.validation_curves({k: [(e, v) for e, v in c] for k, c in columns.items()}, _behind(lines))
+    return _figure(f"curves-{dataset}", drawing, "Validation accuracy over epochs")
+
+
+def _behind(lines: Sequence[Line]) -> str:
+    return next((line.label for line in lines if line.control and line.method == CONTINUED), "")
+
+
+def _gaps(table: Table, name: str, dataset: str, lines: Sequence[Line]) -> list[dict[str, Any]]:
+    """Of each pair of modalities, how the gaps moved."""
+    counts: dict[str, dict[str, np.ndarray]] = {}
+    for of, label, pair, position, samples in table.comparison_gaps(name, BINS):
+        if of == dataset:
+            counts.setdefault(pair, {}).setdefault(label, np.zeros(BINS))[position] = samples
+    out = []
+    for pair, found in counts.items():
+        first, second = pair.split("|")
+        before = found.pop("", np.zeros(BINS))
+        if found:
+            drawing = panels.gap_panels(before, found, (first, second))
+            name_ = f"gaps-{dataset}-{first}-{second}"
+            out.append(_figure(name_, drawing, f"Gaps of {pair_name((first, second))} before and after"))
+    return out

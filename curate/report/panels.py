@@ -1,0 +1,154 @@
+"""Figures of a comparison: a small panel a method, its control drawn behind it. Pure, as `figures`.
+
+Letters: E epochs, G bins of the gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from curate.types import Floats
+
+from .figures import BALANCED, FONT, IMBALANCED, INK, MUTED, WIDTH, Drawing, _canvas, _legend, _plain
+
+COLUMNS = 4
+PANEL = 1.35  # inches
+
+
+@dataclass(frozen=True)
+class Point:
+    """A method in the plane of time and accuracy.
+
+    Attributes:
+        number: of its row in the table, written beside its mark.
+        label: its name.
+        time: of an epoch, joint training = 1.
+        accuracy, sd: fused test accuracy in 0..1, and its standard deviation over seeds (0 for one seed).
+        control: drawn as a square.
+    """
+
+    number: int
+    label: str
+    time: float
+    accuracy: float
+    sd: float
+    control: bool
+
+
+def accuracy_against_time(points: Sequence[Point]) -> Drawing:
+    """Test accuracy over time an epoch: up and to the left is better."""
+    figure = _canvas(3.6)
+    axes = figure.subplots()
+    _plain(axes)
+    for control, color, marker, what in (
+        (False, BALANCED, "o", "method"),
+        (True, IMBALANCED, "s", "control"),
+    ):
+        mine = [p for p in points if p.control == control]
+        if mine:
+            x, y, sd = ([getattr(p, k) for p in mine] for k in ("time", "accuracy", "sd"))
+            axes.errorbar(
+                x,
+                100 * np.array(y),
+                100 * np.array(sd),
+                fmt=marker,
+                color=color,
+                markersize=4,
+                elinewidth=0.8,
+                label=f"{what}, ± standard deviation over seeds",
+            )
+    for p in points:
+        axes.annotate(
+            str(p.number), (p.time, 100 * p.accuracy), (4, 3), textcoords="offset points", fontsize=FONT, color=INK
+        )
+    axes.grid(axis="y", color=MUTED, alpha=0.25, linewidth=0.6)
+    axes.set_xlabel("time of an epoch, joint training = 1")
+    axes.set_ylabel("test accuracy, %")
+    _legend(figure, 1)
+    return Drawing(figure, pd.DataFrame([vars(p) for p in points]))
+
+
+def validation_curves(curves: Mapping[str, Sequence[tuple[Floats, Floats]]], behind: str) -> Drawing:
+    """Fused validation accuracy over epochs, a panel a method and a line a seed.
+
+    Args:
+        curves: {label: one ((E,) epochs, (E,) values in 0..1) a seed}.
+        behind: the label whose lines are drawn in grey behind every other; not drawn where it is none of `curves`.
+    """
+    figure, panels = _grid(list(curves))
+    for lines, axes in zip(curves.values(), panels, strict=True):
+        for epochs, values in curves.get(behind, ()):
+            axes.plot(epochs, 100 * values, color=MUTED, linewidth=0.8, linestyle="--")
+        for epochs, values in lines:
+            axes.plot(epochs, 100 * values, color=BALANCED, linewidth=1.1)
+        axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+    figure.supxlabel("epoch, counted from the start of warm-up", fontsize=FONT, color=INK)
+    figure.supylabel("validation accuracy, %", fontsize=FONT, color=INK)
+    panels[0].plot([], [], color=BALANCED, label="the method, a line a seed")
+    panels[0].plot([], [], color=MUTED, linestyle="--", label=f"{behind}, to compare")
+    _legend_above(figure)
+    rows = [
+        pd.DataFrame({"label": label, "line": i, "epoch": epochs, "value": values})
+        for label, lines in curves.items()
+        for i, (epochs, values) in enumerate(lines)
+    ]
+    return Drawing(figure, pd.concat(rows, ignore_index=True))
+
+
+def gap_panels(before: Floats, after: Mapping[str, Floats], pair: tuple[str, str]) -> Drawing:
+    """Where the gaps of the training samples lay before and after, a panel a method.
+
+    Args:
+        before: (G,) samples a bin of the gap from -1 to 1, in the scored runs.
+        after: {label: the same after its last epoch}.
+        pair: names of first and second modality.
+    """
+    figure, panels = _grid(list(after))
+    edges = np.linspace(-1, 1, len(before) + 1)
+    start = before / max(before.sum(), 1)
+    for counts, axes in zip(after.values(), panels, strict=True):
+        axes.stairs(start, edges, fill=True, color=MUTED, alpha=0.45)
+        axes.stairs(counts / max(counts.sum(), 1), edges, color=BALANCED, linewidth=1.3)
+        axes.axvline(0, color=INK, linewidth=0.6, linestyle=":")
+        axes.set_xlim(-1, 1)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+    first, second = pair
+    text = f"←  {second} carries the sample        gap        {first} carries the sample  →"
+    figure.supxlabel(text, fontsize=FONT, color=INK)
+    panels[0].stairs([], [0], fill=True, color=MUTED, alpha=0.45, label="after the warm-up")
+    panels[0].plot([], [], color=BALANCED, label="after the last epoch")
+    _legend_above(figure)
+    low = {"gap_from": edges[:-1], "gap_to": edges[1:]}
+    named = {"after the warm-up": before, **after}
+    rows = [pd.DataFrame({"label": label, **low, "samples": counts}) for label, counts in named.items()]
+    return Drawing(figure, pd.concat(rows, ignore_index=True))
+
+
+def _grid(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
+    """A panel a title, all of one scale, on twice the width of other figures."""
+    rows = -(-len(titles) // COLUMNS)
+    figure = Figure(figsize=(2 * WIDTH, 0.8 + PANEL * rows), layout="constrained")
+    panels = list(np.atleast_1d(figure.subplots(rows, COLUMNS, sharex=True, sharey=True)).flat)
+    for axes in panels[len(titles) :]:
+        axes.set_axis_off()
+    for axes, title in zip(panels, titles, strict=False):
+        _plain(axes)
+        axes.set_title(_short(title), loc="left", fontsize=FONT, color=INK)
+    return figure, panels[: len(titles)]
+
+
+def _legend_above(figure: Figure) -> None:
+    """Above the panels, since the label of their common axis stands below them."""
+    figure.legend(loc="outside upper left", ncols=2, fontsize=FONT, frameon=False, labelcolor=INK, handlelength=2.6)
+
+
+def _short(text: str, longest: int = 34) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -1,0 +1,128 @@
+"""`--only-missing`: a data set that grew gets scores for what is new; the old scores are copied to the last bit."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from curate.cache import Cache, open_cache
+from curate.datasets.manifest import Manifest
+from curate.table import Table
+
+SCORES = "sample_id, p_audio, p_image, p_fused, gap, kl_gap, p_balanced"
+
+
+def rows(db: Path, run: str) -> dict[str, list[tuple[object, ...]]]:
+    """Rows of round 0 of a run, without the run's name."""
+    return {
+        name: Table(db).query(f"SELECT * EXCLUDE (run_id) FROM {name} WHERE run_id = '{run}' ORDER BY ALL")[1]
+        for name in ("prediction", "gap", "posterior", "mixture")
+    }
+
+
+@pytest.fixture
+def grown(clips: Path, workplace: Path) -> Path:
+    """The manifest with the media of the scored one, three training samples more and one less."""
+    folder = Path(shutil.copytree(clips.parent, workplace / "grown"))
+    path = folder / "clips.csv"
+    lines = path.read_text().splitlines()
+    more = [line.replace(",test,", ",train,").replace("s", "new", 1) for line in lines if ",test," in line][:3]
+    path.write_text("\n".join([line for line in lines if not line.startswith("s05")] + more) + "\n")
+    return path
+
+
+def test_new_samples_are_scored_and_the_old_scores_do_not_move(curate: Callable, db: Path, grown: Path) -> None:
+    before, old = rows(db, "score-manifest-1"), {}
+    for row in Table(db).query(f"SELECT {SCORES} FROM samples WHERE gap IS NOT NULL")[1]:
+        old[row[0]] = row
+    ended = curate("score", "--dataset", "manifest", "--root", grown, "--only-missing")
+    assert ended.code == 0, ended.err
+    assert "score-manifest-2: 3 new samples by score-manifest-1, under its mixture" in ended.err
+    new = {row[0]: row for row in Table(db).query(f"SELECT {SCORES} FROM samples WHERE gap IS NOT NULL")[1]}
+    assert set(new) - set(old) == {"new30", "new31", "new32"} and set(old) - set(new) == {"s05"}
+    assert {k: v for k, v in new.items() if k in old} == {k: v for k, v in old.items() if k in new}
+    assert rows(db, "score-manifest-1") == before
+    assert rows(db, "score-manifest-2")["mixture"] == before["mixture"]
+    again = curate("score", "--dataset", "manifest", "--root", grown, "--only-missing")
+    assert again.code == 0 and "nothing is missing" in again.err and len(Table(db).runs()) == 2
+
+
+def test_a_grown_run_is_trained_from_like_any_other(curate: Callable, db: Path, grown: Path) -> None:
+    assert curate("score", "--dataset", "manifest", "--root", grown, "--only-missing").code == 0
+    assert curate("train", "--method", "adaptive", "--epochs", "2", "--set", "method.rounds=2").code == 0
+    assert Table(db).find_run(kind="train").parent == "score-manifest-2"
+
+
+def test_unchanged_samples_are_not_decoded_again(
+    curate: Callable, grown: Path, clips: Path, monkeypatch: pytest.MonkeyPatch, small_settings: Callable
+) -> None:
+    monkeypatch.setenv("CURATE_CACHE", "own")
+    command = ("prepare", "--dataset", "manifest", *small_settings(**{"optim.batch_size": None, "optim.lr": None}))
+    assert curate(*command, "--root", clips).code == 0
+    decoded, load = [], Manifest.load
+    monkeypatch.setattr(Manifest, "load", lambda self, s, m: decoded.append(s.sample_id) or load(self, s, m))
+    assert curate(*command, "--root", grown).code == 0
+    assert set(decoded) == {"new30", "new31", "new32"}
+    grown_folder, fresh = open_all(Path("own"))[-1], Path("fresh")
+    assert curate(*command, "--root", grown, "--cache", fresh).code == 0
+    (alone,) = open_all(fresh)
+    for modality, array in alone.arrays.items():
+        assert np.array_equal(array, grown_folder.arrays[modality]) and array.any()
+
+
+def open_all(folder: Path) -> list[Cache]:
+    """The caches of a folder, the newest last."""
+    return [open_cache(p) for p in sorted(folder.iterdir(), key=lambda p: p.stat().st_mtime_ns)]
+
+
+def test_another_label_of_a_scored_sample_is_refused(refused: Callable, db: Path, grown: Path) -> None:
+    grown.write_text(grown.read_text().replace("s00,ant", "s00,bee"))
+    told = refused("score", "--dataset", "manifest", "--root", grown, "--only-missing", "--quiet")
+    assert "1 samples have another label than when score-manifest-1 scored them: s00" in told
+
+
+@pytest.mark.parametrize("option", ["--epochs=3", "--gap=kl", "--seed=1", "--set=optim.lr=1"])
+def test_what_would_change_the_scoring_is_refused(refused: Callable, db: Path, grown: Path, option: str) -> None:
+    told = refused("score", "--dataset", "manifest", "--root", grown, "--only-missing", option)
+    assert f"{option.partition('=')[0]} cannot change that" in told
+
+
+def write_predictions(path: Path, ids: range, seed: int = 0) -> Path:
+    """A wide CSV of random predictions; those of an id are the same in every file of one seed."""
+    lines = ["sample_id,label,audio.x,audio.y,image.x,image.y"]
+    for i in ids:
+        rng = random.Random(1000 * seed + i)
+        lines.append(f"c{i:03},{'xy'[i % 2]},{','.join(str(rng.gauss(0, 2)) for _ in range(4))}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("more", [range(60, 75), range(75), range(30, 75)])
+def test_rows_of_saved_predictions_that_are_scored_are_skipped(curate: Callable, workplace: Path, more: range) -> None:
+    db = Path("curate.duckdb")
+    assert curate("score", "--predictions", write_predictions(Path("p.csv"), range(60))).code == 0
+    before = rows(db, "score-p-1")
+    old = {r[0]: r for r in Table(db).query(f"SELECT {SCORES} FROM samples")[1]}
+    # Other numbers for the samples that are scored: they must not be looked at.
+    text = write_predictions(Path("p.csv"), more, seed=1)
+    ended = curate("score", "--predictions", text, "--only-missing")
+    assert ended.code == 0 and "score-p-2: 15 new samples by score-p-1" in ended.err, ended
+    new = {r[0]: r for r in Table(db).query(f"SELECT {SCORES} FROM samples")[1]}
+    assert len(new) == 75 and all(new[i] == row for i, row in old.items())
+    assert rows(db, "score-p-1") == before and rows(db, "score-p-2")["mixture"] == before["mixture"]
+    assert all(None not in row for row in new.values())
+    again = curate("score", "--predictions", text, "--only-missing")
+    assert "nothing is missing" in again.err and len(Table(db).runs()) == 2
+
+
+def test_predictions_of_other_classes_are_refused(refused: Callable, curate: Callable, workplace: Path) -> None:
+    assert curate("score", "--predictions", write_predictions(Path("p.csv"), range(60))).code == 0
+    text = write_predictions(Path("p.csv"), range(60, 70))
+    text.write_text(text.read_text().replace("x", "z"))
+    told = refused("score", "--predictions", text, "--only-missing")
+    assert "the classes are y, z, score-p-1 has x, y" in told

@@ -1,0 +1,182 @@
+"""What is compared: rows from the command line and from tables, their controls, and the papers' tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from curate.comparison.layout import COLUMNS
+from curate.comparison.plan import (
+    CONTROLS,
+    Plan,
+    Row,
+    parse_methods,
+    parse_seeds,
+    read_table,
+    table_names,
+    with_controls,
+)
+from curate.config import build
+from curate.errors import CurateError
+from train import catalog
+
+KNOWN = ["adaptive", "iprm", "joint", "subset", "unimodal", "warmup"]
+KNOBS = {name: (("control", "threshold") if name == "subset" else ()) for name in KNOWN}
+PAPERS = [f"adaptive/{i}" for i in range(1, 6)] + [
+    f"iprm/{n}" for n in ("ablation", "cost", "naive", "rebalancing", "trimodal")
+]
+
+
+def test_a_method_with_settings_is_a_row_of_its_own() -> None:
+    rows = parse_methods(
+        ["iprm", "adaptive:method.gap=kl, train.epochs=20", "adaptive:method.use_weights=false"], KNOWN
+    )
+    assert [r.label for r in rows] == ["iprm", "adaptive (gap=kl, train.epochs=20)", "adaptive (use_weights=false)"]
+    assert rows[1].settings == {"method": {"gap": "kl"}, "train": {"epochs": 20}}
+    assert rows[2].settings == {"method": {"use_weights": False}}
+
+
+def test_all_is_every_known_method() -> None:
+    assert [r.method for r in parse_methods(["all"], KNOWN)] == KNOWN
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["iprn"], "unknown method 'iprn'"),
+        (["iprm", "iprm"], "'iprm' occurs more than once"),
+        (["iprm", "all"], "'iprm' occurs more than once"),
+        (["iprm:score.epochs=3"], "unknown section in --method iprm:score.epochs=3 'score'"),
+        (["iprm:alpha=3"], "a setting is section.key"),
+        (["all:method.alpha=3"], "unknown method 'all'"),
+    ],
+)
+def test_a_wrong_row_is_refused(texts: list[str], message: str) -> None:
+    with pytest.raises(CurateError, match=message.replace("(", r"\(")) as error:
+        parse_methods(texts, KNOWN)
+    assert error.value.hint
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("3", [0, 1, 2]), ("1", [0]), ("0,7", [0, 7]), ("7,", None)])
+def test_seeds(text: str, seeds: list[int] | None) -> None:
+    if seeds is None:
+        with pytest.raises(CurateError, match="--seeds"):
+            parse_seeds(text)
+    else:
+        assert parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "a", "", "1,1", "0,-1", "1.5"])
+def test_what_is_no_list_of_seeds_is_refused(text: str) -> None:
+    with pytest.raises(CurateError, match="--seeds is a number of seeds or a list"):
+        parse_seeds(text)
+
+
+def test_controls_are_added_once_and_in_front() -> None:
+    plan = with_controls(Plan("x", tuple(parse_methods(["iprm", "warmup", "joint:optim.lr=0.1"], KNOWN))), KNOBS)
+    labels = ["joint", "warmup", "unimodal", "iprm", "joint (optim.lr=0.1)"]
+    assert [r.label for r in plan.rows] == labels
+    assert [r.label for r in plan.rows if r.control] == labels[:3]
+
+
+def test_a_row_cannot_take_the_name_of_a_control() -> None:
+    row = Row("joint", "joint", {"optim": {"lr": 0.1}})
+    with pytest.raises(CurateError, match="'joint' occurs more than once"):
+        with_controls(Plan("x", (row,)), KNOBS)
+
+
+def test_a_subset_has_a_random_one_of_its_own_with_the_same_settings() -> None:
+    plan = with_controls(Plan("x", tuple(parse_methods(["subset:method.threshold=0.8"], KNOWN))), KNOBS)
+    subset, twin = plan.rows[-2:]
+    assert subset.twin == twin.label and twin.control and not subset.control
+    assert twin.settings == {"method": {"threshold": 0.8, "control": "random"}}
+    asked = parse_methods(["subset", "subset:method.control=random"], KNOWN)
+    rows = with_controls(Plan("x", tuple(asked)), KNOBS).rows
+    assert len(rows) == len(CONTROLS) + 2 and rows[-2].twin == rows[-1].label and rows[-1].control
+
+
+def test_controls_that_nobody_wants_are_not_added() -> None:
+    rows = with_controls(Plan("x", (Row("iprm", "iprm"), Row("subset", "subset"))), KNOBS, measure=False).rows
+    assert [(r.label, r.twin) for r in rows] == [("iprm", ""), ("subset", "")]
+
+
+def test_a_table_of_one_s_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'title = "Mine"\nset = ["optim.lr=0.1"]\ncolumns = ["accuracy", "verdict"]\n'
+        '[[row]]\nmethod = "adaptive"\nset = ["method.gap=kl"]\nscore = ["optim.optimizer=adam"]\n'
+        '[[row]]\nlabel = "plain"\nmethod = "adaptive"\npaper = { ave = { accuracy = 70.4 } }\n'
+    )
+    plan = read_table(str(path))
+    assert (plan.name, plan.title, plan.settings) == ("mine", "Mine", {"optim": {"lr": 0.1}})
+    first, second = plan.rows
+    assert first.label == "adaptive (gap=kl, optim.optimizer=adam)"
+    assert (first.settings, first.scoring) == ({"method": {"gap": "kl"}}, {"optim": {"optimizer": "adam"}})
+    assert second.label == "plain" and second.paper == {"ave": {"accuracy": 70.4}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has no row"),
+        ("= 3", "is not valid TOML"),
+        ("rows = 3", "unknown key in .* 'rows'"),
+        ("row = 3", "row in .* is a list"),
+        ("row = [3]", "is not a table of keys"),
+        ("[[row]]\nset = []", "names no method"),
+        ("[[row]]\nmethod = 'a'\nset = ['data.x=1']", "unknown section"),
+        ("set = ['method.x=1']\n[[row]]\nmethod = 'a'", "unknown section"),
+        ("columns = ['acuracy']\n[[row]]\nmethod = 'a'", "unknown column .* 'acuracy'"),
+        ("[[row]]\nmethod = 'a'\n[[row]]\nmethod = 'a'", "'a' occurs more than once"),
+    ],
+)
+def test_a_table_of_another_form_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(CurateError, match=message) as error:
+        read_table(str(path))
+    assert error.value.hint
+
+
+def test_an_unknown_table_names_the_nearest() -> None:
+    with pytest.raises(CurateError, match="unknown table 'adaptive/6'") as error:
+        read_table("adaptive/6")
+    assert "adaptive/" in error.value.hint
+
+
+def test_the_papers_tables_are_there() -> None:
+    assert table_names() == PAPERS
+    for name in PAPERS:
+        plan = read_table(name)
+        assert plan.name == name and plan.title and set(plan.columns) <= set(COLUMNS)
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_every_row_of_a_paper_s_table_fits_the_settings_of_what_is_installed(name: str) -> None:
+    from train.engine import OptimConfig
+    from train.model import ModelConfig
+    from train.workplace import ScoreConfig, TrainConfig
+
+    schemas = {"model": ModelConfig, "optim": OptimConfig, "score": ScoreConfig, "train": TrainConfig}
+    plan = read_table(name)
+    installed = catalog.names()
+    for row in plan.rows:
+        for layer in (plan.settings, row.settings, row.scoring):
+            for section, values in layer.items():
+                if section != "method":
+                    build(schemas[section], values, section)
+                elif row.method in installed:
+                    build(catalog.find(row.method).Config, values, section)
+    assert any(row.method in installed for row in plan.rows)
+
+
+def test_the_numbers_of_the_papers_are_where_they_belong() -> None:
+    """Spot checks against the papers: Table III of the adaptive loss, and IPRM's concat."""
+    optimizers = [row.paper["ave"]["accuracy"] for row in read_table("adaptive/3").rows]
+    assert optimizers == [70.40, 67.91, 70.19, 66.67]
+    concat = next(row for row in read_table("iprm/naive").rows if row.label == "concat")
+    assert concat.paper["crema_d"] == {"accuracy": 63.61}
+    for name in PAPERS:
+        for row in read_table(name).rows:
+            assert all(0 < v < 100 for numbers in row.paper.values() for v in numbers.values())

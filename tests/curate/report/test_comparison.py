@@ -1,0 +1,115 @@
+"""The comparison's page: complete, self-contained, and safe from what rows are called."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from curate.comparison.layout import cells
+from curate.comparison.plan import Plan, Row
+from curate.comparison.summary import summarize
+from curate.report.comparison import comparison_page, judged, write_comparison
+
+NASTY = "<b>&\"' a method"
+ROWS = (
+    Row("joint", "joint", control=True),
+    Row("warmup", "warmup", control=True),
+    Row(NASTY, "iprm"),
+    Row("gone", "x"),
+)
+
+
+class Cells(HTMLParser):
+    """The text of every cell of the first table, row by row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.inside, self.tables, self.small = False, 0, False
+
+    def handle_starttag(self, tag, attrs):
+        self.tables += tag == "table"
+        if self.tables != 1:
+            return
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+            self.inside = True
+        self.small = tag == "small" or (self.small and tag != "small")
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self.inside = False
+        if tag == "small":
+            self.small = False
+
+    def handle_data(self, data):
+        if self.inside and self.tables == 1 and not self.small:
+            self.rows[-1][-1] += data
+
+
+@pytest.fixture
+def table(scored_table, scoring):
+    found = scored_table.read_round("score-toy-1")
+    scored_table.write_epoch("score-toy-1", 2, [("val", "fused", "accuracy", 0.3)])
+    scored_table.begin_comparison("mine", "toy", ROWS, [0, 1])
+    for i, row in enumerate(ROWS[:3]):
+        for seed in (0, 1):
+            run_id, config = f"{row.method}-{seed}", {"score": {"gap": "prob"}, "train": {"start": "warm"}}
+            run = scoring.run(run_id, kind="train", method=row.method, parent="score-toy-1", seed=seed, config=config)
+            scored_table.start_run(run)
+            tested = ("test", "fused", "accuracy", 0.5 + 0.1 * i + 0.01 * seed * i)
+            numbers = [("train", "all", "seconds", 1.0 + i), ("val", "fused", "accuracy", 0.3 + 0.1 * i), tested]
+            scored_table.write_epoch(run_id, 1, numbers)
+            scored_table.write_round(run_id, 1, None, found.gaps, found.fits, found.p_balanced, "prob")
+            scored_table.finish_run(run_id, "done")
+            scored_table.fill_cell("mine", "toy", row.label, seed, run_id)
+    for seed in (0, 1):
+        scored_table.fill_cell("mine", "toy", "gone", seed, None, "unknown method 'x'")
+    return scored_table
+
+
+def test_the_page_s_table_reads_back_equal(table) -> None:
+    page = Cells()
+    page.feed(comparison_page(table, "mine"))
+    head, rows = cells(summarize(table.comparison("mine")))
+    assert page.rows == [["#", *head], *([str(i), *row] for i, row in enumerate(rows, 1))]
+
+
+def test_the_page_needs_nothing_else_and_runs_nothing(table) -> None:
+    text = comparison_page(table, "mine")
+    assert NASTY not in text and "<script" not in text
+    links = re.findall(r'(?:src|href)="([^"]*)"', text)
+    assert all(link.startswith("#") for link in links)
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+    for name in ("time-toy", "curves-toy", "gaps-toy-audio-visual"):
+        assert f'<figure id="{name}"' in text
+    assert "Not measured here: unimodal" in text
+    assert all(f"<code>{m}-{s}</code>" in text for m in ("joint", "warmup", "iprm") for s in (0, 1))
+
+
+def test_what_was_found_is_told_by_verdict(table) -> None:
+    lines = summarize(table.comparison("mine"))
+    assert judged(lines) == [("better than the warm-up continued", [NASTY])]
+
+
+def test_a_comparison_without_any_result_is_a_page_too(table) -> None:
+    table.begin_comparison("empty", "toy", ROWS, [0])
+    text = comparison_page(table, "empty")
+    assert text.count("not run yet") == len(ROWS) and "<figure" not in text
+
+
+def test_the_suffix_decides_what_is_written(table, tmp_path: Path) -> None:
+    plan = Plan("mine", ROWS, title="A title", note="A note.", columns=("accuracy", "verdict"))
+    begins = {".md": "## A title", ".csv": "dataset,label", ".tex": r"\begin{table}", ".html": "<!doctype html>"}
+    for suffix, begin in begins.items():
+        path = tmp_path / f"out{suffix}"
+        write_comparison(table, "mine", plan, path)
+        assert path.read_text(encoding="utf-8").lstrip().startswith(begin)
+    assert "A note." in (tmp_path / "out.md").read_text() and "A note." in (tmp_path / "out.html").read_text()
+    assert sorted(p.suffix for p in tmp_path.glob("out*")) == sorted(begins)

@@ -1,0 +1,68 @@
+"""The commands that need no model, from Python: DataFrames out, results that show themselves, every text escaped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import curate
+from curate.types import Selection
+
+NASTY = "<script>alert(1)</script>&"
+
+
+@pytest.fixture
+def table(scored_table):
+    """The scored table as a notebook opens it."""
+    return curate.open(str(scored_table.path))
+
+
+def test_questions_and_lists_are_frames(table):
+    frame = table.sql("SELECT split, count(*) AS n FROM samples GROUP BY 1 ORDER BY 1")
+    assert frame.to_dict("list") == {"split": ["test", "train", "val"], "n": [1, 60, 1]}
+    assert list(table.run_frame()["run"]) == ["score-toy-1"]
+    table.choose("one", threshold=0.5)
+    table.choose("two", top=10)
+    assert set(table.selections()["selection"]) == {"one", "two"}
+    together = table.compare("one", "two").set_index("class").loc["(all)"]
+    assert together["two"] == 10 and together["both"] <= 10
+    assert table.sql("SELECT 1 AS a WHERE false").columns.tolist() == ["a"]
+
+
+def test_a_rule_is_the_same_as_in_the_library(table):
+    found = table.choose(threshold=0.5)
+    one = table.scored()
+    assert np.array_equal(found.sample_ids, one.sample_ids[curate.select(one.p_balanced[:, 0], 0.5)])
+
+
+def test_predictions_are_scored_reported_and_exported(tmp_path):
+    ids = [f"s{i:02}" for i in range(40)]
+    rng = np.random.default_rng(0)
+    values = {f"{m}.{k}": rng.normal(size=40) for m in ("audio", "visual") for k in ("x", "y")}
+    pd.DataFrame({"sample_id": ids, "label": ["x", "y"] * 20, **values}).to_csv(tmp_path / "p.csv", index=False)
+    table = curate.open(tmp_path / "t.duckdb")
+    run = table.score(tmp_path / "p.csv", family="student-t")
+    assert (run.status, run.family) == ("done", "student-t")
+    assert len(table.samples()) == table.export(tmp_path / "all.csv") == 40
+    assert table.score(tmp_path / "p.csv", only_missing=True).run_id == run.run_id
+    with pytest.raises(ValueError, match="no settings"):
+        table.score(tmp_path / "p.csv", only_missing=True, family="gaussian")
+    page = table.report(output=tmp_path / "reports")
+    assert page == Path(tmp_path / "reports" / run.run_id / "index.html") and page.exists()
+
+
+def test_results_show_themselves_and_escape_what_they_show(table):
+    run = replace(table.find_run(), note=NASTY)
+    one = table.scored()
+    fitted = replace(one.fits[0], warnings=(NASTY,))
+    kept = Selection(NASTY, "r", "top 1", np.array(["a"]), 2, {NASTY: (1, 2)})
+    for shown in (run, fitted, kept, replace(one, fits=(fitted,))):
+        html = shown._repr_html_()
+        assert "<script" not in html and "&lt;script&gt;alert(1)&lt;/script&gt;&amp;" in html
+        assert html.count("<table") == html.count("</table>") == 1
+    assert "<td>1</td><td>2</td>" in kept._repr_html_()
+    assert all(f"<td>{w:.4g}</td>" in one.fits[0]._repr_html_() for w in one.fits[0].weights)

@@ -1,0 +1,117 @@
+"""Pareto integration of the multimodal and the unimodal gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ..balance import Means
+from ..data import Batch
+from ..knobs import check_ranges
+from ..losses import multimodal_cross_entropy
+from ..method import Context, Method
+from ..model import FusionModel, Outputs
+
+EPS = 1e-12
+
+
+class MMPareto(Method):
+    """Each encoder learns from a direction common to its multimodal and its unimodal loss, with enlarged magnitude.
+
+    Losses are the cross-entropy of the fusion and that of each modality's own head. For an encoder with gradients g
+    (multimodal) and u (unimodal): k = 1/2 where <g, u> > 0, else that of the shortest k g + (1 - k) u;
+    h = 2 k g + 2 (1 - k) u; then, tensor by tensor, h is multiplied by gamma max(||g + u|| / ||h||, 1), which without
+    conflict makes gamma (g + u). Heads keep the gradient of the summed losses. Where g or u is zero k is 1/2 too, since
+    the shortest vector would be zero; exactly opposite gradients of equal length leave an encoder at rest.
+
+    Each loss has a backward pass of its own: an encoder is passed twice in place of once, for any number of modalities.
+    """
+
+    name = "mmpareto"
+    paper = "Wei, Hu, ICML 2024"
+    start = "scratch"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Magnitude.
+
+        Attributes:
+            gamma: what the encoders' gradients are multiplied by, above 0; 1.5 as published.
+        """
+
+        gamma: float = 1.5
+
+        def __post_init__(self) -> None:
+            check_ranges(self, {"gamma > 0": self.gamma > 0})
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        self.means = Means()
+
+    def attach(self, model: FusionModel, warm: bool) -> None:
+        model.add_own_heads(warm)
+
+    def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
+        self.means = Means()
+
+    def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
+        features = model.encode(inputs)
+        return Outputs(features, model.own_logits(features), model.fusion(features)[1])
+
+    def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+        return multimodal_cross_entropy(outputs, batch.labels)
+
+    def step(self, model: FusionModel, optimizer: Optimizer, batch: Batch) -> Tensor:
+        optimizer.zero_grad(set_to_none=True)
+        outputs = self.forward(model, batch.inputs)
+        encoders = {m: model.encoder_parameters(m) for m in model.modalities}
+        fusion = list(model.fusion.parameters())
+        joint = F.cross_entropy(outputs.fused, batch.labels)
+        gradients = iter(
+            torch.autograd.grad(joint, [p for ps in (*encoders.values(), fusion) for p in ps], retain_graph=True)
+        )
+        multimodal = {m: [next(gradients) for _ in ps] for m, ps in encoders.items()}
+        _assign(fusion, list(gradients))
+        total, conflicts = joint.detach(), {}
+        for m, parameters in encoders.items():
+            own = list(model.extra["own"].get_submodule(m).parameters())
+            alone = F.cross_entropy(outputs.logits[m], batch.labels)
+            unimodal = torch.autograd.grad(alone, [*parameters, *own])
+            _assign(own, unimodal[len(parameters) :])
+            edited, conflicts[m] = integrate(multimodal[m], unimodal[: len(parameters)], self.config.gamma)
+            _assign(parameters, edited)
+            total = total + alone.detach()
+        self.means.add(conflict=conflicts)
+        optimizer.step()
+        return total
+
+    def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
+        return self.means.rows()
+
+
+def _assign(parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor]) -> None:
+    for p, g in zip(parameters, gradients, strict=True):
+        p.grad = g
+
+
+def integrate(multimodal: Sequence[Tensor], unimodal: Sequence[Tensor], gamma: float) -> tuple[list[Tensor], Tensor]:
+    """An encoder's final gradient, tensor by tensor, and whether the two gradients were in conflict (0 or 1)."""
+    dot, mm, uu = (_inner(a, b) for a, b in ((multimodal, unimodal), (multimodal, multimodal), (unimodal, unimodal)))
+    conflict = (dot <= 0) & (mm > 0) & (uu > 0)
+    k = torch.where(conflict, (uu - dot) / (mm + uu - 2 * dot).clamp(min=EPS), torch.full_like(dot, 0.5))
+    edited = []
+    for g, u in zip(multimodal, unimodal, strict=True):
+        h = 2 * k * g + 2 * (1 - k) * u
+        enlarged = ((g + u).norm() / h.norm().clamp(min=EPS)).clamp(min=1)
+        edited.append(gamma * enlarged * h)
+    return edited, conflict.to(dot.dtype)
+
+
+def _inner(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
+    return torch.stack([(a * b).sum() for a, b in zip(first, second, strict=True)]).sum()

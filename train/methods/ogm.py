@@ -1,0 +1,66 @@
+"""On-the-fly gradient modulation, without its noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..balance import Means, damp_gradients, damping, discrepancy
+from ..data import Batch
+from ..knobs import check_ranges
+from ..method import Context, Method
+from ..model import FusionModel, Outputs
+
+
+class Ogm(Method):
+    """On-the-fly gradient modulation: damp the encoder gradients of the modality that is ahead in the batch.
+
+    rho_m = S_m / mean of the others' S, S_m = sum_i softmax(l_m)[y_i]; the gradient of encoder m is multiplied by
+    k_m = 1 - tanh(alpha rho_m) where rho_m > 1, else 1; heads are left alone. With the paper's two modalities the mean
+    of the others is the other. Edited are all tensors of two or more axes; the published code edits convolutions alone
+    (`conv_only`) and so does nothing to encoders that have none, which here is an error.
+    """
+
+    name = "ogm"
+    paper = "Peng et al., CVPR 2022"
+    start = "scratch"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Strength and window.
+
+        Attributes:
+            alpha: strength, at least 0; the paper has 0.8 for CREMA-D and 0.1 for VGGSound.
+            first_epoch, last_epoch: modulated epochs, counted from 0, both included; the paper's 0 to 50 of 100.
+            conv_only: edit convolutions alone, as the published code does.
+        """
+
+        alpha: float = 0.8
+        first_epoch: int = 0
+        last_epoch: int = 50
+        conv_only: bool = False
+
+        def __post_init__(self) -> None:
+            check_ranges(
+                self, {"alpha >= 0": self.alpha >= 0, "last_epoch >= first_epoch": self.last_epoch >= self.first_epoch}
+            )
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        self.active = False
+        self.means = Means()
+
+    def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
+        self.active = self.config.first_epoch <= epoch <= self.config.last_epoch
+        self.means = Means()
+
+    def modulate(self, model: FusionModel, outputs: Outputs, batch: Batch) -> int | None:
+        if not self.active:
+            return None
+        factors = damping(discrepancy(outputs, batch.labels), self.config.alpha)
+        self.means.add(gradient_factor=factors)
+        return damp_gradients(model, factors, conv_only=self.config.conv_only)
+
+    def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
+        return self.means.rows()

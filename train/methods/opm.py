@@ -1,0 +1,82 @@
+"""On-the-fly prediction modulation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..balance import Means, discrepancy, drop_features, drop_probabilities
+from ..data import Batch
+from ..knobs import check_ranges
+from ..method import Context, Method
+from ..model import FusionModel, Outputs
+
+
+class Opm(Method):
+    """On-the-fly prediction modulation: drop the features of the modality that is ahead from some of the samples.
+
+    With rho_m as in OGM and t_m = tanh(max(rho_m - 1, 0)): a modality that is ahead is dropped from a sample with
+    probability q_m = min(q_base (1 + growth t_m), 1); all features are then divided by the share that is kept,
+    1 - sum_m D_m q_m / sum_m D_m, fused, and learned by the cross-entropy of the fusion. Only some batches are treated
+    (`p_exe`), none in the first epochs; the batch norms see everything. The paper has two modalities; with more, rho is
+    against the mean of the others. The weakest modality is never dropped, so that no sample is left without any.
+    """
+
+    name = "opm"
+    paper = "Wei, Hu, Du, Wen, TPAMI 2024"
+    start = "scratch"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """How often, how much, and from when; the values are those of the published scripts.
+
+        Attributes:
+            q_base: probability of dropping a modality that is barely ahead.
+            growth: the paper's lambda: how much a lead adds to it.
+            p_exe: share of the batches that are treated.
+            first_epoch: the first treated epoch, counted from 0.
+        """
+
+        q_base: float = 0.5
+        growth: float = 0.5
+        p_exe: float = 0.7
+        first_epoch: int = 6
+
+        def __post_init__(self) -> None:
+            check_ranges(
+                self,
+                {
+                    "0 <= q_base <= 1": 0 <= self.q_base <= 1,
+                    "growth >= 0": self.growth >= 0,
+                    "0 <= p_exe <= 1": 0 <= self.p_exe <= 1,
+                },
+            )
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        self.active = False
+        self.means = Means()
+
+    def attach(self, model: FusionModel, warm: bool) -> None:
+        self.fuse = model.fusion
+
+    def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
+        self.active = epoch >= self.config.first_epoch
+        self.means = Means()
+
+    def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+        c = self.config
+        if not self.active or torch.rand(()) >= c.p_exe:
+            return super().loss(outputs, batch)
+        probabilities = drop_probabilities(discrepancy(outputs, batch.labels), c.q_base, c.growth)
+        self.means.add(drop_probability=probabilities)
+        _, fused = self.fuse(drop_features(outputs.features, probabilities))
+        return F.cross_entropy(fused, batch.labels)
+
+    def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
+        return self.means.rows()

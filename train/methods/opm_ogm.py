@@ -1,0 +1,98 @@
+"""On-the-fly prediction and gradient modulation together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..balance import Means, damp_gradients, damping, discrepancy, drop_features, drop_probabilities
+from ..data import Batch
+from ..knobs import check_ranges
+from ..method import Context, Method
+from ..model import FusionModel, Outputs
+
+
+class OpmOgm(Method):
+    """OPM in the forward pass and OGM after the backward pass, by the same scores of the undropped features.
+
+    The stages are those of `opm` and `ogm`. `noise=all` with `conv_only` is what the published script runs.
+    """
+
+    name = "opm_ogm"
+    paper = "Wei, Hu, Du, Wen, TPAMI 2024"
+    start = "scratch"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """The knobs of both; the values are those of the published scripts.
+
+        Attributes:
+            q_base: probability of dropping a modality that is barely ahead.
+            growth: the paper's lambda: how much a lead adds to it.
+            p_exe: share of the batches whose features are dropped.
+            opm_first_epoch: the first epoch of dropping, counted from 0.
+            alpha: strength of the gradient modulation, at least 0.
+            ogm_first_epoch, ogm_last_epoch: epochs of gradient modulation, counted from 0, both included.
+            conv_only: modulate convolutions alone, as the published code does.
+            noise: Gaussian noise in the gradients as in `ogm_ge`: `none`, the `damped` modalities, or `all`.
+        """
+
+        q_base: float = 0.5
+        growth: float = 0.5
+        p_exe: float = 0.7
+        opm_first_epoch: int = 6
+        alpha: float = 0.8
+        ogm_first_epoch: int = 0
+        ogm_last_epoch: int = 60
+        conv_only: bool = False
+        noise: Literal["none", "damped", "all"] = "none"
+
+        def __post_init__(self) -> None:
+            check_ranges(
+                self,
+                {
+                    "0 <= q_base <= 1": 0 <= self.q_base <= 1,
+                    "growth >= 0": self.growth >= 0,
+                    "0 <= p_exe <= 1": 0 <= self.p_exe <= 1,
+                    "alpha >= 0": self.alpha >= 0,
+                    "ogm_last_epoch >= ogm_first_epoch": self.ogm_last_epoch >= self.ogm_first_epoch,
+                },
+            )
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        self.dropping = self.damping = False
+        self.dropped, self.damped = Means(), Means()
+
+    def attach(self, model: FusionModel, warm: bool) -> None:
+        self.fuse = model.fusion
+
+    def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
+        c = self.config
+        self.dropping = epoch >= c.opm_first_epoch
+        self.damping = c.ogm_first_epoch <= epoch <= c.ogm_last_epoch
+        self.dropped, self.damped = Means(), Means()
+
+    def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+        c = self.config
+        if not self.dropping or torch.rand(()) >= c.p_exe:
+            return super().loss(outputs, batch)
+        probabilities = drop_probabilities(discrepancy(outputs, batch.labels), c.q_base, c.growth)
+        self.dropped.add(drop_probability=probabilities)
+        _, fused = self.fuse(drop_features(outputs.features, probabilities))
+        return F.cross_entropy(fused, batch.labels)
+
+    def modulate(self, model: FusionModel, outputs: Outputs, batch: Batch) -> int | None:
+        if not self.damping:
+            return None
+        factors = damping(discrepancy(outputs, batch.labels), self.config.alpha)
+        self.damped.add(gradient_factor=factors)
+        return damp_gradients(model, factors, conv_only=self.config.conv_only, noise=self.config.noise)
+
+    def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
+        return [*self.dropped.rows(), *self.damped.rows()]
