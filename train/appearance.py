@@ -20,13 +20,10 @@ from curate.types import Floats
 from .data import RunData, Samples
 from .engine import Trainer
 
-STAGES = 2
-
 
 def early_layers(encoder: nn.Module) -> tuple[nn.Module, ...]:
-    """The layers that end the first two stages of an encoder of pictures; () where it has no stages."""
-    stages = getattr(encoder, "stages", ())
-    return tuple(list(stage.children())[-1] for stage in stages[:STAGES])
+    """The layers that end the first two stages of an encoder of pictures or clips; () of any other encoder."""
+    return getattr(encoder, "early", ())
 
 
 def is_deep(encoder: nn.Module) -> bool:
@@ -38,7 +35,7 @@ def is_deep(encoder: nn.Module) -> bool:
 def appearance(trainer: Trainer, data: RunData, samples: Samples) -> dict[str, Floats]:
     """{modality: (N, D)} in eval mode and un-augmented: spatial mean and standard deviation of each channel.
 
-    Of several frames the statistics are averaged. An encoder without stages gives its features instead, see `is_deep`.
+    Of several frames the statistics are averaged. An encoder without early layers gives its features instead, see `is_deep`.
     """
     model = trainer.model
     model.eval()
