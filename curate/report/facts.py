@@ -20,6 +20,8 @@ from curate.metrics import auroc, degraded_alone, direction_auroc
 from curate.table import Table
 from curate.types import FUSED, MixtureFit, Round, Run
 
+from .dynamics import GAPS
+
 PREDICTIONS = "SELECT sample_id, modality, p_true, correct FROM prediction WHERE run_id = ? AND round = 0"
 LABELS = "SELECT sample_id, label_name, planted FROM sample WHERE data_id = ?"
 STATUSES = "SELECT status, split, count(*) AS samples FROM sample WHERE data_id = ? GROUP BY ALL ORDER BY ALL"
@@ -55,6 +57,7 @@ class Facts:
         epochs, tests, statuses, unusable, findings: rows of the queries above.
         rounds: {training run: {round: one fit a pair}}, for those with mixtures of their own.
         times: when the run was started and finished, UTC.
+        dynamics: a row a sample and pair, of the warm-up's epochs; none where they were not kept.
     """
 
     database: Path
@@ -69,6 +72,7 @@ class Facts:
     findings: pd.DataFrame
     rounds: Mapping[str, Mapping[int, tuple[MixtureFit, ...]]]
     times: tuple[str, str]
+    dynamics: pd.DataFrame
 
     @property
     def kind(self) -> str:
@@ -136,6 +140,7 @@ def read(table: Table, run_id: str | None) -> Facts:
             if (numbers := table.rounds(r.run_id))
         },
         (_minute(times["started"]), _minute(times["finished"])),
+        table.frame(GAPS, both[:1]),
     )
 
 

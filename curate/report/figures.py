@@ -26,6 +26,7 @@ WIDTH = 4.6  # inches
 FONT = 8.5  # points
 BINS = 60
 MAX_ROUNDS = 8
+MAX_POINTS = 2000
 
 INK, MUTED, BALANCED, IMBALANCED = "#23272b", "#8b9299", "#0072b2", "#d55e00"
 GREEN, PURPLE, SKY, YELLOW = "#009e73", "#b0609b", "#3d9fd6", "#b8860b"
@@ -49,6 +50,7 @@ STYLES = (
     (YELLOW, "-.", "X"),
     (MUTED, ":", "*"),
 )
+POINTS = ((IMBALANCED, "^"), (GREEN, "v"), (SKY, "s"), (MUTED, "o"))
 
 
 @dataclass(frozen=True)
@@ -215,6 +217,39 @@ def mixture_rounds(
     rows[0].plot([], [], color=IMBALANCED, linestyle="--", label=others)
     _legend(figure, 2)
     return Drawing(figure, pd.concat(tables, ignore_index=True))
+
+
+def gap_dynamics(gaps: pd.DataFrame, kinds: pd.Series, order: Sequence[str], pair: tuple[str, str]) -> Drawing:
+    """Mean against spread of the gap of each sample over the warm-up's epochs, a point a sample.
+
+    Args:
+        gaps: N rows with mean_gap (-1 to 1), sd_gap (0 to 1) and forgotten (times the fusion went from right to wrong).
+        kinds: (N,) what each sample did; a colour and a marker each, forgotten ones with an open marker.
+        order: the kinds as the legend lists them.
+        pair: names of first and second modality.
+    """
+    figure, axes = _figure(3.6)
+    shown = gaps.iloc[np.unique(np.linspace(0, len(gaps) - 1, min(len(gaps), MAX_POINTS)).round().astype(int))]
+    for kind, (colour, marker) in zip(order, POINTS, strict=True):
+        for forgotten in (False, True):
+            part = shown[(kinds[shown.index] == kind) & ((shown["forgotten"] > 0) == forgotten)]
+            axes.scatter(
+                part["mean_gap"],
+                part["sd_gap"],
+                s=9,
+                marker=marker,
+                facecolors="none" if forgotten else colour,
+                edgecolors=colour,
+                linewidths=0.6,
+                label=None if forgotten else kind,
+            )
+    axes.scatter([], [], s=9, marker="o", facecolors="none", edgecolors=INK, label="open: forgotten by the fusion")
+    axes.set_ylim(bottom=0)
+    _gap_axis(axes, "prob", pair, 1.0)
+    axes.set_ylabel("spread over epochs (0 to 1)")
+    _legend(figure, 1)
+    columns = ["sample_id", "mean_gap", "sd_gap", "forgotten"]
+    return Drawing(figure, gaps[columns].assign(kind=kinds))
 
 
 def curves(lines: Sequence[Curve], title: str, ylabel: str, labels: Sequence[str], percent: bool = True) -> Drawing:

@@ -21,7 +21,7 @@ from curate.mixture import MEMORISED, p_balanced
 from curate.table import Table
 from curate.types import FUSED, Run, pair_name
 
-from . import figures, media, results
+from . import dynamics, figures, media, results
 from .facts import Facts, axis_limit, by_class, most_imbalanced, planted_scores, read
 
 TOP_CLASSES = 20
@@ -149,6 +149,7 @@ class Page:
             rule=next((f.rule for f in facts.round.fits if len(f.weights) == 3), facts.round.fits[0].rule),
             memorised=self._memorised(),
             rounds=self._rounds(),
+            dynamics=self._dynamics(),
             accuracy=self._accuracy(),
             weights=self._weights(),
             **self._results(),
@@ -236,6 +237,32 @@ class Page:
                         "figure": self._figure(f"rounds-{_slug([run.run_id, *pair])}", drawing, title),
                     }
                 )
+        return out
+
+    def _dynamics(self) -> list[dict[str, Any]]:
+        """Of each pair, how the gaps moved over the warm-up; [] unless two epochs or more were kept."""
+        out = []
+        for pair in self.facts.round.gaps.pairs:
+            gaps = self.facts.dynamics
+            gaps = gaps[(gaps["pair"] == pair_name(pair)) & (gaps["epochs"] > 1)]
+            if not len(gaps):
+                continue
+            name, order = _slug(pair), dynamics.kinds_of(pair)
+            drawing = figures.gap_dynamics(gaps, dynamics.classify(gaps, pair), order, pair)
+            rows = dynamics.summary(gaps, pair)
+            self._csv(f"tables/dynamics-{name}.csv", rows)
+            title = f"Mean and spread of the gap between {' and '.join(pair)} over the warm-up's epochs"
+            out.append(
+                {
+                    "pair": pair,
+                    "epochs": int(gaps["epochs"].max()),
+                    "count": len(gaps),
+                    "most": figures.MAX_POINTS,
+                    "planted": bool(gaps["planted"].notna().all()),
+                    "rows": rows.to_dict("records"),
+                    "figure": self._figure(f"dynamics-{name}", drawing, title),
+                }
+            )
         return out
 
     def _label(self, run: Run) -> str:
