@@ -35,7 +35,7 @@ def is_deep(encoder: nn.Module) -> bool:
 def appearance(trainer: Trainer, data: RunData, samples: Samples) -> dict[str, Floats]:
     """{modality: (N, D)} in eval mode and un-augmented: spatial mean and standard deviation of each channel.
 
-    Of several frames the statistics are averaged. An encoder without early layers gives its features instead, see `is_deep`.
+    Of several frames the statistics are averaged. An encoder without early layers gives its features, see `is_deep`.
     """
     model = trainer.model
     model.eval()
