@@ -245,7 +245,7 @@ def gap_dynamics(gaps: pd.DataFrame, kinds: pd.Series, order: Sequence[str], pai
             )
     axes.scatter([], [], s=9, marker="o", facecolors="none", edgecolors=INK, label="open: forgotten by the fusion")
     axes.set_ylim(bottom=0)
-    _gap_axis(axes, "prob", pair, 1.0)
+    _gap_axis(axes, "prob", pair, 1.0, Form(average="warmup"))
     axes.set_ylabel("spread over epochs (0 to 1)")
     _legend(figure, 1)
     columns = ["sample_id", "mean_gap", "sd_gap", "forgotten"]
