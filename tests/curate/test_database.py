@@ -38,7 +38,7 @@ def held(scored_table):
 
 @pytest.mark.parametrize("write", [False, True])
 def test_a_locked_table_names_the_process_that_holds_it(scored_table, held, monkeypatch, write):
-    for name, value in {"READ_RETRIES": 1, "WRITE_RETRIES": 1, "RETRY_SECONDS": 0.01}.items():
+    for name, value in {"READ_PATIENCE": 0.02, "WRITE_PATIENCE": 0.02, "PAUSE": 0.01}.items():
         monkeypatch.setattr(database, name, value)
     with pytest.raises(LockedError, match=f"locked by process {held} ") as error:
         scored_table.finish_run("score-toy-1", "done") if write else scored_table.runs()
