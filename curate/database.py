@@ -296,6 +296,12 @@ class Database:
                 if three
             ],
             "ahead_names": [f"g.p_ahead_{m}, " for m in own if three],
+            "usability_columns": [
+                f"max(usability) FILTER (modality = '{m}') AS usability_{m}, "
+                f"max(contradiction) FILTER (modality = '{m}') AS contradiction_{m}, "
+                for m in own
+            ],
+            "usability_names": [f"u.usability_{m}, u.contradiction_{m}, " for m in own],
         }
         template = resources.files("curate").joinpath("samples.sql").read_text(encoding="utf-8")
         for name, parts in columns.items():

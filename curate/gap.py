@@ -21,11 +21,23 @@ KINDS = ("prob", "kl", "log_prob", "log_odds")
 FLOOR = 1e-6
 """Bound of p(y), and of 1 - p(y) for the odds, below their logarithms. Beyond one in a million a logarithm says how
 saturated the softmax is, not how much better a sample is known; and a p(y) that rounds to 0 would make it infinite."""
+LEAST = 1e-3
+"""Bound of a probability below the logarithm of a margin, so that one epoch cannot outweigh a whole warm-up."""
 
 
 def true_class_probability(probs: Floats, labels: NDArray[np.int64]) -> Floats:
     """p(y | x) of the labelled class: (N, K) and (N,) to (N,), in [0, 1]; higher = better known."""
     return probs[np.arange(len(labels)), labels]
+
+
+def log_margin(probs: Floats, labels: NDArray[np.int64]) -> Floats:
+    """log p(y) - log of the largest other probability, each kept `LEAST` away from 0: (N, K) and (N,) to (N,), nats.
+
+    In [-6.9, 6.9]; negative = another class is preferred.
+    """
+    others = np.array(probs, dtype=np.float64)
+    others[np.arange(len(labels)), labels] = 0.0
+    return np.log(np.maximum(true_class_probability(probs, labels), LEAST)) - np.log(np.maximum(others.max(1), LEAST))
 
 
 def entropy(probs: Floats) -> Floats:

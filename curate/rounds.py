@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .database import MODALITY, Database, delete, insert
 from .errors import CurateError
-from .gap import entropy, true_class_probability
+from .gap import entropy, log_margin, true_class_probability
 from .types import GapScores, Known, MixtureFit, Predictions, Round, are_unique, pair_name
 
 
@@ -94,6 +94,7 @@ class Rounds(Database):
                     "sample_id": predictions.sample_ids,
                     "p_true": p_true,
                     "entropy": entropy(probs),
+                    "log_margin": log_margin(probs, labels),
                     "correct": probs.argmax(axis=1) == labels,
                 }
                 insert(con, "dynamic", columns, {"run_id": run_id, "epoch": epoch, "modality": modality})
@@ -188,10 +189,15 @@ class Rounds(Database):
         return [r for (r,) in rows]
 
 
+def declared_modalities(con: duckdb.DuckDBPyConnection, run_id: str) -> tuple[str, ...]:
+    """Those of a run; () where there is no such run."""
+    run = con.execute("SELECT modalities FROM run WHERE run_id = ?", [run_id]).fetchone()
+    return tuple(run[0]) if run else ()
+
+
 def _read_known(con: duckdb.DuckDBPyConnection, run_id: str, sql: str, number: int, absent: str) -> Known:
     """The rows of a query for one round or epoch as arrays, modalities in declared order."""
-    run = con.execute("SELECT modalities FROM run WHERE run_id = ?", [run_id]).fetchone()
-    modalities = tuple(run[0]) if run else ()
+    modalities = declared_modalities(con, run_id)
     columns = [
         con.execute(f"SELECT * FROM ({sql}) WHERE modality = ? ORDER BY sample_id", [run_id, number, m]).fetchnumpy()
         for m in modalities

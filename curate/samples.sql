@@ -14,6 +14,14 @@ WITH scored AS (
         count(*) FILTER (NOT correct AND modality <> 'fused') AS wrong_ones,
         any_value(fold) AS fold, bool_and(in_sample) AS in_sample
     FROM prediction JOIN scored USING (run_id) WHERE round = 0 GROUP BY ALL
+), u AS (
+    SELECT run_id, sample_id, /* usability_columns */
+        1 - product(usability) - product(1 - usability) AS imbalance, arg_max(modality, usability) AS intact,
+        CASE WHEN count(p_broken) > 0 THEN coalesce(string_agg(modality, '+' ORDER BY list_position(modalities, modality))
+            FILTER (p_broken > 0.5), '') END AS broken,
+        coalesce(string_agg(modality, '+' ORDER BY list_position(modalities, modality))
+            FILTER (contradiction > 0.82 AND coalesce(p_broken, 0) <= 0.5), '') AS contradicts
+    FROM usability JOIN scored USING (run_id) JOIN run USING (run_id) GROUP BY ALL
 ), g AS (
     SELECT run_id, sample_id, arg_max(pair, abs(prob_gap)) AS pair, arg_max(prob_gap, abs(prob_gap)) AS gap,
         arg_max(kl_gap, abs(prob_gap)) AS kl_gap, avg(p_balanced) AS p_balanced,
@@ -31,12 +39,13 @@ SELECT
     CASE WHEN g.gap > 0 THEN split_part(g.pair, '|', 1) WHEN g.gap < 0 THEN split_part(g.pair, '|', 2) END AS dominant,
     CASE WHEN q.run_id IS NULL THEN NULL WHEN q.wrong_ones = 0 THEN 'all' WHEN q.right_ones IS NULL THEN 'none'
          ELSE q.right_ones || ' only' END AS quadrant,
-    q.in_sample, q.fold,
+    q.in_sample, q.fold, /* usability_names */ u.imbalance, u.intact, u.broken, u.contradicts,
     coalesce(n.selections, []) AS selections
 FROM sample s
 JOIN data USING (data_id)
 LEFT JOIN scored r USING (data_id)
 LEFT JOIN q ON q.run_id = r.run_id AND q.sample_id = s.sample_id
+LEFT JOIN u ON u.run_id = r.run_id AND u.sample_id = s.sample_id
 LEFT JOIN g ON g.run_id = r.run_id AND g.sample_id = s.sample_id
 LEFT JOIN named n ON n.data_id = s.data_id AND n.sample_id = s.sample_id;
 
@@ -60,6 +69,10 @@ COMMENT ON COLUMN samples.dominant IS 'the modality with the larger probability 
 COMMENT ON COLUMN samples.quadrant IS 'which modalities are right on their own: all, none, or only the named; a gap near 0 can mean either all or none';
 COMMENT ON COLUMN samples.in_sample IS 'whether the model that scored it had been trained on it; NULL = unknown, or not scored';
 COMMENT ON COLUMN samples.fold IS 'out of fold: scored by a model trained without the samples of this fold, counted from 0; NULL = by one that was trained on it, or not scored';
+COMMENT ON COLUMN samples.imbalance IS 'some modalities usable and some not, by look-alikes: a ranking, 0..1, higher = more imbalanced; NULL = not assessed';
+COMMENT ON COLUMN samples.intact IS 'the most usable modality';
+COMMENT ON COLUMN samples.broken IS 'modalities claimed to be unusable (p_broken > 0.5), joined by +; empty = none; NULL = not assessed';
+COMMENT ON COLUMN samples.contradicts IS 'usable modalities that deny the label (contradiction > 0.82), joined by +; empty = none; NULL = not assessed';
 COMMENT ON COLUMN samples.selections IS 'names of the selections it is in, made from any scored run of the same data';
 
 CREATE OR REPLACE VIEW by_class AS

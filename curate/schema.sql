@@ -221,12 +221,48 @@ CREATE TABLE dynamic (
     modality VARCHAR NOT NULL,
     p_true DOUBLE NOT NULL CHECK (p_true BETWEEN 0 AND 1),
     entropy DOUBLE CHECK (isfinite(entropy)),
+    log_margin DOUBLE CHECK (isfinite(log_margin)),
     correct BOOLEAN NOT NULL
 );
 COMMENT ON TABLE dynamic IS 'What each modality, and the fusion, said of a training sample after each warm-up epoch; eval mode; of a run scored out of fold, by the model that never saw the sample; a row a (run_id, epoch, sample_id, modality)';
 COMMENT ON COLUMN dynamic.epoch IS 'counted from 1 within the run';
 COMMENT ON COLUMN dynamic.p_true IS 'probability of the labelled class, 0..1, higher = better known';
 COMMENT ON COLUMN dynamic.entropy IS 'nats, 0..log(classes), higher = less sure; NULL in runs of an older curate';
+COMMENT ON COLUMN dynamic.log_margin IS 'log p(labelled class) - log p(largest other class), each p at least 0.001; negative = another class is preferred; NULL in runs of an older curate';
+
+CREATE TABLE usability (
+    run_id VARCHAR NOT NULL,
+    sample_id VARCHAR NOT NULL,
+    modality VARCHAR NOT NULL,
+    recognition DOUBLE NOT NULL CHECK (recognition BETWEEN 0 AND 1),
+    usability DOUBLE NOT NULL CHECK (usability BETWEEN 0 AND 1),
+    p_broken DOUBLE CHECK (p_broken BETWEEN 0 AND 1),
+    contradiction DOUBLE NOT NULL CHECK (contradiction BETWEEN 0 AND 1)
+);
+COMMENT ON TABLE usability IS 'What a modality is worth on a training sample, by its look-alikes; a row a (run_id, sample_id, modality)';
+COMMENT ON COLUMN usability.recognition IS 'mean probability of the labelled class over the look-alikes and the warm-up, 0..1';
+COMMENT ON COLUMN usability.usability IS 'recognition from chance (0) to what the better half is recognised by (1), higher = more usable';
+COMMENT ON COLUMN usability.p_broken IS 'probability that nothing can be made of it, 0..1; 0 throughout where guard.found is false, NULL where nothing may be claimed';
+COMMENT ON COLUMN usability.contradiction IS 'how much the modality denies the label, 0..1; above 0.5 it prefers another class: wrong labels, swapped pairs';
+
+CREATE TABLE guard (
+    run_id VARCHAR NOT NULL,
+    modality VARCHAR NOT NULL,
+    found BOOLEAN NOT NULL,
+    share DOUBLE NOT NULL CHECK (share BETWEEN 0 AND 1),
+    separation DOUBLE NOT NULL CHECK (isfinite(separation)),
+    ratio DOUBLE CHECK (isfinite(ratio)),
+    withheld BOOLEAN NOT NULL,
+    verdict VARCHAR NOT NULL,
+    PRIMARY KEY (run_id, modality)
+);
+COMMENT ON TABLE guard IS 'Whether a modality has a broken group at all';
+COMMENT ON COLUMN guard.found IS 'a group of samples looks apart, and held-out samples of it are hardly recognised';
+COMMENT ON COLUMN guard.share IS 'of the training samples in that group, 0..1';
+COMMENT ON COLUMN guard.separation IS 'how far apart, Ashman''s D; above 2 = two groups';
+COMMENT ON COLUMN guard.ratio IS 'what held-out samples of the group keep of the recognition of the others, above chance; below 0.25 = broken; NULL = could not be measured';
+COMMENT ON COLUMN guard.withheld IS 'not judged, because look-alikes were sought in deep features';
+COMMENT ON COLUMN guard.verdict IS 'in words';
 
 CREATE TABLE comparison (
     comparison VARCHAR NOT NULL,

@@ -11,9 +11,9 @@ from typing import Any
 import duckdb
 import numpy as np
 
+from .assessments import Assessments
 from .database import SAFE, insert, sql_error
 from .errors import CurateError, EmptySelectionError, unknown_name
-from .rounds import Rounds
 from .selection import Candidates, Rule, class_balance
 from .types import Selection
 
@@ -21,7 +21,7 @@ PREVIEWED = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 ALL_CLASSES = "(all)"
 
 
-class Selections(Rounds):
+class Selections(Assessments):
     """Named sets of the training samples of a scored run."""
 
     def candidates(self, run_id: str, where: str | None = None) -> Candidates:

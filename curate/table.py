@@ -62,9 +62,9 @@ class Table(Comparisons):
             con.execute(f"INSERT INTO run ({names}) VALUES ({marks})", list(row.values()))
 
     def copy_scores(self, source: str, target: str) -> None:
-        """Give a run the predictions, dynamics and epochs of another."""
+        """Give a run the predictions, dynamics, epochs and usability of another."""
         with self._open(write=True) as con:
-            for name in ("prediction", "dynamic", "epoch"):
+            for name in ("prediction", "dynamic", "epoch", "usability", "guard"):
                 con.execute(
                     f"INSERT INTO {name} SELECT * REPLACE (? AS run_id) FROM {name} WHERE run_id = ?", [target, source]
                 )
@@ -113,7 +113,18 @@ class Table(Comparisons):
             ]
             if leaning:
                 raise CurateError(f"{run_id} is what {', '.join(leaning)} came from", "remove these first")
-            for name in ("prediction", "gap", "mixture", "posterior", "dynamic", "epoch", "fold_epoch", "run"):
+            for name in (
+                "prediction",
+                "gap",
+                "mixture",
+                "posterior",
+                "dynamic",
+                "epoch",
+                "fold_epoch",
+                "usability",
+                "guard",
+                "run",
+            ):
                 con.execute(f"DELETE FROM {name} WHERE run_id = ?", [run_id])
             con.execute(
                 "UPDATE comparison SET run_id = NULL, reason = 'its run was removed' WHERE run_id = ?", [run_id]

@@ -77,6 +77,11 @@ class ResNet18(nn.Module):
         return nn.Sequential(n.conv1, n.bn1, n.relu, n.maxpool, n.layer1), n.layer2, n.layer3, n.layer4
 
     @property
+    def early(self) -> tuple[nn.Module, ...]:
+        """The modules that end the first two stages."""
+        return self.net.layer1, self.net.layer2
+
+    @property
     def pool(self) -> nn.Module:
         """(B, 512, H, W) to (B, 512)."""
         return nn.Sequential(self.net.avgpool, nn.Flatten())
@@ -107,6 +112,11 @@ class SmallCNN(nn.Module):
     def stages(self) -> tuple[nn.Module, ...]:
         """The four blocks."""
         return tuple(self.net[i : i + 3] for i in range(0, 12, 3))
+
+    @property
+    def early(self) -> tuple[nn.Module, ...]:
+        """The modules that end the first two stages."""
+        return self.net[2], self.net[5]
 
     @property
     def pool(self) -> nn.Module:
@@ -140,6 +150,11 @@ class VideoResNet(nn.Module):
             self.net.stem[0] = own
         self.net.fc = cast(nn.Linear, nn.Identity())
 
+    @property
+    def early(self) -> tuple[nn.Module, ...]:
+        """The modules that end the first two stages."""
+        return self.net.layer1, self.net.layer2
+
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x.transpose(1, 2))
 
@@ -158,6 +173,11 @@ class Small3D(nn.Module):
             channels = width
         self.net = nn.Sequential(*blocks, nn.AdaptiveAvgPool3d(1), nn.Flatten())
 
+    @property
+    def early(self) -> tuple[nn.Module, ...]:
+        """The modules that end the first two stages."""
+        return self.net[2], self.net[5]
+
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x.transpose(1, 2))
 
@@ -170,6 +190,11 @@ class Projected(nn.Module):
         self.encoder = encoder
         self.dim = dim
         self.net = nn.Linear(own, dim)
+
+    @property
+    def early(self) -> tuple[nn.Module, ...]:
+        """Those of the encoder."""
+        return getattr(self.encoder, "early", ())
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(self.encoder(x))

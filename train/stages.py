@@ -25,6 +25,7 @@ from curate.table import Table
 from curate.types import FUSED, GapScores, Predictions, Round, Run
 
 from . import catalog, checkpoint
+from .assess import assess
 from .data import RunData, Samples
 from .engine import OptimConfig, Trainer, fit, predict
 from .folds import assign_folds, out_of_fold
@@ -148,6 +149,7 @@ def _score(work: Workplace, run: Run, dataset: Dataset, weights: Path | None) ->
         averaged = mean_gap(config.gap, work.table.read_dynamics(run.run_id)) if config.average == "warmup" else None
         found = fit_round(predictions, config, averaged)
         _write_round(work.table, run, 0, found, predictions)
+        assess(work, run, trainer, data)
         work.table.finish_run(run.run_id, "done", checkpoint.sha256(last))
     return work.table.find_run(run.run_id)
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,9 @@ from .degrade import (
     digit_scans,
     enlarge,
     generator,
+    high_pass,
     plant,
+    relight,
     split_scans,
     to_uint8,
 )
@@ -44,11 +46,12 @@ BANK_SIZE = 24  # train recordings that babble is made of
 AUDIO = AudioSpec(rate=8000, seconds=1.0, n_fft=512, hop=256, n_mels=32, fill="pad", standardize=True)
 VISUAL = VisualSpec(frames=1, size=32, channels=1, augment="none")
 
-BASE_SNR = (3.0, 18.0)  # dB
+BASE_SNR = {"hard": (3.0, 18.0), "clean": (12.0, 25.0)}  # dB
 DESTROYED_SNR = (-20.0, -8.0)  # dB
-GRAIN = 0.35  # standard deviation, of the picture's range
+GRAIN = {"hard": 0.35, "clean": 0.1}  # standard deviation, of the picture's range
 
 ByClass = dict[str, list[Path]]
+Pair = tuple[str, Path, int]  # label, recording, scan
 
 
 class AvDigits(Dataset):
@@ -62,7 +65,9 @@ class AvDigits(Dataset):
     how well a model does on new speakers.
 
     With `degrade`, base noise is on everything (sound: white, pink or babble at 3 to 18 dB; scan: Gaussian, 0.35 of
-    the range), and a known share is destroyed on purpose, independently, in every split: see `Sample.planted`.
+    the range), and a known share is destroyed on purpose, independently, in every split: see `Sample.planted`. A share
+    can also be changed without harm (`harmless` in `Sample.extra`), or be replaced by the recording or scan of another
+    class (`swapped` there): what a detector of damage should leave alone, and what it may be blind to.
     """
 
     name = "avdigits"
@@ -79,12 +84,24 @@ class AvDigits(Dataset):
             degrade: add base noise and destroy a share; False leaves recordings and scans as they are.
             degraded_audio: share of recordings destroyed when `degrade`, in [0, 1].
             degraded_visual: share of scans destroyed when `degrade`, in [0, 1].
+            degraded_class: destroy these shares of this class alone; '' is all classes.
+            noise: the base noise when `degrade`; `clean` is weaker (12 to 25 dB; 0.1 of the range).
+            harmless_audio: share of recordings coloured by a gentle high-pass, in [0, 1].
+            harmless_visual: share of scans changed in contrast and brightness, in [0, 1].
+            swapped_audio: share of recordings replaced by one of another class, in [0, 1].
+            swapped_visual: share of scans replaced by one of another class, in [0, 1].
         """
 
         seed: int = 0
         degrade: bool = False
         degraded_audio: float = 0.12
         degraded_visual: float = 0.35
+        degraded_class: str = ""
+        noise: Literal["hard", "clean"] = "hard"
+        harmless_audio: float = 0.0
+        harmless_visual: float = 0.0
+        swapped_audio: float = 0.0
+        swapped_visual: float = 0.0
 
     options: Options
 
@@ -95,6 +112,11 @@ class AvDigits(Dataset):
         self.modalities = ("audio", "visual")
         self.classes = tuple("0123456789")
         self.specs = {"audio": AUDIO, "visual": VISUAL}
+        if options.degraded_class not in ("", *self.classes):
+            raise CurateError(
+                f"data.degraded_class is {options.degraded_class!r}",
+                f"one of {', '.join(self.classes)}, or leave it out",
+            )
         recordings = find_recordings(root)
         scans = split_scans(VAL_SHARE, TEST_SHARE, options.seed)
         self.samples = tuple(s for split in SPLITS for s in self._split(split, recordings[split], scans[split]))
@@ -102,17 +124,33 @@ class AvDigits(Dataset):
 
     def _split(self, split: str, recordings: ByClass, scans: NDArray[np.int64]) -> list[Sample]:
         """The samples of one split: pairs, and which of them are damaged."""
-        pairs = list(self._pairs(split, recordings, scans))
-        shares = {"audio": self.options.degraded_audio, "visual": self.options.degraded_visual}
-        damage = plant(len(pairs), shares if self.options.degrade else {}, self.options.seed, split)
+        o, pairs = self.options, list(self._pairs(split, recordings, scans))
+        damage = self._draw(split, pairs, {"audio": o.degraded_audio, "visual": o.degraded_visual} if o.degrade else {})
+        harmless = self._draw(split, pairs, {"audio": o.harmless_audio, "visual": o.harmless_visual}, "harmless")
+        swapped = self._draw(split, pairs, {"audio": o.swapped_audio, "visual": o.swapped_visual}, "swapped")
         samples = []
-        for (label, path, scan), planted in zip(pairs, damage, strict=True):
-            inputs = {"audio": path.relative_to(self.root).as_posix(), "visual": f"scan/{scan}"}
+        for i, (label, path, scan) in enumerate(pairs):
             sample_id = f"test-{scan:05d}-{path.stem}" if split == "test" else f"{split}-{path.stem}"
-            samples.append(Sample(sample_id=sample_id, label=label, split=split, inputs=inputs, planted=planted))
+            others = [pair for pair in pairs if pair[0] != label] if swapped[i] else []
+            _, other_path, other_scan = _one_of(others, self.options.seed, "other", sample_id) if others else pairs[i]
+            inputs = {
+                "audio": (other_path if "audio" in swapped[i] else path).relative_to(self.root).as_posix(),
+                "visual": f"scan/{other_scan if 'visual' in swapped[i] else scan}",
+            }
+            extra = {k: v for k, v in (("harmless", harmless[i]), ("swapped", swapped[i])) if v}
+            samples.append(
+                Sample(sample_id=sample_id, label=label, split=split, inputs=inputs, planted=damage[i], extra=extra)
+            )
         return samples
 
-    def _pairs(self, split: str, recordings: ByClass, scans: NDArray[np.int64]) -> Iterator[tuple[str, Path, int]]:
+    def _draw(self, split: str, pairs: list[Pair], shares: Mapping[str, float], *kind: str) -> list[str]:
+        """What happens to the modalities of each pair, see `plant`; damage may be tied to one class."""
+        tied = self.options.degraded_class if not kind else ""
+        among = [i for i, (label, _, _) in enumerate(pairs) if tied in ("", label)]
+        drawn = dict(zip(among, plant(len(among), shares, self.options.seed, split, *kind), strict=True))
+        return [drawn.get(i, "") for i in range(len(pairs))]
+
+    def _pairs(self, split: str, recordings: ByClass, scans: NDArray[np.int64]) -> Iterator[Pair]:
         """(label, recording, scan) of one split, paired at random within each class."""
         digits = digit_scans()[1]
         for label in sorted(recordings):
@@ -139,28 +177,37 @@ class AvDigits(Dataset):
         """One recording or scan, a pure function of the seed, the sample and the recordings."""
         rng = generator(self.options.seed, sample.sample_id, modality)
         damaged = modality in (sample.planted or "").split("+")
+        changed = modality in str(sample.extra.get("harmless", "")).split("+")
         if modality == "audio":
-            return self._recording(self.root / sample.inputs["audio"], damaged, rng)
+            return self._recording(self.root / sample.inputs["audio"], damaged, changed, rng)
         scan = digit_scans()[0][int(sample.inputs["visual"].rpartition("/")[2])]
         if damaged:
             scan = destroy_picture(scan, rng)
         if self.options.degrade:
             # At the scan's own 8x8 resolution: noise of the 32x32 picture would average out in enlarging.
-            scan = add_grain(scan, GRAIN, rng)
+            scan = add_grain(scan, GRAIN[self.options.noise], rng)
+        if changed:
+            scan = relight(scan, rng)
         return to_uint8(enlarge(scan, VISUAL.size))
 
-    def _recording(self, path: Path, damaged: bool, rng: np.random.Generator) -> np.ndarray:
+    def _recording(self, path: Path, damaged: bool, changed: bool, rng: np.random.Generator) -> np.ndarray:
         """A recording, followed by zeros; noise covers the zeros too, or the length would tell it apart."""
         wave = read_audio(path, AUDIO.rate, AUDIO.seconds).astype(np.float64)
+        if changed:
+            wave = high_pass(wave)
         if not self.options.degrade:
             return fit_waveform(wave, AUDIO)
         (length,) = AUDIO.shape
         others = [clip for name, clip in babble_bank(self._bank) if name != path]
         kinds = AUDIO_NOISES if others else AUDIO_NOISES[:2]
         noise = coloured_noise(kinds[int(rng.integers(len(kinds)))], length, rng, others)
-        snr = rng.uniform(*(DESTROYED_SNR if damaged else BASE_SNR))
+        snr = rng.uniform(*(DESTROYED_SNR if damaged else BASE_SNR[self.options.noise]))
         padded = np.pad(wave, (0, length - len(wave)))
         return fit_waveform(add_noise(padded, noise, snr, power=float(np.mean(wave**2))), AUDIO)
+
+
+def _one_of(pairs: list[Pair], *names: object) -> Pair:
+    return pairs[int(generator(*names).integers(len(pairs)))]
 
 
 def find_recordings(root: Path) -> dict[str, ByClass]:

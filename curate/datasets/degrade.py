@@ -147,3 +147,15 @@ def blur(picture: Floats, sd: float) -> Floats:
     weights = np.exp(-0.5 * ((at[:, None] - at) / sd) ** 2)
     weights /= weights.sum(axis=1, keepdims=True)
     return weights @ picture @ weights.T
+
+
+def relight(picture: Floats, rng: np.random.Generator) -> Floats:
+    """Another contrast (0.5 to 0.8 of it) and brightness: looks different, and says as much as before."""
+    contrast = rng.uniform(0.5, 0.8)
+    return picture * contrast + rng.uniform(0, 1 - contrast)
+
+
+def high_pass(wave: Floats) -> Floats:
+    """A gentle high-pass, x[t] - 0.6 x[t - 1], at the loudness of before: sounds thinner, and says as much."""
+    thin = wave - 0.6 * np.concatenate([[0.0], wave[:-1]])
+    return thin * np.sqrt(np.mean(wave**2) / max(float(np.mean(thin**2)), 1e-12))

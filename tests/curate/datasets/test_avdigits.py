@@ -159,3 +159,51 @@ def test_no_recordings_is_a_clear_error(tmp_path, small):
         AvDigits(None, AvDigits.Options())
     with pytest.raises(CurateError, match="does not exist"):
         make(tmp_path / "nowhere")
+
+
+def test_swapped_media_are_of_another_class_and_say_so(small):
+    data, plain = make(small, swapped_visual=0.5, swapped_audio=0.2), make(small)
+    digits = digit_scans()[1]
+    for found in by_split(data).values():
+        assert sum("visual" in s.extra.get("swapped", "") for s in found) == round(0.5 * len(found))
+        assert sum("audio" in s.extra.get("swapped", "") for s in found) == round(0.2 * len(found))
+    for sample, before in zip(data.samples, plain.samples, strict=True):
+        swapped = str(sample.extra.get("swapped", "")).split("+")
+        assert (sample.sample_id, sample.label) == (before.sample_id, before.label)
+        shown = str(digits[int(sample.inputs["visual"].split("/")[1])])
+        spoken = Path(sample.inputs["audio"]).name[0]
+        assert (shown != sample.label) == ("visual" in swapped) and (spoken != sample.label) == ("audio" in swapped)
+
+
+def test_harmless_changes_keep_what_is_said(small):
+    data, plain = make(small, harmless_visual=1.0, harmless_audio=1.0), make(small)
+    for sample, before in zip(data.samples[:20], plain.samples[:20], strict=True):
+        picture, scan = (d.load(s, "visual").ravel().astype(float) for d, s in ((data, sample), (plain, before)))
+        assert np.corrcoef(picture, scan)[0, 1] > 0.999 and picture.std() < 0.85 * scan.std()
+        heard, said = (d.load(s, "audio").astype(float) for d, s in ((data, sample), (plain, before)))
+        assert heard.std() == pytest.approx(said.std(), rel=0.01) and not np.array_equal(heard, said)
+
+
+def test_damage_can_be_tied_to_one_class(small):
+    data = make(small, degrade=True, degraded_class="3", degraded_visual=0.5, degraded_audio=0.0)
+    for found in by_split(data).values():
+        of_class = [s for s in found if s.label == "3"]
+        assert sum(s.planted == "visual" for s in of_class) == round(0.5 * len(of_class))
+        assert {s.planted for s in found if s.label != "3"} == {""}
+    with pytest.raises(CurateError, match="degraded_class"):
+        make(small, degraded_class="three")
+
+
+def test_weaker_base_noise_is_weaker(small):
+    clean, weak, strong = make(small), make(small, degrade=True, noise="clean"), make(small, degrade=True)
+    off = {
+        name: np.mean(
+            [
+                np.abs(d.load(s, "visual") - clean.load(s, "visual").astype(float)).mean()
+                for s in d.samples
+                if not s.planted
+            ]
+        )
+        for name, d in (("weak", weak), ("strong", strong))
+    }
+    assert off["weak"] < 0.5 * off["strong"]

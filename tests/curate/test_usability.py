@@ -1,0 +1,197 @@
+"""Usability is a theorem or a number worked out by hand; what it finds on recordings stands in the studies."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.usability import (
+    Evidence,
+    Reference,
+    assess,
+    broken,
+    contradiction,
+    load,
+    look_alikes,
+    save,
+    some_not_all,
+    weighted_fusion,
+)
+
+CLASSES = 10
+
+
+def ids(n: int) -> np.ndarray:
+    return np.array([f"s{i:04d}" for i in range(n)])
+
+
+def evidence(seed: int = 0, n: int = 400, held: int = 200, bad: float = 0.2, honest: float = 0.1) -> Evidence:
+    """A modality in which a share `bad` looks apart, is half memorised, and held out keeps `honest` of p(true)."""
+    rng = np.random.default_rng(seed)
+
+    def draw(count: int, low: float) -> tuple[np.ndarray, np.ndarray]:
+        is_bad = np.arange(count) < bad * count
+        appearance = rng.normal(np.where(is_bad, 8.0, 0.0)[:, None], 1, (count, 5))
+        return appearance, np.clip(rng.normal(np.where(is_bad, low, 0.8), 0.1), 0, 1)
+
+    (appearance, p), (held_appearance, held_p) = draw(n, 0.4), draw(held, honest)
+    return Evidence(p, appearance, held_p, held_appearance)
+
+
+def test_pooled_recognition_by_hand():
+    # Four samples on a line: k = round(sqrt 4) = 2, so each is pooled over its two nearest others.
+    x = np.array([[0.0], [1.0], [3.0], [7.0]])
+    p = np.array([0.1, 0.2, 0.4, 0.8])
+    reference = Reference(look_alikes(x), p, 0.0, 1.0)
+    assert reference.recognition(x, np.arange(4)) == pytest.approx([0.3, 0.25, 0.15, 0.3])
+    # A new sample may be as near as it likes: nobody is itself.
+    assert reference.recognition(np.array([[0.1], [6.0]])) == pytest.approx([0.15, 0.6])
+
+
+def test_usability_by_hand():
+    reference = Reference(look_alikes(np.eye(3)), np.ones(3), 0.1, 0.6)
+    assert reference.usability(np.array([0.05, 0.1, 0.35, 0.6, 0.9])) == pytest.approx([0, 0, 0.5, 1, 1])
+    hopeless = replace(reference, top=0.1)
+    assert hopeless.usability(np.array([0.05, 0.2])) == pytest.approx([1, 1])
+
+
+def test_a_sample_is_not_its_own_look_alike():
+    e = evidence(n=60)
+    changed = e.p_true.copy()
+    changed[7] = 1 - changed[7]
+    before, after = (assess(ids(60), {"audio": replace(e, p_true=p)}, CLASSES) for p in (e.p_true, changed))
+    assert before.recognition[7, 0] == after.recognition[7, 0]
+    assert not np.array_equal(before.recognition, after.recognition)
+
+
+def test_twins_do_not_hide_the_sample_itself():
+    """Equal appearance puts the sample anywhere among its neighbours; it is left out by identity, not by place."""
+    x = np.zeros((9, 1))
+    p = np.zeros(9)
+    p[4] = 1.0
+    q = Reference(look_alikes(x), p, 0.0, 1.0).recognition(x, np.arange(9))
+    assert q[4] == 0
+
+
+def test_order_of_the_samples_changes_nothing():
+    e, order = evidence(), np.random.default_rng(3).permutation(400)
+    there = assess(ids(400), {"audio": e}, CLASSES)
+    here = assess(
+        ids(400)[order], {"audio": replace(e, p_true=e.p_true[order], appearance=e.appearance[order])}, CLASSES
+    )
+    np.testing.assert_allclose(here.recognition, there.recognition[order], atol=1e-12)
+    np.testing.assert_allclose(here.p_broken, there.p_broken[order], atol=1e-6)
+
+
+def test_units_of_appearance_change_nothing():
+    e = evidence()
+    scaled = e.appearance * np.array([1e3, 1e-3, 1, 5, 0.2]) + 4
+    here, there = (assess(ids(400), {"a": replace(e, appearance=x)}, CLASSES) for x in (scaled, e.appearance))
+    np.testing.assert_allclose(here.recognition, there.recognition, atol=1e-9)
+
+
+def test_a_group_that_held_out_samples_fail_on_is_broken():
+    found = assess(ids(400), {"audio": evidence()}, CLASSES)
+    (guard,) = found.guards
+    assert guard.found and guard.share == pytest.approx(0.2, abs=0.02) and guard.ratio < 0.1
+    assert np.array_equal(found.p_broken[:, 0] > 0.5, np.arange(400) < 80)
+
+
+def test_a_group_that_is_recognised_when_held_out_is_not():
+    """It looks apart, and training found it harder: that alone breaks nothing."""
+    found = assess(ids(400), {"audio": evidence(honest=0.7)}, CLASSES)
+    (guard,) = found.guards
+    assert not guard.found and guard.ratio > 0.7 and not found.p_broken.any()
+    assert "no broken group" in guard.verdict
+
+
+def test_without_two_groups_nothing_is_claimed():
+    rng = np.random.default_rng(0)
+    q, held = rng.normal(0.6, 0.1, 1000), rng.normal(0.6, 0.1, 300)
+    p, guard = broken(q, held, held, CLASSES)
+    assert not guard.found and not p.any()
+
+
+@pytest.mark.parametrize("what", ["p_true", "appearance"])
+def test_a_constant_modality_yields_no_claim(what):
+    e = evidence()
+    constant = replace(e, **{what: np.full_like(getattr(e, what), 0.5)})
+    found = assess(ids(400), {"audio": constant}, CLASSES)
+    assert not found.guards[0].found and not found.p_broken.any() and np.isfinite(found.usability).all()
+
+
+def test_deep_features_are_ranked_but_not_judged():
+    found = assess(ids(400), {"text": replace(evidence(), deep=True)}, CLASSES)
+    assert found.guards[0].withheld and not found.p_broken.any()
+    assert found.usability[:80, 0].mean() < found.usability[80:, 0].mean()
+
+
+@given(st.integers(0, 50), st.floats(0.02, 0.5))
+def test_broken_never_rises_with_recognition(seed, bad):
+    e = evidence(seed, n=300, bad=bad)
+    found = assess(ids(300), {"audio": e}, CLASSES)
+    order = np.argsort(found.recognition[:, 0], kind="stable")
+    assert (np.diff(found.p_broken[order, 0]) <= 0).all()
+    assert (np.diff(found.usability[order, 0]) >= 0).all()
+    assert ((found.p_broken >= 0) & (found.p_broken <= 1)).all()
+
+
+def test_a_bank_of_everyone_is_exact_and_a_small_one_is_used_alone():
+    e = evidence()
+    whole = assess(ids(400), {"a": e}, CLASSES)
+    same = assess(ids(400), {"a": e}, CLASSES, bank=400, seed=9)
+    assert np.array_equal(whole.recognition, same.recognition)
+    alike = look_alikes(e.appearance, seed=1, bank=50)
+    assert len(alike.bank) == 50 and np.array_equal(alike.members, np.unique(alike.members))
+    assert set(alike.nearest(e.appearance, np.arange(400)).ravel()) <= set(alike.members.tolist())
+
+
+def test_new_samples_need_no_label():
+    """A training sample seen again as new differs only by being its own look-alike."""
+    e = evidence()
+    found = assess(ids(400), {"audio": e}, CLASSES)
+    again = found.references["audio"].recognition(e.appearance)
+    assert np.abs(again - found.recognition[:, 0]).max() < 2 / found.references["audio"].look_alikes.neighbours
+
+
+def test_some_but_not_all_by_hand():
+    good = np.array([[1.0, 1.0], [0.0, 0.0], [1.0, 0.0], [0.8, 0.3]])
+    assert some_not_all(good) == pytest.approx([0, 0, 1, 0.8 * 0.7 + 0.3 * 0.2])
+    assert some_not_all(np.array([[0.5, 0.5, 0.5], [1.0, 1.0, 0.0]])) == pytest.approx([0.75, 1])
+    assert some_not_all(good[:, ::-1]) == pytest.approx(some_not_all(good))
+
+
+def test_contradiction_by_hand():
+    # p(true) = .2 against .6 of another class: 3 to 1 for the other.
+    assert contradiction(np.log([0.2 / 0.6, 1.0, 3.0])) == pytest.approx([0.75, 0.5, 0.25])
+
+
+def test_weighted_fusion_by_hand():
+    probs = {"a": np.array([[0.8, 0.2], [0.5, 0.5]]), "v": np.array([[0.4, 0.6], [0.9, 0.1]])}
+    both = np.array([[0.32, 0.12], [0.45, 0.05]])
+    assert weighted_fusion(probs, np.ones((2, 2))) == pytest.approx(both / both.sum(1, keepdims=True))
+    alone = weighted_fusion(probs, np.array([[1.0, 0.0], [0.0, 1.0]]))
+    assert alone == pytest.approx(np.array([[0.8, 0.2], [0.9, 0.1]]))
+    neither = weighted_fusion({"a": np.array([[1.0, 0.0]])}, np.zeros((1, 1)))
+    assert neither == pytest.approx(np.array([[0.5, 0.5]]))
+
+
+def test_saved_references_judge_alike(tmp_path):
+    e = evidence()
+    found = assess(ids(400), {"audio": e, "depth": e}, CLASSES, bank=100)
+    save(tmp_path / "usability.npz", found.references)
+    again = load(tmp_path / "usability.npz")
+    assert list(again) == ["audio", "depth"] and [p.name for p in tmp_path.iterdir()] == ["usability.npz"]
+    for m, reference in found.references.items():
+        q, r = reference.recognition(e.held_appearance), again[m].recognition(e.held_appearance)
+        assert np.array_equal(q, r) and np.array_equal(reference.usability(q), again[m].usability(r))
+
+
+@pytest.mark.parametrize("bad", [np.zeros((1, 2)), np.array([[0.0], [np.nan]]), np.zeros(3)])
+def test_appearance_must_be_usable(bad):
+    with pytest.raises(ValueError, match="appearance"):
+        look_alikes(bad)

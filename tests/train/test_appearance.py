@@ -1,0 +1,76 @@
+"""Appearance: which layers are read, of whom, and that reading changes nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from curate.types import ClipSpec, FeatureSpec, TextSpec, VisualSpec
+from train.appearance import appearance, early_layers, is_deep
+from train.encoders import Projected, make_encoder
+from train.engine import make_trainer
+from train.method import Method
+from train.model import ModelConfig
+from train.optim import OptimConfig
+from train.texts import TextTransformer
+
+PICTURE = VisualSpec(size=32, channels=1, frames=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "width"),
+    [
+        ("small_cnn", PICTURE, 8 + 16),
+        ("resnet18", PICTURE, 64 + 128),
+        ("small_3d", ClipSpec(frames=4, window=4, size=32, crop=32), 8 + 16),
+        ("r3d_18", ClipSpec(frames=4, window=4, size=32, crop=32), 64 + 128),
+    ],
+)
+def test_early_layers_end_the_first_two_stages(kind, spec, width) -> None:
+    encoder = make_encoder(kind, spec)
+    seen: list[torch.Tensor] = []
+    for layer in early_layers(encoder):
+        layer.register_forward_hook(lambda _, __, output: seen.append(output))
+    shape = (2, 4, spec.channels, 32, 32) if isinstance(spec, ClipSpec) else (2, 1, spec.channels, 32, 32)
+    encoder(torch.randn(shape))
+    assert len(seen) == 2 and sum(x.shape[1] for x in seen) == width
+    assert all((x >= 0).all() for x in seen)  # after the rectifier
+    assert early_layers(Projected(encoder, 64, 32)) == early_layers(encoder)
+
+
+def test_texts_and_features_are_deep() -> None:
+    assert is_deep(make_encoder("linear", FeatureSpec(dim=4)))
+    assert is_deep(TextTransformer(TextSpec(tokens=4, vocabulary=9), 8, 8, 1, 4))
+    assert not is_deep(make_encoder("small_cnn", PICTURE))
+
+
+@pytest.fixture
+def trainer(small_data, make_model):
+    from train.model import FusionModel
+
+    torch.manual_seed(0)
+    model = FusionModel(small_data.specs, ("low", "middle", "high"), ModelConfig())
+    return make_trainer(model, Method(), OptimConfig(), small_data, torch.device("cpu"))
+
+
+def test_statistics_are_means_and_deviations_of_channels(trainer, small_data) -> None:
+    found = appearance(trainer, small_data, small_data.val)
+    raw = next(small_data.ordered_batches(small_data.val))
+    trainer.transform.eval()
+    inputs = trainer.transform(raw).inputs["visual"]
+    maps = trainer.model.encoders["visual"].net[:3](inputs[:, 0])
+    mean, deviation = maps.mean((2, 3)), maps.std((2, 3), correction=0)
+    np.testing.assert_allclose(found["visual"][: len(inputs), :8], mean.detach().numpy(), atol=1e-6)
+    np.testing.assert_allclose(found["visual"][: len(inputs), 8:16], deviation.detach().numpy(), atol=1e-6)
+    assert found["visual"].shape == (len(small_data.val), 48) and found["audio"].dtype == np.float64
+
+
+def test_looking_changes_nothing(trainer, small_data) -> None:
+    before = {k: v.clone() for k, v in trainer.model.state_dict().items()}
+    state = torch.get_rng_state()
+    first, again = (appearance(trainer, small_data, small_data.fit) for _ in range(2))
+    assert all(np.array_equal(first[m], again[m]) for m in first)
+    assert all(torch.equal(v, before[k]) for k, v in trainer.model.state_dict().items())
+    assert torch.equal(state, torch.get_rng_state())
+    assert not any(m._forward_hooks for m in trainer.model.modules())
