@@ -724,6 +724,9 @@ def recommend(run: RunName = None, db: Db = DB) -> None:
 @app.command()
 def evaluate(
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Which split.")] = "test",
+    weighting: Annotated[
+        Literal["none", "usability"], typer.Option(help="Of the modalities in the fusion; with its controls.")
+    ] = "none",
     run: RunName = None,
     db: Db = DB,
     device: Device = "auto",
@@ -741,9 +744,11 @@ def evaluate(
     with working(db, cache, device, precision, workers, quiet) as work:
         from train import stages
 
-        values = stages.evaluate(work, found, split)
+        measured = stages.evaluate if weighting == "none" else stages.evaluate_weighted
+        values = measured(work, found, split)
     if not quiet:
-        remark(f"{found.run_id}: split {split}")
+        told = "" if weighting == "none" else "; the fusion by the weight of its modalities, and the weight's controls"
+        remark(f"{found.run_id}: split {split}{told}")
     show_metrics(values, form)
 
 

@@ -31,6 +31,7 @@ from .engine import OptimConfig, Trainer, fit, predict
 from .folds import assign_folds, out_of_fold
 from .method import Context, Method
 from .model import ModelConfig
+from .weighting import usability_of, weighted_metrics
 from .workplace import ScoreConfig, TrainConfig, Workplace, configure, prepare_trainer, reopen, split_samples
 
 Rest = ParamSpec("Rest")
@@ -426,9 +427,27 @@ def _recorded(table: Table, run: Run) -> Iterator[None]:
 
 def evaluate(work: Workplace, run: Run, split: str) -> Mapping[str, Mapping[str, float]]:
     """{modality or "fused": {metric: value}} of a run's best (or warm) checkpoint on a split."""
+    return metrics.measure(_predicted(work, run, split))
+
+
+def evaluate_weighted(work: Workplace, run: Run, split: str) -> Mapping[str, Mapping[str, float]]:
+    """{weighting of the fusion: {metric: value}} on a split: none, by usability, and its controls.
+
+    Usability is told by the warm model of the run that was scored, whichever run is evaluated.
+
+    Raises:
+        CurateError: usability is not known there, or the run's fusion is no sum of unimodal logits.
+    """
+    scored = run if run.parent is None else work.table.find_run(run.parent)
+    weights = usability_of(work, scored, split)
+    return weighted_metrics(_predicted(work, run, split), weights, run.seed)
+
+
+def _predicted(work: Workplace, run: Run, split: str) -> Predictions:
+    """What a run's best (or warm) checkpoint says of a split."""
     dataset = reopen(run)
     cache = work.open_cache(dataset)
     trainer, data = prepare_trainer(work, run, dataset, cache)
     path = work.folder(run) / ("best.pt" if run.kind == "train" else "last.pt")
     checkpoint.load_trainer(trainer, checkpoint.read(path, trainer.device), str(path))
-    return metrics.measure(predict(trainer, data, split_samples(dataset, cache, split)))
+    return predict(trainer, data, split_samples(dataset, cache, split))

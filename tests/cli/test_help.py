@@ -18,7 +18,7 @@ OPTIONS = {
     "train": 15,
     "compare": 18,
     "recommend": 2,
-    "evaluate": 9,
+    "evaluate": 10,
     "methods": 1,
     "runs": 4,
     "sql": 3,
