@@ -679,8 +679,8 @@ def comparison_plan(plan: Plan | None, texts: Sequence[str], name: str | None, c
             "e.g. --method iprm --method adaptive, --method all, --table list",
         )
     plan = plan or Plan("compare", tuple(parse_methods(texts, catalog.names())))
-    knobs = {e.name: e.knobs for e in catalog.entries()}
-    return with_controls(replace(plan, name=name or plan.name), knobs, controls)
+    own = {e.name: e.control for e in catalog.entries()}
+    return with_controls(replace(plan, name=name or plan.name), own, controls)
 
 
 @contextmanager

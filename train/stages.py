@@ -25,7 +25,7 @@ from curate.table import Table
 from curate.types import FUSED, GapScores, Predictions, Round, Run
 
 from . import catalog, checkpoint
-from .assess import assess
+from .assess import assess, judged
 from .data import RunData, Samples
 from .engine import OptimConfig, Trainer, fit, predict
 from .folds import assign_folds, out_of_fold
@@ -34,6 +34,8 @@ from .model import ModelConfig
 from .weighting import usability_of, weighted_metrics
 from .workplace import ScoreConfig, TrainConfig, Workplace, configure, prepare_trainer, reopen, split_samples
 
+CONTROLS = {"random": "random subset", "shuffled": "shuffled usability"}
+"""What a run says of itself that is a method's own control, by its setting."""
 Rest = ParamSpec("Rest")
 
 
@@ -209,7 +211,7 @@ def plan_train(work: Workplace, parent: Run, name: str, layers: Sequence[setting
         config={**{k: parent.config[k] for k in ("data", "score")}, **settings.as_layer(configs)},
         folder=str(work.runs_folder / run_id),
         checkpoint_sha256=None,
-        note="random subset" if getattr(chosen, "control", "none") == "random" else None,
+        note=CONTROLS.get(getattr(chosen, "control", "none")),
     )
 
 
@@ -243,6 +245,8 @@ def _train(work: Workplace, run: Run, parent: Run) -> Run:
     trainer, data = prepare_trainer(work, run, dataset, cache)
     method, folder = trainer.method, work.folder(run)
     data = data.with_fit(_chosen(work.table, run, parent, data.fit, method))
+    if method.uses_usability:
+        data = data.with_fit(judged(work, parent, data.fit, method.config.control, run.seed))
     total, per_round = _schedule(run, method)
     if (folder / "last.pt").exists():
         checkpoint.load_trainer(trainer, checkpoint.read(folder / "last.pt", trainer.device), str(folder / "last.pt"))

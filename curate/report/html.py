@@ -141,7 +141,6 @@ class Page:
             facts=facts,
             fused=FUSED,
             metrics=results.METRICS,
-            describe=results.describe,
             headline=headline(facts),
             planted=planted_scores(facts),
             pairs=self._pairs(),
