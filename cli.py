@@ -438,12 +438,16 @@ def tell_score(table: Table, run: Run) -> None:
 
 @app.command()
 def select(
-    threshold: Annotated[float | None, typer.Option(help="Keep p_balanced >= this, 0..1.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Keep p_balanced (or --by) >= this, 0..1.")] = None,
     where: Annotated[str | None, typer.Option(help="A condition on the columns of `samples`.")] = None,
     per_class: Annotated[int | None, typer.Option(help="Of those, this many of each class, highest first.")] = None,
-    top: Annotated[int | None, typer.Option(help="Of those, this many, of highest p_balanced.")] = None,
+    top: Annotated[int | None, typer.Option(help="Of those, this many, of highest p_balanced (or --by).")] = None,
     fraction: Annotated[float | None, typer.Option(help="The same as a share of all candidates, 0..1.")] = None,
     whole_groups: Annotated[bool, typer.Option("--whole-groups", help="Drop groups that lost a member.")] = False,
+    by: Annotated[
+        Literal["p_balanced", "usability", "gap"],
+        typer.Option(help="What counts: p_balanced, 1 - imbalance by usability, or 1 - |gap|."),
+    ] = "p_balanced",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what thresholds would keep; store nothing.")] = False,
     name: Annotated[str | None, typer.Option(help="Name of the selection.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help=".csv, .parquet, or .txt with ids.")] = None,
@@ -465,8 +469,9 @@ def select(
         "top": top,
         "fraction": fraction,
         "whole_groups": whole_groups,
+        "by": by,
     }
-    if not dry_run and all(v is None for k, v in rule.items() if k != "whole_groups"):
+    if not dry_run and all(v is None for k, v in rule.items() if k not in ("whole_groups", "by")):
         raise CurateError("select needs a rule", 'give --threshold 0.8, --top 1000 or --where "gap < 0.2"')
     if dry_run and (name or output or replace):
         raise CurateError("--dry-run stores nothing", "leave --name, --output and --replace out")

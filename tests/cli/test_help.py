@@ -13,7 +13,7 @@ OPTIONS = {
     "datasets": 3,
     "prepare": 7,
     "score": 20,
-    "select": 13,
+    "select": 14,
     "selections": 4,
     "train": 15,
     "compare": 18,
