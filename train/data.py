@@ -21,6 +21,7 @@ from torchaudio.compliance import kaldi
 from curate.cache import Cache
 from curate.types import AudioSpec, ClipSpec, FeatureSpec, Floats, InputSpec, TextSpec, VisualSpec
 
+from .augment import Augment, shifted
 from .crops import Clips, random_boxes, resized_crops
 
 Split = Literal["fit", "val"]
@@ -122,6 +123,7 @@ class RunData:
         eval_batch_size: samples a forward in evaluation.
         seed: of shuffling and augmentation.
         workers: loader processes; 0 reads in this one.
+        augment: what training batches go through besides the data set's own augmentation.
     """
 
     fit: Samples
@@ -131,6 +133,7 @@ class RunData:
     eval_batch_size: int
     seed: int
     workers: int = 0
+    augment: Augment = "dataset"
 
     def with_fit(self, samples: Samples) -> RunData:
         return replace(self, fit=samples)
@@ -323,10 +326,17 @@ def transform_of(spec: InputSpec) -> nn.Module:
 
 
 class BatchTransform(nn.Module):
-    """Raw batches to network inputs, on the device. Augments in training mode only."""
+    """Raw batches to network inputs, on the device. Augments in training mode only.
 
-    def __init__(self, specs: Mapping[str, InputSpec]) -> None:
+    Args:
+        specs: {modality: how it is kept}.
+        augment: `dataset` is what the data set itself wants; `shift` the plain augmentation on top, see `augment`.
+    """
+
+    def __init__(self, specs: Mapping[str, InputSpec], augment: Augment = "dataset") -> None:
         super().__init__()
+        self.specs = dict(specs)
+        self.augment = augment
         self.nets = nn.ModuleDict({m: transform_of(spec) for m, spec in specs.items()})
         self.has_clips = any(isinstance(net, Clips) for net in self.nets.values())
 
@@ -343,6 +353,8 @@ class BatchTransform(nn.Module):
                 m: net(batch.inputs[m], place) if isinstance(net, Clips) else net(batch.inputs[m])
                 for m, net in self.nets.items()
             }
+            if self.training and self.augment == "shift":
+                inputs = {m: shifted(x, self.specs[m]) for m, x in inputs.items()}
             return replace(batch, inputs=inputs)
 
 
@@ -356,7 +368,7 @@ class DataView:
         self._data = data
         self._device = device
         self._plain = BatchTransform(data.specs).to(device).eval()
-        self._augmenting = BatchTransform(data.specs).to(device).train()
+        self._augmenting = BatchTransform(data.specs, data.augment).to(device).train()
 
     @property
     def steps(self) -> int:

@@ -217,7 +217,7 @@ def trainer_for(name: str, data, on: str = "", **config):
     model = FusionModel(data.specs, ("low", "middle", "high"), fusion)
     method = kind(kind.Config(**{**SHORT.get(name, {}), **config}))
     method.attach(model, warm=False)
-    return make_trainer(model, method, OptimConfig(lr=0.02), data, torch.device("cpu"))
+    return make_trainer(model, method, OptimConfig(lr=0.02, ema=0.8), data, torch.device("cpu"))
 
 
 @pytest.fixture
