@@ -114,9 +114,7 @@ def select_top(quality: Floats, sample_ids: NDArray[np.str_], count: int) -> Mas
     return mask
 
 
-def select_per_class(
-    quality: Floats, sample_ids: NDArray[np.str_], label_names: NDArray[np.str_], count: int
-) -> Mask:
+def select_per_class(quality: Floats, sample_ids: NDArray[np.str_], label_names: NDArray[np.str_], count: int) -> Mask:
     """`select_top` within each class: exactly `min(count, size)` of every class, an (N,) mask."""
     if count < 1:
         raise CurateError(f"--per-class takes a count of at least 1, got {count}", "try --per-class 100")
