@@ -14,7 +14,7 @@ import typer
 
 from curate import precedence
 from curate.errors import CurateError, unknown_name
-from curate.render import Format, describe_round, progress, readable_hint, readable_type, render
+from curate.render import Format, describe_guards, describe_round, progress, readable_hint, readable_type, render
 
 if TYPE_CHECKING:
     from curate.comparison.plan import Plan
@@ -430,6 +430,8 @@ def need_model(run: Run) -> None:
 def tell_score(table: Table, run: Run) -> None:
     """A scored run in a few lines: the mixture, what it says, and what speaks against it."""
     typer.echo("\n".join(describe_round(run, table.read_round(run.run_id))))
+    for modality, told in describe_guards(table.guards(run.run_id)).items():
+        typer.echo(f"  {modality}: {told}")
     if run.folds:
         own, more = table.warm_up_seconds(run.run_id)
         typer.echo(
@@ -440,12 +442,16 @@ def tell_score(table: Table, run: Run) -> None:
 
 @app.command()
 def select(
-    threshold: Annotated[float | None, typer.Option(help="Keep p_balanced >= this, 0..1.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Keep p_balanced (or --by) >= this, 0..1.")] = None,
     where: Annotated[str | None, typer.Option(help="A condition on the columns of `samples`.")] = None,
     per_class: Annotated[int | None, typer.Option(help="Of those, this many of each class, highest first.")] = None,
-    top: Annotated[int | None, typer.Option(help="Of those, this many, of highest p_balanced.")] = None,
+    top: Annotated[int | None, typer.Option(help="Of those, this many, of highest p_balanced (or --by).")] = None,
     fraction: Annotated[float | None, typer.Option(help="The same as a share of all candidates, 0..1.")] = None,
     whole_groups: Annotated[bool, typer.Option("--whole-groups", help="Drop groups that lost a member.")] = False,
+    by: Annotated[
+        Literal["p_balanced", "usability", "gap"],
+        typer.Option(help="What counts: p_balanced, 1 - imbalance by usability, or 1 - |gap|."),
+    ] = "p_balanced",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what thresholds would keep; store nothing.")] = False,
     name: Annotated[str | None, typer.Option(help="Name of the selection.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help=".csv, .parquet, or .txt with ids.")] = None,
@@ -467,8 +473,9 @@ def select(
         "top": top,
         "fraction": fraction,
         "whole_groups": whole_groups,
+        "by": by,
     }
-    if not dry_run and all(v is None for k, v in rule.items() if k != "whole_groups"):
+    if not dry_run and all(v is None for k, v in rule.items() if k not in ("whole_groups", "by")):
         raise CurateError("select needs a rule", 'give --threshold 0.8, --top 1000 or --where "gap < 0.2"')
     if dry_run and (name or output or replace):
         raise CurateError("--dry-run stores nothing", "leave --name, --output and --replace out")
@@ -681,8 +688,8 @@ def comparison_plan(plan: Plan | None, texts: Sequence[str], name: str | None, c
             "e.g. --method iprm --method adaptive, --method all, --table list",
         )
     plan = plan or Plan("compare", tuple(parse_methods(texts, catalog.names())))
-    knobs = {e.name: e.knobs for e in catalog.entries()}
-    return with_controls(replace(plan, name=name or plan.name), knobs, controls)
+    own = {e.name: e.control for e in catalog.entries()}
+    return with_controls(replace(plan, name=name or plan.name), own, controls)
 
 
 @contextmanager
@@ -726,6 +733,9 @@ def recommend(run: RunName = None, db: Db = DB) -> None:
 @app.command()
 def evaluate(
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Which split.")] = "test",
+    weighting: Annotated[
+        Literal["none", "usability"], typer.Option(help="Of the modalities in the fusion; with its controls.")
+    ] = "none",
     run: RunName = None,
     db: Db = DB,
     device: Device = "auto",
@@ -743,9 +753,11 @@ def evaluate(
     with working(db, cache, device, precision, workers, quiet) as work:
         from train import stages
 
-        values = stages.evaluate(work, found, split)
+        measured = stages.evaluate if weighting == "none" else stages.evaluate_weighted
+        values = measured(work, found, split)
     if not quiet:
-        remark(f"{found.run_id}: split {split}")
+        told = "" if weighting == "none" else "; the fusion by the weight of its modalities, and the weight's controls"
+        remark(f"{found.run_id}: split {split}{told}")
     show_metrics(values, form)
 
 
@@ -806,6 +818,7 @@ def runs(
     rows += [[f"{s}.{k}", v] for s, values in run.config.items() for k, v in values.items()]
     rows += [[f"version of {k}", v] for k, v in run.versions.items()]
     rows += table.mixture_rows(name)
+    rows += [[f"usability of {m}", told] for m, told in describe_guards(table.guards(name)).items()]
     show(["what", "value"], rows, form)
 
 

@@ -12,12 +12,13 @@ import sys
 import time
 import types
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from .types import Round, Run
+    from .usability import Guard
 
 Format = Literal["table", "csv", "tsv", "json", "jsonl", "markdown"]
 Advance = Callable[[str, int, int, str], None]
@@ -174,6 +175,18 @@ def describe_round(run: Run, found: Round) -> list[str]:
             )
         lines += [f"  warning: {note}" for note in fitted.warnings]
     return lines
+
+
+def describe_guards(guards: Mapping[str, Guard]) -> dict[str, str]:
+    """{modality: whether it has a broken group, and by what evidence}."""
+    told = {}
+    for modality, guard in guards.items():
+        told[modality] = guard.verdict
+        if guard.ratio is not None:
+            which = "it keeps" if guard.found else "the lowest group keeps"
+            told[modality] += f" ({which} {max(guard.ratio, 0):.0%} of the held-out recognition of the rest"
+            told[modality] += f", separation {guard.separation:.1f})"
+    return told
 
 
 def _silent(label: str, done: int, total: int, note: str) -> None:

@@ -1,4 +1,6 @@
-"""Posteriors to a set of samples. Pure rules; `select_above` is Section III-D of the adaptive-loss paper.
+"""Posteriors, or another quality, to a set of samples. Pure rules.
+
+`select_above` is Section III-D of the adaptive-loss paper.
 
 Letters: N candidates, the scored training samples of a run.
 """
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +18,9 @@ from .errors import CurateError
 from .types import Floats
 
 Mask = NDArray[np.bool_]
+By = Literal["p_balanced", "usability", "gap"]
+QUALITY: dict[By, str] = {"p_balanced": "p_balanced", "usability": "1 - imbalance", "gap": "1 - |gap|"}
+"""In terms of the columns of `samples`."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +31,14 @@ class Candidates:
         sample_ids: (N,) unique strings.
         label_names: (N,) class names.
         groups: (N,) what belongs together (speaker, source video); '' stands alone.
-        p_balanced: (N,) posterior of the balanced component in [0, 1], higher = more balanced.
+        quality: (N,) what they are ranked by, in [0, 1], higher = kept sooner; see `Rule.by`.
         fulfils: (N,) whether the condition `where` of the rule holds.
     """
 
     sample_ids: NDArray[np.str_]
     label_names: NDArray[np.str_]
     groups: NDArray[np.str_]
-    p_balanced: Floats
+    quality: Floats
     fulfils: Mask
 
 
@@ -41,12 +47,14 @@ class Rule:
     """Which candidates to keep; the parts act in the order they are listed, each on what the ones before it left.
 
     Attributes:
-        threshold: `p_balanced >= threshold`, in [0, 1].
+        threshold: `quality >= threshold`, in [0, 1].
         where: a condition on the columns of `samples`.
-        per_class: so many of each class, of highest `p_balanced`; all of a smaller class.
-        top: so many of highest `p_balanced`.
-        fraction: as many as this share of all N candidates, in (0, 1], of highest `p_balanced`.
+        per_class: so many of each class, of highest quality; all of a smaller class.
+        top: so many of highest quality.
+        fraction: as many as this share of all N candidates, in (0, 1], of highest quality.
         whole_groups: drop every group of which a candidate was lost; may keep fewer than `top` asks for.
+        by: what quality is: the posterior `p_balanced`; by `usability` 1 - `imbalance`; by `gap` 1 - |gap|, which
+            needs no mixture.
 
     Ties are broken by ascending id.
     """
@@ -57,10 +65,11 @@ class Rule:
     top: int | None = None
     fraction: float | None = None
     whole_groups: bool = False
+    by: By = "p_balanced"
 
     def keep(self, seen: Candidates) -> Mask:
         """(N,) mask of the candidates that fulfil every part."""
-        p, ids, labels = seen.p_balanced, seen.sample_ids, seen.label_names
+        p, ids, labels = seen.quality, seen.sample_ids, seen.label_names
         left = np.flatnonzero(select_above(p, 0 if self.threshold is None else self.threshold) & seen.fulfils)
         if self.per_class is not None:
             left = left[select_per_class(p[left], ids[left], labels[left], self.per_class)]
@@ -73,12 +82,14 @@ class Rule:
         return keep_whole_groups(kept, seen.groups) if self.whole_groups else kept
 
     def __str__(self) -> str:
+        quality = QUALITY[self.by]
+        by = "" if self.by == "p_balanced" else f" by {quality}"
         parts = {
-            f"p_balanced >= {self.threshold}": self.threshold,
+            f"{quality} >= {self.threshold}": self.threshold,
             str(self.where): self.where,
-            f"top {self.per_class} of each class": self.per_class,
-            f"top {self.top}": self.top,
-            f"top {self.fraction} of all": self.fraction,
+            f"top {self.per_class} of each class{by}": self.per_class,
+            f"top {self.top}{by}": self.top,
+            f"top {self.fraction} of all{by}": self.fraction,
             "whole groups": self.whole_groups or None,
         }
         return " and ".join(text for text, value in parts.items() if value is not None)
@@ -94,25 +105,23 @@ def select_above(p_balanced: Floats, threshold: float) -> Mask:
     return p_balanced >= threshold
 
 
-def select_top(p_balanced: Floats, sample_ids: NDArray[np.str_], count: int) -> Mask:
-    """Keep exactly `min(count, N)` samples of highest `p_balanced`, ties by ascending id: an (N,) mask."""
+def select_top(quality: Floats, sample_ids: NDArray[np.str_], count: int) -> Mask:
+    """Keep exactly `min(count, N)` samples of highest quality, ties by ascending id: an (N,) mask."""
     if count < 1:
         raise CurateError(f"--top takes a count of at least 1, got {count}", "try --top 1000")
-    mask = np.zeros(len(p_balanced), dtype=bool)
-    mask[np.lexsort((sample_ids, -p_balanced))[:count]] = True
+    mask = np.zeros(len(quality), dtype=bool)
+    mask[np.lexsort((sample_ids, -quality))[:count]] = True
     return mask
 
 
-def select_per_class(
-    p_balanced: Floats, sample_ids: NDArray[np.str_], label_names: NDArray[np.str_], count: int
-) -> Mask:
+def select_per_class(quality: Floats, sample_ids: NDArray[np.str_], label_names: NDArray[np.str_], count: int) -> Mask:
     """`select_top` within each class: exactly `min(count, size)` of every class, an (N,) mask."""
     if count < 1:
         raise CurateError(f"--per-class takes a count of at least 1, got {count}", "try --per-class 100")
     _, codes, sizes = np.unique(label_names, return_inverse=True, return_counts=True)
     rank = np.arange(len(codes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # within its class, in sorted order
     mask = np.zeros(len(codes), dtype=bool)
-    mask[np.lexsort((sample_ids, -p_balanced, codes))[rank < count]] = True
+    mask[np.lexsort((sample_ids, -quality, codes))[rank < count]] = True
     return mask
 
 

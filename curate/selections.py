@@ -14,21 +14,34 @@ import numpy as np
 from .assessments import Assessments
 from .database import SAFE, insert, sql_error
 from .errors import CurateError, EmptySelectionError, unknown_name
-from .selection import Candidates, Rule, class_balance
+from .selection import By, Candidates, Rule, class_balance
 from .types import Selection
 
 PREVIEWED = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 ALL_CLASSES = "(all)"
+RANKED: dict[By, str] = {
+    "p_balanced": "SELECT sample_id, avg(p_balanced) AS quality FROM posterior "
+    "WHERE run_id = $run AND round = 0 GROUP BY 1",
+    "usability": "SELECT sample_id, product(usability) + product(1 - usability) AS quality FROM usability "
+    "WHERE run_id = $run GROUP BY 1",
+    "gap": "SELECT sample_id, 1 - max(abs(prob_gap)) AS quality FROM gap WHERE run_id = $run AND round = 0 GROUP BY 1",
+}
+"""Queries of (sample_id, quality) of a run."""
 
 
 class Selections(Assessments):
     """Named sets of the training samples of a scored run."""
 
-    def candidates(self, run_id: str, where: str | None = None) -> Candidates:
-        """The scored training samples of a run, ascending by id; `p_balanced` is the mean over pairs of modalities.
+    def candidates(self, run_id: str, where: str | None = None, by: By = "p_balanced") -> Candidates:
+        """The scored training samples of a run, ascending by id.
 
         Args:
             where: a condition on the columns of `samples`, as a user types it.
+            by: their quality, see `selection.Rule`; p_balanced is the mean over pairs of modalities, of gaps the
+                largest counts.
+
+        Raises:
+            CurateError: the condition cannot be read, or the quality of some is not known.
         """
         if where is not None:
             try:
@@ -47,18 +60,25 @@ class Selections(Assessments):
                 )
             try:
                 out: Mapping[str, Any] = con.execute(
-                    "WITH scored AS (SELECT p.sample_id, any_value(s.label_name) AS label_name, "
-                    "any_value(coalesce(s.group_id, '')) AS group_id, avg(p.p_balanced) AS p_balanced "
+                    f"WITH ranked AS ({RANKED[by]}), scored AS (SELECT p.sample_id, "
+                    "any_value(s.label_name) AS label_name, any_value(coalesce(s.group_id, '')) AS group_id "
                     "FROM posterior p JOIN run r USING (run_id) "
                     "JOIN sample s ON s.data_id = r.data_id AND s.sample_id = p.sample_id "
                     "WHERE p.run_id = $run AND p.round = 0 AND s.split = 'train' GROUP BY 1) "
-                    f"SELECT *, {fulfils} AS fulfils FROM scored ORDER BY sample_id",
+                    f"SELECT *, {fulfils} AS fulfils FROM scored LEFT JOIN ranked USING (sample_id) "
+                    "ORDER BY sample_id",
                     {"run": run_id},
                 ).fetchnumpy()
             except duckdb.Error as error:
                 raise sql_error(error) from None
         ids, names, groups = (np.asarray(out[c], dtype=str) for c in ("sample_id", "label_name", "group_id"))
-        return Candidates(ids, names, groups, np.asarray(out["p_balanced"]), np.asarray(out["fulfils"], dtype=bool))
+        if unknown := int(np.ma.getmaskarray(out["quality"]).sum()):
+            raise CurateError(
+                f"usability is not known of {unknown} of the {len(ids)} samples of {run_id}",
+                "leave --by usability out, or score all of them again, without score.dynamics=false",
+            )
+        quality = np.clip(np.asarray(out["quality"], dtype=np.float64), 0, 1)
+        return Candidates(ids, names, groups, quality, np.asarray(out["fulfils"], dtype=bool))
 
     def select(self, run_id: str, *, name: str | None = None, replace: bool = False, **rule: Any) -> Selection:
         """Name the training samples of a scored run that fulfil a rule, and store them.
@@ -72,7 +92,7 @@ class Selections(Assessments):
             EmptySelectionError: nothing fulfils it; nothing is stored.
         """
         wanted = Rule(**rule)
-        seen = self.candidates(run_id, wanted.where)
+        seen = self.candidates(run_id, wanted.where, wanted.by)
         kept = wanted.keep(seen)
         selection = Selection(
             name or f"{run_id}: {wanted}",
@@ -96,7 +116,7 @@ class Selections(Assessments):
             smallest class is the one with the fewest kept, of equal ones the first by name.
         """
         wanted = Rule(**rule)
-        seen = self.candidates(run_id, wanted.where)
+        seen = self.candidates(run_id, wanted.where, wanted.by)
         rows = []
         for threshold in sorted({*PREVIEWED, wanted.threshold or 0.0}):
             kept = changed(wanted, threshold=threshold).keep(seen)

@@ -37,7 +37,7 @@ def appearance(trainer: Trainer, data: RunData, samples: Samples) -> dict[str, F
 
     Of several frames the statistics are averaged. An encoder without early layers gives its features, see `is_deep`.
     """
-    model = trainer.model
+    model = trainer.evaluated
     model.eval()
     trainer.transform.eval()
     parts: dict[str, list[Tensor]] = {m: [] for m in model.modalities}

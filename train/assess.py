@@ -12,7 +12,7 @@ from curate.types import Run
 from curate.usability import Evidence
 
 from .appearance import appearance, is_deep
-from .data import RunData
+from .data import RunData, Samples
 from .engine import Trainer, predict
 from .workplace import Workplace
 
@@ -52,3 +52,27 @@ def assess(work: Workplace, run: Run, trainer: Trainer, data: RunData) -> None:
     usability.save(references(work, run), found.references)
     work.table.write_usability(run.run_id, found, usability.contradiction(log_margin))
     work.progress(label, 1, 1, "")
+
+
+def judged(work: Workplace, scored: Run, samples: Samples, control: str, seed: int) -> Samples:
+    """Training samples with the probabilities of being broken that a scored run's table has of them.
+
+    A sample that it has not assessed counts as whole: nothing is known against it.
+
+    Args:
+        control: `shuffled` permutes the rows over the samples by the seed, all modalities of a sample together.
+
+    Raises:
+        CurateError: the run was not assessed.
+    """
+    ids, known = work.table.p_broken(scored.run_id)
+    if not known.any():
+        work.tell(f"no broken group was found in {scored.run_id}: this is the warm-up continued")
+    row = {str(i): j for j, i in enumerate(ids)}
+    found = np.array([row.get(str(i), -1) for i in samples.sample_ids])
+    if (found < 0).any():
+        work.tell(f"{(found < 0).sum()} samples were not assessed by {scored.run_id}; they count as whole")
+    p_broken = np.where((found < 0)[:, None], 0.0, known[found])
+    if control == "shuffled":
+        p_broken = p_broken[np.random.default_rng(seed).permutation(len(p_broken))]
+    return samples.judged(p_broken)

@@ -42,6 +42,12 @@ class Entry:
     start: str
     knobs: dict[str, tuple[str, str, str]]
 
+    @property
+    def control(self) -> str:
+        """The setting of its knob `control` that makes it a control of its own; '' where it has no such knob."""
+        kind, *_ = self.knobs.get("control", ("",))
+        return next((c for c in re.findall(r"'(\w+)'", kind) if c != "none"), "")
+
 
 def names() -> list[str]:
     """Names of all methods, ascending."""

@@ -36,6 +36,7 @@ def save(trainer: Trainer, path: Path) -> None:
             "best_epoch": trainer.best_epoch,
             "best_accuracy": trainer.best_accuracy,
             "metrics": {m: dict(values) for m, values in trainer.metrics.items()},
+            **({} if trainer.averaged is None else {"averaged": trainer.averaged.module.state_dict()}),
         },
         path,
     )
@@ -81,16 +82,22 @@ def read(path: Path, device: torch.device) -> Mapping[str, Any]:
 def load_model(model: FusionModel, content: Mapping[str, Any], source: str) -> None:
     """Weights of encoders and fusion; heads that only a method had are left out, unless the model has them too.
 
+    Where weights were averaged it is the average, which is what was scored, that others go on from.
+
     Raises:
         CurateError: it is a model of other classes, modalities, fusion or encoders.
     """
+    _load(model, content, content.get("averaged", content["model"]), source)
+
+
+def _load(model: FusionModel, content: Mapping[str, Any], stored: Mapping[str, Any], source: str) -> None:
     expected = {"modalities": list(model.modalities), "classes": list(model.classes), "fusion": model.config.fusion}
     for key, value in expected.items():
         if content[key] != value:
             hint = "keep model.fusion, or start from scratch" if key == "fusion" else "use a run on the same data set"
             raise CurateError(f"{source} has {key} {content[key]}, this model needs {value}", hint)
     own = model.state_dict()
-    weights = {k: v for k, v in content["model"].items() if k in own or not k.startswith("extra.")}
+    weights = {k: v for k, v in stored.items() if k in own or not k.startswith("extra.")}
     other = sorted(
         k for k in own.keys() | weights.keys() if k not in own or k not in weights or own[k].shape != weights[k].shape
     )
@@ -104,7 +111,10 @@ def load_model(model: FusionModel, content: Mapping[str, Any], source: str) -> N
 
 def load_trainer(trainer: Trainer, content: Mapping[str, Any], source: str) -> None:
     """The whole state of an interrupted training."""
-    load_model(trainer.model, content, source)
+    _load(trainer.model, content, content["model"], source)
+    if "averaged" in content:
+        trainer.average()
+        _load(trainer.evaluated, content, content["averaged"], source)
     trainer.method.load_state_dict(content["method"])
     trainer.optimizer.load_state_dict(content["optimizer"])
     trainer.scheduler.load_state_dict(content["scheduler"])

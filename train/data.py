@@ -1,6 +1,6 @@
 """Batches from the memory-mapped cache, and the transforms that turn them into what a network sees.
 
-Letters: B batch, F frames, T waveform samples, P pairs of modalities.
+Letters: B batch, F frames, T waveform samples, M modalities, P pairs of modalities.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torchaudio.compliance import kaldi
 from curate.cache import Cache
 from curate.types import AudioSpec, ClipSpec, FeatureSpec, Floats, InputSpec, TextSpec, VisualSpec
 
+from .augment import Augment, shifted
 from .crops import Clips, random_boxes, resized_crops
 
 Split = Literal["fit", "val"]
@@ -37,12 +38,14 @@ class Batch:
         inputs: {modality: raw from the cache, or what the network sees once transformed}.
         labels: (B,) class indices.
         p_balanced: (B, P) posterior of the balanced component from the table, or None.
+        p_broken: (B, M) guarded probability that a modality is broken, from the table, or None.
     """
 
     sample_ids: NDArray[np.str_]
     inputs: dict[str, Tensor]
     labels: Tensor
     p_balanced: Tensor | None = None
+    p_broken: Tensor | None = None
 
     def pin_memory(self) -> Batch:
         return self._map(lambda t: t.pin_memory())
@@ -51,8 +54,8 @@ class Batch:
         return self._map(lambda t: t.to(device, non_blocking=True))
 
     def _map(self, move: Any) -> Batch:
-        weights = None if self.p_balanced is None else move(self.p_balanced)
-        return Batch(self.sample_ids, {m: move(x) for m, x in self.inputs.items()}, move(self.labels), weights)
+        weights, broken = (None if x is None else move(x) for x in (self.p_balanced, self.p_broken))
+        return Batch(self.sample_ids, {m: move(x) for m, x in self.inputs.items()}, move(self.labels), weights, broken)
 
 
 class Samples(Dataset):
@@ -63,15 +66,22 @@ class Samples(Dataset):
         sample_ids: (N,) which samples, in this order.
         labels: (N,) class indices.
         p_balanced: (N, P) posteriors in the same order, or None.
+        p_broken: (N, M) in the same order, or None.
     """
 
     def __init__(
-        self, cache: Cache, sample_ids: NDArray[np.str_], labels: NDArray[np.int64], p_balanced: Floats | None = None
+        self,
+        cache: Cache,
+        sample_ids: NDArray[np.str_],
+        labels: NDArray[np.int64],
+        p_balanced: Floats | None = None,
+        p_broken: Floats | None = None,
     ) -> None:
         self.cache = cache
         self.sample_ids = sample_ids
         self.labels = labels
         self.p_balanced = p_balanced
+        self.p_broken = p_broken
         self.rows = cache.rows(sample_ids)
 
     def __len__(self) -> int:
@@ -84,17 +94,21 @@ class Samples(Dataset):
             self.sample_ids[index],
             {m: torch.from_numpy(np.asarray(a[rows])) for m, a in self.cache.arrays.items()},
             torch.from_numpy(self.labels[index]),
-            None if self.p_balanced is None else torch.from_numpy(self.p_balanced[index]).float(),
+            *(None if x is None else torch.from_numpy(x[index]).float() for x in (self.p_balanced, self.p_broken)),
         )
 
     def subset(self, keep: NDArray[np.bool_]) -> Samples:
         """The samples of an (N,) mask."""
-        weights = None if self.p_balanced is None else self.p_balanced[keep]
-        return Samples(self.cache, self.sample_ids[keep], self.labels[keep], weights)
+        weights, broken = (None if x is None else x[keep] for x in (self.p_balanced, self.p_broken))
+        return Samples(self.cache, self.sample_ids[keep], self.labels[keep], weights, broken)
 
     def weighted(self, p_balanced: Floats | None) -> Samples:
         """The same samples with these (N, P) posteriors."""
-        return Samples(self.cache, self.sample_ids, self.labels, p_balanced)
+        return Samples(self.cache, self.sample_ids, self.labels, p_balanced, self.p_broken)
+
+    def judged(self, p_broken: Floats | None) -> Samples:
+        """The same samples with these (N, M) probabilities of being broken."""
+        return Samples(self.cache, self.sample_ids, self.labels, self.p_balanced, p_broken)
 
 
 @dataclass(frozen=True)
@@ -109,6 +123,7 @@ class RunData:
         eval_batch_size: samples a forward in evaluation.
         seed: of shuffling and augmentation.
         workers: loader processes; 0 reads in this one.
+        augment: what training batches go through besides the data set's own augmentation.
     """
 
     fit: Samples
@@ -118,6 +133,7 @@ class RunData:
     eval_batch_size: int
     seed: int
     workers: int = 0
+    augment: Augment = "dataset"
 
     def with_fit(self, samples: Samples) -> RunData:
         return replace(self, fit=samples)
@@ -310,10 +326,17 @@ def transform_of(spec: InputSpec) -> nn.Module:
 
 
 class BatchTransform(nn.Module):
-    """Raw batches to network inputs, on the device. Augments in training mode only."""
+    """Raw batches to network inputs, on the device. Augments in training mode only.
 
-    def __init__(self, specs: Mapping[str, InputSpec]) -> None:
+    Args:
+        specs: {modality: how it is kept}.
+        augment: `dataset` is what the data set itself wants; `shift` the plain augmentation on top, see `augment`.
+    """
+
+    def __init__(self, specs: Mapping[str, InputSpec], augment: Augment = "dataset") -> None:
         super().__init__()
+        self.specs = dict(specs)
+        self.augment = augment
         self.nets = nn.ModuleDict({m: transform_of(spec) for m, spec in specs.items()})
         self.has_clips = any(isinstance(net, Clips) for net in self.nets.values())
 
@@ -330,6 +353,8 @@ class BatchTransform(nn.Module):
                 m: net(batch.inputs[m], place) if isinstance(net, Clips) else net(batch.inputs[m])
                 for m, net in self.nets.items()
             }
+            if self.training and self.augment == "shift":
+                inputs = {m: shifted(x, self.specs[m]) for m, x in inputs.items()}
             return replace(batch, inputs=inputs)
 
 
@@ -343,7 +368,7 @@ class DataView:
         self._data = data
         self._device = device
         self._plain = BatchTransform(data.specs).to(device).eval()
-        self._augmenting = BatchTransform(data.specs).to(device).train()
+        self._augmenting = BatchTransform(data.specs, data.augment).to(device).train()
 
     @property
     def steps(self) -> int:

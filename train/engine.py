@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel
 
 from curate.errors import CurateError, NonFiniteError
 from curate.metrics import measure
@@ -80,6 +81,7 @@ class Trainer:
         epoch: finished epochs.
         best_epoch, best_accuracy: the earliest epoch of highest fused validation accuracy; 0 before the first.
         metrics: {modality or "fused": {metric: value}} on validation after the last epoch; empty before the first.
+        averaged: the moving average of the weights; None where there is none, or before the first step.
     """
 
     model: FusionModel
@@ -93,6 +95,23 @@ class Trainer:
     best_epoch: int = 0
     best_accuracy: float = -1.0
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    averaged: AveragedModel | None = None
+
+    @property
+    def evaluated(self) -> FusionModel:
+        """The model that predicts: the averaged one where there is one."""
+        if self.averaged is None:
+            return self.model
+        averaged = self.averaged.module
+        assert isinstance(averaged, FusionModel)
+        return averaged
+
+    def average(self) -> None:
+        """Take the weights after a step into their average; the first ones are the average."""
+        if self.optim.ema:
+            if self.averaged is None:
+                self.averaged = self.optim.average(self.model)
+            self.averaged.update_parameters(self.model)
 
     def reset_optimizer(self) -> None:
         """A fresh optimizer and schedule, as at the start."""
@@ -106,7 +125,7 @@ def make_trainer(
     """A trainer with a fresh optimizer; heads must be attached already."""
     model.to(device)
     optimizer = method.optimizer(model, optim)
-    transform = BatchTransform(data.specs).to(device)
+    transform = BatchTransform(data.specs, data.augment).to(device)
     return Trainer(model, method, optimizer, optim.schedule(optimizer), transform, device, optim)
 
 
@@ -171,6 +190,7 @@ def _train_epoch(trainer: Trainer, data: RunData, seed: int, on_step: Callable[[
     for step, raw in enumerate(data.training_batches(trainer.epoch)):
         batch = trainer.transform(raw.to(trainer.device), mix_seed(seed, step))
         loss = trainer.method.step(trainer.model, trainer.optimizer, batch)
+        trainer.average()
         losses.append(loss)
         recent.append((raw, loss))
         if len(recent) == CHECK_EVERY or step + 1 == total:
@@ -195,7 +215,7 @@ def _check_finite(recent: list[tuple[Batch, Tensor]], epoch: int) -> None:
 @torch.no_grad()
 def predict(trainer: Trainer, data: RunData, samples: Samples) -> Predictions:
     """Class probabilities of every sample, in eval mode and un-augmented; softmax in float64."""
-    model, method = trainer.model, trainer.method
+    model, method = trainer.evaluated, trainer.method
     model.eval()
     trainer.transform.eval()
     parts: dict[str, list[Tensor]] = {m: [] for m in (*model.modalities, FUSED)}

@@ -63,6 +63,7 @@ class Method:
         start: `warm` begins at the scored run's warm checkpoint; `scratch` from random weights, with the warm-up's
             epochs added, so that every method has seen the same number of epochs at its end.
         uses_posteriors: `fixed` or `optional` posteriors reach `Batch.p_balanced` when not None.
+        uses_usability: how surely each modality is broken reaches `Batch.p_broken`; never None then.
         uses_selection: it trains on a selection of the training set.
         fusion: what `model.fusion` is where the user says nothing; None leaves it to the scored run.
     """
@@ -71,6 +72,7 @@ class Method:
     paper: ClassVar[str] = ""
     start: ClassVar[Literal["warm", "scratch"]] = "warm"
     uses_posteriors: ClassVar[bool] = False
+    uses_usability: ClassVar[bool] = False
     uses_selection: ClassVar[bool] = False
     fusion: ClassVar[Literal["concat", "sum", "weight"] | None] = None
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from torch import nn
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, StepLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from curate.errors import CurateError
 
@@ -25,6 +26,8 @@ class OptimConfig:
         batch_size: samples a step.
         step_size: epochs after which the learning rate is multiplied by `gamma`; 0 keeps it constant.
         gamma: that factor.
+        ema: decay a step of the average of the weights, such as 0.99; what is validated, chosen and tested is then the
+            average. 0 averages nothing.
     """
 
     optimizer: Literal["sgd", "adam"] = "sgd"
@@ -34,6 +37,7 @@ class OptimConfig:
     batch_size: int = 64
     step_size: int = 0
     gamma: float = 0.1
+    ema: float = 0.0
 
     def __post_init__(self) -> None:
         right = {
@@ -43,11 +47,13 @@ class OptimConfig:
             "weight_decay": self.weight_decay >= 0,
             "step_size": self.step_size >= 0,
             "gamma": self.gamma > 0,
+            "ema": 0 <= self.ema < 1,
         }
         if wrong := [f"optim.{name}={getattr(self, name)}" for name, ok in right.items() if not ok]:
             raise CurateError(
                 f"out of range: {', '.join(wrong)}",
-                "batch_size >= 1, lr > 0, 0 <= momentum < 1, weight_decay >= 0, step_size >= 0, gamma > 0",
+                "batch_size >= 1, lr > 0, 0 <= momentum < 1, weight_decay >= 0, step_size >= 0, gamma > 0, "
+                "0 <= ema < 1",
             )
 
     def make(self, model: nn.Module) -> Optimizer:
@@ -63,3 +69,10 @@ class OptimConfig:
     def schedule(self, optimizer: Optimizer) -> LRScheduler:
         """The run's schedule, stepped once an epoch."""
         return StepLR(optimizer, self.step_size or 10**9, self.gamma)
+
+    def average(self, model: nn.Module) -> AveragedModel:
+        """An average of a model's weights and of its batch statistics that has seen nothing yet.
+
+        After each step w <- ema w + (1 - ema) theta, beginning at w = theta.
+        """
+        return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(self.ema), use_buffers=True)

@@ -25,14 +25,17 @@ from curate.table import Table
 from curate.types import FUSED, GapScores, Predictions, Round, Run
 
 from . import catalog, checkpoint
-from .assess import assess
+from .assess import assess, judged
 from .data import RunData, Samples
 from .engine import OptimConfig, Trainer, fit, predict
 from .folds import assign_folds, out_of_fold
 from .method import Context, Method
 from .model import ModelConfig
+from .weighting import usability_of, weighted_metrics
 from .workplace import ScoreConfig, TrainConfig, Workplace, configure, prepare_trainer, reopen, split_samples
 
+CONTROLS = {"random": "random subset", "shuffled": "shuffled usability"}
+"""What a run says of itself that is a method's own control, by its setting."""
 Rest = ParamSpec("Rest")
 
 
@@ -208,7 +211,7 @@ def plan_train(work: Workplace, parent: Run, name: str, layers: Sequence[setting
         config={**{k: parent.config[k] for k in ("data", "score")}, **settings.as_layer(configs)},
         folder=str(work.runs_folder / run_id),
         checkpoint_sha256=None,
-        note="random subset" if getattr(chosen, "control", "none") == "random" else None,
+        note=CONTROLS.get(getattr(chosen, "control", "none")),
     )
 
 
@@ -242,6 +245,8 @@ def _train(work: Workplace, run: Run, parent: Run) -> Run:
     trainer, data = prepare_trainer(work, run, dataset, cache)
     method, folder = trainer.method, work.folder(run)
     data = data.with_fit(_chosen(work.table, run, parent, data.fit, method))
+    if method.uses_usability:
+        data = data.with_fit(judged(work, parent, data.fit, method.config.control, run.seed))
     total, per_round = _schedule(run, method)
     if (folder / "last.pt").exists():
         checkpoint.load_trainer(trainer, checkpoint.read(folder / "last.pt", trainer.device), str(folder / "last.pt"))
@@ -426,9 +431,27 @@ def _recorded(table: Table, run: Run) -> Iterator[None]:
 
 def evaluate(work: Workplace, run: Run, split: str) -> Mapping[str, Mapping[str, float]]:
     """{modality or "fused": {metric: value}} of a run's best (or warm) checkpoint on a split."""
+    return metrics.measure(_predicted(work, run, split))
+
+
+def evaluate_weighted(work: Workplace, run: Run, split: str) -> Mapping[str, Mapping[str, float]]:
+    """{weighting of the fusion: {metric: value}} on a split: none, by usability, and its controls.
+
+    Usability is told by the warm model of the run that was scored, whichever run is evaluated.
+
+    Raises:
+        CurateError: usability is not known there, or the run's fusion is no sum of unimodal logits.
+    """
+    scored = run if run.parent is None else work.table.find_run(run.parent)
+    weights = usability_of(work, scored, split)
+    return weighted_metrics(_predicted(work, run, split), weights, run.seed)
+
+
+def _predicted(work: Workplace, run: Run, split: str) -> Predictions:
+    """What a run's best (or warm) checkpoint says of a split."""
     dataset = reopen(run)
     cache = work.open_cache(dataset)
     trainer, data = prepare_trainer(work, run, dataset, cache)
     path = work.folder(run) / ("best.pt" if run.kind == "train" else "last.pt")
     checkpoint.load_trainer(trainer, checkpoint.read(path, trainer.device), str(path))
-    return metrics.measure(predict(trainer, data, split_samples(dataset, cache, split)))
+    return predict(trainer, data, split_samples(dataset, cache, split))

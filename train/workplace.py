@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from curate.table import Table
 from curate.types import Run
 
 from . import catalog, checkpoint
+from .augment import Augment
 from .data import RunData, Samples, mix_seed
 from .engine import OptimConfig, Runtime, Trainer, make_trainer
 from .model import FusionModel, ModelConfig
@@ -77,11 +78,14 @@ class TrainConfig:
         start: `warm`, `scratch`, or `auto` as the method says.
         reset_optimizer: `once` fresh state at the start; `per_round` also at each round; `never` continues the
             warm-up's.
+        augment: `dataset` augments as the data set wants; `shift` also rolls frames in space and spectrograms in time,
+            and masks some bins and columns.
     """
 
     epochs: int = 40
     start: Literal["auto", "warm", "scratch"] = "auto"
     reset_optimizer: Literal["once", "per_round", "never"] = "once"
+    augment: Augment = "dataset"
 
 
 @dataclass(frozen=True)
@@ -197,6 +201,7 @@ def prepare_trainer(work: Workplace, run: Run, dataset: Dataset, cache: Cache) -
     kind = catalog.find(run.method)
     method = kind(settings.build(kind.Config, run.config.get("method", {}), "method"))
     data = make_data(dataset, cache, config["optim"], config["score"], run.seed, work.runtime.loaders())
+    data = replace(data, augment=run.config.get("train", {}).get("augment", "dataset"))
     model = new_model(dataset, config["model"], work.runtime, run.seed)
     warm = None
     model.observe(data.fit.cache.arrays, data.fit.rows)

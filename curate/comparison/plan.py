@@ -18,7 +18,7 @@ A table is a file such as those in `tables/`:
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -50,7 +50,7 @@ class Row:
         settings: of its training.
         scoring: of the scored run it starts from, on top of those that all share.
         control: whether it is what others are compared with.
-        twin: label of a control of its own, a random subset; '' for none.
+        twin: label of a control of its own, such as a random subset; '' for none.
         paper: {data set: {metric, or modality: percent}} as the paper prints it.
     """
 
@@ -84,7 +84,7 @@ class Plan:
 
 
 def table_names() -> list[str]:
-    """Names of the papers' tables, ascending: `adaptive/1`, ..., `iprm/trimodal`."""
+    """Names of the tables, ascending: the papers' `adaptive/1`, ..., `iprm/trimodal`, and `usability/remedies`."""
     return sorted(p.name.removesuffix(".toml").replace("-", "/", 1) for p in _folder().iterdir() if p.name[0] != ".")
 
 
@@ -130,11 +130,11 @@ def parse_methods(texts: Iterable[str], known: Sequence[str]) -> list[Row]:
     return rows
 
 
-def with_controls(plan: Plan, knobs: Mapping[str, Collection[str]], measure: bool = True) -> Plan:
+def with_controls(plan: Plan, controls: Mapping[str, str], measure: bool = True) -> Plan:
     """The plan with its controls in front, and behind every row with a control of its own that control.
 
     Args:
-        knobs: {method: names of its settings}; one with a knob `control` is compared with `method.control=random`.
+        controls: {method: its `method.control` that makes a control of its own}, e.g. `random`; '' for none.
         measure: False leaves out controls that nobody asked for, so that they are missing in what is printed.
 
     Raises:
@@ -147,12 +147,13 @@ def with_controls(plan: Plan, knobs: Mapping[str, Collection[str]], measure: boo
         if row in first:
             continue
         own = row.settings.get("method", {})
-        if "control" not in knobs.get(row.method, ()) or "control" in own:
+        kind = controls.get(row.method, "")
+        if not kind or "control" in own:
             rows.append(replace(row, control="control" in own))
             continue
-        settings = {**row.settings, "method": {**own, "control": "random"}}
+        settings = {**row.settings, "method": {**own, "control": kind}}
         asked = next((r for r in plan.rows if (r.method, r.settings) == (row.method, settings)), None)
-        twin = asked or Row(f"{row.label}, random", row.method, settings, row.scoring, control=True)
+        twin = asked or Row(f"{row.label}, {kind}", row.method, settings, row.scoring, control=True)
         rows.append(replace(row, twin=twin.label if asked or measure else ""))
         if asked is None and measure:
             rows.append(twin)

@@ -19,8 +19,10 @@ from curate.gap import describe, gap_limit, gap_scale
 from curate.metrics import auroc, degraded_alone, direction_auroc
 from curate.table import Table
 from curate.types import FUSED, MixtureFit, Round, Run
+from curate.usability import Guard
 
 from .dynamics import GAPS
+from .usability import ROWS, assessed
 
 PREDICTIONS = "SELECT sample_id, modality, p_true, correct FROM prediction WHERE run_id = ? AND round = 0"
 LABELS = "SELECT sample_id, label_name, planted FROM sample WHERE data_id = ?"
@@ -58,6 +60,8 @@ class Facts:
         rounds: {training run: {round: one fit a pair}}, for those with mixtures of their own.
         times: when the run was started and finished, UTC.
         dynamics: a row a sample and pair, of the warm-up's epochs; none where they were not kept.
+        usability: a row an assessed sample, see `usability.assessed`; none where the run was not.
+        guards: {modality: its guard}, likewise.
     """
 
     database: Path
@@ -73,6 +77,8 @@ class Facts:
     rounds: Mapping[str, Mapping[int, tuple[MixtureFit, ...]]]
     times: tuple[str, str]
     dynamics: pd.DataFrame
+    usability: pd.DataFrame
+    guards: Mapping[str, Guard]
 
     @property
     def kind(self) -> str:
@@ -122,6 +128,7 @@ def read(table: Table, run_id: str | None) -> Facts:
     scored = table.read_round(run.run_id)
     both, data = [run.run_id, run.run_id], [run.data_id]
     samples = scored_samples(run.modalities, scored, table.frame(PREDICTIONS, both[:1]), table.frame(LABELS, data))
+    guards = table.guards(run.run_id)
     times = table.frame(TIMES, both[:1]).iloc[0]
     return Facts(
         table.path,
@@ -141,6 +148,8 @@ def read(table: Table, run_id: str | None) -> Facts:
         },
         (_minute(times["started"]), _minute(times["finished"])),
         table.frame(GAPS, both[:1]),
+        assessed(table.frame(ROWS, both[:1]), run.modalities) if guards else pd.DataFrame(),
+        guards,
     )
 
 

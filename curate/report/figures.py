@@ -252,6 +252,43 @@ def gap_dynamics(gaps: pd.DataFrame, kinds: pd.Series, order: Sequence[str], pai
     return Drawing(figure, gaps[columns].assign(kind=kinds))
 
 
+def usability_scatter(frame: pd.DataFrame, claims: pd.Series, order: Sequence[str], pair: tuple[str, str]) -> Drawing:
+    """Usability of the first against that of the second modality, a point a sample.
+
+    Args:
+        frame: N rows with sample_id and usability_<modality> of both, in [0, 1].
+        claims: (N,) what is claimed to be broken; a colour and a marker each, of no claim those of the last in `order`.
+        order: claims as the legend lists them.
+        pair: names of first and second modality.
+    """
+    figure, axes = _figure(3.9)
+    first, second = (f"usability_{m}" for m in pair)
+    shown = frame.iloc[np.unique(np.linspace(0, len(frame) - 1, min(len(frame), MAX_POINTS)).round().astype(int))]
+    said = claims[shown.index].where(claims[shown.index].isin(order[:-1]), order[-1])
+    for claim, (colour, marker) in reversed(list(zip(order, POINTS, strict=True))):  # claims on top
+        part = shown[said == claim]
+        axes.scatter(part[first], part[second], s=11, marker=marker, color=colour, linewidths=0, label=claim)
+    axes.set_xlim(-0.03, 1.03)
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_xlabel(f"usability of {pair[0]} (0 = none, 1 = full)")
+    axes.set_ylabel(f"usability of {pair[1]} (0 to 1)")
+    handles, labels = axes.get_legend_handles_labels()
+    legend = figure.legend(
+        handles[::-1],
+        labels[::-1],
+        title="claimed to be broken",
+        loc="outside lower center",
+        ncols=2,
+        fontsize=FONT,
+        title_fontsize=FONT,
+        frameon=False,
+        labelcolor=INK,
+        handlelength=1.2,
+    )
+    legend.get_title().set_color(INK)
+    return Drawing(figure, frame[["sample_id", first, second]].assign(claim=claims))
+
+
 def curves(lines: Sequence[Curve], title: str, ylabel: str, labels: Sequence[str], percent: bool = True) -> Drawing:
     """Values over epochs.
 

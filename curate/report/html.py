@@ -19,9 +19,10 @@ from markupsafe import Markup
 from curate.gap import gap_scale
 from curate.mixture import MEMORISED, p_balanced
 from curate.table import Table
-from curate.types import FUSED, Run, pair_name
+from curate.types import FUSED, Run, modality_pairs, pair_name
+from curate.usability import RATIO, SEPARATION
 
-from . import command, dynamics, figures, media, results
+from . import command, dynamics, figures, media, results, usability
 from .facts import Facts, axis_limit, by_class, most_imbalanced, planted_scores, read
 
 TOP_CLASSES = 20
@@ -149,7 +150,6 @@ class Page:
             facts=facts,
             fused=FUSED,
             metrics=results.METRICS,
-            describe=results.describe,
             headline=headline(facts),
             planted=planted_scores(facts),
             pairs=self._pairs(),
@@ -158,6 +158,7 @@ class Page:
             memorised=self._memorised(),
             rounds=self._rounds(),
             dynamics=self._dynamics(),
+            usability=self._usability(),
             accuracy=self._accuracy(),
             weights=self._weights(),
             **self._results(),
@@ -272,6 +273,34 @@ class Page:
                 }
             )
         return out
+
+    def _usability(self) -> dict[str, Any]:
+        """What is usable and what is claimed to be broken; {} where the run was not assessed."""
+        frame, modalities = self.facts.usability, self.facts.run.modalities
+        if not len(frame):
+            return {}
+        self._csv("tables/usability.csv", frame)
+        drawn = []
+        for pair in modality_pairs(modalities):
+            order, claims = usability.claims_about(pair), usability.claims_of(frame, pair)
+            drawing = figures.usability_scatter(frame, claims, order, pair)
+            drawn.append(self._figure(f"usability-{_slug(pair)}", drawing, f"Usability of {pair[0]} and of {pair[1]}"))
+        extremes = usability.extremes(frame, modalities, self.count)
+        denied = usability.contradicting(frame, self.count // 2)
+        ids = pd.concat([*extremes.values(), denied])["sample_id"].drop_duplicates().tolist()
+        return {
+            "count": len(frame),
+            "most": figures.MAX_POINTS,
+            "ratio": RATIO,
+            "separation": SEPARATION,
+            "verdicts": usability.verdicts(frame, self.facts.guards),
+            "claims": usability.summary(frame).to_dict("records"),
+            "checked": usability.checked(frame, modalities),
+            "figures": drawn,
+            "extremes": {m: rows.to_dict("records") for m, rows in extremes.items()},
+            "contradicting": denied.to_dict("records"),
+            "media": media.load(self.facts.run, ids, self.cache_folder)[0],
+        }
 
     def _label(self, run: Run) -> str:
         if run.run_id == self.facts.run.run_id:

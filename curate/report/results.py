@@ -18,7 +18,7 @@ import pandas as pd
 from curate.types import FUSED, Run
 
 METRICS = (("accuracy", "accuracy"), ("macro_f1", "macro F1"), ("map", "mAP"))
-CONTROL, CONTROL_KEY = "random subset", "method.control"  # its note, and the setting that makes it
+CONTROL_KEY = "method.control"
 NOISE = 1.5  # points; what another batch order alone does, as measured on small recordings
 STOPPED = "warmup (stopped)"
 METHODS = (
@@ -29,9 +29,43 @@ METHODS = (
     ("adaptive", "loss weighted by p_balanced, the mixture fitted anew each round"),
     ("iprm", "instantaneous probe and rebalance"),
     ("subset", "fine-tuning on a selection"),
+    ("usable", "the warm-up loss, but for the unimodal losses of broken modalities"),
 )
 BASELINES = ("joint", "warmup", "unimodal")
 SAME_START = (STOPPED, *BASELINES)
+
+
+@dataclass(frozen=True)
+class Control:
+    """What a method of its own is compared with besides the baselines.
+
+    Attributes:
+        setting: of `method.control`.
+        note: what its runs say of themselves.
+        what: it is, after "against".
+        about: the same for a table.
+        by: settings of the method that the control has too; the first that is set is named.
+    """
+
+    setting: str
+    note: str
+    what: str
+    about: str
+    by: tuple[str, ...]
+
+
+OWN = {
+    "subset": Control(
+        "random",
+        "random subset",
+        "a random subset of the same size",
+        "as many samples, drawn at random",
+        ("selection", "threshold"),
+    ),
+    "usable": Control(
+        "shuffled", "shuffled usability", "shuffled usability", "each sample has another's usability", ("mode",)
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -78,7 +112,17 @@ class Row:
     @property
     def control(self) -> bool:
         """Whether it is what others are compared with, and not a method of its own."""
-        return self.method in SAME_START or self.note == CONTROL
+        return self.method in SAME_START or self.own_control
+
+    @property
+    def own_control(self) -> bool:
+        """Whether it is the control of a single method."""
+        return self.method in OWN and self.note == OWN[self.method].note
+
+    @property
+    def about(self) -> str:
+        """What it is, in a few words."""
+        return f"control: {OWN[self.method].about}" if self.own_control else describe(self.method)
 
 
 def compare(results: pd.DataFrame, runs: Sequence[Run], epochs: Mapping[str, int], parent: str) -> list[Row]:
@@ -145,17 +189,17 @@ def _verdict(row: Row, rows: Sequence[Row]) -> str:
         text = f"{row.title}: {points}{length}, {sure}; within noise, so no gain is shown here."
     else:
         text = f"{row.title} is ahead: {points}{length}, {sure}."
-    return text + (_against_control(row, rows) if row.method == "subset" else "")
+    return text + (_against_control(row, rows) if row.method in OWN else "")
 
 
 def _against_control(row: Row, rows: Sequence[Row]) -> str:
-    """How a subset does against a random one of its size."""
-    key = (FUSED, "accuracy")
+    """How a method does against the control of its own."""
+    key, what = (FUSED, "accuracy"), OWN[row.method].what
     for other in rows:
-        if other.note == CONTROL and other.twin == row.twin and other.values and row.values and key in other.values:
+        if other.own_control and other.twin == row.twin and other.values and row.values and key in other.values:
             points = 100 * (row.values[key].mean - other.values[key].mean)
-            return f" Against a random subset of the same size: {points:+.1f} points."
-    return " Its control, a random subset of the same size, was not measured."
+            return f" Against {what}: {points:+.1f} points."
+    return f" Its control, {what}, was not measured."
 
 
 def _reference(warmups: Sequence[Sequence[Run]], epochs: Mapping[str, int]) -> dict[int | None, list[Run]]:
@@ -205,22 +249,23 @@ def _missing_baselines(rows: Sequence[Row], parent: str) -> Iterator[Row]:
 
 
 def _missing_controls(rows: Sequence[Row], runs: Sequence[Run], parent: str) -> Iterator[Row]:
-    """A row for each subset without a random one of its size."""
-    controls = {row.twin for row in rows if row.note == CONTROL}
+    """A row for each method without the control of its own."""
+    controls = {row.twin for row in rows if row.own_control}
     by_id = {run.run_id: run for run in runs}
     for row in rows:
-        if row.method == "subset" and row.note != CONTROL and row.twin not in controls:
+        if row.method in OWN and not row.own_control and row.twin not in controls:
+            control = OWN[row.method]
             chosen = by_id[row.run_ids[0]].config.get("method", {})
-            which = [f"method.{key}={chosen[key]}" for key in ("selection", "threshold") if chosen.get(key)][:1]
-            sets = [part for value in (f"{CONTROL_KEY}=random", *which) for part in ("--set", value)]
-            command = shlex.join(["curate", "train", "--method", "subset", "--run", parent, *sets])
-            yield Row("subset", CONTROL, row.settings, row.twin, command=command)
+            which = [f"method.{key}={chosen[key]}" for key in control.by if chosen.get(key)][:1]
+            sets = [part for value in (f"{CONTROL_KEY}={control.setting}", *which) for part in ("--set", value)]
+            command = shlex.join(["curate", "train", "--method", row.method, "--run", parent, *sets])
+            yield Row(row.method, control.note, row.settings, row.twin, command=command)
 
 
 def _order(row: Row) -> tuple[int, str, bool, str, str]:
     known = [name for name, _ in METHODS]
     position = known.index(row.method) if row.method in known else len(known)
-    return position, row.method, row.note == CONTROL, row.note or "", row.settings
+    return position, row.method, row.own_control, row.note or "", row.settings
 
 
 def _flat(run: Run) -> Iterator[tuple[str, Any]]:

@@ -142,6 +142,15 @@ def test_every_method_trains_and_is_evaluated(curate: Curate, db: Path, method: 
     assert set(told) == {"audio", "image", "fused"}
 
 
+def test_evaluate_weighs_modalities_by_usability_beside_the_controls(curate: Curate, db: Path) -> None:
+    ended = curate("evaluate", "--weighting", "usability", "--format", "json")
+    assert ended.code == 0, ended.err
+    found = {row.pop(""): row for row in json.loads(ended.out)}
+    assert list(found) == ["none", "usability", "shuffled", "constant"]
+    plain = {row.pop(""): row for row in json.loads(curate("evaluate", "--format", "json").out)}
+    assert found["none"] == plain["fused"]
+
+
 def test_subset_trains_on_a_selection(curate: Curate, db: Path) -> None:
     assert curate("select", "--top", "9", "--name", "nine").code == 0
     assert curate("train", "--method", "subset", "--selection", "nine", "--epochs", "1").code == 0

@@ -67,6 +67,8 @@ def test_a_dry_run_agrees_with_what_is_then_selected(curate: Callable, db: Path)
         (("--per-class", "100"), 24),
         (("--where", "label_name <> 'bee'", "--fraction", "0.5"), 12),
         (("--where", "label_name = 'bee'", "--fraction", "1"), 8),
+        (("--by", "usability", "--fraction", "0.5"), 12),
+        (("--by", "gap", "--per-class", "3"), 9),
     ],
 )
 def test_counts_are_exact(curate: Callable, db: Path, rule: tuple[str, ...], count: int) -> None:

@@ -190,14 +190,14 @@ def test_three_modalities_show_the_widest_pair_and_the_mean_posterior(tmp_path, 
     assert column(table, "dominant")[:2] == ["audio", "text"] and column(table, "dominant")[3] is None
     np.testing.assert_allclose(column(table, "p_balanced"), [1.25 / 3, 0.75, 0.5, 1.0])
     np.testing.assert_allclose(column(table, "p_imbalanced"), 1 - np.array([1.25 / 3, 0.75, 0.5, 1.0]))
-    np.testing.assert_allclose(table.candidates("score-pets-1").p_balanced, [1.25 / 3, 0.75, 0.5, 1.0])
+    np.testing.assert_allclose(table.candidates("score-pets-1").quality, [1.25 / 3, 0.75, 0.5, 1.0])
     assert column(table, "quadrant") == ["audio+visual only", "text only", "audio+text only", "all"]
 
 
 def test_a_condition_marks_the_candidates_that_fulfil_it(small):
     seen = small.candidates("score-pets-1", "gap < 0 AND quadrant <> 'none'")
     assert list(seen.sample_ids) == list(IDS) and list(seen.fulfils) == [False, False, True, False]
-    assert list(seen.label_names) == ["bark"] * 4 and list(seen.p_balanced) == [1, 0.25, 0.125, 0.5]
+    assert list(seen.label_names) == ["bark"] * 4 and list(seen.quality) == [1, 0.25, 0.125, 0.5]
     # Neither true nor false of the sample without a gap: not fulfilled.
     assert fulfilling(small, "score-pets-1", "dominant <> 'visual'") == ["b"]
     assert fulfilling(small, "score-pets-1") == list(IDS)

@@ -40,7 +40,7 @@ RULES = st.fixed_dictionaries(
 
 
 def made(rows: list[tuple[float, str, str, bool]]) -> Candidates:
-    """Candidates `s000`, `s001`, ... of (p_balanced, class, group, fulfils); the last is in a group of its own."""
+    """Candidates `s000`, `s001`, ... of (quality, class, group, fulfils); the last is in a group of its own."""
     p, labels, groups, fulfils = (np.array(column) for column in zip(*rows, strict=True))
     groups = np.array([*groups[:-1], "own"])
     return Candidates(np.array([f"s{i:03d}" for i in range(len(p))]), labels, groups, p.astype(float), fulfils)
@@ -70,7 +70,7 @@ def test_top_keeps_exactly_the_count_within_the_candidates_and_none_better_is_le
     best = kept(seen, top=count)
     assert best <= set(seen.sample_ids[seen.fulfils])
     assert len(best) == min(count, int(seen.fulfils.sum()))
-    order = [i for _, i in sorted(zip(-seen.p_balanced[seen.fulfils], seen.sample_ids[seen.fulfils], strict=True))]
+    order = [i for _, i in sorted(zip(-seen.quality[seen.fulfils], seen.sample_ids[seen.fulfils], strict=True))]
     assert best == set(order[:count])
 
 
@@ -84,11 +84,11 @@ def test_ties_at_the_edge_go_to_the_smaller_id_wherever_it_stands():
 @given(ROWS, st.integers(1, 12))
 def test_per_class_keeps_the_best_of_each_class_and_all_of_a_small_one(rows, count):
     seen = made(rows)
-    mask = select_per_class(seen.p_balanced, seen.sample_ids, seen.label_names, count)
+    mask = select_per_class(seen.quality, seen.sample_ids, seen.label_names, count)
     for name, (held, size) in class_balance(seen.label_names, mask).items():
         own = seen.label_names == name
         assert held == min(count, size)
-        alone = select_top(seen.p_balanced[own], seen.sample_ids[own], count)
+        alone = select_top(seen.quality[own], seen.sample_ids[own], count)
         np.testing.assert_array_equal(mask[own], alone)
 
 
@@ -127,7 +127,7 @@ def test_the_order_of_rows_changes_nothing(rows, rule, random):
     seen = made(rows)
     order = list(range(len(rows)))
     random.shuffle(order)
-    columns = (seen.sample_ids, seen.label_names, seen.groups, seen.p_balanced, seen.fulfils)
+    columns = (seen.sample_ids, seen.label_names, seen.groups, seen.quality, seen.fulfils)
     assert kept(Candidates(*(c[order] for c in columns)), **rule) == kept(seen, **rule)
 
 
@@ -159,6 +159,8 @@ def test_a_rule_reads_as_its_parts_in_their_order():
         "p_balanced >= 0.8 and gap > 0 and top 3 of each class and top 20 and top 0.5 of all and whole groups"
     )
     assert str(Rule(threshold=0.0)) == "p_balanced >= 0.0" and str(Rule(top=5)) == "top 5"
+    assert str(Rule(threshold=0.5, top=5, by="gap")) == "1 - |gap| >= 0.5 and top 5 by 1 - |gap|"
+    assert str(Rule(fraction=0.5, by="usability")) == "top 0.5 of all by 1 - imbalance"
 
 
 @pytest.mark.parametrize(

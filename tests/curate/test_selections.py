@@ -68,6 +68,73 @@ def test_a_rule_keeps_what_it_says_and_stores_it(pets, rule, ids):
     assert pets.selection("mine").rule == made.rule != ""
 
 
+USABLE = {
+    "a": (1, 0),
+    "b": (1, 1),
+    "c": (0.5, 0.5),
+    "d": (0, 0),
+    "e": (1, 0.25),
+    "f": (0.5, 1),
+    "g": (1, 1),
+    "h": (0, 1),
+}
+GAPS = {"a": -0.9, "b": 0.8, "c": -0.7, "d": 0.6, "e": 0.5, "f": -0.4, "g": 0.3, "h": 0.0}
+
+
+@pytest.fixture
+def judged(pets):
+    """The same with usability and gaps by hand."""
+    with pets._open(write=True) as con:
+        for i, values in USABLE.items():
+            for m, u in zip(("audio", "visual"), values, strict=True):
+                con.execute("INSERT INTO usability VALUES (?, ?, ?, 0.5, ?, 0, 0.5)", [RUN, i, m, u])
+        for i, gap in GAPS.items():
+            con.execute("UPDATE gap SET prob_gap = ? WHERE sample_id = ?", [gap, i])
+    return pets
+
+
+@pytest.mark.parametrize(
+    ("rule", "ids"),
+    [
+        # 1 - imbalance: a 0, b 1, c .5, d 1, e .25, f .5, g 1, h 0
+        ({"by": "usability", "threshold": 0.5}, "bcdfg"),
+        ({"by": "usability", "top": 2}, "bd"),
+        ({"by": "usability", "fraction": 0.625}, "bcdfg"),
+        ({"by": "usability", "per_class": 1}, "bc"),
+        # 1 - |gap|: a .1, b .2, c .3, d .4, e .5, f .6, g .7, h 1
+        ({"by": "gap", "threshold": 0.5}, "efgh"),
+        ({"by": "gap", "top": 1}, "h"),
+        ({"by": "gap", "per_class": 1}, "gh"),
+        ({"by": "gap", "threshold": 0.3, "top": 3, "where": "label_name = 'bark'"}, "deg"),
+        ({"by": "p_balanced", "top": 2}, "ab"),
+    ],
+)
+def test_a_rule_may_go_by_usability_or_by_the_gap(judged, rule, ids):
+    chosen = judged.select(RUN, name="x", **rule)
+    assert "".join(judged.selection("x").sample_ids) == ids
+    assert chosen.candidates == 8
+
+
+def test_what_a_rule_goes_by_agrees_with_the_columns_of_samples(judged):
+    found = judged.query("SELECT 1 - imbalance, 1 - abs(gap) FROM samples WHERE split = 'train' ORDER BY sample_id")[1]
+    for by, column in zip(("usability", "gap"), zip(*found, strict=True), strict=True):
+        np.testing.assert_allclose(judged.candidates(RUN, by=by).quality, column, atol=1e-12)
+
+
+def test_a_preview_goes_by_the_same(judged):
+    for by in ("p_balanced", "usability", "gap"):
+        for threshold, kept, *_ in judged.preview(RUN, by=by):
+            judged.select(RUN, name="x", by=by, threshold=threshold, replace=True)
+            assert kept == len(judged.selection("x").sample_ids)
+
+
+def test_usability_that_is_not_known_is_no_rank(judged, pets):
+    with pets._open(write=True) as con:
+        con.execute("DELETE FROM usability WHERE sample_id IN ('a', 'b')")
+    with pytest.raises(CurateError, match="not known of 2 of the 8 samples"):
+        pets.select(RUN, by="usability", top=2)
+
+
 def test_the_test_split_is_never_selected(pets):
     assert "t" not in pets.select(RUN, threshold=0).sample_ids
 

@@ -130,6 +130,7 @@ def make_batch():
             {m: torch.randn(size, channels[m], 16, 16, generator=g) for m in names},
             torch.arange(size) % classes,
             torch.rand(size, pairs, generator=g),
+            torch.rand(size, len(names), generator=g),
         )
 
     return make

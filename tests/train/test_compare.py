@@ -42,7 +42,7 @@ def calls(monkeypatch) -> list[str]:
 
 def plan(*texts: str, controls: bool = False, name: str = "mine") -> Plan:
     rows = tuple(parse_methods(texts, catalog.names()))
-    return with_controls(Plan(name, rows), {e.name: e.knobs for e in catalog.entries()}, controls)
+    return with_controls(Plan(name, rows), {e.name: e.control for e in catalog.entries()}, controls)
 
 
 def numbers(work, name: str = "mine") -> list[tuple[object, ...]]:

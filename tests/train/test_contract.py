@@ -106,7 +106,7 @@ def test_every_encoder_moves(name, run, make_model, batches) -> None:
 def test_swapping_the_modalities_only_permutes(name, make_model, make_method, make_context, batches) -> None:
     """Same weights and data under exchanged order: same loss, same logits under the other name, before and after."""
     inputs = {m: x.double() for m, x in batches[0].inputs.items()}
-    batch = replace(batches[0], inputs=inputs, p_balanced=batches[0].p_balanced.double())
+    doubles = {k: getattr(batches[0], k).double() for k in ("p_balanced", "p_broken")}
 
     def first_step(model: FusionModel, weights=None):
         method = catalog.find(name)()
@@ -123,6 +123,8 @@ def test_swapping_the_modalities_only_permutes(name, make_model, make_method, ma
         saved = {k: v.clone() for k, v in model.state_dict().items()}
         method.begin_epoch(model, ALIKE_AT.get(name, 0), make_context(model, optimizer, fits=fits))
         model.train()
+        broken = doubles["p_broken"] if weights is None else doubles["p_broken"].flip(1)
+        batch = replace(batches[0], inputs=inputs, **{**doubles, "p_broken": broken})
         out = method.forward(model, inputs)
         told = [method.loss(out, batch).detach(), *_flat(method.predict(out))]
         if name not in ORDERED:
@@ -228,12 +230,12 @@ def trainer_for(name: str, data, on: str = "", **config):
     model = FusionModel(data.specs, ("low", "middle", "high"), fusion)
     method = kind(kind.Config(**{**SHORT.get(name, {}), **config}))
     method.attach(model, warm=False)
-    return make_trainer(model, method, OptimConfig(lr=0.02), data, torch.device("cpu"))
+    return make_trainer(model, method, OptimConfig(lr=0.02, ema=0.8), data, torch.device("cpu"))
 
 
 @pytest.fixture
 def guarded(small_data, two_component_fit, monkeypatch):
-    """The small data with posteriors; reading a test sample is an error."""
+    """The small data with posteriors and probabilities of being broken; reading a test sample is an error."""
     read = Samples.__getitems__
 
     def tripwire(self, indices):
@@ -243,7 +245,8 @@ def guarded(small_data, two_component_fit, monkeypatch):
 
     monkeypatch.setattr(Samples, "__getitems__", tripwire)
     weights = torch.rand(len(small_data.fit), 1, generator=torch.Generator().manual_seed(0)).numpy()
-    return small_data.with_fit(small_data.fit.weighted(weights))
+    broken = np.random.default_rng(0).uniform(size=(len(small_data.fit), 2))
+    return small_data.with_fit(small_data.fit.weighted(weights).judged(broken))
 
 
 @pytest.mark.parametrize("name", ALL)

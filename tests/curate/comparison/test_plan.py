@@ -22,10 +22,11 @@ from curate.errors import CurateError
 from train import catalog
 
 KNOWN = ["adaptive", "iprm", "joint", "subset", "unimodal", "warmup"]
-KNOBS = {name: (("control", "threshold") if name == "subset" else ()) for name in KNOWN}
+OWN = {name: "random" if name == "subset" else "" for name in KNOWN}
 PAPERS = [f"adaptive/{i}" for i in range(1, 6)] + [
     f"iprm/{n}" for n in ("ablation", "cost", "naive", "rebalancing", "trimodal")
 ]
+TABLES = [*PAPERS, "usability/remedies"]
 
 
 def test_a_method_with_settings_is_a_row_of_its_own() -> None:
@@ -74,7 +75,7 @@ def test_what_is_no_list_of_seeds_is_refused(text: str) -> None:
 
 
 def test_controls_are_added_once_and_in_front() -> None:
-    plan = with_controls(Plan("x", tuple(parse_methods(["iprm", "warmup", "joint:optim.lr=0.1"], KNOWN))), KNOBS)
+    plan = with_controls(Plan("x", tuple(parse_methods(["iprm", "warmup", "joint:optim.lr=0.1"], KNOWN))), OWN)
     labels = ["joint", "warmup", "unimodal", "iprm", "joint (optim.lr=0.1)"]
     assert [r.label for r in plan.rows] == labels
     assert [r.label for r in plan.rows if r.control] == labels[:3]
@@ -83,21 +84,28 @@ def test_controls_are_added_once_and_in_front() -> None:
 def test_a_row_cannot_take_the_name_of_a_control() -> None:
     row = Row("joint", "joint", {"optim": {"lr": 0.1}})
     with pytest.raises(CurateError, match="'joint' occurs more than once"):
-        with_controls(Plan("x", (row,)), KNOBS)
+        with_controls(Plan("x", (row,)), OWN)
 
 
 def test_a_subset_has_a_random_one_of_its_own_with_the_same_settings() -> None:
-    plan = with_controls(Plan("x", tuple(parse_methods(["subset:method.threshold=0.8"], KNOWN))), KNOBS)
+    plan = with_controls(Plan("x", tuple(parse_methods(["subset:method.threshold=0.8"], KNOWN))), OWN)
     subset, twin = plan.rows[-2:]
     assert subset.twin == twin.label and twin.control and not subset.control
     assert twin.settings == {"method": {"threshold": 0.8, "control": "random"}}
     asked = parse_methods(["subset", "subset:method.control=random"], KNOWN)
-    rows = with_controls(Plan("x", tuple(asked)), KNOBS).rows
+    rows = with_controls(Plan("x", tuple(asked)), OWN).rows
     assert len(rows) == len(CONTROLS) + 2 and rows[-2].twin == rows[-1].label and rows[-1].control
 
 
+def test_every_method_has_the_control_that_its_settings_know() -> None:
+    own = {e.name: e.control for e in catalog.entries() if e.control}
+    assert own == {"subset": "random", "usable": "shuffled"}
+    rows = with_controls(Plan("x", (Row("usable", "usable"),)), own).rows
+    assert rows[-1].settings == {"method": {"control": "shuffled"}} and rows[-2].twin == rows[-1].label
+
+
 def test_controls_that_nobody_wants_are_not_added() -> None:
-    rows = with_controls(Plan("x", (Row("iprm", "iprm"), Row("subset", "subset"))), KNOBS, measure=False).rows
+    rows = with_controls(Plan("x", (Row("iprm", "iprm"), Row("subset", "subset"))), OWN, measure=False).rows
     assert [(r.label, r.twin) for r in rows] == [("iprm", ""), ("subset", "")]
 
 
@@ -145,15 +153,15 @@ def test_an_unknown_table_names_the_nearest() -> None:
     assert "adaptive/" in error.value.hint
 
 
-def test_the_papers_tables_are_there() -> None:
-    assert table_names() == PAPERS
-    for name in PAPERS:
+def test_the_tables_are_there() -> None:
+    assert table_names() == TABLES
+    for name in TABLES:
         plan = read_table(name)
         assert plan.name == name and plan.title and set(plan.columns) <= set(COLUMNS)
 
 
-@pytest.mark.parametrize("name", PAPERS)
-def test_every_row_of_a_paper_s_table_fits_the_settings_of_what_is_installed(name: str) -> None:
+@pytest.mark.parametrize("name", TABLES)
+def test_every_row_of_a_table_fits_the_settings_of_what_is_installed(name: str) -> None:
     from train.engine import OptimConfig
     from train.model import ModelConfig
     from train.workplace import ScoreConfig, TrainConfig

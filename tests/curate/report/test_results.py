@@ -151,3 +151,23 @@ def test_a_subset_is_told_against_its_own_control():
     assert commands == [
         f"curate train --method subset --run {PARENT} --set method.control=random --set method.threshold=0.9"
     ]
+
+
+def test_usable_is_told_against_shuffled_usability():
+    def usable(run_id: str, mode: str, control: str = "none") -> Run:
+        note = "shuffled usability" if control == "shuffled" else None
+        return _run(run_id, "usable", note=note, mode=mode, control=control)
+
+    rows = _compare(
+        (_run("w", "warmup"), 0.80),
+        (usable("s", "skip"), 0.83),
+        (usable("t", "soften"), 0.83),
+        (usable("r", "skip", "shuffled"), 0.79),
+    )
+    first, second = results.verdicts(rows)
+    assert "is ahead" in first and "Against shuffled usability: +4.0 points" in first
+    assert "shuffled usability, was not measured" in second
+    commands = [r.command for r in rows if r.method == "usable" and not r.run_ids]
+    assert commands == [
+        f"curate train --method usable --run {PARENT} --set method.control=shuffled --set method.mode=soften"
+    ]

@@ -1,0 +1,126 @@
+"""Usable or broken, in the report: what is claimed of each modality, by what right, and which samples show it. Pure.
+
+Letters: N assessed samples, M modalities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from curate.metrics import auroc, degraded_alone, direction_auroc
+from curate.types import modality_pairs
+from curate.usability import Guard, some_not_all
+
+ROWS = (
+    "SELECT u.sample_id, s.label_name, s.planted, u.modality, u.usability, u.p_broken, u.contradiction "
+    "FROM usability u JOIN run r USING (run_id) JOIN sample s ON s.data_id = r.data_id AND s.sample_id = u.sample_id "
+    "WHERE u.run_id = ? ORDER BY u.sample_id, u.modality"
+)
+VALUES = ("usability", "p_broken", "contradiction")
+CLAIMED = 0.5
+"""p_broken above which a modality is claimed to be broken."""
+NONE, WITHHELD = "none", "not judged"
+
+
+def assessed(rows: pd.DataFrame, modalities: Sequence[str]) -> pd.DataFrame:
+    """A row an assessed sample, ascending by id.
+
+    Returns:
+        Columns sample_id, label_name, planted (NaN = unknown), usability_<m>, p_broken_<m> (NaN = withheld) and
+        contradiction_<m> of each modality, imbalance, intact (the most usable modality, the first of equals), claim
+        (see `claims_of`), and contradiction: the largest of a modality that is not claimed to be broken.
+    """
+    first = rows.drop_duplicates("sample_id")[["sample_id", "label_name", "planted"]].reset_index(drop=True)
+    wide = rows.pivot(index="sample_id", columns="modality", values=list(VALUES)).reindex(first["sample_id"])
+    out = first.assign(**{f"{v}_{m}": wide[v, m].to_numpy(dtype=float) for v in VALUES for m in modalities})
+    usable = out[[f"usability_{m}" for m in modalities]].to_numpy()
+    whole = ~(out[[f"p_broken_{m}" for m in modalities]].to_numpy() > CLAIMED)
+    denies = np.where(whole, out[[f"contradiction_{m}" for m in modalities]].to_numpy(), 0.0)
+    return out.assign(
+        imbalance=some_not_all(usable),
+        intact=np.array(modalities, dtype=object)[usable.argmax(axis=1)],
+        claim=claims_of(out, modalities),
+        contradiction=denies.max(axis=1),
+    )
+
+
+def claims_of(frame: pd.DataFrame, modalities: Sequence[str]) -> pd.Series:
+    """(N,) which of some modalities are claimed to be broken: their names, `none`, or `not judged` where all claims
+    are withheld."""
+    p = frame[[f"p_broken_{m}" for m in modalities]].to_numpy()
+    named = [" and ".join(m for m, broken in zip(modalities, row, strict=True) if broken) for row in p > CLAIMED]
+    empty = np.where(np.isnan(p).all(axis=1), WITHHELD, NONE)
+    return pd.Series([name or other for name, other in zip(named, empty, strict=True)], index=frame.index, dtype=object)
+
+
+def claims_about(pair: tuple[str, str]) -> tuple[str, str, str, str]:
+    """What can be claimed of two modalities, in the order in which it is told."""
+    return (*pair, " and ".join(pair), NONE)
+
+
+def verdicts(frame: pd.DataFrame, guards: Mapping[str, Guard]) -> list[dict[str, Any]]:
+    """A row a modality: the guard's verdict and its evidence, and how many samples are claimed.
+
+    Where it is known what was degraded on purpose, `precision` is the share of the claimed that are, `recall` the share
+    of those that are claimed, `auroc` how well 1 - usability ranks them; None where undefined or unknown.
+    """
+    known = frame["planted"].notna().all()
+    out = []
+    for m, guard in guards.items():
+        claimed = (frame[f"p_broken_{m}"] > CLAIMED).to_numpy()
+        truth = frame["planted"].fillna("").map(lambda p, m=m: m in p.split("+")).to_numpy(dtype=bool)
+        hits = int((claimed & truth).sum())
+        out.append(
+            {
+                "modality": m,
+                "guard": guard,
+                "claimed": int(claimed.sum()),
+                "precision": hits / claimed.sum() if known and claimed.any() else None,
+                "recall": hits / truth.sum() if known and truth.any() and not guard.withheld else None,
+                "auroc": auroc(1 - frame[f"usability_{m}"].to_numpy(), truth) if known else None,
+            }
+        )
+    return out
+
+
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row a claim, most frequent first: samples, their share, mean imbalance.
+
+    `planted` is the share of those with exactly one degraded modality, NaN where that is unknown.
+    """
+    known = frame["planted"].notna().all()
+    alone = (degraded_alone(frame["planted"]) != "").astype(float) if known else np.nan
+    columns = {"claim": frame["claim"], "samples": 1, "share": 1 / max(len(frame), 1)}
+    rules = {"samples": "sum", "share": "sum", "imbalance": "mean", "planted": "mean"}
+    table = pd.DataFrame({**columns, "imbalance": frame["imbalance"], "planted": alone})
+    return table.groupby("claim").agg(rules).sort_values("samples", ascending=False, kind="stable").reset_index()
+
+
+def checked(frame: pd.DataFrame, modalities: Sequence[str]) -> list[tuple[str, float | None, str]]:
+    """How well usability finds what was degraded on purpose: (score, AUROC or None, question); [] if unknown."""
+    if not len(frame) or frame["planted"].isna().any():
+        return []
+    alone = degraded_alone(frame["planted"])
+    rows = [("imbalance", auroc(frame["imbalance"].to_numpy(), alone != ""), "is exactly one modality degraded?")]
+    for a, b in modality_pairs(tuple(modalities)):
+        difference = (frame[f"usability_{a}"] - frame[f"usability_{b}"]).to_numpy()
+        told = direction_auroc(difference, alone, (a, b))
+        rows.append(("difference of usability", told, f"of those, is it {b} and not {a}?"))
+    return rows
+
+
+def extremes(frame: pd.DataFrame, modalities: Sequence[str], count: int) -> dict[str, pd.DataFrame]:
+    """{intact modality: its samples of largest imbalance, largest first}, `count` shared equally, ties by id."""
+    ranked = frame.sort_values(["imbalance", "sample_id"], ascending=[False, True])
+    ranked = ranked[ranked["imbalance"] > 0]
+    return {m: ranked[ranked["intact"] == m].head(max(1, count // len(modalities))) for m in modalities}
+
+
+def contradicting(frame: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Samples whose label a modality that is not broken denies (contradiction above 1/2), most first, ties by id."""
+    ranked = frame.sort_values(["contradiction", "sample_id"], ascending=[False, True])
+    return ranked[ranked["contradiction"] > 0.5].head(count)

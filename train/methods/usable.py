@@ -1,0 +1,59 @@
+"""The warm-up loss, without asking of a broken modality what it cannot know.
+
+Letters: B batch, M modalities, K classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..data import Batch
+from ..method import Method
+from ..model import Outputs
+
+
+class Usable(Method):
+    """The warm-up loss continued, each unimodal loss as far as the modality is usable on the sample.
+
+    Per sample, then mean over the batch, with u_m = 1 - `p_broken` of the scored run's table:
+    `skip`: CE(l) + sum_m u_m CE(l_m), what is broken need not be learnt by heart;
+    `soften`: CE(l) + sum_m CE(l_m, q_m), q_m = u_m onehot(y) + (1 - u_m) / K, it is to say that it does not know.
+
+    The fused loss keeps every label: a fusion that never saw a broken modality fails on the broken ones of the test
+    split. Where no broken group was found u_m is 1, and both are the warm-up loss, bit for bit. No paper: it helps a
+    network that would memorise what is broken, and no other.
+    """
+
+    name = "usable"
+    paper = "curate's own; targets as in label smoothing, Szegedy et al., CVPR 2016, by sample"
+    uses_usability = True
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """What becomes of the loss of a broken modality.
+
+        Attributes:
+            mode: `skip` leaves it out; `soften` moves its target to the uniform distribution.
+            control: `shuffled` gives each sample another's probabilities, the control without which anything that
+                weakens unimodal losses looks like knowledge.
+        """
+
+        mode: Literal["skip", "soften"] = "skip"
+        control: Literal["none", "shuffled"] = "none"
+
+    def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+        assert batch.p_broken is not None
+        total = F.cross_entropy(outputs.fused, batch.labels, reduction="none")
+        unimodal = torch.zeros_like(total)
+        for logits, broken in zip(outputs.logits.values(), batch.p_broken.T, strict=True):
+            hard = F.cross_entropy(logits, batch.labels, reduction="none")
+            loss = (1 - broken) * hard
+            if self.config.mode == "soften":
+                loss = loss - broken * F.log_softmax(logits, dim=1).mean(dim=1)
+            unimodal = unimodal + loss
+        return (total + unimodal).mean()
