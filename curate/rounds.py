@@ -39,7 +39,7 @@ class Rounds(Database):
             predictions: None when another run's predictions were fitted, whose rows are there already.
             p_ahead: as in `Round`; stored of the pairs with three components.
             known: a run whose mixtures these are, and other samples; of its round of this number the mixtures, and the
-                rows of these samples, are copied as they stand.
+                rows of these samples, are copied as they stand, with round 0 those of their usability too.
         """
         for modality in {m for pair in gaps.pairs for m in pair}:
             if not MODALITY.fullmatch(modality):
@@ -216,14 +216,21 @@ def _read_known(con: duckdb.DuckDBPyConnection, run_id: str, sql: str, number: i
 def _copy_rows(
     con: duckdb.DuckDBPyConnection, source: str, sample_ids: NDArray[np.str_], key: Mapping[str, Any]
 ) -> None:
-    """Copy a run's mixtures, and its rows of these samples, of a round to the same round of another run."""
+    """Copy a run's mixtures, and its rows of these samples, of a round to the same round of another run.
+
+    With round 0 goes what is known of their usability, which has no round.
+    """
     con.register("copied", {"sample_id": sample_ids.astype(object)})
-    for table in ("mixture", "prediction", "gap", "posterior"):
-        of_samples = "" if table == "mixture" else " AND sample_id IN (FROM copied)"
+    unnumbered = ("guard", "usability") if key["round"] == 0 else ()
+    for table in ("mixture", "prediction", "gap", "posterior", *unnumbered):
+        of_samples = "" if table in ("mixture", "guard") else " AND sample_id IN (FROM copied)"
+        of_round, number = ("", []) if table in unnumbered else (" AND round = ?", [key["round"]])
+        if table in unnumbered:
+            delete(con, table, {"run_id": key["run_id"]})
         con.execute(
             f"INSERT INTO {table} BY NAME SELECT * REPLACE (? AS run_id) FROM {table} "
-            f"WHERE run_id = ? AND round = ?{of_samples}",
-            [key["run_id"], source, key["round"]],
+            f"WHERE run_id = ?{of_round}{of_samples}",
+            [key["run_id"], source, *number],
         )
     con.unregister("copied")
 

@@ -16,6 +16,7 @@ from curate.scoring import versions
 from curate.types import Run
 
 from . import checkpoint
+from .assess import references
 from .engine import predict
 from .workplace import Workplace, prepare_trainer
 
@@ -61,6 +62,8 @@ def score_missing(work: Workplace, scored: Run, root: Path | None) -> Run:
         predictions = predict(trainer, data, data.fit.subset(wanted))
         work.progress(f"{run_id} scoring", 1, 1, "scoring")
         shutil.copyfile(source, copy)
+        if (known := references(work, scored)).exists():
+            shutil.copyfile(known, references(work, run))
         # Its rows first: one that is killed leaves no unfinished run, which --resume would warm up and fit again.
         write_grown(work.table, scored, run, data.fit.sample_ids[~wanted], predictions)
         work.table.start_run(replace(run, note=note(len(new), scored)))

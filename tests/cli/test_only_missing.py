@@ -52,6 +52,27 @@ def test_new_samples_are_scored_and_the_old_scores_do_not_move(curate: Callable,
     assert again.code == 0 and "nothing is missing" in again.err and len(Table(db).runs()) == 2
 
 
+def test_what_is_known_of_usability_goes_along_and_is_not_known_of_new_samples(
+    curate: Callable, db: Path, grown: Path
+) -> None:
+    def known(run: str) -> tuple[set, set]:
+        usability, guards = (
+            Table(db).query(f"SELECT * EXCLUDE (run_id) FROM {name} WHERE run_id = '{run}'")[1]
+            for name in ("usability", "guard")
+        )
+        return set(usability), set(guards)
+
+    assert curate("score", "--dataset", "manifest", "--root", grown, "--only-missing").code == 0
+    (old, guards), (new, same) = known("score-manifest-1"), known("score-manifest-2")
+    assert new == {row for row in old if row[0] != "s05"} and len(new) == 2 * 23 and guards == same
+    shown = Table(db).query("SELECT sample_id, imbalance IS NULL FROM samples WHERE gap IS NOT NULL")[1]
+    assert {i for i, unknown in shown if unknown} == {"new30", "new31", "new32"}
+    assert known("score-manifest-1") == (old, guards)
+    assert curate("evaluate", "--weighting", "usability").code == 0
+    ended = curate("train", "--method", "usable", "--epochs", "1")
+    assert ended.code == 0 and "3 samples were not assessed by score-manifest-2; they count as whole" in ended.err
+
+
 def test_a_grown_run_is_trained_from_like_any_other(curate: Callable, db: Path, grown: Path) -> None:
     assert curate("score", "--dataset", "manifest", "--root", grown, "--only-missing").code == 0
     assert curate("train", "--method", "adaptive", "--epochs", "2", "--set", "method.rounds=2").code == 0
