@@ -314,6 +314,14 @@ class Database:
             if three:
                 what = f"posterior of {m} being ahead, 0..1, the largest over its pairs; NULL for two components"
                 con.execute(f"COMMENT ON COLUMN samples.p_ahead_{m} IS '{what}'")
+            con.execute(
+                f"COMMENT ON COLUMN samples.usability_{m} IS "
+                f"'what {m} is worth there, by its look-alikes, 0..1, higher = more usable; NULL = not assessed'"
+            )
+            con.execute(
+                f"COMMENT ON COLUMN samples.contradiction_{m} IS "
+                f"'how much {m} denies the label, 0..1; above 0.5 it prefers another class; NULL = not assessed'"
+            )
             con.execute(f"COMMENT ON COLUMN by_class.ahead_{m} IS 'share of samples in which {m} is dominant, 0..1'")
 
 
