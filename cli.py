@@ -319,6 +319,10 @@ def score(
         list[str] | None,
         typer.Option(metavar="[MODALITY=]FILE", help="Score saved predictions, no model; .parquet .csv .npz .jsonl."),
     ] = None,
+    embeddings: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="With --predictions: .npz of each sample's embeddings, to rank usability."),
+    ] = None,
     features: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Train heads on features computed beforehand; a file a modality.")
     ] = None,
@@ -346,8 +350,10 @@ def score(
         return
     if predictions:
         named = dataset if precedence.is_from(ctx, "COMMANDLINE", "dataset") else ""
-        score_saved(ctx, Table(db), predictions, named, only_missing)
+        score_saved(ctx, Table(db), predictions, named, only_missing, embeddings or [])
         return
+    if embeddings:
+        raise CurateError("--embeddings goes with --predictions", "a model of ours has look-alikes of its own")
     if features:
         precedence.refuse_beside_features(ctx)
         dataset, root = "features", features
@@ -395,18 +401,23 @@ def tell_growth(table: Table, before: Run, grown: Run) -> None:
 
 
 def score_saved(
-    ctx: typer.Context, table: Table, files: Sequence[str], dataset: str, only_missing: bool = False
+    ctx: typer.Context,
+    table: Table,
+    files: Sequence[str],
+    dataset: str,
+    only_missing: bool = False,
+    embeddings: Sequence[str] = (),
 ) -> None:
     """`score --predictions`: nothing of the model side is loaded."""
     from curate.predictions.score import score_missing_predictions, score_predictions
 
     precedence.refuse_beside_predictions(ctx)
     if only_missing:
-        precedence.refuse_beside_missing(ctx, *MIXTURE, "settings")
+        precedence.refuse_beside_missing(ctx, *MIXTURE, "settings", "embeddings")
         tell_growth(table, *score_missing_predictions(table, files, dataset))
         return
     layers = _layers(ctx, "score", score={k: k for k in MIXTURE})
-    tell_score(table, score_predictions(table, files, layers, dataset))
+    tell_score(table, score_predictions(table, files, layers, dataset, embeddings))
 
 
 def score_again(ctx: typer.Context, table: Table, name: str) -> None:

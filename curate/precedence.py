@@ -123,7 +123,7 @@ def refuse_beside_predictions(context: Any) -> None:
 
 def refuse_beside_refit(context: Any) -> None:
     """What a run kept is fitted anew: refuse what is about another run, or about a model, on the command line."""
-    _refuse(context, (*ABOUT_MODEL, "dataset", "predictions"), "--refit fits what the named run kept")
+    _refuse(context, (*ABOUT_MODEL, "dataset", "predictions", "embeddings"), "--refit fits what the named run kept")
 
 
 def _refuse(context: Any, parameters: Sequence[str], why: str) -> None:

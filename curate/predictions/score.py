@@ -22,6 +22,7 @@ from curate.table import Table
 from curate.types import FUSED, Run, Sample
 
 from .align import Saved, align
+from .embeddings import judge, read_embeddings
 from .files import read_all
 
 METHOD = "predictions"
@@ -41,7 +42,13 @@ class PredictionsConfig(MixtureConfig):
     values: Literal["auto", "logits", "probabilities"] = "auto"
 
 
-def score_predictions(table: Table, sources: Sequence[str], layers: Sequence[settings.Layer], name: str = "") -> Run:
+def score_predictions(
+    table: Table,
+    sources: Sequence[str],
+    layers: Sequence[settings.Layer],
+    name: str = "",
+    embeddings: Sequence[str] = (),
+) -> Run:
     """Score saved predictions: gaps, mixtures and posteriors of the training samples, as a run that is done.
 
     Round 0 is the newest epoch, the one the view `samples` shows; round r is the r-th epoch before it. With
@@ -51,6 +58,7 @@ def score_predictions(table: Table, sources: Sequence[str], layers: Sequence[set
         sources: files, each `FILE` or `MODALITY=FILE`.
         layers: settings of section `score` in rising precedence; the last one is the user's own.
         name: of the data set; '' takes that of the first file.
+        embeddings: files with the embeddings of every modality, for usability; none leaves it unknown.
 
     Raises:
         CurateError: a file cannot be read, or the predictions are not what they should be; nothing is stored then.
@@ -65,6 +73,8 @@ def score_predictions(table: Table, sources: Sequence[str], layers: Sequence[set
             "score.average=warmup needs the predictions of several epochs, the files have one",
             "add a column `epoch`, or leave it out",
         )
+    newest = saved.rounds[0]
+    alike = read_embeddings(embeddings, saved.modalities, newest.sample_ids) if embeddings else None
     runs_folder = table.path.with_suffix(".runs")
     run = Run(
         run_id=table.new_run_id(f"score-{dataset}", runs_folder),
@@ -86,6 +96,7 @@ def score_predictions(table: Table, sources: Sequence[str], layers: Sequence[set
                 "epochs": list(saved.epochs),
                 "values": [f"{m}: {kind}" for m, kind in saved.kinds.items()],
                 "fused": "given" if FUSED in saved.kinds else "normalised product of the modalities",
+                **({"embeddings": list(embeddings)} if embeddings else {}),
             },
         },
         versions=versions(),
@@ -107,6 +118,8 @@ def score_predictions(table: Table, sources: Sequence[str], layers: Sequence[set
                 config.gap,
                 found.p_ahead,
             )
+        if alike is not None:
+            table.write_usability(run.run_id, *judge(saved.rounds, alike))
         table.finish_run(run.run_id, "done")
     return table.find_run(run.run_id)
 

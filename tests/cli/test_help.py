@@ -12,7 +12,7 @@ COMMANDS = typer.main.get_command(cli.app).commands
 OPTIONS = {
     "datasets": 3,
     "prepare": 7,
-    "score": 22,
+    "score": 23,
     "select": 14,
     "selections": 4,
     "train": 15,

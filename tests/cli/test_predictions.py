@@ -128,3 +128,21 @@ def test_the_table_of_the_readme_is_scored_as_typed(workplace: Path, curate: Cal
     _, gap = curate("sql", query, "--format", "csv").out.splitlines()
     expected = 1 / (1 + np.exp(0.3 - 0.1)) - 1 / (1 + np.exp(-0.7 - 1.9))
     assert float(gap) == pytest.approx(expected, abs=1e-6)
+
+
+def test_embeddings_rank_usability_and_claim_nothing(curate: Callable, refused: Callable, preds: Path) -> None:
+    ids = np.array([f"clip{i:02}" for i in range(60)])
+    rng = np.random.default_rng(0)
+    np.savez("e.npz", sample_id=ids, audio=rng.normal(size=(60, 4)), visual=rng.normal(size=(60, 5)))
+    told = refused("score", "--embeddings", "e.npz", "--dataset", "demo")
+    assert "--embeddings goes with --predictions" in told
+    ended = curate("score", "--predictions", "preds.csv", "--embeddings", "e.npz")
+    assert ended.code == 0, ended.err
+    assert ended.out.count("not judged: look-alikes of deep features are no evidence") == 2
+    assert curate("sql", "SELECT count(imbalance), count(broken) FROM samples", "--format", "tsv").out.split()[-2:] == [
+        "50",
+        "0",
+    ]
+    assert "only deep features are known" in Path(curate("report").out.strip()).read_text()
+    told = refused("score", "--predictions", "preds.csv", "--only-missing", "--embeddings", "e.npz")
+    assert "--embeddings cannot change that" in told

@@ -1,0 +1,93 @@
+"""Embeddings beside saved predictions: usability by look-alikes where a model's early layers cannot be had.
+
+Embeddings are deep features. Look-alikes among them are alike in content, and in how well they were learnt by heart:
+what comes of them ranks, and claims nothing.
+
+Letters: N samples, M modalities, D features.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import CurateError
+from curate.gap import log_margin, true_class_probability
+from curate.types import Floats, Predictions
+from curate.usability import Evidence, Usability, assess, contradiction
+
+from .part import shown
+
+EXPECTED = "an .npz with sample_id (N,) and one (N, D) array of numbers a modality"
+
+
+def read_embeddings(paths: Sequence[str], modalities: Sequence[str], sample_ids: NDArray[np.str_]) -> dict[str, Floats]:
+    """{modality: (N, D)} in the order of the ids, from one or several files; what else they hold is left out.
+
+    Raises:
+        CurateError: a file cannot be read, a modality or a sample has no embedding, one is there twice, or a number is
+            not finite.
+    """
+    found: dict[str, Floats] = {}
+    for path in paths:
+        for modality, values in _read(Path(path), modalities, sample_ids).items():
+            if modality in found:
+                raise CurateError(f"{path}: {modality} is given twice", "give each modality once")
+            found[modality] = values
+    if absent := [m for m in modalities if m not in found]:
+        raise CurateError(f"no embeddings of {', '.join(absent)}", "usability is compared between all modalities")
+    return {m: found[m] for m in modalities}
+
+
+def _read(path: Path, modalities: Sequence[str], sample_ids: NDArray[np.str_]) -> dict[str, Floats]:
+    """Those of one file."""
+    try:
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise CurateError(f"{path} holds a single array, and no ids to join it by", f"expected {EXPECTED}")
+        with file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise CurateError(f"{path} cannot be read: {str(error).splitlines()[0]}", f"expected {EXPECTED}") from None
+    if "sample_id" not in arrays:
+        raise CurateError(f"{path}: no array 'sample_id'; found: {', '.join(arrays)}", f"expected {EXPECTED}")
+    ids = arrays.pop("sample_id").astype(str).ravel()
+    if unknown := [name for name in arrays if name not in modalities]:
+        raise CurateError(f"{path}: {shown(unknown)} is no modality of the predictions", f"they are {modalities}")
+    names, first, counts = np.unique(ids, return_index=True, return_counts=True)
+    if (counts > 1).any():
+        raise CurateError(f"{path}: repeated sample_id {shown(names[counts > 1])}", "sample_id is the only key")
+    if len(absent := np.setdiff1d(sample_ids, names)):
+        raise CurateError(f"{path}: no embedding of {shown(absent)}", "give one of every training sample")
+    rows = first[np.searchsorted(names, sample_ids)]
+    for name, array in arrays.items():
+        if array.ndim != 2 or len(array) != len(ids) or array.dtype.kind not in "fiu":
+            raise CurateError(f"{path}: {name} is {array.dtype} {array.shape}", f"expected {EXPECTED}")
+        if len(wrong := sample_ids[~np.isfinite(array[rows]).all(axis=1)]):
+            raise CurateError(f"{path}: {name} of {shown(wrong)} is not finite", "leave such samples out of both files")
+    return {name: array[rows].astype(np.float64) for name, array in arrays.items()}
+
+
+def judge(epochs: Sequence[Predictions], embeddings: Mapping[str, Floats]) -> tuple[Usability, Floats]:
+    """Usability, claims withheld, and the (N, M) contradiction of the labels, of saved predictions.
+
+    Both are of means over the epochs there are: what was learnt late, or never, tells; of one epoch alone, a model that
+    knows its training samples by heart tells little.
+
+    Args:
+        epochs: predictions of the same N samples.
+        embeddings: {modality: (N, D)} of the same.
+    """
+    ids, labels, classes = epochs[0].sample_ids, epochs[0].labels, len(epochs[0].classes)
+    unseen = np.empty(0)
+    evidence, denied = {}, []
+    for modality, values in embeddings.items():
+        said = [p.probs[modality] for p in epochs]
+        p_true = np.mean([true_class_probability(p, labels) for p in said], axis=0)
+        evidence[modality] = Evidence(p_true, values, unseen, unseen, deep=True)
+        denied.append(contradiction(np.mean([log_margin(p, labels) for p in said], axis=0)))
+    return assess(ids, evidence, classes), np.stack(denied, axis=1)
