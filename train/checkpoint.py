@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,7 +36,8 @@ def save(trainer: Trainer, path: Path) -> None:
             "epoch": trainer.epoch,
             "best_epoch": trainer.best_epoch,
             "best_accuracy": trainer.best_accuracy,
-            "metrics": {m: dict(values) for m, values in trainer.metrics.items()},
+            # As text: a pickle also tells which equal strings are one object, and a resumed run has others.
+            "metrics": json.dumps(trainer.metrics),
             **({} if trainer.averaged is None else {"averaged": trainer.averaged.module.state_dict()}),
         },
         path,
@@ -120,7 +122,7 @@ def load_trainer(trainer: Trainer, content: Mapping[str, Any], source: str) -> N
     trainer.scheduler.load_state_dict(content["scheduler"])
     trainer.epoch = content["epoch"]
     trainer.best_epoch, trainer.best_accuracy = content["best_epoch"], content["best_accuracy"]
-    trainer.metrics = content.get("metrics", {})  # checkpoints of 0.1 have none
+    trainer.metrics = json.loads(content.get("metrics", "{}"))  # checkpoints of 0.1 have none
 
 
 def sha256(path: Path) -> str:
