@@ -14,7 +14,7 @@ import typer
 
 from curate import precedence
 from curate.errors import CurateError, unknown_name
-from curate.render import Format, describe_round, describe_verdicts, progress, readable_type, render
+from curate.render import Format, describe_round, describe_verdicts, progress, readable_hint, readable_type, render
 
 if TYPE_CHECKING:
     from curate.comparison.plan import Plan
@@ -39,6 +39,12 @@ Workers = Annotated[
     int | None,
     typer.Option(envvar="CURATE_WORKERS", min=0, help="Processes that decode and load; left out, as the machine has."),
 ]
+SplitVariant = Annotated[
+    str | None, typer.Option(help="Which public splits, where a data set has several: data.split_variant.")
+]
+DropLeaks = Annotated[
+    bool | None, typer.Option("--drop-leaks", help="Leave out training samples whose media are in a later split too.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", envvar="CURATE_QUIET", help="Errors and warnings only.")]
 Seed = Annotated[int, typer.Option(envvar="CURATE_SEED", min=0, help="Of weights, order and augmentation.")]
 Output = Annotated[Format, typer.Option("--format", help="How to print.")]
@@ -46,6 +52,8 @@ Output = Annotated[Format, typer.Option("--format", help="How to print.")]
 DB = Path("curate.duckdb")
 MIXTURE = ("gap", "components", "family")
 """Options of `score` that stand for the settings of the same names."""
+DATA = {"split_variant": "split_variant", "drop_leaks": "drop_leaks"}
+"""Options that stand for settings of a data set."""
 
 app = typer.Typer(
     name="curate",
@@ -53,8 +61,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Find the samples of a multimodal training set that one modality carries alone, query them with SQL, and "
     "train with that knowledge.",
-    epilog="Exit codes: 0 done, 1 error, 2 usage, 3 done but some samples failed, 4 table locked, 5 empty selection, "
-    "130 interrupted.",
+    epilog="Exit codes: 0 done, 1 error, 2 usage, 3 done but some samples failed, 4 table locked or run in use, "
+    "5 empty selection, 130 interrupted.",
 )
 
 
@@ -201,7 +209,7 @@ def data_options(ctx: typer.Context, kind: type[Dataset]) -> Any:
     """The settings of a data set, of a command that has no other section."""
     from curate.config import build
 
-    values = {k: v for layer in _layers(ctx, "data") for k, v in layer.get("data", {}).items()}
+    values = {k: v for layer in _layers(ctx, "data", data=DATA) for k, v in layer.get("data", {}).items()}
     return build(kind.Options, values, "data")
 
 
@@ -213,11 +221,14 @@ def datasets(
     ctx: typer.Context,
     name: Annotated[str | None, typer.Argument(help="A data set; all are listed when left out.")] = None,
     root: Root = None,
+    split_variant: SplitVariant = None,
+    drop_leaks: DropLeaks = None,
     settings: Settings = None,
     form: Output = "table",
 ) -> None:
     """List the data sets; of one, its layout and settings, or with --root the counts of splits and classes."""
     from dataclasses import fields
+    from typing import get_type_hints
 
     from curate.datasets import find, names
 
@@ -229,7 +240,8 @@ def datasets(
         )
         return
     kind = find(name)
-    knobs = [(f"data.{f.name}", readable_type(str(f.type)), f.default) for f in fields(kind.Options)]
+    hints = get_type_hints(kind.Options)
+    knobs = [(f"data.{f.name}", readable_hint(hints[f.name]), f.default) for f in fields(kind.Options)]
     if kind.layout and root is None:
         remark(f"{name}: {kind.summary}\nexpected under --root: {kind.layout}")
         show(["setting", "type", "default"], knobs, form)
@@ -268,6 +280,8 @@ def prepare(
     dataset: Annotated[str, typer.Option(help="Data set name, see `curate datasets`.")],
     root: Root = None,
     db: Db = DB,
+    split_variant: SplitVariant = None,
+    drop_leaks: DropLeaks = None,
     settings: Settings = None,
     cache: Cache = None,
     workers: Workers = None,
@@ -333,6 +347,8 @@ def score(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the newest unfinished scoring.")] = False,
     run: Annotated[str | None, typer.Option("--run", help="With --resume: which.")] = None,
     seed: Seed = 0,
+    split_variant: SplitVariant = None,
+    drop_leaks: DropLeaks = None,
     settings: Settings = None,
     device: Device = "auto",
     precision: Precision = "fp32",
@@ -362,7 +378,7 @@ def score(
     if dataset:
         dataset = find(dataset).name  # before torch is loaded
     if only_missing:
-        fixed = (*MIXTURE, "epochs", "folds", "checkpoint", "resume", "seed", "settings")
+        fixed = (*MIXTURE, *DATA, "epochs", "folds", "checkpoint", "resume", "seed", "settings")
         precedence.refuse_beside_missing(ctx, *fixed)
         before = Table(db).find_run(kind="score", dataset=dataset, status="done")
         need_model(before)
@@ -372,7 +388,7 @@ def score(
             tell_growth(work.table, before, score_missing(work, before, root))
         raise typer.Exit(3 if tell_media(work.table, work.table.find_run(kind="score").data_id) else 0)
     if resume:
-        fixed = (*MIXTURE, "root", "epochs", "folds", "checkpoint", "seed", "settings")
+        fixed = (*MIXTURE, *DATA, "root", "epochs", "folds", "checkpoint", "seed", "settings")
         precedence.refuse_beside_resume(ctx, *fixed)
         begun = unfinished(Table(db), "score", run, dataset=dataset)
         need_model(begun)
@@ -383,7 +399,7 @@ def score(
             done = stages.resume_score(work, begun)
         else:
             options = {k: k for k in (*MIXTURE, "epochs", "folds")}
-            layers = _layers(ctx, "data", "model", "optim", "score", score=options)
+            layers = _layers(ctx, "data", "model", "optim", "score", score=options, data=DATA)
             done = stages.score(work, dataset, root, layers, seed, checkpoint)
     tell_score(work.table, done)
     raise typer.Exit(3 if tell_media(work.table, done.data_id) else 0)
@@ -858,8 +874,9 @@ def report(
     from curate.cache import default_folder
     from curate.report import build
     from curate.table import Table
+    from train import catalog
 
-    typer.echo(build(Table(db), run, output, cache or default_folder()))
+    typer.echo(build(Table(db), run, output, cache or default_folder(), usual=catalog.usual_settings()))
 
 
 @app.command()
@@ -884,10 +901,12 @@ def demo(
     db = output / "curate.duckdb"
     with working(db, output / "cache", device, "fp32", 0, quiet) as work:
         from curate.report import build
+        from train import catalog
         from train.demo import run_demo
 
         outcome = run_demo(work, seed)
-        page = build(work.table, outcome.scored.run_id, output / "reports", work.cache_folder)
+        usual = catalog.usual_settings()
+        page = build(work.table, outcome.scored.run_id, output / "reports", work.cache_folder, usual=usual)
     tell_score(work.table, outcome.scored)
     show(["AUROC against planted", "", "0.5 = chance"], outcome.recovery_rows())
     show(["method", "test accuracy", *outcome.scored.modalities, "what it is"], outcome.result_rows())

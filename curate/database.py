@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION = 2
-READ_RETRIES, WRITE_RETRIES, RETRY_SECONDS = 5, 100, 0.2
+READ_PATIENCE, WRITE_PATIENCE, PAUSE = 1.0, 20.0, 0.1  # s; a reader answers, or names the writer, within two
 SAFE = {
     "enable_external_access": "false",
     "python_enable_replacements": "false",
@@ -77,16 +77,16 @@ class Database:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         elif not self.path.exists():
             raise CurateError(f"no sample table at {self.path}", "run `curate score` first, or name the file with --db")
-        retries = WRITE_RETRIES if write else READ_RETRIES
-        con = self._connect(write, settings, retries)
+        patience = WRITE_PATIENCE if write else READ_PATIENCE
+        con = self._connect(write, settings, patience)
         try:
             # Asked under the lock: two first writers may race, and one killed before its commit leaves an empty file.
             if write and not con.execute("SELECT 1 FROM information_schema.tables").fetchone():
                 self._create(con)
             while self._version(con) < SCHEMA_VERSION:
                 con.close()
-                self._migrate(retries)
-                con = self._connect(write, settings, retries)
+                self._migrate(patience)
+                con = self._connect(write, settings, patience)
             if not write:
                 yield con
                 return
@@ -112,10 +112,11 @@ class Database:
         finally:
             con.close()
 
-    def _connect(self, write: bool, settings: Mapping[str, str], retries: int) -> duckdb.DuckDBPyConnection:
+    def _connect(self, write: bool, settings: Mapping[str, str], patience: float) -> duckdb.DuckDBPyConnection:
         # Readable by DuckDB shells from 1.1 on too.
         config: dict[str, Any] = {"storage_compatibility_version": "v1.0.0"} if write else dict(settings)
-        for attempt in range(retries + 1):
+        deadline = time.monotonic() + patience
+        while True:
             try:
                 return duckdb.connect(str(self.path), read_only=not write, config=config)
             except (*BROKEN, duckdb.CatalogException) as error:  # the latter for a .csv or .json file
@@ -124,16 +125,15 @@ class Database:
                     raise CurateError(
                         f"cannot open {self.path}: {text.splitlines()[0]}", "name a DuckDB file with --db"
                     ) from None
-                if attempt == retries:
+                if time.monotonic() >= deadline:
                     holder = re.search(r"held in (.*?) \(PID (\d+)\)", text)
                     who = f" by process {holder[2]} ({holder[1]})" if holder else ""
                     raise LockedError(f"{self.path} is locked{who}", "wait for it to finish, or stop it") from None
-                time.sleep(RETRY_SECONDS)
+                time.sleep(PAUSE)
             except duckdb.ConnectionException:
                 raise CurateError(
                     f"{self.path} is open in this process with other settings", "close that connection first"
                 ) from None
-        raise AssertionError("unreachable")
 
     def _create(self, con: duckdb.DuckDBPyConnection, fill: Callable[[], None] = lambda: None) -> None:
         con.begin()
@@ -143,7 +143,7 @@ class Database:
         self._refresh_samples(con)
         con.commit()
 
-    def _migrate(self, retries: int) -> None:
+    def _migrate(self, patience: float) -> None:
         """Bring an older file to today's schema, unless another process has just done so; the old one is kept.
 
         Raises:
@@ -151,7 +151,7 @@ class Database:
         """
         before = self.path.stat().st_ino
         try:
-            con = self._connect(True, {}, retries)
+            con = self._connect(True, {}, patience)
             try:
                 old = self._version(con)
                 if old == SCHEMA_VERSION or self.path.stat().st_ino != before:
@@ -314,6 +314,14 @@ class Database:
             if three:
                 what = f"posterior of {m} being ahead, 0..1, the largest over its pairs; NULL for two components"
                 con.execute(f"COMMENT ON COLUMN samples.p_ahead_{m} IS '{what}'")
+            con.execute(
+                f"COMMENT ON COLUMN samples.usability_{m} IS "
+                f"'what {m} is worth there, by its look-alikes, 0..1, higher = more usable; NULL = not assessed'"
+            )
+            con.execute(
+                f"COMMENT ON COLUMN samples.contradiction_{m} IS "
+                f"'how much {m} denies the label, 0..1; above 0.5 it prefers another class; NULL = not assessed'"
+            )
             con.execute(f"COMMENT ON COLUMN by_class.ahead_{m} IS 'share of samples in which {m} is dominant, 0..1'")
 
 

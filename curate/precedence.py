@@ -17,7 +17,18 @@ from .errors import CurateError, unknown_name
 SECTIONS = ("data", "model", "optim", "score", "train", "method")
 NEVER_DEFAULT = {"help", "set", "resume", "replace", "refit"}
 """Options that a file may not give: what they do must be asked for each time, or has sections instead."""
-ABOUT_WARM_UP = ("root", "epochs", "folds", "features", "checkpoint", "resume", "run", "seed")
+ABOUT_WARM_UP = (
+    "root",
+    "split_variant",
+    "drop_leaks",
+    "epochs",
+    "folds",
+    "features",
+    "checkpoint",
+    "resume",
+    "run",
+    "seed",
+)
 ABOUT_MODEL = (*ABOUT_WARM_UP, "device", "precision", "workers", "cache")
 
 

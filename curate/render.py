@@ -10,6 +10,8 @@ import math
 import re
 import sys
 import time
+import types
+import typing
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,8 +23,8 @@ Format = Literal["table", "csv", "tsv", "json", "jsonl", "markdown"]
 Advance = Callable[[str, int, int, str], None]
 
 MAX_WHOLE, MIN_FOLDED = 32, 8
-LITERAL = re.compile(r"Literal\[([^\]]*)\]")
 """Characters: how long a name may be to be kept in one line, and how narrow a folded column may get."""
+LITERAL = re.compile(r"Literal\[([^\]]*)\]")
 LINE_SECONDS = 10.0
 """Where there is no terminal, a line of progress at most this often, s; ends of stages always."""
 
@@ -78,8 +80,20 @@ def _grid(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int | No
 
 
 def readable_type(annotation: str) -> str:
-    """`Literal['a', 'b'] | None` as `a | b | None`, what is no literal as it is written."""
-    return LITERAL.sub(lambda found: " | ".join(map(str, ast.literal_eval(f"[{found[1]}]"))), annotation)
+    """`Literal['a', 'b'] | None` as `a | b | none`, which is what one types; what is neither as it is written."""
+    choices = LITERAL.sub(lambda found: " | ".join(map(str, ast.literal_eval(f"[{found[1]}]"))), annotation)
+    return re.sub(r"\bNone\b", "none", choices)
+
+
+def readable_hint(hint: Any) -> str:
+    """The same of a type itself, so that one with a name of its own shows its choices."""
+    parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    words = [typing.get_args(p) if typing.get_origin(p) is Literal else (_type_name(p),) for p in parts]
+    return " | ".join(str(word) for choices in words for word in choices)
+
+
+def _type_name(kind: type) -> str:
+    return "none" if kind is types.NoneType else kind.__name__
 
 
 def _finite(value: Any) -> Any:

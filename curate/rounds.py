@@ -76,14 +76,17 @@ class Rounds(Database):
                 _copy_rows(con, *known, key)
             self._refresh_samples(con)
 
-    def write_dynamic(self, run_id: str, epoch: int, predictions: Predictions) -> None:
-        """What each modality and the fusion said of the training samples after an epoch of the warm-up."""
+    def write_dynamic(self, run_id: str, epoch: int, predictions: Predictions, whole: bool = True) -> None:
+        """What each modality and the fusion said of the training samples after an epoch of the warm-up.
+
+        Args:
+            whole: they are all the epoch has, and take the place of what it had; False keeps what it has of others.
+        """
         labels = predictions.labels
         with self._open(write=True) as con:
             con.register("written", {"sample_id": predictions.sample_ids.astype(object)})
-            con.execute(
-                "DELETE FROM dynamic WHERE run_id = ? AND epoch = ? AND sample_id IN (FROM written)", [run_id, epoch]
-            )
+            these = "" if whole else " AND sample_id IN (FROM written)"
+            con.execute(f"DELETE FROM dynamic WHERE run_id = ? AND epoch = ?{these}", [run_id, epoch])
             con.unregister("written")
             for modality, probs in predictions.probs.items():
                 p_true = np.clip(true_class_probability(probs, labels), 0, 1)

@@ -20,15 +20,72 @@ SPEECH = Path(os.environ.get("CURATE_TEST_DATA", ROOT.parent / "shared/data")) /
 COMMANDS = get_command(cli.app).commands
 
 
+def section(title: str) -> str:
+    """The text below a heading, up to the next one."""
+    return re.split(r"^##+ ", README.partition(f"# {title}\n")[2], maxsplit=1, flags=re.M)[0]
+
+
+def table(title: str) -> list[list[str]]:
+    """The rows of a section's table, without its head."""
+    lines = [line for line in section(title).splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def code(cell: str) -> list[str]:
+    """What stands in backticks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
 def typed() -> list[list[str]]:
-    """Every `curate ...` line of the README as words."""
-    lines = re.findall(r"^\s*(curate .*)$", README, re.M)
+    """Every `curate ...` of the README, on a line of its own or in a sentence, as words."""
+    lines = re.findall(r"^\s*(curate .*)$", README, re.M) + re.findall(r"`(curate [a-z]+[^`\n]*)`", README)
     return [shlex.split(line, comments=True)[1:] for line in lines]
 
 
 def test_every_command_is_documented() -> None:
-    table = re.findall(r"`([a-z]+)(?: \[NAME\])?`", README)
-    assert set(COMMANDS) <= set(table)
+    named = re.findall(r"`([a-z]+)(?: \[NAME\])?`", " ".join(row[0] for row in table("Commands")))
+    assert set(COMMANDS) == set(named)
+
+
+def test_every_method_and_only_known_knobs_are_in_the_table() -> None:
+    from train import catalog
+
+    rows = {code(name)[0]: (from_, code(knobs)) for name, from_, _, knobs in table("Methods")}
+    entries = {e.name: e for e in catalog.entries()}
+    assert rows.keys() == entries.keys()
+    for name, (from_, knobs) in rows.items():
+        assert set(knobs) <= entries[name].knobs.keys(), name
+        assert from_.split(",")[0].split(" ")[0] in entries[name].paper, name
+
+
+def test_every_data_set_is_named_and_asks_for_what_the_table_says() -> None:
+    from curate.datasets import find, names
+
+    rows = table("The papers' data sets")
+    assert set(names()) - {code(row[0])[0] for row in rows} == {"avdigits", "demo", "features", "manifest"}
+    for name, modalities, _, _ in rows:
+        fixed = modalities.replace(" ", "")
+        assert fixed == getattr(find(code(name)[0]).Options(), "modalities", fixed), name
+
+
+def test_the_tree_is_the_tree() -> None:
+    """What it names exists, and what exists it names, but for single data sets, methods and readers."""
+    modules = {p.name for room in ("curate", "train") for p in (ROOT / room).rglob("*.py")} | {"cli.py"}
+    named = set(re.findall(r"\b[a-z_]+\.py\b", section("Where things are")))
+    assert named <= modules
+    by_folder = [
+        f for folder in ("curate", "curate/comparison", "curate/report", "train") for f in (ROOT / folder).glob("*.py")
+    ]
+    assert {p.name for p in by_folder} - named == {"__init__.py"}
+
+
+def test_named_views_and_tables_of_papers_exist() -> None:
+    from curate.comparison.plan import table_names
+
+    views = (ROOT / "curate/samples.sql").read_text() + (ROOT / "curate/schema.sql").read_text()
+    for row in table("The table"):
+        assert all(f"VIEW {name} AS" in views for name in code(row[0])), row
+    assert set(re.findall(r"`((?:adaptive|iprm)/\w+)`", section("Comparing"))) == set(table_names())
 
 
 @pytest.mark.parametrize("words", typed(), ids=" ".join)
@@ -39,13 +96,15 @@ def test_documented_commands_and_options_exist(words: list[str]) -> None:
 
 
 def test_documented_settings_exist() -> None:
+    from curate.datasets import find, names
     from curate.predictions.score import PredictionsConfig
     from train import catalog
     from train.engine import OptimConfig
     from train.model import ModelConfig
     from train.workplace import ScoreConfig, TrainConfig
 
-    known = {f"method.{k}" for e in catalog.entries() for k in e.knobs} | {"data.degrade", "data.KEY", "method.NAME"}
+    known = {f"method.{k}" for e in catalog.entries() for k in e.knobs} | {"data.KEY", "method.KEY"}
+    known |= {f"data.{f}" for name in names() for f in find(name).Options.__dataclass_fields__}
     for section, config in (
         ("optim", OptimConfig),
         ("model", ModelConfig),

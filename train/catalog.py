@@ -1,4 +1,4 @@
-"""Which methods there are, read from their sources, so that listing them loads no torch."""
+"""Which methods and settings there are, read from their sources, so that listing them loads no torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from curate.errors import unknown_name
 
@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from .method import Method
 
 FOLDER = Path(__file__).parent / "methods"
+SHARED = {
+    "model": ("model.py", "ModelConfig"),
+    "optim": ("optim.py", "OptimConfig"),
+    "score": ("workplace.py", "ScoreConfig"),
+    "train": ("workplace.py", "TrainConfig"),
+}
+"""{section of settings: file and class that has them}."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,16 @@ def find(name: str) -> type[Method]:
         raise unknown_name("method", name, names())
     module = importlib.import_module(f".methods.{name}", __package__)
     return next(v for v in vars(module).values() if isinstance(v, type) and v.__dict__.get("name") == name)
+
+
+def usual_settings() -> dict[str, dict[str, Any]]:
+    """{section: {key: default}} of the settings that methods share; of `score` those of the warm-up."""
+    found = {}
+    for section, (file, name) in SHARED.items():
+        tree = ast.parse((FOLDER.parent / file).read_text(encoding="utf-8"))
+        config = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+        found[section] = {key: ast.literal_eval(default) for key, (_, default, _) in _knobs(config).items()}
+    return found
 
 
 def _read(path: Path) -> Entry:

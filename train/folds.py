@@ -69,7 +69,7 @@ def _warm_up(
         seconds = time.perf_counter() - started
         work.table.write_epoch(run.run_id, trainer.epoch, [*values, ("train", "all", "seconds", seconds)], number)
         if config.dynamics:
-            work.table.write_dynamic(run.run_id, trainer.epoch, predict(trainer, data, held_out))
+            work.table.write_dynamic(run.run_id, trainer.epoch, predict(trainer, data, held_out), whole=False)
         checkpoint.save(trainer, path)
         work.progress(label, trainer.epoch, config.epochs, "")
         started = time.perf_counter()

@@ -51,7 +51,7 @@ class Context:
     data: DataView | None = None
     optim: OptimConfig = field(default_factory=OptimConfig)
     optimizer: Optimizer | None = None
-    generator: torch.Generator = field(default_factory=torch.Generator)
+    generator: torch.Generator = field(default_factory=torch.Generator, compare=False)
 
 
 class Method:

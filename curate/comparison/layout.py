@@ -34,7 +34,7 @@ USUAL = tuple(c for c in COLUMNS if c != "seconds")
 NOTES = (
     "Test split, measured once a run at the epoch that validation chose. Percent, mean ± standard deviation over "
     "seeds; differences in points of fused accuracy, paired by seed, with the 95 % interval of Student's t "
-    "(their standard deviation taken as 0.5 points at least: another order of the batches does as much).",
+    "(their standard deviation taken as 0.5 points at least, a floor that was chosen, not measured).",
     "The verdict is against the warm-up continued for as many epochs. Each is judged at 95 % on its own: of twenty "
     "methods that change nothing, about one would be called better or worse.",
 )

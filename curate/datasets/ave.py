@@ -11,8 +11,8 @@ from curate.errors import CurateError
 from curate.source import Segment, join_source
 from curate.types import Sample
 
+from .audiovisual import AudioVisual
 from .base import SPLITS
-from .clips import Clips
 from .layout import SOUND_ENDINGS, VIDEO_ENDINGS, find_list, index_media, inner, list_folders, read_lines
 from .presets import AudioPreset
 
@@ -59,7 +59,7 @@ class Event(NamedTuple):
     split: str
 
 
-class Ave(Clips):
+class Ave(AudioVisual):
     """Events of 28 classes with the official splits, 3339 / 402 / 402 rows.
 
     One video may hold several events: 45 have two or three labels for the same times, 18 of them in two splits. Each
@@ -78,8 +78,8 @@ class Ave(Clips):
     )
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
-    class Options(Clips.Options):
-        """Settings of `ave`, and those of `Clips`.
+    class Options(AudioVisual.Options):
+        """Settings of `ave`, and those of `AudioVisual`.
 
         Attributes:
             split_variant: `official` keeps every row; `first` or `last` one row of each video within a split.

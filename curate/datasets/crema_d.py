@@ -16,7 +16,7 @@ from curate.errors import CurateError, MediaError
 from curate.media import declared_seconds
 from curate.types import Sample
 
-from .clips import Clips
+from .audiovisual import AudioVisual
 from .layout import SOUND_ENDINGS, VIDEO_ENDINGS, find_list, index_media, inner, list_folders, read_lines
 from .presets import AudioPreset
 
@@ -49,7 +49,7 @@ KNOWN = {
 }
 
 
-class CremaD(Clips):
+class CremaD(AudioVisual):
     """Acted emotions; the class of a clip is the intended one, named by the code in its file name.
 
     The download has no split. Lists are looked for under the root and in its `splits`, `data` and `data/CREMAD`, or in
@@ -62,7 +62,8 @@ class CremaD(Clips):
     (`face_`), or heard and saw (`av_`) the clip, for each emotion, and `human_voice`, `human_face`, `human_av`: the
     share for the intended one; and `known_issue` for what the authors say of four clips.
 
-    A sound that is more than `length_slack` s shorter than the video, or the reverse, is `truncated`.
+    With `length_slack` above 0 a sound that is more than so many seconds shorter than its video, or the reverse, is
+    `truncated`: `--set data.length_slack=0.5`. Off by default, so that the published splits keep all their clips.
     """
 
     name = "crema_d"
@@ -70,20 +71,20 @@ class CremaD(Clips):
     layout = "AudioWAV/<clip>.wav (or AudioMP3) and VideoFlash/<clip>.flv (or Image-01-FPS/<clip>/), and split lists"
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
-    class Options(Clips.Options):
-        """Settings of `crema_d`, and those of `Clips`.
+    class Options(AudioVisual.Options):
+        """Settings of `crema_d`, and those of `AudioVisual`.
 
         Attributes:
             split_variant: `auto`, `ogm`, `pmr`, `dr`, `mla`, `agm` or `actor`.
             val_by_actor: val holds whole actors, where it is drawn.
-            length_slack: s by which sound and video of a clip may differ; 0 does not compare them.
+            length_slack: s by which sound and video of a clip may differ, e.g. 0.5; 0 does not compare them.
         """
 
         audio: AudioPreset = "stft257x188"
         frames: int = 1
         split_variant: Literal["auto", "ogm", "pmr", "dr", "mla", "agm", "actor"] = "auto"
         val_by_actor: bool = False
-        length_slack: float = 0.5
+        length_slack: float = 0.0
 
     options: Options
 

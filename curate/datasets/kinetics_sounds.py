@@ -12,7 +12,7 @@ from typing import Literal
 from curate.errors import CurateError
 from curate.types import Sample
 
-from .clips import Clips
+from .audiovisual import AudioVisual
 from .layout import SOUND_ENDINGS, VIDEO_ENDINGS, find_list, index_media, list_folders, read_lines
 from .presets import AudioPreset
 
@@ -58,7 +58,7 @@ FOLDERS = ("splits", "annotations", "data", "data/KineticSound")
 Row = tuple[str, str, str]  # clip, label, split
 
 
-class KineticsSounds(Clips):
+class KineticsSounds(AudioVisual):
     """Clips of 31 classes; there is no official archive, only lists over Kinetics-400.
 
     Lists are looked for under the root and in its `splits`, `annotations`, `data` and `data/KineticSound`, or in
@@ -79,8 +79,8 @@ class KineticsSounds(Clips):
     )
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
-    class Options(Clips.Options):
-        """Settings of `kinetics_sounds`, and those of `Clips`.
+    class Options(AudioVisual.Options):
+        """Settings of `kinetics_sounds`, and those of `AudioVisual`.
 
         Attributes:
             split_variant: `auto`, `ogm`, `bml`, `ks_json` or `folders`.

@@ -22,7 +22,7 @@ from curate.table import Table
 from curate.types import FUSED, Run, modality_pairs, pair_name
 from curate.usability import RATIO, SEPARATION
 
-from . import dynamics, figures, media, results, usability
+from . import command, dynamics, figures, media, results, usability
 from .facts import Facts, axis_limit, by_class, most_imbalanced, planted_scores, read
 
 TOP_CLASSES = 20
@@ -71,7 +71,14 @@ MEANINGS = (
 )
 
 
-def build(table: Table, run_id: str | None, output: Path, cache_folder: Path | None = None, count: int = 12) -> Path:
+def build(
+    table: Table,
+    run_id: str | None,
+    output: Path,
+    cache_folder: Path | None = None,
+    count: int = 12,
+    usual: command.Usual | None = None,
+) -> Path:
     """Write `output/<run_id>/index.html`, with figures (.svg, .png, .csv) and tables (.csv) beside it.
 
     Args:
@@ -80,6 +87,7 @@ def build(table: Table, run_id: str | None, output: Path, cache_folder: Path | N
         output: the folder of all reports.
         cache_folder: where decoded media are looked for; None = the default. Nothing is decoded.
         count: how many of the most imbalanced samples to show, all directions together.
+        usual: defaults of the settings, {section: {key: value}}, which the command that made the run leaves out.
 
     Returns:
         The path of the page. It is written last and at once, so that an error leaves an earlier page as it was.
@@ -88,7 +96,7 @@ def build(table: Table, run_id: str | None, output: Path, cache_folder: Path | N
         CurateError: there is no such run, or it was never scored.
     """
     facts = read(table, run_id)
-    page = Page(facts, cache_folder, count)
+    page = Page(facts, cache_folder, count, usual or {})
     text = page.render()
     folder = output / facts.run.run_id
     for name, content in page.files.items():
@@ -122,8 +130,8 @@ def _percent(share: float) -> str:
 class Page:
     """Renders facts; `files` fills with {name: content} of figures and tables on the way."""
 
-    def __init__(self, facts: Facts, cache_folder: Path | None, count: int) -> None:
-        self.facts, self.cache_folder, self.count = facts, cache_folder, count
+    def __init__(self, facts: Facts, cache_folder: Path | None, count: int, usual: command.Usual) -> None:
+        self.facts, self.cache_folder, self.count, self.usual = facts, cache_folder, count, usual
         self.files: dict[str, bytes] = {}
 
     def render(self) -> str:
@@ -161,7 +169,7 @@ class Page:
             unusable=facts.unusable.to_dict("records"),
             findings=facts.findings.to_dict("records"),
             settings=_settings(facts.run),
-            score_command=_score_command(facts.run),
+            score_command=command.score_command(facts.run, self.usual),
             database=shlex.quote(str(facts.database)),
         )
 
@@ -372,9 +380,7 @@ class Page:
             "imbalanced": {m: rows.to_dict("records") for m, rows in found.items()},
             "media": shown,
             "no_media": reason,
-            "prepare_command": ""
-            if "predictions" in facts.run.config or facts.run.dataset == "features"
-            else shlex.join(["curate", "prepare", *media.data_arguments(facts.run)]),
+            "prepare_command": command.prepare_command(facts.run),
         }
 
 
@@ -422,11 +428,6 @@ def _settings(run: Run) -> list[tuple[str, str]]:
         for section, values in run.config.items()
         for key, value in values.items()
     )
-
-
-def _score_command(run: Run) -> str:
-    seed = [] if "predictions" in run.config else ["--seed", str(run.seed)]
-    return shlex.join(["curate", "score", *media.data_arguments(run), *seed])
 
 
 def _write(path: Path, content: bytes) -> Path:

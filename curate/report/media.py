@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import io
-import json
 import wave
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,23 +54,6 @@ def load(run: Run, sample_ids: Sequence[str], folder: Path | None) -> tuple[dict
     sources = {s.sample_id: s.inputs for s in dataset.samples}
     found = zip(sample_ids, rows, strict=True)
     return {i: _media(cache, dataset.specs, sources.get(i, {}), int(row)) for i, row in found}, ""
-
-
-def data_arguments(run: Run) -> list[str]:
-    """The command-line arguments that name a run's data, settings other than the data set's own included."""
-    if saved := run.config.get("predictions"):
-        return [*(part for file in saved["files"] for part in ("--predictions", file)), "--dataset", run.dataset]
-    try:
-        usual = dataclasses.asdict(datasets.find(run.dataset).Options())
-    except CurateError:
-        usual = {}
-    sets = [
-        f"data.{key}={value if isinstance(value, str) else json.dumps(value)}"
-        for key, value in run.config.get("data", {}).items()
-        if usual.get(key) != value
-    ]
-    root = ["--root", run.root] if run.root else []
-    return ["--dataset", run.dataset, *root, *(part for text in sets for part in ("--set", text))]
 
 
 def _reopen(run: Run) -> datasets.Dataset:

@@ -198,8 +198,8 @@ def test_a_database_of_someone_else(refused: Refused, score: Refused, workplace:
 def test_a_locked_table_names_the_process(
     refused: Refused, score: Refused, db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("curate.database.READ_RETRIES", 1)
-    monkeypatch.setattr("curate.database.WRITE_RETRIES", 1)
+    monkeypatch.setattr("curate.database.READ_PATIENCE", 0.1)
+    monkeypatch.setattr("curate.database.WRITE_PATIENCE", 0.1)
     hold = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
     holder = subprocess.Popen([sys.executable, "-c", hold, str(db)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:

@@ -73,7 +73,7 @@ def test_refused(refused: Callable, folder: Path, workplace: Path) -> None:
     assert "--features has no part in it" in refused("score", "--features", folder, "--predictions", "x.csv")
     assert "is not a folder" in refused("score", "--features", folder / "samples.csv")
     assert "does not exist" in refused("score", "--features", "nowhere")
-    assert "small_cnn cannot read features" in refused(
+    assert "model.encoder=small_cnn cannot read" in refused(
         "score", "--features", folder, "--quiet", "--set", "model.encoder=small_cnn"
     )
     np.save(folder / "sound.npy", np.zeros((7, 3)))

@@ -10,9 +10,9 @@ import cli
 
 COMMANDS = typer.main.get_command(cli.app).commands
 OPTIONS = {
-    "datasets": 3,
-    "prepare": 7,
-    "score": 23,
+    "datasets": 5,
+    "prepare": 9,
+    "score": 25,
     "select": 14,
     "selections": 4,
     "train": 15,

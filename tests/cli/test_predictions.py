@@ -66,7 +66,8 @@ def test_the_whole_path_without_torch(preds: Path, workplace: Path) -> None:
             assert done.stdout.splitlines()[1:] == ["50,50,60"]
     assert len((workplace / "best.txt").read_text().split()) == 20
     page = (workplace / "reports/score-preds-1/index.html").read_text(encoding="utf-8")
-    assert "curate score --predictions preds.csv --dataset preds</code>" in page
+    given = "--set score.gap=kl --set score.family=student-t"
+    assert f"curate score --predictions preds.csv --dataset preds {given}</code>" in page
     assert "only predictions of these samples are known.</p>" in page and "curate prepare" not in page
 
 

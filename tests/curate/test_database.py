@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -16,6 +17,7 @@ from curate import database
 from curate.database import SCHEMA_VERSION, Database
 from curate.errors import CurateError, LockedError
 from curate.table import Table
+from curate.usability import Guard, Usability
 
 HOLD = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
 
@@ -38,7 +40,7 @@ def held(scored_table):
 
 @pytest.mark.parametrize("write", [False, True])
 def test_a_locked_table_names_the_process_that_holds_it(scored_table, held, monkeypatch, write):
-    for name, value in {"READ_RETRIES": 1, "WRITE_RETRIES": 1, "RETRY_SECONDS": 0.01}.items():
+    for name, value in {"READ_PATIENCE": 0.02, "WRITE_PATIENCE": 0.02, "PAUSE": 0.01}.items():
         monkeypatch.setattr(database, name, value)
     with pytest.raises(LockedError, match=f"locked by process {held} ") as error:
         scored_table.finish_run("score-toy-1", "done") if write else scored_table.runs()
@@ -190,18 +192,28 @@ def test_times_are_utc_without_a_zone(scored_table):
     assert isinstance(started, datetime) and started.tzinfo is None and started <= finished
 
 
+def write_usability(table) -> None:
+    """Usability of two modalities by hand, one of them judged."""
+    ids = table.read_round("score-toy-1").sample_ids
+    half = np.full((len(ids), 2), 0.5)
+    guards = (Guard(True, 0.2, 3.0, 0.1), Guard(False, withheld=True))
+    found = Usability(ids, ("audio", "visual"), half, half, half, guards, {})
+    table.write_usability("score-toy-1", found, half)
+
+
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
 def test_no_number_of_any_table_can_be_nan_or_infinite(scored_table, predictions, value):
     scored_table.write_epoch("score-toy-1", 1, [("train", "fused", "loss", 0.5)])
     scored_table.write_epoch("score-toy-1", 1, [("train", "fused", "loss", 0.5)], fold=0)
     scored_table.write_dynamic("score-toy-1", 1, predictions())
+    write_usability(scored_table)
     with duckdb.connect(str(scored_table.path)) as con:
         columns = con.execute(
             "SELECT c.table_name, c.column_name FROM duckdb_columns() c JOIN duckdb_tables() t "
             "USING (table_name) WHERE c.data_type IN ('DOUBLE', 'FLOAT')"
         ).fetchall()
         scored = {"prediction", "gap", "mixture", "posterior"}
-        assert {t for t, _ in columns} == scored | {"epoch", "fold_epoch", "dynamic"}
+        assert {t for t, _ in columns} == scored | {"epoch", "fold_epoch", "dynamic", "usability", "guard"}
         for table, column in columns:
             assert con.execute(f"SELECT count(*) FROM {table}").fetchone() > (0,)
             with pytest.raises(duckdb.ConstraintException, match="CHECK"):

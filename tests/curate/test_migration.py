@@ -176,7 +176,7 @@ def test_where_the_file_system_has_no_links_the_old_file_is_copied(old, monkeypa
 
 
 def test_a_table_in_use_is_not_migrated(old, monkeypatch):
-    monkeypatch.setattr(database, "READ_RETRIES", 0)
+    monkeypatch.setattr(database, "READ_PATIENCE", 0)
     hold = "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print(flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", hold, str(old)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -6,12 +6,13 @@ import csv
 import io
 import json
 from datetime import date
+from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.render import render
+from curate.render import readable_hint, readable_type, render
 
 # A lone carriage return is left out: Python 3.11 writes it without quotes and then cannot read it back.
 TEXT = st.text(st.characters(exclude_characters="\r\0", exclude_categories=("Cs",)), max_size=12)
@@ -114,3 +115,11 @@ def test_cells_for_people_are_short():
 def test_json_keeps_columns_of_one_name_apart_and_has_no_nan():
     text = render(["a", "a"], [[float("nan"), 2]], "json")
     assert list(json.loads(text, parse_constant=pytest.fail)[0].values()) == [None, 2]
+
+
+def test_types_are_shown_as_what_one_types():
+    named = Literal["a", "b"]
+    assert readable_hint(named) == readable_type("Literal['a', 'b']") == "a | b"
+    assert readable_hint(named | None) == readable_type("Literal['a', 'b'] | None") == "a | b | none"
+    assert readable_hint(int | None) == readable_type("int | None") == "int | none"
+    assert readable_hint(Literal[4, 6]) == "4 | 6" and readable_hint(float) == "float"

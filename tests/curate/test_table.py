@@ -152,6 +152,9 @@ def test_a_round_that_is_not_there_is_named(scored_table, run_id, number):
 def test_run_ids_count_up_over_runs_and_folders(scored_table, tmp_path):
     assert scored_table.new_run_id("score-toy", tmp_path) == "score-toy-2"
     (tmp_path / "score-toy-2").mkdir()
+    assert scored_table.new_run_id("score-toy", tmp_path) == "score-toy-2"  # nothing was made there
+    (tmp_path / "score-toy-2").mkdir(exist_ok=True)
+    (tmp_path / "score-toy-2" / "last.pt").touch()
     assert scored_table.new_run_id("score-toy", tmp_path) == "score-toy-3"
     assert Table(tmp_path / "none.duckdb").new_run_id("score-toy", tmp_path / "none") == "score-toy-1"
     assert not (tmp_path / "none.duckdb").exists()

@@ -130,7 +130,7 @@ def test_encoders_are_chosen_for_all_or_by_modality() -> None:
         ("visual=resnet19", "'resnet18'"),
         ("vision=resnet18", "'visual'"),
         ("text=resnet18", "modality"),
-        ("audio=r3d_18", "over time"),
+        ("audio=r3d_18", "r3d_18 cannot read audio"),
         ("visual=", "modality=value"),
     ],
 )

@@ -8,7 +8,7 @@ import torch
 
 from curate.cache import prepare
 from curate.types import AudioSpec, VisualSpec
-from train.data import BatchTransform, Frames, RunData, Samples, Spectrogram, mix_seed
+from train.data import BatchTransform, DataView, Frames, RunData, Samples, Spectrogram, mix_seed
 from train.encoders import ResNet18, SmallCNN, input_size, make_encoder, over_frames
 
 
@@ -141,3 +141,17 @@ def test_frames_are_pooled_over_time_by_their_mean() -> None:
     with torch.no_grad():
         each = torch.stack([encoder(clips[:, f]) for f in range(3)]).mean(0)
         torch.testing.assert_close(over_frames(encoder.net, clips), each, atol=1e-6, rtol=1e-5)
+
+
+def test_a_view_shows_each_sample_once_and_draws_no_global_random_number(small_data) -> None:
+    view = DataView(small_data, torch.device("cpu"))
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    orders = [[i for b in view.shuffled(*key) for i in b.sample_ids] for key in ((0, 1), (0, 1), (0, 2))]
+    ordered = {split: [i for b in view.ordered(split) for i in b.sample_ids] for split in ("fit", "val")}
+    list(small_data.training_batches(0))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert ordered == {"fit": small_data.fit.sample_ids.tolist(), "val": small_data.val.sample_ids.tolist()}
+    assert orders[0] == orders[1] != orders[2]
+    assert all(sorted(o) == ordered["fit"] for o in orders)
+    assert view.steps == len(list(view.shuffled(0)))

@@ -16,7 +16,7 @@ from curate.errors import CurateError
 from curate.table import Table
 from curate.types import AudioSpec, FeatureSpec
 from train import checkpoint, features, stages
-from train.encoders import make_encoder
+from train.encoders import choose, make_encoder
 from train.engine import Runtime
 from train.features import MLP, StandardisedFeatures
 from train.method import Method
@@ -147,11 +147,13 @@ def test_a_warm_start_keeps_the_statistics_it_was_trained_with(place, tmp_path) 
 def test_an_encoder_reads_its_own_kind_alone() -> None:
     assert type(make_encoder("auto", FeatureSpec(dim=3))) is StandardisedFeatures
     assert isinstance(make_encoder("mlp", FeatureSpec(dim=3)), MLP)
-    with pytest.raises(CurateError, match="small_cnn cannot read features") as caught:
-        make_encoder("small_cnn", FeatureSpec(dim=3))
+    with pytest.raises(CurateError, match="small_cnn cannot read sound") as caught:
+        choose("small_cnn", {"sound": FeatureSpec(dim=3)})
     assert "auto, linear, mlp" in caught.value.hint
     with pytest.raises(CurateError, match="mlp cannot read audio"):
-        make_encoder("mlp", AudioSpec())
+        choose("audio=mlp", {"audio": AudioSpec()})
+    both = {"audio": AudioSpec(), "text": FeatureSpec(dim=3)}
+    assert choose("mlp", both) == {"audio": "auto", "text": "mlp"}
 
 
 def test_a_method_that_edits_encoders_says_that_linear_heads_have_none(place, tmp_path) -> None:

@@ -240,4 +240,4 @@ def test_folds_of_another_length_are_refused() -> None:
     p = {m: np.full((2, 2), 0.5) for m in ("a", "b", "fused")}
     for wrong in (np.array([0]), np.array([0, -1])):
         with pytest.raises(ValueError, match="fold must be"):
-            Predictions(np.array(["s", "t"]), np.array([0, 1]), ("x", "y"), ("a", "b"), p, wrong)
+            Predictions(np.array(["s", "t"]), np.array([0, 1]), ("x", "y"), ("a", "b"), p, fold=wrong)

@@ -23,7 +23,7 @@ TINY = 1e-30
 
 
 class Greedy(Method):
-    """Two encoders joined by MMTM gates; the gate of the modality that relies on the other is frozen for some steps.
+    """Two encoders joined by MMTM gates; that of the modality that relies on the other is frozen for some steps.
 
     MMTM layers stand after the second, third and fourth stage of the encoders. Each modality has a head of its own; the
     loss is the sum of their cross-entropies, the fused logits are their mean. After the backward pass of a step with no

@@ -24,7 +24,7 @@ from ..model import FusionModel, Outputs
 
 
 class Lfm(Method):
-    """Cross-entropy of averaged own heads and alignment of the modalities, the first gaining weight over the epochs.
+    """Cross-entropy of averaged own heads, gaining weight over the epochs, and alignment of the modalities.
 
     L = scale * (a CE(l) + (1 - a) A), l = mean_m l_m, a growing linearly from `begin` in the first to `end` in the last
     epoch. A is a mean over pairs: `infonce`, the paper's contrastive loss on unit features, or `js_code`,

@@ -22,7 +22,7 @@ from ..model import FusionModel, Outputs
 
 
 class Mla(Method):
-    """For each batch a step of every modality in turn, the shared head's gradient kept off what the earlier ones use.
+    """A step of every modality in turn, the shared head's gradient kept off what the earlier ones use.
 
     Step of m: gradient of CE(H f_m); the gradient G (K, D) of the head's weight becomes G P; then, with
     r = mean_B f_m and k = P r, P <- P - k k' / (a + r' k), a = 0.1^(1 + t / T) at step t of T. P begins as I and keeps

@@ -1,50 +1,23 @@
-"""A data set that someone adds is one file of some twenty lines: found by name, cached, a bad item told."""
+"""The data set that the README adds in some twenty lines: found by name, cached, a bad item told."""
 
 from __future__ import annotations
 
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 
 from curate import datasets
 from curate.cache import prepare
 
-MEMES = '''
-from curate.datasets import Dataset
-from curate.media import load_medium
-from curate.text import make_tokenizer
-from curate.types import Sample, VisualSpec
-
-
-class Memes(Dataset):
-    """Pictures with a caption."""
-
-    name = "memes"
-    summary = "pictures with a caption, kind or unkind"
-    layout = "captions.tsv with id, split, label and caption; pictures/<id>.jpg"
-
-    def __init__(self, root, options):
-        super().__init__(root, options)
-        rows = [line.split("\\t") for line in (root / "captions.tsv").read_text(encoding="utf-8").splitlines()]
-        self.modalities = ("visual", "text")
-        self.classes = tuple(sorted({label for _, _, label, _ in rows}))
-        self.samples = tuple(
-            Sample(sample_id=i, split=split, label=label, inputs={"visual": f"pictures/{i}.jpg", "text": text})
-            for i, split, label, text in rows
-        )
-        self.tokenizer = make_tokenizer("words", [text for _, split, _, text in rows if split == "train"])
-        self.specs = {"visual": VisualSpec(frames=1), "text": self.tokenizer.spec(tokens=64)}
-
-    def load(self, sample, modality):
-        if modality == "text":
-            return self.tokenizer.load(sample.inputs["text"], self.specs["text"])
-        return load_medium(self.root / sample.inputs["visual"], self.specs["visual"])
-'''
+README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_data_set_in_one_file(tmp_path, monkeypatch, media):
     (tmp_path / "code").mkdir()
-    (tmp_path / "code/memes.py").write_text(MEMES)
+    (code,) = re.findall(r"^```python\n(.*?class Memes.*?)^```", README.partition("### Add a data set")[2], re.M | re.S)
+    (tmp_path / "code/memes.py").write_text(code, encoding="utf-8")
     monkeypatch.setattr(datasets, "__path__", [*datasets.__path__, str(tmp_path / "code")])
     monkeypatch.delitem(sys.modules, "curate.datasets.memes", raising=False)
     root = tmp_path / "data"

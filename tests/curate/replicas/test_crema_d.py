@@ -212,20 +212,21 @@ def test_every_broken_clip_has_its_status(download, tmp_path):
     status = {i: s for i, s in zip(cache.sample_ids.tolist(), cache.summary()[0], strict=True) if s != "ok"}
     assert status == {
         "1076_MTI_SAD_XX": "silent",
-        "1003_IWW_FEA_XX": "truncated",
         "1064_TIE_SAD_XX": "lfs_pointer",
         "1001_IEO_HAP_LO": "missing",
         "1002_IEO_NEU_XX": "empty",
     }
-    lenient = open_at(download, size=16, length_slack=0.0)
-    assert lenient.load(one(lenient, "1003_IWW_FEA_XX"), "audio").any()
-    assert "no sound" in one(lenient, "1076_MTI_SAD_XX").extra["known_issue"]
+    assert "no sound" in one(open_at(download), "1076_MTI_SAD_XX").extra["known_issue"]
 
 
-def test_a_video_that_is_shorter_than_its_sound_is_truncated(download, replica):
+def test_lengths_are_compared_on_request(download, replica):
     write_ogm(download)
     replica.video(download / "VideoFlash" / "1004_IEO_ANG_HI.flv", 3, 1, sound=False)
-    data = open_at(download)
+    usual, data = open_at(download, size=16), open_at(download, size=16, length_slack=0.5)
+    for clip, shorter in (("1003_IWW_FEA_XX", "audio"), ("1004_IEO_ANG_HI", "visual")):
+        assert usual.load(one(usual, clip), shorter).any()
+    with pytest.raises(MediaError, match="audio lasts 1"):
+        data.load(one(data, "1003_IWW_FEA_XX"), "audio")
     with pytest.raises(MediaError, match="visual lasts 1"):
         data.load(one(data, "1004_IEO_ANG_HI"), "visual")
     assert data.load(one(data, "1004_IEO_ANG_HI"), "audio").any()
@@ -274,6 +275,6 @@ def test_the_four_commands(download, four_commands, curate):
     assert "group_crosses" in remarks and "1006_TIE_HAP_XX" in remarks
     _, out, _ = curate("sql", "SELECT status, count(*) AS n FROM failures GROUP BY 1 ORDER BY 1", "--format", "jsonl")
     counts = {row["status"]: row["n"] for row in map(json.loads, out.splitlines())}
-    assert counts == dict.fromkeys(("empty", "lfs_pointer", "missing", "silent", "truncated"), 1)
+    assert counts == dict.fromkeys(("empty", "lfs_pointer", "missing", "silent"), 1)
     _, out, _ = curate("sql", "SELECT extra->>'known_issue' FROM samples WHERE sample_id = '1064_TIE_SAD_XX'")
     assert "no duration" in out

@@ -21,7 +21,7 @@ from .manifest import draw
 from .presets import AUDIO, AudioPreset
 
 
-class Clips(Dataset):
+class AudioVisual(Dataset):
     """Audio-visual clips; a subclass reads its annotation in `read`.
 
     `Sample.inputs` are paths relative to the root, `#t=2,8` behind them for the stretch from 2 to 8 s.

@@ -1,0 +1,71 @@
+"""The command that scored a run, read back from what the table keeps of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from curate import datasets
+from curate.config import dotted
+from curate.errors import CurateError
+from curate.predictions.score import PredictionsConfig
+from curate.types import Run
+
+Usual = Mapping[str, Mapping[str, Any]]
+
+
+def score_command(run: Run, usual: Usual) -> str:
+    """`curate score` with every setting that is not the default; typed again, it gives the run's numbers.
+
+    Weights given by --checkpoint and scores taken over by --only-missing are not part of it: the run's note names them.
+
+    Args:
+        usual: {section: {key: default}} of settings beyond the mixture's and the data set's; one that is not in it is
+            written out whatever its value.
+    """
+    seed = [] if "predictions" in run.config else ["--seed", str(run.seed)]
+    known: dict[str, Mapping[str, Any]] = {k: usual.get(k, {}) for k in ("model", "optim", "score")}
+    known["score"] = {**known["score"], **dataclasses.asdict(PredictionsConfig())}
+    known = {k: {**known[k], **_own(run).get(k, {})} for k in known}
+    sets = [text for section, values in known.items() for text in _differing(run, section, values)]
+    return shlex.join(["curate", "score", *data_arguments(run), *seed, *sets])
+
+
+def prepare_command(run: Run) -> str:
+    """`curate prepare` of a run's data; '' where there are no media."""
+    if "predictions" in run.config or run.dataset == "features":
+        return ""
+    return shlex.join(["curate", "prepare", *data_arguments(run)])
+
+
+def data_arguments(run: Run) -> list[str]:
+    """The command-line arguments that name a run's data, settings other than the data set's own included."""
+    if saved := run.config.get("predictions"):
+        return [*(part for file in saved["files"] for part in ("--predictions", file)), "--dataset", run.dataset]
+    root = ["--root", run.root] if run.root else []
+    return ["--dataset", run.dataset, *root, *_differing(run, "data", _own(run).get("data", {}))]
+
+
+def _own(run: Run) -> dict[str, dict[str, Any]]:
+    """What a run's data set starts from; {} where it is not known here."""
+    try:
+        kind = datasets.find(run.dataset)
+    except CurateError:
+        return {}
+    starts = {section: dict(values) for section, values in dotted(kind.defaults).items()}
+    return {**starts, "data": {**dataclasses.asdict(kind.Options()), **starts.get("data", {})}}
+
+
+def _differing(run: Run, section: str, usual: Mapping[str, Any]) -> list[str]:
+    """`--set section.key=value` for each value that is not the usual one."""
+    found = run.config.get(section, {}).items()
+    changed = [(k, v) for k, v in found if k not in usual or usual[k] != v]
+    return [part for k, v in changed for part in ("--set", f"{section}.{k}={_typed(v)}")]
+
+
+def _typed(value: Any) -> str:
+    """A value as `--set` reads it."""
+    return value if isinstance(value, str) else "none" if value is None else json.dumps(value)
