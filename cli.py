@@ -14,7 +14,7 @@ import typer
 
 from curate import precedence
 from curate.errors import CurateError, unknown_name
-from curate.render import Format, describe_guards, describe_round, progress, readable_hint, readable_type, render
+from curate.render import Format, describe_round, describe_verdicts, progress, readable_hint, readable_type, render
 
 if TYPE_CHECKING:
     from curate.comparison.plan import Plan
@@ -455,7 +455,7 @@ def need_model(run: Run) -> None:
 def tell_score(table: Table, run: Run) -> None:
     """A scored run in a few lines: the mixture, what it says, and what speaks against it."""
     typer.echo("\n".join(describe_round(run, table.read_round(run.run_id))))
-    for modality, told in describe_guards(table.guards(run.run_id)).items():
+    for modality, told in describe_verdicts(table.verdicts(run.run_id)).items():
         typer.echo(f"  {modality}: {told}")
     if run.folds:
         own, more = table.warm_up_seconds(run.run_id)
@@ -843,7 +843,7 @@ def runs(
     rows += [[f"{s}.{k}", v] for s, values in run.config.items() for k, v in values.items()]
     rows += [[f"version of {k}", v] for k, v in run.versions.items()]
     rows += table.mixture_rows(name)
-    rows += [[f"usability of {m}", told] for m, told in describe_guards(table.guards(name)).items()]
+    rows += [[f"usability of {m}", told] for m, told in describe_verdicts(table.verdicts(name)).items()]
     show(["what", "value"], rows, form)
 
 

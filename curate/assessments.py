@@ -66,6 +66,18 @@ class Assessments(Rounds):
 
         return {modality: Guard(*values) for modality, *values in rows}
 
+    def verdicts(self, run_id: str) -> list[tuple[str, str, bool, float, float | None]]:
+        """(modality, the guard's verdict in words, whether a group was found, separation, ratio) in declared order.
+
+        As in `usability.Guard`, which need not be loaded; [] where a run was not assessed.
+        """
+        with self._open() as con:
+            return con.execute(
+                "SELECT modality, verdict, found, separation, ratio FROM guard JOIN run USING (run_id) "
+                "WHERE run_id = ? ORDER BY list_position(modalities, modality)",
+                [run_id],
+            ).fetchall()
+
     def p_broken(self, run_id: str) -> tuple[NDArray[np.str_], Floats]:
         """(N,) sample ids, ascending, and (N, M) guarded probability of being broken; 0 where nothing may be claimed.
 

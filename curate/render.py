@@ -12,13 +12,12 @@ import sys
 import time
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from .types import Round, Run
-    from .usability import Guard
 
 Format = Literal["table", "csv", "tsv", "json", "jsonl", "markdown"]
 Advance = Callable[[str, int, int, str], None]
@@ -177,15 +176,15 @@ def describe_round(run: Run, found: Round) -> list[str]:
     return lines
 
 
-def describe_guards(guards: Mapping[str, Guard]) -> dict[str, str]:
-    """{modality: whether it has a broken group, and by what evidence}."""
+def describe_verdicts(verdicts: Sequence[tuple[str, str, bool, float, float | None]]) -> dict[str, str]:
+    """{modality: whether it has a broken group, and by what evidence}, of `Table.verdicts`."""
     told = {}
-    for modality, guard in guards.items():
-        told[modality] = guard.verdict
-        if guard.ratio is not None:
-            which = "it keeps" if guard.found else "the lowest group keeps"
-            told[modality] += f" ({which} {max(guard.ratio, 0):.0%} of the held-out recognition of the rest"
-            told[modality] += f", separation {guard.separation:.1f})"
+    for modality, verdict, found, separation, ratio in verdicts:
+        told[modality] = verdict
+        if ratio is not None:
+            which = "it keeps" if found else "the lowest group keeps"
+            told[modality] += f" ({which} {max(ratio, 0):.0%} of the held-out recognition of the rest"
+            told[modality] += f", separation {separation:.1f})"
     return told
 
 

@@ -10,9 +10,12 @@ import pytest
 from curate import metrics, usability
 from curate.errors import CurateError
 from curate.types import FUSED
-from train import stages, weighting
+from train import checkpoint, stages, weighting
+from train.appearance import appearance
+from train.assess import references
 from train.stages import evaluate, evaluate_weighted, score, train
 from train.weighting import usability_of, weighted_metrics
+from train.workplace import prepare_trainer, reopen, split_samples
 
 
 @pytest.fixture
@@ -73,6 +76,23 @@ def test_weights_are_the_warm_model_s_whichever_run_is_evaluated(work, scored, m
     np.testing.assert_array_equal(warm, same)
     assert warm.shape == (23, 2) and warm.min() >= 0 and warm.max() <= 1
     assert not np.array_equal(before.probs[FUSED], after.probs[FUSED])
+
+
+def test_appearance_is_read_with_the_weights_that_scored(work, scored) -> None:
+    dataset = reopen(scored)
+    cache = work.open_cache(dataset)
+    trainer, data = prepare_trainer(work, scored, dataset, cache)
+    known, samples = usability.load(references(work, scored)), split_samples(dataset, cache, "test")
+
+    def told() -> np.ndarray:
+        seen = appearance(trainer, data, samples)
+        return np.stack([known[m].usability(known[m].recognition(seen[m])) for m in scored.modalities], axis=1)
+
+    random = told()
+    last = work.folder(scored) / "last.pt"
+    checkpoint.load_trainer(trainer, checkpoint.read(last, trainer.device), str(last))
+    np.testing.assert_array_equal(usability_of(work, scored, "test"), told())
+    assert not np.array_equal(random, told())
 
 
 def test_the_fusion_beside_the_weighted_one_is_what_evaluate_says(work, scored) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from curate.render import describe_guards
+from curate.render import describe_verdicts
 from curate.report import build
 from curate.report.figures import usability_scatter
 from curate.report.usability import (
@@ -117,25 +117,21 @@ def test_every_point_of_the_scatter_stands_where_it_belongs_under_its_claim(fram
     assert drawing.data["claim"].tolist() == frame["claim"].tolist()
 
 
-def test_guards_are_told_in_words_with_their_evidence():
-    told = describe_guards(
-        {
-            "audio": Guard(True, 0.2, 4.66, 0.104),
-            "visual": Guard(False, 0.0, 2.0, 0.71),
-            "text": Guard(False, withheld=True),
-            "depth": Guard(False),
-            "flow": Guard(True, 0.5, 3.0, -0.02),
-        }
-    )
-    assert told == {
+def test_guards_are_told_in_words_with_their_evidence(scored_table):
+    guards = {"audio": Guard(True, 0.2, 4.66, 0.104), "visual": Guard(False, 0.0, 2.0, 0.71)}
+    ids, whole = scored_table.read_round("score-toy-1").sample_ids, np.zeros((60, 2))
+    found = Usability(ids, PAIR, whole, whole, whole, tuple(guards.values()), {})
+    assert describe_verdicts(scored_table.verdicts("score-toy-1")) == {}
+    scored_table.write_usability("score-toy-1", found, whole)
+    assert describe_verdicts(scored_table.verdicts("score-toy-1")) == {
         "audio": "20% of the samples form a broken group "
         "(it keeps 10% of the held-out recognition of the rest, separation 4.7)",
         "visual": "no broken group found (the lowest group keeps 71% of the held-out recognition of the rest, "
         "separation 2.0)",
-        "text": "not judged: look-alikes of deep features are no evidence",
-        "depth": "no broken group found",
-        "flow": "50% of the samples form a broken group "
-        "(it keeps 0% of the held-out recognition of the rest, separation 3.0)",
+    }
+    assert describe_verdicts([("flow", "bad", True, 3.0, -0.02), ("text", "not judged", False, 0.0, None)]) == {
+        "flow": "bad (it keeps 0% of the held-out recognition of the rest, separation 3.0)",
+        "text": "not judged",
     }
 
 
