@@ -85,7 +85,7 @@ def test_named_views_and_tables_of_papers_exist() -> None:
     views = (ROOT / "curate/samples.sql").read_text() + (ROOT / "curate/schema.sql").read_text()
     for row in table("The table"):
         assert all(f"VIEW {name} AS" in views for name in code(row[0])), row
-    assert set(re.findall(r"`((?:adaptive|iprm)/\w+)`", section("Comparing"))) == set(table_names())
+    assert set(re.findall(r"`((?:adaptive|iprm|usability)/\w+)`", section("Comparing"))) == set(table_names())
 
 
 @pytest.mark.parametrize("words", typed(), ids=" ".join)
