@@ -21,6 +21,8 @@ bench: $(READY)
 	$(BIN)/python benchmarks/step_overhead.py
 	$(BIN)/python benchmarks/mixture.py
 	$(BIN)/python benchmarks/table.py
+	$(BIN)/python benchmarks/input.py
+	$(BIN)/python benchmarks/kills.py
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
