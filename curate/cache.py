@@ -30,6 +30,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .claim import FILE as CLAIM
+from .claim import claimed
 from .datasets import checks
 from .datasets.base import Dataset
 from .errors import CurateError, MediaError
@@ -113,6 +115,8 @@ def default_folder() -> Path:
 def prepare(dataset: Dataset, folder: Path, workers: int = 0, progress: Progress | None = None) -> Cache:
     """The cache of a data set under `folder`: opened if it is there, made or completed otherwise.
 
+    Of several processes that want the same cache one makes it, and the others wait.
+
     Args:
         dataset: what to decode, every sample and modality.
         folder: where caches live; this one is `folder/<data_id>`.
@@ -127,8 +131,11 @@ def prepare(dataset: Dataset, folder: Path, workers: int = 0, progress: Progress
         return open_cache(final)
     partial = final.with_name(final.name + PARTIAL)
     try:
-        _complete(dataset, partial, workers, progress)
-        partial.rename(final)
+        with claimed(partial, wait=True):
+            if not final.exists():
+                _complete(dataset, partial, workers, progress)
+                (partial / CLAIM).unlink(missing_ok=True)
+                partial.rename(final)
     except OSError as error:
         if not (final / STATUS_FILE).exists():  # else another process was faster: it made the same cache
             message = f"the cache {final} cannot be written: {error}"

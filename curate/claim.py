@@ -1,4 +1,4 @@
-"""A run's folder belongs to the process that works on it, until that ends in whatever way."""
+"""A folder belongs to the process that works on it, a run's or a cache's, until that ends in whatever way."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ FILE = ".lock"
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Hold a run's folder, made if need be, against other processes.
+def claimed(folder: Path, wait: bool = False) -> Iterator[None]:
+    """Hold a folder, made if need be, against other processes.
 
     The lock is the operating system's: a killed process lets go of it, and the processes that it forked have no part in
     it. The lock's file stays, unless there is nothing else in the folder when it ends.
+
+    Args:
+        wait: for another process that holds it, until it lets go.
 
     Raises:
         LockedError: another process, which is named, holds it.
@@ -27,7 +30,7 @@ def claimed(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / FILE).open("a+", encoding="utf-8") as file:
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except (BlockingIOError, PermissionError):  # which of the two depends on the system
             file.seek(0)
             raise LockedError(

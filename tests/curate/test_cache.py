@@ -4,6 +4,8 @@ import json
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -251,3 +253,20 @@ def test_the_disk_use_told_is_that_of_the_arrays(tmp_path):
     data = Numbers()
     cache = caching.prepare(data, tmp_path)
     assert caching.disk_use(data) == sum(array.nbytes for array in cache.arrays.values())
+
+
+def test_two_processes_that_want_the_same_cache_make_it_once(tmp_path):
+    program = (
+        "import sys\nfrom pathlib import Path\n"
+        "from curate.cache import prepare\nfrom curate.datasets.demo import Demo\n"
+        "prepare(Demo(None, Demo.Options()), Path(sys.argv[1]), progress=lambda done, total: print(done, flush=True))\n"
+    )
+    running = [
+        subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    told = [process.communicate()[0].split() for process in running]
+    assert [process.returncode for process in running] == [0, 0]
+    assert sorted(map(bool, told)) == [False, True]  # one decoded, the other waited and opened what was made
+    (folder,) = tmp_path.iterdir()
+    assert caching.open_cache(folder).usable.all() and not (folder / ".lock").exists()
