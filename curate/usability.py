@@ -191,7 +191,7 @@ def _below(levels: Components, cut: int, recognition: Floats) -> Floats:
     order = np.argsort(x, kind="stable")
     low = e_step(x[order], levels)[0][0][:cut].sum(axis=0)
     out = np.empty(len(x))
-    out[order] = np.minimum.accumulate(low)
+    out[order] = np.minimum.accumulate(np.minimum(low, 1.0))  # a sum of posteriors may round above 1
     return out
 
 

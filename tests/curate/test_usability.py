@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curate.em import Components
 from curate.usability import (
     Evidence,
     Reference,
+    _below,
     assess,
     broken,
     contradiction,
@@ -156,6 +158,15 @@ def test_new_samples_need_no_label():
     found = assess(ids(400), {"audio": e}, CLASSES)
     again = found.references["audio"].recognition(e.appearance)
     assert np.abs(again - found.recognition[:, 0]).max() < 2 / found.references["audio"].look_alikes.neighbours
+
+
+def test_probabilities_that_round_above_one_are_one():
+    """Three components that add to one in another order than they were divided by."""
+    rng = np.random.default_rng(0)
+    for seed in range(40):
+        levels = Components(*(rng.uniform(0.1, 1, (1, 4)) for _ in range(3)), np.full((1, 4), np.inf))
+        x = np.random.default_rng(seed).uniform(0, 1, 500)
+        assert all(_below(levels, cut, x).max() <= 1 for cut in (1, 2, 3, 4))
 
 
 def test_some_but_not_all_by_hand():
