@@ -17,9 +17,10 @@ ARRAYS = "arrays sample_id (N,), label (N,), classes (K,) and one (N, K) array a
 def read_npz(path: Path) -> Part:
     """Arrays by name; loaded as data only, never as Python objects."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise CurateError(f"{path} holds a single array", f"expected {ARRAYS}")
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):  # an .npy by another name
+            raise CurateError(f"{path} holds a single array", f"expected {ARRAYS}")
+        with file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         hint = "save names as text, np.array(names, dtype=str)" if "pickle" in str(error) else f"expected {ARRAYS}"

@@ -116,6 +116,12 @@ def test_bad_arrays_are_refused(refused, tmp_path, change, told):
     assert told in refused("@f.npz")
 
 
+def test_a_single_array_under_the_name_of_an_npz_is_refused(refused, tmp_path):
+    with (tmp_path / "f.npz").open("wb") as file:
+        np.save(file, np.zeros(3))
+    assert "holds a single array" in refused("@f.npz")
+
+
 @pytest.mark.parametrize("suffix", ["parquet", "npz"])
 def test_what_is_no_such_file_is_refused(refused, suffix):
     assert "cannot be read" in refused(f"@f.{suffix}", **{f"f_{suffix}": "nonsense"})
