@@ -50,6 +50,11 @@ def degraded_alone(planted: Iterable[str]) -> NDArray[np.str_]:
     return np.array([text if "+" not in text else "" for text in planted], dtype=np.str_)
 
 
+def degraded_in_part(planted: Iterable[str], modalities: int) -> NDArray[np.bool_]:
+    """(N,) whether some of so many modalities are degraded and some are not: of two, exactly one."""
+    return np.array([bool(text) and text.count("+") + 1 < modalities for text in planted], dtype=np.bool_)
+
+
 def direction_auroc(gap: Floats, alone: NDArray[np.str_], pair: tuple[str, str]) -> float | None:
     """How well the signed gap of a pair tells, where one of the two is degraded alone, that it is the second.
 

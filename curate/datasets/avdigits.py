@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,7 @@ GRAIN = {"hard": 0.35, "clean": 0.1}  # standard deviation, of the picture's ran
 
 ByClass = dict[str, list[Path]]
 Pair = tuple[str, Path, int]  # label, recording, scan
+T = TypeVar("T")
 
 
 class AvDigits(Dataset):
@@ -67,7 +68,8 @@ class AvDigits(Dataset):
     With `degrade`, base noise is on everything (sound: white, pink or babble at 3 to 18 dB; scan: Gaussian, 0.35 of
     the range), and a known share is destroyed on purpose, independently, in every split: see `Sample.planted`. A share
     can also be changed without harm (`harmless` in `Sample.extra`), or be replaced by the recording or scan of another
-    class (`swapped` there): what a detector of damage should leave alone, and what it may be blind to.
+    class (`swapped` there): what a detector of damage should leave alone, and what it may be blind to. With
+    `second_voice` every pair is a triple.
     """
 
     name = "avdigits"
@@ -90,6 +92,9 @@ class AvDigits(Dataset):
             harmless_visual: share of scans changed in contrast and brightness, in [0, 1].
             swapped_audio: share of recordings replaced by one of another class, in [0, 1].
             swapped_visual: share of scans replaced by one of another class, in [0, 1].
+            second_voice: add a third modality, `voice`: another recording of the same digit.
+            degraded_voice: share of the second recordings destroyed when `degrade`, in [0, 1].
+            train_samples: keep so many training samples, drawn at random; 0 keeps all.
         """
 
         seed: int = 0
@@ -102,6 +107,9 @@ class AvDigits(Dataset):
         harmless_visual: float = 0.0
         swapped_audio: float = 0.0
         swapped_visual: float = 0.0
+        second_voice: bool = False
+        degraded_voice: float = 0.2
+        train_samples: int = 0
 
     options: Options
 
@@ -109,9 +117,9 @@ class AvDigits(Dataset):
         super().__init__(root, options)
         assert root is not None  # the base class has refused it
         self.root: Path = root
-        self.modalities = ("audio", "visual")
+        self.specs = {"audio": AUDIO, "visual": VISUAL, **({"voice": AUDIO} if options.second_voice else {})}
+        self.modalities = tuple(self.specs)
         self.classes = tuple("0123456789")
-        self.specs = {"audio": AUDIO, "visual": VISUAL}
         if options.degraded_class not in ("", *self.classes):
             raise CurateError(
                 f"data.degraded_class is {options.degraded_class!r}",
@@ -125,7 +133,11 @@ class AvDigits(Dataset):
     def _split(self, split: str, recordings: ByClass, scans: NDArray[np.int64]) -> list[Sample]:
         """The samples of one split: pairs, and which of them are damaged."""
         o, pairs = self.options, list(self._pairs(split, recordings, scans))
-        damage = self._draw(split, pairs, {"audio": o.degraded_audio, "visual": o.degraded_visual} if o.degrade else {})
+        if split == "train" and o.train_samples:
+            kept = generator(o.seed, "train_samples").permutation(len(pairs))[: o.train_samples]
+            pairs = [pairs[i] for i in sorted(kept)]
+        shares = {"audio": o.degraded_audio, "visual": o.degraded_visual, "voice": o.degraded_voice}
+        damage = self._draw(split, pairs, {m: shares[m] for m in self.modalities} if o.degrade else {})
         harmless = self._draw(split, pairs, {"audio": o.harmless_audio, "visual": o.harmless_visual}, "harmless")
         swapped = self._draw(split, pairs, {"audio": o.swapped_audio, "visual": o.swapped_visual}, "swapped")
         samples = []
@@ -137,6 +149,10 @@ class AvDigits(Dataset):
                 "audio": (other_path if "audio" in swapped[i] else path).relative_to(self.root).as_posix(),
                 "visual": f"scan/{other_scan if 'visual' in swapped[i] else scan}",
             }
+            if o.second_voice:
+                rest = [r for r in recordings[label] if r != path] or recordings[label]
+                second = _one_of(rest, o.seed, "second voice", sample_id)
+                inputs["voice"] = second.relative_to(self.root).as_posix()
             extra = {k: v for k, v in (("harmless", harmless[i]), ("swapped", swapped[i])) if v}
             samples.append(
                 Sample(sample_id=sample_id, label=label, split=split, inputs=inputs, planted=damage[i], extra=extra)
@@ -170,16 +186,16 @@ class AvDigits(Dataset):
         return tuple(paths[i] for i in chosen)
 
     def content(self, sample: Sample) -> Any:
-        """The sources, and size and time of the recording."""
-        return [dict(sample.inputs), stamp(self.root / sample.inputs["audio"])]
+        """The sources, and size and time of the recordings."""
+        return [dict(sample.inputs), *(stamp(self.root / sample.inputs[m]) for m in self.modalities if m != "visual")]
 
     def load(self, sample: Sample, modality: str) -> np.ndarray:
         """One recording or scan, a pure function of the seed, the sample and the recordings."""
         rng = generator(self.options.seed, sample.sample_id, modality)
         damaged = modality in (sample.planted or "").split("+")
         changed = modality in str(sample.extra.get("harmless", "")).split("+")
-        if modality == "audio":
-            return self._recording(self.root / sample.inputs["audio"], damaged, changed, rng)
+        if modality != "visual":
+            return self._recording(self.root / sample.inputs[modality], damaged, changed, rng)
         scan = digit_scans()[0][int(sample.inputs["visual"].rpartition("/")[2])]
         if damaged:
             scan = destroy_picture(scan, rng)
@@ -206,8 +222,8 @@ class AvDigits(Dataset):
         return fit_waveform(add_noise(padded, noise, snr, power=float(np.mean(wave**2))), AUDIO)
 
 
-def _one_of(pairs: list[Pair], *names: object) -> Pair:
-    return pairs[int(generator(*names).integers(len(pairs)))]
+def _one_of(things: Sequence[T], *names: object) -> T:
+    return things[int(generator(*names).integers(len(things)))]
 
 
 def find_recordings(root: Path) -> dict[str, ByClass]:

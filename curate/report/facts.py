@@ -16,13 +16,13 @@ import pandas as pd
 
 from curate.errors import CurateError
 from curate.gap import describe, gap_limit, gap_scale
-from curate.metrics import auroc, degraded_alone, direction_auroc
+from curate.metrics import auroc, degraded_alone, degraded_in_part, direction_auroc
 from curate.table import Table
 from curate.types import FUSED, MixtureFit, Round, Run
 from curate.usability import Guard
 
 from .dynamics import GAPS
-from .usability import ROWS, assessed
+from .usability import PARTLY, ROWS, assessed
 
 PREDICTIONS = "SELECT sample_id, modality, p_true, correct FROM prediction WHERE run_id = ? AND round = 0"
 LABELS = "SELECT sample_id, label_name, planted FROM sample WHERE data_id = ?"
@@ -202,7 +202,8 @@ def planted_scores(facts: Facts) -> list[tuple[str, float | None, str]]:
         return []
     s = facts.samples[known]
     alone = degraded_alone(s["planted"])
-    one, question = alone != "", "is exactly one modality degraded?"
+    modalities = len(facts.run.modalities)
+    one, question = degraded_in_part(s["planted"], modalities), PARTLY[modalities > 2]
     rows = [("|gap|", auroc(s["gap"].abs().to_numpy(), one), question)]
     gaps = facts.round.gaps
     if facts.kind == "kl":

@@ -294,7 +294,7 @@ class Page:
             "ratio": RATIO,
             "separation": SEPARATION,
             "verdicts": usability.verdicts(frame, self.facts.guards),
-            "claims": usability.summary(frame).to_dict("records"),
+            "claims": usability.summary(frame, modalities).to_dict("records"),
             "checked": usability.checked(frame, modalities),
             "figures": drawn,
             "extremes": {m: rows.to_dict("records") for m, rows in extremes.items()},

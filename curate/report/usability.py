@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curate.metrics import auroc, degraded_alone, direction_auroc
+from curate.metrics import auroc, degraded_alone, degraded_in_part, direction_auroc
 from curate.types import modality_pairs
 from curate.usability import Guard, some_not_all
 
@@ -24,6 +24,8 @@ VALUES = ("usability", "p_broken", "contradiction")
 CLAIMED = 0.5
 """p_broken above which a modality is claimed to be broken."""
 NONE, WITHHELD = "none", "not judged"
+PARTLY = ("is exactly one modality degraded?", "are some modalities degraded and some not?")
+"""What `degraded_in_part` asks, of two modalities and of more."""
 
 
 def assessed(rows: pd.DataFrame, modalities: Sequence[str]) -> pd.DataFrame:
@@ -87,16 +89,16 @@ def verdicts(frame: pd.DataFrame, guards: Mapping[str, Guard]) -> list[dict[str,
     return out
 
 
-def summary(frame: pd.DataFrame) -> pd.DataFrame:
+def summary(frame: pd.DataFrame, modalities: Sequence[str]) -> pd.DataFrame:
     """A row a claim, most frequent first: samples, their share, mean imbalance.
 
-    `planted` is the share of those with exactly one degraded modality, NaN where that is unknown.
+    `planted` is the share of those with some modalities degraded and some not, NaN where that is unknown.
     """
     known = frame["planted"].notna().all()
-    alone = (degraded_alone(frame["planted"]) != "").astype(float) if known else np.nan
+    partly = degraded_in_part(frame["planted"], len(modalities)).astype(float) if known else np.nan
     columns = {"claim": frame["claim"], "samples": 1, "share": 1 / max(len(frame), 1)}
     rules = {"samples": "sum", "share": "sum", "imbalance": "mean", "planted": "mean"}
-    table = pd.DataFrame({**columns, "imbalance": frame["imbalance"], "planted": alone})
+    table = pd.DataFrame({**columns, "imbalance": frame["imbalance"], "planted": partly})
     return table.groupby("claim").agg(rules).sort_values("samples", ascending=False, kind="stable").reset_index()
 
 
@@ -105,7 +107,8 @@ def checked(frame: pd.DataFrame, modalities: Sequence[str]) -> list[tuple[str, f
     if not len(frame) or frame["planted"].isna().any():
         return []
     alone = degraded_alone(frame["planted"])
-    rows = [("imbalance", auroc(frame["imbalance"].to_numpy(), alone != ""), "is exactly one modality degraded?")]
+    partly, question = degraded_in_part(frame["planted"], len(modalities)), PARTLY[len(modalities) > 2]
+    rows = [("imbalance", auroc(frame["imbalance"].to_numpy(), partly), question)]
     for a, b in modality_pairs(tuple(modalities)):
         difference = (frame[f"usability_{a}"] - frame[f"usability_{b}"]).to_numpy()
         told = direction_auroc(difference, alone, (a, b))

@@ -9,6 +9,8 @@ from curate.metrics import (
     METRICS,
     accuracy,
     auroc,
+    degraded_alone,
+    degraded_in_part,
     macro_f1,
     mean_average_precision,
     measure,
@@ -64,6 +66,13 @@ def test_auroc_by_hand_and_undefined():
     assert auroc(np.zeros(4), np.ones(4, dtype=bool)) is None
     assert auroc(np.zeros(4), np.zeros(4, dtype=bool)) is None
     assert auroc(np.zeros(0), np.zeros(0, dtype=bool)) is None
+
+
+def test_degraded_in_part_is_some_and_not_all():
+    planted = ["", "visual", "audio+visual", "audio+visual+text"]
+    assert degraded_in_part(planted, 2).tolist()[:3] == [False, True, False]
+    assert degraded_in_part(planted, 3).tolist() == [False, True, True, False]
+    assert (degraded_in_part(planted, 2)[:3] == (degraded_alone(planted) != "")[:3]).all()
 
 
 def test_planted_recovery_by_hand():

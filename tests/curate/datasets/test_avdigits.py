@@ -194,6 +194,31 @@ def test_damage_can_be_tied_to_one_class(small):
         make(small, degraded_class="three")
 
 
+def test_a_second_voice_says_the_same_digit(small):
+    data, plain = make(small, second_voice=True, degrade=True, degraded_voice=0.5), make(small, degrade=True)
+    assert data.modalities == ("audio", "visual", "voice")
+    for sample, before in zip(data.samples, plain.samples, strict=True):
+        first, second = (Path(sample.inputs[m]).name for m in ("audio", "voice"))
+        assert second[0] == sample.label and second != first
+        assert {m: sample.inputs[m] for m in plain.modalities} == before.inputs
+        assert [m for m in sample.planted.split("+") if m != "voice"] == before.planted.split("+") or (
+            (before.planted, sample.planted) == ("", "voice")
+        )
+    for found in by_split(data).values():
+        assert sum("voice" in s.planted for s in found) == round(0.5 * len(found))
+    splits = [{s.inputs["voice"] for s in found} for found in by_split(data).values()]
+    assert sum(map(len, splits)) == len(set().union(*splits))
+    assert data.load(data.samples[0], "voice").shape == data.load(data.samples[0], "audio").shape
+
+
+def test_fewer_training_samples_are_a_random_part_of_them(small):
+    few, all_of_them = by_split(make(small, train_samples=7)), by_split(make(small))
+    assert len(few["train"]) == 7 and {s.sample_id for s in few["train"]} < {s.sample_id for s in all_of_them["train"]}
+    assert few["val"] == all_of_them["val"] and few["test"] == all_of_them["test"]
+    other = by_split(make(small, train_samples=7, seed=1))
+    assert [s.sample_id for s in other["train"]] != [s.sample_id for s in few["train"]]
+
+
 def test_weaker_base_noise_is_weaker(small):
     clean, weak, strong = make(small), make(small, degrade=True, noise="clean"), make(small, degrade=True)
     off = {

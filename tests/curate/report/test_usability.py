@@ -78,11 +78,11 @@ def test_precision_and_recall_by_hand(frame):
 
 
 def test_the_table_of_claims_counts_every_sample_once(frame):
-    table = summary(frame).set_index("claim")
+    table = summary(frame, PAIR).set_index("claim")
     assert table["samples"].to_dict() == {"none": 2, "visual": 1, "audio and visual": 1, "audio": 1}
     assert table["share"].sum() == pytest.approx(1) and table.loc["none", "imbalance"] == 0.25
     assert table.loc["none", "planted"] == 0.5 and table.loc["audio and visual", "planted"] == 0
-    assert summary(assessed(rows(known=False), PAIR))["planted"].isna().all()
+    assert summary(assessed(rows(known=False), PAIR), PAIR)["planted"].isna().all()
 
 
 def test_checks_against_what_was_planted_by_hand(frame):
