@@ -28,6 +28,7 @@ PLANTED = {"hard": {}, "clean": {"noise": "clean"}, "one-sided": {"degraded_audi
 NOTHING = {"degraded_audio": 0.0, "degraded_visual": 0.0}
 OTHERWISE = {
     "300 samples": {"train_samples": 300},
+    "300 samples, 5 folds": {"train_samples": 300},
     "three modalities": {"second_voice": True},
     "features": {},
     "ResNet-18": {},
@@ -42,7 +43,11 @@ WORLDS = {
     "one class": {"degraded_class": "3", "degraded_audio": 0.3, "degraded_visual": 0.8},
     **OTHERWISE,
 }
-FURTHER = {"300 samples": {"score": {"epochs": 160}}, "ResNet-18": {"model": {"encoder": "resnet18"}}}
+FURTHER = {
+    "300 samples": {"score": {"epochs": 160}},
+    "300 samples, 5 folds": {"score": {"epochs": 160, "folds": 5}},
+    "ResNet-18": {"model": {"encoder": "resnet18"}},
+}
 """Other settings of a world; 160 epochs of 300 samples are as many steps as 20 of 2400."""
 REGIMES = {"slow": 2e-3, "fast": 1e-2}
 CHOSEN, UNSEEN = (0, 1), (2, 3, 4)
