@@ -28,7 +28,7 @@ PLANTED = {"hard": {}, "clean": {"noise": "clean"}, "one-sided": {"degraded_audi
 NOTHING = {"degraded_audio": 0.0, "degraded_visual": 0.0}
 OTHERWISE = {
     "300 samples": {"train_samples": 300},
-    "300 samples, 5 folds": {"train_samples": 300},
+    "300 samples out of fold": {"train_samples": 300},
     "three modalities": {"second_voice": True},
     "features": {},
     "ResNet-18": {},
@@ -45,7 +45,7 @@ WORLDS = {
 }
 FURTHER = {
     "300 samples": {"score": {"epochs": 160}},
-    "300 samples, 5 folds": {"score": {"epochs": 160, "folds": 5}},
+    "300 samples out of fold": {"score": {"epochs": 160, "folds": 5}},
     "ResNet-18": {"model": {"encoder": "resnet18"}},
 }
 """Other settings of a world; 160 epochs of 300 samples are as many steps as 20 of 2400."""
