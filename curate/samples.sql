@@ -19,8 +19,8 @@ WITH scored AS (
         1 - product(usability) - product(1 - usability) AS imbalance, arg_max(modality, usability) AS intact,
         CASE WHEN count(p_broken) > 0 THEN coalesce(string_agg(modality, '+' ORDER BY list_position(modalities, modality))
             FILTER (p_broken > 0.5), '') END AS broken,
-        coalesce(string_agg(modality, '+' ORDER BY list_position(modalities, modality))
-            FILTER (contradiction > 0.82 AND coalesce(p_broken, 0) <= 0.5), '') AS contradicts
+        CASE WHEN count(p_broken) > 0 THEN coalesce(string_agg(modality, '+' ORDER BY list_position(modalities, modality))
+            FILTER (contradiction > 0.82 AND p_broken <= 0.5), '') END AS contradicts
     FROM usability JOIN scored USING (run_id) JOIN run USING (run_id) GROUP BY ALL
 ), g AS (
     SELECT run_id, sample_id, arg_max(pair, abs(prob_gap)) AS pair, arg_max(prob_gap, abs(prob_gap)) AS gap,
@@ -39,7 +39,8 @@ SELECT
     CASE WHEN g.gap > 0 THEN split_part(g.pair, '|', 1) WHEN g.gap < 0 THEN split_part(g.pair, '|', 2) END AS dominant,
     CASE WHEN q.run_id IS NULL THEN NULL WHEN q.wrong_ones = 0 THEN 'all' WHEN q.right_ones IS NULL THEN 'none'
          ELSE q.right_ones || ' only' END AS quadrant,
-    q.in_sample, q.fold, /* usability_names */ u.imbalance, u.intact, u.broken, u.contradicts,
+    q.in_sample, q.fold, /* usability_names */ u.imbalance, u.intact, u.broken,
+    CASE WHEN q.fold IS NULL THEN u.contradicts END AS contradicts,
     coalesce(n.selections, []) AS selections
 FROM sample s
 JOIN data USING (data_id)
@@ -72,7 +73,7 @@ COMMENT ON COLUMN samples.fold IS 'out of fold: scored by a model trained withou
 COMMENT ON COLUMN samples.imbalance IS 'some modalities usable and some not, by look-alikes: a ranking, 0..1, higher = more imbalanced; NULL = not assessed';
 COMMENT ON COLUMN samples.intact IS 'the most usable modality';
 COMMENT ON COLUMN samples.broken IS 'modalities claimed to be unusable (p_broken > 0.5), joined by +; empty = none; NULL = not assessed';
-COMMENT ON COLUMN samples.contradicts IS 'usable modalities that deny the label (contradiction > 0.82), joined by +; empty = none; NULL = not assessed';
+COMMENT ON COLUMN samples.contradicts IS 'usable modalities that deny the label (contradiction > 0.82), joined by +; empty = none; NULL = not assessed, out of fold, or broken cannot be told';
 COMMENT ON COLUMN samples.selections IS 'names of the selections it is in, made from any scored run of the same data';
 
 CREATE OR REPLACE VIEW by_class AS

@@ -64,6 +64,24 @@ def test_a_modality_that_is_not_judged_claims_nothing(assessed) -> None:
     assert table.query("SELECT count(broken) FROM samples")[1] == [(0,)]
 
 
+def test_a_label_is_contradicted_only_where_damage_can_be_told_apart_and_the_samples_were_learnt(assessed) -> None:
+    table, ids, *_ = assessed
+    flagged = "SELECT DISTINCT contradicts FROM samples WHERE imbalance IS NOT NULL ORDER BY ALL"
+    assert table.query(flagged)[1] == [("",), ("visual",)]
+    with table._open(write=True) as con:
+        con.execute("UPDATE prediction SET fold = 0")
+    assert table.query(flagged)[1] == [(None,)]
+    with table._open(write=True) as con:
+        con.execute("UPDATE prediction SET fold = NULL")
+    ones, denied, whole = np.ones((len(ids), 2)), np.full((len(ids), 2), 0.9), np.zeros((len(ids), 2))
+    guards = (Guard(False), Guard(False, withheld=True))
+    table.write_usability(RUN, Usability(ids, MODALITIES, ones, ones, whole, guards, {}), denied)
+    assert table.query(flagged)[1] == [("audio",)]
+    both = tuple(Guard(False, withheld=True) for _ in MODALITIES)
+    table.write_usability(RUN, Usability(ids, MODALITIES, ones, ones, whole, both, {}), denied)
+    assert table.query(flagged)[1] == [(None,)]
+
+
 def test_evidence_is_the_mean_over_epochs(scored_table, predictions) -> None:
     assert scored_table.evidence(RUN) is None
     for epoch in (1, 2):
