@@ -14,13 +14,28 @@ import typer
 
 from curate import precedence
 from curate.errors import CurateError, unknown_name
-from curate.render import Format, describe_round, describe_verdicts, progress, readable_hint, readable_type, render
+from curate.render import Format, describe_verdicts, progress, readable_hint, readable_type
+from curate.telling import (
+    remark,
+    repeatable,
+    resumable,
+    share,
+    show,
+    show_metrics,
+    tell_comparison,
+    tell_findings,
+    tell_growth,
+    tell_media,
+    tell_plan,
+    tell_score,
+    tell_selection,
+)
 
 if TYPE_CHECKING:
     from curate.comparison.plan import Plan
     from curate.datasets import Dataset
     from curate.table import Table
-    from curate.types import Run, Selection
+    from curate.types import Run
     from train.stages import Workplace
 
 Db = Annotated[Path, typer.Option("--db", envvar="CURATE_DB", help="The sample table, a DuckDB file.")]
@@ -86,11 +101,6 @@ def main() -> None:
         sys.exit(told.exit_code)
 
 
-def remark(text: str) -> None:
-    """A line on standard error."""
-    typer.echo(text, err=True)
-
-
 def version(wanted: bool) -> None:
     """Print the version and leave."""
     if wanted:
@@ -124,13 +134,6 @@ def _layers(
     return precedence.layers(ctx, _toml(), sections, method_name, **options)
 
 
-def show(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Format = "table") -> None:
-    """Rows to standard output; never folded in a pipe."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    if rows or form != "jsonl":
-        typer.echo(render(columns, rows, form, width))
-
-
 @contextmanager
 def working(
     db: Path, cache: Path | None, device: str, precision: str, workers: int | None, quiet: bool
@@ -153,21 +156,6 @@ def working(
         yield Workplace(Table(db), cache or default_folder(), runtime, advance, tell_nobody if quiet else remark)
 
 
-@contextmanager
-def resumable(table: Table, kind: str) -> Iterator[None]:
-    """Ctrl-C ends with what was kept and how to go on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        run = next(iter(table.runs(kind=kind)), None) if table.path.exists() else None
-        if run and run.status in ("interrupted", "running"):
-            db = "" if table.path == DB else f" --db {table.path}"
-            remark(f"interrupted: {run.run_id} keeps every finished epoch; go on with `curate {kind} --resume{db}`")
-        else:
-            remark("interrupted: no run was begun; media decoded so far are kept for the next time")
-        raise typer.Exit(130) from None
-
-
 def unfinished(table: Table, kind: str, run: str | None, **where: str | None) -> Run:
     """The newest run of a kind that did not end.
 
@@ -180,29 +168,6 @@ def unfinished(table: Table, kind: str, run: str | None, **where: str | None) ->
         if found.status != "done":
             return found
     raise CurateError(f"no unfinished {kind} run to resume", "see `curate runs`")
-
-
-def tell_media(table: Table, data_id: str) -> bool:
-    """Say how many items of a data set cannot be used, and why; whether there are any."""
-    bad = table.status_counts(data_id)
-    if bad:
-        remark(
-            "not usable: "
-            + ", ".join(f"{count} {status}" for status, count in bad)
-            + "; listed by `curate sql \"SELECT sample_id, status, reason FROM samples WHERE status <> 'ok'\"`"
-        )
-    return bool(bad)
-
-
-def tell_plan(dataset: Dataset, folder: Path) -> None:
-    """What is decoded, where to, and how much disk that takes."""
-    from curate.cache import disk_use
-
-    for note in dataset.notes:
-        remark(f"note: {note}")
-    size = disk_use(dataset) / 1e6
-    told = f"{size:.1f} MB" if size < 1000 else f"{size / 1000:.1f} GB"
-    remark(f"{dataset.name}: {len(dataset.samples)} items, {told} in {folder / dataset.data_id()}")
 
 
 def data_options(ctx: typer.Context, kind: type[Dataset]) -> Any:
@@ -256,22 +221,6 @@ def datasets(
         + (f", {dataset.root}" if dataset.root else "")
     )
     show(["class", "train", "val", "test"], [[c, *n.values()] for c, n in counts.items()], form)
-
-
-def tell_findings(dataset: Dataset) -> None:
-    """How a data set was read, which of its files are there, and what is suspicious about it."""
-    from curate.datasets import checks
-
-    for note in dataset.notes:
-        remark(f"note: {note}")
-    for modality, counts in checks.files_found(dataset).items():
-        remark(f"{modality} files: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
-    found = checks.check(dataset)
-    for kind, what in checks.KINDS.items():
-        own = [f for f in found if f.kind == kind]
-        if own:
-            shown = "; ".join(f"{f.sample_id}: {f.detail}" for f in own[:3]) + ("; ..." if len(own) > 3 else "")
-            remark(f"{kind}, {what}: {len(own)}, e.g. {shown}")
 
 
 @app.command()
@@ -392,7 +341,7 @@ def score(
         precedence.refuse_beside_resume(ctx, *fixed)
         begun = unfinished(Table(db), "score", run, dataset=dataset)
         need_model(begun)
-    with working(db, cache, device, precision, workers, quiet) as work, resumable(work.table, "score"):
+    with working(db, cache, device, precision, workers, quiet) as work, resumable(work.table, "score", DB):
         from train import stages
 
         if resume:
@@ -403,15 +352,6 @@ def score(
             done = stages.score(work, dataset, root, layers, seed, checkpoint)
     tell_score(work.table, done)
     raise typer.Exit(3 if tell_media(work.table, done.data_id) else 0)
-
-
-def tell_growth(table: Table, before: Run, grown: Run) -> None:
-    """What `--only-missing` found to do."""
-    if grown.run_id == before.run_id:
-        remark(f"nothing is missing: every training sample has its score in {before.run_id}")
-    else:
-        remark(f"{grown.run_id}: {grown.note}, under its mixture; the others keep their scores")
-        tell_score(table, grown)
 
 
 def score_saved(
@@ -449,19 +389,6 @@ def need_model(run: Run) -> None:
         raise CurateError(
             f"{run.run_id} was scored from saved predictions: there is no model to go on with",
             "name a run of `curate score --dataset NAME` with --run, or `curate select -o ids.txt` and train elsewhere",
-        )
-
-
-def tell_score(table: Table, run: Run) -> None:
-    """A scored run in a few lines: the mixture, what it says, and what speaks against it."""
-    typer.echo("\n".join(describe_round(run, table.read_round(run.run_id))))
-    for modality, told in describe_verdicts(table.verdicts(run.run_id)).items():
-        typer.echo(f"  {modality}: {told}")
-    if run.folds:
-        own, more = table.warm_up_seconds(run.run_id)
-        typer.echo(
-            f"  out of fold: {run.folds} models, each scored the fold it had not seen, in {more:.0f} s; "
-            f"the warm-up took {own:.0f} s"
         )
 
 
@@ -517,18 +444,6 @@ def select(
     tell_selection(chosen, form)
     if output:
         remark(f"wrote {written} rows to {output}")
-
-
-def share(value: float, form: Format) -> str | float:
-    """A share in 0..1, in percent where people read it."""
-    return f"{value:.1%}" if form in ("table", "markdown") else value
-
-
-def tell_selection(chosen: Selection, form: Format) -> None:
-    """What a selection kept, and what that does to class balance."""
-    kept = len(chosen.sample_ids)
-    remark(f"{chosen.name}: kept {kept} of {chosen.candidates} ({kept / chosen.candidates:.1%})")
-    show(["class", "kept", "of", "share"], [[c, k, n, share(k / n, form)] for c, (k, n) in chosen.kept.items()], form)
 
 
 @app.command()
@@ -601,7 +516,7 @@ def train(
     else:
         parent = Table(db).find_run(run, kind="score", status=None if run else "done")
         need_model(parent)
-    with working(db, cache, device, precision, workers, quiet) as work, resumable(work.table, "train"):
+    with working(db, cache, device, precision, workers, quiet) as work, resumable(work.table, "train", DB):
         from train import stages
 
         if resume:
@@ -622,12 +537,6 @@ def train(
         best = work.table.best_epoch(done.run_id)
         remark(f"{done.run_id}: {done.method} from {done.parent}, best epoch {best} by validation; test split:")
     show_metrics(work.table.test_metrics(done.run_id))
-
-
-def show_metrics(values: Mapping[str, Mapping[str, float]], form: Format = "table") -> None:
-    """{modality: {metric: value}} as a table."""
-    names = list(next(iter(values.values())))
-    show(["", *names], [[m, *(v[k] for k in names)] for m, v in values.items()], form)
 
 
 @app.command()
@@ -715,34 +624,6 @@ def comparison_plan(plan: Plan | None, texts: Sequence[str], name: str | None, c
     plan = plan or Plan("compare", tuple(parse_methods(texts, catalog.names())))
     own = {e.name: e.control for e in catalog.entries()}
     return with_controls(replace(plan, name=name or plan.name), own, controls)
-
-
-@contextmanager
-def repeatable(name: str) -> Iterator[None]:
-    """Ctrl-C ends with how to go on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        remark(f"interrupted: {name} keeps its finished cells and epochs; the same command goes on from there")
-        raise typer.Exit(130) from None
-
-
-def tell_comparison(table: Table, name: str, plan: Plan | None, form: Format, quiet: bool) -> bool:
-    """Print a stored comparison and how to read it; whether a cell has no result."""
-    from curate.comparison.layout import cells, notes, records
-    from curate.comparison.plan import CONTROLS
-    from curate.comparison.summary import missing_controls, summarize
-
-    found = table.comparison(name)
-    lines = summarize(found)
-    head, rows = cells(lines, plan) if form in ("table", "markdown") else records(lines)
-    show(head, rows, form)
-    for dataset, control in missing_controls(lines, CONTROLS):
-        remark(f"warning: {dataset}: the control {control} is missing; without it anything looks like a gain")
-    if not quiet:
-        for note in notes(plan):
-            remark(note)
-    return any(cell.run_id is None for cell in found)
 
 
 @app.command()
