@@ -189,7 +189,9 @@ def looks(table, run, truth) -> dict[str, float | None]:
     known = [w for w in ways if w is not None]
     swapped = frame["extra"].map(lambda text: json.loads(text).get("swapped", "") if isinstance(text, str) else "")
     denied = frame[[f"contradiction_{m}" for m in run.modalities]].max(axis=1).to_numpy()
-    flagged, wrong = (frame["contradicts"] != "").to_numpy(), (swapped != "").to_numpy()
+    whole = {m: ~frame["broken"].fillna("").str.split("+").map(lambda names, m=m: m in names) for m in run.modalities}
+    rule = [whole[m] & (frame[f"contradiction_{m}"] > CONTRADICTS) for m in run.modalities]  # also where withheld
+    flagged, wrong = np.any(rule, axis=0), (swapped != "").to_numpy()
     guards = table.guards(run.run_id)
     return {
         "size of the gap": auroc(frame["gap"].abs().to_numpy(), partly),
@@ -307,7 +309,12 @@ def report(frame: pd.DataFrame) -> str:
         ("Usability in the hard world, otherwise", beside, list(OTHERWISE), "auroc"),
         ("Claimed by usability where nothing is broken", claimed, empty, "share"),
         ("Contradicting the label", swaps, ["swapped", "hard and swapped"], "auroc"),
-        ("Flagged as contradicting where nothing is swapped", flagged, unswapped, "share"),
+        (
+            "Flagged where nothing is swapped; the table withholds it of features and out of fold",
+            flagged,
+            unswapped,
+            "share",
+        ),
         ("Test accuracy gained by weighting logits, points", gains, every, "points"),
     ]
     parts = []
