@@ -310,7 +310,7 @@ def report(frame: pd.DataFrame) -> str:
         ("Claimed by usability where nothing is broken", claimed, empty, "share"),
         ("Contradicting the label", swaps, ["swapped", "hard and swapped"], "auroc"),
         (
-            "Flagged where nothing is swapped; the table withholds it of features and out of fold",
+            "Flagged where nothing is swapped (withheld: features, out of fold)",
             flagged,
             unswapped,
             "share",
