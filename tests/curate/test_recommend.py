@@ -59,6 +59,11 @@ def test_both_tails_are_told() -> None:
     assert "one tail only" not in recommend(PLAIN)[0]
 
 
+def test_broken_groups_are_told() -> None:
+    assert "broken" not in recommend(PLAIN)[0]
+    assert "; a broken group of audio and of visual" in recommend(replace(PLAIN, broken=("audio", "visual")))[0]
+
+
 def test_a_method_that_was_ahead_here_comes_first_with_its_numbers() -> None:
     compared = lines(
         *CONTROLS, ("new", "iprm", False, (0.65, 0.751, 0.852)), ("other", "lfm", False, (0.63, 0.731, 0.832))
@@ -94,7 +99,7 @@ def test_a_subset_that_lost_to_chance_here_is_named() -> None:
         ("subset, random", "subset", True, (0.6, 0.8, 0.8)),
     )
     check = recommend(replace(PLAIN, compared=lines(*rows, twin="subset, random")))[2]
-    assert "subset: not ahead of as many samples at random" in check and STUDY not in check
+    assert "subset: not ahead of the same at random" in check and STUDY not in check
 
 
 def test_training_samples_known_by_heart_are_to_be_scored_earlier() -> None:
