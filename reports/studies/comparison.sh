@@ -38,4 +38,6 @@ FROM measured m JOIN measured r USING (seed) WHERE r.reference AND NOT m.referen
 GROUP BY m.label, m.position ORDER BY m.position"
 
 echo
+echo '```'
 curate recommend
+echo '```'
