@@ -16,7 +16,7 @@ done
 
 # Exit code 3: done, but a row could not be run; its remark says why.
 curate compare --name comparison --dataset avdigits --root "$root" --redraw "${settings[@]}" --seeds 3 \
-    --method all --method subset:method.threshold=0.8 --method iprm:train.start=scratch \
+    --method all --method usable:method.mode=skip --method subset:method.threshold=0.8 --method iprm:train.start=scratch \
     -o "$work/comparison.html" -o "$work/comparison.csv" -o "$work/comparison.tex" >&2 || [ $? = 3 ]
 
 echo "## Test accuracy, percent, mean and standard deviation over seeds"

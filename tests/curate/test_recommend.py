@@ -61,7 +61,9 @@ def test_both_tails_are_told() -> None:
 
 def test_broken_groups_are_told() -> None:
     assert "broken" not in recommend(PLAIN)[0]
-    assert "; a broken group of audio and of visual" in recommend(replace(PLAIN, broken=("audio", "visual")))[0]
+    found, first, _ = recommend(replace(PLAIN, broken=("audio", "visual")))
+    assert "; a broken group of audio and of visual" in found
+    assert first.startswith("try: usable beside warmup") and STUDY in first
 
 
 def test_a_method_that_was_ahead_here_comes_first_with_its_numbers() -> None:

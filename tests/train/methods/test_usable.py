@@ -57,7 +57,7 @@ def test_a_skipped_modality_learns_nothing_from_its_own_loss(make_model, make_ba
     """Broken throughout, its encoder's gradient is that of the fused loss alone."""
     model, batch = make_model(), make_batch(size=2)
     batch = broken(batch, [0.0, 1.0], [0.0, 1.0])
-    method = make_method("usable", model)
+    method = make_method("usable", model, mode="skip")
     parameters = model.encoder_parameters("visual")
     out = method.forward(model, batch.inputs)
     own = torch.autograd.grad(method.loss(out, batch), parameters, retain_graph=True)
