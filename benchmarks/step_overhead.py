@@ -194,6 +194,7 @@ def main() -> None:
         {m: torch.randn(n, *input_size(s), device=device) for m, s in SPECS[options.encoder].items()},
         torch.arange(n, device=device) % len(CLASSES),
         torch.rand(n, 1, device=device),
+        torch.rand(n, len(SPECS[options.encoder]), device=device),
     )
     names = [n for n in catalog.names() if not options.only or n in (*options.only, "joint")]
     entries = [
