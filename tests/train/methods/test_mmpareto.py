@@ -51,7 +51,7 @@ def test_the_direction_is_the_encoder_s_and_the_magnitude_the_tensor_s() -> None
     g, u = [tensor(1, 0), tensor(2, 0)], [tensor(-1, 1), tensor(-1, 0)]
     dot, gg, uu = -3.0, 5.0, 3.0
     k = (uu - dot) / (gg + uu - 2 * dot)
-    finals, _ = integrate(g, u, 1.5)
+    finals, _ = integrate([x.clone() for x in g], u, 1.5)
     for final, a, b in zip(finals, g, u, strict=True):
         h = 2 * k * a + 2 * (1 - k) * b
         torch.testing.assert_close(final, 1.5 * max(float((a + b).norm() / h.norm()), 1.0) * h)
@@ -63,7 +63,7 @@ VECTOR = st.lists(st.floats(-5, 5).map(lambda x: round(x, 2)), min_size=3, max_s
 @given(VECTOR, VECTOR)
 def test_one_tensor_s_step_lowers_both_losses_and_is_long_enough(a: list[float], b: list[float]) -> None:
     g, u = tensor(*a), tensor(*b)
-    (final,), _ = integrate([g], [u], 1.5)
+    (final,), _ = integrate([g.clone()], [u], 1.5)
     assert torch.isfinite(final).all()
     assert float(final @ g) >= -1e-9 * (1 + float(g @ g)) and float(final @ u) >= -1e-9 * (1 + float(u @ u))
     if float(final.norm()) > 1e-6:
