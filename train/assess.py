@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,10 @@ def assess(work: Workplace, run: Run, trainer: Trainer, data: RunData) -> None:
         )
         for j, m in enumerate(run.modalities)
     }
+    started = time.perf_counter()
     found = usability.assess(ids, evidence, len(run.classes), seed=run.seed)
+    seconds, bank = time.perf_counter() - started, min(len(ids), usability.BANK)
+    work.tell(f"usability: look-alikes of {len(ids)} samples sought among {bank}, {seconds:.1f} s")
     usability.save(references(work, run), found.references)
     work.table.write_usability(run.run_id, found, usability.contradiction(log_margin))
     work.progress(label, 1, 1, "")

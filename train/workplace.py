@@ -97,7 +97,7 @@ class Workplace:
         cache_folder: where decoded media are.
         runtime: device, precision, loader processes.
         progress: called with (label, done, total, note).
-        tell: called with a remark on the data, of one line.
+        tell: called with a remark of one line.
     """
 
     table: Table

@@ -125,6 +125,8 @@ class AvDigits(Dataset):
                 f"data.degraded_class is {options.degraded_class!r}",
                 f"one of {', '.join(self.classes)}, or leave it out",
             )
+        if options.train_samples < 0:
+            raise CurateError(f"data.train_samples is {options.train_samples}", "how many to keep, or 0 for all")
         recordings = find_recordings(root)
         scans = split_scans(VAL_SHARE, TEST_SHARE, options.seed)
         self.samples = tuple(s for split in SPLITS for s in self._split(split, recordings[split], scans[split]))

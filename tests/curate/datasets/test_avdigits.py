@@ -215,6 +215,8 @@ def test_fewer_training_samples_are_a_random_part_of_them(small):
     few, all_of_them = by_split(make(small, train_samples=7)), by_split(make(small))
     assert len(few["train"]) == 7 and {s.sample_id for s in few["train"]} < {s.sample_id for s in all_of_them["train"]}
     assert few["val"] == all_of_them["val"] and few["test"] == all_of_them["test"]
+    with pytest.raises(CurateError, match="train_samples"):
+        make(small, train_samples=-1)
     other = by_split(make(small, train_samples=7, seed=1))
     assert [s.sample_id for s in other["train"]] != [s.sample_id for s in few["train"]]
 
