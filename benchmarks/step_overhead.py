@@ -5,14 +5,17 @@ in shares of joint training's: one forward through every encoder is 1, one backw
 same passes cost in joint training, timed here: forward share x forward time + backward share x backward time + the
 rest of a joint step. Epochs a method trains apart from its steps (G-Blend's probes, passes over the data between
 epochs) are not in a step. Joint runs twice, the second time under the name of `noise`: what two runs of the same thing
-differ by here. A method whose steps differ by epoch is timed in each kind of its epochs.
+differ by here. A method whose steps differ by epoch is timed in each kind of its epochs. Memory is kept by the process
+between steps (`KEEP`): to give it back and fetch it again costs more, and less evenly, than what is measured.
 Run: python benchmarks/step_overhead.py [--device cuda:0] [--encoder resnet18] [--batch 8] [--steps 12] [--only NAME]
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -40,6 +43,8 @@ CLASSES = [f"class {k}" for k in range(6)]
 EPOCHS: Mapping[str, Mapping[str, int]] = {"reconboost": {"alone": 0, "all": 4}}
 """Epochs to time, where a method's steps differ by epoch; else the first."""
 NOISE = "noise"
+KEEP = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(10**11)}
+"""Of glibc, read when a process starts."""
 
 
 @dataclass
@@ -187,6 +192,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="these methods, beside joint")
     options = parser.parse_args()
+    if not os.environ.keys() >= KEEP.keys():
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **KEEP})
     device = Runtime(device=options.device).torch_device()
     n = options.batch
     batch = Batch(
