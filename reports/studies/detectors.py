@@ -214,28 +214,12 @@ def looks(table, run, truth) -> dict[str, float | None]:
 
 def weighting(place, run) -> dict[str, float]:
     """What weighting the unimodal logits by usability adds to test accuracy, in points, beside its controls."""
-    from curate.usability import load, weighted_fusion
-    from train import checkpoint
-    from train.appearance import appearance
-    from train.assess import references
-    from train.engine import predict
-    from train.workplace import prepare_trainer, reopen, split_samples
+    from train import stages
 
-    dataset = reopen(run)
-    cache = place.open_cache(dataset)
-    trainer, data = prepare_trainer(place, run, dataset, cache)
-    path = place.folder(run) / "last.pt"
-    checkpoint.load_trainer(trainer, checkpoint.read(path, trainer.device), str(path))
-    test = split_samples(dataset, cache, "test")
-    said, seen = predict(trainer, data, test), appearance(trainer, data, test)
-    judged = load(references(place, run))
-    worth = np.stack([judged[m].usability(judged[m].recognition(seen[m])) for m in run.modalities], axis=1)
-    probs = {m: said.probs[m] for m in run.modalities}
-    shuffled = worth[np.random.default_rng(run.seed).permutation(len(worth))]
-    mean = np.broadcast_to(worth.mean(axis=0), worth.shape)
-    weights = {"": np.ones_like(worth), "usability": worth, "shuffled": shuffled, "mean": mean}
-    right = {k: 100 * float((weighted_fusion(probs, w).argmax(1) == said.labels).mean()) for k, w in weights.items()}
-    return {f"weighted by {k}": v - right[""] for k, v in right.items() if k} | {"test accuracy": right[""]}
+    right = {how: 100 * found["accuracy"] for how, found in stages.evaluate_weighted(place, run, "test").items()}
+    names = {"usability": "usability", "shuffled": "shuffled", "constant": "mean"}
+    gained = {f"weighted by {name}": right[how] - right["none"] for how, name in names.items()}
+    return {**gained, "test accuracy": right["none"]}
 
 
 # --- tables ----------------------------------------------------------------------------------------------------
