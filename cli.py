@@ -67,6 +67,8 @@ Output = Annotated[Format, typer.Option("--format", help="How to print.")]
 DB = Path("curate.duckdb")
 MIXTURE = ("gap", "components", "family")
 """Options of `score` that stand for the settings of the same names."""
+FITTED = (*MIXTURE, "paper")
+"""Options of `score` that say which mixture is fitted."""
 DATA = {"split_variant": "split_variant", "drop_leaks": "drop_leaks"}
 """Options that stand for settings of a data set."""
 
@@ -132,6 +134,16 @@ def _layers(
     ctx: typer.Context, *sections: str, method_name: str | None = None, **options: Mapping[str, str]
 ) -> list[precedence.Layer]:
     return precedence.layers(ctx, _toml(), sections, method_name, **options)
+
+
+def _scoring_layers(ctx: typer.Context, *sections: str, **options: Mapping[str, str]) -> list[precedence.Layer]:
+    """The layers of a command with a section `score`; `--paper` stands just below the options that are typed."""
+    from curate.scoring import PAPER
+
+    layers = _layers(ctx, *sections, **options)
+    if ctx.params["paper"]:
+        layers.insert(-2, {"score": PAPER})
+    return layers
 
 
 @contextmanager
@@ -272,7 +284,13 @@ def score(
     components: Annotated[
         int | None, typer.Option(min=2, max=3, help="2, or 3: both tails and a balanced middle.")
     ] = None,
-    family: Annotated[Literal["gaussian", "student-t"] | None, typer.Option(help="Mixture components.")] = None,
+    family: Annotated[
+        Literal["two-sided", "gaussian", "student-t"] | None,
+        typer.Option(help="Mixture: ours, a peak at zero with two tails, or the paper's components."),
+    ] = None,
+    paper: Annotated[
+        bool, typer.Option("--paper", help="The paper's own mixture: two Gaussians, the larger one balanced.")
+    ] = False,
     epochs: Annotated[int | None, typer.Option(min=1, help="Warm-up epochs.")] = None,
     folds: Annotated[int | None, typer.Option(min=2, help="Score out of fold; as many more warm-ups.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Score with these weights; no warm-up.")] = None,
@@ -327,7 +345,7 @@ def score(
     if dataset:
         dataset = find(dataset).name  # before torch is loaded
     if only_missing:
-        fixed = (*MIXTURE, *DATA, "epochs", "folds", "checkpoint", "resume", "seed", "settings")
+        fixed = (*FITTED, *DATA, "epochs", "folds", "checkpoint", "resume", "seed", "settings")
         precedence.refuse_beside_missing(ctx, *fixed)
         before = Table(db).find_run(kind="score", dataset=dataset, status="done")
         need_model(before)
@@ -337,7 +355,7 @@ def score(
             tell_growth(work.table, before, score_missing(work, before, root))
         raise typer.Exit(3 if tell_media(work.table, work.table.find_run(kind="score").data_id) else 0)
     if resume:
-        fixed = (*MIXTURE, *DATA, "root", "epochs", "folds", "checkpoint", "seed", "settings")
+        fixed = (*FITTED, *DATA, "root", "epochs", "folds", "checkpoint", "seed", "settings")
         precedence.refuse_beside_resume(ctx, *fixed)
         begun = unfinished(Table(db), "score", run, dataset=dataset)
         need_model(begun)
@@ -348,7 +366,7 @@ def score(
             done = stages.resume_score(work, begun)
         else:
             options = {k: k for k in (*MIXTURE, "epochs", "folds")}
-            layers = _layers(ctx, "data", "model", "optim", "score", score=options, data=DATA)
+            layers = _scoring_layers(ctx, "data", "model", "optim", "score", score=options, data=DATA)
             done = stages.score(work, dataset, root, layers, seed, checkpoint)
     tell_score(work.table, done)
     raise typer.Exit(3 if tell_media(work.table, done.data_id) else 0)
@@ -367,10 +385,10 @@ def score_saved(
 
     precedence.refuse_beside_predictions(ctx)
     if only_missing:
-        precedence.refuse_beside_missing(ctx, *MIXTURE, "settings", "embeddings")
+        precedence.refuse_beside_missing(ctx, *FITTED, "settings", "embeddings")
         tell_growth(table, *score_missing_predictions(table, files, dataset))
         return
-    layers = _layers(ctx, "score", score={k: k for k in MIXTURE})
+    layers = _scoring_layers(ctx, "score", score={k: k for k in MIXTURE})
     tell_score(table, score_predictions(table, files, layers, dataset, embeddings))
 
 
@@ -380,7 +398,7 @@ def score_again(ctx: typer.Context, table: Table, name: str) -> None:
 
     precedence.refuse_beside_refit(ctx)
     source = table.find_run(name, kind="score", status="done")
-    tell_score(table, refit(table, source, _layers(ctx, "score", score={k: k for k in MIXTURE})))
+    tell_score(table, refit(table, source, _scoring_layers(ctx, "score", score={k: k for k in MIXTURE})))
 
 
 def need_model(run: Run) -> None:

@@ -281,10 +281,16 @@ class Database:
         known = [m for (m,) in con.execute("SELECT DISTINCT modality FROM prediction ORDER BY 1").fetchall()]
         known = [m for m in known if MODALITY.fullmatch(m)]
         own = [m for m in known if m != FUSED]
+
+        def others(m: str) -> list[str]:
+            return [o for o in own if o != m]
+
         three = con.execute("SELECT count(*) > 0 FROM mixture WHERE component = 2").fetchone() == (True,)
         columns = {
             "p_columns": [f"max(p_true) FILTER (modality = '{m}') AS p_{m}, " for m in known],
             "p_names": [f"q.p_{m}, " for m in known],
+            "lead_names": [f"q.p_{m} - {_best_of(others(m))} AS lead_{m}, " for m in own if others(m)],
+            "mean_leads": [f"avg(lead_{m}) AS mean_lead_{m}, " for m in own if others(m)],
             "ahead_columns": [
                 f"CASE WHEN count(p_{m}) > 0 THEN avg(coalesce(dominant = '{m}', false)::INTEGER) END AS ahead_{m}, "
                 for m in own
@@ -323,6 +329,15 @@ class Database:
                 f"'how much {m} denies the label, 0..1; above 0.5 it prefers another class; NULL = not assessed'"
             )
             con.execute(f"COMMENT ON COLUMN by_class.ahead_{m} IS 'share of samples in which {m} is dominant, 0..1'")
+            if others(m):
+                lead = f"p(true class) by {m} less that by the best other modality, -1..1; positive = {m} carries"
+                con.execute(f"COMMENT ON COLUMN samples.lead_{m} IS '{lead} the sample; may be averaged'")
+                con.execute(f"COMMENT ON COLUMN by_class.mean_lead_{m} IS 'mean of {lead} the class'")
+
+
+def _best_of(modalities: Sequence[str]) -> str:
+    """SQL for the largest probability of the true class by some modalities; NULLs, of other data sets, are left out."""
+    return f"greatest({', '.join(f'q.p_{m}' for m in modalities)})"
 
 
 def insert(

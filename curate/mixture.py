@@ -1,7 +1,8 @@
-"""A one-dimensional mixture of two or three of the modality gap, Gaussian or Student-t: fit, outcome, posterior. Pure.
+"""A one-dimensional mixture of the modality gap: fit, outcome, posterior. Pure.
 
 Equations 9 and 10 of arXiv 2510.21797 v2: p(g) = sum_k pi_k f(g; mu_k, sigma_k), and the posterior of each component.
-The paper has two components; three are a left tail, a balanced middle and a right tail.
+The paper has two Gaussian or Student-t components; three are a left tail, a balanced middle and a right tail. The
+default, `two-sided`, is a form of our own with a posterior that can always be acted on, see `two_sided`.
 
 Letters: N samples, C components, S starts.
 """
@@ -14,13 +15,15 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
+from . import two_sided
 from .cells import CHUNK, Cells, gather
 from .em import DOF_BOUNDS, Components, climb, e_step, log_density, starts
 from .types import Floats, MixtureFit
 
 RULES = ("second_moment", "weight", "abs_mean")
-FAMILIES = ("gaussian", "student-t")
+FAMILIES = (two_sided.FAMILY, "gaussian", "student-t")
 CHECKS = ("bic", "none")
 POSTERIORS = ("literal", "monotone")
 MIDDLE = "middle"
@@ -51,9 +54,16 @@ def balanced_component(weights: Floats, locs: Floats, scales: Floats, rule: str 
     return int(np.argmin(score))
 
 
+def chosen_family(family: str, of_components: bool) -> str:
+    """The family that `auto` stands for: `gaussian` where an option of the paper's mixtures is given, else two-sided."""
+    if family != "auto":
+        return family
+    return "gaussian" if of_components else two_sided.FAMILY
+
+
 def fit(
     gaps: NDArray[np.floating],
-    family: str = "gaussian",
+    family: str = "auto",
     *,
     weights: NDArray[np.floating] | None = None,
     dof: float | None = 4.0,
@@ -65,7 +75,7 @@ def fit(
     tolerance: float = 1e-11,
     iterations: int = 1000,
 ) -> MixtureFit:
-    """Fit two or three components to (N,) gaps by accelerated EM from several starts, keeping the best likelihood.
+    """Fit a mixture to (N,) gaps: by accelerated EM from several starts, keeping the best likelihood.
 
     Up to 20 000 gaps are fitted one by one, more of them in at most some 3000 cells that keep count, mean and variance
     (`cells.gather`); `em` states how far the likelihood is then from the exact one. Memory beyond the input is a few
@@ -73,7 +83,8 @@ def fit(
 
     Args:
         gaps: (N,) finite values.
-        family: `gaussian` or `student-t`.
+        family: `two-sided`, see `two_sided.fit`, which takes none of the options below but `dof`, above 2, and `scale`;
+            or the paper's `gaussian` or `student-t`. `auto` is `gaussian` where one of these options is given.
         weights: (N,) finite, >= 0: how many samples each gap stands for; None is one each.
         dof: degrees of freedom of the t components; None estimates them in [1, 100].
         rule: see `balanced_component`.
@@ -88,13 +99,15 @@ def fit(
         iterations: cycles, at most.
 
     Returns:
-        The fit. With the outcomes `too_few`, `degenerate` and `one_component` it holds one component, and every
-        posterior of "balanced" is 1; `two_tailed` and `rule_conflict` name the gravest warning about the fit;
+        The fit. Of the paper's components: with the outcomes `too_few`, `degenerate` and `one_component` it holds one,
+        and every posterior of "balanced" is 1; `two_tailed` and `rule_conflict` name the gravest warning about the fit;
         `two_components` is a fit of two, otherwise fine, where three were asked for.
 
     Raises:
         ValueError: a gap is not finite, a weight negative, or an option unknown or not to be had with another.
     """
+    given = weights is not None or (rule, check, posterior, components) != ("second_moment", "bic", "literal", 2)
+    family = chosen_family(family, given)
     x = _checked(gaps, weights)
     for name, value, known in (
         ("family", family, FAMILIES),
@@ -106,6 +119,10 @@ def fit(
             raise ValueError(f"{name} is one of {known}, got {value!r}")
     if components not in (2, 3) or (components == 3 and posterior == "monotone"):
         raise ValueError(f"components is 2, or 3 with the literal posterior, got {components} and {posterior!r}")
+    if family == two_sided.FAMILY:
+        if given:
+            raise ValueError("weights, rule, check, posterior and components are not of the two-sided family")
+        return two_sided.fit(x, two_sided.DOF if dof is None else dof, scale)
     cells = gather(x, weights)
     if cells.total < MIN_SAMPLES:
         return _one_component(cells, family, rule, "too_few")
@@ -264,7 +281,10 @@ def posterior(fitted: MixtureFit, gaps: NDArray[np.floating]) -> Floats:
     out = np.empty((len(gaps), len(fitted.weights)))
     for start in range(0, len(gaps), CHUNK):
         part = np.clip(np.asarray(gaps[start : start + CHUNK], dtype=np.float64), *fitted.limits)
-        out[start : start + CHUNK] = e_step(part, _components(fitted))[0][0].T
+        if fitted.family == two_sided.FAMILY:
+            out[start : start + CHUNK] = softmax(two_sided.log_joint(fitted, part), axis=0).T
+        else:
+            out[start : start + CHUNK] = e_step(part, _components(fitted))[0][0].T
     return out
 
 
@@ -290,7 +310,10 @@ def p_ahead(fitted: MixtureFit, gaps: NDArray[np.floating]) -> Floats:
 
 def density(fitted: MixtureFit, grid: NDArray[np.floating]) -> Floats:
     """pi_k f(g; mu_k, sigma_k) on a (G,) grid: (C, G), for plots."""
-    return fitted.weights[:, None] * np.exp(log_density(np.asarray(grid, dtype=np.float64), _components(fitted))[0])
+    x = np.asarray(grid, dtype=np.float64)
+    if fitted.family == two_sided.FAMILY:
+        return np.exp(two_sided.log_joint(fitted, x))
+    return fitted.weights[:, None] * np.exp(log_density(x, _components(fitted))[0])
 
 
 def _components(fitted: MixtureFit) -> Components:

@@ -26,7 +26,7 @@ NO_FIT = ("one_component", "degenerate", "too_few")
 SQL = (
     "SELECT avg(abs(gap)) AS size, avg((gap > ?)::INTEGER) AS first, avg((gap < -?)::INTEGER) AS second, "
     "avg((p_imbalanced > 0.5)::INTEGER) AS imbalanced, count(*) AS samples FROM ("
-    "SELECT g.sample_id, arg_max(g.prob_gap, abs(g.prob_gap)) AS gap, avg(p.p_imbalanced) AS p_imbalanced "
+    "SELECT g.sample_id, arg_max(g.prob_gap, abs(g.prob_gap)) AS gap, max(p.p_imbalanced) AS p_imbalanced "
     "FROM gap g JOIN posterior p USING (run_id, round, sample_id, pair) WHERE g.run_id = ? AND g.round = 0 GROUP BY 1)"
 )
 KNOWN = (

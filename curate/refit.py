@@ -10,6 +10,7 @@ from . import config as settings
 from . import gap
 from .scoring import MixtureConfig, fit_known, versions
 from .table import Table
+from .two_sided import FAMILY
 from .types import GapScores, Round, Run
 
 
@@ -29,6 +30,8 @@ def refit(table: Table, source: Run, layers: Sequence[settings.Layer]) -> Run:
     names = [f.name for f in dataclasses.fields(MixtureConfig)]
     *files, typed = layers
     usual = [{"score": {k: v for k, v in f.get("score", {}).items() if k in names}} for f in (source.config, *files)]
+    if usual[0]["score"].get("family") == FAMILY:
+        del usual[0]["score"]["family"]  # so that an option of the paper's mixtures may choose another
     config = settings.resolve({"score": MixtureConfig}, *usual, typed)["score"]
     rounds = {number: _round(table, source, number, config) for number in table.rounds(source.run_id)}
     runs_folder = table.path.with_suffix(".runs")

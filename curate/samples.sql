@@ -24,8 +24,8 @@ WITH scored AS (
     FROM usability JOIN scored USING (run_id) JOIN run USING (run_id) GROUP BY ALL
 ), g AS (
     SELECT run_id, sample_id, arg_max(pair, abs(prob_gap)) AS pair, arg_max(prob_gap, abs(prob_gap)) AS gap,
-        arg_max(kl_gap, abs(prob_gap)) AS kl_gap, avg(p_balanced) AS p_balanced,
-        /* ahead_posteriors */ 1 - avg(p_balanced) AS p_imbalanced
+        arg_max(kl_gap, abs(prob_gap)) AS kl_gap, min(p_balanced) AS p_balanced,
+        /* ahead_posteriors */ 1 - min(p_balanced) AS p_imbalanced
     FROM gap JOIN scored USING (run_id) JOIN posterior USING (run_id, round, sample_id, pair)
     WHERE round = 0 GROUP BY ALL
 ), named AS (
@@ -35,7 +35,7 @@ WITH scored AS (
 SELECT
     coalesce(r.dataset, split_part(s.data_id, '-', 1)) AS dataset, s.sample_id, s.split, s.label, s.label_name,
     s.group_id, s.planted, s.status, s.reason, s.extra, r.run_id, /* p_names */
-    g.gap, g.kl_gap, g.p_balanced, g.p_imbalanced, /* ahead_names */
+    g.gap, g.pair, /* lead_names */ g.kl_gap, g.p_balanced, g.p_imbalanced, /* ahead_names */
     CASE WHEN g.gap > 0 THEN split_part(g.pair, '|', 1) WHEN g.gap < 0 THEN split_part(g.pair, '|', 2) END AS dominant,
     CASE WHEN q.run_id IS NULL THEN NULL WHEN q.wrong_ones = 0 THEN 'all' WHEN q.right_ones IS NULL THEN 'none'
          ELSE q.right_ones || ' only' END AS quadrant,
@@ -62,9 +62,10 @@ COMMENT ON COLUMN samples.reason IS 'which modality and why, when status is not 
 COMMENT ON COLUMN samples.status IS 'ok, or what is wrong with its media; such samples are neither scored nor trained on';
 COMMENT ON COLUMN samples.extra IS 'what else the annotation says of it, e.g. extra->>''human_label''; NULL = nothing';
 COMMENT ON COLUMN samples.run_id IS 'the scored run the numbers are from; NULL = not scored';
-COMMENT ON COLUMN samples.gap IS 'p(true class) of the first minus the second modality, -1..1; with three or more modalities the pair with the largest |gap|';
+COMMENT ON COLUMN samples.gap IS 'p(true class) of the first minus the second modality, -1..1; with three or more modalities of the pair with the largest |gap|, see pair; to be averaged, take lead_<modality>';
+COMMENT ON COLUMN samples.pair IS 'first|second: the two modalities that gap is of';
 COMMENT ON COLUMN samples.kl_gap IS 'the same by KL from uniform, nats; label-free';
-COMMENT ON COLUMN samples.p_balanced IS 'posterior of the balanced component, 0..1, higher = more balanced; mean over pairs';
+COMMENT ON COLUMN samples.p_balanced IS 'posterior of the balanced component, 0..1, higher = more balanced; of several pairs the least balanced one';
 COMMENT ON COLUMN samples.p_imbalanced IS '1 - p_balanced';
 COMMENT ON COLUMN samples.dominant IS 'the modality with the larger probability of the true class';
 COMMENT ON COLUMN samples.quadrant IS 'which modalities are right on their own: all, none, or only the named; a gap near 0 can mean either all or none';
@@ -78,7 +79,7 @@ COMMENT ON COLUMN samples.selections IS 'names of the selections it is in, made 
 
 CREATE OR REPLACE VIEW by_class AS
 SELECT dataset, run_id, label_name, count(*) AS samples, avg(p_imbalanced) AS mean_p_imbalanced,
-    /* ahead_columns */ avg(gap) AS mean_gap, avg(kl_gap) AS mean_kl_gap
+    /* ahead_columns */ /* mean_leads */ avg(gap) AS mean_gap, avg(kl_gap) AS mean_kl_gap
 FROM samples WHERE gap IS NOT NULL GROUP BY ALL;
 
 COMMENT ON VIEW by_class IS 'One row a class of the newest scored run of each data set; its scored training samples';
@@ -87,7 +88,7 @@ COMMENT ON COLUMN by_class.run_id IS 'the scored run the numbers are from';
 COMMENT ON COLUMN by_class.label_name IS 'class name';
 COMMENT ON COLUMN by_class.samples IS 'how many scored training samples';
 COMMENT ON COLUMN by_class.mean_p_imbalanced IS 'mean posterior of the imbalanced component, 0..1, higher = less balanced';
-COMMENT ON COLUMN by_class.mean_gap IS 'mean of samples.gap, -1..1; positive = the first modality carries the class';
+COMMENT ON COLUMN by_class.mean_gap IS 'mean of samples.gap, -1..1; of two modalities, positive = the first carries the class; of more take mean_lead_<modality>';
 COMMENT ON COLUMN by_class.mean_kl_gap IS 'mean of samples.kl_gap, nats; label-free';
 
 CREATE OR REPLACE VIEW by_modality AS

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 import numpy as np
 
-from . import gap, mixture
+from . import gap, mixture, two_sided
 from .errors import CurateError
 from .types import Floats, GapScores, Known, MixtureFit, Predictions, Round
 
 
+OF_COMPONENTS = ("input", "components", "rule", "check", "posterior")
+"""Settings that the two-sided mixture has not."""
+PAPER = {"family": "gaussian", "rule": "weight", "check": "none"}
+"""The paper's own form, to the letter: two Gaussian components always, of which the larger is the balanced one."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class MixtureConfig:
-    """Which gap is fitted, and how; the paper has `prob` or `kl`, signed, of one epoch, and two components.
+    """Which gap is fitted, and how.
+
+    The default is the `two-sided` mixture of the probability gap of the last epoch: a posterior that falls with |gap| on
+    any data, see `two_sided`. The paper has `prob` or `kl`, signed, of one epoch, and two `gaussian` or `student-t`
+    components; its letter, with rule `weight` and check `none`, is `PAPER`.
 
     Attributes:
         gap: `prob` (Eq. 6), `kl` (Eq. 7), `log_prob` or `log_odds`, see `gap.signed_gap`.
@@ -25,8 +35,9 @@ class MixtureConfig:
         average: `last` epoch, or `warmup`: the gap's mean over the epochs of the warm-up, which needs score.dynamics;
             of saved predictions, over the epochs up to that of the round.
         components: 2, or 3: both tails and a balanced middle, with a posterior for each direction.
-        family: `gaussian` or `student-t`.
-        dof: degrees of freedom of the Student-t; none estimates them.
+        family: `two-sided`, `gaussian` or `student-t`; `auto` is `gaussian` where one of input, components, rule, check
+            and posterior is given, which the two-sided mixture has not, and else `two-sided`.
+        dof: degrees of freedom of Student-t; none estimates them. Of the two-sided mixture above 2.
         rule: which component of two is the balanced one, see `mixture.balanced_component`; of three it is the middle.
         check: `bic` falls back to fewer components where BIC does not support them; `none` fits two always, as the
             paper, and three wherever the gaps have both tails.
@@ -37,13 +48,27 @@ class MixtureConfig:
     input: Literal["signed", "absolute"] = "signed"
     average: Literal["last", "warmup"] = "last"
     components: Literal[2, 3] = 2
-    family: Literal["gaussian", "student-t"] = "gaussian"
+    family: Literal["auto", "two-sided", "gaussian", "student-t"] = "auto"
     dof: float | None = 4.0
     rule: Literal["second_moment", "weight", "abs_mean"] = "second_moment"
     check: Literal["bic", "none"] = "bic"
     posterior: Literal["literal", "monotone"] = "literal"
 
     def __post_init__(self) -> None:
+        usual = {f.name: f.default for f in fields(MixtureConfig)}
+        given = [k for k in OF_COMPONENTS if getattr(self, k) != usual[k]]
+        object.__setattr__(self, "family", mixture.chosen_family(self.family, bool(given)))
+        if self.family == two_sided.FAMILY:
+            if given:
+                raise CurateError(
+                    f"score.{given[0]}={getattr(self, given[0])} is of the paper's mixtures, the family is two-sided",
+                    f"leave --family out or give --family gaussian, or leave score.{given[0]} out",
+                )
+            if self.dof is None or self.dof <= 2:
+                raise CurateError(
+                    f"out of range: score.dof={self.dof}",
+                    "above 2 in the two-sided mixture; --family student-t has any, or none, to be estimated",
+                )
         if self.dof is not None and self.dof <= 0:
             raise CurateError(f"out of range: score.dof={self.dof}", "positive, or none, to be estimated")
         if self.components == 3 and self.input == "absolute":
@@ -109,8 +134,14 @@ def with_input(gaps: GapScores, config: MixtureConfig) -> GapScores:
 
 
 def fit_gaps(gaps: GapScores, config: MixtureConfig, classes: int) -> Round:
-    """Mixtures and posteriors of what `GapScores.seen` gives, of a problem with so many classes."""
+    """Mixtures and posteriors of what `GapScores.seen` gives, of a problem with so many classes.
+
+    One mixture a pair; the two-sided one is of all pairs together.
+    """
     scale = gap.gap_scale(config.gap, classes)
+    if config.family == two_sided.FAMILY:
+        assert config.dof is not None
+        return under((two_sided.fit(gaps.seen(config.gap), config.dof, scale),) * len(gaps.pairs), gaps, config)
     fits = tuple(
         mixture.fit(
             x,

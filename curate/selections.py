@@ -20,7 +20,7 @@ from .types import Selection
 PREVIEWED = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 ALL_CLASSES = "(all)"
 RANKED: dict[By, str] = {
-    "p_balanced": "SELECT sample_id, avg(p_balanced) AS quality FROM posterior "
+    "p_balanced": "SELECT sample_id, min(p_balanced) AS quality FROM posterior "
     "WHERE run_id = $run AND round = 0 GROUP BY 1",
     "usability": "SELECT sample_id, product(usability) + product(1 - usability) AS quality FROM usability "
     "WHERE run_id = $run GROUP BY 1",
@@ -37,8 +37,8 @@ class Selections(Assessments):
 
         Args:
             where: a condition on the columns of `samples`, as a user types it.
-            by: their quality, see `selection.Rule`; p_balanced is the mean over pairs of modalities, of gaps the
-                largest counts.
+            by: their quality, see `selection.Rule`; of several pairs of modalities the smallest p_balanced and the
+                largest gap count.
 
         Raises:
             CurateError: the condition cannot be read, or the quality of some is not known.
@@ -228,7 +228,7 @@ class Selections(Assessments):
     def export_selection(self, name: str, path: Path) -> int:
         """Write a selection's samples, ascending by id; how many."""
         return self.copy_to(
-            "SELECT m.sample_id, s.label_name, avg(p.p_balanced) AS p_balanced FROM selection n "
+            "SELECT m.sample_id, s.label_name, min(p.p_balanced) AS p_balanced FROM selection n "
             "JOIN selection_member m USING (name) JOIN run r USING (run_id) "
             "JOIN sample s ON s.data_id = r.data_id AND s.sample_id = m.sample_id "
             "JOIN posterior p ON p.run_id = r.run_id AND p.round = 0 AND p.sample_id = m.sample_id "

@@ -374,7 +374,7 @@ class MixtureFit:
     """A one-dimensional mixture fitted to the gaps of one pair, components ordered by location.
 
     Attributes:
-        family: `gaussian` or `student-t`.
+        family: `two-sided`, see `curate.two_sided`, `gaussian` or `student-t`.
         weights: (C,) mixing weights pi, adding to one.
         locs: (C,) locations mu, ascending.
         scales: (C,) scales sigma (standard deviation for `gaussian`).
@@ -384,7 +384,8 @@ class MixtureFit:
         rule_conflict: whether the rules of `mixture.RULES` disagree.
         log_likelihoods: total log-likelihood after each iteration of the winning start.
         converged: whether it stopped because it no longer rose.
-        outcome: `ok`, or the gravest of what speaks against the fit. `one_component` (BIC does not support two, or a
+        outcome: `ok`, or the gravest of what speaks against the fit. Two-sided: `one_bell`, `none_balanced`, `too_few` or
+            `degenerate`, see `two_sided.fit`. Of the paper's: `one_component` (BIC does not support two, or a
             component died), `degenerate` (constant gaps) and `too_few` hold one component, so that every sample counts
             as balanced; `two_components` holds two where three were asked for; `memorised`, `two_tailed` and
             `rule_conflict` keep all and say that they mean little.
@@ -523,6 +524,11 @@ class Round:
     fits: tuple[MixtureFit, ...]
     p_balanced: Floats
     p_ahead: Floats | None = None
+
+    @property
+    def balanced(self) -> Floats:
+        """(N,) p_balanced of a sample: that of its least balanced pair; higher = more balanced."""
+        return self.p_balanced.min(axis=1)
 
     def _repr_html_(self) -> str:
         pairs = zip(self.gaps.pairs, self.fits, self.p_balanced.T, strict=True)

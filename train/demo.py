@@ -71,5 +71,5 @@ def run_demo(work: Workplace, seed: int, extra: Layer | None = None) -> Outcome:
         results.append((method, remark, {m: v["accuracy"] for m, v in tested.items()}))
     found = work.table.read_round(scored.run_id)
     planted = work.table.planted(scored.run_id)
-    recovery = planted_recovery(planted, found.gaps.prob[:, 0], 1 - found.p_balanced[:, 0], found.gaps.pairs[0])
+    recovery = planted_recovery(planted, found.gaps.prob[:, 0], 1 - found.balanced, found.gaps.pairs[0])
     return Outcome(scored, recovery, results)

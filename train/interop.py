@@ -37,7 +37,7 @@ def sampler_weights(
     """
     run = table.find_run(run_id, kind="score", status=None if run_id else "done")
     found = table.read_round(run.run_id)
-    known = dict(zip(found.sample_ids.tolist(), found.p_balanced.mean(axis=1).tolist(), strict=True))
+    known = dict(zip(found.sample_ids.tolist(), found.balanced.tolist(), strict=True))
     if missing := [str(i) for i in sample_ids if str(i) not in known]:
         raise CurateError(
             f"{len(missing)} of {len(sample_ids)} samples are not scored in {run.run_id}: {', '.join(missing[:3])}",

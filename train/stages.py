@@ -306,7 +306,7 @@ def _chosen(table: Table, run: Run, parent: Run, samples: Samples, method: Metho
             )
         keep = np.isin(samples.sample_ids, selection.sample_ids)
     else:
-        keep = select_above(table.read_round(parent.run_id).p_balanced.mean(axis=1), c.threshold)
+        keep = select_above(table.read_round(parent.run_id).balanced, c.threshold)
     if not keep.any():
         raise EmptySelectionError(
             f"no sample of {parent.run_id} has p_balanced >= {c.threshold}", "lower it: --set method.threshold=0.5"

@@ -177,7 +177,7 @@ def scored_samples(
 
     Returns:
         Columns sample_id, label_name, planted (NaN = unknown), p_<modality> and right_<modality> (fused included),
-        gap (probability gap of the pair with the largest |gap|), p_balanced and p_imbalanced (means over pairs), and
+        gap (probability gap of the pair with the largest |gap|), p_balanced and p_imbalanced (of the least balanced pair), and
         dominant (the modality with the largest probability of the true class; None if all are equal).
     """
     out = pd.DataFrame({"sample_id": scored.sample_ids}).merge(labels, how="left", on="sample_id")
@@ -188,7 +188,7 @@ def scored_samples(
             out[f"{short}_{m}"] = wide[m].to_numpy()
     strongest = np.abs(scored.gaps.prob).argmax(axis=1)
     out["gap"] = scored.gaps.prob[np.arange(len(out)), strongest]
-    out["p_balanced"] = scored.p_balanced.mean(axis=1)
+    out["p_balanced"] = scored.balanced
     out["p_imbalanced"] = 1 - out["p_balanced"]
     best = out[[f"p_{m}" for m in modalities]].to_numpy().argmax(axis=1)
     out["dominant"] = pd.Series(np.array(modalities, dtype=object)[best]).where(out["gap"] != 0, None)

@@ -17,7 +17,7 @@ from curate.scoring import MixtureConfig, fit_gaps, fit_round
 from curate.table import Table
 from curate.types import FUSED, Predictions, Round
 
-PAPER = MixtureConfig()
+PAPER = MixtureConfig(family="gaussian")
 
 
 def tailed(modalities: tuple[str, ...] = ("audio", "visual"), n: int = 400, seed: int = 0) -> Predictions:
@@ -48,10 +48,10 @@ def stored(table: Table, scoring, p: Predictions, found: Round, config: MixtureC
 @pytest.mark.parametrize("kind", ["prob", "kl"])
 def test_the_papers_form_sees_the_gap_as_it_stands(kind):
     p = tailed()
-    found = fit_round(p, MixtureConfig(gap=kind))
+    found = fit_round(p, MixtureConfig(gap=kind, family="gaussian"))
     assert found.gaps.fitted is None and found.p_ahead is None
     x = gap.modality_gap(p).of(kind)[:, 0]
-    expected = mixture.fit(x, scale=gap.gap_scale(kind, 2))
+    expected = mixture.fit(x, "gaussian", scale=gap.gap_scale(kind, 2))
     np.testing.assert_array_equal(found.p_balanced[:, 0], mixture.p_balanced(expected, x))
 
 
@@ -81,13 +81,13 @@ def test_logarithmic_gaps_are_fitted_and_the_papers_gaps_kept(kind):
 def test_an_average_is_what_the_mixture_sees_and_its_size_that_of_the_mean():
     p = tailed()
     mean = gap.mean_gap("prob", [gap.known(tailed(seed=s)) for s in (1, 2, 0)])
-    signed = fit_round(p, MixtureConfig(average="warmup"), mean)
+    signed = fit_round(p, MixtureConfig(average="warmup", family="gaussian"), mean)
     np.testing.assert_array_equal(signed.gaps.fitted, mean)
     np.testing.assert_array_equal(signed.gaps.prob, gap.modality_gap(p).prob)
-    np.testing.assert_array_equal(signed.p_balanced[:, 0], mixture.p_balanced(mixture.fit(mean[:, 0]), mean[:, 0]))
+    np.testing.assert_array_equal(signed.p_balanced[:, 0], mixture.p_balanced(mixture.fit(mean[:, 0], "gaussian"), mean[:, 0]))
     sized = fit_round(p, MixtureConfig(average="warmup", input="absolute"), mean)
     np.testing.assert_array_equal(sized.gaps.fitted, np.abs(mean))
-    for config, given in ((MixtureConfig(average="warmup"), None), (PAPER, mean)):
+    for config, given in ((MixtureConfig(average="warmup", family="gaussian"), None), (PAPER, mean)):
         with pytest.raises(ValueError, match="averaged"):
             fit_round(p, config, given)
 

@@ -17,8 +17,16 @@ from sklearn.mixture import GaussianMixture
 
 from curate import mixture
 from curate.em import Components, e_step, m_step, starts
-from curate.mixture import fit, p_balanced, posterior
+from curate.mixture import p_balanced, posterior
 from curate.types import MixtureFit
+
+PAPERS = ("gaussian", "student-t")
+
+
+def fit(x, family="gaussian", **options):
+    """The paper's mixtures, Gaussian if nothing is said."""
+    return mixture.fit(x, family, **options)
+
 
 GAPS = arrays(
     np.float64,
@@ -175,7 +183,7 @@ def test_the_order_of_samples_does_not_matter(family, dof):
         np.testing.assert_allclose(getattr(back, name), getattr(there, name), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("family", mixture.FAMILIES)
+@pytest.mark.parametrize("family", PAPERS)
 @pytest.mark.parametrize("factor", [0.01, 3.4, 1000.0])
 def test_posteriors_do_not_depend_on_the_unit_of_the_gap(family, factor):
     x = two_groups()

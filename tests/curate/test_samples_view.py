@@ -168,7 +168,7 @@ def test_a_data_set_that_is_only_prepared_shows_with_the_state_of_its_media(scor
     assert len(column(scored_table, "sample_id", "dataset = 'fresh'")) == 8
 
 
-def test_three_modalities_show_the_widest_pair_and_the_mean_posterior(tmp_path, scoring):
+def test_three_modalities_show_the_widest_pair_and_the_posterior_of_the_least_balanced(tmp_path, scoring):
     table = Table(tmp_path / "three.duckdb")
     p = by_hand(
         {
@@ -188,9 +188,16 @@ def test_three_modalities_show_the_widest_pair_and_the_mean_posterior(tmp_path, 
     gaps = column(table, "gap")
     assert gaps[:2] == [0.75, -0.75] and [abs(g) for g in gaps[2:]] == [0.5, 0.0]
     assert column(table, "dominant")[:2] == ["audio", "text"] and column(table, "dominant")[3] is None
-    np.testing.assert_allclose(column(table, "p_balanced"), [1.25 / 3, 0.75, 0.5, 1.0])
-    np.testing.assert_allclose(column(table, "p_imbalanced"), 1 - np.array([1.25 / 3, 0.75, 0.5, 1.0]))
-    np.testing.assert_allclose(table.candidates("score-pets-1").quality, [1.25 / 3, 0.75, 0.5, 1.0])
+    np.testing.assert_allclose(column(table, "p_balanced"), [0.0, 0.25, 0.5, 1.0])
+    assert column(table, "pair")[:2] == ["audio|text", "audio|text"]
+    # A lead is over the best of the others, so that it may be averaged.
+    assert column(table, "lead_audio") == [0.25, -0.75, 0.0, 0.0]
+    assert column(table, "lead_visual") == [-0.25, -0.75, -0.5, 0.0]
+    assert column(table, "lead_text") == [-0.75, 0.75, 0.0, 0.0]
+    means = table.query("SELECT avg(lead_text) FROM samples WHERE dataset = 'pets'")[1]
+    assert means == [(0.0,)]
+    np.testing.assert_allclose(column(table, "p_imbalanced"), [1.0, 0.75, 0.5, 0.0])
+    np.testing.assert_allclose(table.candidates("score-pets-1").quality, [0.0, 0.25, 0.5, 1.0])
     assert column(table, "quadrant") == ["audio+visual only", "text only", "audio+text only", "all"]
 
 

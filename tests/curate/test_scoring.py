@@ -35,30 +35,30 @@ def uneven(n: int = 400) -> Predictions:
 def test_memorised_is_seen_from_the_predictions_and_keeps_two_components():
     rng = np.random.default_rng(0)
     by_heart = predicted(1 - rng.uniform(0, 0.01, 300), 1 - np.r_[rng.uniform(0, 0.01, 250), rng.uniform(0, 0.3, 50)])
-    found = fit_round(by_heart, MixtureConfig())
+    found = fit_round(by_heart, MixtureConfig(family="gaussian"))
     assert found.fits[0].outcome == "memorised" and len(found.fits[0].weights) == 2
-    blind = fit_gaps(modality_gap(by_heart), MixtureConfig(), 2)
+    blind = fit_gaps(modality_gap(by_heart), MixtureConfig(family="gaussian"), 2)
     assert blind.fits[0].outcome != "memorised"
     np.testing.assert_array_equal(found.p_balanced, blind.p_balanced)
     # The same gaps, but both modalities are wrong.
     wrong = predicted(*(by_heart.probs[m][:, 0] for m in ("audio", "visual")))
-    assert fit_round(wrong, MixtureConfig()).fits[0].outcome != "memorised"
+    assert fit_round(wrong, MixtureConfig(family="gaussian")).fits[0].outcome != "memorised"
 
 
 def test_uneven_predictions_are_not_memorised():
-    assert fit_round(uneven(), MixtureConfig()).fits[0].outcome in ("ok", "rule_conflict")
+    assert fit_round(uneven(), MixtureConfig(family="gaussian")).fits[0].outcome in ("ok", "rule_conflict")
 
 
 def test_the_check_is_one_option_away():
     rng = np.random.default_rng(0)
     alike = predicted(rng.normal(0.5, 0.1, 500).clip(0, 1), np.full(500, 0.5))
-    assert fit_round(alike, MixtureConfig()).fits[0].outcome == "one_component"
+    assert fit_round(alike, MixtureConfig(family="gaussian")).fits[0].outcome == "one_component"
     assert len(fit_round(alike, MixtureConfig(check="none")).fits[0].weights) == 2
 
 
 def test_a_monotone_posterior_is_one_option_away_and_survives_the_table(scored_table, scoring):
     p, config = uneven(), MixtureConfig(posterior="monotone")
-    literal, monotone = fit_round(p, MixtureConfig()), fit_round(p, config)
+    literal, monotone = fit_round(p, MixtureConfig(family="gaussian")), fit_round(p, config)
     fitted = monotone.fits[0]
     assert fitted.limits == monotone_limits(literal.fits[0]) and np.isfinite(fitted.limits).any()
     assert (monotone.p_balanced != literal.p_balanced).any()

@@ -122,7 +122,7 @@ def test_a_number_that_is_none_is_refused_with_the_whole_round(scored_table, pre
 def test_the_second_write_of_a_round_replaces_the_first(scored_table, predictions):
     p = predictions(seed=9)
     gaps, _, _ = round_of(p)
-    one = mixture.fit(np.zeros(60))
+    one = mixture.fit(np.zeros(60), "gaussian")
     before = counts(scored_table)
     scored_table.write_round("score-toy-1", 0, p, gaps, [one], np.ones((60, 1)), "prob")
     found = scored_table.read_round("score-toy-1")

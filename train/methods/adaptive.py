@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from curate.two_sided import FAMILY
 from curate.types import MixtureFit, modality_pairs
 
 from ..data import Batch
@@ -149,4 +150,7 @@ def posterior_balanced(gap: Tensor, fitted: MixtureFit) -> Tensor:
     if torch.isfinite(dofs).all():
         norm = torch.lgamma((dofs + 1) / 2) - torch.lgamma(dofs / 2) - 0.5 * dofs.log()
         log_f = norm - scales.log() - (dofs + 1) / 2 * torch.log1p(z2 / dofs)
+    if fitted.family == FAMILY:  # the tails vanish at zero: their density has the factor g^2, of mean one
+        rising = z2[:, 1].clamp_min(torch.finfo(z2.dtype).tiny).log() + ((dofs[1] - 2) / dofs[1]).log()
+        log_f = log_f + torch.stack([torch.zeros_like(rising), rising], dim=1)
     return torch.softmax(weights.log() + log_f, dim=1)[:, fitted.balanced]

@@ -18,7 +18,7 @@ def _fit(*components: tuple[float, float, float], balanced: int = 0) -> MixtureF
 
 
 def test_histogram_integrates_to_one_and_holds_the_weighted_densities():
-    fit = mixture.fit(GAPS)
+    fit = mixture.fit(GAPS, "gaussian")
     data = figures.gap_histogram(GAPS, fit, "prob", PAIR).data
     assert ((data["gap_to"] - data["gap_from"]) * data["density"]).sum() == pytest.approx(1)
     centres = ((data["gap_from"] + data["gap_to"]) / 2).to_numpy()
@@ -27,13 +27,13 @@ def test_histogram_integrates_to_one_and_holds_the_weighted_densities():
 
 def test_tail_shares_are_annotated():
     gaps = np.array([-0.5, 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
-    figure = figures.gap_histogram(gaps, mixture.fit(gaps), "prob", PAIR).figure
+    figure = figures.gap_histogram(gaps, mixture.fit(gaps, "gaussian"), "prob", PAIR).figure
     texts = [t.get_text() for t in figure.axes[0].texts]
     assert texts == ["10% below -0.3", "50% above +0.3"]
 
 
 def test_axes_name_unit_and_direction():
-    axes = figures.gap_histogram(GAPS, mixture.fit(GAPS), "kl", PAIR, limit=2.3).figure.axes[0]
+    axes = figures.gap_histogram(GAPS, mixture.fit(GAPS, "gaussian"), "kl", PAIR, limit=2.3).figure.axes[0]
     assert "nats" in axes.get_xlabel() and "visual carries" in axes.get_xlabel()
     assert axes.get_xlim() == (-2.3, 2.3)
 
@@ -52,7 +52,7 @@ def test_posterior_need_not_be_monotone():
 
 
 def test_one_component_draws_and_calls_nothing_imbalanced():
-    fit = mixture.fit(np.zeros(50))
+    fit = mixture.fit(np.zeros(50), "gaussian")
     assert fit.outcome == "degenerate"
     figures.svg(figures.gap_histogram(np.zeros(50), fit, "prob", PAIR).figure)
     figures.svg(figures.posterior_curve(np.zeros(50), fit, "prob", PAIR).figure)
@@ -75,7 +75,7 @@ def test_curves_of_one_label_share_a_legend_entry_and_the_origin_is_no_data():
 
 
 def test_inline_svg_follows_the_theme_and_keeps_ids_apart():
-    text = figures.svg(figures.gap_histogram(GAPS, mixture.fit(GAPS), "prob", PAIR).figure)
+    text = figures.svg(figures.gap_histogram(GAPS, mixture.fit(GAPS, "gaussian"), "prob", PAIR).figure)
     first, second = figures.inline_svg(text, "one"), figures.inline_svg(text, "two")
     assert "var(--blue)" in first and "var(--ink)" in first and figures.BALANCED not in first
     ids = {part.split('"')[0] for part in first.split(' id="')[1:]}
@@ -85,6 +85,6 @@ def test_inline_svg_follows_the_theme_and_keeps_ids_apart():
 
 
 def test_files_are_opaque():
-    figure = figures.gap_histogram(GAPS, mixture.fit(GAPS), "prob", PAIR).figure
+    figure = figures.gap_histogram(GAPS, mixture.fit(GAPS, "gaussian"), "prob", PAIR).figure
     assert figures.png(figure).startswith(b"\x89PNG")
     assert '<rect width="100%" height="100%" fill="white"/>' in figures.on_white(figures.svg(figure))

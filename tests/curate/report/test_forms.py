@@ -82,10 +82,10 @@ def test_posteriors_of_both_directions_are_drawn(scoring, tmp_path):
 def test_the_size_of_a_gap_has_one_tail_and_no_direction():
     x = np.abs(gap.modality_gap(tailed()).prob[:, 0])
     form = figures.Form("absolute", "last", 1.0)
-    axes = figures.gap_histogram(x, mixture.fit(x), "prob", PAIR, form=form).figure.axes[0]
+    axes = figures.gap_histogram(x, mixture.fit(x, "gaussian"), "prob", PAIR, form=form).figure.axes[0]
     assert axes.get_xlim() == (0, 1) and "|gap|" in axes.get_xlabel() and "←" not in axes.get_xlabel()
     assert [t.get_text() for t in axes.texts] == ["40% above +0.3"]
-    assert figures.imbalanced_ranges(mixture.fit(x), 1.0, form)[0][0] >= 0
+    assert figures.imbalanced_ranges(mixture.fit(x, "gaussian"), 1.0, form)[0][0] >= 0
 
 
 def test_an_axis_reaches_as_far_as_the_gaps_where_they_are_unbounded_in_practice():

@@ -295,7 +295,10 @@ def test_every_warning_of_a_fit_is_explained():
         np.zeros(3),
         np.concatenate([rng.normal(0, 0.05, 100), rng.normal(0, 0.4, 300).clip(-1, 1)]),
     ]
-    fits = [*map(mixture.fit, worlds), mixture.fit(worlds[1], iterations=1, check="none")]
+    fits = [
+        *(mixture.fit(w, "gaussian") for w in worlds),
+        mixture.fit(worlds[1], "gaussian", iterations=1, check="none"),
+    ]
     fits += [mixture.fit(w, check="none") for w in worlds]
     fits += [mixture.blamed_on_memory(mixture.fit(worlds[0], check="none"), worlds[0], 1.0, 1.0)]
     warnings = [w for fit in fits for w in fit.warnings]
@@ -325,7 +328,7 @@ def test_media_come_from_an_existing_cache_only(tmp_path: Path):
         {m: _probs(rng, labels, 10, rng.uniform(0, 1, 12)) for m in ("audio", "visual", FUSED)},
     )
     gaps = gap.modality_gap(p)
-    fit = mixture.fit(gaps.prob[:, 0])
+    fit = mixture.fit(gaps.prob[:, 0], "gaussian")
     table.write_round("score-demo-1", 0, p, gaps, [fit], mixture.p_balanced(fit, gaps.prob[:, 0])[:, None], "prob")
     table.finish_run("score-demo-1", "done")
 
