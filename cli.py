@@ -140,7 +140,7 @@ def _scoring_layers(ctx: typer.Context, *sections: str, **options: Mapping[str, 
     """The layers of a command with a section `score`; `--paper` stands just below the options that are typed."""
     from curate.scoring import PAPER
 
-    layers = _layers(ctx, *sections, **options)
+    layers = _layers(ctx, *sections, method_name=None, **options)
     if ctx.params["paper"]:
         layers.insert(-2, {"score": PAPER})
     return layers
@@ -432,8 +432,10 @@ def select(
 ) -> None:
     """Name the training samples that a rule keeps, and say what that does to class balance.
 
+    Without a rule it takes the one that the evidence supports: not broken, or else --threshold 0.8.
     The parts of a rule act in the order listed here, each on what the ones before left; ties are broken by id.
     """
+    from curate.selection import Rule
     from curate.table import Table
 
     rule: dict[str, Any] = {
@@ -445,8 +447,6 @@ def select(
         "whole_groups": whole_groups,
         "by": by,
     }
-    if not dry_run and all(v is None for k, v in rule.items() if k not in ("whole_groups", "by")):
-        raise CurateError("select needs a rule", 'give --threshold 0.8, --top 1000 or --where "gap < 0.2"')
     if dry_run and (name or output or replace):
         raise CurateError("--dry-run stores nothing", "leave --name, --output and --replace out")
     table = Table(db)
@@ -457,6 +457,10 @@ def select(
         rows = [(t, k, share(s, form), *least) for t, k, s, *least in table.preview(scored.run_id, **rule)]
         show(["threshold", "kept", "share", "smallest class", "of it"], rows, form)
         return
+    if all(v is None for k, v in rule.items() if k not in ("whole_groups", "by")):
+        suggested, why = table.suggested(scored.run_id) if by == "p_balanced" else ({"threshold": 0.8}, "no rule given")
+        rule |= suggested
+        remark(f"{why}; the same: curate select {Rule(**rule).options}")
     chosen = table.select(scored.run_id, name=name, replace=replace, **rule)
     written = table.export_selection(chosen.name, output) if output else 0
     tell_selection(chosen, form)
@@ -647,7 +651,7 @@ def comparison_plan(plan: Plan | None, texts: Sequence[str], name: str | None, c
 @app.command()
 def recommend(run: RunName = None, db: Db = DB) -> None:
     """Say in three lines, from the table alone, which methods are worth trying first and why."""
-    from curate.recommend import read_evidence
+    from curate.evidence import read_evidence
     from curate.recommend import recommend as advise
     from curate.table import Table
 

@@ -89,6 +89,15 @@ class Assessments(Rounds):
             raise CurateError(f"nothing is known of usability in {run_id}", "score again, without score.dynamics=false")
         return columns
 
+    def imbalance(self, run_id: str) -> tuple[NDArray[np.str_], Floats] | None:
+        """(N,) sample ids, ascending, and (N,) imbalance, see `usability.some_not_all`; None where it is not known."""
+        columns = self._by_modality(run_id, "SELECT sample_id, modality, usability AS value FROM usability")
+        if columns is None:
+            return None
+        from .usability import some_not_all
+
+        return columns[0], some_not_all(columns[1])
+
     def evidence(self, run_id: str) -> tuple[NDArray[np.str_], Floats, Floats] | None:
         """Means over the warm-up's epochs: (N,) ids, ascending, (N, M) p(true class) and (N, M) log margins.
 

@@ -67,7 +67,7 @@ def direction_auroc(gap: Floats, alone: NDArray[np.str_], pair: tuple[str, str])
 
 
 def planted_recovery(
-    planted: Iterable[str], gap: Floats, p_imbalanced: Floats, pair: tuple[str, str]
+    planted: Iterable[str], gap: Floats, p_imbalanced: Floats, pair: tuple[str, str], imbalance: Floats | None = None
 ) -> dict[str, float | None]:
     """How well the scores find samples degraded on purpose: AUROCs in [0, 1], 0.5 = chance, None = undefined.
 
@@ -78,12 +78,15 @@ def planted_recovery(
         gap: (N,) signed gap, first minus second.
         p_imbalanced: (N,) posterior.
         pair: the two modalities.
+        imbalance: (N,) by usability; None where that is not known.
 
     Returns:
-        `size` of |gap| and `p_imbalanced`, both for finding the imbalanced; `direction`, see `direction_auroc`.
+        `usability`, `size` of |gap| and `p_imbalanced`, all for finding the imbalanced; `direction`, see
+        `direction_auroc`.
     """
     alone = degraded_alone(planted)
     return {
+        "usability": None if imbalance is None else auroc(imbalance, alone != ""),
         "size": auroc(np.abs(gap), alone != ""),
         "direction": direction_auroc(gap, alone, pair),
         "p_imbalanced": auroc(p_imbalanced, alone != ""),

@@ -55,7 +55,7 @@ def balanced_component(weights: Floats, locs: Floats, scales: Floats, rule: str 
 
 
 def chosen_family(family: str, of_components: bool) -> str:
-    """The family that `auto` stands for: `gaussian` where an option of the paper's mixtures is given, else two-sided."""
+    """What `auto` stands for: `gaussian` where an option of the paper's mixtures is given, `two-sided` elsewhere."""
     if family != "auto":
         return family
     return "gaussian" if of_components else two_sided.FAMILY

@@ -6,98 +6,15 @@ are of one data set, so nothing of them is promised for another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
 from .comparison.plan import CONTINUED, CONTROLS, JOINT
-from .comparison.summary import BETTER, EVEN, UNJUDGED, WORSE, Line, summarize
-from .mixture import MEMORISED, TAIL
-from .types import FUSED
-
-if TYPE_CHECKING:
-    from .table import Table
+from .comparison.summary import BETTER, EVEN, UNJUDGED, WORSE, Line
+from .evidence import Evidence, conclusions
 
 STUDY = "reports/studies/comparison.md (digits, three seeds)"
-SMALL_GAP = 0.1  # mean |gap| below which the gaps say little
-FEW_SAMPLES = 0.05  # of the samples: a tail that counts
-NEAR_CHANCE = 1.5  # times the accuracy of guessing
+SMALL_GAP = 0.1
+"""Mean |gap| below which the gaps say little."""
 NO_FIT = ("one_component", "degenerate", "too_few")
-SQL = (
-    "SELECT avg(abs(gap)) AS size, avg((gap > ?)::INTEGER) AS first, avg((gap < -?)::INTEGER) AS second, "
-    "avg((p_imbalanced > 0.5)::INTEGER) AS imbalanced, count(*) AS samples FROM ("
-    "SELECT g.sample_id, arg_max(g.prob_gap, abs(g.prob_gap)) AS gap, max(p.p_imbalanced) AS p_imbalanced "
-    "FROM gap g JOIN posterior p USING (run_id, round, sample_id, pair) WHERE g.run_id = ? AND g.round = 0 GROUP BY 1)"
-)
-KNOWN = (
-    "SELECT modality, avg(correct::INTEGER) AS accuracy FROM prediction WHERE run_id = ? AND round = 0 "
-    "GROUP BY 1 ORDER BY 1"
-)
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a scored table says of a data set.
-
-    Attributes:
-        dataset, run_id: of the scored run.
-        modalities: in declared order.
-        classes: how many.
-        samples: how many were scored.
-        size: mean |probability gap|, 0..1.
-        tails: shares of samples with a gap above 0.3 and below -0.3: carried by the first, by the second modality.
-        imbalanced: share with p_imbalanced above 0.5; moves with the number of epochs, so a description only.
-        accuracy: {modality or "fused": accuracy on the training samples}.
-        outcomes: of the fits, one a pair.
-        broken: modalities of which a group of samples was found to be broken.
-        has_model: False for a run of saved predictions.
-        compared: lines of this data set's comparisons.
-    """
-
-    dataset: str
-    run_id: str
-    modalities: tuple[str, ...]
-    classes: int
-    samples: int
-    size: float
-    tails: tuple[float, float]
-    imbalanced: float
-    accuracy: Mapping[str, float]
-    outcomes: tuple[str, ...]
-    broken: tuple[str, ...] = ()
-    has_model: bool = True
-    compared: Sequence[Line] = field(default_factory=tuple)
-
-
-def read_evidence(table: Table, run_id: str | None = None) -> Evidence:
-    """The evidence of a scored run, the newest finished one when none is named; with every comparison of its data set.
-
-    Raises:
-        CurateError: there is no such run.
-    """
-    run = table.find_run(run_id, kind="score", status=None if run_id else "done")
-    found = table.frame(SQL, [TAIL, TAIL, run.run_id]).iloc[0]
-    known = table.frame(KNOWN, [run.run_id])
-    lines = {
-        line.label: line  # of those of one name the newest
-        for name in table.comparison_names(run.dataset)
-        for line in summarize([c for c in table.comparison(name) if c.dataset == run.dataset])
-    }
-    return Evidence(
-        dataset=run.dataset,
-        run_id=run.run_id,
-        modalities=run.modalities,
-        classes=len(run.classes),
-        samples=int(found["samples"]),
-        size=float(found["size"]),
-        tails=(float(found["first"]), float(found["second"])),
-        imbalanced=float(found["imbalanced"]),
-        accuracy=dict(zip(known["modality"], known["accuracy"].astype(float), strict=True)),
-        outcomes=tuple(f.outcome for f in table.read_round(run.run_id).fits),
-        broken=tuple(modality for modality, _, found, *_ in table.verdicts(run.run_id) if found),
-        has_model=run.method != "predictions",
-        compared=tuple(lines.values()),
-    )
+"""Outcomes of a fit in which nothing is called imbalanced."""
 
 
 def recommend(evidence: Evidence) -> list[str]:
@@ -106,26 +23,9 @@ def recommend(evidence: Evidence) -> list[str]:
 
 
 def _found(e: Evidence) -> str:
-    """How many, which way, how strong, and how far that can be trusted."""
-    rights = ", ".join(f"{m} {e.accuracy[m]:.0%}" for m in (*e.modalities, FUSED) if m in e.accuracy)
-    first, second = e.tails
-    text = f"{e.dataset}, {e.samples} samples of {e.run_id}; right on training samples: {rights}; "
-    if set(e.outcomes) <= set(NO_FIT):
-        text += f"the fit ({', '.join(sorted(set(e.outcomes)))}) shows no imbalanced group"
-    elif len(e.modalities) == 2:
-        text += f"{first:.0%} carried by {e.modalities[0]}, {second:.0%} by {e.modalities[1]} (|gap| above {TAIL:g})"
-    else:
-        text += f"{first + second:.0%} with a pair's |gap| above {TAIL:g}"
-    text += f", mean |gap| {e.size:.2f}, {e.imbalanced:.0%} called imbalanced"
-    if e.broken:
-        text += f"; a broken group of {' and of '.join(e.broken)}"
-    if _memorised(e):
-        return text + "; the training samples are known by heart, which hides imbalance"
-    if e.size < SMALL_GAP:
-        return text + "; gaps this small say little"
-    if min(first, second) > FEW_SAMPLES and len(e.modalities) == 2:
-        return text + "; both ways, so the signed fit of two sees one tail only: trust the sign, then |gap|"
-    return text
+    """What `score` says too, in one line."""
+    text = f"{e.dataset}, {e.samples} samples of {e.run_id}; " + "; ".join(conclusions(e))
+    return text + ("; gaps this small say little" if e.size < SMALL_GAP else "")
 
 
 def _try(e: Evidence) -> str:
@@ -140,13 +40,16 @@ def _try(e: Evidence) -> str:
             f"{CONTINUED}, the warm-up loss continued: of {len(judged)} compared here none was better beyond the "
             f"spread of the seeds{worse}"
         )
-    if weak := _ignorant(e):
+    if weak := e.at_chance:
         return (
-            f"look at the {weak} data before any method: it is right on {e.accuracy[weak]:.0%} of the training "
-            f"samples, guessing on {1 / e.classes:.0%}; no loss repairs what is not there"
+            f"look at the {weak} data before any method: it is hardly right more often than guessing; no loss repairs "
+            "what is not there"
         )
-    if _memorised(e):
-        return "score again with fewer epochs (score --epochs), then ask again; methods that read posteriors come later"
+    if e.by_heart:
+        return (
+            f"{CONTINUED} with averaged weights (optim.ema=0.99) and, of media, augmentation (train.augment=shift): "
+            "the training samples are known by heart, so their scores tell a method little"
+        )
     if set(e.outcomes) <= set(NO_FIT) or e.size < SMALL_GAP:
         return (
             f"{CONTINUED} beside {JOINT}; methods that read posteriors (adaptive, subset) have next to nothing to read"
@@ -192,15 +95,3 @@ def _seen(line: Line) -> str:
 
 def _others(count: int) -> str:
     return f"; {count - 1} more were ahead too" if count > 1 else ""
-
-
-def _memorised(e: Evidence) -> bool:
-    return all(e.accuracy.get(m, 0.0) > MEMORISED for m in e.modalities)
-
-
-def _ignorant(e: Evidence) -> str:
-    """The modality that knows hardly more than guessing, while another knows much more; '' if there is none."""
-    weak = min(e.modalities, key=lambda m: e.accuracy.get(m, 1.0))
-    strong = max(e.accuracy.get(m, 0.0) for m in e.modalities)
-    bound = NEAR_CHANCE / e.classes
-    return weak if e.accuracy.get(weak, 1.0) < bound <= strong / 2 else ""

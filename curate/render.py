@@ -147,17 +147,28 @@ def progress(quiet: bool) -> Iterator[Advance]:
 
 
 def describe_round(run: Run, found: Round) -> list[str]:
-    """A scored run in a few lines: the mixtures, what they saw and say, and what speaks against them."""
-    from .gap import describe  # numpy, which the lists of other commands can do without
+    """The mixtures of a scored run in numbers: what they saw, and what speaks against them.
 
+    The two-sided mixture is of all pairs together, and said once.
+    """
+    from .gap import describe  # numpy, which the lists of other commands can do without
+    from .two_sided import FAMILY
+
+    if all(fitted.family == FAMILY for fitted in found.fits):
+        fitted = found.fits[0]
+        (peak, tails), (narrow, wide) = fitted.weights, fitted.scales
+        return [
+            f"  mixture: a balanced peak at 0, weight {peak:.3f}, scale {narrow:.3f}; two tails, weight {tails:.3f}, "
+            f"scale {wide:.3f} ({fitted.outcome})",
+            *(f"  warning: {note}" for note in fitted.warnings),
+        ]
     lines = []
     for j, (pair, fitted) in enumerate(zip(found.gaps.pairs, found.fits, strict=True)):
         scores, p = found.gaps, found.p_balanced[:, j]
         seen, kind = scores.seen(run.gap_kind or "prob")[:, j], run.gap_kind or "prob"
         signed = seen if scores.input == "signed" else scores.prob[:, j]
         lines.append(
-            f"{run.run_id}: {len(seen)} training samples, {describe(kind, scores.input, scores.average, pair)}, "
-            f"{fitted.family} mixture ({fitted.outcome})"
+            f"  mixture of the {describe(kind, scores.input, scores.average, pair)}: {fitted.family} ({fitted.outcome})"
         )
         roles = [fitted.role(k, pair) for k in range(len(fitted.weights))]
         width = max(11, *map(len, roles))

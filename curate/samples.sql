@@ -92,10 +92,16 @@ COMMENT ON COLUMN by_class.mean_gap IS 'mean of samples.gap, -1..1; of two modal
 COMMENT ON COLUMN by_class.mean_kl_gap IS 'mean of samples.kl_gap, nats; label-free';
 
 CREATE OR REPLACE VIEW by_modality AS
+WITH held AS (
+    SELECT run_id, modality, arg_max(value, epoch) FILTER (split = 'val') AS on_val,
+        arg_max(value, epoch) FILTER (split = 'test') AS on_test
+    FROM epoch WHERE metric = 'accuracy' AND run_id IN (SELECT run_id FROM run WHERE kind = 'score') GROUP BY ALL
+)
 SELECT s.dataset, s.run_id, p.modality, count(*) AS samples, avg(p.correct::INTEGER) AS accuracy,
-    avg(p.p_true) AS mean_p_true, avg(p.entropy) AS mean_entropy,
+    any_value(coalesce(h.on_val, h.on_test)) AS held_out_accuracy, avg(p.p_true) AS mean_p_true, avg(p.entropy) AS mean_entropy,
     CASE WHEN p.modality <> 'fused' THEN avg(coalesce(s.dominant = p.modality, false)::INTEGER) END AS ahead
 FROM samples s JOIN prediction p ON p.run_id = s.run_id AND p.sample_id = s.sample_id
+LEFT JOIN held h ON h.run_id = p.run_id AND h.modality = p.modality
 WHERE p.round = 0 AND s.gap IS NOT NULL GROUP BY s.dataset, s.run_id, p.modality;
 
 COMMENT ON VIEW by_modality IS 'One row a modality, and one for the fusion, of the newest scored run of each data set; its scored training samples';
@@ -104,6 +110,7 @@ COMMENT ON COLUMN by_modality.run_id IS 'the scored run the numbers are from';
 COMMENT ON COLUMN by_modality.modality IS 'a modality, or fused';
 COMMENT ON COLUMN by_modality.samples IS 'how many scored training samples';
 COMMENT ON COLUMN by_modality.accuracy IS 'share it labels right on its own, 0..1; of training samples, so flattering unless scored out of fold';
+COMMENT ON COLUMN by_modality.held_out_accuracy IS 'the same on validation samples, which no model was trained on; of saved predictions without any, on test samples; NULL = none. Where it is far below accuracy, the training samples are known by heart';
 COMMENT ON COLUMN by_modality.mean_p_true IS 'mean probability of the true class, 0..1, higher = better known';
 COMMENT ON COLUMN by_modality.mean_entropy IS 'nats, 0..log(classes), higher = less sure';
 COMMENT ON COLUMN by_modality.ahead IS 'share of samples in which it is dominant, 0..1; NULL for the fusion';

@@ -13,7 +13,6 @@ from . import gap, mixture, two_sided
 from .errors import CurateError
 from .types import Floats, GapScores, Known, MixtureFit, Predictions, Round
 
-
 OF_COMPONENTS = ("input", "components", "rule", "check", "posterior")
 """Settings that the two-sided mixture has not."""
 PAPER = {"family": "gaussian", "rule": "weight", "check": "none"}
@@ -24,8 +23,8 @@ PAPER = {"family": "gaussian", "rule": "weight", "check": "none"}
 class MixtureConfig:
     """Which gap is fitted, and how.
 
-    The default is the `two-sided` mixture of the probability gap of the last epoch: a posterior that falls with |gap| on
-    any data, see `two_sided`. The paper has `prob` or `kl`, signed, of one epoch, and two `gaussian` or `student-t`
+    The default is the `two-sided` mixture of the probability gap of the last epoch: a posterior that falls with |gap|
+    on any data, see `two_sided`. The paper has `prob` or `kl`, signed, of one epoch, and two `gaussian` or `student-t`
     components; its letter, with rule `weight` and check `none`, is `PAPER`.
 
     Attributes:

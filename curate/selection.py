@@ -7,7 +7,8 @@ Letters: N candidates, the scored training samples of a run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Literal
 
@@ -21,6 +22,8 @@ Mask = NDArray[np.bool_]
 By = Literal["p_balanced", "usability", "gap"]
 QUALITY: dict[By, str] = {"p_balanced": "p_balanced", "usability": "1 - imbalance", "gap": "1 - |gap|"}
 """In terms of the columns of `samples`."""
+LOWER = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0)
+"""Thresholds that are tried where one keeps nothing."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,21 @@ class Rule:
         kept[left] = True
         return keep_whole_groups(kept, seen.groups) if self.whole_groups else kept
 
+    @property
+    def options(self) -> str:
+        """The rule as options of `curate select`."""
+        by = None if self.by == "p_balanced" else self.by
+        values = {
+            "threshold": self.threshold,
+            "where": self.where and _quoted(self.where),
+            "per-class": self.per_class,
+            "top": self.top,
+            "fraction": self.fraction,
+            "by": by,
+        }
+        words = [f"--{name} {value}" for name, value in values.items() if value is not None]
+        return " ".join([*words, *(["--whole-groups"] if self.whole_groups else [])])
+
     def __str__(self) -> str:
         quality = QUALITY[self.by]
         by = "" if self.by == "p_balanced" else f" by {quality}"
@@ -93,6 +111,32 @@ class Rule:
             "whole groups": self.whole_groups or None,
         }
         return " and ".join(text for text, value in parts.items() if value is not None)
+
+
+def _quoted(text: str) -> str:
+    """A text as one word of a shell, readable where it can be."""
+    return shlex.quote(text) if set('"$`\\!') & set(text) else f'"{text}"'
+
+
+def relaxed(rule: Rule, seen: Candidates) -> tuple[Rule, int] | None:
+    """A rule as near to one that keeps nothing as can be, and how many it keeps; None if there are no candidates.
+
+    Tried in turn: lower thresholds, then without whole groups, then without the condition, then without both.
+    """
+    loose = [
+        rule,
+        replace(rule, whole_groups=False),
+        replace(rule, where=None),
+        replace(rule, where=None, whole_groups=False),
+    ]
+    for other in loose:
+        fulfils = seen.fulfils if other.where else np.ones_like(seen.fulfils)
+        for threshold in (other.threshold, *(t for t in LOWER if t < (other.threshold or 0.0))):
+            tried = replace(other, threshold=threshold)
+            kept = int(tried.keep(replace(seen, fulfils=fulfils)).sum())
+            if kept:
+                return tried, kept
+    return None
 
 
 def select_above(p_balanced: Floats, threshold: float) -> Mask:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace as changed
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ import numpy as np
 from .assessments import Assessments
 from .database import SAFE, insert, sql_error
 from .errors import CurateError, EmptySelectionError, unknown_name
-from .selection import By, Candidates, Rule, class_balance
+from .selection import By, Candidates, Rule, class_balance, relaxed
 from .types import Selection
 
 PREVIEWED = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -94,6 +95,8 @@ class Selections(Assessments):
         wanted = Rule(**rule)
         seen = self.candidates(run_id, wanted.where, wanted.by)
         kept = wanted.keep(seen)
+        if not kept.any():
+            raise EmptySelectionError(f"no sample fulfils {wanted}", self._way_out(run_id, wanted, seen))
         selection = Selection(
             name or f"{run_id}: {wanted}",
             run_id,
@@ -104,6 +107,33 @@ class Selections(Assessments):
         )
         self.write_selection(selection, replace)
         return selection
+
+    def _way_out(self, run_id: str, wanted: Rule, seen: Candidates) -> str:
+        """A command that keeps something, tried."""
+        found = relaxed(wanted, seen)
+        if found is None:
+            return f"{run_id} has no scored training sample; nothing was stored"
+        rule, kept = found
+        where = "" if self.path == Path("curate.duckdb") else f" --db {shlex.quote(str(self.path))}"
+        options = rule.options or "--threshold 0"
+        return f"`curate select {options} --run {run_id}{where}` keeps {kept}; nothing was stored"
+
+    def suggested(self, run_id: str) -> tuple[dict[str, Any], str]:
+        """The rule that the evidence supports where nobody gives one, and why.
+
+        What is claimed to be broken is left out; where nothing is, or nothing is known of that, p_balanced decides.
+        """
+        with self._open() as con:
+            claimed = con.execute(
+                "SELECT count(*) FILTER (p_broken > 0.5), count(p_broken) FROM usability WHERE run_id = ?", [run_id]
+            ).fetchone()
+            shown = con.execute("SELECT 1 FROM samples WHERE run_id = ? LIMIT 1", [run_id]).fetchone()
+        broken, judged = claimed or (0, 0)
+        if broken and shown:
+            intact = {"where": "broken IS NULL OR broken = ''"}
+            return intact, "a broken group was found: what is claimed to be broken is left out"
+        why = "no broken group was found" if judged else "usability was not judged"
+        return {"threshold": 0.8}, f"{why}: p_balanced decides, a scale of |gap|"
 
     def preview(self, run_id: str, **rule: Any) -> list[tuple[float, int, float, str, int]]:
         """What a rule would keep at other thresholds; nothing is stored.

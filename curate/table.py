@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,6 +75,14 @@ class Table(Comparisons):
             con.execute(
                 "UPDATE run SET status = ?, finished = ?, checkpoint_sha256 = ? WHERE run_id = ?",
                 [status, _now(), checkpoint_sha256, run_id],
+            )
+
+    def decide(self, run_id: str, found: Mapping[str, Any]) -> None:
+        """Keep what a run found out for itself where its settings left it open, as the section `decided`."""
+        with self._open(write=True) as con:
+            con.execute(
+                "UPDATE run SET config = json_merge_patch(config, ?) WHERE run_id = ?",
+                [json.dumps({"decided": dict(found)}), run_id],
             )
 
     def runs(self, **where: str | int | None) -> list[Run]:

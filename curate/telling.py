@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from .render import Format, describe_round, describe_verdicts, render
+from .render import Format, describe_round, render
 
 if TYPE_CHECKING:
     from .comparison.plan import Plan
@@ -108,10 +108,14 @@ def tell_findings(dataset: Dataset) -> None:
 
 
 def tell_score(table: Table, run: Run) -> None:
-    """A scored run in a few lines: the mixture, what it says, and what speaks against it."""
+    """A scored run: what was found, the strongest signal first, and below it the mixture in numbers."""
+    from .evidence import conclusions, read_evidence
+
+    evidence = read_evidence(table, run.run_id)
+    typer.echo(f"{run.run_id}: {evidence.samples} training samples")
+    for line in conclusions(evidence):
+        typer.echo(f"  {line}")
     typer.echo("\n".join(describe_round(run, table.read_round(run.run_id))))
-    for modality, told in describe_verdicts(table.verdicts(run.run_id)).items():
-        typer.echo(f"  {modality}: {told}")
     if run.folds:
         own, more = table.warm_up_seconds(run.run_id)
         typer.echo(
@@ -133,6 +137,8 @@ def tell_selection(chosen: Selection, form: Format) -> None:
     """What a selection kept, and what that does to class balance."""
     kept = len(chosen.sample_ids)
     remark(f"{chosen.name}: kept {kept} of {chosen.candidates} ({kept / chosen.candidates:.1%})")
+    if kept == chosen.candidates:
+        remark("that is every scored sample: to train on it is to train on all")
     show(["class", "kept", "of", "share"], [[c, k, n, share(k / n, form)] for c, (k, n) in chosen.kept.items()], form)
 
 

@@ -5,18 +5,18 @@ posterior may rise again in a tail, or reach no threshold at all. Here the form 
 
     p(g) = pi_0 t(g; s_0) + pi_1 (g^2 / v_1) t(g; s_1),    v_1 = s_1^2 nu / (nu - 2),
 
-with t the Student-t density of nu degrees of freedom at zero. The first component is a balanced peak at zero. The second
-is two tails, one on either side, that vanish at zero: v_1 is the second moment of t, so that it is a density. With
-s_0 <= s_1 the odds of the tails grow with |g| everywhere. So the posterior of the peak is 1 at zero, falls steadily to
-both sides, and ranks samples exactly as |gap| does; t has heavy enough tails for it never to round to 0 or 1 for all.
+with t the Student-t density of nu degrees of freedom at zero. The first component is a balanced peak at zero. The
+second is two tails, one on either side, that vanish at zero: v_1 is the second moment of t, so that it is a density.
+With s_0 <= s_1 the odds of the tails grow with |g| everywhere. So the posterior of the peak is 1 at zero, falls
+steadily to both sides, and ranks samples exactly as |gap| does; t has tails heavy enough that it rounds to 0 nowhere.
 
 What the data decide is where it falls: weights and scales are those of greatest likelihood within bounds (`WEIGHTS`,
-`PEAK`, `TAILS`, in units of the gap). The bounds say what a gap means in itself: one of 0.1 is balanced on any data, one
-of 0.8 on none. Where hardly a sample is balanced in that sense, both scales are enlarged until a tenth of the samples
-(`LEAST`) has a posterior of `REACHED`: then it says who is the *least* imbalanced, and the fit says so.
+`PEAK`, `TAILS`, in units of the gap). The bounds say what a gap means in itself: one of 0.1 is balanced, one of 0.8 is
+not. Where hardly a sample is balanced in that sense, both scales are enlarged until a tenth of the samples (`LEAST`)
+has a posterior of `REACHED`: then it says which are the *least* imbalanced, and the fit says so.
 
-With several pairs of modalities there is one mixture of all their gaps: what a gap means does not depend on the pair. So
-a sample's smallest posterior, over its pairs, falls with its largest |gap|.
+With several pairs of modalities there is one mixture of all their gaps: what a gap means does not depend on the pair.
+So a sample's smallest posterior, over its pairs, falls with its largest |gap|.
 
 Letters: N samples, P pairs, G cells.
 """
@@ -72,7 +72,7 @@ def fit(gaps: NDArray[np.floating], dof: float = DOF, scale: float = 1.0) -> Mix
         raise ValueError("gaps must be (N,) or (N, P), and finite")
     if not dof > 2:
         raise ValueError(f"dof must be above 2, got {dof}")
-    largest = np.abs(x.reshape(len(x), -1)).max(axis=1, initial=0) / scale
+    largest = np.abs(x if x.ndim == 2 else x[:, None]).max(axis=1, initial=0) / scale
     x = x.ravel() / scale
     size = gather(np.abs(x))
     notes, outcome = [], "ok"

@@ -384,8 +384,8 @@ class MixtureFit:
         rule_conflict: whether the rules of `mixture.RULES` disagree.
         log_likelihoods: total log-likelihood after each iteration of the winning start.
         converged: whether it stopped because it no longer rose.
-        outcome: `ok`, or the gravest of what speaks against the fit. Two-sided: `one_bell`, `none_balanced`, `too_few` or
-            `degenerate`, see `two_sided.fit`. Of the paper's: `one_component` (BIC does not support two, or a
+        outcome: `ok`, or the gravest of what speaks against the fit. Two-sided: `one_bell`, `none_balanced`, `too_few`
+            or `degenerate`, see `two_sided.fit`. Of the paper's: `one_component` (BIC does not support two, or a
             component died), `degenerate` (constant gaps) and `too_few` hold one component, so that every sample counts
             as balanced; `two_components` holds two where three were asked for; `memorised`, `two_tailed` and
             `rule_conflict` keep all and say that they mean little.
@@ -496,8 +496,13 @@ class Run:
 
     @property
     def folds(self) -> int:
-        """In how many folds a scored run held its samples out; 0 where every sample was trained on and then scored."""
-        return int(self.config.get("score", {}).get("folds", 0)) if self.kind == "score" else 0
+        """In how many folds a scored run held its samples out; 0 where every sample was trained on and then scored.
+
+        `decided` in the configuration is what `score` found out for itself, where the settings left it open.
+        """
+        if self.kind != "score":
+            return 0
+        return int(self.config.get("decided", {}).get("folds") or self.config.get("score", {}).get("folds") or 0)
 
     def _repr_html_(self) -> str:
         shown = ("status", "method", "dataset", "parent", "note", "seed", "gap_kind", "family", "data_id", "folder")

@@ -111,7 +111,7 @@ def _same(work: Workplace, wanted: Run) -> Run | None:
     alike = [
         run
         for run in work.table.runs(seed=wanted.seed, **where)
-        if run.note == wanted.note and _text(run.config) == _text(wanted.config)
+        if run.note == wanted.note and _text({k: run.config.get(k) for k in wanted.config}) == _text(wanted.config)
     ]
     return next((run for run in alike if run.status == "done"), next(iter(alike), None))
 

@@ -40,6 +40,7 @@ class Outcome:
     def recovery_rows(self) -> list[list[Any]]:
         first, second = self.scored.modalities
         what = {
+            "usability": "imbalance, by usability, finds samples with one bad modality",
             "size": "size of the gap finds samples with one bad modality",
             "direction": f"sign of the gap tells a bad {second} from a bad {first}",
             "p_imbalanced": "p_imbalanced finds samples with one bad modality",
@@ -71,5 +72,7 @@ def run_demo(work: Workplace, seed: int, extra: Layer | None = None) -> Outcome:
         results.append((method, remark, {m: v["accuracy"] for m, v in tested.items()}))
     found = work.table.read_round(scored.run_id)
     planted = work.table.planted(scored.run_id)
-    recovery = planted_recovery(planted, found.gaps.prob[:, 0], 1 - found.balanced, found.gaps.pairs[0])
+    judged = work.table.imbalance(scored.run_id)
+    imbalance = None if judged is None else judged[1]
+    recovery = planted_recovery(planted, found.gaps.prob[:, 0], 1 - found.balanced, found.gaps.pairs[0], imbalance)
     return Outcome(scored, recovery, results)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec
 
 import numpy as np
+from numpy.typing import NDArray
 
 from curate import config as settings
 from curate import metrics
@@ -20,7 +21,7 @@ from curate.datasets.base import Dataset
 from curate.errors import CurateError, EmptySelectionError
 from curate.gap import describe, loss_kind, mean_gap
 from curate.scoring import fit_gaps, fit_round, versions, with_input
-from curate.selection import random_subset, select_above
+from curate.selection import LOWER, random_subset, select_above
 from curate.table import Table
 from curate.types import FUSED, GapScores, Predictions, Round, Run
 
@@ -28,7 +29,7 @@ from . import catalog, checkpoint
 from .assess import assess, judged
 from .data import RunData, Samples
 from .engine import OptimConfig, Trainer, fit, predict
-from .folds import assign_folds, out_of_fold
+from .folds import USUAL, assign_folds, is_cheap, known_by_heart, out_of_fold
 from .method import Context, Method
 from .model import ModelConfig
 from .weighting import usability_of, weighted_metrics
@@ -129,7 +130,7 @@ def _score(work: Workplace, run: Run, dataset: Dataset, weights: Path | None) ->
     config = settings.build(ScoreConfig, run.config["score"], "score")
     cache = work.open_cache(dataset)
     trainer, data = prepare_trainer(work, run, dataset, cache)
-    folds = assign_folds(dataset, data.fit, config.folds, run.seed) if config.folds else None
+    folds = assign_folds(dataset, data.fit, run.folds, run.seed) if run.folds else None
     last = work.folder(run) / "last.pt"
     if weights is not None:
         checkpoint.load_model(trainer.model, checkpoint.read(weights, trainer.device), str(weights))
@@ -137,7 +138,7 @@ def _score(work: Workplace, run: Run, dataset: Dataset, weights: Path | None) ->
         checkpoint.load_trainer(trainer, checkpoint.read(last, trainer.device), str(last))
     with _recorded(work.table, run):
         if weights is None:
-            own = config.dynamics and folds is None
+            own = config.dynamics and not config.folds
             _train_to(work, run, trainer, data, config.epochs, Context(), dynamics=own)
         else:
             checkpoint.save(trainer, last)
@@ -147,7 +148,9 @@ def _score(work: Workplace, run: Run, dataset: Dataset, weights: Path | None) ->
             work.progress(f"{run.run_id} scoring", 1, 1, "scoring")
             if weights is None:  # what given weights were trained on is unknown
                 predictions = _in_sample(predictions)
-        else:
+                if config.folds is None:
+                    run, folds = _decide_folds(work, run, dataset, trainer, data, predictions)
+        if folds is not None:
             predictions = out_of_fold(work, run, dataset, cache, config, folds)
         averaged = mean_gap(config.gap, work.table.read_dynamics(run.run_id)) if config.average == "warmup" else None
         found = fit_round(predictions, config, averaged)
@@ -155,6 +158,32 @@ def _score(work: Workplace, run: Run, dataset: Dataset, weights: Path | None) ->
         assess(work, run, trainer, data)
         work.table.finish_run(run.run_id, "done", checkpoint.sha256(last))
     return work.table.find_run(run.run_id)
+
+
+def _decide_folds(
+    work: Workplace, run: Run, dataset: Dataset, trainer: Trainer, data: RunData, predictions: Predictions
+) -> tuple[Run, NDArray[np.int64] | None]:
+    """Folds for samples that are known by heart, where they are cheap; what is decided is kept with the run.
+
+    Args:
+        predictions: of the training samples, which the model was trained on.
+    """
+    epochs = run.config["score"]["epochs"]
+    why = known_by_heart(predictions, predict(trainer, data, data.val))
+    if not why or not is_cheap(trainer, data.fit, data, epochs):
+        return run, None
+    try:
+        folds = assign_folds(dataset, data.fit, USUAL, run.seed)
+    except CurateError as error:  # too few samples of a class, or too few groups
+        work.tell(f"known by heart, but not to be scored out of fold: {error.message}")
+        return run, None
+    decided = {"folds": USUAL, "by_heart": why}
+    work.table.decide(run.run_id, decided)
+    work.tell(
+        f"known by heart (right on training and on validation samples: {why}): scored out of fold, in {USUAL} folds; "
+        "--set score.folds=0 leaves that out"
+    )
+    return replace(run, config={**run.config, "decided": decided}), folds
 
 
 def _write_round(table: Table, run: Run, number: int, found: Round, predictions: Predictions | None) -> None:
@@ -244,7 +273,7 @@ def _train(work: Workplace, run: Run, parent: Run) -> Run:
     cache = work.open_cache(dataset)
     trainer, data = prepare_trainer(work, run, dataset, cache)
     method, folder = trainer.method, work.folder(run)
-    data = data.with_fit(_chosen(work.table, run, parent, data.fit, method))
+    data = data.with_fit(_chosen(work, run, parent, data.fit, method))
     if method.uses_usability:
         data = data.with_fit(judged(work, parent, data.fit, method.config.control, run.seed))
     total, per_round = _schedule(run, method)
@@ -292,11 +321,11 @@ def _schedule(run: Run, method: Method) -> tuple[int, int]:
     return total, total // method.rounds
 
 
-def _chosen(table: Table, run: Run, parent: Run, samples: Samples, method: Method) -> Samples:
+def _chosen(work: Workplace, run: Run, parent: Run, samples: Samples, method: Method) -> Samples:
     """The samples a method trains on: all, or a selection, or its random control."""
     if not method.uses_selection:
         return samples
-    c = method.config
+    c, table = method.config, work.table
     if c.selection:
         selection = table.selection(c.selection)
         if table.find_run(selection.run_id).data_id != run.data_id:
@@ -305,12 +334,18 @@ def _chosen(table: Table, run: Run, parent: Run, samples: Samples, method: Metho
                 f"select from {parent.run_id}: `curate select --run {parent.run_id}`",
             )
         keep = np.isin(samples.sample_ids, selection.sample_ids)
+        if not keep.any():
+            raise EmptySelectionError(f"no sample of selection {c.selection!r} is usable now", "select again")
     else:
-        keep = select_above(table.read_round(parent.run_id).balanced, c.threshold)
-    if not keep.any():
-        raise EmptySelectionError(
-            f"no sample of {parent.run_id} has p_balanced >= {c.threshold}", "lower it: --set method.threshold=0.5"
-        )
+        balanced = table.read_round(parent.run_id).balanced
+        keep = select_above(balanced, c.threshold)
+        if not keep.any():
+            raise EmptySelectionError(
+                f"no sample of {parent.run_id} has p_balanced >= {c.threshold}",
+                f"lower it: --set method.threshold={max(t for t in LOWER if (balanced >= t).any())}",
+            )
+    if keep.all():
+        work.tell("the selection keeps every sample: this is the warm-up continued")
     if c.control == "random":
         keep = random_subset(len(samples), int(keep.sum()), run.seed)
     return samples.subset(keep)

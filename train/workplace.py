@@ -45,14 +45,15 @@ class ScoreConfig(MixtureConfig):
     Attributes:
         epochs: E_warmup.
         folds: 0 scores every sample with the model that was trained on it, as the papers do; K >= 2 out of fold, at
-            the cost of K more warm-ups, see `folds`.
+            the cost of K more warm-ups, see `folds`; none does so in 5 folds where the model knows its training samples
+            by heart and the data are few or small, see `folds.is_cheap`.
         dynamics: predict the training samples after every warm-up epoch too, for the views `dynamics` and
             `gap_dynamics`; costs about half an epoch of a small network each.
         batch_size: samples a forward when predicting.
     """
 
     epochs: int = 30
-    folds: int = 0
+    folds: int | None = None
     dynamics: bool = True
     batch_size: int = 256
 
@@ -61,8 +62,10 @@ class ScoreConfig(MixtureConfig):
         if self.epochs < 1 or self.batch_size < 1:
             wrong = f"score.epochs={self.epochs}, score.batch_size={self.batch_size}"
             raise CurateError(f"out of range: {wrong}", "both are at least 1")
-        if self.folds < 0 or self.folds == 1:
-            raise CurateError(f"out of range: score.folds={self.folds}", "2 or more, or 0 for none")
+        if self.folds is not None and (self.folds < 0 or self.folds == 1):
+            raise CurateError(
+                f"out of range: score.folds={self.folds}", "2 or more, 0 for no folds, none to leave it to `score`"
+            )
         if self.average == "warmup" and not self.dynamics:
             raise CurateError(
                 "score.average=warmup needs the predictions of every epoch", "leave score.dynamics=false out"

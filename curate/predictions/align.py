@@ -31,6 +31,7 @@ class Saved:
         modalities: M names in the files' order, which gives the gap its sign.
         epochs: E numbers, newest first; (0,) when the files name none.
         rounds: of each epoch, the predictions of the training samples.
+        held_out: {`val` or `test`: the newest epoch's predictions of its samples}, of the splits there are.
         kinds: {modality: `logits` or `probabilities`}, fusion included where given.
     """
 
@@ -41,6 +42,7 @@ class Saved:
     modalities: tuple[str, ...]
     epochs: tuple[int, ...]
     rounds: tuple[Predictions, ...]
+    held_out: Mapping[str, Predictions]
     kinds: Mapping[str, str]
 
 
@@ -76,15 +78,18 @@ def align(parts: Sequence[Part], values: str = "auto") -> Saved:
         raise CurateError(f"{first.source}: no sample of split train", "only these are scored; check the split column")
     ids = first.sample_ids[scored]
     epochs = tuple(sorted(by_epoch, reverse=True))
-    raw = {m: [_by_name(by_epoch[e][m], classes)[scored] for e in epochs] for m in by_epoch[epochs[0]]}
-    kinds = {m: which_kind(m, arrays, values, ids) for m, arrays in raw.items()}
-    rounds = []
-    for position in range(len(epochs)):
-        probs = {m: to_probabilities(arrays[position], kinds[m]) for m, arrays in raw.items()}
+    raw = {m: [_by_name(by_epoch[e][m], classes) for e in epochs] for m in by_epoch[epochs[0]]}
+    kinds = {m: which_kind(m, [array[scored] for array in arrays], values, ids) for m, arrays in raw.items()}
+
+    def predictions(position: int, chosen: NDArray[np.bool_]) -> Predictions:
+        probs = {m: to_probabilities(arrays[position][chosen], kinds[m]) for m, arrays in raw.items()}
         if FUSED not in probs:
             probs[FUSED] = product([probs[m] for m in modalities])
-        rounds.append(Predictions(ids, labels[scored], classes, modalities, probs))
-    return Saved(first.sample_ids, labels, splits, classes, modalities, epochs, tuple(rounds), kinds)
+        return Predictions(first.sample_ids[chosen], labels[chosen], classes, modalities, probs)
+
+    rounds = tuple(predictions(position, scored) for position in range(len(epochs)))
+    held_out = {s: predictions(0, splits == s) for s in ("val", "test") if (splits == s).any()}
+    return Saved(first.sample_ids, labels, splits, classes, modalities, epochs, rounds, held_out, kinds)
 
 
 def _epochs(part: Part) -> Iterator[tuple[int, Part]]:

@@ -17,6 +17,7 @@ from curate import config as settings
 from curate import gap
 from curate.errors import CurateError
 from curate.growth import missing, note, write_grown
+from curate.metrics import measure
 from curate.scoring import MixtureConfig, fit_round, versions
 from curate.table import Table
 from curate.types import FUSED, Run, Sample
@@ -118,6 +119,7 @@ def score_predictions(
                 config.gap,
                 found.p_ahead,
             )
+        _write_held_out(table, run, saved)
         if alike is not None:
             table.write_usability(run.run_id, *judge(saved.rounds, alike))
         table.finish_run(run.run_id, "done")
@@ -167,6 +169,16 @@ def score_missing_predictions(table: Table, sources: Sequence[str], name: str = 
         write_grown(table, scored, run, kept, newest.subset(np.isin(newest.sample_ids, new)))
         table.finish_run(run_id, "done")
     return scored, table.find_run(run_id)
+
+
+def _write_held_out(table: Table, run: Run, saved: Saved) -> None:
+    """How often each modality is right on validation samples, or, where there are none, on test samples."""
+    for split in ("val", "test"):
+        if split in saved.held_out:
+            measured = measure(saved.held_out[split])
+            values = [(split, m, k, v) for m, found in measured.items() for k, v in found.items()]
+            table.write_epoch(run.run_id, 1, values)
+            return
 
 
 @contextmanager

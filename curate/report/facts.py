@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from curate.errors import CurateError
+from curate.evidence import Evidence, read_evidence
 from curate.gap import describe, gap_limit, gap_scale
 from curate.metrics import auroc, degraded_alone, degraded_in_part, direction_auroc
 from curate.table import Table
@@ -62,6 +63,7 @@ class Facts:
         dynamics: a row a sample and pair, of the warm-up's epochs; none where they were not kept.
         usability: a row an assessed sample, see `usability.assessed`; none where the run was not.
         guards: {modality: its guard}, likewise.
+        evidence: what follows from all of it.
     """
 
     database: Path
@@ -79,6 +81,7 @@ class Facts:
     dynamics: pd.DataFrame
     usability: pd.DataFrame
     guards: Mapping[str, Guard]
+    evidence: Evidence
 
     @property
     def kind(self) -> str:
@@ -150,6 +153,7 @@ def read(table: Table, run_id: str | None) -> Facts:
         table.frame(GAPS, both[:1]),
         assessed(table.frame(ROWS, both[:1]), run.modalities) if guards else pd.DataFrame(),
         guards,
+        read_evidence(table, run.run_id),
     )
 
 
@@ -177,8 +181,8 @@ def scored_samples(
 
     Returns:
         Columns sample_id, label_name, planted (NaN = unknown), p_<modality> and right_<modality> (fused included),
-        gap (probability gap of the pair with the largest |gap|), p_balanced and p_imbalanced (of the least balanced pair), and
-        dominant (the modality with the largest probability of the true class; None if all are equal).
+        gap (probability gap of the pair with the largest |gap|), p_balanced and p_imbalanced (of the least balanced
+        pair), and dominant (the modality with the largest probability of the true class; None if all are equal).
     """
     out = pd.DataFrame({"sample_id": scored.sample_ids}).merge(labels, how="left", on="sample_id")
     out["label_name"] = out["label_name"].fillna("")
@@ -204,7 +208,12 @@ def planted_scores(facts: Facts) -> list[tuple[str, float | None, str]]:
     alone = degraded_alone(s["planted"])
     modalities = len(facts.run.modalities)
     one, question = degraded_in_part(s["planted"], modalities), PARTLY[modalities > 2]
-    rows = [("|gap|", auroc(s["gap"].abs().to_numpy(), one), question)]
+    rows: list[tuple[str, float | None, str]] = []
+    if len(facts.usability):
+        ranked = facts.usability.set_index("sample_id")["imbalance"].reindex(s["sample_id"])
+        if ranked.notna().all():
+            rows.append(("imbalance, by usability", auroc(ranked.to_numpy(), one), question))
+    rows.append(("|gap|", auroc(s["gap"].abs().to_numpy(), one), question))
     gaps = facts.round.gaps
     if facts.kind == "kl":
         rows.append(("|KL gap|", auroc(np.abs(gaps.kl[known]).max(axis=1), one), question))
@@ -220,8 +229,8 @@ def planted_scores(facts: Facts) -> list[tuple[str, float | None, str]]:
 
 
 def by_class(samples: pd.DataFrame, modalities: Sequence[str]) -> pd.DataFrame:
-    """A row a class: samples, mean p_imbalanced, share carried by each modality; most imbalanced first."""
-    shares = {f"carried_by_{m}": samples["dominant"] == m for m in modalities}
+    """A row a class: samples, mean p_imbalanced, share in which each modality is ahead; most imbalanced first."""
+    shares = {f"ahead_{m}": samples["dominant"] == m for m in modalities}
     frame = samples[["label_name", "p_imbalanced"]].assign(samples=1, **shares)
     rules = {"samples": "sum", "p_imbalanced": "mean"} | dict.fromkeys(shares, "mean")
     return (

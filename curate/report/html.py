@@ -16,8 +16,9 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from curate.evidence import conclusions
 from curate.gap import gap_scale
-from curate.mixture import MEMORISED, p_balanced
+from curate.mixture import p_balanced
 from curate.table import Table
 from curate.types import FUSED, Run, modality_pairs, pair_name
 from curate.usability import RATIO, SEPARATION
@@ -59,6 +60,14 @@ MEANINGS = (
     ),
     ("two populations", "The gaps do not support both tails and a middle; two components stand for them."),
     ("the gaps do not fall", "Three components found no group on either side of a middle; two stand for the gaps."),
+    (
+        "one bell",
+        "Nothing in the shape of the gaps tells a balanced group from an imbalanced one: the threshold is a choice.",
+    ),
+    (
+        "hardly a sample is balanced",
+        "One modality is ahead nearly everywhere. What is selected is the least imbalanced part, not a balanced one.",
+    ),
     ("the likelihood", "The fitted numbers are not final; more iterations would move them."),
     ("only", "There are too few samples for a fit."),
     ("the gaps are constant", "All samples have the same gap, so there is nothing to tell apart."),
@@ -112,7 +121,7 @@ def headline(facts: Facts) -> list[tuple[str, str]]:
     return [
         (f"{len(s):,}", "training samples scored"),
         (_percent((s["p_balanced"] < 0.5).mean()), "called imbalanced: p_balanced below 0.5"),
-        *((_percent((s["dominant"] == m).mean()), f"carried more by {m}") for m in modalities),
+        *((_percent((s["dominant"] == m).mean()), f"{m} ahead") for m in modalities),
         (_percent(right.all(axis=1).mean()), f"{both} modalities right on their own"),
         (_percent((~right).all(axis=1).mean()), "no modality right on its own: a gap near zero says nothing good here"),
     ]
@@ -155,7 +164,9 @@ class Page:
             pairs=self._pairs(),
             three=any(len(fit.weights) == 3 for fit in facts.round.fits),
             rule=next((f.rule for f in facts.round.fits if len(f.weights) == 3), facts.round.fits[0].rule),
-            memorised=self._memorised(),
+            conclusions=[line.split(": ", 1) for line in conclusions(facts.evidence)],
+            by_heart=facts.evidence.by_heart,
+            called=float((facts.samples["p_imbalanced"] > 0.5).mean()) if len(facts.samples) else 0.0,
             rounds=self._rounds(),
             dynamics=self._dynamics(),
             usability=self._usability(),
@@ -220,10 +231,6 @@ class Page:
 
     def _form(self, input: str, average: str, kind: str) -> figures.Form:
         return figures.Form(input, average, gap_scale(kind, len(self.facts.run.classes)))
-
-    def _memorised(self) -> bool:
-        right = [self.facts.samples[f"right_{m}"].mean() for m in self.facts.run.modalities]
-        return len(self.facts.samples) > 0 and not self.facts.run.folds and min(right) > MEMORISED
 
     def _rounds(self) -> list[dict[str, Any]]:
         """Of each method, the newest training that fitted the mixture again: figures and a table a pair."""

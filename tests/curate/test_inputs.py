@@ -84,7 +84,8 @@ def test_an_average_is_what_the_mixture_sees_and_its_size_that_of_the_mean():
     signed = fit_round(p, MixtureConfig(average="warmup", family="gaussian"), mean)
     np.testing.assert_array_equal(signed.gaps.fitted, mean)
     np.testing.assert_array_equal(signed.gaps.prob, gap.modality_gap(p).prob)
-    np.testing.assert_array_equal(signed.p_balanced[:, 0], mixture.p_balanced(mixture.fit(mean[:, 0], "gaussian"), mean[:, 0]))
+    expected = mixture.p_balanced(mixture.fit(mean[:, 0], "gaussian"), mean[:, 0])
+    np.testing.assert_array_equal(signed.p_balanced[:, 0], expected)
     sized = fit_round(p, MixtureConfig(average="warmup", input="absolute"), mean)
     np.testing.assert_array_equal(sized.gaps.fitted, np.abs(mean))
     for config, given in ((MixtureConfig(average="warmup", family="gaussian"), None), (PAPER, mean)):
