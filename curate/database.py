@@ -238,6 +238,11 @@ class Database:
             raise sql_error(outcome["error"])
         return outcome["columns"], outcome["rows"]
 
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Our own SQL as tuples, for those who can do without pandas."""
+        with self._open(settings=SAFE) as con:
+            return con.execute(sql, list(parameters)).fetchall()
+
     def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
         """Our own SQL as a DataFrame."""
         with self._open(settings=SAFE) as con:

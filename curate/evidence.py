@@ -15,8 +15,6 @@ from .comparison.summary import Line, summarize
 from .types import FUSED
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from .table import Table
     from .types import Round, Run
 
@@ -35,21 +33,21 @@ NEAR_CHANCE = 1.5
 KEPT = 0.8
 """The threshold of p_balanced that the sentences speak of, the one of the main job."""
 GAPS = (
-    "SELECT avg(abs(gap)) AS size, count(*) AS samples, avg((p_imbalanced > 0.5)::INTEGER) AS imbalanced FROM ("
+    "SELECT count(*), coalesce(avg(abs(gap)), 0), coalesce(avg((p_imbalanced > 0.5)::INTEGER), 0) FROM ("
     "SELECT g.sample_id, arg_max(g.prob_gap, abs(g.prob_gap)) AS gap, max(p.p_imbalanced) AS p_imbalanced "
     "FROM gap g JOIN posterior p USING (run_id, round, sample_id, pair) WHERE g.run_id = ? AND g.round = 0 GROUP BY 1)"
 )
 LEADS = (
     "WITH said AS (SELECT sample_id, modality, p_true, max(p_true) OVER (PARTITION BY sample_id) AS best, "
     "min(p_true) OVER (PARTITION BY sample_id) AS least FROM prediction "
-    "WHERE run_id = $run AND round = 0 AND modality <> 'fused'), "
-    "judged AS (SELECT sample_id, max(p_imbalanced) AS p_imbalanced FROM posterior WHERE run_id = $run AND round = 0 "
+    "WHERE run_id = ? AND round = 0 AND modality <> 'fused'), "
+    "judged AS (SELECT sample_id, max(p_imbalanced) AS p_imbalanced FROM posterior WHERE run_id = ? AND round = 0 "
     "GROUP BY 1) SELECT modality, avg((p_true = best AND best > least)::INTEGER) AS ahead, "
     "avg((p_true = best AND best > least AND p_imbalanced > 0.5)::INTEGER) AS carried "
     "FROM said JOIN judged USING (sample_id) GROUP BY 1"
 )
 KNOWN = (
-    "SELECT modality, avg(correct::INTEGER) AS accuracy, bool_or(in_sample) AS in_sample "
+    "SELECT modality, avg(correct::INTEGER), bool_or(in_sample) "
     "FROM prediction WHERE run_id = ? AND round = 0 GROUP BY 1 ORDER BY 1"
 )
 HELD_OUT = (
@@ -191,46 +189,47 @@ def read_evidence(table: Table, run_id: str | None = None) -> Evidence:
     from .render import describe_verdicts
 
     run = table.find_run(run_id, kind="score", status=None if run_id else "done")
-    gaps = table.frame(GAPS, [run.run_id]).iloc[0]
-    leads = table.frame(LEADS.replace("$run", "?"), [run.run_id, run.run_id])
-    known = table.frame(KNOWN, [run.run_id])
-    held, claimed = table.frame(HELD_OUT, [run.run_id]), table.frame(CLAIMED, [run.run_id])
-    held = held[held["split"] == held["split"].iloc[0]] if len(held) else held
-    scored = table.read_round(run.run_id)
-    found = {m for m, _, is_found, *_ in table.verdicts(run.run_id) if is_found}
+    ((samples, size, imbalanced),) = table.rows(GAPS, [run.run_id])
+    leads = table.rows(LEADS, [run.run_id, run.run_id])
+    known = table.rows(KNOWN, [run.run_id])
+    claimed = dict(table.rows(CLAIMED, [run.run_id]))
+    trained = {seen for _, _, seen in known} - {None}
+    scored, verdicts = table.read_round(run.run_id), table.verdicts(run.run_id)
     lines = {
         line.label: line  # of those of one name the newest
         for name in table.comparison_names(run.dataset)
         for line in summarize([c for c in table.comparison(name) if c.dataset == run.dataset])
     }
-
-    def column(frame: pd.DataFrame, name: str) -> dict[str, float]:
-        return dict(zip(frame["modality"], frame[name].astype(float), strict=True))
-
     return Evidence(
         dataset=run.dataset,
         run_id=run.run_id,
         modalities=run.modalities,
         classes=len(run.classes),
-        samples=int(gaps["samples"]),
-        size=float(gaps["size"]),
-        imbalanced=float(gaps["imbalanced"]),
-        accuracy=column(known, "accuracy"),
+        samples=samples,
+        size=size,
+        imbalanced=imbalanced,
+        accuracy={m: right for m, right, _ in known},
         outcomes=tuple(f.outcome for f in scored.fits),
-        ahead=column(leads, "ahead"),
-        carried=column(leads, "carried"),
-        held_out=HeldOut(str(held["split"].iloc[0]), int(held["samples"].iloc[0]), column(held, "accuracy"))
-        if len(held)
-        else None,
+        ahead={m: ahead for m, ahead, _ in leads},
+        carried={m: carried for m, _, carried in leads},
+        held_out=_held_out(table.rows(HELD_OUT, [run.run_id])),
         folds=run.folds,
         was_by_heart=str(run.config.get("decided", {}).get("by_heart", "")),
-        in_sample=None if known["in_sample"].isna().all() else bool(known["in_sample"].fillna(False).any()),
-        broken={m: share for m, share in column(claimed, "share").items() if m in found},
-        verdicts=describe_verdicts(table.verdicts(run.run_id)),
+        in_sample=any(trained) if trained else None,
+        broken={m: claimed[m] for m, _, found, *_ in verdicts if found and m in claimed},
+        verdicts=describe_verdicts(verdicts),
         posterior=describe_posterior(run, scored),
         has_model=run.method != "predictions",
         compared=tuple(lines.values()),
     )
+
+
+def _held_out(rows: Sequence[tuple[str, str, float, int]]) -> HeldOut | None:
+    """The rows of the first split, which is `val` where there is one."""
+    if not rows:
+        return None
+    split, _, _, samples = rows[0]
+    return HeldOut(split, samples, {m: right for s, m, right, _ in rows if s == split})
 
 
 def describe_posterior(run: Run, scored: Round) -> str:
@@ -310,7 +309,7 @@ def _lead(e: Evidence) -> str:
     text = f"lead: {first}, right on {known.samples} {what.get(known.split, 'scored samples')}: {rates}"
     if e.at_chance:
         text += f", {e.at_chance} hardly more often than by guessing ({1 / e.classes:.0%})"
-    carried = ", ".join(f"{m} {e.carried[m]:.0%}" for m in e.modalities if m in e.carried)
     if e.by_heart:
         return text
+    carried = ", ".join(f"{m} {e.carried[m]:.0%}" for m in e.modalities if m in e.carried)
     return f"{text}; sample by sample ahead: {per_sample}; called imbalanced and carried by: {carried}"

@@ -88,8 +88,14 @@ def align(parts: Sequence[Part], values: str = "auto") -> Saved:
         return Predictions(first.sample_ids[chosen], labels[chosen], classes, modalities, probs)
 
     rounds = tuple(predictions(position, scored) for position in range(len(epochs)))
-    held_out = {s: predictions(0, splits == s) for s in ("val", "test") if (splits == s).any()}
+    sound = np.all([_sound(arrays[0], kinds[m]) for m, arrays in raw.items()], axis=0)
+    held_out = {s: predictions(0, (splits == s) & sound) for s in ("val", "test") if ((splits == s) & sound).any()}
     return Saved(first.sample_ids, labels, splits, classes, modalities, epochs, rounds, held_out, kinds)
+
+
+def _sound(values: Floats, kind: str) -> NDArray[np.bool_]:
+    """(N,) whether the (N, K) values of a sample are predictions at all: of other splits than train nobody else asks."""
+    return np.isfinite(values).all(axis=1) & ((kind == "logits") | (values.clip(0, None).sum(axis=1) > 0))
 
 
 def _epochs(part: Part) -> Iterator[tuple[int, Part]]:

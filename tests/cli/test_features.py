@@ -32,7 +32,8 @@ def folder(workplace: Path) -> Path:
 def test_score_select_train_and_report(curate: Callable, folder: Path) -> None:
     ended = curate("score", "--features", folder, "--epochs", "8", "--set", "optim.batch_size=8")
     assert ended.code == 0, ended.err
-    assert ended.out.startswith("score-features-1: 42 training samples, prob gap picture - sound")
+    assert ended.out.startswith("score-features-1: 42 training samples")
+    assert "two-sided mixture of the prob gap picture - sound" in ended.out
     weak = "substr(sample_id, 2)::INTEGER % 4 = 3"
     told = f"SELECT avg(gap) FILTER ({weak}) < avg(gap) FILTER (NOT {weak}) - 0.2 FROM samples"
     assert curate("sql", "--format", "csv", told).out.splitlines()[1:] == ["True"], "the pictures that say nothing"

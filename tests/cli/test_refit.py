@@ -16,7 +16,7 @@ def test_another_mixture_from_what_a_run_kept_and_training_from_it(curate: Curat
     ended = curate("score", "--refit", "score-manifest-1", "--gap", "log_odds", "--set", "score.average=warmup",
                    "--set", "score.input=absolute")  # fmt: skip
     assert ended.code == 0, ended.err
-    assert "score-manifest-2: 24 training samples, |log_odds gap audio - image|, mean over the warm-up" in ended.out
+    assert "gaussian mixture of the |log_odds gap audio - image|, mean over the warm-up" in ended.out
     assert "score-manifest-2" in curate("runs").out and "refit of score-manifest-1" in curate("runs").out
     assert "|log_odds gap|, mean over the warm-up: weight" in curate("runs", "score-manifest-2").out
     shown = curate("sql", "SELECT DISTINCT run_id, in_sample FROM samples WHERE gap IS NOT NULL", "--format", "csv")

@@ -194,7 +194,7 @@ def test_a_scored_run_in_words(scoring, tmp_path):
     run, found = stored(table, scoring, p, fit_round(p, config), config)
     text = "\n".join(describe_round(run, found))
     for words in (
-        "prob gap audio - visual, gaussian mixture (ok)",
+        "mixture of the prob gap audio - visual: gaussian (ok)",
         "  visual ahead weight 0.2",
         "  balanced     weight 0.6",
         "  audio ahead  weight 0.2",
@@ -209,7 +209,7 @@ def test_a_scored_run_in_words(scoring, tmp_path):
     sized = MixtureConfig(input="absolute", gap="log_prob")
     run, found = stored(table, scoring, p, fit_round(p, sized), sized, "score-toy-2")
     lines = describe_round(run, found)
-    assert "|log_prob gap audio - visual|, gaussian mixture" in lines[0]
+    assert "mixture of the |log_prob gap audio - visual|: gaussian" in lines[0]
     assert "audio ahead on 5" in lines[3] or "audio ahead on 4" in lines[3], "by the sign, not by the size"
     assert all(value.startswith("gaussian on |log_prob gap|: ") for _, value in table.mixture_rows(run.run_id))
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from curate.comparison.summary import Cell, Line, summarize
-from curate.recommend import STUDY, Evidence, read_evidence, recommend
+from curate.evidence import Evidence, HeldOut, conclusions, parted, read_evidence
+from curate.recommend import STUDY, recommend
 
 PLAIN = Evidence(
     dataset="toy",
@@ -16,10 +17,14 @@ PLAIN = Evidence(
     classes=10,
     samples=1000,
     size=0.35,
-    tails=(0.4, 0.02),
     imbalanced=0.2,
     accuracy={"audio": 0.8, "visual": 0.5, "fused": 0.9},
     outcomes=("ok",),
+    ahead={"audio": 0.7, "visual": 0.3},
+    carried={"audio": 0.18, "visual": 0.02},
+    held_out=HeldOut("val", 200, {"audio": 0.75, "visual": 0.45, "fused": 0.85}),
+    verdicts={"audio": "no broken group found", "visual": "no broken group found"},
+    posterior="a scale of |gap|",
 )
 
 
@@ -48,22 +53,24 @@ def test_three_lines_always() -> None:
 
 
 def test_with_nothing_compared_the_study_is_named_for_every_claim() -> None:
-    found, first, check = recommend(PLAIN)
-    assert "40% carried by audio, 2% by visual" in found and "audio 80%, visual 50%, fused 90%" in found
+    _, first, check = recommend(PLAIN)
     assert first.startswith("try: warmup first") and STUDY in first
     assert STUDY in check and "curate compare --dataset toy" in check
 
 
-def test_both_tails_are_told() -> None:
-    assert "one tail only" in recommend(replace(PLAIN, tails=(0.4, 0.2)))[0]
-    assert "one tail only" not in recommend(PLAIN)[0]
+def test_what_is_found_is_what_score_says_strongest_signal_first() -> None:
+    found = recommend(PLAIN)[0]
+    assert [text.split(": ")[0] for text in conclusions(PLAIN)] == ["broken", "lead", "balance"]
+    assert all(text in found for text in conclusions(PLAIN))
+    lead = conclusions(PLAIN)[1]
+    assert "audio leads, right on 200 validation samples: audio 75%, visual 45%, fused 85%" in lead
+    assert "ahead: audio on 70%, visual on 30%" in lead and "carried by: audio 18%, visual 2%" in lead
 
 
-def test_broken_groups_are_told() -> None:
-    assert "broken" not in recommend(PLAIN)[0]
-    found, first, _ = recommend(replace(PLAIN, broken=("audio", "visual")))
-    assert "; a broken group of audio and of visual" in found
-    assert first.startswith("try: usable beside warmup") and STUDY in first
+def test_broken_groups_are_told_with_what_to_do() -> None:
+    broken = replace(PLAIN, broken={"visual": 0.3}, verdicts={"audio": "no broken group found", "visual": "30% ..."})
+    assert "curate sql" in conclusions(broken)[0] and "curate sql" not in conclusions(PLAIN)[0]
+    assert recommend(broken)[1].startswith("try: usable beside warmup") and STUDY in recommend(broken)[1]
 
 
 def test_a_method_that_was_ahead_here_comes_first_with_its_numbers() -> None:
@@ -104,22 +111,66 @@ def test_a_subset_that_lost_to_chance_here_is_named() -> None:
     assert "subset: not ahead of the same at random" in check and STUDY not in check
 
 
-def test_training_samples_known_by_heart_are_to_be_scored_earlier() -> None:
-    found, first, _ = recommend(replace(PLAIN, accuracy={"audio": 0.999, "visual": 0.99, "fused": 1.0}))
-    assert "known by heart" in found and "--epochs" in first
+HEART = replace(
+    PLAIN,
+    accuracy={"audio": 0.97, "visual": 0.99, "fused": 1.0},
+    held_out=HeldOut("val", 100, {"audio": 0.59, "visual": 0.29, "fused": 0.6}),
+    ahead={"audio": 0.46, "visual": 0.54},
+)
+
+
+def test_what_is_known_by_heart_is_said_first_and_dominance_is_judged_by_held_out_samples() -> None:
+    assert HEART.by_heart == ("audio", "visual") and HEART.leading == "audio"
+    first, _, lead, _ = conclusions(HEART)
+    assert first.startswith("by heart:") and "audio 97% and 59%, visual 99% and 29%" in first and "--folds 5" in first
+    assert "audio leads, right on 100 validation samples: audio 59%, visual 29%" in lead
+    assert "54%" not in lead, "nothing is read out of gaps of samples known by heart"
+    assert "known by heart" in recommend(HEART)[1] and "no imbalance" not in " ".join(recommend(HEART))
+
+
+def test_out_of_fold_the_scored_samples_are_the_judge() -> None:
+    folded = replace(HEART, folds=5, in_sample=False, accuracy={"audio": 0.6, "visual": 0.3, "fused": 0.7})
+    assert folded.by_heart == folded.apart == ()
+    assert "right on 1000 samples, out of fold: audio 60%, visual 30%" in conclusions(folded)[1]
+    decided = replace(folded, was_by_heart="audio 97% and 59%")
+    assert conclusions(decided)[0].startswith("by heart:") and "audio 97% and 59%" in conclusions(decided)[0]
+
+
+def test_nothing_is_said_to_be_known_by_heart_on_slight_grounds() -> None:
+    assert replace(HEART, held_out=HeldOut("val", 19, HEART.held_out.accuracy)).by_heart == (), "too few samples"
+    close = HeldOut("val", 10_000, {"audio": 0.83, "visual": 0.85, "fused": 1.0})
+    assert replace(HEART, held_out=close).apart == (), "0.14 below"
+    half = replace(HEART, accuracy={"audio": 0.75, "visual": 0.5}, held_out=HeldOut("val", 100, {"audio": 0.5}))
+    assert half.apart == ("audio",) and half.by_heart == () and conclusions(half)[0].startswith("memory:")
+    # Standard error of 0.5 at 25 samples is 0.1: 0.15 are within two of it.
+    assert not parted(0.69, 0.5, 25) and parted(0.71, 0.5, 25)
+
+
+def test_a_lead_needs_more_than_two_standard_errors() -> None:
+    def leading(audio: float, visual: float, samples: int) -> str:
+        return replace(PLAIN, held_out=HeldOut("val", samples, {"audio": audio, "visual": visual})).leading
+
+    # sqrt(2 * 0.25 / 200) = 0.05
+    assert leading(0.55, 0.46, 200) == "" and leading(0.56, 0.45, 200) == "audio" and leading(0.4, 0.6, 200) == "visual"
+    assert leading(0.9, 0.9, 10**6) == "" and leading(1.0, 0.9, 0) == ""
+
+
+def test_without_held_out_samples_nobody_is_called_the_leader() -> None:
+    alone = replace(PLAIN, held_out=None)
+    assert alone.leading == "" and "no other are known: audio 80%, visual 50%" in conclusions(alone)[1]
 
 
 def test_a_modality_near_chance_is_a_matter_of_data() -> None:
-    first = recommend(replace(PLAIN, accuracy={"audio": 0.8, "visual": 0.12, "fused": 0.8}))[1]
-    assert first.startswith("try: look at the visual data before any method: it is right on 12%")
-    both_bad = recommend(replace(PLAIN, accuracy={"audio": 0.2, "visual": 0.12, "fused": 0.2}))[1]
-    assert "look at" not in both_bad, "where nothing is learnt yet it may be the training"
+    weak = replace(PLAIN, held_out=HeldOut("val", 200, {"audio": 0.8, "visual": 0.12, "fused": 0.8}))
+    assert recommend(weak)[1].startswith("try: look at the visual data before any method")
+    assert any("visual hardly more often than by guessing (10%)" in text for text in conclusions(weak))
+    both_bad = replace(PLAIN, held_out=HeldOut("val", 200, {"audio": 0.2, "visual": 0.12, "fused": 0.2}))
+    assert "look at" not in recommend(both_bad)[1], "where nothing is learnt yet it may be the training"
 
 
 @pytest.mark.parametrize("outcome", ["one_component", "degenerate", "too_few"])
 def test_without_an_imbalanced_group_posteriors_are_not_the_way(outcome: str) -> None:
-    found, first, _ = recommend(replace(PLAIN, outcomes=(outcome,)))
-    assert outcome in found and "next to nothing to read" in first
+    assert "next to nothing to read" in recommend(replace(PLAIN, outcomes=(outcome,)))[1]
 
 
 def test_small_gaps_say_little() -> None:
@@ -137,7 +188,10 @@ def test_the_evidence_is_what_the_table_holds(scored_table) -> None:
     gaps, p = scored.gaps.prob[:, 0], 1 - scored.p_balanced[:, 0]
     assert found.samples == len(gaps) == 60
     assert found.size == pytest.approx(abs(gaps).mean())
-    assert found.tails == (pytest.approx((gaps > 0.3).mean()), pytest.approx((gaps < -0.3).mean()))
+    shares = {"audio": (gaps > 0).mean(), "visual": (gaps < 0).mean()}
+    assert dict(found.ahead) == {m: pytest.approx(v) for m, v in shares.items()}
+    carried = {"audio": ((gaps > 0) & (p > 0.5)).mean(), "visual": ((gaps < 0) & (p > 0.5)).mean()}
+    assert dict(found.carried) == {m: pytest.approx(v) for m, v in carried.items()}
     assert found.imbalanced == pytest.approx((p > 0.5).mean())
     assert found.outcomes == tuple(f.outcome for f in scored.fits)
     accuracy = scored_table.query("SELECT modality, accuracy FROM by_modality")[1]

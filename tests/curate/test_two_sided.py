@@ -89,7 +89,7 @@ def test_within_the_bounds_the_posterior_falls_to_both_sides_and_is_high_where_s
     assert curve[0] == 1 and (np.diff(curve) < 0).all()
     np.testing.assert_array_equal(curve, p_balanced(by_hand(w, s, t, v), -GRID))
     assert curve[GRID <= 0.05].min() >= 0.95
-    assert 0 < curve[-1] and p_balanced(by_hand(w, s, t), GRID[-1:])[0] < 0.2, "a gap of 1, and no rounded 0"
+    assert curve[-1] > 0 and p_balanced(by_hand(w, s, t), GRID[-1:])[0] < 0.2, "a gap of 1, and no rounded 0"
 
 
 @pytest.mark.parametrize("name", worlds())

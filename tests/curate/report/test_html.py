@@ -193,7 +193,7 @@ def test_classes_add_up(full: tuple[Table, Predictions, Path]):
     classes = pd.read_csv(full[2].parent / "tables/classes.csv")
     assert classes["samples"].sum() == 60
     assert classes["p_imbalanced"].is_monotonic_decreasing
-    np.testing.assert_allclose(classes["carried_by_audio"] + classes["carried_by_visual"], 1)
+    np.testing.assert_allclose(classes["ahead_audio"] + classes["ahead_visual"], 1)
 
 
 def test_unusable_media_and_missing_cache_are_told(full: tuple[Table, Predictions, Path]):
@@ -261,7 +261,7 @@ def test_degenerate_fit(tmp_path: Path):
     table, _ = _scored(tmp_path, constant=True)
     text = build(table, None, tmp_path, tmp_path).read_text(encoding="utf-8")
     assert "outcome <code>degenerate</code>" in text and "No gap is called imbalanced" in text
-    assert "No sample is carried by audio" in text
+    assert "audio is ahead on no sample" in text
 
 
 def test_a_fit_that_means_little_is_named_and_still_shown_as_two(tmp_path: Path):
