@@ -7,6 +7,8 @@ import io
 import json
 import os
 import pty
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -126,8 +128,6 @@ def test_a_selection_is_removed_when_told_or_answered(curate: Callable, db: Path
         (("selections", "--remove", "--yes"), "0 selections are named"),
         (("selections", "mine", "mine", "--remove", "--yes"), "2 selections are named"),
         (("selections", "a", "b", "c"), "3 selections are named"),
-        (("select",), "select needs a rule"),
-        (("select", "--whole-groups"), "select needs a rule"),
         (("select", "--top", "5", "--whole-groups"), "no scored sample has a group"),
         (("select", "--fraction", "0"), "a share in (0, 1]"),
         (("select", "--fraction", "30"), "try --fraction 0.5"),
@@ -146,6 +146,59 @@ def test_what_cannot_be_done_is_refused_and_changes_nothing(
     Path("notes.csv").write_text("sample_id,note\ns00,fine\n")
     assert told in refused(*command)
     assert not Path("out.csv").exists() and not Path("ids.txt").exists()
+
+
+def test_without_a_rule_the_evidence_gives_one_and_it_is_said(curate: Callable, db: Path) -> None:
+    ended = curate("select", "--name", "unasked")
+    assert ended.code == 0, ended.err
+    why, _, same = ended.err.partition("; the same: ")
+    assert "broken group was found" in why
+    rule = shlex.split(same.splitlines()[0])
+    assert rule[:2] == ["curate", "select"]
+    assert curate(*rule[1:], "--name", "typed").code == 0
+    total = records(curate("selections", "unasked", "typed", "--format", "csv").out)[0]
+    assert (total["class"], float(total["Jaccard"])) == ("(all)", 1.0)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        ("--threshold", "1"),
+        ("--threshold", "1", "--per-class", "2"),
+        ("--where", "gap > 2"),
+        ("--where", "label_name = 'b\"ee' OR gap > 2", "--threshold", "0.9"),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_selection_names_a_command_that_is_not(curate: Callable, db: Path, rule: tuple[str, ...]) -> None:
+    ended = curate("select", *rule)
+    assert ended.code == 5
+    told = re.search(r"`(curate select .*)` keeps (\d+); nothing was stored", ended.err)
+    assert told, ended.err
+    again = curate(*shlex.split(told[1])[1:])
+    assert again.code == 0, again.err
+    assert f"kept {told[2]} of 24" in again.err
+
+
+def test_a_selection_of_everything_says_so(curate: Callable, db: Path) -> None:
+    assert "that is every scored sample" in curate("select", "--threshold", "0").err
+    assert "that is every scored sample" not in curate("select", "--top", "23").err
+    trained = curate("train", "--method", "subset", "--threshold", "0", "--epochs", "1")
+    assert trained.code == 0 and "keeps every sample: this is the warm-up continued" in trained.err
+
+
+def test_the_papers_form_is_one_word_and_is_named(curate: Callable, db: Path) -> None:
+    assert "two-sided on prob gap: " in curate("runs", "score-manifest-1").out
+    ended = curate("score", "--refit", "score-manifest-1", "--paper")
+    assert ended.code == 0, ended.err
+    assert "gaussian mixture of the prob gap audio - image, the paper's form" in ended.out
+    rows = curate(
+        "sql", "SELECT DISTINCT family, rule FROM mixture WHERE run_id = 'score-manifest-2'", "--format", "csv"
+    )
+    assert rows.out.splitlines()[1:] == ["gaussian,weight"]
+    assert curate("runs", "score-manifest-2", "--format", "csv").out.count("score.check,none") == 1
+    kept = curate("score", "--refit", "score-manifest-1", "--paper", "--family", "student-t")
+    assert "student-t mixture" in kept.out, "what is typed stands above the word"
 
 
 def test_sql_reads_a_file_that_is_allowed_and_prints_tsv_and_json_lines(curate: Callable, db: Path) -> None:

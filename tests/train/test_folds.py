@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from curate.datasets.base import Dataset
 from curate.errors import CurateError
+from curate.evidence import conclusions, read_evidence
 from curate.table import Table
 from curate.types import Predictions, Run
 from train import checkpoint, engine, folds, stages
@@ -52,6 +54,57 @@ def scored(scored_place: Workplace, work: Workplace) -> Run:
     """That run, in the test's own workplace."""
     shutil.copytree(scored_place.table.path.parent, work.table.path.parent, dirs_exist_ok=True)
     return work.table.find_run()
+
+
+@pytest.mark.parametrize(("heart", "cheap"), [("audio 99% and 50%", True), ("audio 99% and 50%", False), ("", True)])
+def test_what_is_known_by_heart_is_scored_out_of_fold_unasked_where_that_is_cheap(
+    work: Workplace, monkeypatch: pytest.MonkeyPatch, heart: str, cheap: bool
+) -> None:
+    monkeypatch.setattr(stages, "known_by_heart", lambda *_: heart)
+    monkeypatch.setattr(stages, "is_cheap", lambda *_: cheap)
+    monkeypatch.setattr(stages, "USUAL", K)
+    unasked = score(work, "toy", None, [], 0)
+    if not (heart and cheap):
+        assert unasked.folds == 0 and "decided" not in unasked.config
+        return
+    assert unasked.folds == K and unasked.config["decided"] == {"folds": K, "by_heart": heart}
+    asked = score(work, "toy", None, [FOLDS], 0)
+    assert content(work, unasked) == content(work, asked), "every number is that of --folds"
+    assert conclusions(read_evidence(work.table, unasked.run_id))[0].startswith("by heart: ")
+
+
+def test_the_papers_way_is_never_left_where_it_is_asked_for(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "known_by_heart", lambda *_: pytest.fail("asked, though folds=0 was given"))
+    assert score(work, "toy", None, [{"score": {"folds": 0}}], 0).folds == 0
+
+
+def test_known_by_heart_compares_training_with_held_out_samples() -> None:
+    def right(share: float, n: int) -> Predictions:
+        labels = np.zeros(n, dtype=np.int64)
+        hit = np.arange(n) < round(share * n)
+        probs = np.where(hit[:, None], [0.9, 0.1], [0.1, 0.9])
+        ids = np.array([f"s{i:03d}" for i in range(n)])
+        return Predictions(
+            ids, labels, ("a", "b"), ("audio", "visual"), {m: probs for m in ("audio", "visual", "fused")}
+        )
+
+    assert folds.known_by_heart(right(0.97, 100), right(0.59, 100)) == "audio 97% and 59%, visual 97% and 59%"
+    assert folds.known_by_heart(right(0.75, 100), right(0.5, 100)) == "", "it does not know them well"
+    assert (
+        folds.known_by_heart(right(0.97, 100), right(0.9, 100)) == "" == folds.known_by_heart(right(1, 9), right(0, 9))
+    )
+
+
+def test_what_is_cheap_is_counted_in_operations(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of twice as many epochs twice as many, and a backward pass as two forward passes."""
+    run, dataset = stages.plan_score(work, "toy", None, [], 0)
+    trainer, data = stages.prepare_trainer(work, run, dataset, work.open_cache(dataset))
+    with FlopCounterMode(display=False) as counter:
+        engine.predict(trainer, data, data.fit)
+    total = 3 * counter.get_total_flops() * (folds.USUAL - 1)
+    for epochs, bound, expected in ((1, 1.01, True), (1, 0.99, False), (2, 2.01, True), (2, 1.99, False)):
+        monkeypatch.setattr(folds, "CHEAP", bound * total)
+        assert folds.is_cheap(trainer, data.fit, data, epochs) is expected
 
 
 def test_every_sample_is_predicted_once_by_a_model_that_never_saw_it(work, monkeypatch) -> None:
