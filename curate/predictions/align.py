@@ -94,7 +94,7 @@ def align(parts: Sequence[Part], values: str = "auto") -> Saved:
 
 
 def _sound(values: Floats, kind: str) -> NDArray[np.bool_]:
-    """(N,) whether the (N, K) values of a sample are predictions at all; of splits other than train nobody else asks."""
+    """(N,) whether the (N, K) values of a sample are predictions at all; outside split train nobody else asks."""
     return np.isfinite(values).all(axis=1) & ((kind == "logits") | (values.clip(0, None).sum(axis=1) > 0))
 
 
