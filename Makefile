@@ -1,20 +1,43 @@
 # Every target makes its own environment in .venv; Python 3.11 or newer, git and make are enough.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 READY := .venv/.ready
+PIP := $(BIN)/python -m pip install -qq --constraint constraints.txt
+UV := $(BIN)/uv pip
+TEST := -m pytest -q -n 2
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint test-lowest test-newest constraints bench clean
 
 demo: $(READY)
 	$(BIN)/curate demo
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2  # one thread for each of the two processes
+	$(BIN)/python $(TEST)
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# What needs no model, without torch: with the lowest versions that pyproject.toml declares, and with the newest.
+test-lowest test-newest: test-%: .venv-%/.ready
+	@echo "== $* versions, without torch:"
+	@$(UV) freeze -q --exclude-editable --python .venv-$* | paste -sd ' '
+	.venv-$*/bin/python $(TEST)
+
+.venv-lowest/.ready: RESOLUTION := lowest-direct
+.venv-newest/.ready: RESOLUTION := highest
+.venv-lowest/.ready .venv-newest/.ready: .venv-%/.ready: $(READY)
+	$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-$*
+	$(UV) install -q --python .venv-$* --resolution $(RESOLUTION) --only-binary :all: -e . --group test
+	touch $@
+
+# Renews the versions that every other target installs: one of each package, for all Pythons from the oldest on.
+constraints: $(READY)
+	$(UV) compile -q --upgrade --universal --fork-strategy fewest --python-version 3.11 --only-binary :all: \
+		--no-header --no-annotate --extra train --group dev -o .venv/constraints.txt pyproject.toml
+	sed 's/ *;.*//' .venv/constraints.txt > constraints.txt
 
 bench: $(READY)
 	$(BIN)/python benchmarks/startup.py
@@ -24,11 +47,11 @@ bench: $(READY)
 	$(BIN)/python benchmarks/input.py
 	$(BIN)/python benchmarks/kills.py
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install -q -e . --group dev
+	$(PIP) pip
+	$(PIP) --build-constraint constraints.txt -e '.[train]' --group dev
 	touch $(READY)
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv .venv-lowest .venv-newest build *.egg-info

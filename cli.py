@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -65,6 +66,8 @@ Seed = Annotated[int, typer.Option(envvar="CURATE_SEED", min=0, help="Of weights
 Output = Annotated[Format, typer.Option("--format", help="How to print.")]
 
 DB = Path("curate.duckdb")
+TRIO = ("torch", "torchvision", "torchaudio")
+"""What the model side needs, the extra `train`."""
 MIXTURE = ("gap", "components", "family")
 """Options of `score` that stand for the settings of the same names."""
 FITTED = (*MIXTURE, "paper")
@@ -150,13 +153,22 @@ def _scoring_layers(ctx: typer.Context, *sections: str, **options: Mapping[str, 
 def working(
     db: Path, cache: Path | None, device: str, precision: str, workers: int | None, quiet: bool
 ) -> Iterator[Workplace]:
-    """A workplace of the model side, with progress on standard error."""
+    """A workplace of the model side, with progress on standard error.
+
+    Raises:
+        CurateError: the model side or what it needs is not installed.
+    """
     import train as room
 
     if getattr(room, "HOUSE", None) != "curate":
         raise CurateError(
             f"another package named `train` hides curate's: {room.__file__}",
             "install curate in an environment of its own",
+        )
+    if missing := [name for name in TRIO if find_spec(name) is None]:
+        raise CurateError(
+            f"this needs a model, and {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed",
+            "pip install 'curate-mm[train]'",
         )
     from curate.cache import default_folder
     from curate.table import Table

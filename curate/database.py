@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from .errors import CurateError, LockedError
 from .migration import rebuild
+from .output import replacing
 from .types import FUSED
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ SAFE = {
     "lock_configuration": "true",
 }
 READING = {k: v for k, v in SAFE.items() if k not in ("enable_external_access", "lock_configuration")}
+WRITING = {
+    "storage_compatibility_version": "v1.0.0",  # readable by DuckDB shells from 1.1 on too
+    "pandas_analyze_sample": "0",  # Python objects are text; DuckDB before 2.0 fails to guess at a column of NULLs
+}
 FILES_ALONE = "SET allowed_directories = ['/']; SET enable_external_access = false; SET lock_configuration = true"
 """Local files, without extensions and network; directories can be allowed in an open database only."""
 BROKEN = (
@@ -113,8 +118,7 @@ class Database:
             con.close()
 
     def _connect(self, write: bool, settings: Mapping[str, str], patience: float) -> duckdb.DuckDBPyConnection:
-        # Readable by DuckDB shells from 1.1 on too.
-        config: dict[str, Any] = {"storage_compatibility_version": "v1.0.0"} if write else dict(settings)
+        config: dict[str, Any] = dict(WRITING if write else settings)
         deadline = time.monotonic() + patience
         while True:
             try:
@@ -248,8 +252,12 @@ class Database:
         with self._open(settings=SAFE) as con:
             return con.execute(sql, list(parameters)).df()
 
-    def copy_to(self, sql: str, parameters: Sequence[Any], path: Path) -> int:
-        """Write the rows of our own SELECT to a `.csv`, `.parquet` or `.txt` file (ids alone); their count."""
+    def copy_to(self, sql: str, parameters: Mapping[str, Any], path: Path) -> int:
+        """Write the rows of our own SELECT to a `.csv`, `.parquet` or `.txt` file (ids alone); their count.
+
+        Args:
+            parameters: by name, none of them `path`: DuckDB before 2.0 mistakes the place of COPY's unnamed ones.
+        """
         formats = {
             ".csv": "FORMAT csv, HEADER",
             ".parquet": "FORMAT parquet, COMPRESSION zstd",
@@ -262,21 +270,14 @@ class Database:
             )
         if not path.parent.exists():
             raise CurateError(f"the folder of {path} does not exist", "make it first")
-        partial = path.with_name(path.name + ".partial")
         if path.suffix == ".txt":
             sql = f"SELECT sample_id FROM ({sql})"
-        try:
-            with self._open() as con:
-                done = con.execute(
-                    f"COPY ({sql}) TO ? ({formats[path.suffix]})", [*parameters, str(partial)]
-                ).fetchone()
-            partial.replace(path)
-        except (duckdb.IOException, OSError) as error:
-            partial.unlink(missing_ok=True)
-            raise CurateError(
-                f"cannot write {path}: {str(error).splitlines()[0]}",
-                "check who may write there, and the space left on the disk",
-            ) from None
+        with replacing(path) as fresh, self._open() as con:
+            copy = f"COPY ({sql}) TO $path ({formats[path.suffix]})"
+            try:
+                done = con.execute(copy, {**parameters, "path": str(fresh)}).fetchone()
+            except duckdb.IOException as error:
+                raise OSError(str(error).splitlines()[0]) from None
         return done[0] if done else 0
 
     def _refresh_samples(self, con: duckdb.DuckDBPyConnection) -> None:
@@ -385,7 +386,5 @@ def _scannable(values: Any) -> NDArray[Any]:
 
 def sql_error(error: Exception) -> CurateError:
     """DuckDB's refusal of a user's SQL, or a value that Python cannot hold, as a user's error."""
-    if "'pytz' failed to import" in str(error):
-        return CurateError("a TIMESTAMP WITH TIME ZONE cannot be shown", "cast it, e.g. now()::TIMESTAMP")
     lines = [line for line in str(error).splitlines() if line.strip()]
     return CurateError(lines[0], lines[1] if len(lines) > 1 else f"the views are {VIEWS}")

@@ -262,7 +262,7 @@ class Selections(Assessments):
             "JOIN selection_member m USING (name) JOIN run r USING (run_id) "
             "JOIN sample s ON s.data_id = r.data_id AND s.sample_id = m.sample_id "
             "JOIN posterior p ON p.run_id = r.run_id AND p.round = 0 AND p.sample_id = m.sample_id "
-            "WHERE n.name = ? GROUP BY ALL ORDER BY 1",
-            [name],
+            "WHERE n.name = $name GROUP BY ALL ORDER BY 1",
+            {"name": name},
             path,
         )

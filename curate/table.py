@@ -307,7 +307,7 @@ class Table(Comparisons):
 
     def export_samples(self, path: Path) -> int:
         """Write the view `samples`, ascending by data set and id; how many rows."""
-        return self.copy_to("SELECT * FROM samples ORDER BY dataset, sample_id", [], path)
+        return self.copy_to("SELECT * FROM samples ORDER BY dataset, sample_id", {}, path)
 
     def samples(self) -> pd.DataFrame:
         """The view `samples` as a DataFrame, ascending by data set and id."""

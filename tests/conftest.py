@@ -1,18 +1,33 @@
-"""Synthetic predictions, and a sample table scored from them, for every room's tests.
+"""The command line in this process, synthetic predictions, and a table scored from them, for every package's tests.
+
+Where torch is not installed, the tests of the model side are left out, and those marked `model` are skipped.
 
 Letters: N samples, M modalities, K classes.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import shutil
+import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
+
+# Nothing depends on the person who runs the tests; on data this small more threads only wait for one another.
+for name in [n for n in os.environ if n.startswith("CURATE_") or n in ("FORCE_COLOR", "NO_COLOR")]:
+    if name != "CURATE_TEST_DATA":
+        del os.environ[name]
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
+import cli
 from curate import gap, mixture
 from curate.table import Table
 from curate.types import FUSED, Predictions, Run, Sample
@@ -20,6 +35,62 @@ from curate.types import FUSED, Predictions, Run, Sample
 # The same examples on every machine and every day, and no folder of them left behind.
 settings.register_profile("curate", max_examples=40, deadline=None, derandomize=True, database=None)
 settings.load_profile("curate")
+
+TORCH = find_spec("torch") is not None
+collect_ignore = [] if TORCH else ["train", "trimodal"]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a model where there can be none."""
+    if not TORCH and item.get_closest_marker("model"):
+        pytest.skip("needs torch")
+
+
+class Ended(NamedTuple):
+    """How a command ended: exit status, standard output, standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+def needs_model(command: str, *words: str | Path) -> bool:
+    """Whether a command can only do its work with torch."""
+    if command == "score":
+        return not {"--predictions", "--refit"} & {*words}
+    return command in ("train", "evaluate", "demo") or (command == "compare" and "--show" not in words)
+
+
+def run_main(*args: str | Path, stdin: str = "") -> Ended:
+    """`curate ARGS` in this process, error handler included; where torch is missed, the test is skipped."""
+    if not TORCH and needs_model(*args):
+        pytest.skip("needs torch")
+    out, err, before = io.StringIO(), io.StringIO(), (sys.argv, sys.stdin)
+    sys.argv, sys.stdin = ["curate", *map(str, args)], io.StringIO(stdin)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            cli.main()
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    finally:
+        sys.argv, sys.stdin = before
+    return Ended(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def curate() -> Callable[..., Ended]:
+    """Runs a command in this process: `curate("runs", "--db", db)`."""
+    return run_main
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder of the test's own."""
+    monkeypatch.setenv("CURATE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CURATE_WORKERS", "0")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from curate.comparison.summary import (
     missing_controls,
     summarize,
 )
+from curate.output import replacing
 from curate.table import Table
 from curate.types import pair_name
 
@@ -45,9 +46,8 @@ def write_comparison(table: Table, name: str, plan: Plan | None, path: Path) -> 
         text = to_csv(lines)
     else:
         text = {".md": to_markdown, ".tex": to_latex}[path.suffix](title, lines, plan)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    with replacing(path) as fresh:
+        fresh.write_text(text, encoding="utf-8")
 
 
 def comparison_page(table: Table, name: str, plan: Plan | None = None) -> str:

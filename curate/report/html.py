@@ -19,6 +19,7 @@ from markupsafe import Markup
 from curate.evidence import conclusions
 from curate.gap import gap_scale
 from curate.mixture import p_balanced
+from curate.output import replacing
 from curate.table import Table
 from curate.types import FUSED, Run, modality_pairs, pair_name
 from curate.usability import RATIO, SEPARATION
@@ -109,7 +110,7 @@ def build(
     text = page.render()
     folder = output / facts.run.run_id
     for name, content in page.files.items():
-        _write(folder / name, content)
+        _write(folder / name, content, tell=False)
     return _write(folder / "index.html", text.encode("utf-8"))
 
 
@@ -437,9 +438,8 @@ def _settings(run: Run) -> list[tuple[str, str]]:
     )
 
 
-def _write(path: Path, content: bytes) -> Path:
-    """Write at once: whole or not at all."""
+def _write(path: Path, content: bytes, tell: bool = True) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    return partial.replace(path)
+    with replacing(path, tell) as fresh:
+        fresh.write_bytes(content)
+    return path

@@ -1,26 +1,21 @@
-"""The command line run in this process, and a tiny data set of real files, scored once for the whole session.
+"""A tiny data set of real files, scored once for the whole session.
 
-`cli.main` loads torch the first time and is fast from then on; processes of their own are for signals and pipes alone.
+The command line runs in this process, fast once torch is loaded; processes of their own are for signals and pipes.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
-import os
 import shutil
-import sys
 import wave
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pytest
 from PIL import Image
-
-import cli
 
 RATE, SIDE = 8000, 16
 SMALL = {
@@ -37,31 +32,8 @@ SMALL = {
 CLASSES = ("ant", "bee", "cow")
 TABLES = ("run", "sample", "prediction", "gap", "mixture", "posterior", "selection", "selection_member")
 TABLES += ("epoch", "fold_epoch")
+TORCH = find_spec("torch") is not None
 UNSTEADY = {"run": "started, finished, folder, versions", "selection": "created"}
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended: exit status, standard output, standard error."""
-
-    code: int
-    out: str
-    err: str
-
-
-def run_main(*args: str | Path, stdin: str = "") -> Ended:
-    """`curate ARGS` in this process, error handler included."""
-    out, err, before = io.StringIO(), io.StringIO(), (sys.argv, sys.stdin)
-    sys.argv, sys.stdin = ["curate", *map(str, args)], io.StringIO(stdin)
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            cli.main()
-        code = 0
-    except SystemExit as end:
-        code = int(end.code or 0)
-    finally:
-        sys.argv, sys.stdin = before
-    return Ended(code, out.getvalue(), err.getvalue())
 
 
 def write_clips(folder: Path, count: int = 36, classes: tuple[str, ...] = CLASSES) -> Path:
@@ -93,6 +65,19 @@ def small(**changes: object) -> list[str]:
     return [word for k, v in settings.items() if v is not None for word in ("--set", f"{k}={v}")]
 
 
+def write_predictions(path: Path, clips: Path) -> Path:
+    """Made-up predictions of the samples of a manifest as a CSV: audio knows every class, image not every fourth."""
+    rng, heads = np.random.default_rng(0), [f"{m}.{c}" for m in ("audio", "image") for c in CLASSES]
+    rows = [",".join(("sample_id", "label", "split", *heads))]
+    for i, line in enumerate(clips.read_text().splitlines()[1:]):
+        name, label, split, *_ = line.split(",")
+        known = np.eye(len(CLASSES))[CLASSES.index(label)]
+        logits = np.concatenate([3 * known, (3 if i % 4 else 0) * known]) + 0.5 * rng.standard_normal(2 * len(known))
+        rows.append(",".join((name, label, split, *map(str, logits))))
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
 def read_content(db: Path, unsteady: bool = True, **where: str) -> dict[str, list[tuple[object, ...]]]:
     """Every row of every base table, in order; {} when there is no file.
 
@@ -108,23 +93,6 @@ def read_content(db: Path, unsteady: bool = True, **where: str) -> dict[str, lis
             clock = " WHERE metric <> 'seconds'" if table.endswith("epoch") and not unsteady else ""
             found[table] = con.execute(f"SELECT * {left_out} FROM {table}{clock} ORDER BY ALL").fetchall()
         return found
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
-    """One thread: on models this small more threads only wait for one another."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="session")
-def curate() -> Callable[..., Ended]:
-    """Runs a command in this process: `curate("runs", "--db", db)`."""
-    return run_main
 
 
 @pytest.fixture(scope="session")
@@ -158,22 +126,29 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def scored_folder(tmp_path_factory: pytest.TempPathFactory, clips: Path, cache_folder: Path) -> Path:
-    """A folder with one scored table and its run; copy it, do not write to it."""
+def scored_folder(tmp_path_factory: pytest.TempPathFactory, clips: Path, cache_folder: Path, curate: Callable) -> Path:
+    """A folder with one scored table and its run; copy it, do not write to it.
+
+    Without torch the scores are of predictions made up for the same samples.
+    """
     folder = tmp_path_factory.mktemp("scored")
     with pytest.MonkeyPatch.context() as patch, contextlib.chdir(folder):
-        _clean(patch, cache_folder)
-        ended = run_main("score", "--dataset", "manifest", "--root", clips, "--epochs", "4", *small())
+        patch.setenv("CURATE_CACHE", str(cache_folder))
+        patch.setenv("CURATE_WORKERS", "0")
+        if TORCH:
+            ended = curate("score", "--dataset", "manifest", "--root", clips, "--epochs", "4", *small())
+        else:
+            saved = write_predictions(tmp_path_factory.mktemp("saved") / "manifest.csv", clips)
+            ended = curate("score", "--predictions", saved)
     assert ended.code == 0, ended.err
     return folder
 
 
 @pytest.fixture(autouse=True)
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) -> Iterator[Path]:
-    """Every test works in a folder of its own, without variables of the person who runs it."""
-    _clean(monkeypatch, cache_folder)
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
+def workplace(workplace: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) -> Path:
+    """Every test works in a folder of its own."""
+    monkeypatch.setenv("CURATE_CACHE", str(cache_folder))
+    return workplace
 
 
 @pytest.fixture
@@ -184,7 +159,7 @@ def db(workplace: Path, scored_folder: Path) -> Path:
 
 
 @pytest.fixture
-def refused(workplace: Path) -> Callable[..., str]:
+def refused(workplace: Path, curate: Callable) -> Callable[..., str]:
     """Runs a command that must be refused: one line of error, one of hint, nothing else, nothing stored lost.
 
     Returns the two lines. Rows may be added (a failed run is recorded), none may change or go.
@@ -192,7 +167,7 @@ def refused(workplace: Path) -> Callable[..., str]:
 
     def run(*args: str | Path, code: int = 1, stdin: str = "", db: Path = Path("curate.duckdb")) -> str:
         before = read_content(db)
-        ended = run_main(*args, stdin=stdin)
+        ended = curate(*args, stdin=stdin)
         assert ended.code == code, ended
         assert ended.out == ""
         lines = ended.err.splitlines()
@@ -203,10 +178,3 @@ def refused(workplace: Path) -> Callable[..., str]:
         return ended.err
 
     return run
-
-
-def _clean(patch: pytest.MonkeyPatch, cache_folder: Path) -> None:
-    for name in [n for n in os.environ if n.startswith("CURATE_") or n in ("FORCE_COLOR", "NO_COLOR")]:
-        patch.delenv(name)
-    patch.setenv("CURATE_CACHE", str(cache_folder))
-    patch.setenv("CURATE_WORKERS", "0")

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 Refused = Callable[..., str]
 SCORE = ("score", "--quiet", "--dataset", "manifest", "--epochs", "1")
@@ -159,12 +158,14 @@ def test_what_is_no_checkpoint(
     elif content == "folder":
         path.mkdir()
     else:
+        torch = pytest.importorskip("torch")
         torch.save({"dict": {"model": {}}, "list": [1], "object": Path("a")}[content], path)
     told = refused(*SCORE, "--checkpoint", path, "--root", clips, *small_settings())
     assert "weights.pt" in told
     assert "no checkpoint at" in refused(*SCORE, "--checkpoint", "none.pt", "--root", clips, *small_settings())
 
 
+@pytest.mark.model
 def test_a_run_whose_checkpoint_is_gone(refused: Refused, db: Path) -> None:
     Path("curate.runs/score-manifest-1/last.pt").unlink()
     for command in (("evaluate",), ("train", "--method", "warmup")):

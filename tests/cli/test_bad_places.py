@@ -76,6 +76,7 @@ def test_a_small_disk(curate: Callable, mounted: Callable[[str], Path], content:
     assert all(set(map(repr, rows)) <= set(map(repr, after[name])) for name, rows in before.items())
 
 
+@pytest.mark.model
 def test_a_disk_that_is_full_when_a_checkpoint_is_written(curate: Callable, db: Path, content: Callable) -> None:
     whole = content(db, unsteady=False)
     Table(db).start_run(Table(db).find_run())

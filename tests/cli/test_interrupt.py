@@ -17,6 +17,24 @@ import pytest
 import cli
 
 ROOT = Path(__file__).parents[2]
+EPOCHS, HELD = 8, 6
+HOLD = f"""
+import sys
+from contextlib import contextmanager
+import cli
+real = cli.progress
+@contextmanager
+def progress(quiet):
+    with real(quiet) as advance:
+        def held(label, done, total, note):
+            advance(label, done, total, note)
+            if done == {HELD} and "val" in note:
+                sys.stdin.read()
+        yield held
+cli.progress = progress
+cli.main()
+"""
+"""`curate`, which does not end by itself: at epoch HELD it waits for its standard input, which nobody closes."""
 ROUNDS = ("train", "--method", "adaptive", "--epochs", "4", "--set", "method.rounds=2")
 
 
@@ -110,25 +128,27 @@ def test_an_interrupt_before_the_run_begins(
 
 
 def begun(run: Path, *args: str | Path) -> subprocess.Popen[str]:
-    """`curate ARGS` in a process group of its own, once its run has finished an epoch."""
+    """`curate ARGS` in a process group of its own, once its run has finished an epoch and before it can end."""
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "cli.py"), *map(str, args)],
+        [sys.executable, "-c", HOLD, *map(str, args)],
         start_new_session=True,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     while not (run / "last.pt").exists() and process.poll() is None:
         time.sleep(0.02)
     return process
 
 
-@pytest.mark.slow
+@pytest.mark.model
 def test_ctrl_c_at_any_moment(curate: Callable, clips: Path, small_settings: Callable, content: Callable) -> None:
-    command = ("score", "--dataset", "manifest", "--root", clips, "--epochs", "30", *small_settings(), "--db")
+    command = ("score", "--dataset", "manifest", "--root", clips, "--epochs", str(EPOCHS), *small_settings(), "--db")
     process = begun(Path("broken.runs/score-manifest-1"), *command, "broken.duckdb")
     os.killpg(process.pid, signal.SIGINT)
+    process.wait()
     out, err = process.communicate()
     assert process.returncode == 130, err
     assert out == "" and "Traceback" not in err
@@ -139,17 +159,17 @@ def test_ctrl_c_at_any_moment(curate: Callable, clips: Path, small_settings: Cal
     assert content(Path("broken.duckdb"), unsteady=False) == content(Path("whole.duckdb"), unsteady=False)
 
 
-@pytest.mark.slow
+@pytest.mark.model
 def test_kill_in_the_midst_of_training(
     curate: Callable, db: Path, scored_folder: Path, tmp_path: Path, content: Callable
 ) -> None:
-    command = ("train", "--method", "adaptive", "--epochs", "30", "--set", "method.rounds=2")
+    command = ("train", "--method", "adaptive", "--epochs", str(EPOCHS), "--set", "method.rounds=2")
     whole = tmp_path / "whole"
     shutil.copytree(scored_folder, whole)
     process = begun(Path("curate.runs/adaptive-manifest-1"), *command)
     os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
     process.communicate()
-    assert process.returncode == -signal.SIGKILL
     assert "running" in curate("runs").out
     assert curate("train", "--resume").code == 0
     with chdir(whole):

@@ -10,11 +10,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+TRIO = ("torch", "torchvision", "torchaudio")
 CURATE = (sys.executable, str(ROOT / "cli.py"))
 LIGHT = (
     "--help",
@@ -37,11 +39,12 @@ LIGHT = (
 
 BLOCKED = """
 import contextlib, io, json, sys
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name in {modules!r}:
-            raise ImportError(name + " is blocked")
-sys.meta_path.insert(0, Blocked())
+from importlib.machinery import PathFinder
+class Without(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.split(".")[0] in {modules!r} else super().find_spec(name, path, target)
+sys.meta_path = [Without if finder is PathFinder else finder for finder in sys.meta_path]
 import cli
 ended = []
 for command in {commands!r}:
@@ -148,13 +151,25 @@ def run_without(modules: tuple[str, ...], commands: tuple[str, ...]) -> list[lis
 
 
 def test_commands_without_a_model_load_no_heavy_library(db: Path) -> None:
-    ended = run_without(("torch", "torchvision", "torchaudio", "pandas", "sklearn", "matplotlib", "scipy"), LIGHT)
+    ended = run_without((*TRIO, "pandas", "sklearn", "matplotlib", "scipy"), LIGHT)
     for command, (status, out, err) in zip(LIGHT, ended, strict=True):
         assert status == ("nope" in command), (command, err)
         assert ("did you mean" in err or "known: " in err) if status else (out or err), command
 
 
+@pytest.mark.parametrize("missing", [TRIO, ("torchaudio",)])
+def test_what_needs_a_model_says_what_to_install_and_begins_nothing(db: Path, missing: tuple[str, ...]) -> None:
+    commands = ("demo", "score --dataset demo", "compare --dataset demo --method joint --seeds 1")
+    if find_spec("torch"):  # there is a model to go on with
+        commands += ("train --method joint", "evaluate")
+    for status, out, err in run_without(missing, commands):
+        error, hint = err.splitlines()
+        assert (status, out) == (1, "")
+        assert all(name in error for name in missing) and hint == "hint: pip install 'curate-mm[train]'"
+    assert {p.name for p in Path().iterdir()} == {"curate.duckdb", "curate.runs"}
+
+
 def test_a_report_needs_no_torch(db: Path) -> None:
-    ((status, out, err),) = run_without(("torch", "torchvision", "torchaudio"), ("report",))
+    ((status, out, err),) = run_without(TRIO, ("report",))
     assert status == 0, err
     assert Path(out.strip()).is_file()

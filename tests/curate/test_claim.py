@@ -14,12 +14,12 @@ from curate.errors import LockedError
 
 ROOT = Path(__file__).parents[2]
 HOLD = """
-import os, sys, time
+import os, signal, sys
 from pathlib import Path
 from curate.claim import claimed
 with claimed(Path(sys.argv[1])):
     if len(sys.argv) > 2 and not os.fork():
-        time.sleep(60)
+        signal.pause()
     print("held", flush=True)
     sys.stdin.read()
 """

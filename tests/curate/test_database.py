@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -171,20 +171,25 @@ def test_a_users_query_is_one_statement(scored_table, sql):
 
 
 @pytest.mark.parametrize(
-    ("sql", "told"),
+    ("sql", "named"),
     [
-        ("SELEC 1", "syntax error"),
+        ("SELEC 1", "SELEC"),
         ("SELECT nothing FROM samples", "nothing"),
         ("SELECT * FROM sampel", "sampel"),
         ("SELECT 'x'::INTEGER", "x"),
-        ("SELECT now()", "TIME ZONE"),
-        ("SELECT INTERVAL '1000000000 days'", "days"),
+        ("SELECT INTERVAL '1000000000 days'", "1000000000"),  # Python has no such time span
     ],
 )
-def test_what_goes_wrong_in_a_query_is_told_in_one_line(scored_table, sql, told):
-    with pytest.raises(CurateError, match=told) as error:
+def test_what_goes_wrong_in_a_query_is_told_in_one_line_that_names_it(scored_table, sql, named):
+    with pytest.raises(CurateError) as error:
         scored_table.query(sql)
-    assert "\n" not in error.value.message and error.value.hint
+    assert named in error.value.message and "\n" not in error.value.message and error.value.hint
+
+
+def test_a_time_with_a_zone_can_be_shown(scored_table):
+    time = "'2026-02-03 04:05:06+00'::TIMESTAMPTZ"
+    ((shown, [listed]),) = scored_table.query(f"SELECT {time}, [{time}]")[1]
+    assert shown == listed == datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 
 
 def test_times_are_utc_without_a_zone(scored_table):

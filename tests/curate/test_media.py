@@ -165,7 +165,7 @@ def test_cover_art_is_no_video(tmp_path, media):
         sound, cover = song.add_stream("libmp3lame", rate=media.rate), song.add_stream("png")
         sound.layout = "mono"
         cover.width, cover.height, cover.pix_fmt = 16, 16, "rgb24"
-        cover.disposition = av.stream.Disposition.attached_pic
+        cover.disposition = av.stream.Disposition.attached_pic.value
         frame = av.AudioFrame.from_ndarray(media.tone()[None], format="fltp", layout="mono")
         frame.sample_rate = media.rate
         art = av.VideoFrame.from_ndarray(media.staircase(1, 16)[0], format="rgb24")

@@ -315,6 +315,17 @@ def test_a_round_comes_back_ascending_however_it_was_written(scored_table):
     assert np.array_equal(again.gaps.kl, found.gaps.kl) and np.array_equal(again.p_balanced, found.p_balanced)
 
 
+def test_a_column_may_hold_hardly_any_value(scored_table):
+    """DuckDB guesses at the type of Python objects from some of them; none of those has a value here."""
+    samples = [
+        Sample(sample_id=f"s{i:04}", label="k", split="train", inputs={}, group="last" if i == 2998 else None)
+        for i in range(3000)
+    ]
+    scored_table.write_samples("many-0123456789", samples, ("k",), ["ok"] * 3000, [""] * 3000)
+    query = "SELECT count(*), count(group_id), max(group_id) FROM sample WHERE data_id = 'many-0123456789'"
+    assert scored_table.query(query)[1] == [(3000, 1, "last")]
+
+
 def test_an_id_twice_is_refused_and_nothing_is_written(scored_table, scoring):
     found = scored_table.read_round("score-toy-1")
     ids = found.sample_ids.copy()

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
-import sys
 import wave
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,8 +12,6 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
-
-import cli
 
 # Rows of the published lists: clip, first frame of depth, of duo, label in v1, label in v2.
 TRAIN = [
@@ -64,15 +58,6 @@ TWEETS = (
     "what a lovely view of the lake today",
     "it 's <num> degrees !",
 )
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended: exit status, standard output, standard error."""
-
-    code: int
-    out: str
-    err: str
 
 
 def write_avi(path: Path, frames: np.ndarray, fps: int = 30) -> None:
@@ -182,21 +167,6 @@ def write_wav(path: Path, pitch: float, seconds: float = 0.4) -> None:
         file.writeframes(samples.astype("<i2").tobytes())
 
 
-def run_main(*args: str | Path) -> Ended:
-    """`curate ARGS` in this process, error handler included."""
-    out, err, before = io.StringIO(), io.StringIO(), sys.argv
-    sys.argv = ["curate", *map(str, args)]
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            cli.main()
-        code = 0
-    except SystemExit as end:
-        code = int(end.code or 0)
-    finally:
-        sys.argv = before
-    return Ended(code, out.getvalue(), err.getvalue())
-
-
 @pytest.fixture(scope="session")
 def writers() -> dict[str, Callable[..., None]]:
     """`avi(path, frames, fps)`, `wav(path, pitch)`, `text(path, text)`."""
@@ -232,19 +202,9 @@ def published() -> Path:
 
 
 @pytest.fixture
-def curate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Ended]]:
+def curate(curate: Callable, workplace: Path) -> Callable:
     """Runs a command in this process, in a folder of the test's own."""
-    import torch
-
-    for name in [n for n in os.environ if n.startswith("CURATE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("CURATE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("CURATE_WORKERS", "0")
-    monkeypatch.chdir(tmp_path)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield run_main
-    torch.set_num_threads(before)
+    return curate
 
 
 @pytest.fixture(scope="session")

@@ -160,6 +160,7 @@ def test_the_tables_are_there() -> None:
         assert plan.name == name and plan.title and set(plan.columns) <= set(COLUMNS)
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("name", TABLES)
 def test_every_row_of_a_table_fits_the_settings_of_what_is_installed(name: str) -> None:
     from train.engine import OptimConfig

@@ -1,18 +1,13 @@
-"""Small copies of the audio-visual data sets in their true layout, and the command line run on them in this process."""
+"""Small copies of the audio-visual data sets in their true layout."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-import cli
 
 SPLITS = Path(os.environ.get("CURATE_TEST_DATA", Path(__file__).parents[4] / "shared/data")) / "splits"
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:%064d\nsize 123456\n"
@@ -70,36 +65,10 @@ def replica(media: type) -> Replica:
     return Replica(media)
 
 
-def run_main(*args: object) -> tuple[int, str, str]:
-    """`curate ARGS` in this process: exit status, standard output, standard error."""
-    out, err, before = io.StringIO(), io.StringIO(), sys.argv
-    sys.argv = ["curate", *map(str, args)]
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            cli.main()
-        code = 0
-    except SystemExit as end:
-        code = int(end.code or 0)
-    finally:
-        sys.argv = before
-    return code, out.getvalue(), err.getvalue()
-
-
 @pytest.fixture
-def curate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
-    """The command line in a folder of its own, with one thread and no process."""
-    import torch
-
-    for name in [n for n in os.environ if n.startswith("CURATE_")]:
-        monkeypatch.delenv(name)
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
-    monkeypatch.setenv("CURATE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("CURATE_WORKERS", "0")
-    monkeypatch.setenv("CURATE_DEVICE", "cpu")
-    torch.set_num_threads(1)
-    return run_main
+def curate(curate: Callable, workplace: Path) -> Callable:
+    """Runs a command in this process, in a folder of the test's own."""
+    return curate
 
 
 @pytest.fixture

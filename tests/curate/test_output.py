@@ -1,0 +1,52 @@
+"""A file that was asked for appears whole or not at all, and no other file is touched."""
+
+from __future__ import annotations
+
+import pytest
+
+from curate.errors import CurateError
+from curate.output import replacing
+
+
+def files(folder) -> dict[str, str]:
+    """{path below a folder: content} of every file in it."""
+    return {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_file_appears_under_its_name_alone(tmp_path, caplog):
+    with replacing(tmp_path / "a.csv") as fresh:
+        fresh.write_text("new")
+        fresh.with_name("tmp_a.csv").write_text("what a writer leaves beside it")
+        assert fresh.name == "a.csv" and "a.csv" not in files(tmp_path)
+    assert files(tmp_path) == {"a.csv": "new"} and [p.name for p in tmp_path.iterdir()] == ["a.csv"]
+    assert not caplog.records
+
+
+def test_an_earlier_file_is_replaced_with_a_word(tmp_path, caplog):
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+    with replacing(path) as fresh:
+        fresh.write_text("new")
+        assert path.read_text() == "old"
+    assert files(tmp_path) == {"a.csv": "new"}
+    assert [r.getMessage() for r in caplog.records] == [f"replaced {path}"]
+
+
+@pytest.mark.parametrize("error", [CurateError("no"), ValueError("no"), KeyboardInterrupt()])
+def test_what_fails_leaves_the_earlier_file_and_nothing_else(tmp_path, caplog, error):
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+    with pytest.raises(type(error)), replacing(path) as fresh:
+        fresh.write_text("half")
+        raise error
+    assert files(tmp_path) == {"a.csv": "old"} and len(list(tmp_path.iterdir())) == 1
+    assert not caplog.records
+
+
+def test_a_place_where_no_file_can_be_is_the_user_s_error(tmp_path):
+    (tmp_path / "folder.csv").mkdir()
+    for path in (tmp_path / "folder.csv", tmp_path / "none" / "a.csv"):
+        with pytest.raises(CurateError, match=r"cannot write .*\.csv: ") as told, replacing(path) as fresh:
+            fresh.write_text("new")
+        assert str(path) in told.value.message and told.value.hint
+    assert [p.name for p in tmp_path.iterdir()] == ["folder.csv"] and not files(tmp_path)
