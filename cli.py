@@ -250,7 +250,7 @@ def prepare(
     with progress(quiet) as advance:
         processes = workers if workers is not None else (os.cpu_count() or 1) if opened.decodes else 0
         made = decode(opened, folder, processes, lambda done, total: advance("decoding", done, total, "items"))
-    table.write_samples(made.data_id, opened.samples, opened.classes, *made.summary())
+    table.write_samples(made.data_id, opened.samples, opened.classes, *made.summary(), made.media())
     found = checks.check(opened)
     table.write_findings(made.data_id, found)
     if found:

@@ -2,7 +2,8 @@
 
 A cache is a folder named after the data set's `data_id`:
     <modality>.npy   (N, *spec.shape), one row a sample, in the order of `dataset.samples`
-    status.json      sample ids, and status and reason of every medium; what decided the arrays, and the rows' content
+    status.json      sample ids, and of every medium status, reason and what was done to it; what decided the arrays,
+                     and the rows' content
 
 While it is being made it is called `<data_id>.partial` and holds `done.jsonl` in place of `status.json`: a line for
 each finished chunk of rows. An interrupted run goes on from there, and a complete cache appears by one rename.
@@ -35,7 +36,8 @@ from .claim import claimed
 from .datasets import checks
 from .datasets.base import Dataset
 from .errors import CurateError, MediaError
-from .types import InputSpec, Sample
+from .media import Decoded
+from .types import InputSpec
 
 STATUS_FILE = "status.json"
 LOG_FILE = "done.jsonl"
@@ -44,9 +46,10 @@ DROPPED = "dropped_leak"
 MAX_CHUNK = 32  # rows; what an interrupt may lose, and how often progress is told
 MAX_REASON = 300  # characters
 
-FIELDS = ("status", "reason")
+FIELDS = ("status", "reason", "facts")
 
-Outcome = tuple[str, str]  # the FIELDS of one medium
+Facts = dict[str, Any]  # see `media.FACTS`
+Outcome = tuple[str, str, Facts]  # the FIELDS of one medium
 Outcomes = dict[int, dict[str, Outcome]]  # {row: {modality: outcome}}
 Progress = Callable[[int, int], None]
 
@@ -62,6 +65,7 @@ class Cache:
         arrays: {modality: (N, *spec.shape)}, read-only memory maps; rows that are not `ok` are zeros.
         status: {modality: (N,)}: `ok`, or a status of `MediaError`.
         reason: {modality: (N,)}: a sentence, '' where the status is `ok`.
+        facts: {modality: N of {fact: value}}: what was done to each medium, see `media.FACTS`.
     """
 
     data_id: str
@@ -70,6 +74,7 @@ class Cache:
     arrays: Mapping[str, np.memmap]
     status: Mapping[str, NDArray[np.str_]]
     reason: Mapping[str, NDArray[np.str_]]
+    facts: Mapping[str, Sequence[Facts]]
 
     @property
     def usable(self) -> NDArray[np.bool_]:
@@ -95,6 +100,11 @@ class Cache:
             statuses.append(str(self.status[bad[0]][row]) if bad else "ok")
             reasons.append("; ".join(f"{m}: {self.reason[m][row]}" for m in bad))
         return statuses, reasons
+
+    def media(self) -> list[dict[str, Facts]]:
+        """Per sample {modality: what was done to its medium}."""
+        told = zip(*self.facts.values(), strict=True)
+        return [{m: dict(own) for m, own in zip(self.facts, row, strict=True) if own} for row in told]
 
     @cached_property
     def _position(self) -> dict[str, int]:
@@ -164,6 +174,7 @@ def open_cache(folder: Path) -> Cache:
             arrays={m: _open_array(folder, m, "r") for m in media},
             status={m: np.array(media[m]["status"], dtype=np.str_) for m in media},
             reason={m: np.array(media[m]["reason"], dtype=np.str_) for m in media},
+            facts={m: media[m]["facts"] for m in media},
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         message = f"the cache {folder} cannot be read: {error}"
@@ -197,7 +208,7 @@ def _dropped(dataset: Dataset) -> Outcomes:
     """The rows that `drop_leaks` leaves out, undecoded; none unless it is set."""
     why = checks.leaking(dataset) if dataset.options.drop_leaks else {}
     return {
-        row: {m: (DROPPED, f"{why[s.sample_id]} has the same medium"[:MAX_REASON]) for m in dataset.specs}
+        row: {m: (DROPPED, f"{why[s.sample_id]} has the same medium"[:MAX_REASON], {}) for m in dataset.specs}
         for row, s in enumerate(dataset.samples)
         if s.sample_id in why
     }
@@ -212,10 +223,10 @@ def _copied(dataset: Dataset, partial: Path, done: Outcomes) -> Outcomes:
     place_of = {content: place for place, content in enumerate(contents)}
     places = {row: place_of[c] for row, c in enumerate(_contents(dataset)) if c in place_of and row not in done}
     outcomes = {
-        row: {m: (str(cache.status[m][place]), str(cache.reason[m][place])) for m in dataset.specs}
+        row: {m: (str(cache.status[m][place]), str(cache.reason[m][place]), cache.facts[m][place]) for m in dataset.specs}
         for row, place in places.items()
     }
-    copied = {row: own for row, own in outcomes.items() if all(status != DROPPED for status, _ in own.values())}
+    copied = {row: own for row, own in outcomes.items() if all(status != DROPPED for status, *_ in own.values())}
     for modality in dataset.specs if copied else ():
         target = _open_array(partial, modality, "r+")
         for row in copied:
@@ -278,26 +289,26 @@ def _fill(part: Dataset, partial: Path, rows: list[int]) -> Outcomes:
     """Decode the samples of `part` into `rows` of the arrays; the arrays themselves never cross a process."""
     arrays = {modality: _open_array(partial, modality, "r+") for modality in part.specs}
     outcomes: Outcomes = {row: {} for row in rows}
-    for row, sample in zip(rows, part.samples, strict=True):
-        for modality, spec in part.specs.items():
-            values, outcomes[row][modality] = _load(part, sample, modality, spec)
+    for modality, spec in part.specs.items():
+        for row, found in zip(rows, part.decode_all(part.samples, modality), strict=True):
+            values, outcomes[row][modality] = _outcome(found, spec)
             arrays[modality][row] = values
     for array in arrays.values():
         array.flush()  # the rows are on disk before the log says so
     return outcomes
 
 
-def _load(dataset: Dataset, sample: Sample, modality: str, spec: InputSpec) -> tuple[np.ndarray, Outcome]:
-    """One medium and its outcome; zeros where it cannot be used."""
-    try:
-        values = dataset.load(sample, modality)
-        if values.shape != spec.shape or values.dtype != spec.dtype:
-            raise ValueError(f"loaded {values.dtype} {values.shape}, expected {spec.dtype} {spec.shape}")
-        return values, ("ok", "")
-    except MediaError as error:
-        outcome = error.status, error.reason[:MAX_REASON]
-    except Exception as error:  # whatever one file does to a decoder must not cost the run
-        outcome = "undecodable", f"{type(error).__name__}: {error}"[:MAX_REASON]
+def _outcome(found: Decoded | Exception, spec: InputSpec) -> tuple[np.ndarray, Outcome]:
+    """One medium and what became of it; zeros where it cannot be used."""
+    if isinstance(found, MediaError):
+        outcome: Outcome = found.status, found.reason[:MAX_REASON], {}
+    elif isinstance(found, Exception):
+        outcome = "undecodable", f"{type(found).__name__}: {found}"[:MAX_REASON], {}
+    elif found.values.shape != spec.shape or found.values.dtype != spec.dtype:
+        got = f"loaded {found.values.dtype} {found.values.shape}, expected {spec.dtype} {spec.shape}"
+        outcome = "undecodable", f"ValueError: {got}"[:MAX_REASON], {}
+    else:
+        return found.values, ("ok", "", found.facts)
     return np.zeros(spec.shape, spec.dtype), outcome
 
 

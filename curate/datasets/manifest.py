@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from curate.errors import CurateError, MediaError
-from curate.media import load_medium, stamp
+from curate.media import Decoded, Window, stamp
 from curate.source import Segment, split_source
 from curate.text import make_tokenizer
 from curate.types import FUSED, AudioSpec, Sample, TextSpec, VisualSpec
 
-from .base import SPLITS, Dataset
+from .base import SPLITS
 from .degrade import generator
+from .recordings import Recordings
 
 KNOWN_MODALITIES = ("audio", "visual", "video", "image", "rgb", "depth", "flow", "text")
 SPLIT_NAMES = {
@@ -35,7 +36,7 @@ SPLIT_NAMES = {
 Row = dict[str, str]
 
 
-class Manifest(Dataset):
+class Manifest(Recordings):
     """Rows of a table: `sample_id`, `label`, optional `split` and `group`, and a column of paths per modality.
 
     Paths are relative to the manifest's folder; `clip.mp4#t=2,8` is the stretch from 2 to 8 s of one. `audio` columns
@@ -53,7 +54,7 @@ class Manifest(Dataset):
     layout = "a CSV or Parquet file with columns sample_id, label, [split], [group] and a column of paths per modality"
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
-    class Options(Dataset.Options):
+    class Options(Recordings.Options):
         """Settings of `manifest`; what is not said here is said by `AudioSpec` and `VisualSpec`.
 
         Attributes:
@@ -72,6 +73,7 @@ class Manifest(Dataset):
         text: str = "text"
         tokenizer: str = "words"
         tokens: int = TextSpec.tokens
+        window: Window = "loudest"
         seed: int = 0
         val_fraction: float = 0.1
         test_fraction: float = 0.2
@@ -108,7 +110,9 @@ class Manifest(Dataset):
             if m in _listed(options.text)
         }
         self.specs = {
-            m: self._tokenizers[m].spec(options.tokens) if m in self._tokenizers else _spec(m, options)
+            m: self._tokenizers[m].spec(options.tokens)
+            if m in self._tokenizers
+            else _spec(m, options, self.depth_range)
             for m in self.modalities
         }
         self.samples = tuple(self._sample(row, split) for row, split in zip(rows, splits, strict=True))
@@ -135,15 +139,14 @@ class Manifest(Dataset):
         parts = {m: split_source(s) for m, s in sample.inputs.items() if s and m not in self._tokenizers}
         return {m: (self._folder / path, segment) for m, (path, segment) in parts.items()}
 
-    def load(self, sample: Sample, modality: str) -> np.ndarray:
+    def decode(self, sample: Sample, modality: str) -> Decoded:
         """One file, decoded; or one text."""
         spec, source = self.specs[modality], sample.inputs[modality]
         if isinstance(spec, TextSpec):
-            return self._tokenizers[modality].load(source, spec)
+            return Decoded(self._tokenizers[modality].load(source, spec), {})
         if not source:
             raise MediaError("missing", "the manifest names no file")
-        path, segment = self.media(sample)[modality]
-        return load_medium(path, spec, segment)
+        return super().decode(sample, modality)
 
 
 def read_rows(path: Path, who: str = "manifest") -> list[Row]:
@@ -244,10 +247,13 @@ def _modalities(rows: list[Row], options: Manifest.Options) -> tuple[str, ...]:
     return chosen
 
 
-def _spec(modality: str, options: Manifest.Options) -> AudioSpec | VisualSpec:
+def _spec(
+    modality: str, options: Manifest.Options, depth_range: tuple[float, float] | None
+) -> AudioSpec | VisualSpec:
     """How a column's files are kept."""
     kind = AudioSpec if modality in _listed(options.audio) else VisualSpec
-    return kind(**{field.name: getattr(options, field.name) for field in dataclasses.fields(kind)})
+    values = {field.name: getattr(options, field.name) for field in dataclasses.fields(kind)}
+    return kind(**values | ({"depth_range": depth_range} if kind is VisualSpec else {}))
 
 
 def check_rows(rows: list[Row], who: str = "manifest") -> None:

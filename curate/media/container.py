@@ -90,7 +90,7 @@ def measured_length(path: Path) -> float:
         MediaError: as `opened`.
     """
     with opened(path) as container:
-        length = declared_length(container)
+        length = max(declared_length(container), promised_by_wave(path))
         if length > 0 and container.format.name not in LENGTHLESS:
             return length
     return last_packet(path)

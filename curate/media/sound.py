@@ -111,7 +111,9 @@ def read_sounds(path: Path, rate: int, spans: Sequence[Span], limits: Limits = U
 
 
 def loudest(path: Path, start: float, end: float, length: float, limits: Limits = USUAL) -> float:
-    """Where the `length` s of most sound energy between `start` and `end` begin, to the hundredth, the first of equals.
+    """Where the `length` s of most sound energy between `start` and `end` begin, to the hundredth.
+
+    The first of those with 99 % of the most, so that of a steady sound it is the beginning.
 
     Raises:
         MediaError: as `read_audio`.
@@ -123,7 +125,7 @@ def loudest(path: Path, start: float, end: float, length: float, limits: Limits 
     count = min(round(length * 100), len(power))
     within = total[count:] - total[:-count] if count < len(power) else total[-1:]
     most = within.max()
-    first = int(np.flatnonzero(within >= most * (1 - 1e-9))[0])
+    first = int(np.flatnonzero(within >= 0.99 * most)[0])
     return min(start + first / 100, max(end - length, start))
 
 

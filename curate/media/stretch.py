@@ -26,9 +26,14 @@ Files = Mapping[str, tuple[Path, Segment | None]]
 
 
 def choose_stretch(
-    window: Window, seconds: float | None, files: Files, sounds: Iterable[str], limits: Limits = USUAL
+    window: Window,
+    seconds: float | None,
+    files: Files,
+    sounds: Iterable[str],
+    limits: Limits = USUAL,
+    lengths: dict[Path, float | None] | None = None,
 ) -> Segment | None:
-    """The stretch that all files of a sample show.
+    """The stretch that all files of a sample show, s from the beginning of each one's event, or of the file.
 
     Args:
         window: not `own`.
@@ -36,6 +41,7 @@ def choose_stretch(
         files: {modality: file and event}.
         sounds: which modalities are sound.
         limits: of what is decoded to find the loudest stretch.
+        lengths: {file: its length} of those asked about before; what is found is added.
 
     Returns:
         None where no file has a length: pictures.
@@ -44,33 +50,35 @@ def choose_stretch(
         MediaError: `too_long` for `whole`; `empty_event`; `too_short`, a file ends before its event starts; what is
             wrong with a file is left to be told when it is read.
     """
-    spans = {}
+    spans: dict[str, Segment] = {}
+    known = {} if lengths is None else lengths
     for modality, (path, segment) in files.items():
         check_segment(segment)
-        if (length := _length(path, limits)) is not None:
-            start, end = (0.0, length) if segment is None else (segment.start, min(segment.end, length))
-            if start >= end and segment is not None:
-                raise MediaError("too_short", f"{path} ends at {length:.2f} s, the segment starts at {start:g} s")
-            spans[modality] = (start, end)
+        if path not in known:
+            known[path] = _length(path, limits)
+        if (length := known[path]) is not None:
+            if segment is not None and segment.start >= length:
+                reason = f"{path} ends at {length:.2f} s, the segment starts at {segment.start:g} s"
+                raise MediaError("too_short", reason)
+            spans[modality] = Segment(0.0, length) if segment is None else segment._replace(end=min(segment.end, length))
     if not spans:
         return None
-    start = min(a for a, _ in spans.values())
-    end = max(b for _, b in spans.values())
-    if seconds is None or end - start <= seconds + TIME_SLACK:
-        return Segment(start, end)
+    longest = max(end - start for start, end in spans.values())
+    if seconds is None or longest <= seconds + TIME_SLACK:
+        return Segment(0.0, longest)
+    begin = 0.0
     if window == "whole":
-        raise MediaError("too_long", f"{end - start:.2f} s, more than data.seconds={seconds:g}, and data.window=whole")
+        raise MediaError("too_long", f"{longest:.2f} s, more than data.seconds={seconds:g}, and data.window=whole")
     if window == "centre":
-        middle = (start + end - seconds) / 2
-        return Segment(middle, middle + seconds)
+        begin = (longest - seconds) / 2
     heard = next((m for m in sounds if m in spans), None)
     if window == "loudest" and heard is not None:
+        start, end = spans[heard]
         try:
-            own = spans[heard]
-            start = loudest(files[heard][0], *own, min(seconds, own[1] - own[0]), limits)
+            begin = loudest(files[heard][0], start, end, min(seconds, end - start), limits) - start
         except MediaError:
             pass  # told when the sound is read
-    return Segment(start, min(start + seconds, end))
+    return Segment(begin, begin + seconds)
 
 
 def _length(path: Path, limits: Limits) -> float | None:

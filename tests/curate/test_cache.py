@@ -209,9 +209,9 @@ def own_files(folder: Path, media, write_manifest, count: int = 6) -> Path:
 
 def loads_of(data: Manifest, folder: Path, monkeypatch) -> tuple[caching.Cache, list[tuple[str, str]]]:
     """The cache of a manifest, and what was decoded for it."""
-    loads, load = [], Manifest.load
+    loads, decode = [], Manifest.decode
     with monkeypatch.context() as patch:
-        patch.setattr(Manifest, "load", lambda self, s, m: loads.append((s.sample_id, m)) or load(self, s, m))
+        patch.setattr(Manifest, "decode", lambda self, s, m: loads.append((s.sample_id, m)) or decode(self, s, m))
         return caching.prepare(data, folder), loads
 
 
