@@ -12,21 +12,17 @@ Where some files of a data set have changed, the rows of all others are copied f
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import math
-import multiprocessing
 import os
 import shutil
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,22 +31,14 @@ from .claim import FILE as CLAIM
 from .claim import claimed
 from .datasets import checks
 from .datasets.base import Dataset
-from .errors import CurateError, MediaError
-from .media import Decoded
-from .types import InputSpec
+from .decoding import FIELDS, MAX_REASON, Facts, Outcomes, array_file, decode_rows, open_array
+from .errors import CurateError
 
 STATUS_FILE = "status.json"
 LOG_FILE = "done.jsonl"
 PARTIAL = ".partial"
 DROPPED = "dropped_leak"
-MAX_CHUNK = 32  # rows; what an interrupt may lose, and how often progress is told
-MAX_REASON = 300  # characters
 
-FIELDS = ("status", "reason", "facts")
-
-Facts = dict[str, Any]  # see `media.FACTS`
-Outcome = tuple[str, str, Facts]  # the FIELDS of one medium
-Outcomes = dict[int, dict[str, Outcome]]  # {row: {modality: outcome}}
 Progress = Callable[[int, int], None]
 
 
@@ -171,7 +159,7 @@ def open_cache(folder: Path) -> Cache:
             data_id=text["data_id"],
             folder=folder,
             sample_ids=np.array(text["sample_ids"], dtype=np.str_),
-            arrays={m: _open_array(folder, m, "r") for m in media},
+            arrays={m: open_array(folder, m, "r") for m in media},
             status={m: np.array(media[m]["status"], dtype=np.str_) for m in media},
             reason={m: np.array(media[m]["reason"], dtype=np.str_) for m in media},
             facts={m: media[m]["facts"] for m in media},
@@ -194,7 +182,7 @@ def _complete(dataset: Dataset, partial: Path, workers: int, progress: Progress 
         progress(len(done), total)
     with (partial / LOG_FILE).open("a", encoding="utf-8") as log:
         log.write("\n")  # closes a line that a kill has cut
-        for outcomes in _decode(dataset, partial, todo, workers):
+        for outcomes in decode_rows(dataset, partial, todo, workers):
             log.write(json.dumps(outcomes) + "\n")
             log.flush()
             done |= outcomes
@@ -223,12 +211,14 @@ def _copied(dataset: Dataset, partial: Path, done: Outcomes) -> Outcomes:
     place_of = {content: place for place, content in enumerate(contents)}
     places = {row: place_of[c] for row, c in enumerate(_contents(dataset)) if c in place_of and row not in done}
     outcomes = {
-        row: {m: (str(cache.status[m][place]), str(cache.reason[m][place]), cache.facts[m][place]) for m in dataset.specs}
+        row: {
+            m: (str(cache.status[m][place]), str(cache.reason[m][place]), cache.facts[m][place]) for m in dataset.specs
+        }
         for row, place in places.items()
     }
     copied = {row: own for row, own in outcomes.items() if all(status != DROPPED for status, *_ in own.values())}
     for modality in dataset.specs if copied else ():
-        target = _open_array(partial, modality, "r+")
+        target = open_array(partial, modality, "r+")
         for row in copied:
             target[row] = cache.arrays[modality][places[row]]
         target.flush()
@@ -255,66 +245,9 @@ def _digest(values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:20]
 
 
-def _decode(dataset: Dataset, partial: Path, todo: list[int], workers: int) -> Iterator[Outcomes]:
-    """Fill rows chunk by chunk; the chunks come in any order."""
-    size = max(1, min(MAX_CHUNK, math.ceil(len(todo) / (4 * max(workers, 1)))))
-    chunks = [todo[start : start + size] for start in range(0, len(todo), size)]
-    if workers == 0:
-        yield from (_fill(_part(dataset, chunk), partial, chunk) for chunk in chunks)
-        return
-    # Fresh interpreters: a fork of a process that holds torch's threads may hang.
-    spawn = multiprocessing.get_context("spawn")
-    ignore_interrupts = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; this process alone decides what it means
-    with ProcessPoolExecutor(workers, spawn, signal.signal, ignore_interrupts) as pool:
-        jobs = [pool.submit(_fill, _part(dataset, chunk), partial, chunk) for chunk in chunks]
-        try:
-            yield from (job.result() for job in as_completed(jobs))
-        except BrokenExecutor as error:
-            raise CurateError(
-                "a decoding process was killed, perhaps for want of memory",
-                "run again with fewer workers; finished samples are kept",
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)  # an interrupt waits for the running chunks alone
-
-
-def _part(dataset: Dataset, rows: list[int]) -> Dataset:
-    """The data set with these samples alone: what a process is sent grows with its chunk, not with the data set."""
-    part = copy.copy(dataset)
-    part.samples = tuple(dataset.samples[row] for row in rows)
-    return part
-
-
-def _fill(part: Dataset, partial: Path, rows: list[int]) -> Outcomes:
-    """Decode the samples of `part` into `rows` of the arrays; the arrays themselves never cross a process."""
-    arrays = {modality: _open_array(partial, modality, "r+") for modality in part.specs}
-    outcomes: Outcomes = {row: {} for row in rows}
-    for modality, spec in part.specs.items():
-        for row, found in zip(rows, part.decode_all(part.samples, modality), strict=True):
-            values, outcomes[row][modality] = _outcome(found, spec)
-            arrays[modality][row] = values
-    for array in arrays.values():
-        array.flush()  # the rows are on disk before the log says so
-    return outcomes
-
-
-def _outcome(found: Decoded | Exception, spec: InputSpec) -> tuple[np.ndarray, Outcome]:
-    """One medium and what became of it; zeros where it cannot be used."""
-    if isinstance(found, MediaError):
-        outcome: Outcome = found.status, found.reason[:MAX_REASON], {}
-    elif isinstance(found, Exception):
-        outcome = "undecodable", f"{type(found).__name__}: {found}"[:MAX_REASON], {}
-    elif found.values.shape != spec.shape or found.values.dtype != spec.dtype:
-        got = f"loaded {found.values.dtype} {found.values.shape}, expected {spec.dtype} {spec.shape}"
-        outcome = "undecodable", f"ValueError: {got}"[:MAX_REASON], {}
-    else:
-        return found.values, ("ok", "", found.facts)
-    return np.zeros(spec.shape, spec.dtype), outcome
-
-
 def _read_log(partial: Path, dataset: Dataset) -> Outcomes:
     """What an interrupted run has finished; a line cut by a kill does not count, nor do rows without their array."""
-    if not all(_array_file(partial, modality).exists() for modality in dataset.specs):
+    if not all(array_file(partial, modality).exists() for modality in dataset.specs):
         return {}
     done: Outcomes = {}
     log = partial / LOG_FILE
@@ -352,17 +285,8 @@ def _row_bytes(dataset: Dataset) -> int:
     return sum(math.prod(spec.shape) * spec.dtype.itemsize for spec in dataset.specs.values())
 
 
-def _array_file(folder: Path, modality: str) -> Path:
-    return folder / f"{modality}.npy"
-
-
 def _create_array(folder: Path, modality: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
     """An array of zeros on disk (sparse until written), kept if an interrupted run has made it."""
-    path = _array_file(folder, modality)
+    path = array_file(folder, modality)
     if not path.exists():
         np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape).flush()
-
-
-def _open_array(folder: Path, modality: str, mode: Literal["r", "r+"]) -> np.memmap:
-    """A memory map of one array; a pickle in its place is refused by NumPy."""
-    return np.lib.format.open_memmap(_array_file(folder, modality), mode=mode)

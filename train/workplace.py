@@ -125,9 +125,7 @@ class Workplace:
         )
         if self.table.sample_count(cache.data_id) != len(dataset.samples):
             status, reason = cache.summary()
-            self.table.write_samples(
-                cache.data_id, dataset.samples, dataset.classes, status, reason, cache.media()
-            )
+            self.table.write_samples(cache.data_id, dataset.samples, dataset.classes, status, reason, cache.media())
             found = checks.check(dataset)
             self.table.write_findings(cache.data_id, found)
             if told := checks.summary(found):

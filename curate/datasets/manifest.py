@@ -247,9 +247,7 @@ def _modalities(rows: list[Row], options: Manifest.Options) -> tuple[str, ...]:
     return chosen
 
 
-def _spec(
-    modality: str, options: Manifest.Options, depth_range: tuple[float, float] | None
-) -> AudioSpec | VisualSpec:
+def _spec(modality: str, options: Manifest.Options, depth_range: tuple[float, float] | None) -> AudioSpec | VisualSpec:
     """How a column's files are kept."""
     kind = AudioSpec if modality in _listed(options.audio) else VisualSpec
     values = {field.name: getattr(options, field.name) for field in dataclasses.fields(kind)}

@@ -176,4 +176,3 @@ def parse_range(text: str, who: str) -> tuple[float, float] | None:
     raise CurateError(
         f"{who}: data.depth_range={text} is no range", "two different numbers: --set data.depth_range=0,4000"
     )
-

@@ -49,7 +49,9 @@ def opened(path: Path) -> Iterator[InputContainer]:
     try:
         with av.open(f"file:{path.absolute()}", metadata_errors="ignore", container_options=OPENING) as container:
             yield container
-    except (av.FFmpegError, OSError, ValueError, IndexError, OverflowError, MemoryError) as error:
+    except MemoryError as error:
+        raise MediaError("too_large", f"{path} needs more memory than there is") from error
+    except (av.FFmpegError, OSError, ValueError, IndexError, OverflowError) as error:
         raise MediaError("undecodable", f"{path}: {_told(error)}") from error
 
 
@@ -191,7 +193,7 @@ def promised_by_wave(path: Path) -> float:
                 name, size = struct.unpack("<4sI", file.read(8))
                 if name == b"data":
                     size = min(size, whole + 8 - file.tell())
-                    return size / second if second and 0 < size and max(size, whole) < PLACEHOLDER else 0.0
+                    return size / second if second and size > 0 and max(size, whole) < PLACEHOLDER else 0.0
                 body = file.read(16) if name == b"fmt " else b""
                 second = struct.unpack("<I", body[8:12])[0] if body else second
                 file.seek(size + size % 2 - len(body), 1)

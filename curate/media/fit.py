@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import MediaError
 from curate.types import AudioSpec, VisualSpec
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 def fit_waveform(wave: NDArray[np.floating], spec: AudioSpec) -> NDArray[np.int16]:
@@ -47,18 +52,17 @@ def fit_frames(frames: NDArray[np.uint8], spec: VisualSpec) -> NDArray[np.uint8]
 
 def resize(frames: NDArray[np.uint8], side: int, channels: int) -> NDArray[np.uint8]:
     """(F, H, W, 3) RGB frames to (F, side, side, channels), 1 channel being grey; Pillow's bilinear filter."""
-    return np.stack([shrink(frame, side, channels) for frame in frames])
-
-
-def shrink(frame: NDArray[np.uint8], side: int, channels: int) -> NDArray[np.uint8]:
-    """One (H, W, 3) RGB frame to (side, side, channels), as `resize`."""
     from PIL import Image
 
-    picture = Image.fromarray(frame)
-    if channels == 1:
-        picture = picture.convert("L")
-    fitted = picture.resize((side, side), Image.Resampling.BILINEAR)
-    return np.asarray(fitted).reshape(side, side, channels)
+    small = [np.asarray(shrink(Image.fromarray(frame), side, channels)) for frame in frames]
+    return np.stack(small).reshape(len(frames), side, side, channels)
+
+
+def shrink(picture: Image, side: int, channels: int) -> Image:
+    """One RGB picture to a square, as `resize`."""
+    from PIL.Image import Resampling
+
+    return (picture.convert("L") if channels == 1 else picture).resize((side, side), Resampling.BILINEAR)
 
 
 def same_size(pictures: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:

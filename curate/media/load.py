@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,10 @@ from .fit import fit_waveform, same_size, shrink
 from .folder import choose_pictures, is_folder
 from .picture import Picture, Range, is_picture, read_picture, read_stills
 from .sound import Sound, read_sounds, span_of
-from .video import Shorter, Shown, frames_at, read_track, shown_span
+from .video import Look, Shorter, Shown, frames_at, frames_between, measured_end, read_track
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Part = tuple[float, float]
 WHOLE: Part = (0.0, 1.0)
@@ -123,51 +126,59 @@ def _fitted(sound: Sound, spec: AudioSpec, seconds: float) -> Decoded:
 def _pictures(
     path: Path, spec: VisualSpec, segments: Sequence[Segment | None], in_step: bool, part: Part, limits: Limits
 ) -> Outcomes:
-    def kept(shown: Sequence[tuple[float, float, Picture]], facts: dict[str, Any]) -> Decoded:
-        small = {id(p): shrink(_share(p.array, part), spec.size, spec.channels) for _, _, p in shown}
-        facts |= shown[0][2].facts
-        facts["moments"] = [round(moment, 6) for moment, _, _ in shown]
-        facts["seconds"] = [round(time, 6) for _, time, _ in shown]
-        return Decoded(np.stack([small[id(p)] for _, _, p in shown]).reshape(spec.shape), facts)
+    def finish(picture: Picture) -> Picture:
+        return picture._replace(image=shrink(_share(picture.image, part), spec.size, spec.channels))
 
+    look = Look(path, spec.depth_range, limits, finish)
     if not is_folder(path) and not is_picture(path):
-        for found, facts in _video(path, spec.frames, segments, in_step, spec.depth_range, limits):
-            yield found if isinstance(found, MediaError) else kept(found, facts)
+        for shown, facts in _video(look, spec.frames, segments, in_step):
+            yield shown if isinstance(shown, MediaError) else _stacked(shown, facts, spec)
         return
     for segment in segments:
         check_segment(segment)
         try:
             if is_folder(path):
                 chosen = choose_pictures(path, spec.frames, segment)
-                pictures = {p: read_picture(p, spec.depth_range, limits) for _, p in chosen}
-                yield kept([(second, second, pictures[p]) for second, p in chosen], {"container": "folder"})
+                kept = {p: finish(read_picture(p, spec.depth_range, limits)) for p in {p for _, p in chosen}}
+                yield _stacked([Shown(t, t, kept[p]) for t, p in chosen], {"container": "folder"}, spec)
             else:
-                yield kept(_still(path, spec.frames, segment, spec.depth_range, limits), {})
+                yield _stacked(_still(look, spec.frames, segment), {}, spec)
         except MediaError as error:
             yield error
 
 
-def _share(array: NDArray[np.uint8], part: Part) -> NDArray[np.uint8]:
+def _stacked(shown: Sequence[Shown], facts: dict[str, Any], spec: VisualSpec) -> Decoded:
+    """Finished frames as one row, and what is known of them; of each share the largest of any frame."""
+    for name in ("clipped", "not_finite"):
+        if any(name in s.picture.facts for s in shown):
+            facts[name] = max(s.picture.facts.get(name, 0.0) for s in shown)
+    facts = {**shown[0].picture.facts, **facts}
+    if facts.get("duration") or len({s.time for s in shown}) > 1 or facts.get("container"):
+        facts["moments"] = [round(s.moment, 6) for s in shown]
+        facts["seconds"] = [round(s.time, 6) for s in shown]
+    return Decoded(np.stack([s.picture.array for s in shown]).reshape(spec.shape), facts)
+
+
+def _share(picture: Image, part: Part) -> Image:
     if part == WHOLE:
-        return array
-    width = array.shape[1]
-    return np.ascontiguousarray(array[:, int(width * part[0]) : int(width * part[1])])
+        return picture
+    return picture.crop((int(picture.width * part[0]), 0, int(picture.width * part[1]), picture.height))
 
 
-def _still(
-    path: Path, frames: int, segment: Segment | None, depth_range: Range | None, limits: Limits
-) -> list[tuple[float, float, Picture]]:
+def _still(look: Look, frames: int, segment: Segment | None) -> list[Shown]:
     """A picture, repeated; of an animated one what is shown at the centres of as many parts."""
-    lasts = read_stills(path, limits=limits)[1]
+    lasts = read_stills(look.path, limits=look.limits)[1]
     if not lasts:
-        picture = read_picture(path, depth_range, limits)
-        return [(0.0, 0.0, picture)] * frames
+        picture = look.finish(read_picture(look.path, look.depth_range, look.limits))
+        return [Shown(0.0, 0.0, picture)] * frames
     start, end = (0.0, lasts) if segment is None else (segment.start, min(segment.end, lasts))
     if start >= end:
-        raise MediaError("too_short", f"{path} lasts {lasts:.2f} s, the segment starts at {start:g} s")
+        raise MediaError("too_short", f"{look.path} lasts {lasts:.2f} s, the segment starts at {start:g} s")
     moments = _centres(start, end, frames)
-    stills, _ = read_stills(path, moments, depth_range, limits)
-    return [(moment, still.time, still.picture) for moment, still in zip(moments, stills, strict=True)]
+    stills, _ = read_stills(look.path, moments, look.depth_range, look.limits)
+    return [
+        Shown(moment, still.time, look.finish(still.picture)) for moment, still in zip(moments, stills, strict=True)
+    ]
 
 
 def _centres(start: float, end: float, frames: int) -> list[float]:
@@ -175,62 +186,50 @@ def _centres(start: float, end: float, frames: int) -> list[float]:
 
 
 def _video(
-    path: Path,
-    frames: int,
-    segments: Sequence[Segment | None],
-    in_step: bool,
-    depth_range: Range | None,
-    limits: Limits,
+    look: Look, frames: int, segments: Sequence[Segment | None], in_step: bool
 ) -> Iterator[tuple[list[Shown] | MediaError, dict[str, Any]]]:
     """What is on screen at the centres of `frames` equal parts of each segment, and what is known of it."""
-    track = read_track(path, limits)
-    wanted: list[list[float]] = []
+    track = read_track(look.path, look.limits)
+    ends = track.ends or measured_end(look.path)
+    wanted: dict[int, tuple[list[float], list[float]]] = {}
     wrong: dict[int, MediaError] = {}
     for which, segment in enumerate(segments):
         check_segment(segment)
         try:
-            start, end = shown_span(path, segment, track)
-            whole = _centres(*(segment or (start, end)), frames) if in_step else _centres(start, end, frames)
-            wanted.append([min(moment, end) for moment in whole])
+            wanted[which] = _moments(look.path, frames, segment, in_step, ends)
         except MediaError as error:
             wrong[which] = error
-    found = frames_at(path, wanted, depth_range, limits)
+    found = frames_at(look, [there for _, there in wanted.values()])
     for which, segment in enumerate(segments):
-        if which in wrong:
-            yield wrong[which], {}
-            continue
-        shown = next(found)
+        shown = wrong[which] if which in wrong else next(found)
         if isinstance(shown, Shorter):  # the header was wrong about the end
-            shown = _again(path, frames, segment, in_step, shown.ends, depth_range, limits)
+            try:
+                wanted[which] = _moments(look.path, frames, segment, in_step, shown.ends)
+                (shown,) = frames_at(look, [wanted[which][1]])
+            except MediaError as error:
+                shown = error
         facts = dict(track.facts)
         if not isinstance(shown, MediaError):
-            filled = sum(s.moment < s.time for s in shown)
-            if in_step and segment is not None:
-                asked = _centres(*segment, frames)
-                filled += sum(a > s.moment for a, s in zip(asked, shown, strict=True))
-                shown = [s._replace(moment=a) for a, s in zip(asked, shown, strict=True)]
-            if filled:
+            shown = [s._replace(moment=asked) for s, asked in zip(shown, wanted[which][0], strict=True)]
+            there = zip(shown, wanted[which][1], strict=True)
+            if filled := sum(moment < s.time or s.moment > moment for s, moment in there):
                 facts["filled_frames"] = filled
         yield shown, facts
 
 
-def _again(
-    path: Path,
-    frames: int,
-    segment: Segment | None,
-    in_step: bool,
-    ends: float,
-    depth_range: Range | None,
-    limits: Limits,
-) -> list[Shown] | MediaError:
-    """The same with the end that was found."""
+def _moments(
+    path: Path, frames: int, segment: Segment | None, in_step: bool, ends: float
+) -> tuple[list[float], list[float]]:
+    """The moments asked for, and the same where the track has ended by then at its end.
+
+    Raises:
+        MediaError: `too_short`, the video ends before the segment starts.
+    """
     start, end = (0.0, ends) if segment is None else (segment.start, min(segment.end, ends))
     if start >= end:
-        reason = f"the video of {path} ends at {ends:.2f} s, the segment starts at {start:g} s"
-        return MediaError("too_short", reason)
-    whole = _centres(*(segment or (start, end)), frames) if in_step else _centres(start, end, frames)
-    (shown,) = frames_at(path, [[min(moment, end) for moment in whole]], depth_range, limits)
-    return shown
+        raise MediaError("too_short", f"the video of {path} ends at {ends:.2f} s, the segment starts at {start:g} s")
+    asked = _centres(start, segment.end if in_step and segment is not None else end, frames)
+    return asked, [min(moment, ends) for moment in asked]
 
 
 def read_frames(
@@ -254,15 +253,16 @@ def read_frames(
             `curate.media.picture`), `truncated`, as `read_audio`, or as `Limits`.
     """
     check_segment(segment)
+    look = Look(path, depth_range, limits)
     if is_picture(path):
-        shown = [picture for _, _, picture in _still(path, frames, segment, depth_range, limits)]
+        shown = _still(look, frames, segment)
     else:
-        ((found, _),) = _video(path, frames, [segment], False, depth_range, limits)
+        ((found, _),) = _video(look, frames, [segment], False)
         if isinstance(found, MediaError):
             raise found
-        shown = [one.picture for one in found]
-    limits.check_memory(path, float(frames) * shown[0].array.nbytes)
-    return same_size([picture.array for picture in shown])
+        shown = found
+    limits.check_memory(path, float(frames) * shown[0].picture.array.nbytes)
+    return same_size([one.picture.array for one in shown])
 
 
 def read_range(path: Path, first: int, end: int) -> NDArray[np.uint8]:
@@ -274,6 +274,4 @@ def read_range(path: Path, first: int, end: int) -> NDArray[np.uint8]:
     Raises:
         MediaError: as `frames_between`.
     """
-    from .video import frames_between
-
     return same_size(list(frames_between(path, first, end)))

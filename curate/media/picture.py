@@ -46,13 +46,17 @@ class Picture(NamedTuple):
     """One picture.
 
     Attributes:
-        array: (H, W, 3) uint8, RGB.
-        facts: what was done to it, JSON-like: `size` [W, H] as stored, `orientation` 1 to 8 as in EXIF, `bits`,
-            `mode`, `depth_range`, `clipped` (share), `transparent`.
+        image: RGB, of 8 bits; Pillow's own, for a large one is not to be copied.
+        facts: what was done to it, see `curate.media.FACTS`.
     """
 
-    array: NDArray[np.uint8]
+    image: Image
     facts: dict[str, Any]
+
+    @property
+    def array(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8, RGB."""
+        return np.asarray(self.image)
 
 
 class Still(NamedTuple):
@@ -140,19 +144,20 @@ def read_stills(
     found: list[Still] = []
     time = 0.0
     with _opened(path, limits) as picture:
-        if getattr(picture, "n_frames", 1) < 2 or picture.format in ("MPO", "TIFF"):
+        count = getattr(picture, "n_frames", 1)
+        if count < 2 or picture.format in ("MPO", "TIFF"):
             return [], 0.0
-        for index in range(picture.n_frames):
+        for index in range(count):
             picture.seek(index)
             picture.load()
             lasts = float(picture.info.get("duration", 0) or 0) / 1000
             lasts = lasts if lasts >= SHORTEST else TENTH
             limits.check_seconds(path, time)
             due = [m for m in moments or () if time <= m < time + lasts]
-            if index == picture.n_frames - 1:
+            if index == count - 1:
                 due = [m for m in moments or () if m >= time]
             if due:
-                shown = _converted(path, picture, depth_range)
+                shown = _converted(path, picture.copy(), depth_range)
                 found += [Still(time, shown)] * len(due)
             time += lasts
     return found, time
@@ -187,7 +192,7 @@ def _converted(path: Path, picture: Image, depth_range: Range | None) -> Picture
         shown = picture if picture.mode == "RGB" else picture.convert("RGB")
     if orientation != 1:
         facts["orientation"] = orientation
-    return Picture(turned(np.asarray(shown), orientation), facts)
+    return Picture(turned(shown, orientation), facts)
 
 
 def _orientation(picture: Image) -> int:
@@ -246,15 +251,20 @@ class _Scale:
         return told | ({"not_finite": round(self.absent / self.seen, 6)} if self.absent else {})
 
 
-def turned(array: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """An (H, W, 3) picture as EXIF's orientation 1 to 8 wants it shown."""
-    if orientation in (5, 6, 7, 8):
-        array = array.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        array = array[::-1]
-    if orientation in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    return np.ascontiguousarray(array)
+def turned(image: Image, orientation: int) -> Image:
+    """A picture as EXIF's orientation 1 to 8 wants it shown."""
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return image.transpose(turns[orientation]) if orientation in turns else image
 
 
 def show_frame(path: Path, frame: Any, depth_range: Range | None, limits: Limits) -> Picture:
@@ -263,6 +273,8 @@ def show_frame(path: Path, frame: Any, depth_range: Range | None, limits: Limits
     Raises:
         MediaError: `out_of_range`, or as `Limits`.
     """
+    from PIL import Image
+
     limits.check_pixels(path, frame.width, frame.height)
     limits.check_memory(path, 8.0 * frame.width * frame.height)
     form = frame.format
@@ -288,7 +300,7 @@ def show_frame(path: Path, frame: Any, depth_range: Range | None, limits: Limits
         facts["transparent"] = True
     else:
         array = frame.to_ndarray(format="rgb24")
-    return Picture(turned(array, orientation), facts)
+    return Picture(turned(Image.fromarray(array), orientation), facts)
 
 
 def _matrix_orientation(frame: Any) -> int:

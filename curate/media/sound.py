@@ -28,8 +28,10 @@ SILENCE = 1e-4  # peak amplitude (of 1) below which a clip says nothing; 16-bit 
 HOLE = 0.04  # s; a jump of the time stamps by more is a hole in the recording, filled with silence
 NEAR = 8.0  # s; what begins this early is decoded from the beginning
 RUN_UP = 1.0  # s decoded before a stretch and thrown away: decoders and resamplers remember what came before
-EXACT = ("wav", "w64", "aiff", "au", "caf", "flac", "tta", "wv", "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts")
-EXACT += ("flv", "ogg", "nut", "mp3")
+EXACT = frozenset(
+    {"wav", "w64", "aiff", "au", "caf", "flac", "tta", "wv", "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts"}
+    | {"flv", "ogg", "nut", "mp3"}
+)
 """Containers whose time stamps after a seek are those counted from the beginning."""
 READ_THROUGH = ("mp3",)
 """Of these a seek reads all packets before it: quick for one stretch, slower than decoding for many."""
@@ -97,7 +99,7 @@ def read_sounds(path: Path, rate: int, spans: Sequence[Span], limits: Limits = U
     Raises:
         MediaError: what is wrong with the whole file.
     """
-    wanted = [_Wanted(start, end) for start, end in spans]
+    wanted = [_Wanted(start or 0.0, end, anywhere=start is None) for start, end in spans]
     with opened(path) as container:
         if not container.streams.audio:
             raise MediaError("no_audio", f"{path} has no audio track")
@@ -136,8 +138,9 @@ LISTENING = 8000  # Hz; enough to find where the sound is
 class _Wanted:
     """A stretch on its way: what is asked for, and what came so far."""
 
-    start: float | None
+    start: float
     end: float | None
+    anywhere: bool = False  # begins with the track itself where no picture goes with it
     first: int = 0  # samples from the beginning of the track, at the rate wanted
     last: int | None = None
     have: int = 0
@@ -208,21 +211,20 @@ def _collect(path: Path, rate: int, wanted: Sequence[_Wanted], limits: Limits) -
         alone = not any(not s.disposition & Disposition.attached_pic for s in container.streams.video)
         for one in wanted:
             one.facts = dict(facts)
-            if one.start is None:
-                one.start = late if alone else 0.0
-                one.end = None if one.end is None else one.end + one.start
+            if one.anywhere and alone:
+                one.start, one.end = late, None if one.end is None else one.end + late
             one.first = round((one.start - late) * rate)
             one.last = None if one.end is None else max(round((one.end - late) * rate), 0)
         _check_cost(path, rate, wanted, limits, declared_length(container))
         clock = begin if container.format.name in STAMPED else None
         early = min(one.start for one in wanted) - late
-        sought = None
+        sought, ended = None, 0
         dithered = stream.codec_context.name.startswith("mp2") and container.format.name in READ_THROUGH
         if early > NEAR and container.format.name in EXACT and not dithered:
             sought = _sought(container, stream, head, early - RUN_UP, rate)
         if sought is not None:
             ended = _fill(path, rate, wanted, _pieces(path, sought[1], rate, sought[0], late, clock, limits), limits)
-    if sought is None:
+    if sought is None or not ended:
         with opened(path) as container:
             frames = decoded(container, container.streams.audio[0])
             ended = _fill(path, rate, wanted, _pieces(path, frames, rate, 0, late, clock, limits), limits)
@@ -252,9 +254,10 @@ def _fill(
 
 def _check_cost(path: Path, rate: int, wanted: Sequence[_Wanted], limits: Limits, declared: float) -> None:
     """Refuse what is longer or larger than allowed, as far as it is known beforehand."""
-    longest = max((one.end - one.start if one.end is not None else declared - one.start) for one in wanted)
-    limits.check_seconds(path, longest)
-    limits.check_memory(path, 4.0 * sum((one.last or round(declared * rate)) - one.first for one in wanted))
+    ends = [declared if one.end is None else min(one.end, declared or one.end) for one in wanted]
+    lengths = [max(end - one.start, 0.0) for end, one in zip(ends, wanted, strict=True)]
+    limits.check_seconds(path, max(lengths))
+    limits.check_memory(path, 4.0 * rate * sum(lengths))
 
 
 def _facts(container: InputContainer, stream: Any, frame: Any, late: float) -> dict[str, Any]:
@@ -396,7 +399,7 @@ def _resampled(resampler: Any, frame: Any, heard: _Heard) -> Iterator[Wave]:
 
 def _judged(path: Path, one: _Wanted, rate: int) -> Sound | MediaError:
     """A stretch as it is used, or why it cannot be."""
-    start = one.start or 0.0
+    start = one.start
     where = "" if one.end is None and not start else f" from {start:g} s"
     where += "" if one.end is None else f" to {one.end:g} s"
     wave = np.concatenate([np.zeros(0, np.float32), *one.pieces])

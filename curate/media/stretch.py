@@ -9,6 +9,7 @@ longer than `seconds`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -60,7 +61,9 @@ def choose_stretch(
             if segment is not None and segment.start >= length:
                 reason = f"{path} ends at {length:.2f} s, the segment starts at {segment.start:g} s"
                 raise MediaError("too_short", reason)
-            spans[modality] = Segment(0.0, length) if segment is None else segment._replace(end=min(segment.end, length))
+            spans[modality] = (
+                Segment(0.0, length) if segment is None else segment._replace(end=min(segment.end, length))
+            )
     if not spans:
         return None
     longest = max(end - start for start, end in spans.values())
@@ -74,10 +77,8 @@ def choose_stretch(
     heard = next((m for m in sounds if m in spans), None)
     if window == "loudest" and heard is not None:
         start, end = spans[heard]
-        try:
+        with suppress(MediaError):  # told when the sound is read
             begin = loudest(files[heard][0], start, end, min(seconds, end - start), limits) - start
-        except MediaError:
-            pass  # told when the sound is read
     return Segment(begin, begin + seconds)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import MediaError
-from curate.source import Segment
 
 from .container import (
     LENGTHLESS,
@@ -64,6 +64,27 @@ class Shown(NamedTuple):
     moment: float
     time: float
     picture: Picture
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the frames of a file are looked at.
+
+    Attributes:
+        path: the file.
+        depth_range: see `picture`.
+        limits: what it may cost.
+        finish: what is made of each frame at once, so that few large ones are held.
+    """
+
+    path: Path
+    depth_range: Range | None = None
+    limits: Limits = USUAL
+    finish: Callable[[Picture], Picture] = lambda picture: picture
+
+    def show(self, frame: Any) -> Picture:
+        """A decoded frame as it is kept."""
+        return self.finish(show_frame(self.path, frame, self.depth_range, self.limits))
 
 
 Moments = Sequence[float]
@@ -122,9 +143,7 @@ def _ends(container: InputContainer, stream: av.VideoStream, begins: float) -> f
     return declared_length(container)
 
 
-def frames_at(
-    path: Path, wanted: Sequence[Moments], depth_range: Range | None = None, limits: Limits = USUAL
-) -> Iterator[list[Shown] | MediaError]:
+def frames_at(look: Look, wanted: Sequence[Moments]) -> Iterator[list[Shown] | MediaError]:
     """For each list of ascending moments the frames on screen then; `truncated` where the video ends before.
 
     Where a seek can be trusted each list costs its own length; else the video is decoded once for all of them.
@@ -132,24 +151,24 @@ def frames_at(
     Raises:
         MediaError: what is wrong with the whole file.
     """
-    if read_track(path, limits).seeks:
+    if read_track(look.path, look.limits).seeks:
         for moments in wanted:
             try:
-                yield _sought(path, moments, depth_range, limits)
+                yield _sought(look, moments)
             except MediaError as error:
                 yield error
         return
-    yield from _in_order(path, wanted, depth_range, limits)
+    yield from _in_order(look, wanted)
 
 
-def _sought(path: Path, moments: Moments, depth_range: Range | None, limits: Limits) -> list[Shown]:
+def _sought(look: Look, moments: Moments) -> list[Shown]:
     """The frames by seeking; by decoding from the beginning where a seek misses."""
     import av
 
     shown: list[Shown] = []
     try:
-        with opened(path) as container:
-            stream = video_stream(container, path)
+        with opened(look.path) as container:
+            stream = video_stream(container, look.path)
             begin = origin(container)
             current: Iterator[tuple[float, Any, float]] = iter(())
             last: tuple[float, Any, float] | None = None
@@ -164,20 +183,18 @@ def _sought(path: Path, moments: Moments, depth_range: Range | None, limits: Lim
                     last = following
                 if moment >= max(last[2], last[0] + MAX_GAP):
                     break
-                shown.append(Shown(moment, last[0], show_frame(path, last[1], depth_range, limits)))
+                shown.append(Shown(moment, last[0], look.show(last[1])))
     except av.FFmpegError:  # not seekable; decoding in order may still work
         pass
     if len(shown) == len(moments):
         return shown
-    (found_in_order,) = _in_order(path, [moments], depth_range, limits)
+    (found_in_order,) = _in_order(look, [moments])
     if isinstance(found_in_order, MediaError):
         raise found_in_order
     return found_in_order
 
 
-def _before(
-    container: InputContainer, stream: av.VideoStream, moment: float, begin: float
-) -> Iterator[Any] | None:
+def _before(container: InputContainer, stream: av.VideoStream, moment: float, begin: float) -> Iterator[Any] | None:
     """The frames from one on that is on screen at `moment` or before; None where none is found."""
     if not stream.time_base:
         return None
@@ -199,44 +216,40 @@ def _before(
     return None
 
 
-def _in_order(
-    path: Path, wanted: Sequence[Moments], depth_range: Range | None, limits: Limits
-) -> Iterator[list[Shown] | MediaError]:
+def _in_order(look: Look, wanted: Sequence[Moments]) -> Iterator[list[Shown] | MediaError]:
     """The same by decoding from the beginning, once for all lists."""
     queue = sorted((moment, which) for which, moments in enumerate(wanted) for moment in moments)
     shown: dict[int, list[Shown]] = {which: [] for which in range(len(wanted))}
     place, ended, last = 0, 0.0, None
-    with opened(path) as container:
-        stream = video_stream(container, path)
+    with opened(look.path) as container:
+        stream = video_stream(container, look.path)
         for time, frame, ended in _timed(decoded(container, stream), stream, origin(container)):
-            limits.check_seconds(path, time)
+            look.limits.check_seconds(look.path, time)
             last, due = (time, frame), place
             while due < len(queue) and queue[due][0] + TIME_SLACK < ended:
                 due += 1
-            place = _show(path, last, queue[place:due], shown, depth_range, limits) + place
+            place = _show(look, last, queue[place:due], shown) + place
             if place == len(queue):
                 break
         if last is not None:
             frozen = max(ended, last[0] + MAX_GAP)
-            _show(path, last, [q for q in queue[place:] if q[0] < frozen], shown, depth_range, limits)
+            _show(look, last, [q for q in queue[place:] if q[0] < frozen], shown)
     for which, moments in enumerate(wanted):
         if len(shown[which]) == len(moments):
             yield shown[which]
         else:
-            yield _ended_early(path, ended, moments)
+            yield _ended_early(look.path, ended, moments)
 
 
 def _show(
-    path: Path,
+    look: Look,
     last: tuple[float, Any],
     due: list[tuple[float, int]],
     shown: dict[int, list[Shown]],
-    depth_range: Range | None,
-    limits: Limits,
 ) -> int:
     """Give one frame to the moments that are due; how many these are."""
     if due:
-        picture = show_frame(path, last[1], depth_range, limits)
+        picture = look.show(last[1])
         for moment, which in due:
             shown[which].append(Shown(moment, last[0], picture))
     return len(due)
@@ -302,24 +315,10 @@ def frames_between(path: Path, first: int, end: int, limits: Limits = USUAL) -> 
     Raises:
         MediaError: as `opened`; `no_video`, or `truncated`: there are fewer frames.
     """
-    number = first
+    number, look = first, Look(path, limits=limits)
     with opened(path) as container:
-        for number, frame in enumerate(
-            islice(decoded(container, video_stream(container, path)), first, end), first + 1
-        ):
-            yield show_frame(path, frame, None, limits).array
+        for frame in islice(decoded(container, video_stream(container, path)), first, end):
+            yield look.show(frame).array
+            number += 1
     if number < end:
         raise MediaError("truncated", f"{path} ends before frame {end}: {number} or fewer are there")
-
-
-def shown_span(path: Path, segment: Segment | None, track: Track) -> tuple[float, float]:
-    """From when to when a video is looked at: the whole of it, or what it has of a segment.
-
-    Raises:
-        MediaError: `too_short`, the video ends before the segment starts; or as `measured_end`.
-    """
-    ends = track.ends or measured_end(path)
-    start, end = (0.0, ends) if segment is None else (segment.start, min(segment.end, ends))
-    if start >= end:
-        raise MediaError("too_short", f"the video of {path} ends at {ends:.2f} s, the segment starts at {start:g} s")
-    return start, end
