@@ -19,7 +19,8 @@ from curate.types import FUSED, AudioSpec, Sample, TextSpec, VisualSpec
 
 from .base import SPLITS
 from .degrade import generator
-from .recordings import Recordings
+from .measure import fallback, measure
+from .recordings import Recordings, parse_range
 
 KNOWN_MODALITIES = ("audio", "visual", "video", "image", "rgb", "depth", "flow", "text")
 SPLIT_NAMES = {
@@ -55,7 +56,10 @@ class Manifest(Recordings):
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Options(Recordings.Options):
-        """Settings of `manifest`; what is not said here is said by `AudioSpec` and `VisualSpec`.
+        """Settings of `manifest`; what is not said here is said by `AudioSpec`, `VisualSpec` and `Recordings`.
+
+        `rate`, `seconds`, `n_fft`, `hop`, `frames`, `size` and `depth_range` are measured where they are none: so that
+        little is enlarged or cut, and no more than the papers have (22.05 kHz, 224 pixels, 3 frames) or 10 s.
 
         Attributes:
             modalities: columns to use, comma separated, in the order that gives the gap its sign; '' takes every
@@ -77,17 +81,18 @@ class Manifest(Recordings):
         seed: int = 0
         val_fraction: float = 0.1
         test_fraction: float = 0.2
-        rate: int = AudioSpec.rate
-        seconds: float = AudioSpec.seconds
-        n_fft: int = AudioSpec.n_fft
-        hop: int = AudioSpec.hop
+        rate: int | None = None
+        seconds: float | None = None
+        n_fft: int | None = None
+        hop: int | None = None
         n_mels: int | None = AudioSpec.n_mels
         fill: str = AudioSpec.fill
         standardize: bool = AudioSpec.standardize
         features: str = AudioSpec.features
         columns: int | None = AudioSpec.columns
-        frames: int = VisualSpec.frames
-        size: int = VisualSpec.size
+        frames: int | None = None
+        size: int | None = None
+        depth_range: str | None = None
         channels: int = VisualSpec.channels
         augment: str = VisualSpec.augment
 
@@ -97,9 +102,11 @@ class Manifest(Recordings):
         super().__init__(root, options)
         assert root is not None  # the base class has refused it
         self._folder = root.parent
-        _check_options(options)
         rows = sorted(read_rows(root), key=lambda row: row.get("sample_id", ""))
         self.modalities = _modalities(rows, options)
+        options = self.options = self._measured(rows, options)
+        _check_options(options)
+        self.depth_range = parse_range(options.depth_range or "", self.name)
         check_rows(rows)
         self.classes = tuple(sorted({row["label"] for row in rows}))
         splits = split_rows(rows, options.seed, options.val_fraction, options.test_fraction)
@@ -116,6 +123,26 @@ class Manifest(Recordings):
             for m in self.modalities
         }
         self.samples = tuple(self._sample(row, split) for row, split in zip(rows, splits, strict=True))
+
+    def _measured(self, rows: list[Row], options: Manifest.Options) -> Manifest.Options:
+        """The options, with what they leave open measured; what was chosen goes to `notes`."""
+        left_open = [name for name in fallback() if getattr(options, name) is None]
+        if not left_open:
+            return options
+        heard = {m for m in self.modalities if m in _listed(options.audio)}
+        seen = set(self.modalities) - heard - set(_listed(options.text))
+        named = {m: [split_source(row[m]) for row in rows if row[m]] for m in (*heard, *seen)}
+        files = {m: [(self._folder / path, segment) for path, segment in own] for m, own in named.items()}
+        sounds = (
+            [f for m in sorted(heard) for f in files[m]] if {"rate", "seconds", "n_fft", "hop"} & {*left_open} else []
+        )
+        pictures = (
+            [f for m in sorted(seen) for f in files[m]] if {"frames", "size", "depth_range"} & {*left_open} else []
+        )
+        found = measure(sounds, pictures)
+        self.notes = found.notes(left_open)
+        values = {**fallback(), **found.settings}
+        return dataclasses.replace(options, **{name: values[name] for name in left_open})
 
     def _sample(self, row: Row, split: str) -> Sample:
         return Sample(

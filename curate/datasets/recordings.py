@@ -42,7 +42,7 @@ class Recordings(Dataset):
         """
 
         window: Window = "own"
-        depth_range: str = ""
+        depth_range: str | None = ""
         max_pixels: int = USUAL.pixels
         max_seconds: float = USUAL.seconds
         max_channels: int = USUAL.channels
@@ -52,7 +52,7 @@ class Recordings(Dataset):
 
     def __init__(self, root: Path | None, options: Options) -> None:
         super().__init__(root, options)
-        self.depth_range = parse_range(options.depth_range, self.name)
+        self.depth_range = parse_range(options.depth_range or "", self.name)
         self.limits = Limits(
             pixels=options.max_pixels,
             seconds=options.max_seconds,

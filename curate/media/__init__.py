@@ -12,6 +12,7 @@ from .files import DECODING, USUAL, Limits, check_file, stamp
 from .fit import fit_frames, fit_waveform, resize
 from .folder import read_folder
 from .load import Decoded, decode_media, decode_medium, load_medium, read_frames, read_range
+from .probe import Probe, probe
 from .sound import read_audio
 from .stretch import Window, choose_stretch
 from .video import frames_between
@@ -49,6 +50,7 @@ __all__ = [
     "USUAL",
     "Decoded",
     "Limits",
+    "Probe",
     "Window",
     "check_file",
     "choose_stretch",
@@ -59,6 +61,7 @@ __all__ = [
     "fit_waveform",
     "frames_between",
     "load_medium",
+    "probe",
     "read_audio",
     "read_folder",
     "read_frames",

@@ -127,6 +127,28 @@ def read_picture(path: Path, depth_range: Range | None = None, limits: Limits = 
         return _converted(path, picture, depth_range)
 
 
+def picture_facts(path: Path, limits: Limits = USUAL) -> tuple[tuple[int, int], int, Range | None, Range | None]:
+    """(width and height, how many pictures, smallest and largest value, what the type can hold) of a picture; the last
+    two of a single channel of more than 8 bits.
+
+    Raises:
+        MediaError: as `read_picture`.
+    """
+    with _opened(path, limits) as picture:
+        count = 1 if picture.format in ("MPO", "TIFF") else getattr(picture, "n_frames", 1)
+        if not _is_deep(picture):
+            return picture.size, count, None, None
+        own = _own_range(picture)
+        values = np.asarray(picture)
+        finite = values[np.isfinite(values)]
+        held = (float(finite.min()), float(finite.max())) if finite.size else None
+        return picture.size, count, held, own
+
+
+def _is_deep(picture: Image) -> bool:
+    return picture.mode.startswith("I") or picture.mode == "F"
+
+
 def read_stills(
     path: Path, moments: list[float] | None = None, depth_range: Range | None = None, limits: Limits = USUAL
 ) -> tuple[list[Still], float]:
@@ -170,8 +192,7 @@ def _converted(path: Path, picture: Image, depth_range: Range | None) -> Picture
     facts: dict[str, Any] = {"size": list(picture.size), "mode": picture.mode}
     if picture.format:
         facts["codec"] = picture.format.lower()
-    deep = picture.mode.startswith("I") or picture.mode == "F"
-    own = _own_range(picture) if deep else None  # before loading, which forgets how it was stored
+    own = _own_range(picture) if _is_deep(picture) else None  # before loading, which forgets how it was stored
     picture.load()
     orientation = _orientation(picture)
     if own is not None:
