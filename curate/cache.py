@@ -17,6 +17,7 @@ import json
 import math
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,11 +33,13 @@ from .claim import claimed
 from .datasets import checks
 from .datasets.base import Dataset
 from .decoding import FIELDS, MAX_REASON, Facts, Outcomes, array_file, decode_rows, open_array
-from .errors import CurateError
+from .errors import CurateError, MediaError
 
 STATUS_FILE = "status.json"
 LOG_FILE = "done.jsonl"
 PARTIAL = ".partial"
+TRIED = 8  # items decoded to tell how long all will take
+LONGEST_TRIAL = 5.0  # s
 DROPPED = "dropped_leak"
 
 Progress = Callable[[int, int], None]
@@ -139,6 +142,35 @@ def prepare(dataset: Dataset, folder: Path, workers: int = 0, progress: Progress
             message = f"the cache {final} cannot be written: {error}"
             raise CurateError(message, "choose another cache folder (CURATE_CACHE)") from error
     return open_cache(final)
+
+
+def describe_plan(dataset: Dataset, folder: Path, workers: int) -> str:
+    """How many items there are, how much disk their cache takes, and about how long making it will.
+
+    A few items are decoded to tell the time; none where the cache is there already.
+    """
+    final, count = folder / dataset.data_id(), len(dataset.samples)
+    size = disk_use(dataset) / 1e6
+    told = f"{dataset.name}: {count} items, {f'{size:.1f} MB' if size < 1000 else f'{size / 1000:.1f} GB'} in {final}"
+    if final.exists() or not dataset.decodes or count < TRIED:
+        return told
+    seconds = _seconds_an_item(dataset) * count / max(workers, 1)
+    about = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    return f"{told}; about {about} with {max(workers, 1)} processes"
+
+
+def _seconds_an_item(dataset: Dataset) -> float:
+    """The mean over a few items, evenly spaced; the first of all loads the decoders."""
+    seconds: list[float] = []
+    for k in range(TRIED):
+        begin = time.perf_counter()
+        for modality in dataset.specs:
+            with suppress(MediaError):  # told when it is decoded in earnest
+                dataset.decode(dataset.samples[len(dataset.samples) * k // TRIED], modality)
+        seconds.append(time.perf_counter() - begin)
+        if sum(seconds) > LONGEST_TRIAL:
+            break
+    return sum(seconds[1:]) / len(seconds[1:]) if len(seconds) > 1 else seconds[0]
 
 
 def disk_use(dataset: Dataset) -> int:

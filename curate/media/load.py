@@ -13,7 +13,7 @@ from curate.errors import MediaError
 from curate.source import Segment
 from curate.types import AudioSpec, InputSpec, VisualSpec
 
-from .container import check_segment
+from .container import check_segment, last_packet
 from .files import USUAL, Limits
 from .fit import fit_waveform, same_size, shrink
 from .folder import choose_pictures, is_folder
@@ -190,7 +190,7 @@ def _video(
 ) -> Iterator[tuple[list[Shown] | MediaError, dict[str, Any]]]:
     """What is on screen at the centres of `frames` equal parts of each segment, and what is known of it."""
     track = read_track(look.path, look.limits)
-    ends = track.ends or measured_end(look.path)
+    ends = track.ends or last_packet(look.path) or measured_end(look.path)
     wanted: dict[int, tuple[list[float], list[float]]] = {}
     wrong: dict[int, MediaError] = {}
     for which, segment in enumerate(segments):

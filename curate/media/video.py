@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import av
     from av.container import InputContainer
 
-EXACT = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "mpegts", "nut", "ogg", "asf", "mpeg")
+EXACT = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "mpegts", "nut", "ogg", "asf")
 """Containers in which a seek to a time finds a key frame whose time stamps are those counted from the beginning."""
 BACK = (0.0, 0.5, 2.0, 8.0, 30.0)  # s before the moment wanted, tried in turn until a frame before it is found
 NEAR = 1.0  # s; what follows within is decoded on, not sought
