@@ -23,7 +23,19 @@ if TYPE_CHECKING:
 
 TIME_SLACK = 2e-3  # s; containers such as FLV and Matroska round time stamps to milliseconds
 MAX_GAP = 0.5  # s; a stream that ends earlier than this before its declared end has a header that lies
-LENGTHLESS = ("mp3", "aac", "h264", "hevc", "mpegvideo", "mpeg", "m4v", "ac3", "eac3", "dts", "obu")  # FFmpeg has to guess
+LENGTHLESS = (
+    "mp3",
+    "aac",
+    "h264",
+    "hevc",
+    "mpegvideo",
+    "mpeg",
+    "m4v",
+    "ac3",
+    "eac3",
+    "dts",
+    "obu",
+)  # FFmpeg has to guess
 FROM_ZERO = ("matroska,webm", "flv", "nut")  # the declared length counts from time stamp 0, not from the first one
 PLACEHOLDER = 1_900_000_000  # bytes; a length near the format's limit is what a recorder writes that does not know it
 CONTAINERS = (

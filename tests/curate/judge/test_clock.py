@@ -19,7 +19,9 @@ LATE = 3  # s
 STEP = 2**-15  # of 16 bits; AAC decoders fill up bands with noise of their own, which depends on what came before
 
 
-@pytest.mark.parametrize(("ending", "late"), sorted({*itertools.product(ENDINGS, ["", "audio", "video"])} - {("avi", "audio")}))
+@pytest.mark.parametrize(
+    ("ending", "late"), sorted({*itertools.product(ENDINGS, ["", "audio", "video"])} - {("avi", "audio")})
+)
 def test_what_is_heard_and_what_is_seen_are_of_the_same_second(telling, ending, late):
     path = telling(ending, late)
     for second in (3, 5, 7):
