@@ -7,7 +7,7 @@ track that begins later is late by so much.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,14 +142,37 @@ def video_stream(container: InputContainer, path: Path) -> av.VideoStream:
     """The first moving picture of a container.
 
     Raises:
-        MediaError: `no_video`; cover art of a music file is not a video.
+        MediaError: `no_video`; cover art of a music file is not a video; `undecodable`, no decoder knows it.
     """
+    moving = [stream for stream in container.streams.video if not is_cover(stream)]
+    if not moving:
+        raise MediaError("no_video", f"{path} has no video track")
+    return _first_known(moving, path)
+
+
+def audio_stream(container: InputContainer, path: Path) -> av.AudioStream:
+    """The first sound of a container.
+
+    Raises:
+        MediaError: `no_audio`; `undecodable`, no decoder knows it.
+    """
+    if not container.streams.audio:
+        raise MediaError("no_audio", f"{path} has no audio track")
+    return _first_known(container.streams.audio, path)
+
+
+def is_cover(stream: Any) -> bool:
+    """Whether a picture is the cover of a recording."""
     from av.stream import Disposition
 
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def _first_known(streams: Iterable[Any], path: Path) -> Any:
+    for stream in streams:
+        if stream.codec_context is not None:
             return stream
-    raise MediaError("no_video", f"{path} has no video track")
+    raise MediaError("undecodable", f"{path} is compressed in a way that no decoder here knows")
 
 
 def decoded(container: InputContainer, stream: Any) -> Iterator[Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from curate.errors import MediaError
 
-from .container import declared_length, opened, promised_by_wave, video_stream
+from .container import audio_stream, declared_length, opened, promised_by_wave, video_stream
 from .files import USUAL, Limits
 from .folder import is_folder, list_pictures
 from .picture import Range, is_picture, picture_facts
@@ -51,8 +52,8 @@ def probe(path: Path, limits: Limits = USUAL) -> Probe:
     with opened(path) as container:
         seconds = max(declared_length(container), promised_by_wave(path))
         found = Probe(seconds=seconds)
-        if container.streams.audio:
-            found = found._replace(rate=container.streams.audio[0].codec_context.sample_rate or 0)
+        with suppress(MediaError):
+            found = found._replace(rate=audio_stream(container, path).codec_context.sample_rate or 0)
         try:
             stream = video_stream(container, path)
         except MediaError:

@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 from curate.errors import MediaError
 from curate.source import Segment
 
-from .container import check_segment, check_whole, declared_length, decoded, opened, origin
+from .container import (
+    audio_stream,
+    check_segment,
+    check_whole,
+    declared_length,
+    decoded,
+    is_cover,
+    opened,
+    origin,
+)
 from .files import USUAL, Limits
 
 if TYPE_CHECKING:
@@ -101,8 +110,7 @@ def read_sounds(path: Path, rate: int, spans: Sequence[Span], limits: Limits = U
     """
     wanted = [_Wanted(start or 0.0, end, anywhere=start is None) for start, end in spans]
     with opened(path) as container:
-        if not container.streams.audio:
-            raise MediaError("no_audio", f"{path} has no audio track")
+        audio_stream(container, path)
         exact = container.format.name in EXACT and container.format.name not in READ_THROUGH
     if exact:
         for one in wanted:
@@ -197,10 +205,8 @@ def _collect(path: Path, rate: int, wanted: Sequence[_Wanted], limits: Limits) -
     """Decode what the stretches need, in one pass: from shortly before them where a seek is exact, else from the
     beginning.
     """
-    from av.stream import Disposition
-
     with opened(path) as container:
-        stream = container.streams.audio[0]
+        stream = audio_stream(container, path)
         limits.check_channels(path, stream.codec_context.channels)
         head = list(islice(decoded(container, stream), 4))
         if not head:
@@ -208,7 +214,7 @@ def _collect(path: Path, rate: int, wanted: Sequence[_Wanted], limits: Limits) -
         begin = origin(container)
         late = max(head[0].time - begin, 0.0) if head[0].time is not None else 0.0
         facts = _facts(container, stream, head[0], late)
-        alone = not any(not s.disposition & Disposition.attached_pic for s in container.streams.video)
+        alone = not any(not is_cover(s) for s in container.streams.video)
         for one in wanted:
             one.facts = dict(facts)
             if one.anywhere and alone:
@@ -226,7 +232,7 @@ def _collect(path: Path, rate: int, wanted: Sequence[_Wanted], limits: Limits) -
             ended = _fill(path, rate, wanted, _pieces(path, sought[1], rate, sought[0], late, clock, limits), limits)
     if sought is None or not ended:
         with opened(path) as container:
-            frames = decoded(container, container.streams.audio[0])
+            frames = decoded(container, audio_stream(container, path))
             ended = _fill(path, rate, wanted, _pieces(path, frames, rate, 0, late, clock, limits), limits)
     if any(one.last is None or one.first + one.have < one.last for one in wanted):
         check_whole(path, late + ended / rate)
