@@ -28,6 +28,7 @@ from curate.telling import (
     tell_growth,
     tell_media,
     tell_plan,
+    tell_sample,
     tell_score,
     tell_selection,
 )
@@ -213,9 +214,13 @@ def datasets(
     split_variant: SplitVariant = None,
     drop_leaks: DropLeaks = None,
     settings: Settings = None,
+    sample: Annotated[
+        str | None, typer.Option(metavar="ID", help="What was done to this sample; written as PNG and WAV.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="With --sample: folder of the files.")] = Path(),
     form: Output = "table",
 ) -> None:
-    """List the data sets; of one, its layout and settings, or with --root the counts of splits and classes."""
+    """List the data sets; of one, its layout and settings, or with --root what is there, or one sample."""
     from dataclasses import fields
     from typing import get_type_hints
 
@@ -236,10 +241,13 @@ def datasets(
         show(["setting", "type", "default"], knobs, form)
         return
     dataset = kind(root.resolve() if root else None, data_options(ctx, kind))
+    if sample is not None:
+        tell_sample(dataset, sample, output, form)
+        return
     tell_findings(dataset)
     counts: dict[str, dict[str, int]] = {c: {"train": 0, "val": 0, "test": 0} for c in dataset.classes}
-    for sample in dataset.samples:
-        counts[sample.label][sample.split] += 1
+    for item in dataset.samples:
+        counts[item.label][item.split] += 1
     remark(
         f"{name}: {len(dataset.samples)} samples, modalities {', '.join(dataset.modalities)}"
         + (f", {dataset.root}" if dataset.root else "")
@@ -269,12 +277,12 @@ def prepare(
     kind = find(dataset)
     opened = kind(root.resolve() if root else None, data_options(ctx, kind))
     table, folder = Table(db), cache or default_folder()
+    processes = workers if workers is not None else (os.cpu_count() or 1) if opened.decodes else 0
     if not quiet:
-        tell_plan(opened, folder)
+        tell_plan(opened, folder, processes)
     with progress(quiet) as advance:
-        processes = workers if workers is not None else (os.cpu_count() or 1) if opened.decodes else 0
         made = decode(opened, folder, processes, lambda done, total: advance("decoding", done, total, "items"))
-    table.write_samples(made.data_id, opened.samples, opened.classes, *made.summary())
+    table.write_samples(made.data_id, opened.samples, opened.classes, *made.summary(), made.media())
     found = checks.check(opened)
     table.write_findings(made.data_id, found)
     if found:

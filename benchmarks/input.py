@@ -4,8 +4,9 @@ Claims: batches from the cache, transforms included, come at least 10 times as f
 sound track on the fly (a), and at least 3 times as fast as the public loaders' way, WAV to STFT in NumPy and extracted
 JPEG to crop in Pillow, one sample at a time (b); an epoch of two ResNet-18 waits for data less than 5 % of it (c).
 The same clips and the same transforms everywhere: 3 s of sound at 22.05 kHz to a log STFT of 257x188, three frames
-cropped and flipped at random to 224x224, normalised.
-Run: python benchmarks/input.py [--clips 48] [--repeat 3] [--device cuda:0] [--threads 2]
+cropped and flipped at random to 224x224, normalised. Of a long recording a stretch costs its own length wherever it
+begins, and a thousand stretches cost no more than decoding it once and as much as they last themselves (d).
+Run: python benchmarks/input.py [--clips 48] [--repeat 3] [--minutes 20] [--device cuda:0] [--threads 2]
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from PIL import Image
 
 from curate.cache import prepare
 from curate.datasets.manifest import Manifest
-from curate.media import load_medium, read_audio, read_frames
+from curate.media import decode_media, load_medium, read_audio, read_frames
+from curate.source import Segment
 from curate.types import AudioSpec, VisualSpec
 from train import catalog
 from train.data import IMAGENET, Batch, BatchTransform, RunData, Samples, mix_seed
@@ -78,7 +80,8 @@ def write_data(folder: Path, clips: int) -> Manifest:
         extract(folder / f"{i}.mp4")
         rows.append(f"s{i:04},c{i % 2},{'val' if i % 3 == 2 else 'train'},{i}.mp4,{i}.mp4")
     (folder / "clips.csv").write_text("\n".join(rows) + "\n")
-    return Manifest(folder / "clips.csv", Manifest.Options())
+    fixed = {"rate": AUDIO.rate, "seconds": AUDIO.seconds, "n_fft": AUDIO.n_fft, "hop": AUDIO.hop}
+    return Manifest(folder / "clips.csv", Manifest.Options(**fixed, size=VISUAL.size, frames=VISUAL.frames))
 
 
 def from_cache(samples: Samples, transform: BatchTransform, device: torch.device) -> None:
@@ -169,6 +172,56 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def write_recording(path: Path, minutes: int) -> None:
+    """Moving noise and a rising tone, with a picture track in MP4."""
+    rng = np.random.default_rng(1)
+    with av.open(str(path), "w") as container:
+        tracks = {"video": container.add_stream("libx264", rate=5)} if path.suffix == ".mp4" else {}
+        codec = {".mp4": "aac", ".mp3": "libmp3lame", ".wav": "pcm_s16le", ".flac": "flac"}[path.suffix]
+        tracks["audio"] = container.add_stream(codec, rate=22050)
+        tracks["audio"].layout = "mono"
+        if "video" in tracks:
+            tracks["video"].height, tracks["video"].width, tracks["video"].pix_fmt = 120, 160, "yuv420p"
+        ground = rng.integers(0, 255, (120, 160, 3)).astype(np.uint8)
+        for second in range(60 * minutes):
+            for k in range(5 if "video" in tracks else 0):
+                frame = av.VideoFrame.from_ndarray(np.roll(ground, 5 * second + k, axis=1), format="rgb24")
+                frame.pts, frame.time_base = 5 * second + k, Fraction(1, 5)
+                container.mux(tracks["video"].encode(frame))
+            time_axis = np.arange(22050) / 22050
+            sound = (8000 * np.sin(2 * np.pi * (200 + second % 700) * time_axis)).astype(np.int16)[None]
+            piece = av.AudioFrame.from_ndarray(sound, format="s16", layout="mono")
+            piece.sample_rate, piece.pts = 22050, 22050 * second
+            container.mux(tracks["audio"].encode(piece))
+        for track in tracks.values():
+            container.mux(track.encode())
+
+
+def stretches(folder: Path, minutes: int) -> dict[str, dict[str, float]]:
+    """(d) seconds that stretches of 3 s cost in one recording: one at several offsets, a thousand, all of it."""
+    found: dict[str, dict[str, float]] = {}
+    for ending in ("wav", "flac", "mp3", "mp4"):
+        path = folder / f"long.{ending}"
+        write_recording(path, minutes)
+        for spec in (AUDIO, VISUAL) if ending == "mp4" else (AUDIO,):
+            own = found.setdefault(f"{ending} {spec.kind}", {})
+            for offset in (10, 30 * minutes, 60 * minutes - 10):
+                cost = [_seconds(load_medium, path, spec, Segment(offset, offset + 3)) for _ in range(5)]
+                own[f"at {offset} s"] = round(statistics.median(cost), 4)
+            step = (60 * minutes - 4) / 1000
+            many = [Segment(k * step, k * step + 3) for k in range(1000)]
+            own["a thousand"] = round(_seconds(lambda *given: list(decode_media(*given)), path, spec, many), 2)
+            if spec is AUDIO:
+                own["all once"] = round(_seconds(read_audio, path, AUDIO.rate), 2)
+    return found
+
+
+def _seconds(work: Callable[..., object], *given: object) -> float:
+    begun = time.perf_counter()
+    work(*given)
+    return time.perf_counter() - begun
+
+
 def rate(work: Callable[[], None], count: int, device: torch.device) -> float:
     """Samples a second of one call."""
     begun = time.perf_counter()
@@ -182,6 +235,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=48)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--minutes", type=int, default=20, help="of the long recordings")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     chosen = parser.parse_args()
@@ -207,6 +261,7 @@ def main() -> None:
             for way, work in ways.items():
                 rates[way].append(rate(work, chosen.clips, device))
         share = waiting_share(samples, device)
+        long = stretches(folder, chosen.minutes)
     medians = {way: statistics.median(found) for way, found in rates.items()}
     print(
         json.dumps(
@@ -215,6 +270,7 @@ def main() -> None:
                 "cache_over_decode": round(medians["cache"] / medians["decode"], 1),
                 "cache_over_files": round(medians["cache"] / medians["files"], 1),
                 "waiting_share_of_an_epoch": round(share, 4),
+                "seconds_a_stretch": long,
                 "device": str(device),
                 "threads": torch.get_num_threads(),
             }

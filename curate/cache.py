@@ -2,7 +2,8 @@
 
 A cache is a folder named after the data set's `data_id`:
     <modality>.npy   (N, *spec.shape), one row a sample, in the order of `dataset.samples`
-    status.json      sample ids, and status and reason of every medium; what decided the arrays, and the rows' content
+    status.json      sample ids, and of every medium status, reason and what was done to it; what decided the arrays,
+                     and the rows' content
 
 While it is being made it is called `<data_id>.partial` and holds `done.jsonl` in place of `status.json`: a line for
 each finished chunk of rows. An interrupted run goes on from there, and a complete cache appears by one rename.
@@ -11,21 +12,18 @@ Where some files of a data set have changed, the rows of all others are copied f
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import math
-import multiprocessing
 import os
 import shutil
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,20 +32,16 @@ from .claim import FILE as CLAIM
 from .claim import claimed
 from .datasets import checks
 from .datasets.base import Dataset
+from .decoding import FIELDS, MAX_REASON, Facts, Outcomes, array_file, decode_rows, open_array
 from .errors import CurateError, MediaError
-from .types import InputSpec, Sample
 
 STATUS_FILE = "status.json"
 LOG_FILE = "done.jsonl"
 PARTIAL = ".partial"
+TRIED = 8  # items decoded to tell how long all will take
+LONGEST_TRIAL = 5.0  # s
 DROPPED = "dropped_leak"
-MAX_CHUNK = 32  # rows; what an interrupt may lose, and how often progress is told
-MAX_REASON = 300  # characters
 
-FIELDS = ("status", "reason")
-
-Outcome = tuple[str, str]  # the FIELDS of one medium
-Outcomes = dict[int, dict[str, Outcome]]  # {row: {modality: outcome}}
 Progress = Callable[[int, int], None]
 
 
@@ -62,6 +56,7 @@ class Cache:
         arrays: {modality: (N, *spec.shape)}, read-only memory maps; rows that are not `ok` are zeros.
         status: {modality: (N,)}: `ok`, or a status of `MediaError`.
         reason: {modality: (N,)}: a sentence, '' where the status is `ok`.
+        facts: {modality: N of {fact: value}}: what was done to each medium, see `media.FACTS`.
     """
 
     data_id: str
@@ -70,6 +65,7 @@ class Cache:
     arrays: Mapping[str, np.memmap]
     status: Mapping[str, NDArray[np.str_]]
     reason: Mapping[str, NDArray[np.str_]]
+    facts: Mapping[str, Sequence[Facts]]
 
     @property
     def usable(self) -> NDArray[np.bool_]:
@@ -95,6 +91,11 @@ class Cache:
             statuses.append(str(self.status[bad[0]][row]) if bad else "ok")
             reasons.append("; ".join(f"{m}: {self.reason[m][row]}" for m in bad))
         return statuses, reasons
+
+    def media(self) -> list[dict[str, Facts]]:
+        """Per sample {modality: what was done to its medium}."""
+        told = zip(*self.facts.values(), strict=True)
+        return [{m: dict(own) for m, own in zip(self.facts, row, strict=True) if own} for row in told]
 
     @cached_property
     def _position(self) -> dict[str, int]:
@@ -143,6 +144,35 @@ def prepare(dataset: Dataset, folder: Path, workers: int = 0, progress: Progress
     return open_cache(final)
 
 
+def describe_plan(dataset: Dataset, folder: Path, workers: int) -> str:
+    """How many items there are, how much disk their cache takes, and about how long making it will.
+
+    A few items are decoded to tell the time; none where the cache is there already.
+    """
+    final, count = folder / dataset.data_id(), len(dataset.samples)
+    size = disk_use(dataset) / 1e6
+    told = f"{dataset.name}: {count} items, {f'{size:.1f} MB' if size < 1000 else f'{size / 1000:.1f} GB'} in {final}"
+    if final.exists() or not dataset.decodes or count < TRIED:
+        return told
+    seconds = _seconds_an_item(dataset) * count / max(workers, 1)
+    about = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    return f"{told}; about {about} with {max(workers, 1)} processes"
+
+
+def _seconds_an_item(dataset: Dataset) -> float:
+    """The mean over a few items, evenly spaced; the first of all loads the decoders."""
+    seconds: list[float] = []
+    for k in range(TRIED):
+        begin = time.perf_counter()
+        for modality in dataset.specs:
+            with suppress(MediaError):  # told when it is decoded in earnest
+                dataset.decode(dataset.samples[len(dataset.samples) * k // TRIED], modality)
+        seconds.append(time.perf_counter() - begin)
+        if sum(seconds) > LONGEST_TRIAL:
+            break
+    return sum(seconds[1:]) / len(seconds[1:]) if len(seconds) > 1 else seconds[0]
+
+
 def disk_use(dataset: Dataset) -> int:
     """Bytes that the complete cache of a data set takes."""
     return len(dataset.samples) * _row_bytes(dataset)
@@ -161,9 +191,10 @@ def open_cache(folder: Path) -> Cache:
             data_id=text["data_id"],
             folder=folder,
             sample_ids=np.array(text["sample_ids"], dtype=np.str_),
-            arrays={m: _open_array(folder, m, "r") for m in media},
+            arrays={m: open_array(folder, m, "r") for m in media},
             status={m: np.array(media[m]["status"], dtype=np.str_) for m in media},
             reason={m: np.array(media[m]["reason"], dtype=np.str_) for m in media},
+            facts={m: media[m]["facts"] for m in media},
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         message = f"the cache {folder} cannot be read: {error}"
@@ -183,7 +214,7 @@ def _complete(dataset: Dataset, partial: Path, workers: int, progress: Progress 
         progress(len(done), total)
     with (partial / LOG_FILE).open("a", encoding="utf-8") as log:
         log.write("\n")  # closes a line that a kill has cut
-        for outcomes in _decode(dataset, partial, todo, workers):
+        for outcomes in decode_rows(dataset, partial, todo, workers):
             log.write(json.dumps(outcomes) + "\n")
             log.flush()
             done |= outcomes
@@ -197,7 +228,7 @@ def _dropped(dataset: Dataset) -> Outcomes:
     """The rows that `drop_leaks` leaves out, undecoded; none unless it is set."""
     why = checks.leaking(dataset) if dataset.options.drop_leaks else {}
     return {
-        row: {m: (DROPPED, f"{why[s.sample_id]} has the same medium"[:MAX_REASON]) for m in dataset.specs}
+        row: {m: (DROPPED, f"{why[s.sample_id]} has the same medium"[:MAX_REASON], {}) for m in dataset.specs}
         for row, s in enumerate(dataset.samples)
         if s.sample_id in why
     }
@@ -212,12 +243,14 @@ def _copied(dataset: Dataset, partial: Path, done: Outcomes) -> Outcomes:
     place_of = {content: place for place, content in enumerate(contents)}
     places = {row: place_of[c] for row, c in enumerate(_contents(dataset)) if c in place_of and row not in done}
     outcomes = {
-        row: {m: (str(cache.status[m][place]), str(cache.reason[m][place])) for m in dataset.specs}
+        row: {
+            m: (str(cache.status[m][place]), str(cache.reason[m][place]), cache.facts[m][place]) for m in dataset.specs
+        }
         for row, place in places.items()
     }
-    copied = {row: own for row, own in outcomes.items() if all(status != DROPPED for status, _ in own.values())}
+    copied = {row: own for row, own in outcomes.items() if all(status != DROPPED for status, *_ in own.values())}
     for modality in dataset.specs if copied else ():
-        target = _open_array(partial, modality, "r+")
+        target = open_array(partial, modality, "r+")
         for row in copied:
             target[row] = cache.arrays[modality][places[row]]
         target.flush()
@@ -244,66 +277,9 @@ def _digest(values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:20]
 
 
-def _decode(dataset: Dataset, partial: Path, todo: list[int], workers: int) -> Iterator[Outcomes]:
-    """Fill rows chunk by chunk; the chunks come in any order."""
-    size = max(1, min(MAX_CHUNK, math.ceil(len(todo) / (4 * max(workers, 1)))))
-    chunks = [todo[start : start + size] for start in range(0, len(todo), size)]
-    if workers == 0:
-        yield from (_fill(_part(dataset, chunk), partial, chunk) for chunk in chunks)
-        return
-    # Fresh interpreters: a fork of a process that holds torch's threads may hang.
-    spawn = multiprocessing.get_context("spawn")
-    ignore_interrupts = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; this process alone decides what it means
-    with ProcessPoolExecutor(workers, spawn, signal.signal, ignore_interrupts) as pool:
-        jobs = [pool.submit(_fill, _part(dataset, chunk), partial, chunk) for chunk in chunks]
-        try:
-            yield from (job.result() for job in as_completed(jobs))
-        except BrokenExecutor as error:
-            raise CurateError(
-                "a decoding process was killed, perhaps for want of memory",
-                "run again with fewer workers; finished samples are kept",
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)  # an interrupt waits for the running chunks alone
-
-
-def _part(dataset: Dataset, rows: list[int]) -> Dataset:
-    """The data set with these samples alone: what a process is sent grows with its chunk, not with the data set."""
-    part = copy.copy(dataset)
-    part.samples = tuple(dataset.samples[row] for row in rows)
-    return part
-
-
-def _fill(part: Dataset, partial: Path, rows: list[int]) -> Outcomes:
-    """Decode the samples of `part` into `rows` of the arrays; the arrays themselves never cross a process."""
-    arrays = {modality: _open_array(partial, modality, "r+") for modality in part.specs}
-    outcomes: Outcomes = {row: {} for row in rows}
-    for row, sample in zip(rows, part.samples, strict=True):
-        for modality, spec in part.specs.items():
-            values, outcomes[row][modality] = _load(part, sample, modality, spec)
-            arrays[modality][row] = values
-    for array in arrays.values():
-        array.flush()  # the rows are on disk before the log says so
-    return outcomes
-
-
-def _load(dataset: Dataset, sample: Sample, modality: str, spec: InputSpec) -> tuple[np.ndarray, Outcome]:
-    """One medium and its outcome; zeros where it cannot be used."""
-    try:
-        values = dataset.load(sample, modality)
-        if values.shape != spec.shape or values.dtype != spec.dtype:
-            raise ValueError(f"loaded {values.dtype} {values.shape}, expected {spec.dtype} {spec.shape}")
-        return values, ("ok", "")
-    except MediaError as error:
-        outcome = error.status, error.reason[:MAX_REASON]
-    except Exception as error:  # whatever one file does to a decoder must not cost the run
-        outcome = "undecodable", f"{type(error).__name__}: {error}"[:MAX_REASON]
-    return np.zeros(spec.shape, spec.dtype), outcome
-
-
 def _read_log(partial: Path, dataset: Dataset) -> Outcomes:
     """What an interrupted run has finished; a line cut by a kill does not count, nor do rows without their array."""
-    if not all(_array_file(partial, modality).exists() for modality in dataset.specs):
+    if not all(array_file(partial, modality).exists() for modality in dataset.specs):
         return {}
     done: Outcomes = {}
     log = partial / LOG_FILE
@@ -341,17 +317,8 @@ def _row_bytes(dataset: Dataset) -> int:
     return sum(math.prod(spec.shape) * spec.dtype.itemsize for spec in dataset.specs.values())
 
 
-def _array_file(folder: Path, modality: str) -> Path:
-    return folder / f"{modality}.npy"
-
-
 def _create_array(folder: Path, modality: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
     """An array of zeros on disk (sparse until written), kept if an interrupted run has made it."""
-    path = _array_file(folder, modality)
+    path = array_file(folder, modality)
     if not path.exists():
         np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape).flush()
-
-
-def _open_array(folder: Path, modality: str, mode: Literal["r", "r+"]) -> np.memmap:
-    """A memory map of one array; a pickle in its place is refused by NumPy."""
-    return np.lib.format.open_memmap(_array_file(folder, modality), mode=mode)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import CurateError, MediaError
-from .media import check_file, read_range, resize
+from .media import check_file, frames_between, resize
 from .types import ClipSpec, FlowSpec
 
 Floats = NDArray[np.float32]
@@ -30,8 +30,12 @@ def load_clip(path: Path, first: int, end: int, spec: ClipSpec) -> NDArray[np.ui
     Raises:
         MediaError: as `read_range`.
     """
-    frames = read_range(path, first, end)
-    return resize(frames[spread(len(frames), spec.frames)], spec.size, spec.channels)
+    kept = spread(end - first, spec.frames)
+    wanted, small = set(kept.tolist()), {}
+    for place, frame in enumerate(frames_between(path, first, end)):
+        if place in wanted:
+            small[place] = resize(frame[None], spec.size, spec.channels)[0]
+    return np.stack([small[place] for place in kept.tolist()])
 
 
 def load_flow(path: Path, spec: FlowSpec) -> NDArray[np.int8]:
@@ -69,14 +73,13 @@ def compute_flow(path: Path, first: int, end: int, spec: FlowSpec) -> NDArray[np
     """
     import cv2
 
-    frames = read_range(path, first, end)
-    if len(frames) < 2:
-        raise MediaError("too_short", f"optical flow needs two frames, {path} has {len(frames)}")
-    grey = resize(frames, spec.size, 1)[..., 0]
+    if end - first < 2:
+        raise MediaError("too_short", f"optical flow needs two frames, {path} has {end - first}")
+    grey = np.stack([resize(frame[None], spec.size, 1)[0, ..., 0] for frame in frames_between(path, first, end)])
     cv2.setNumThreads(0)  # decoding runs in a process a core already
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow = np.stack([search.calc(a, b, None) for a, b in itertools.pairwise(grey)])
-    moved = flow[np.minimum(spread(len(frames), spec.frames), len(flow) - 1)]
+    moved = flow[np.minimum(spread(len(grey), spec.frames), len(flow) - 1)]
     return keep_flow(moved, spec)
 
 

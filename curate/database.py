@@ -29,7 +29,7 @@ from .types import FUSED
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 READ_PATIENCE, WRITE_PATIENCE, PAUSE = 1.0, 20.0, 0.1  # s; a reader answers, or names the writer, within two
 SAFE = {
     "enable_external_access": "false",

@@ -45,8 +45,9 @@ class MediaError(Exception):
     """One modality of one sample cannot be used: recorded with its sample, never fatal for a run.
 
     Attributes:
-        status: `missing`, `lfs_pointer`, `empty`, `undecodable`, `no_audio`, `no_video`, `silent`, `too_short`,
-            `truncated`, `empty_event`, `not_finite` or `dropped_leak`.
+        status: `missing`, `lfs_pointer`, `empty`, `undecodable`, `decoder_crashed`, `no_audio`, `no_video`, `silent`,
+            `too_short`, `too_long`, `too_large`, `too_many_channels`, `truncated`, `out_of_range`, `empty_event`,
+            `not_finite` or `dropped_leak`.
         reason: one sentence for the table.
     """
 

@@ -34,7 +34,7 @@ WITH scored AS (
 )
 SELECT
     coalesce(r.dataset, split_part(s.data_id, '-', 1)) AS dataset, s.sample_id, s.split, s.label, s.label_name,
-    s.group_id, s.planted, s.status, s.reason, s.extra, r.run_id, /* p_names */
+    s.group_id, s.planted, s.status, s.reason, s.extra, s.media, r.run_id, /* p_names */
     g.gap, g.pair, /* lead_names */ g.kl_gap, g.p_balanced, g.p_imbalanced, /* ahead_names */
     CASE WHEN g.gap > 0 THEN split_part(g.pair, '|', 1) WHEN g.gap < 0 THEN split_part(g.pair, '|', 2) END AS dominant,
     CASE WHEN q.run_id IS NULL THEN NULL WHEN q.wrong_ones = 0 THEN 'all' WHEN q.right_ones IS NULL THEN 'none'
@@ -61,6 +61,7 @@ COMMENT ON COLUMN samples.planted IS 'modalities degraded on purpose, joined by 
 COMMENT ON COLUMN samples.reason IS 'which modality and why, when status is not ok';
 COMMENT ON COLUMN samples.status IS 'ok, or what is wrong with its media; such samples are neither scored nor trained on';
 COMMENT ON COLUMN samples.extra IS 'what else the annotation says of it, e.g. extra->>''human_label''; NULL = nothing';
+COMMENT ON COLUMN samples.media IS 'what was done to each medium: duration, rate, channels, bits, seconds taken, orientation, what was filled; e.g. media->''audio''->>''rate''; NULL = not decoded';
 COMMENT ON COLUMN samples.run_id IS 'the scored run the numbers are from; NULL = not scored';
 COMMENT ON COLUMN samples.gap IS 'p(true class) of the first minus the second modality, -1..1; with three or more modalities of the pair with the largest |gap|, see pair; to be averaged, take lead_<modality>';
 COMMENT ON COLUMN samples.pair IS 'first|second: the two modalities that gap is of';
@@ -123,7 +124,7 @@ COMMENT ON COLUMN failures.dataset IS 'name of the data set';
 COMMENT ON COLUMN failures.sample_id IS 'unique within the data set';
 COMMENT ON COLUMN failures.split IS 'train, val or test';
 COMMENT ON COLUMN failures.label_name IS 'class name';
-COMMENT ON COLUMN failures.status IS 'missing, lfs_pointer, empty, undecodable, no_audio, no_video, silent, too_short, truncated, empty_event, not_finite or dropped_leak';
+COMMENT ON COLUMN failures.status IS 'missing, lfs_pointer, empty, undecodable, decoder_crashed, no_audio, no_video, silent, too_short, too_long, too_large, too_many_channels, truncated, out_of_range, empty_event, not_finite or dropped_leak';
 COMMENT ON COLUMN failures.reason IS 'which modality and why';
 
 CREATE OR REPLACE VIEW findings AS

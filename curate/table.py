@@ -169,8 +169,12 @@ class Table(Comparisons):
         classes: Sequence[str],
         status: Sequence[str],
         reason: Sequence[str],
+        media: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
         """Items of a data set with the status of their media; known rows of these items are replaced.
+
+        Args:
+            media: of each item {modality: what was done to its medium}, see `media.FACTS`.
 
         Raises:
             ValueError: an id is there twice.
@@ -189,6 +193,7 @@ class Table(Comparisons):
             "status": list(status),
             "reason": list(reason),
             "extra": [json.dumps(dict(s.extra), sort_keys=True) if s.extra else None for s in samples],
+            "media": [json.dumps(m, sort_keys=True) if m else None for m in media or [{}] * len(samples)],
         }
         with self._open(write=True) as con:
             con.register("written", {"sample_id": np.array(columns["sample_id"], dtype=object)})

@@ -80,15 +80,25 @@ def tell_media(table: Table, data_id: str) -> bool:
     return bool(bad)
 
 
-def tell_plan(dataset: Dataset, folder: Path) -> None:
-    """What is decoded, where to, and how much disk that takes."""
-    from .cache import disk_use
+def tell_plan(dataset: Dataset, folder: Path, workers: int) -> None:
+    """What is decoded, where to, how much disk that takes, and about how long."""
+    from .cache import describe_plan
 
     for note in dataset.notes:
         remark(f"note: {note}")
-    size = disk_use(dataset) / 1e6
-    told = f"{size:.1f} MB" if size < 1000 else f"{size / 1000:.1f} GB"
-    remark(f"{dataset.name}: {len(dataset.samples)} items, {told} in {folder / dataset.data_id()}")
+    remark(describe_plan(dataset, folder, workers))
+
+
+def tell_sample(dataset: Dataset, sample_id: str, folder: Path, form: Format) -> None:
+    """What was done to the media of a sample, and where it is to be seen and heard."""
+    from .sample_files import find_sample, write_sample
+
+    sample = find_sample(dataset, sample_id)
+    rows, written = write_sample(dataset, sample, folder)
+    remark(f"{dataset.name}: {sample.sample_id}, {sample.split}, {sample.label}")
+    show(["modality", "fact", "value", "what"], rows, form)
+    for path in written:
+        remark(f"written: {path}")
 
 
 def tell_findings(dataset: Dataset) -> None:

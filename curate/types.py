@@ -74,6 +74,8 @@ class VisualSpec:
         size: side of the square frame, pixels.
         channels: 1 (grey) or 3 (RGB).
         augment: `none`, or `crop_flip` = random resized crop and horizontal flip in training.
+        depth_range: which values of a single channel of more than 8 bits become 0 and 255; None all that its type can
+            hold.
     """
 
     kind: ClassVar[str] = "visual"
@@ -81,6 +83,7 @@ class VisualSpec:
     size: int = 224
     channels: int = 3
     augment: str = "crop_flip"
+    depth_range: tuple[float, float] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -96,6 +96,7 @@ def plan_score(
             "leave one of them out",
         )
     dataset = kind(root.resolve() if root else None, configs["data"])
+    configs["data"] = dataset.options  # what it has measured is part of the run
     for note in dataset.notes:
         work.tell(f"note: {note}")
     run_id = work.table.new_run_id(f"score-{name}", work.runs_folder)

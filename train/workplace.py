@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from curate import config as settings
-from curate.cache import Cache, prepare
+from curate.cache import Cache, describe_plan, prepare
 from curate.datasets import checks
 from curate.datasets import find as find_dataset
 from curate.datasets.base import Dataset
@@ -120,15 +120,18 @@ class Workplace:
 
     def open_cache(self, dataset: Dataset) -> Cache:
         """The decoded media of a data set, decoded now if need be; every item and its status go to the table."""
+        workers = self.runtime.decoders(dataset.decodes)
+        if not (self.cache_folder / dataset.data_id()).exists():
+            self.tell(describe_plan(dataset, self.cache_folder, workers))
         cache = prepare(
             dataset,
             self.cache_folder,
-            workers=self.runtime.decoders(dataset.decodes),
+            workers=workers,
             progress=lambda done, total: self.progress("decoding", done, total, "items"),
         )
         if self.table.sample_count(cache.data_id) != len(dataset.samples):
             status, reason = cache.summary()
-            self.table.write_samples(cache.data_id, dataset.samples, dataset.classes, status, reason)
+            self.table.write_samples(cache.data_id, dataset.samples, dataset.classes, status, reason, cache.media())
             found = checks.check(dataset)
             self.table.write_findings(cache.data_id, found)
             if told := checks.summary(found):

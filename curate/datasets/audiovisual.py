@@ -8,20 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-
 from curate.errors import CurateError
-from curate.media import load_medium, stamp
+from curate.media import stamp
 from curate.source import Segment, split_source
 from curate.types import InputSpec, Sample, VisualSpec
 
-from .base import Dataset
 from .degrade import generator
 from .manifest import draw
 from .presets import AUDIO, AudioPreset
+from .recordings import Recordings
 
 
-class AudioVisual(Dataset):
+class AudioVisual(Recordings):
     """Audio-visual clips; a subclass reads its annotation in `read`.
 
     `Sample.inputs` are paths relative to the root, `#t=2,8` behind them for the stretch from 2 to 8 s.
@@ -30,7 +28,7 @@ class AudioVisual(Dataset):
     reusable: ClassVar[bool] = True
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
-    class Options(Dataset.Options):
+    class Options(Recordings.Options):
         """Settings of audio-visual clips.
 
         Attributes:
@@ -61,7 +59,9 @@ class AudioVisual(Dataset):
             wrong = f"frames={options.frames}, size={options.size}, val_fraction={options.val_fraction}"
             raise CurateError(f"{self.name}: out of range: {wrong}", f"see `curate datasets {self.name}`")
         self.modalities = ("audio", "visual")
-        visual = VisualSpec(frames=options.frames, size=options.size, augment=options.augment)
+        visual = VisualSpec(
+            frames=options.frames, size=options.size, augment=options.augment, depth_range=self.depth_range
+        )
         self.specs: dict[str, InputSpec] = {"audio": AUDIO[options.audio], "visual": visual}
         self.samples = tuple(sorted(self.read(), key=lambda s: s.sample_id))
 
@@ -78,11 +78,6 @@ class AudioVisual(Dataset):
         """The sources, with size and time of each file: one that was missing and now is there is decoded."""
         files = self.media(sample)
         return {m: [source, stamp(files[m][0])] for m, source in sample.inputs.items()}
-
-    def load(self, sample: Sample, modality: str) -> np.ndarray:
-        """One file or folder of frames, decoded."""
-        path, segment = self.media(sample)[modality]
-        return load_medium(path, self.specs[modality], segment)
 
     def carve(self, samples: Sequence[Sample], split: str, fraction: float, whole_groups: bool = False) -> list[Sample]:
         """The samples with a stratified part of train turned into `split`; a function of the seed alone."""

@@ -6,13 +6,14 @@ import dataclasses
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from curate.errors import CurateError
+from curate.media import DECODING, Decoded
 from curate.source import Segment
 from curate.types import InputSpec, Sample
 
@@ -82,6 +83,18 @@ class Dataset(ABC):
             MediaError: the medium is missing or unusable.
         """
 
+    def decode(self, sample: Sample, modality: str) -> Decoded:
+        """What `load` gives, and what was done to the medium."""
+        return Decoded(self.load(sample, modality), {})
+
+    def decode_all(self, samples: Sequence[Sample], modality: str) -> Iterator[Decoded | Exception]:
+        """The same of several samples in order, or what is wrong with each."""
+        for sample in samples:
+            try:
+                yield self.decode(sample, modality)
+            except Exception as error:  # whatever one file does to a decoder must not cost the run
+                yield error
+
     @property
     def decodes(self) -> bool:
         """Whether `load` decodes files, which is worth a process a core."""
@@ -98,7 +111,8 @@ class Dataset(ABC):
     def recipe(self) -> Any:
         """What decides the arrays of all samples, beside their content; JSON-like."""
         specs = {m: [s.kind, dataclasses.asdict(s)] for m, s in self.specs.items()}
-        return [self.revision, self.modalities, self.classes, specs, dataclasses.asdict(self.options)]
+        decoding = [DECODING] if self.decodes else []
+        return [self.revision, *decoding, self.modalities, self.classes, specs, dataclasses.asdict(self.options)]
 
     def data_id(self) -> str:
         """`name-xxxxxxxxxx`: a digest of samples, labels, splits, content and specs; the key of everything stored."""

@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from curate.errors import CurateError, MediaError
-from curate.media import declared_seconds
+from curate.media import Decoded, declared_seconds
 from curate.types import Sample
 
 from .audiovisual import AudioVisual
@@ -173,9 +171,9 @@ class CremaD(AudioVisual):
             found.append((match["stem"], label))
         return found
 
-    def load(self, sample: Sample, modality: str) -> np.ndarray:
+    def decode(self, sample: Sample, modality: str) -> Decoded:
         """One file, decoded; refused where it is clearly shorter than the other one of its clip."""
-        values = super().load(sample, modality)
+        found = super().decode(sample, modality)
         paths = {m: path for m, (path, _) in self.media(sample).items()}
         if self.options.length_slack and all(path.is_file() for path in paths.values()):
             seconds = {m: declared_seconds(path) for m, path in paths.items()}
@@ -183,7 +181,7 @@ class CremaD(AudioVisual):
             if 0 < seconds[modality] < seconds[other] - self.options.length_slack:
                 lengths = f"{modality} lasts {seconds[modality]:.2f} s and {other} {seconds[other]:.2f} s"
                 raise MediaError("truncated", f"{paths[modality]}: {lengths}")
-        return values
+        return found
 
 
 def _whole(found: Mapping[str, str]) -> dict[str, str]:

@@ -10,15 +10,13 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-
-from curate.errors import CurateError, unknown_name
-from curate.media import fit_frames, load_medium, read_frames, stamp
+from curate.errors import CurateError, MediaError, unknown_name
+from curate.media import Decoded, decode_media, stamp
 from curate.source import Segment, join_source, split_source
 from curate.text import make_tokenizer
 from curate.types import AudioSpec, InputSpec, Sample, TextSpec, VisualSpec
@@ -27,6 +25,7 @@ from .base import Dataset
 from .degrade import generator
 from .manifest import draw
 from .presets import AUDIO, AudioPreset
+from .recordings import Recordings
 
 RELEASE = "IEMOCAP_full_release"
 SESSIONS = (1, 2, 3, 4, 5)
@@ -57,7 +56,7 @@ class Utterance:
     text: str
 
 
-class Iemocap(Dataset):
+class Iemocap(Recordings):
     """Utterances in four classes (excitement counted as happiness) or six.
 
     By default speakers are disjoint: session 5 is test, session 4 val, the others train. `split_variant=mla` reads the
@@ -78,7 +77,7 @@ class Iemocap(Dataset):
     defaults: ClassVar[Mapping[str, Any]] = {"optim.batch_size": 32, "score.batch_size": 64}
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
-    class Options(Dataset.Options):
+    class Options(Recordings.Options):
         """Settings of `iemocap`.
 
         Attributes:
@@ -136,7 +135,7 @@ class Iemocap(Dataset):
         self._tokenizer = make_tokenizer(o.tokenizer, own)
         kinds: dict[str, InputSpec] = {
             "audio": _sound(o),
-            "visual": VisualSpec(frames=o.frames, size=o.size),
+            "visual": VisualSpec(frames=o.frames, size=o.size, depth_range=self.depth_range),
             "text": self._tokenizer.spec(o.tokens),
         }
         return {m: kinds[m] for m in self.modalities}
@@ -209,19 +208,27 @@ class Iemocap(Dataset):
         parts = {m: split_source(source) for m, source in sample.inputs.items() if m != "text"}
         return {m: (self.root / path, segment) for m, (path, segment) in parts.items()}
 
-    def load(self, sample: Sample, modality: str) -> np.ndarray:
+    def decode(self, sample: Sample, modality: str) -> Decoded:
         """The recording, the pictures, or the text of one utterance."""
-        spec, source = self.specs[modality], sample.inputs[modality]
+        spec = self.specs[modality]
         if isinstance(spec, TextSpec):
-            return self._tokenizer.load(source, spec)
-        assert isinstance(spec, AudioSpec | VisualSpec)
-        path, segment = self.media(sample)[modality]
-        if segment is None or isinstance(spec, AudioSpec):
-            return load_medium(path, spec, segment)
-        frames = read_frames(path, spec.frames, segment)
-        middle = frames.shape[2] // 2
-        halves = {"left": frames[:, :, :middle], "right": frames[:, :, middle:], "all": frames}
-        return fit_frames(halves[half(_parts(sample.sample_id), self.options.left)], spec)
+            return Decoded(self._tokenizer.load(sample.inputs[modality], spec), {})
+        return super().decode(sample, modality)
+
+    def _read_files(
+        self, sample: Sample, modality: str, segments: Sequence[Segment | None]
+    ) -> Iterator[Decoded | MediaError]:
+        """Stretches of the sample's file; of a dialogue's video the half of the speaker."""
+        path, cut = self.media(sample)[modality]
+        halves = {"left": (0.0, 0.5), "right": (0.5, 1.0), "all": (0.0, 1.0)}
+        whole = cut is None or modality != "visual"
+        part = halves["all" if whole else half(_parts(sample.sample_id), self.options.left)]
+        in_step = self.options.window != "own"
+        return decode_media(path, self.specs[modality], segments, in_step, part, self.limits)
+
+    def decode_all(self, samples: Sequence[Sample], modality: str) -> Iterator[Decoded | Exception]:
+        """The same of several; one by one, for speakers sit in different halves."""
+        return Dataset.decode_all(self, samples, modality)
 
 
 Row = tuple[str, str, str, str]  # utterance, class name, split, text

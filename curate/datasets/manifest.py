@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 
 from curate.errors import CurateError, MediaError
-from curate.media import load_medium, stamp
+from curate.media import Decoded, Window, stamp
 from curate.source import Segment, split_source
 from curate.text import make_tokenizer
 from curate.types import FUSED, AudioSpec, Sample, TextSpec, VisualSpec
 
-from .base import SPLITS, Dataset
+from .base import SPLITS
 from .degrade import generator
+from .measure import fallback, measure
+from .recordings import Recordings, parse_range
 
 KNOWN_MODALITIES = ("audio", "visual", "video", "image", "rgb", "depth", "flow", "text")
 SPLIT_NAMES = {
@@ -35,7 +37,7 @@ SPLIT_NAMES = {
 Row = dict[str, str]
 
 
-class Manifest(Dataset):
+class Manifest(Recordings):
     """Rows of a table: `sample_id`, `label`, optional `split` and `group`, and a column of paths per modality.
 
     Paths are relative to the manifest's folder; `clip.mp4#t=2,8` is the stretch from 2 to 8 s of one. `audio` columns
@@ -53,8 +55,11 @@ class Manifest(Dataset):
     layout = "a CSV or Parquet file with columns sample_id, label, [split], [group] and a column of paths per modality"
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
-    class Options(Dataset.Options):
-        """Settings of `manifest`; what is not said here is said by `AudioSpec` and `VisualSpec`.
+    class Options(Recordings.Options):
+        """Settings of `manifest`; what is not said here is said by `AudioSpec`, `VisualSpec` and `Recordings`.
+
+        `rate`, `seconds`, `n_fft`, `hop`, `frames`, `size` and `depth_range` are measured where they are none: so that
+        little is enlarged or cut, and no more than the papers have (22.05 kHz, 224 pixels, 3 frames) or 10 s.
 
         Attributes:
             modalities: columns to use, comma separated, in the order that gives the gap its sign; '' takes every
@@ -72,20 +77,22 @@ class Manifest(Dataset):
         text: str = "text"
         tokenizer: str = "words"
         tokens: int = TextSpec.tokens
+        window: Window = "loudest"
         seed: int = 0
         val_fraction: float = 0.1
         test_fraction: float = 0.2
-        rate: int = AudioSpec.rate
-        seconds: float = AudioSpec.seconds
-        n_fft: int = AudioSpec.n_fft
-        hop: int = AudioSpec.hop
+        rate: int | None = None
+        seconds: float | None = None
+        n_fft: int | None = None
+        hop: int | None = None
         n_mels: int | None = AudioSpec.n_mels
         fill: str = AudioSpec.fill
         standardize: bool = AudioSpec.standardize
         features: str = AudioSpec.features
         columns: int | None = AudioSpec.columns
-        frames: int = VisualSpec.frames
-        size: int = VisualSpec.size
+        frames: int | None = None
+        size: int | None = None
+        depth_range: str | None = None
         channels: int = VisualSpec.channels
         augment: str = VisualSpec.augment
 
@@ -95,9 +102,11 @@ class Manifest(Dataset):
         super().__init__(root, options)
         assert root is not None  # the base class has refused it
         self._folder = root.parent
-        _check_options(options)
         rows = sorted(read_rows(root), key=lambda row: row.get("sample_id", ""))
         self.modalities = _modalities(rows, options)
+        options = self.options = self._measured(rows, options)
+        _check_options(options)
+        self.depth_range = parse_range(options.depth_range or "", self.name)
         check_rows(rows)
         self.classes = tuple(sorted({row["label"] for row in rows}))
         splits = split_rows(rows, options.seed, options.val_fraction, options.test_fraction)
@@ -108,10 +117,32 @@ class Manifest(Dataset):
             if m in _listed(options.text)
         }
         self.specs = {
-            m: self._tokenizers[m].spec(options.tokens) if m in self._tokenizers else _spec(m, options)
+            m: self._tokenizers[m].spec(options.tokens)
+            if m in self._tokenizers
+            else _spec(m, options, self.depth_range)
             for m in self.modalities
         }
         self.samples = tuple(self._sample(row, split) for row, split in zip(rows, splits, strict=True))
+
+    def _measured(self, rows: list[Row], options: Manifest.Options) -> Manifest.Options:
+        """The options, with what they leave open measured; what was chosen goes to `notes`."""
+        left_open = [name for name in fallback() if getattr(options, name) is None]
+        if not left_open:
+            return options
+        heard = {m for m in self.modalities if m in _listed(options.audio)}
+        seen = set(self.modalities) - heard - set(_listed(options.text))
+        named = {m: [split_source(row[m]) for row in rows if row[m]] for m in (*heard, *seen)}
+        files = {m: [(self._folder / path, segment) for path, segment in own] for m, own in named.items()}
+        sounds = (
+            [f for m in sorted(heard) for f in files[m]] if {"rate", "seconds", "n_fft", "hop"} & {*left_open} else []
+        )
+        pictures = (
+            [f for m in sorted(seen) for f in files[m]] if {"frames", "size", "depth_range"} & {*left_open} else []
+        )
+        found = measure(sounds, pictures)
+        self.notes = found.notes(left_open)
+        values = {**fallback(), **found.settings}
+        return dataclasses.replace(options, **{name: values[name] for name in left_open})
 
     def _sample(self, row: Row, split: str) -> Sample:
         return Sample(
@@ -135,15 +166,14 @@ class Manifest(Dataset):
         parts = {m: split_source(s) for m, s in sample.inputs.items() if s and m not in self._tokenizers}
         return {m: (self._folder / path, segment) for m, (path, segment) in parts.items()}
 
-    def load(self, sample: Sample, modality: str) -> np.ndarray:
+    def decode(self, sample: Sample, modality: str) -> Decoded:
         """One file, decoded; or one text."""
         spec, source = self.specs[modality], sample.inputs[modality]
         if isinstance(spec, TextSpec):
-            return self._tokenizers[modality].load(source, spec)
+            return Decoded(self._tokenizers[modality].load(source, spec), {})
         if not source:
             raise MediaError("missing", "the manifest names no file")
-        path, segment = self.media(sample)[modality]
-        return load_medium(path, spec, segment)
+        return super().decode(sample, modality)
 
 
 def read_rows(path: Path, who: str = "manifest") -> list[Row]:
@@ -244,10 +274,11 @@ def _modalities(rows: list[Row], options: Manifest.Options) -> tuple[str, ...]:
     return chosen
 
 
-def _spec(modality: str, options: Manifest.Options) -> AudioSpec | VisualSpec:
+def _spec(modality: str, options: Manifest.Options, depth_range: tuple[float, float] | None) -> AudioSpec | VisualSpec:
     """How a column's files are kept."""
     kind = AudioSpec if modality in _listed(options.audio) else VisualSpec
-    return kind(**{field.name: getattr(options, field.name) for field in dataclasses.fields(kind)})
+    values = {field.name: getattr(options, field.name) for field in dataclasses.fields(kind)}
+    return kind(**values | ({"depth_range": depth_range} if kind is VisualSpec else {}))
 
 
 def check_rows(rows: list[Row], who: str = "manifest") -> None:

@@ -13,15 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-
 from curate.errors import CurateError
-from curate.media import load_medium, stamp
+from curate.media import Decoded, stamp
 from curate.source import Segment
 from curate.text import make_tokenizer
 from curate.types import InputSpec, Sample, TextSpec, VisualSpec
 
-from .base import Dataset
+from .recordings import Recordings
 
 NAMES = ("not sarcastic", "sarcastic")  # labels 0 and 1
 # Words that give the answer away; upstream drops the training rows with them, and their pictures are not published.
@@ -48,7 +46,7 @@ class Layout:
     read: Callable[[Path], Iterator[Row]]
 
 
-class Sarcasm(Dataset):
+class Sarcasm(Recordings):
     """Tweets and their pictures in two classes, in the official splits.
 
     The validation and test rows have two labels: that of the hashtag, by which tweets were collected, and a human's.
@@ -66,7 +64,7 @@ class Sarcasm(Dataset):
     defaults: ClassVar[Mapping[str, Any]] = {"optim.batch_size": 32, "score.batch_size": 64}
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
-    class Options(Dataset.Options):
+    class Options(Recordings.Options):
         """Settings of `sarcasm`.
 
         Attributes:
@@ -102,7 +100,7 @@ class Sarcasm(Dataset):
         self._tokenizer = make_tokenizer(options.tokenizer, own)
         self.specs: dict[str, InputSpec] = {
             "text": self._tokenizer.spec(options.tokens),
-            "visual": VisualSpec(frames=1, size=options.size),
+            "visual": VisualSpec(frames=1, size=options.size, depth_range=self.depth_range),
         }
 
     def _read(self, layout: Layout) -> Iterator[Sample]:
@@ -138,12 +136,12 @@ class Sarcasm(Dataset):
         """The picture of a tweet."""
         return {"visual": (self.root / sample.inputs["visual"], None)}
 
-    def load(self, sample: Sample, modality: str) -> np.ndarray:
+    def decode(self, sample: Sample, modality: str) -> Decoded:
         """The text or the picture of one tweet."""
-        spec, source = self.specs[modality], sample.inputs[modality]
+        spec = self.specs[modality]
         if isinstance(spec, TextSpec):
-            return self._tokenizer.load(source, spec)
-        return load_medium(self.root / source, spec)
+            return Decoded(self._tokenizer.load(sample.inputs[modality], spec), {})
+        return super().decode(sample, modality)
 
 
 def read_literals(path: Path) -> Iterator[Row]:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from curate import cache as caching
+from curate import decoding
 from curate.datasets.base import Dataset
 from curate.datasets.demo import Demo
 from curate.datasets.manifest import Manifest
@@ -162,7 +163,7 @@ def test_a_damaged_cache_says_what_to_do(tmp_path):
 
 def test_another_process_that_was_faster_is_welcome(tmp_path, monkeypatch):
     done = caching.prepare(Numbers(), tmp_path / "other")
-    fill = caching._fill
+    fill = decoding._fill
 
     def slow(part, partial, rows):
         if not (tmp_path / done.data_id).exists():
@@ -170,7 +171,7 @@ def test_another_process_that_was_faster_is_welcome(tmp_path, monkeypatch):
             shutil.copytree(done.folder, tmp_path / done.data_id)
         return fill(part, partial, rows)
 
-    monkeypatch.setattr(caching, "_fill", slow)
+    monkeypatch.setattr(decoding, "_fill", slow)
     assert same(caching.prepare(Numbers(), tmp_path), done)
 
 
@@ -209,9 +210,9 @@ def own_files(folder: Path, media, write_manifest, count: int = 6) -> Path:
 
 def loads_of(data: Manifest, folder: Path, monkeypatch) -> tuple[caching.Cache, list[tuple[str, str]]]:
     """The cache of a manifest, and what was decoded for it."""
-    loads, load = [], Manifest.load
+    loads, decode = [], Manifest.decode
     with monkeypatch.context() as patch:
-        patch.setattr(Manifest, "load", lambda self, s, m: loads.append((s.sample_id, m)) or load(self, s, m))
+        patch.setattr(Manifest, "decode", lambda self, s, m: loads.append((s.sample_id, m)) or decode(self, s, m))
         return caching.prepare(data, folder), loads
 
 

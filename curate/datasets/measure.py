@@ -1,0 +1,139 @@
+"""What the files of a data set are like, and the settings that neither enlarge nor cut much of them.
+
+A few dozen files of each modality are looked at, the same ones each time; of sound and video the headers alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from curate.errors import MediaError
+from curate.media import Probe, probe
+from curate.source import Segment
+from curate.types import AudioSpec, VisualSpec
+
+LOOKED_AT = 48  # files of a modality
+LONGEST = 10.0  # s of sound kept at most, unless data.seconds says otherwise
+SMALLEST = 16  # pixels
+WINDOW, HOP = AudioSpec.n_fft / AudioSpec.rate, AudioSpec.hop / AudioSpec.rate  # s
+
+Source = tuple[Path, Segment | None]
+
+
+@dataclass
+class Measured:
+    """What was found.
+
+    Attributes:
+        settings: {setting: value} for all that could be measured.
+        told: {what was seen: the settings chosen for it}.
+    """
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    told: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def notes(self, wanted: Sequence[str]) -> tuple[str, ...]:
+        """A sentence for each thing seen that decided some of the wanted settings."""
+        chosen = {seen: [n for n in names if n in wanted] for seen, names in self.told.items()}
+        return tuple(
+            f"{seen}: {', '.join(f'data.{n}={self.settings[n]}' for n in names)} was chosen; another by --set"
+            for seen, names in chosen.items()
+            if names
+        )
+
+
+def measure(sounds: Sequence[Source], pictures: Sequence[Source]) -> Measured:
+    """Settings for the files of the sound columns and of all others; what cannot be read is left out."""
+    found = Measured()
+    _measure_sound(_look(sounds), found)
+    _measure_pictures(_look(pictures), found)
+    return found
+
+
+def spread_out(sources: Sequence[Source]) -> list[Source]:
+    """At most `LOOKED_AT` of some files, evenly spaced."""
+    if len(sources) <= LOOKED_AT:
+        return list(sources)
+    return [sources[int(i * len(sources) / LOOKED_AT)] for i in range(LOOKED_AT)]
+
+
+def _look(sources: Sequence[Source]) -> list[tuple[Probe, float]]:
+    """What the readable ones are, and how long each is, or its event, s."""
+    found = []
+    for path, segment in spread_out(sources):
+        try:
+            seen = probe(path)
+        except MediaError:
+            continue
+        end = seen.seconds if segment is None else min(segment.end, seen.seconds or segment.end)
+        found.append((seen, max(end - (segment.start if segment else 0.0), 0.0)))
+    return found
+
+
+def _measure_sound(looked: Sequence[tuple[Probe, float]], found: Measured) -> None:
+    rates = [seen.rate for seen, _ in looked if seen.rate]
+    lengths = [length for seen, length in looked if seen.rate and length > 0]
+    if not rates or not lengths:
+        return
+    rate = min(int(median(rates)), AudioSpec.rate)
+    seconds = min(float(np.quantile(lengths, 0.95, method="higher")), LONGEST)
+    seconds = max(round(seconds, 2), 0.01)
+    window = 2 ** max(round(math.log2(WINDOW * rate)), 3)
+    while window > 8 and window > rate * seconds / 2:
+        window //= 2
+    found.settings |= {"rate": rate, "seconds": seconds, "n_fft": window, "hop": max(round(HOP * rate), 1)}
+    found.told[f"sound is of {_span(rates)} Hz and {_span(lengths)} s"] = ("rate", "seconds", "n_fft", "hop")
+
+
+def _measure_pictures(looked: Sequence[tuple[Probe, float]], found: Measured) -> None:
+    seen = [one for one, _ in looked if one.width]
+    if not seen:
+        return
+    sides = [math.sqrt(one.width * one.height) for one in seen]
+    size = max(min(round(median(sides)), VisualSpec.size), SMALLEST)
+    frames = min(VisualSpec.frames, max(one.frames for one in seen))
+    found.settings |= {"size": size, "frames": frames}
+    kind = "pictures" if frames == 1 else "videos"
+    wide = _span([round(side) for side in sides])
+    found.told[f"{kind} are about {wide} pixels wide and high"] = ("size", "frames")
+    deep = [one for one in seen if one.values is not None]
+    if deep:
+        low = min(one.values[0] for one in deep if one.values)
+        high = max(one.values[1] for one in deep if one.values)
+        own = max(one.own[1] for one in deep if one.own)
+        if high > low and (low < 0 or high > own or high < own / 2):
+            high = _rounded_up(high)
+            low = 0.0 if low >= 0 else -_rounded_up(-low)
+            found.settings["depth_range"] = f"{low:g},{high:g}"
+            found.told[f"pictures of more than 8 bits hold values up to {high:g}"] = ("depth_range",)
+
+
+def _rounded_up(value: float) -> float:
+    """To two digits, away from zero."""
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return math.ceil(value / unit - 1e-9) * unit
+
+
+def _span(values: Sequence[float]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:.6g}" if f"{low:.3g}" == f"{high:.3g}" else f"{low:.3g} to {high:.3g}"
+
+
+def fallback() -> Mapping[str, Any]:
+    """What is taken where nothing could be measured."""
+    return {
+        "rate": AudioSpec.rate,
+        "seconds": AudioSpec.seconds,
+        "n_fft": AudioSpec.n_fft,
+        "hop": AudioSpec.hop,
+        "frames": VisualSpec.frames,
+        "size": VisualSpec.size,
+        "depth_range": "",
+    }

@@ -1,0 +1,105 @@
+"""What is a media file at all, and what one item may cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from curate.errors import MediaError
+
+LFS_HEADER = b"version https://git-lfs"
+DECODING = 2
+"""Raised whenever the same file gives other arrays than before, so that older caches are decoded again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one item may cost; beyond it the item gets a status, `too_large`, `too_long` or `too_many_channels`.
+
+    Attributes:
+        pixels: of one picture or frame; Pillow adds its own bound, 178 million.
+        seconds: of a recording that is decoded for one item, s.
+        channels: of a recording.
+        memory: of what one item is decoded into, GB.
+    """
+
+    pixels: int = 150_000_000
+    seconds: float = 21_600.0
+    channels: int = 64
+    memory: float = 4.0
+
+    def check_pixels(self, path: Path, width: int, height: int) -> None:
+        """Refuse a picture or frame that is too large, before it is decoded.
+
+        Raises:
+            MediaError: `too_large`.
+        """
+        if width * height > self.pixels:
+            raise MediaError("too_large", f"{path} has {width}x{height} pixels, more than {self.pixels}")
+
+    def check_memory(self, path: Path, wanted: float) -> None:
+        """Refuse what would take more than `memory`; `wanted` in bytes.
+
+        Raises:
+            MediaError: `too_large`.
+        """
+        if wanted > self.memory * 1e9:
+            raise MediaError("too_large", f"{path} needs {wanted / 1e9:.1f} GB, more than {self.memory:g} GB")
+
+    def check_seconds(self, path: Path, seconds: float) -> None:
+        """Refuse to decode longer than `seconds`.
+
+        Raises:
+            MediaError: `too_long`.
+        """
+        if seconds > self.seconds:
+            raise MediaError("too_long", f"{path}: {seconds:.0f} s would be decoded, more than {self.seconds:g} s")
+
+    def check_channels(self, path: Path, channels: int) -> None:
+        """Refuse a recording of too many channels.
+
+        Raises:
+            MediaError: `too_many_channels`.
+        """
+        if channels > self.channels:
+            raise MediaError("too_many_channels", f"{path} has {channels} channels, more than {self.channels}")
+
+
+USUAL = Limits()
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is not a media file at all.
+
+    Raises:
+        MediaError: `missing`, `empty` (0 bytes) or `lfs_pointer` (the text Git LFS leaves in place of a file).
+    """
+    if not path.is_file():
+        raise MediaError("missing", f"{path} is not a plain file" if path.exists() else f"{path} does not exist")
+    head = read_head(path)
+    if not head:
+        raise MediaError("empty", f"{path} has 0 bytes")
+    if head.startswith(LFS_HEADER):
+        raise MediaError("lfs_pointer", f"{path} is a Git LFS pointer; fetch the file with `git lfs pull`")
+
+
+def read_head(path: Path, length: int = 64) -> bytes:
+    """The first bytes of a file.
+
+    Raises:
+        MediaError: `undecodable`, it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(length)
+    except OSError as error:
+        raise MediaError("undecodable", f"{path} cannot be read: {error}") from error
+
+
+def stamp(path: Path) -> list[int] | None:
+    """[size in bytes, time of modification in s] of a file, None where there is none: when it changes, decode again."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return [found.st_size, int(found.st_mtime)]

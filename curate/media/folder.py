@@ -1,0 +1,71 @@
+"""A folder of extracted frames, one a second."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import MediaError
+from curate.source import Segment
+
+from .container import check_segment
+from .fit import same_size
+from .picture import read_picture
+
+ENDINGS = (".jpg", ".jpeg", ".png")
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder of frames."""
+    return path.is_dir()
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """The pictures of a folder, in the order of the numbers in their names."""
+    found = (p for p in folder.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
+    return sorted(found, key=_natural)
+
+
+def choose_pictures(folder: Path, frames: int, segment: Segment | None = None) -> list[tuple[float, Path]]:
+    """(second, picture) at the centres of `frames` equal parts of a folder, or of what it has of a segment.
+
+    Raises:
+        MediaError: `missing` (no picture at all), `empty_event` or `too_short`.
+    """
+    check_segment(segment)
+    paths = list_pictures(folder)
+    if not paths:
+        raise MediaError("missing", f"{folder} holds no pictures")
+    first = 0 if segment is None else int(segment.start)
+    inside = paths[first:] if segment is None else paths[first : math.ceil(segment.end)]
+    if not inside:
+        held = f"{folder} holds {len(paths)} s of pictures"
+        raise MediaError("too_short", f"{held}, the segment starts at {first:g} s")
+    places = [int(len(inside) * (k + 0.5) / frames) for k in range(frames)]
+    return [(float(first + place), inside[place]) for place in places]
+
+
+def read_folder(folder: Path, frames: int, segment: Segment | None = None) -> NDArray[np.uint8]:
+    """The pictures at the centres of `frames` equal segments of a folder of extracted frames, one a second.
+
+    Pictures are taken in the order of the numbers in their names, so that `frame_00009` comes before `frame_000010`;
+    fewer than asked for are repeated. Frame i shows the second from i to i + 1: a segment keeps those that begin in it.
+
+    Returns:
+        (frames, H, W, 3) uint8, RGB, at the size of the first picture.
+
+    Raises:
+        MediaError: as `check_file`; `missing` (no picture at all), `undecodable`, `empty_event` or `too_short`.
+    """
+    chosen = [path for _, path in choose_pictures(folder, frames, segment)]
+    pictures = {path: read_picture(path).array for path in sorted(set(chosen))}
+    return same_size([pictures[path] for path in chosen])
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """A key that sorts names by the numbers in them."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name) if part]

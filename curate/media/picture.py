@@ -1,0 +1,336 @@
+"""Pictures and frames as a viewer shows them, in 8 bits a channel.
+
+One meaning, whichever decoder reads the file:
+- turned and mirrored as the file says (EXIF of pictures, display matrix of videos);
+- a single channel of more than 8 bits (depth, heat, X-rays) is scaled from `depth_range`, whose ends become 0 and 255;
+  without one from all that the type can hold, 0 to 65535 of 16 bits, 0 to 1 of floating point. A value outside is an
+  error, unless `depth_range` was given: then it is clipped, and the share is recorded. NaN becomes 0;
+- colours of more than 8 bits keep their upper 8;
+- what is transparent lies on white.
+"""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import MediaError
+
+from .files import USUAL, Limits, check_file, read_head
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Range = tuple[float, float]
+
+BACKGROUND = (255, 255, 255)
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "AVIF", "JPEG2000", "QOI")
+"""Pillow's; not EPS, which runs another program."""
+HEADERS = (
+    b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM", b"qoif",
+    b"\0\0\0\x0cjP", b"\xffO\xffQ", *(b"P%d" % i for i in range(1, 7)), b"Pf",
+)  # fmt: skip
+BANDS = 4_000_000  # pixels scaled at once
+SHORTEST = 0.02  # s; a picture of an animation said to be shown for less is shown for TENTH, as browsers do
+TENTH = 0.1  # s
+
+
+class Picture(NamedTuple):
+    """One picture.
+
+    Attributes:
+        image: RGB, of 8 bits; Pillow's own, for a large one is not to be copied.
+        facts: what was done to it, see `curate.media.FACTS`.
+    """
+
+    image: Image
+    facts: dict[str, Any]
+
+    @property
+    def array(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8, RGB."""
+        return np.asarray(self.image)
+
+
+class Still(NamedTuple):
+    """A picture of a file, and how long it is shown.
+
+    Attributes:
+        time: from when on, s.
+        picture: what is shown.
+    """
+
+    time: float
+    picture: Picture
+
+
+def is_picture(path: Path) -> bool:
+    """Whether Pillow reads the file: a still or an animated picture; names are not to be trusted.
+
+    Raises:
+        MediaError: as `check_file`.
+    """
+    check_file(path)
+    head = read_head(path)
+    boxed = head[4:8] == b"ftyp" and any(brand in head[8:] for brand in (b"avif", b"avis"))
+    if not (head.startswith(HEADERS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or boxed):
+        return False
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            Image.open(path, formats=FORMATS).close()
+    except UnidentifiedImageError:
+        return False
+    except Exception:  # whatever is wrong with it is told when it is read
+        return True
+    return True
+
+
+@contextmanager
+def _opened(path: Path, limits: Limits) -> Iterator[Image]:
+    """A picture open for reading; every failure of the decoder inside becomes `undecodable`."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=FORMATS) as picture:
+                limits.check_pixels(path, *picture.size)
+                limits.check_memory(path, 8.0 * picture.width * picture.height)
+                yield picture
+    except (MediaError, GeneratorExit):
+        raise
+    except (MemoryError, Image.DecompressionBombError) as error:
+        raise MediaError("too_large", f"{path}: {error}") from error
+    except Exception as error:  # damaged files raise whatever the reader of their format stumbles over
+        raise MediaError("undecodable", f"{path}: {error}") from error
+
+
+def read_picture(path: Path, depth_range: Range | None = None, limits: Limits = USUAL) -> Picture:
+    """A still picture, or the first of an animated one.
+
+    Raises:
+        MediaError: as `check_file`; `undecodable`, `out_of_range` (values that the type's own scale does not hold), or
+            as `Limits`.
+    """
+    check_file(path)
+    with _opened(path, limits) as picture:
+        return _converted(path, picture, depth_range)
+
+
+def picture_facts(path: Path, limits: Limits = USUAL) -> tuple[tuple[int, int], int, Range | None, Range | None]:
+    """(width and height, how many pictures, smallest and largest value, what the type can hold) of a picture; the last
+    two of a single channel of more than 8 bits.
+
+    Raises:
+        MediaError: as `read_picture`.
+    """
+    with _opened(path, limits) as picture:
+        count = 1 if picture.format in ("MPO", "TIFF") else getattr(picture, "n_frames", 1)
+        if not _is_deep(picture):
+            return picture.size, count, None, None
+        own = _own_range(picture)
+        values = np.asarray(picture)
+        finite = values[np.isfinite(values)]
+        held = (float(finite.min()), float(finite.max())) if finite.size else None
+        return picture.size, count, held, own
+
+
+def _is_deep(picture: Image) -> bool:
+    return picture.mode.startswith("I") or picture.mode == "F"
+
+
+def read_stills(
+    path: Path, moments: list[float] | None = None, depth_range: Range | None = None, limits: Limits = USUAL
+) -> tuple[list[Still], float]:
+    """Of an animated picture what is shown at each of ascending moments, s, and how long it lasts in all.
+
+    Args:
+        moments: when; None to be told the length alone.
+
+    Returns:
+        Nothing and 0 where the picture does not move.
+
+    Raises:
+        MediaError: as `read_picture`.
+    """
+    found: list[Still] = []
+    time = 0.0
+    with _opened(path, limits) as picture:
+        count = getattr(picture, "n_frames", 1)
+        if count < 2 or picture.format in ("MPO", "TIFF"):
+            return [], 0.0
+        for index in range(count):
+            picture.seek(index)
+            picture.load()
+            lasts = float(picture.info.get("duration", 0) or 0) / 1000
+            lasts = lasts if lasts >= SHORTEST else TENTH
+            limits.check_seconds(path, time)
+            due = [m for m in moments or () if time <= m < time + lasts]
+            if index == count - 1:
+                due = [m for m in moments or () if m >= time]
+            if due:
+                shown = _converted(path, picture.copy(), depth_range)
+                found += [Still(time, shown)] * len(due)
+            time += lasts
+    return found, time
+
+
+def _converted(path: Path, picture: Image, depth_range: Range | None) -> Picture:
+    """An open picture as it is shown."""
+    from PIL import Image
+
+    facts: dict[str, Any] = {"size": list(picture.size), "mode": picture.mode}
+    if picture.format:
+        facts["codec"] = picture.format.lower()
+    own = _own_range(picture) if _is_deep(picture) else None  # before loading, which forgets how it was stored
+    picture.load()
+    orientation = _orientation(picture)
+    if own is not None:
+        grey = np.empty((picture.height, picture.width), np.uint8)
+        scale = _Scale(path, depth_range, own)
+        rows = max(BANDS // picture.width, 1)
+        for top in range(0, picture.height, rows):
+            bottom = min(top + rows, picture.height)
+            grey[top:bottom] = scale.apply(np.asarray(picture.crop((0, top, picture.width, bottom))))
+        facts |= scale.facts()
+        shown = Image.fromarray(grey).convert("RGB")
+    elif picture.has_transparency_data:
+        clear = picture if picture.mode == "RGBA" else picture.convert("RGBA")
+        shown = Image.new("RGB", picture.size, BACKGROUND)
+        shown.paste(clear, mask=clear)
+        facts["transparent"] = True
+    else:
+        shown = picture if picture.mode == "RGB" else picture.convert("RGB")
+    if orientation != 1:
+        facts["orientation"] = orientation
+    return Picture(turned(shown, orientation), facts)
+
+
+def _orientation(picture: Image) -> int:
+    """1 to 8 as EXIF counts; 1 where nothing is said."""
+    try:
+        found = picture.getexif().get(274, 1)
+    except Exception:  # damaged metadata say nothing
+        return 1
+    return found if found in range(1, 9) else 1
+
+
+def _own_range(picture: Image) -> Range:
+    """The values that the type of a single deep channel can hold."""
+    if picture.mode == "F":
+        return 0.0, 1.0
+    if picture.mode.startswith("I;16") or picture.format in ("PPM", "PNG"):
+        return 0.0, 65535.0
+    tags = getattr(picture, "tag_v2", {})
+    bits = int((tags.get(258) or (32,))[0])
+    signed = int((tags.get(339) or (1,))[0]) == 2
+    return 0.0, float(2 ** (bits - signed) - 1)
+
+
+class _Scale:
+    """Deep values to 8 bits, counting what did not fit."""
+
+    def __init__(self, path: Path, chosen: Range | None, own: Range) -> None:
+        self.path, self.chosen = path, chosen
+        self.low, self.high = chosen or own
+        self.seen = self.clipped = self.absent = 0
+
+    def apply(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        """(H, W) numbers to uint8.
+
+        Raises:
+            MediaError: `out_of_range`, there is no `depth_range` and a value lies outside the type's own scale.
+        """
+        finite = np.isfinite(values)
+        known = values if finite.all() else np.where(finite, values, self.low)
+        share = (known.astype(np.float64) - self.low) / (self.high - self.low)
+        outside = int(((share < 0) | (share > 1)).sum())
+        if outside and self.chosen is None:
+            raise MediaError(
+                "out_of_range",
+                f"{self.path} holds values from {known.min():g} to {known.max():g}; say which are black and white: "
+                f"data.depth_range={known.min():g},{known.max():g}",
+            )
+        self.seen, self.clipped = self.seen + values.size, self.clipped + outside
+        self.absent += int(values.size - finite.sum())
+        return np.round(np.clip(share, 0, 1) * 255).astype(np.uint8)
+
+    def facts(self) -> dict[str, Any]:
+        """The scale, and the shares of values outside it and not finite."""
+        told: dict[str, Any] = {"depth_range": [self.low, self.high]}
+        told |= {"clipped": round(self.clipped / self.seen, 6)} if self.clipped else {}
+        return told | ({"not_finite": round(self.absent / self.seen, 6)} if self.absent else {})
+
+
+def turned(image: Image, orientation: int) -> Image:
+    """A picture as EXIF's orientation 1 to 8 wants it shown."""
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return image.transpose(turns[orientation]) if orientation in turns else image
+
+
+def show_frame(path: Path, frame: Any, depth_range: Range | None, limits: Limits) -> Picture:
+    """One decoded video frame as a player shows it.
+
+    Raises:
+        MediaError: `out_of_range`, or as `Limits`.
+    """
+    from PIL import Image
+
+    limits.check_pixels(path, frame.width, frame.height)
+    limits.check_memory(path, 8.0 * frame.width * frame.height)
+    form = frame.format
+    orientation = _matrix_orientation(frame)
+    facts: dict[str, Any] = {"size": [frame.width, frame.height]}
+    bits = max(c.bits for c in form.components)
+    if bits > 8:
+        facts["bits"] = bits
+    if orientation != 1:
+        facts["orientation"] = orientation
+    names = form.name
+    if names.startswith("gray") and bits > 8 and not names.startswith("grayf16"):
+        own = (0.0, 1.0) if "f32" in names else (0.0, float(2**bits - 1))
+        scale = _Scale(path, depth_range, own)
+        grey = scale.apply(frame.to_ndarray())
+        facts |= scale.facts()
+        array = np.repeat(grey[..., None], 3, axis=2)
+    elif any(c.is_alpha for c in form.components):
+        clear = frame.to_ndarray(format="rgba")
+        solid = clear[..., 3:].astype(np.uint16)
+        over = np.array(BACKGROUND, np.uint16)
+        array = ((clear[..., :3] * solid + over * (255 - solid) + 127) // 255).astype(np.uint8)
+        facts["transparent"] = True
+    else:
+        array = frame.to_ndarray(format="rgb24")
+    return Picture(turned(Image.fromarray(array), orientation), facts)
+
+
+def _matrix_orientation(frame: Any) -> int:
+    """EXIF's number of the display matrix of a frame, to the nearest right angle; 1 without one."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return 1
+    a, b, _, c, d = struct.unpack("<5i", bytes(data)[:20])
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return {(1, 1): 1, (-1, 1): 2, (-1, -1): 3, (1, -1): 4}[(1 if a >= 0 else -1, 1 if d >= 0 else -1)]
+    # x goes down (b > 0) or up, y goes right (c > 0) or left
+    return {(1, 1): 5, (1, -1): 6, (-1, -1): 7, (-1, 1): 8}[(1 if b >= 0 else -1, 1 if c >= 0 else -1)]

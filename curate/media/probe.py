@@ -1,0 +1,63 @@
+"""What a file is, by its header; pictures of more than 8 bits are decoded, for the values they hold."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from curate.errors import MediaError
+
+from .container import audio_stream, declared_length, opened, promised_by_wave, video_stream
+from .files import USUAL, Limits
+from .folder import is_folder, list_pictures
+from .picture import Range, is_picture, picture_facts
+
+
+class Probe(NamedTuple):
+    """What a file is.
+
+    Attributes:
+        seconds: how long it is, 0 where it has no length or does not say.
+        rate: of its sound, Hz; 0 without sound.
+        width, height: of its pictures as they are shown, pixels; 0 without pictures.
+        frames: how many there are, 1 of a still; as far as the header says.
+        values: smallest and largest of a single channel of more than 8 bits; None for others.
+        own: what its type can hold.
+    """
+
+    seconds: float = 0.0
+    rate: int = 0
+    width: int = 0
+    height: int = 0
+    frames: int = 0
+    values: Range | None = None
+    own: Range | None = None
+
+
+def probe(path: Path, limits: Limits = USUAL) -> Probe:
+    """What a file or a folder of frames is.
+
+    Raises:
+        MediaError: it is no medium.
+    """
+    if is_folder(path):
+        pictures = list_pictures(path)
+        if not pictures:
+            raise MediaError("missing", f"{path} holds no pictures")
+        return probe(pictures[0], limits)._replace(seconds=float(len(pictures)), frames=len(pictures))
+    if is_picture(path):
+        size, frames, values, own = picture_facts(path, limits)
+        return Probe(width=size[0], height=size[1], frames=frames, values=values, own=own)
+    with opened(path) as container:
+        seconds = max(declared_length(container), promised_by_wave(path))
+        found = Probe(seconds=seconds)
+        with suppress(MediaError):
+            found = found._replace(rate=audio_stream(container, path).codec_context.sample_rate or 0)
+        try:
+            stream = video_stream(container, path)
+        except MediaError:
+            return found
+        codec = stream.codec_context
+        frames = stream.frames or round(seconds * float(stream.average_rate or 25)) or 1
+        return found._replace(width=codec.width, height=codec.height, frames=frames)

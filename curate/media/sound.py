@@ -1,0 +1,444 @@
+"""Sound: the first audio track of a file as mono samples on the container's clock."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import MediaError
+from curate.source import Segment
+
+from .container import (
+    audio_stream,
+    check_segment,
+    check_whole,
+    declared_length,
+    decoded,
+    is_cover,
+    opened,
+    origin,
+)
+from .files import USUAL, Limits
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+Wave = NDArray[np.float32]
+Span = tuple[float | None, float | None]
+
+SILENCE = 1e-4  # peak amplitude (of 1) below which a clip says nothing; 16-bit audio has steps of 3e-5
+HOLE = 0.04  # s; a jump of the time stamps by more is a hole in the recording, filled with silence
+NEAR = 8.0  # s; what begins this early is decoded from the beginning
+RUN_UP = 1.0  # s decoded before a stretch and thrown away: decoders and resamplers remember what came before
+EXACT = frozenset(
+    {"wav", "w64", "aiff", "au", "caf", "flac", "tta", "wv", "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts"}
+    | {"flv", "ogg", "nut", "mp3"}
+)
+"""Containers whose time stamps after a seek are those counted from the beginning."""
+READ_THROUGH = ("mp3",)
+"""Of these a seek reads all packets before it: quick for one stretch, slower than decoding for many."""
+STAMPED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "mpeg", "flv", "nut")
+"""Containers in which a jump of the time stamps means that something is absent."""
+FULL_SCALES = (2.0**15, 2.0**23, 2.0**31)
+
+
+class Sound(NamedTuple):
+    """A stretch of a recording.
+
+    Attributes:
+        wave: (samples,) mono, in [-1, 1] up to overshoots of lossy codecs.
+        facts: what was done to it, JSON-like: see `curate.media.FACTS`.
+    """
+
+    wave: Wave
+    facts: dict[str, Any]
+
+
+def read_audio(
+    path: Path, rate: int, seconds: float | None = None, segment: Segment | None = None, limits: Limits = USUAL
+) -> Wave:
+    """The first audio track of a file (WAV, MP3, FLAC, or any video), mixed to mono.
+
+    Args:
+        path: the file.
+        rate: samples per second wanted, Hz.
+        seconds: decode no more than this, s; None decodes everything.
+        segment: only this stretch, to the sample, on the container's clock; `seconds` counts from its start.
+        limits: what it may cost.
+
+    Returns:
+        (samples,) float32, in [-1, 1] up to overshoots of lossy codecs. Silence stands where a track begins late.
+
+    Raises:
+        MediaError: as `check_file`; `undecodable`, `no_audio`, `too_short` (no sample at all), `silent` (no
+            sample reaches 1e-4 in what was decoded), `empty_event` (a segment of no length), `truncated` (the file
+            ends more than 0.5 s before its header says, and before what was asked for), or as `Limits`.
+    """
+    check_segment(segment)
+    (found,) = read_sounds(path, rate, [span_of(segment, seconds)], limits)
+    if isinstance(found, MediaError):
+        raise found
+    return found.wave
+
+
+def span_of(segment: Segment | None, seconds: float | None) -> Span:
+    """A segment, or the whole file, of which at most `seconds` are wanted."""
+    if segment is None:
+        return None, seconds
+    return segment.start, segment.end if seconds is None else min(segment.end, segment.start + seconds)
+
+
+def read_sounds(path: Path, rate: int, spans: Sequence[Span], limits: Limits = USUAL) -> list[Sound | MediaError]:
+    """Several stretches of one recording, (start, end) in s on the container's clock, end None for all there is.
+
+    A start of None is the beginning: of the container where pictures are in it too, else of the recording itself.
+
+    Where time stamps can be trusted each costs its own length; else the recording is decoded once for all of them.
+
+    Returns:
+        For each stretch what was found, or why it cannot be used, as `read_audio` raises.
+
+    Raises:
+        MediaError: what is wrong with the whole file.
+    """
+    wanted = [_Wanted(start or 0.0, end, anywhere=start is None) for start, end in spans]
+    with opened(path) as container:
+        audio_stream(container, path)
+        exact = container.format.name in EXACT and container.format.name not in READ_THROUGH
+    if exact:
+        for one in wanted:
+            _collect(path, rate, [one], limits)
+    else:
+        _collect(path, rate, wanted, limits)
+    return [_judged(path, one, rate) for one in wanted]
+
+
+def loudest(path: Path, start: float, end: float, length: float, limits: Limits = USUAL) -> float:
+    """Where the `length` s of most sound energy between `start` and `end` begin, to the hundredth.
+
+    The first of those with 99 % of the most, so that of a steady sound it is the beginning.
+
+    Raises:
+        MediaError: as `read_audio`.
+    """
+    wave = read_audio(path, LISTENING, None, Segment(start, end), limits)
+    block = LISTENING // 100
+    power = np.add.reduceat(np.square(wave, dtype=np.float64), np.arange(0, len(wave), block))
+    total = np.concatenate([[0.0], np.cumsum(power)])
+    count = min(round(length * 100), len(power))
+    within = total[count:] - total[:-count] if count < len(power) else total[-1:]
+    most = within.max()
+    first = int(np.flatnonzero(within >= 0.99 * most)[0])
+    return min(start + first / 100, max(end - length, start))
+
+
+LISTENING = 8000  # Hz; enough to find where the sound is
+
+
+@dataclass
+class _Wanted:
+    """A stretch on its way: what is asked for, and what came so far."""
+
+    start: float
+    end: float | None
+    anywhere: bool = False  # begins with the track itself where no picture goes with it
+    first: int = 0  # samples from the beginning of the track, at the rate wanted
+    last: int | None = None
+    have: int = 0
+    filled: int = 0
+    channel_peak: float = 0.0
+    raw_peak: float = 0.0
+    whole_numbers: bool = True
+    ended: float = 0.0
+    pieces: list[Wave] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def take(self, at: int, piece: Wave, heard: _Heard) -> None:
+        """Keep what of a piece at a place lies within."""
+        low = max(at, self.first + self.have)
+        high = at + len(piece) if self.last is None else min(at + len(piece), self.last)
+        if high <= low:
+            return
+        hole = low - self.first - self.have
+        if hole:
+            self.pieces.append(np.zeros(hole, np.float32))
+            self.filled += hole
+        self.pieces.append(piece[low - at : high - at].copy())
+        self.have = high - self.first
+        self.channel_peak = max(self.channel_peak, heard.channel_peak)
+        self.raw_peak = max(self.raw_peak, heard.raw_peak)
+        self.whole_numbers &= heard.whole_numbers
+
+
+@dataclass
+class _Heard:
+    """What the frames told beside their mono mix.
+
+    Attributes:
+        channel_peak: of the last piece, the largest of any channel.
+        raw_peak: the largest sample of a floating-point recording so far.
+        whole_numbers: whether all its samples so far are integers.
+    """
+
+    channel_peak: float = 0.0
+    raw_peak: float = 0.0
+    whole_numbers: bool = True
+
+    def look(self, frame: Any) -> None:
+        """Note how large the samples of a floating-point frame are."""
+        if not frame.format.name.startswith(("flt", "dbl")):
+            self.whole_numbers = False
+            return
+        values = frame.to_ndarray()
+        self.raw_peak = max(self.raw_peak, float(np.abs(values).max(initial=0.0)))
+        self.whole_numbers = self.whole_numbers and bool((values == np.rint(values)).all())
+
+
+def _collect(path: Path, rate: int, wanted: Sequence[_Wanted], limits: Limits) -> None:
+    """Decode what the stretches need, in one pass: from shortly before them where a seek is exact, else from the
+    beginning.
+    """
+    with opened(path) as container:
+        stream = audio_stream(container, path)
+        limits.check_channels(path, stream.codec_context.channels)
+        head = list(islice(decoded(container, stream), 4))
+        if not head:
+            return
+        begin = origin(container)
+        late = max(head[0].time - begin, 0.0) if head[0].time is not None else 0.0
+        facts = _facts(container, stream, head[0], late)
+        alone = not any(not is_cover(s) for s in container.streams.video)
+        for one in wanted:
+            one.facts = dict(facts)
+            if one.anywhere and alone:
+                one.start, one.end = late, None if one.end is None else one.end + late
+            one.first = round((one.start - late) * rate)
+            one.last = None if one.end is None else max(round((one.end - late) * rate), 0)
+        _check_cost(path, rate, wanted, limits, declared_length(container))
+        clock = begin if container.format.name in STAMPED else None
+        early = min(one.start for one in wanted) - late
+        sought, ended = None, 0
+        dithered = stream.codec_context.name.startswith("mp2") and container.format.name in READ_THROUGH
+        if early > NEAR and container.format.name in EXACT and not dithered:
+            sought = _sought(container, stream, head, early - RUN_UP, rate)
+        if sought is not None:
+            ended = _fill(path, rate, wanted, _pieces(path, sought[1], rate, sought[0], late, clock, limits), limits)
+    if sought is None or not ended:
+        with opened(path) as container:
+            frames = decoded(container, audio_stream(container, path))
+            ended = _fill(path, rate, wanted, _pieces(path, frames, rate, 0, late, clock, limits), limits)
+    if any(one.last is None or one.first + one.have < one.last for one in wanted):
+        check_whole(path, late + ended / rate)
+
+
+def _fill(
+    path: Path, rate: int, wanted: Sequence[_Wanted], pieces: Iterable[tuple[int, Wave, _Heard]], limits: Limits
+) -> int:
+    """Give the stretches their samples; where the last piece ended, samples from the beginning of the track."""
+    waiting = sorted(wanted, key=lambda one: one.first)
+    begun, ended = None, 0
+    for at, piece, heard in pieces:
+        begun = at if begun is None else begun
+        ended = at + len(piece)
+        for one in waiting:
+            if one.first >= ended:
+                break
+            one.take(at, piece, heard)
+        waiting = [one for one in waiting if one.last is None or one.last > ended]
+        limits.check_seconds(path, (ended - begun) / rate)
+        if not waiting:
+            break
+    return ended
+
+
+def _check_cost(path: Path, rate: int, wanted: Sequence[_Wanted], limits: Limits, declared: float) -> None:
+    """Refuse what is longer or larger than allowed, as far as it is known beforehand."""
+    ends = [declared if one.end is None else min(one.end, declared or one.end) for one in wanted]
+    lengths = [max(end - one.start, 0.0) for end, one in zip(ends, wanted, strict=True)]
+    limits.check_seconds(path, max(lengths))
+    limits.check_memory(path, 4.0 * rate * sum(lengths))
+
+
+def _facts(container: InputContainer, stream: Any, frame: Any, late: float) -> dict[str, Any]:
+    """What a recording is."""
+    codec = stream.codec_context
+    lossless = codec.name.startswith("pcm_") or codec.name in ("flac", "alac", "wavpack", "tta", "ape")
+    bits = (getattr(codec, "bits_per_coded_sample", 0) or 8 * frame.format.bytes) if lossless else None
+    known = {
+        "container": container.format.name.split(",")[0],
+        "codec": codec.name,
+        "duration": round(declared_length(container), 6) or None,
+        "rate": frame.sample_rate,
+        "channels": frame.layout.nb_channels,
+        "bits": bits,
+        "begins": round(late, 6),
+    }
+    return {k: v for k, v in known.items() if v is not None}
+
+
+def _sought(
+    container: InputContainer, stream: Any, head: list[Any], seconds: float, rate: int
+) -> tuple[int, Iterator[Any]] | None:
+    """A place at most `seconds` after the beginning of the track, in samples at `rate`, and the frames from there.
+
+    The place is one at which a resampler that starts has the phase of one that came from the beginning. None where the
+    time stamps do not tell it to the sample.
+    """
+    source, begin = head[0].sample_rate, head[0].time or 0.0
+    container.seek(max(int((begin + seconds) / stream.time_base), 0), stream=stream)
+    frames = decoded(container, stream)
+    found = list(islice(frames, 3))
+    counted = _counted(head, found, stream)
+    if counted is None or not 0 < counted <= (seconds + RUN_UP / 2) * source:
+        return None
+    place, skip = _in_phase(counted, source, rate)
+    if skip >= sum(f.samples for f in found):
+        return None
+    return place, chain(_without(found, skip), frames)
+
+
+def _in_phase(counted: int, source: int, rate: int) -> tuple[int, int]:
+    """The next place, samples at `rate`, that is a whole one at `source` too, and how many samples lie before it."""
+    shared = math.gcd(source, rate)
+    skip = -counted % (source // shared)
+    return (counted + skip) // (source // shared) * (rate // shared), skip
+
+
+def _counted(head: list[Any], found: list[Any], stream: Any) -> int | None:
+    """How many samples lie before the first of the found frames; None where that cannot be told to the sample."""
+    source = head[0].sample_rate
+    if not found or any(f.time is None or f.sample_rate != source for f in [*head, *found]):
+        return None
+    if stream.time_base * source <= 1:  # time stamps as fine as samples
+        exact = (found[0].time - head[0].time) * source
+        return round(exact) if abs(exact - round(exact)) < 0.2 else None
+    size = head[1].samples if len(head) > 2 else 0
+    if not size or any(f.samples != size for f in [*head[1:], *found]):
+        return None  # rounded time stamps, and frames of several sizes
+    frames = (found[0].time - head[1].time) * source / size
+    slack = (TIME_ROUNDING + float(stream.time_base)) * source / size
+    return head[0].samples + round(frames) * size if abs(frames - round(frames)) < slack < 0.5 else None
+
+
+TIME_ROUNDING = 1e-3  # s
+
+
+def _without(frames: Sequence[Any], skip: int) -> Iterator[Any]:
+    """The frames without their first `skip` samples."""
+    import av
+
+    for frame in frames:
+        if skip >= frame.samples:
+            skip -= frame.samples
+            continue
+        if skip:
+            values = frame.to_ndarray()
+            width = 1 if frame.format.is_planar else frame.layout.nb_channels
+            cut = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(values[:, skip * width :]), format=frame.format.name, layout=frame.layout.name
+            )
+            cut.sample_rate, cut.pts, cut.time_base = frame.sample_rate, None, frame.time_base
+            yield cut
+            skip = 0
+            continue
+        yield frame
+
+
+def _pieces(
+    path: Path, frames: Iterable[Any], rate: int, place: int, late: float, clock: float | None, limits: Limits
+) -> Iterator[tuple[int, Wave, _Heard]]:
+    """(place, mono piece, what else was heard) at `rate`; where rate or channels change, a new resampler takes over.
+
+    Mono is the mean of the channels: FFmpeg's own downmix would weigh them by 0.71 and clip what both carry.
+
+    Args:
+        frames: of the track.
+        place: of the first frame, samples at `rate` from the beginning of the track.
+        late: when the track begins, s from the beginning of the container.
+        clock: the first time stamp of the container, where a jump of the time stamps is a hole; else None.
+    """
+    import av
+
+    resampler, form, seconds, heard = None, None, place / rate, _Heard()
+    for frame in frames:
+        own = (frame.sample_rate, frame.layout.name, frame.format.name)
+        stamped = frame.time - clock - late if clock is not None and frame.time is not None else 0.0
+        hole = stamped - seconds > HOLE
+        if resampler is None or own != form or hole:
+            if resampler is not None:
+                for mono in _resampled(resampler, None, heard):
+                    yield place, mono, heard
+                    place += len(mono)
+            limits.check_channels(path, frame.layout.nb_channels)
+            limits.check_memory(path, 4.0 * frame.samples * rate / frame.sample_rate * frame.layout.nb_channels)
+            resampler, form = av.AudioResampler(format="fltp", rate=rate), own
+            if hole:
+                place, skip = _in_phase(round(stamped * frame.sample_rate), frame.sample_rate, rate)
+                seconds = stamped
+                if skip < frame.samples:
+                    seconds += skip / frame.sample_rate
+                    (frame,) = _without([frame], skip)
+        heard.look(frame)
+        seconds += frame.samples / frame.sample_rate
+        for mono in _resampled(resampler, frame, heard):
+            yield place, mono, heard
+            place += len(mono)
+    for mono in _resampled(resampler, None, heard) if resampler is not None else ():
+        yield place, mono, heard
+        place += len(mono)
+
+
+def _resampled(resampler: Any, frame: Any, heard: _Heard) -> Iterator[Wave]:
+    """Mono pieces of a frame; None for the resampler's tail."""
+    for piece in resampler.resample(frame):
+        values = piece.to_ndarray()
+        heard.channel_peak = float(np.abs(values).max(initial=0.0))
+        yield values.mean(axis=0)
+
+
+def _judged(path: Path, one: _Wanted, rate: int) -> Sound | MediaError:
+    """A stretch as it is used, or why it cannot be."""
+    start = one.start
+    where = "" if one.end is None and not start else f" from {start:g} s"
+    where += "" if one.end is None else f" to {one.end:g} s"
+    wave = np.concatenate([np.zeros(0, np.float32), *one.pieces])
+    if not len(wave):
+        late = one.facts.get("begins", 0.0)
+        if one.end is not None and late >= one.end:
+            return MediaError("silent", f"the sound of {path} begins at {late:g} s, nothing is heard{where}")
+        what = "holds no samples" if not start else f"ends before {start:g} s"
+        return MediaError("too_short", f"the audio track of {path} {what}")
+    if not np.isfinite(wave).all():
+        return MediaError("undecodable", f"the audio of {path} holds NaN or infinite samples")
+    peak = float(np.abs(wave).max())
+    if peak < SILENCE:
+        if one.channel_peak >= SILENCE:
+            return MediaError("silent", f"the channels of {path} cancel each other{where}: they are of opposite phase")
+        return MediaError("silent", f"no sample of {path} reaches {SILENCE:g} of full scale{where}")
+    gain = _gain(one, peak)
+    if gain != 1:
+        wave = (wave * np.float32(gain)).astype(np.float32)
+        one.facts["gain"] = gain
+    elif peak > 1:
+        one.facts["clipped"] = round(float((np.abs(wave) > 1).mean()), 6)
+    one.facts["peak"] = round(peak, 6)
+    one.facts["seconds"] = [round(start, 6), round(start + len(wave) / rate, 6)]
+    if one.filled:
+        one.facts["filled"] = round(one.filled / rate, 6)
+    return Sound(wave, one.facts)
+
+
+def _gain(one: _Wanted, peak: float) -> float:
+    """What a floating-point recording beyond full scale is multiplied by: its integer scale, or its peak."""
+    if one.raw_peak <= 1 or not str(one.facts.get("codec", "")).startswith("pcm_f"):
+        return 1.0
+    if one.whole_numbers:
+        return 1 / next((scale for scale in FULL_SCALES if one.raw_peak <= scale), one.raw_peak)
+    return 1 / max(peak, 1.0)

@@ -1,0 +1,95 @@
+"""Which stretch of time a sample shows: one for all its modalities.
+
+`data.window` names the rule. `own` is the papers' way: sound from the beginning of the file or event, pictures from
+all of it. All others give one stretch of at most `seconds` to sound and pictures alike, on the clock of the container:
+`start` and `centre` of the file or event, `loudest` where most sound energy is, and `whole`, which refuses what is
+longer than `seconds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from curate.errors import MediaError
+from curate.source import Segment
+
+from .container import TIME_SLACK, check_segment, measured_length
+from .files import USUAL, Limits, check_file
+from .folder import is_folder, list_pictures
+from .picture import is_picture, read_stills
+from .sound import loudest
+
+Window = Literal["own", "start", "centre", "whole", "loudest"]
+Files = Mapping[str, tuple[Path, Segment | None]]
+
+
+def choose_stretch(
+    window: Window,
+    seconds: float | None,
+    files: Files,
+    sounds: Iterable[str],
+    limits: Limits = USUAL,
+    lengths: dict[Path, float | None] | None = None,
+) -> Segment | None:
+    """The stretch that all files of a sample show, s from the beginning of each one's event, or of the file.
+
+    Args:
+        window: not `own`.
+        seconds: how long it is at most; None for no bound, where nothing is heard.
+        files: {modality: file and event}.
+        sounds: which modalities are sound.
+        limits: of what is decoded to find the loudest stretch.
+        lengths: {file: its length} of those asked about before; what is found is added.
+
+    Returns:
+        None where no file has a length: pictures.
+
+    Raises:
+        MediaError: `too_long` for `whole`; `empty_event`; `too_short`, a file ends before its event starts; what is
+            wrong with a file is left to be told when it is read.
+    """
+    spans: dict[str, Segment] = {}
+    known = {} if lengths is None else lengths
+    for modality, (path, segment) in files.items():
+        check_segment(segment)
+        if path not in known:
+            known[path] = _length(path, limits)
+        if (length := known[path]) is not None:
+            if segment is not None and segment.start >= length:
+                reason = f"{path} ends at {length:.2f} s, the segment starts at {segment.start:g} s"
+                raise MediaError("too_short", reason)
+            spans[modality] = (
+                Segment(0.0, length) if segment is None else segment._replace(end=min(segment.end, length))
+            )
+    if not spans:
+        return None
+    longest = max(end - start for start, end in spans.values())
+    if seconds is None or longest <= seconds + TIME_SLACK:
+        return Segment(0.0, longest)
+    begin = 0.0
+    if window == "whole":
+        raise MediaError("too_long", f"{longest:.2f} s, more than data.seconds={seconds:g}, and data.window=whole")
+    if window == "centre":
+        begin = (longest - seconds) / 2
+    heard = next((m for m in sounds if m in spans), None)
+    if window == "loudest" and heard is not None:
+        start, end = spans[heard]
+        with suppress(MediaError):  # told when the sound is read
+            begin = loudest(files[heard][0], start, end, min(seconds, end - start), limits) - start
+    return Segment(begin, begin + seconds)
+
+
+def _length(path: Path, limits: Limits) -> float | None:
+    """Seconds of a file or folder; None where it has none, or cannot be read."""
+    try:
+        if is_folder(path):
+            return float(len(list_pictures(path))) or None
+        check_file(path)
+        if is_picture(path):
+            return read_stills(path, limits=limits)[1] or None
+        return measured_length(path) or None
+    except MediaError:
+        return None
