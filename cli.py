@@ -215,7 +215,8 @@ def datasets(
     tell_findings(dataset)
     counts: dict[str, dict[str, int]] = {c: {"train": 0, "val": 0, "test": 0} for c in dataset.classes}
     for sample in dataset.samples:
-        counts[sample.label][sample.split] += 1
+        if sample.label:
+            counts[sample.label][sample.split] += 1
     remark(
         f"{name}: {len(dataset.samples)} samples, modalities {', '.join(dataset.modalities)}"
         + (f", {dataset.root}" if dataset.root else "")

@@ -17,8 +17,8 @@ from curate.types import InputSpec, Sample, VisualSpec
 
 from .base import Dataset
 from .degrade import generator
-from .manifest import draw
 from .presets import AUDIO, AudioPreset
+from .rows import draw
 
 
 class AudioVisual(Dataset):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.datasets.manifest import SPLIT_NAMES
+from curate.datasets.rows import SPLIT_NAMES
 from curate.errors import CurateError
 from curate.types import FUSED, Floats, Predictions
 
