@@ -16,6 +16,7 @@ from curate import precedence
 from curate.errors import CurateError, unknown_name
 from curate.render import Format, describe_verdicts, progress, readable_hint, readable_type
 from curate.telling import (
+    ignore,
     remark,
     repeatable,
     resumable,
@@ -294,6 +295,9 @@ def score(
     only_missing: Annotated[
         bool, typer.Option("--only-missing", help="Only samples without a score, as the newest scored run did.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --predictions: say what the files hold; compute and store nothing.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the newest unfinished scoring.")] = False,
     run: Annotated[str | None, typer.Option("--run", help="With --resume: which.")] = None,
     seed: Seed = 0,
@@ -316,6 +320,8 @@ def score(
         named = dataset if precedence.is_from(ctx, "COMMANDLINE", "dataset") else ""
         score_saved(ctx, Table(db), predictions, named, only_missing, embeddings or [])
         return
+    if dry_run:
+        raise CurateError("--dry-run goes with --predictions", "of a data set: `curate datasets NAME --root PATH`")
     if embeddings:
         raise CurateError("--embeddings goes with --predictions", "a model of ours has look-alikes of its own")
     if features:
@@ -364,15 +370,22 @@ def score_saved(
     embeddings: Sequence[str] = (),
 ) -> None:
     """`score --predictions`: nothing of the model side is loaded."""
-    from curate.predictions.score import score_missing_predictions, score_predictions
+    from curate.predictions.score import score_missing_predictions, score_predictions, understand
 
     precedence.refuse_beside_predictions(ctx)
+    tell = ignore if ctx.params["quiet"] else remark
     if only_missing:
-        precedence.refuse_beside_missing(ctx, *MIXTURE, "settings", "embeddings")
-        tell_growth(table, *score_missing_predictions(table, files, dataset))
-        return
+        precedence.refuse_beside_missing(ctx, *MIXTURE, "settings", "embeddings", "dry_run")
+        before, done = score_missing_predictions(table, files, dataset, tell)
+        tell_growth(table, before, done)
+        raise typer.Exit(3 if tell_media(table, done.data_id) else 0)
     layers = _layers(ctx, "score", score={k: k for k in MIXTURE})
-    tell_score(table, score_predictions(table, files, layers, dataset, embeddings))
+    if ctx.params["dry_run"]:
+        typer.echo(understand(files, layers, dataset).line)
+        return
+    done = score_predictions(table, files, layers, dataset, embeddings, tell)
+    tell_score(table, done)
+    raise typer.Exit(3 if tell_media(table, done.data_id) else 0)
 
 
 def score_again(ctx: typer.Context, table: Table, name: str) -> None:

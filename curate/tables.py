@@ -253,7 +253,7 @@ def open_table(path: Path, known: Sequence[str], needed: Sequence[str], expected
     if path.is_dir():
         raise CurateError(f"{who}{path} is a folder", "give the CSV or Parquet file itself")
     if path.suffix.lower() in PARQUET:
-        raw, opened = _parquet_names(path, who), {}
+        raw, opened = _parquet_names(path, who), dict[str, Any]()
     else:
         raw, opened = _text_header(path, known, needed, expected, who)
     names = tuple(_known_name(name, known) for name in raw)

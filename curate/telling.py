@@ -25,6 +25,10 @@ def remark(text: str) -> None:
     typer.echo(text, err=True)
 
 
+def ignore(text: str) -> None:
+    """A line that nobody is to see."""
+
+
 def show(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Format = "table") -> None:
     """Rows to standard output; never folded in a pipe."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -105,14 +105,14 @@ def understood(table: TableFile, rows: Sequence[Row], splits: Sequence[str]) -> 
     """What a table was read as, in one line."""
     form = f" ({table.form})" if table.form else ""
     counts = Counter(split for row, split in zip(rows, splits, strict=True) if row["label"])
-    train = {row["label"] for row, split in zip(rows, splits, strict=True) if split == "train"}
+    trained = {row["label"] for row, split in zip(rows, splits, strict=True) if split == "train"}
     classes = sorted({row["label"] for row in rows} - {""})
     told = [
         f"{table.path.name}{form}: {len(rows)} rows and ids",
         ", ".join(f"{counts[split]} {split}" for split in SPLITS if counts[split]),
         f"{len(classes)} classes",
     ]
-    if absent := [name for name in classes if name not in train]:
+    if absent := [name for name in classes if name not in trained]:
         told.append(f"in no training sample: {listed(absent)}")
     if alike := similar(classes):
         told.append(f"classes that differ in case or spaces alone: {listed(alike)}")
