@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from curate import precedence
+from curate.config import LARGEST
 from curate.errors import CurateError, unknown_name
 from curate.render import Format, describe_verdicts, progress, readable_hint, readable_type
 from curate.telling import (
@@ -53,7 +54,9 @@ Device = Annotated[str, typer.Option(envvar="CURATE_DEVICE", help="auto, cpu or 
 Precision = Annotated[Literal["fp32", "bf16"], typer.Option(envvar="CURATE_PRECISION", help="Of the encoders.")]
 Workers = Annotated[
     int | None,
-    typer.Option(envvar="CURATE_WORKERS", min=0, help="Processes that decode and load; left out, as the machine has."),
+    typer.Option(
+        envvar="CURATE_WORKERS", min=0, max=1024, help="Processes that decode and load; left out, as the machine has."
+    ),
 ]
 SplitVariant = Annotated[
     str | None, typer.Option(help="Which public splits, where a data set has several: data.split_variant.")
@@ -62,7 +65,9 @@ DropLeaks = Annotated[
     bool | None, typer.Option("--drop-leaks", help="Leave out training samples whose media are in a later split too.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", envvar="CURATE_QUIET", help="Errors and warnings only.")]
-Seed = Annotated[int, typer.Option(envvar="CURATE_SEED", min=0, help="Of weights, order and augmentation.")]
+Seed = Annotated[
+    int, typer.Option(envvar="CURATE_SEED", min=0, max=LARGEST, help="Of weights, order and augmentation.")
+]
 Output = Annotated[Format, typer.Option("--format", help="How to print.")]
 
 DB = Path("curate.duckdb")
@@ -507,7 +512,9 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the newest unfinished training.")] = False,
     run: RunName = None,
     db: Db = DB,
-    seed: Annotated[int | None, typer.Option(envvar="CURATE_SEED", min=0, help="Default: the scored run's.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(envvar="CURATE_SEED", min=0, max=LARGEST, help="Default: the scored run's.")
+    ] = None,
     settings: Settings = None,
     device: Device = "auto",
     precision: Precision = "fp32",

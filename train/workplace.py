@@ -58,10 +58,10 @@ class ScoreConfig(MixtureConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.epochs < 1 or self.batch_size < 1:
-            wrong = f"score.epochs={self.epochs}, score.batch_size={self.batch_size}"
-            raise CurateError(f"out of range: {wrong}", "both are at least 1")
-        if self.folds < 0 or self.folds == 1:
+        settings.check_within(
+            self, "score", {"epochs": (1, 1_000_000), "batch_size": (1, 1 << 20), "folds": (0, 10_000)}
+        )
+        if self.folds == 1:
             raise CurateError(f"out of range: score.folds={self.folds}", "2 or more, or 0 for none")
         if self.average == "warmup" and not self.dynamics:
             raise CurateError(
@@ -86,6 +86,9 @@ class TrainConfig:
     start: Literal["auto", "warm", "scratch"] = "auto"
     reset_optimizer: Literal["once", "per_round", "never"] = "once"
     augment: Augment = "dataset"
+
+    def __post_init__(self) -> None:
+        settings.check_within(self, "train", {"epochs": (1, 1_000_000)})
 
 
 @dataclass(frozen=True)
