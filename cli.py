@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
+import signal
 import sys
+from pathlib import Path
+
+if __name__ == "__main__" or Path(sys.argv[0]).name == "curate":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends at once, until `main` is there to say how it ended
+
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -21,9 +27,11 @@ from curate.telling import (
     remark,
     repeatable,
     resumable,
+    say,
     share,
     show,
     show_metrics,
+    show_portions,
     tell_comparison,
     tell_findings,
     tell_growth,
@@ -69,6 +77,7 @@ Seed = Annotated[
     int, typer.Option(envvar="CURATE_SEED", min=0, max=LARGEST, help="Of weights, order and augmentation.")
 ]
 Output = Annotated[Format, typer.Option("--format", help="How to print.")]
+File = Annotated[Path | None, typer.Option("--output", "-o", help="Write to a .csv, .parquet or .txt (ids alone).")]
 
 DB = Path("curate.duckdb")
 MIXTURE = ("gap", "components", "family")
@@ -89,22 +98,33 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; the one place where errors are told."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks is still shown
     try:
         app()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (CurateError, OSError) as error:
+    except (CurateError, OSError, UnicodeError, MemoryError) as error:
         if os.environ.get("CURATE_DEBUG") == "1":
             raise
-        told = (
-            error
-            if isinstance(error, CurateError)
-            else CurateError(str(error), "check the path, who may write there, and the space left on the disk")
-        )
+        told = as_user_error(error)
         remark("error: " + " ".join(told.message.split()))
         remark("hint: " + " ".join((told.hint or "CURATE_DEBUG=1 shows where").split()))
         sys.exit(told.exit_code)
+
+
+def as_user_error(error: Exception) -> CurateError:
+    """What the system refuses, as one line and a hint."""
+    if isinstance(error, CurateError):
+        return error
+    if isinstance(error, UnicodeError):
+        return CurateError(f"a name or an argument is no text in UTF-8: {error}", "write it in UTF-8")
+    if isinstance(error, MemoryError):
+        return CurateError(f"there is not enough memory: {error}", "give it less at once, or a machine with more")
+    return CurateError(str(error), "check the path, who may write there, and the space left on the disk")
 
 
 def version(wanted: bool) -> None:
@@ -196,6 +216,7 @@ def datasets(
     drop_leaks: DropLeaks = None,
     settings: Settings = None,
     form: Output = "table",
+    quiet: Quiet = False,
 ) -> None:
     """List the data sets; of one, its layout and settings, or with --root the counts of splits and classes."""
     from dataclasses import fields
@@ -203,6 +224,7 @@ def datasets(
 
     from curate.datasets import find, names
 
+    tell = ignore if quiet else remark
     if name is None:
         show(
             ["name", "needs --root", "what"],
@@ -214,16 +236,16 @@ def datasets(
     hints = get_type_hints(kind.Options)
     knobs = [(f"data.{f.name}", readable_hint(hints[f.name]), f.default) for f in fields(kind.Options)]
     if kind.layout and root is None:
-        remark(f"{name}: {kind.summary}\nexpected under --root: {kind.layout}")
+        tell(f"{name}: {kind.summary}\nexpected under --root: {kind.layout}")
         show(["setting", "type", "default"], knobs, form)
         return
     dataset = kind(root.resolve() if root else None, data_options(ctx, kind))
-    tell_findings(dataset)
+    tell_findings(dataset, tell)
     counts: dict[str, dict[str, int]] = {c: {"train": 0, "val": 0, "test": 0} for c in dataset.classes}
     for sample in dataset.samples:
         if sample.label:
             counts[sample.label][sample.split] += 1
-    remark(
+    tell(
         f"{name}: {len(dataset.samples)} samples, modalities {', '.join(dataset.modalities)}"
         + (f", {dataset.root}" if dataset.root else "")
     )
@@ -262,7 +284,7 @@ def prepare(
     table.write_findings(made.data_id, found)
     if found:
         remark(checks.summary(found))
-    typer.echo(f"{len(made.sample_ids)} items, {int(made.usable.sum())} usable, in {made.folder}")
+    say(f"{len(made.sample_ids)} items, {int(made.usable.sum())} usable, in {made.folder}")
     raise typer.Exit(3 if tell_media(table, made.data_id) else 0)
 
 
@@ -386,7 +408,7 @@ def score_saved(
         raise typer.Exit(3 if tell_media(table, done.data_id) else 0)
     layers = _layers(ctx, "score", score={k: k for k in MIXTURE})
     if ctx.params["dry_run"]:
-        typer.echo(understand(files, layers, dataset).line)
+        say(understand(files, layers, dataset).line)
         return
     done = score_predictions(table, files, layers, dataset, embeddings, tell)
     tell_score(table, done)
@@ -425,11 +447,12 @@ def select(
     ] = "p_balanced",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what thresholds would keep; store nothing.")] = False,
     name: Annotated[str | None, typer.Option(help="Name of the selection.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help=".csv, .parquet, or .txt with ids.")] = None,
+    output: File = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a selection of that name.")] = False,
     run: RunName = None,
     db: Db = DB,
     form: Output = "table",
+    quiet: Quiet = False,
 ) -> None:
     """Name the training samples that a rule keeps, and say what that does to class balance.
 
@@ -450,19 +473,19 @@ def select(
         raise CurateError("select needs a rule", 'give --threshold 0.8, --top 1000 or --where "gap < 0.2"')
     if dry_run and (name or output or replace):
         raise CurateError("--dry-run stores nothing", "leave --name, --output and --replace out")
-    table = Table(db)
+    table, tell = Table(db), ignore if quiet else remark
     scored = table.find_run(run, kind="score", status=None if run else "done")
     if scored.folds:
-        remark(f"{scored.run_id} was scored out of fold, in {scored.folds} folds")
+        tell(f"{scored.run_id} was scored out of fold, in {scored.folds} folds")
     if dry_run:
         rows = [(t, k, share(s, form), *least) for t, k, s, *least in table.preview(scored.run_id, **rule)]
         show(["threshold", "kept", "share", "smallest class", "of it"], rows, form)
         return
     chosen = table.select(scored.run_id, name=name, replace=replace, **rule)
     written = table.export_selection(chosen.name, output) if output else 0
-    tell_selection(chosen, form)
+    tell_selection(chosen, form, tell)
     if output:
-        remark(f"wrote {written} rows to {output}")
+        tell(f"wrote {written} rows to {output}")
 
 
 @app.command()
@@ -470,13 +493,17 @@ def selections(
     names: Annotated[list[str] | None, typer.Argument(help="One in full, or two to compare; left out, all.")] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Delete the named one; its samples stay.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    output: File = None,
     db: Db = DB,
     form: Output = "table",
+    quiet: Quiet = False,
 ) -> None:
-    """List the stored selections; tell one in full, compare two, or remove one."""
+    """List the stored selections; tell one in full, or write it to a file; compare two, or remove one."""
     from curate.table import Table
 
-    table, named = Table(db), names or []
+    table, named, tell = Table(db), names or [], ignore if quiet else remark
+    if output and (len(named) != 1 or remove):
+        raise CurateError("--output writes one selection", "e.g. curate selections clean -o clean.txt")
     if len(named) > 2 or (remove and len(named) != 1):
         raise CurateError(
             f"{len(named)} selections are named",
@@ -487,14 +514,16 @@ def selections(
         if not yes and not (sys.stdin.isatty() and typer.confirm(f"delete the selection {named[0]}?", err=True)):
             raise CurateError(f"{named[0]} was not removed", "answer y, or give --yes")
         table.remove_selection(named[0])
-        remark(f"removed {named[0]}")
+        tell(f"removed {named[0]}")
     elif not named:
         columns = ["selection", "run", "data set", "rule", "kept", "of", "made (UTC)"]
         show(columns, table.selection_list(), form)
     elif len(named) == 1:
         found = table.describe_selection(named[0])
-        remark(f"{found.rule}, of {found.run_id}")
-        tell_selection(found, form)
+        tell(f"{found.rule}, of {found.run_id}")
+        tell_selection(found, form, tell)
+        if output:
+            tell(f"wrote {table.export_selection(found.name, output)} rows to {output}")
     else:
         show(["class", *named, "both", "Jaccard"], table.compare_selections(*named), form)
 
@@ -537,6 +566,8 @@ def train(
     else:
         parent = Table(db).find_run(run, kind="score", status=None if run else "done")
         need_model(parent)
+        if selection and (made := Table(db).selection(selection).run_id) != parent.run_id:
+            remark(f"warning: selection {selection} was made from {made}, the training starts from {parent.run_id}")
     with working(db, cache, device, precision, workers, quiet) as work, resumable(work.table, "train", DB):
         from train import stages
 
@@ -654,7 +685,7 @@ def recommend(run: RunName = None, db: Db = DB) -> None:
     from curate.recommend import recommend as advise
     from curate.table import Table
 
-    typer.echo("\n".join(advise(read_evidence(Table(db), run))))
+    say("\n".join(advise(read_evidence(Table(db), run))))
 
 
 @app.command()
@@ -692,19 +723,20 @@ def evaluate(
 def methods(
     name: Annotated[str | None, typer.Argument(help="A method; all are listed when left out.")] = None,
     form: Output = "table",
+    quiet: Quiet = False,
 ) -> None:
     """List the methods; of one, its paper, where it starts, and what `--set` can change."""
     from train import catalog
 
-    entries = {e.name: e for e in catalog.entries()}
+    entries, tell = {e.name: e for e in catalog.entries()}, ignore if quiet else remark
     if name is None:
         show(["name", "start", "what"], [[e.name, e.start, e.summary] for e in entries.values()], form)
-        remark("paper and settings of one: curate methods NAME")
+        tell("paper and settings of one: curate methods NAME")
         return
     if name not in entries:
         raise unknown_name("method", name, entries)
     entry = entries[name]
-    remark(f"{name}: {entry.summary}\n{entry.paper}; starts from {entry.start} weights")
+    tell(f"{name}: {entry.summary}\n{entry.paper}; starts from {entry.start} weights")
     knobs = [(f"method.{k}", readable_type(kind), default, what) for k, (kind, default, what) in entry.knobs.items()]
     show(["setting", "type", "default", "what"], knobs, form)
 
@@ -716,6 +748,7 @@ def runs(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     db: Db = DB,
     form: Output = "table",
+    quiet: Quiet = False,
 ) -> None:
     """List what has been run, newest first, or one run in full."""
     from curate.table import Table
@@ -736,7 +769,8 @@ def runs(
         with claimed(folder):
             table.remove_run(name)
             shutil.rmtree(folder, ignore_errors=True)
-        remark(f"removed {name}")
+        if not quiet:
+            remark(f"removed {name}")
         return
     rows: list[Sequence[Any]] = [
         [k, getattr(run, k)]
@@ -755,14 +789,20 @@ def sql(
     allow_files: Annotated[bool, typer.Option("--allow-files", help="Let it read local files, e.g. 'x.csv'.")] = False,
     db: Db = DB,
     form: Output = "table",
+    quiet: Quiet = False,
 ) -> None:
     """Read-only SQL on the table; views: samples, by_class, by_modality, failures, findings, history, results."""
     from curate.table import Table
 
+    tell = ignore if quiet else remark
     if query == "-" and sys.stdin.isatty():
-        remark("reading SQL from the terminal; end with Ctrl-D")
-    text = sys.stdin.read() if query == "-" else query
-    show(*Table(db).query(text, allow_files), form)
+        tell("reading SQL from the terminal; end with Ctrl-D")
+    try:
+        text = sys.stdin.read() if query == "-" else query
+    except UnicodeDecodeError as error:
+        raise CurateError(f"standard input is no text in UTF-8: {error}", "give one SELECT") from None
+    with Table(db).stream(text, allow_files) as (columns, portions):
+        show_portions(columns, portions, form, tell)
 
 
 @app.command()
@@ -778,18 +818,25 @@ def report(
     from curate.table import Table
     from train import catalog
 
-    typer.echo(build(Table(db), run, output, cache or default_folder(), usual=catalog.usual_settings()))
+    say(str(build(Table(db), run, output, cache or default_folder(), usual=catalog.usual_settings())))
 
 
 @app.command()
 def export(
-    output: Annotated[Path, typer.Argument(help="A .parquet or .csv file.")],
+    target: Annotated[Path | None, typer.Argument(metavar="OUTPUT", help="The same as --output.")] = None,
+    output: File = None,
     db: Db = DB,
+    quiet: Quiet = False,
 ) -> None:
     """Write the view `samples` to a file."""
     from curate.table import Table
 
-    remark(f"wrote {Table(db).export_samples(output)} rows to {output}")
+    path = output or target
+    if path is None or (output and target):
+        raise CurateError("export needs one file", "e.g. curate export -o samples.parquet")
+    written = Table(db).export_samples(path)
+    if not quiet:
+        remark(f"wrote {written} rows to {path}")
 
 
 @app.command()
