@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
+import signal
 import sys
+from pathlib import Path
+
+if __name__ == "__main__" or Path(sys.argv[0]).name == "curate":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends at once, until `main` is there to say how it ended
+
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from curate import precedence
+from curate.config import LARGEST
 from curate.errors import CurateError, unknown_name
 from curate.render import Format, describe_verdicts, progress, readable_hint, readable_type
 from curate.telling import (
+    ignore,
     remark,
     repeatable,
     resumable,
+    say,
     share,
     show,
     show_metrics,
+    show_portions,
     tell_comparison,
     tell_findings,
     tell_growth,
@@ -54,7 +64,9 @@ Device = Annotated[str, typer.Option(envvar="CURATE_DEVICE", help="auto, cpu or 
 Precision = Annotated[Literal["fp32", "bf16"], typer.Option(envvar="CURATE_PRECISION", help="Of the encoders.")]
 Workers = Annotated[
     int | None,
-    typer.Option(envvar="CURATE_WORKERS", min=0, help="Processes that decode and load; left out, as the machine has."),
+    typer.Option(
+        envvar="CURATE_WORKERS", min=0, max=1024, help="Processes that decode and load; left out, as the machine has."
+    ),
 ]
 SplitVariant = Annotated[
     str | None, typer.Option(help="Which public splits, where a data set has several: data.split_variant.")
@@ -63,8 +75,11 @@ DropLeaks = Annotated[
     bool | None, typer.Option("--drop-leaks", help="Leave out training samples whose media are in a later split too.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", envvar="CURATE_QUIET", help="Errors and warnings only.")]
-Seed = Annotated[int, typer.Option(envvar="CURATE_SEED", min=0, help="Of weights, order and augmentation.")]
+Seed = Annotated[
+    int, typer.Option(envvar="CURATE_SEED", min=0, max=LARGEST, help="Of weights, order and augmentation.")
+]
 Output = Annotated[Format, typer.Option("--format", help="How to print.")]
+File = Annotated[Path | None, typer.Option("--output", "-o", help="Write to a .csv, .parquet or .txt (ids alone).")]
 
 DB = Path("curate.duckdb")
 TRIO = ("torch", "torchvision", "torchaudio")
@@ -89,22 +104,33 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; the one place where errors are told."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks is still shown
     try:
         app()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (CurateError, OSError) as error:
+    except (CurateError, OSError, UnicodeError, MemoryError) as error:
         if os.environ.get("CURATE_DEBUG") == "1":
             raise
-        told = (
-            error
-            if isinstance(error, CurateError)
-            else CurateError(str(error), "check the path, who may write there, and the space left on the disk")
-        )
+        told = as_user_error(error)
         remark("error: " + " ".join(told.message.split()))
         remark("hint: " + " ".join((told.hint or "CURATE_DEBUG=1 shows where").split()))
         sys.exit(told.exit_code)
+
+
+def as_user_error(error: Exception) -> CurateError:
+    """What the system refuses, as one line and a hint."""
+    if isinstance(error, CurateError):
+        return error
+    if isinstance(error, UnicodeError):
+        return CurateError(f"a name or an argument is no text in UTF-8: {error}", "write it in UTF-8")
+    if isinstance(error, MemoryError):
+        return CurateError(f"there is not enough memory: {error}", "give it less at once, or a machine with more")
+    return CurateError(str(error), "check the path, who may write there, and the space left on the disk")
 
 
 def version(wanted: bool) -> None:
@@ -219,6 +245,7 @@ def datasets(
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="With --sample: folder of the files.")] = Path(),
     form: Output = "table",
+    quiet: Quiet = False,
 ) -> None:
     """List the data sets; of one, its layout and settings, or with --root what is there, or one sample."""
     from dataclasses import fields
@@ -226,6 +253,7 @@ def datasets(
 
     from curate.datasets import find, names
 
+    tell = ignore if quiet else remark
     if name is None:
         show(
             ["name", "needs --root", "what"],
@@ -237,18 +265,19 @@ def datasets(
     hints = get_type_hints(kind.Options)
     knobs = [(f"data.{f.name}", readable_hint(hints[f.name]), f.default) for f in fields(kind.Options)]
     if kind.layout and root is None:
-        remark(f"{name}: {kind.summary}\nexpected under --root: {kind.layout}")
+        tell(f"{name}: {kind.summary}\nexpected under --root: {kind.layout}")
         show(["setting", "type", "default"], knobs, form)
         return
     dataset = kind(root.resolve() if root else None, data_options(ctx, kind))
     if sample is not None:
         tell_sample(dataset, sample, output, form)
         return
-    tell_findings(dataset)
+    tell_findings(dataset, tell)
     counts: dict[str, dict[str, int]] = {c: {"train": 0, "val": 0, "test": 0} for c in dataset.classes}
     for item in dataset.samples:
-        counts[item.label][item.split] += 1
-    remark(
+        if item.label:
+            counts[item.label][item.split] += 1
+    tell(
         f"{name}: {len(dataset.samples)} samples, modalities {', '.join(dataset.modalities)}"
         + (f", {dataset.root}" if dataset.root else "")
     )
@@ -287,7 +316,7 @@ def prepare(
     table.write_findings(made.data_id, found)
     if found:
         remark(checks.summary(found))
-    typer.echo(f"{len(made.sample_ids)} items, {int(made.usable.sum())} usable, in {made.folder}")
+    say(f"{len(made.sample_ids)} items, {int(made.usable.sum())} usable, in {made.folder}")
     raise typer.Exit(3 if tell_media(table, made.data_id) else 0)
 
 
@@ -331,6 +360,9 @@ def score(
     only_missing: Annotated[
         bool, typer.Option("--only-missing", help="Only samples without a score, as the newest scored run did.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --predictions: say what the files hold; compute and store nothing.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the newest unfinished scoring.")] = False,
     run: Annotated[str | None, typer.Option("--run", help="With --resume: which.")] = None,
     seed: Seed = 0,
@@ -353,6 +385,8 @@ def score(
         named = dataset if precedence.is_from(ctx, "COMMANDLINE", "dataset") else ""
         score_saved(ctx, Table(db), predictions, named, only_missing, embeddings or [])
         return
+    if dry_run:
+        raise CurateError("--dry-run goes with --predictions", "of a data set: `curate datasets NAME --root PATH`")
     if embeddings:
         raise CurateError("--embeddings goes with --predictions", "a model of ours has look-alikes of its own")
     if features:
@@ -401,15 +435,22 @@ def score_saved(
     embeddings: Sequence[str] = (),
 ) -> None:
     """`score --predictions`: nothing of the model side is loaded."""
-    from curate.predictions.score import score_missing_predictions, score_predictions
+    from curate.predictions.score import score_missing_predictions, score_predictions, understand
 
     precedence.refuse_beside_predictions(ctx)
+    tell = ignore if ctx.params["quiet"] else remark
     if only_missing:
-        precedence.refuse_beside_missing(ctx, *FITTED, "settings", "embeddings")
-        tell_growth(table, *score_missing_predictions(table, files, dataset))
-        return
+        precedence.refuse_beside_missing(ctx, *FITTED, "settings", "embeddings", "dry_run")
+        before, done = score_missing_predictions(table, files, dataset, tell)
+        tell_growth(table, before, done)
+        raise typer.Exit(3 if tell_media(table, done.data_id) else 0)
     layers = _scoring_layers(ctx, "score", score={k: k for k in MIXTURE})
-    tell_score(table, score_predictions(table, files, layers, dataset, embeddings))
+    if ctx.params["dry_run"]:
+        say(understand(files, layers, dataset).line)
+        return
+    done = score_predictions(table, files, layers, dataset, embeddings, tell)
+    tell_score(table, done)
+    raise typer.Exit(3 if tell_media(table, done.data_id) else 0)
 
 
 def score_again(ctx: typer.Context, table: Table, name: str) -> None:
@@ -444,11 +485,12 @@ def select(
     ] = "p_balanced",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what thresholds would keep; store nothing.")] = False,
     name: Annotated[str | None, typer.Option(help="Name of the selection.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help=".csv, .parquet, or .txt with ids.")] = None,
+    output: File = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a selection of that name.")] = False,
     run: RunName = None,
     db: Db = DB,
     form: Output = "table",
+    quiet: Quiet = False,
 ) -> None:
     """Name the training samples that a rule keeps, and say what that does to class balance.
 
@@ -469,10 +511,10 @@ def select(
     }
     if dry_run and (name or output or replace):
         raise CurateError("--dry-run stores nothing", "leave --name, --output and --replace out")
-    table = Table(db)
+    table, tell = Table(db), ignore if quiet else remark
     scored = table.find_run(run, kind="score", status=None if run else "done")
     if scored.folds:
-        remark(f"{scored.run_id} was scored out of fold, in {scored.folds} folds")
+        tell(f"{scored.run_id} was scored out of fold, in {scored.folds} folds")
     if dry_run:
         rows = [(t, k, share(s, form), *least) for t, k, s, *least in table.preview(scored.run_id, **rule)]
         show(["threshold", "kept", "share", "smallest class", "of it"], rows, form)
@@ -480,12 +522,12 @@ def select(
     if all(v is None for k, v in rule.items() if k not in ("whole_groups", "by")):
         suggested, why = table.suggested(scored.run_id) if by == "p_balanced" else ({"threshold": 0.8}, "no rule given")
         rule |= suggested
-        remark(f"{why}; the same: curate select {Rule(**rule).options}")
+        tell(f"{why}; the same: curate select {Rule(**rule).options}")
     chosen = table.select(scored.run_id, name=name, replace=replace, **rule)
     written = table.export_selection(chosen.name, output) if output else 0
-    tell_selection(chosen, form)
+    tell_selection(chosen, form, tell)
     if output:
-        remark(f"wrote {written} rows to {output}")
+        tell(f"wrote {written} rows to {output}")
 
 
 @app.command()
@@ -493,13 +535,17 @@ def selections(
     names: Annotated[list[str] | None, typer.Argument(help="One in full, or two to compare; left out, all.")] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Delete the named one; its samples stay.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    output: File = None,
     db: Db = DB,
     form: Output = "table",
+    quiet: Quiet = False,
 ) -> None:
-    """List the stored selections; tell one in full, compare two, or remove one."""
+    """List the stored selections; tell one in full, or write it to a file; compare two, or remove one."""
     from curate.table import Table
 
-    table, named = Table(db), names or []
+    table, named, tell = Table(db), names or [], ignore if quiet else remark
+    if output and (len(named) != 1 or remove):
+        raise CurateError("--output writes one selection", "e.g. curate selections clean -o clean.txt")
     if len(named) > 2 or (remove and len(named) != 1):
         raise CurateError(
             f"{len(named)} selections are named",
@@ -510,14 +556,16 @@ def selections(
         if not yes and not (sys.stdin.isatty() and typer.confirm(f"delete the selection {named[0]}?", err=True)):
             raise CurateError(f"{named[0]} was not removed", "answer y, or give --yes")
         table.remove_selection(named[0])
-        remark(f"removed {named[0]}")
+        tell(f"removed {named[0]}")
     elif not named:
         columns = ["selection", "run", "data set", "rule", "kept", "of", "made (UTC)"]
         show(columns, table.selection_list(), form)
     elif len(named) == 1:
         found = table.describe_selection(named[0])
-        remark(f"{found.rule}, of {found.run_id}")
-        tell_selection(found, form)
+        tell(f"{found.rule}, of {found.run_id}")
+        tell_selection(found, form, tell)
+        if output:
+            tell(f"wrote {table.export_selection(found.name, output)} rows to {output}")
     else:
         show(["class", *named, "both", "Jaccard"], table.compare_selections(*named), form)
 
@@ -535,7 +583,9 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the newest unfinished training.")] = False,
     run: RunName = None,
     db: Db = DB,
-    seed: Annotated[int | None, typer.Option(envvar="CURATE_SEED", min=0, help="Default: the scored run's.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(envvar="CURATE_SEED", min=0, max=LARGEST, help="Default: the scored run's.")
+    ] = None,
     settings: Settings = None,
     device: Device = "auto",
     precision: Precision = "fp32",
@@ -558,6 +608,8 @@ def train(
     else:
         parent = Table(db).find_run(run, kind="score", status=None if run else "done")
         need_model(parent)
+        if selection and (made := Table(db).selection(selection).run_id) != parent.run_id:
+            remark(f"warning: selection {selection} was made from {made}, the training starts from {parent.run_id}")
     with working(db, cache, device, precision, workers, quiet) as work, resumable(work.table, "train", DB):
         from train import stages
 
@@ -675,7 +727,7 @@ def recommend(run: RunName = None, db: Db = DB) -> None:
     from curate.recommend import recommend as advise
     from curate.table import Table
 
-    typer.echo("\n".join(advise(read_evidence(Table(db), run))))
+    say("\n".join(advise(read_evidence(Table(db), run))))
 
 
 @app.command()
@@ -713,19 +765,20 @@ def evaluate(
 def methods(
     name: Annotated[str | None, typer.Argument(help="A method; all are listed when left out.")] = None,
     form: Output = "table",
+    quiet: Quiet = False,
 ) -> None:
     """List the methods; of one, its paper, where it starts, and what `--set` can change."""
     from train import catalog
 
-    entries = {e.name: e for e in catalog.entries()}
+    entries, tell = {e.name: e for e in catalog.entries()}, ignore if quiet else remark
     if name is None:
         show(["name", "start", "what"], [[e.name, e.start, e.summary] for e in entries.values()], form)
-        remark("paper and settings of one: curate methods NAME")
+        tell("paper and settings of one: curate methods NAME")
         return
     if name not in entries:
         raise unknown_name("method", name, entries)
     entry = entries[name]
-    remark(f"{name}: {entry.summary}\n{entry.paper}; starts from {entry.start} weights")
+    tell(f"{name}: {entry.summary}\n{entry.paper}; starts from {entry.start} weights")
     knobs = [(f"method.{k}", readable_type(kind), default, what) for k, (kind, default, what) in entry.knobs.items()]
     show(["setting", "type", "default", "what"], knobs, form)
 
@@ -737,6 +790,7 @@ def runs(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     db: Db = DB,
     form: Output = "table",
+    quiet: Quiet = False,
 ) -> None:
     """List what has been run, newest first, or one run in full."""
     from curate.table import Table
@@ -757,7 +811,8 @@ def runs(
         with claimed(folder):
             table.remove_run(name)
             shutil.rmtree(folder, ignore_errors=True)
-        remark(f"removed {name}")
+        if not quiet:
+            remark(f"removed {name}")
         return
     rows: list[Sequence[Any]] = [
         [k, getattr(run, k)]
@@ -776,14 +831,20 @@ def sql(
     allow_files: Annotated[bool, typer.Option("--allow-files", help="Let it read local files, e.g. 'x.csv'.")] = False,
     db: Db = DB,
     form: Output = "table",
+    quiet: Quiet = False,
 ) -> None:
     """Read-only SQL on the table; views: samples, by_class, by_modality, failures, findings, history, results."""
     from curate.table import Table
 
+    tell = ignore if quiet else remark
     if query == "-" and sys.stdin.isatty():
-        remark("reading SQL from the terminal; end with Ctrl-D")
-    text = sys.stdin.read() if query == "-" else query
-    show(*Table(db).query(text, allow_files), form)
+        tell("reading SQL from the terminal; end with Ctrl-D")
+    try:
+        text = sys.stdin.read() if query == "-" else query
+    except UnicodeDecodeError as error:
+        raise CurateError(f"standard input is no text in UTF-8: {error}", "give one SELECT") from None
+    with Table(db).stream(text, allow_files) as (columns, portions):
+        show_portions(columns, portions, form, tell)
 
 
 @app.command()
@@ -799,18 +860,25 @@ def report(
     from curate.table import Table
     from train import catalog
 
-    typer.echo(build(Table(db), run, output, cache or default_folder(), usual=catalog.usual_settings()))
+    say(str(build(Table(db), run, output, cache or default_folder(), usual=catalog.usual_settings())))
 
 
 @app.command()
 def export(
-    output: Annotated[Path, typer.Argument(help="A .parquet or .csv file.")],
+    target: Annotated[Path | None, typer.Argument(metavar="OUTPUT", help="The same as --output.")] = None,
+    output: File = None,
     db: Db = DB,
+    quiet: Quiet = False,
 ) -> None:
     """Write the view `samples` to a file."""
     from curate.table import Table
 
-    remark(f"wrote {Table(db).export_samples(output)} rows to {output}")
+    path = output or target
+    if path is None or (output and target):
+        raise CurateError("export needs one file", "e.g. curate export -o samples.parquet")
+    written = Table(db).export_samples(path)
+    if not quiet:
+        remark(f"wrote {written} rows to {path}")
 
 
 @app.command()

@@ -14,9 +14,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .errors import CurateError, unknown_name
+from .errors import CurateError, shorten, unknown_name
 
 Layer = Mapping[str, Mapping[str, Any]]
+LARGEST = 2**31 - 1
+"""Whole numbers lie within it, as those of the table do."""
 T = TypeVar("T")
 
 
@@ -26,7 +28,7 @@ def dotted(settings: Mapping[str, Any]) -> Layer:
     for name, value in settings.items():
         section, _, key = name.partition(".")
         if not key:
-            raise CurateError(f"a setting is section.key, got {name!r}", "e.g. --set optim.lr=0.01")
+            raise CurateError(f"a setting is section.key, got {shorten(name)}", "e.g. --set optim.lr=0.01")
         layer.setdefault(section, {})[key] = value
     return layer
 
@@ -37,11 +39,12 @@ def parse_set(assignments: Iterable[str]) -> Layer:
     for text in assignments:
         name, equals, value = text.partition("=")
         if not equals:
-            raise CurateError(f"--set takes section.key=value, got {text!r}", "e.g. --set method.alpha=0.3")
+            raise CurateError(f"--set takes section.key=value, got {shorten(text)}", "e.g. --set method.alpha=0.3")
         try:
-            parsed[name.strip()] = tomllib.loads(f"v = {value}")["v"]
-        except tomllib.TOMLDecodeError:
-            parsed[name.strip()] = value.strip()
+            found = tomllib.loads(f"v = {value}")
+        except (ValueError, RecursionError):  # TOMLDecodeError, or a number of too many digits
+            found = {}
+        parsed[name.strip()] = found["v"] if list(found) == ["v"] else value.strip()
     return dotted(parsed)
 
 
@@ -51,7 +54,9 @@ def read_toml(path: Path) -> Mapping[str, Any]:
         return {}
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise CurateError(f"{path} is nested too deeply", "see https://toml.io") from None
+    except ValueError as error:  # not TOML, not UTF-8, or a number of too many digits
         raise CurateError(f"{path} is not valid TOML: {error}", "see https://toml.io") from None
 
 
@@ -92,6 +97,8 @@ def _coerce(value: Any, hint: Any, name: str) -> Any:
             raise unknown_name(f"value of {name}:", str(value), map(str, typing.get_args(option)))
         if option is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             return float(value)
+        if option is int and type(value) is int and abs(value) > LARGEST:
+            raise CurateError(f"{name} is out of range: {shorten(value)}", f"a whole number up to {LARGEST}")
         if option in (int, bool, str) and type(value) is option:
             return value
         if option is str and isinstance(value, int | float):
@@ -104,7 +111,27 @@ def _coerce(value: Any, hint: Any, name: str) -> Any:
         type(None): ("none", "none"),
     }
     expected = " or ".join(kinds[o][0] for o in options)
-    raise CurateError(f"{name} is {expected}, got {value!r}", f"e.g. --set {name}={kinds[options[0]][1]}")
+    raise CurateError(f"{name} is {expected}, got {shorten(value)}", f"e.g. --set {name}={kinds[options[0]][1]}")
+
+
+def check_within(config: Any, section: str, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Refuse numbers outside their range.
+
+    Args:
+        config: a configuration dataclass.
+        section: of its settings.
+        ranges: {name: (least, largest)}, both allowed; names that the dataclass lacks, and values of None, are passed
+            over.
+
+    Raises:
+        CurateError: a number is outside; it and its range are named.
+    """
+    values = {name: getattr(config, name, None) for name in ranges}
+    wrong = [name for name, v in values.items() if v is not None and not ranges[name][0] <= v <= ranges[name][1]]
+    if wrong:
+        told = ", ".join(f"{section}.{name}={values[name]}" for name in wrong)
+        hint = ", ".join(f"{ranges[name][0]:.10g} <= {name} <= {ranges[name][1]:.10g}" for name in wrong)
+        raise CurateError(f"out of range: {told}", hint)
 
 
 def as_layer(configs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import resources
+from itertools import chain, islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 import numpy as np
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION = 3
+BRIEF = 10
+"""Portions of a query that are fetched at once."""
 READ_PATIENCE, WRITE_PATIENCE, PAUSE = 1.0, 20.0, 0.1  # s; a reader answers, or names the writer, within two
 SAFE = {
     "enable_external_access": "false",
@@ -55,6 +58,7 @@ BROKEN = (
 IN_PLACE = "check who may write there, and the space left on the disk; what was stored before is as it was"
 VIEWS = "samples, by_class, by_modality, failures, findings, history, dynamics, gap_dynamics and results"
 LOG = logging.getLogger(__name__)
+T = TypeVar("T")
 MODALITY = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -123,8 +127,12 @@ class Database:
         while True:
             try:
                 return duckdb.connect(str(self.path), read_only=not write, config=config)
-            except (*BROKEN, duckdb.CatalogException) as error:  # the latter for a .csv or .json file
-                text = str(error)
+            except duckdb.ConnectionException:
+                raise CurateError(
+                    f"{self.path} is open in this process with other settings", "close that connection first"
+                ) from None
+            except (duckdb.Error, UnicodeError, MemoryError, ValueError) as error:  # whatever a damaged file does
+                text = str(error) or type(error).__name__
                 if "Could not set lock" not in text:
                     raise CurateError(
                         f"cannot open {self.path}: {text.splitlines()[0]}", "name a DuckDB file with --db"
@@ -134,10 +142,6 @@ class Database:
                     who = f" by process {holder[2]} ({holder[1]})" if holder else ""
                     raise LockedError(f"{self.path} is locked{who}", "wait for it to finish, or stop it") from None
                 time.sleep(PAUSE)
-            except duckdb.ConnectionException:
-                raise CurateError(
-                    f"{self.path} is open in this process with other settings", "close that connection first"
-                ) from None
 
     def _create(self, con: duckdb.DuckDBPyConnection, fill: Callable[[], None] = lambda: None) -> None:
         con.begin()
@@ -193,54 +197,59 @@ class Database:
             )
         return row[0]
 
-    def query(self, sql: str, allow_files: bool = False) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """A user's SQL, read-only and without access to files: column names and rows.
+    @contextmanager
+    def stream(
+        self, sql: str, allow_files: bool = False, rows: int = 10_000
+    ) -> Iterator[tuple[list[str], Iterator[list[tuple[Any, ...]]]]]:
+        """A user's SQL, read-only and without access to files: column names, and rows in portions as they are fetched.
 
-        The query runs in a thread, so that Ctrl-C stops it at once.
+        DuckDB works in a thread, so that Ctrl-C stops it at once. A result of a few portions is fetched whole before
+        the first is given, and the file closed: who looks at it long keeps no writer waiting. A larger one holds it.
 
         Args:
             allow_files: let a SELECT read local files, e.g. `FROM 'notes.csv'`, but write none, and no network.
+            rows: of a portion.
 
         Raises:
-            CurateError: it is not one statement, or DuckDB refuses it.
+            CurateError: it is not one statement, or DuckDB refuses it; the latter while fetching, too.
         """
-        outcome: dict[str, Any] = {}
+        self._check_statement(sql, allow_files)
+        with self._open(settings=READING if allow_files else SAFE) as con:
+            if allow_files:
+                con.execute(FILES_ALONE)
+            cursor = _interruptible(con, lambda: con.execute(sql))
+
+            columns = [c[0] for c in cursor.description or []]
+            portions = iter(lambda: _interruptible(con, lambda: cursor.fetchmany(rows)), [])
+            first = list(islice(portions, BRIEF))
+            if len(first) == BRIEF:
+                yield columns, chain(first, portions)
+                return
+        yield columns, iter(first)
+
+    def query(self, sql: str, allow_files: bool = False) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """A user's SQL, as `stream`, with all rows at once."""
+        with self.stream(sql, allow_files) as (columns, portions):
+            return columns, [row for portion in portions for row in portion]
+
+    def _check_statement(self, sql: str, allow_files: bool) -> None:
+        """Refuse all but one statement, and with files at hand all but a SELECT."""
         try:
+            sql.encode()
             statements = duckdb.extract_statements(sql)
+        except UnicodeEncodeError:
+            raise CurateError("the SQL is no text in UTF-8", "give one SELECT") from None
         except duckdb.Error as error:
             raise sql_error(error) from None
         if len(statements) != 1:
             raise CurateError("expected one SQL statement", "send several one after another")
+        try:
+            kind = statements[0].type
+        except ValueError:  # one that DuckDB's Python has no name for
+            kind = None
         # Whoever may read a folder may COPY to it too, even below an EXPLAIN.
-        if allow_files and statements[0].type != duckdb.StatementType.SELECT:
+        if allow_files and kind != duckdb.StatementType.SELECT:
             raise CurateError("with files at hand only a SELECT is run", "leave --allow-files out")
-        with self._open(settings=READING if allow_files else SAFE) as con:
-            if allow_files:
-                con.execute(FILES_ALONE)
-
-            def work() -> None:
-                try:
-                    cursor = con.execute(sql)
-                    outcome["columns"] = [c[0] for c in cursor.description or []]
-                    outcome["rows"] = cursor.fetchall()
-                except (duckdb.Error, OverflowError) as error:
-                    outcome["error"] = error
-                finally:
-                    ended.set()
-
-            # Not `join`: an interrupted join takes the thread for ended (CPython 3.11).
-            ended = threading.Event()
-            threading.Thread(target=work, daemon=True).start()
-            try:
-                while not ended.wait(0.05):
-                    pass
-            except KeyboardInterrupt:
-                con.interrupt()
-                ended.wait()
-                raise
-        if "error" in outcome:
-            raise sql_error(outcome["error"])
-        return outcome["columns"], outcome["rows"]
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Our own SQL as tuples, for those who can do without pandas."""
@@ -272,6 +281,7 @@ class Database:
             raise CurateError(f"the folder of {path} does not exist", "make it first")
         if path.suffix == ".txt":
             sql = f"SELECT sample_id FROM ({sql})"
+            self._refuse_line_breaks(sql, parameters, path)
         with replacing(path) as fresh, self._open() as con:
             copy = f"COPY ({sql}) TO $path ({formats[path.suffix]})"
             try:
@@ -279,6 +289,17 @@ class Database:
             except duckdb.IOException as error:
                 raise OSError(str(error).splitlines()[0]) from None
         return done[0] if done else 0
+
+    def _refuse_line_breaks(self, sql: str, parameters: Mapping[str, Any], path: Path) -> None:
+        """An id with a line break would be two lines of a list of ids."""
+        broken = f"SELECT count(*) FROM ({sql}) WHERE regexp_matches(sample_id, '[\\n\\r]')"
+        with self._open() as con:
+            (count,) = con.execute(broken, dict(parameters)).fetchone() or (0,)
+        if count:
+            raise CurateError(
+                f"cannot write {path}: {count} ids hold a line break, and .txt has a line an id",
+                "write .csv or .parquet",
+            )
 
     def _refresh_samples(self, con: duckdb.DuckDBPyConnection) -> None:
         """Make `samples` and the views on it anew, with a column for each modality that was ever predicted, and
@@ -374,6 +395,42 @@ def insert(
     con.unregister("incoming")
 
 
+def _interruptible(con: duckdb.DuckDBPyConnection, work: Callable[[], T]) -> T:
+    """What `work` gives, done in a thread; Ctrl-C ends it at once.
+
+    Raises:
+        CurateError: DuckDB refuses a user's SQL, or a value is none that Python can hold.
+    """
+    outcome: dict[str, Any] = {}
+
+    def call() -> None:
+        try:
+            outcome["value"] = work()
+        except BaseException as error:
+            outcome["error"] = error
+        finally:
+            ended.set()
+
+    # Not `join`: an interrupted join takes the thread for ended (CPython 3.11).
+    ended = threading.Event()
+    threading.Thread(target=call, daemon=True).start()
+    try:
+        while not ended.wait(0.05):
+            pass
+    except KeyboardInterrupt:
+        con.interrupt()
+        ended.wait()
+        raise
+    error = outcome.get("error")
+    if isinstance(error, BROKEN) or type(error) is duckdb.Error:
+        raise error  # the file's fault, not the query's
+    if isinstance(error, duckdb.Error | OverflowError | UnicodeError | ValueError | RuntimeError | MemoryError):
+        raise sql_error(error)
+    if error is not None:
+        raise error
+    return outcome["value"]
+
+
 def delete(con: duckdb.DuckDBPyConnection, table: str, key: Mapping[str, Any]) -> None:
     """Delete the rows whose columns equal the key's values."""
     con.execute(f"DELETE FROM {table} WHERE {' AND '.join(f'{k} = ?' for k in key)}", list(key.values()))
@@ -386,5 +443,5 @@ def _scannable(values: Any) -> NDArray[Any]:
 
 def sql_error(error: Exception) -> CurateError:
     """DuckDB's refusal of a user's SQL, or a value that Python cannot hold, as a user's error."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return CurateError(lines[0], lines[1] if len(lines) > 1 else f"the views are {VIEWS}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
-MOST_NAMES = 20
+MOST_NAMES, LONGEST = 20, 200
 
 
 class CurateError(Exception):
@@ -57,10 +58,19 @@ class MediaError(Exception):
         self.reason = reason
 
 
+def shorten(value: Any, most: int = 60) -> str:
+    """A value as it is written, its middle left out where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of more digits than Python writes
+        return "a number of thousands of digits"
+    return text if len(text) <= most else f"{text[: most // 2]}...{text[-most // 4 :]}"
+
+
 def unknown_name(what: str, name: str, known: Iterable[str]) -> CurateError:
     """An error for a name that is not among `known`; the hint offers the nearest one."""
     names = sorted(known)
-    nearest = get_close_matches(name, names, n=1, cutoff=0.5)
+    nearest = get_close_matches(name[:LONGEST], names, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
     shown = ", ".join(names[:MOST_NAMES]) + (f", ... ({len(names)} in all)" if len(names) > MOST_NAMES else "")
-    return CurateError(f"unknown {what} {name!r}", f"{hint}known: {shown or 'none'}")
+    return CurateError(f"unknown {what} {shorten(name)}", f"{hint}known: {shown or 'none'}")

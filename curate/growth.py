@@ -6,7 +6,7 @@ holds all of them, the old rows copied, and stands on its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 
 import numpy as np
@@ -40,12 +40,20 @@ def missing(table: Table, scored: Run, labels: Mapping[str, str]) -> NDArray[np.
     return np.array(sorted(labels.keys() - known.keys()), dtype=np.str_)
 
 
-def write_grown(table: Table, scored: Run, grown: Run, kept: NDArray[np.str_], predictions: Predictions) -> None:
+def write_grown(
+    table: Table,
+    scored: Run,
+    grown: Run,
+    kept: NDArray[np.str_],
+    predictions: Predictions,
+    others: Sequence[Predictions] = (),
+) -> None:
     """Round 0 of a grown run: new predictions under the mixture of the scored run, and the kept samples' rows.
 
     Args:
         kept: samples that were scored and still belong to the data.
         predictions: of the samples that were not.
+        others: of samples that were not and lack a modality, of those they have.
 
     Raises:
         CurateError: classes or modalities are others, or the mixture saw averages over epochs.
@@ -66,8 +74,9 @@ def write_grown(table: Table, scored: Run, grown: Run, kept: NDArray[np.str_], p
     seen = replace(predictions, in_sample=np.zeros(len(predictions.labels), dtype=np.bool_))
     gaps = prepared(gap.modality_gap(seen), gap.known(seen), config, None)
     found = under(table.read_round(scored.run_id).fits, gaps, config)
+    known = (scored.run_id, kept)
     table.write_round(
-        grown.run_id, 0, seen, gaps, found.fits, found.p_balanced, config.gap, found.p_ahead, (scored.run_id, kept)
+        grown.run_id, 0, seen, gaps, found.fits, found.p_balanced, config.gap, found.p_ahead, known, others
     )
 
 

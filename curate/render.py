@@ -12,7 +12,7 @@ import sys
 import time
 import types
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +24,10 @@ Advance = Callable[[str, int, int, str], None]
 
 MAX_WHOLE, MIN_FOLDED = 32, 8
 """Characters: how long a name may be to be kept in one line, and how narrow a folded column may get."""
+UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\U000e0000-\U000e007f]"
+)
+"""What `printable` escapes."""
 LITERAL = re.compile(r"Literal\[([^\]]*)\]")
 LINE_SECONDS = 10.0
 """Where there is no terminal, a line of progress at most this often, s; ends of stages always."""
@@ -37,21 +41,67 @@ def render(
     Args:
         width: where a `table` is folded, in characters; None never folds it.
     """
+    return "\n".join(pieces(columns, [rows], form, width))
+
+
+def pieces(
+    columns: Sequence[str], portions: Iterable[Sequence[Sequence[Any]]], form: Format = "csv", width: int | None = None
+) -> Iterator[str]:
+    """The same in pieces of whole lines: rows come in portions, and all but a `table` needs one at a time."""
+    if form == "table":
+        yield _grid(columns, [row for portion in portions for row in portion], width)
+        return
     if form in ("json", "jsonl"):
-        names = [c if c not in columns[:i] else f"{c}_{i + 1}" for i, c in enumerate(columns)]
-        records = [{k: _finite(v) for k, v in zip(names, r, strict=True)} for r in rows]
-        if form == "jsonl":
-            return "\n".join(json.dumps(record, default=str) for record in records)
-        return json.dumps(records, default=str, indent=2)
-    if form in ("csv", "tsv"):
-        text = io.StringIO()
-        csv.writer(text, delimiter="," if form == "csv" else "\t", lineterminator="\n").writerows([columns, *rows])
-        return text.getvalue().rstrip("\n")
+        yield from _records(columns, portions, form)
+        return
     if form == "markdown":
-        head, *body = ([" ".join(_cell(v).split("\n")).replace("|", "\\|") for v in r] for r in (columns, *rows))
-        lines = [head, ["---"] * len(columns), *body]
-        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return _grid(columns, rows, width)
+        yield from (_markdown(row) for row in (columns, ["---"] * len(columns)))
+    else:
+        yield _separated([columns], form)
+    for rows in portions:
+        if rows:
+            yield "\n".join(map(_markdown, rows)) if form == "markdown" else _separated(rows, form)
+
+
+def _records(columns: Sequence[str], portions: Iterable[Sequence[Sequence[Any]]], form: Format) -> Iterator[str]:
+    """An object a row, on a line of its own or in one list."""
+    names = [c if c not in columns[:i] else f"{c}_{i + 1}" for i, c in enumerate(columns)]
+    before = ""  # the last objects of a list have no comma behind them
+    for rows in portions:
+        records = [{k: _plain(v) for k, v in zip(names, row, strict=True)} for row in rows]
+        if form == "jsonl" and records:
+            yield "\n".join(json.dumps(record, default=str) for record in records)
+        elif records:
+            yield f"{before}," if before else "["
+            before = json.dumps(records, default=str, indent=2)[2:-2]
+    if form == "json":
+        yield f"{before}\n]" if before else "[]"
+
+
+def _markdown(row: Sequence[Any]) -> str:
+    return "| " + " | ".join(_cell(v).replace("|", "\\|") for v in row) + " |"
+
+
+def _separated(rows: Sequence[Sequence[Any]], form: Format) -> str:
+    text = io.StringIO()
+    csv.writer(text, delimiter="," if form == "csv" else "\t", lineterminator="\n").writerows(rows)
+    return text.getvalue().removesuffix("\n")
+
+
+def printable(text: str, keep: str = "") -> str:
+    """A text whose control, direction and tag characters, and lone surrogates, are written as escapes.
+
+    Ids, labels and paths are anyone's: shown raw, an escape sequence commands the terminal, and a direction mark shows
+    a name that is not the name.
+
+    Args:
+        keep: characters that stay as they are.
+    """
+    return UNSAFE.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
+
+
+def _escape(character: str) -> str:
+    return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(character) or character.encode("unicode_escape").decode()
 
 
 def _grid(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int | None) -> str:
@@ -69,7 +119,7 @@ def _grid(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int | No
         whole = longest <= MAX_WHOLE and not any(" " in text for text in (name, *cells))
         needed += longest if whole else MIN_FOLDED
         right = _is_number(next((r[j] for r in rows if r[j] is not None), ""))
-        grid.add_column(Text(name), justify="right" if right else "left", overflow="fold", no_wrap=whole)
+        grid.add_column(Text(_cell(name)), justify="right" if right else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         grid.add_row(*(Text(_cell(v)) for v in row))
     wide = max(width, needed) if width else 1_000_000_000
@@ -96,8 +146,12 @@ def _type_name(kind: type) -> str:
     return "none" if kind is types.NoneType else kind.__name__
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity."""
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no infinity, and its keys are texts."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -112,7 +166,7 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.4g}"
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return printable(", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
 
 
 @contextmanager

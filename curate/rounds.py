@@ -30,6 +30,7 @@ class Rounds(Database):
         gap_kind: str,
         p_ahead: NDArray[np.float64] | None = None,
         known: tuple[str, NDArray[np.str_]] | None = None,
+        others: Sequence[Predictions] = (),
     ) -> None:
         """All that one scoring of the training set found, in one transaction: whole or not at all.
 
@@ -40,6 +41,7 @@ class Rounds(Database):
             p_ahead: as in `Round`; stored of the pairs with three components.
             known: a run whose mixtures these are, and other samples; of its round of this number the mixtures, and the
                 rows of these samples, are copied as they stand, with round 0 those of their usability too.
+            others: of samples that lack a modality, and so have neither gap nor posterior, of the modalities they have.
         """
         for modality in {m for pair in gaps.pairs for m in pair}:
             if not MODALITY.fullmatch(modality):
@@ -52,7 +54,8 @@ class Rounds(Database):
             for name in ("gap", "posterior", "mixture", *(["prediction"] if predictions is not None else [])):
                 delete(con, name, key)
             if predictions is not None:
-                _insert_predictions(con, predictions, key)
+                for given in (predictions, *others):
+                    _insert_predictions(con, given, key)
             for j, (pair, fitted) in enumerate(zip(gaps.pairs, fits, strict=True)):
                 of_pair = {**key, "pair": pair_name(pair)}
                 found = {"sample_id": ids, "prob_gap": gaps.prob[:, j], "kl_gap": gaps.kl[:, j]}
@@ -143,14 +146,15 @@ class Rounds(Database):
         return Round(ids, scores, fits, stack(posteriors, "p_balanced"), ahead)
 
     def read_known(self, run_id: str, number: int = 0) -> Known:
-        """What each modality knew of each sample in a round, samples ascending by id.
+        """What each modality knew of each sample with a gap in a round, samples ascending by id.
 
         Raises:
             CurateError: there are no predictions of that round.
         """
         sql = (
             "SELECT sample_id, modality, p_true, entropy, correct, fold IS NOT NULL AS held_out FROM prediction "
-            "WHERE run_id = ? AND round = ? AND modality <> 'fused'"
+            "WHERE run_id = $1 AND round = $2 AND modality <> 'fused' "
+            "AND sample_id IN (SELECT sample_id FROM gap WHERE run_id = $1 AND round = $2)"
         )
         with self._open() as con:
             return _read_known(con, run_id, sql, number, f"run {run_id!r} has no predictions of round {number}")
@@ -164,7 +168,7 @@ class Rounds(Database):
             found = con.execute("SELECT DISTINCT epoch FROM dynamic WHERE run_id = ? ORDER BY 1", [run_id]).fetchall()
         sql = (
             "SELECT sample_id, modality, p_true, entropy, correct, false AS held_out FROM dynamic "
-            "WHERE run_id = ? AND epoch = ? AND modality <> 'fused'"
+            "WHERE run_id = $1 AND epoch = $2 AND modality <> 'fused'"
         )
         for (epoch,) in found:
             with self._open() as con:
@@ -181,6 +185,12 @@ class Rounds(Database):
                 [run_id],
             ).fetchall()
         return dict(rows)
+
+    def predicted_ids(self, run_id: str) -> list[str]:
+        """The samples of which round 0 of a run has a prediction, by whichever modality."""
+        with self._open() as con:
+            rows = con.execute("SELECT DISTINCT sample_id FROM prediction WHERE run_id = ? AND round = 0", [run_id])
+            return [i for (i,) in rows.fetchall()]
 
     def rounds(self, run_id: str) -> list[int]:
         """The rounds stored for a run, ascending."""
@@ -199,7 +209,7 @@ def _read_known(con: duckdb.DuckDBPyConnection, run_id: str, sql: str, number: i
     """The rows of a query for one round or epoch as arrays, modalities in declared order."""
     modalities = declared_modalities(con, run_id)
     columns = [
-        con.execute(f"SELECT * FROM ({sql}) WHERE modality = ? ORDER BY sample_id", [run_id, number, m]).fetchnumpy()
+        con.execute(f"SELECT * FROM ({sql}) WHERE modality = $3 ORDER BY sample_id", [run_id, number, m]).fetchnumpy()
         for m in modalities
     ]
     if not columns or not len(columns[0]["sample_id"]):

@@ -37,7 +37,7 @@ SELECT
     s.group_id, s.planted, s.status, s.reason, s.extra, s.media, r.run_id, /* p_names */
     g.gap, g.pair, /* lead_names */ g.kl_gap, g.p_balanced, g.p_imbalanced, /* ahead_names */
     CASE WHEN g.gap > 0 THEN split_part(g.pair, '|', 1) WHEN g.gap < 0 THEN split_part(g.pair, '|', 2) END AS dominant,
-    CASE WHEN q.run_id IS NULL THEN NULL WHEN q.wrong_ones = 0 THEN 'all' WHEN q.right_ones IS NULL THEN 'none'
+    CASE WHEN g.run_id IS NULL THEN NULL WHEN q.wrong_ones = 0 THEN 'all' WHEN q.right_ones IS NULL THEN 'none'
          ELSE q.right_ones || ' only' END AS quadrant,
     q.in_sample, q.fold, /* usability_names */ u.imbalance, u.intact, u.broken,
     CASE WHEN q.fold IS NULL THEN u.contradicts END AS contradicts,

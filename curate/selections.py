@@ -44,6 +44,8 @@ class Selections(Assessments):
         Raises:
             CurateError: the condition cannot be read, or the quality of some is not known.
         """
+        if where is not None and not where.strip():
+            raise CurateError("--where is empty, and would keep everything", "give a condition, or leave --where out")
         if where is not None:
             try:
                 statements = duckdb.extract_statements(f"SELECT sample_id FROM samples WHERE ({where})")

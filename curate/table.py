@@ -181,7 +181,7 @@ class Table(Comparisons):
         """
         if len({s.sample_id for s in samples}) != len(samples):
             raise ValueError("sample_ids are not unique")
-        index = {c: i for i, c in enumerate(classes)}
+        index = {c: i for i, c in enumerate(classes)} | {"": -1}  # '' = no label
         columns = {
             "data_id": [data_id] * len(samples),
             "sample_id": [s.sample_id for s in samples],

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from .render import Format, describe_round, render
+from .render import Format, describe_round, pieces, printable
 
 if TYPE_CHECKING:
     from .comparison.plan import Plan
@@ -20,16 +21,43 @@ if TYPE_CHECKING:
     from .types import Run, Selection
 
 
+Tell = Callable[[str], None]
+MOST_ROWS = 10_000
+"""Of a table for people."""
+
+
 def remark(text: str) -> None:
-    """A line on standard error."""
-    typer.echo(text, err=True)
+    """Lines on standard error, safe for a terminal."""
+    typer.echo(printable(text, keep="\n"), err=True)
+
+
+def say(text: str) -> None:
+    """Lines on standard output, safe for a terminal."""
+    typer.echo(printable(text, keep="\n"))
+
+
+def ignore(text: str) -> None:
+    """A line that nobody is to see."""
 
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Format = "table") -> None:
     """Rows to standard output; never folded in a pipe."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    if rows or form != "jsonl":
-        typer.echo(render(columns, rows, form, width))
+    show_portions(columns, [rows], form)
+
+
+def show_portions(
+    columns: Sequence[str], portions: Iterable[Sequence[Sequence[Any]]], form: Format, tell: Tell = remark
+) -> None:
+    """Rows to standard output as they come; of a table, which needs all before the first, so many as can be read."""
+    terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if terminal else None
+    if form == "table":
+        rows = list(islice(chain.from_iterable(portions), MOST_ROWS + 1))
+        portions = [rows[:MOST_ROWS]]
+        if len(rows) > MOST_ROWS:
+            tell(f"these are the first {MOST_ROWS} rows, there are more: --format csv gives all")
+    for piece in pieces(columns, portions, form, width):
+        typer.echo(printable(piece, keep="\n\t") if terminal else piece)
 
 
 def share(value: float, form: Format) -> str | float:
@@ -101,7 +129,7 @@ def tell_sample(dataset: Dataset, sample_id: str, folder: Path, form: Format) ->
         remark(f"written: {path}")
 
 
-def tell_findings(dataset: Dataset) -> None:
+def tell_findings(dataset: Dataset, remark: Tell = remark) -> None:
     """How a data set was read, which of its files are there, and what is suspicious about it."""
     from .datasets import checks
 
@@ -143,7 +171,7 @@ def tell_growth(table: Table, before: Run, grown: Run) -> None:
         tell_score(table, grown)
 
 
-def tell_selection(chosen: Selection, form: Format) -> None:
+def tell_selection(chosen: Selection, form: Format, remark: Tell = remark) -> None:
     """What a selection kept, and what that does to class balance."""
     kept = len(chosen.sample_ids)
     remark(f"{chosen.name}: kept {kept} of {chosen.candidates} ({kept / chosen.candidates:.1%})")

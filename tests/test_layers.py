@@ -27,9 +27,8 @@ SPEAKS_SQL = {
     "curate/migration.py",
     "curate/rounds.py",
     "curate/selections.py",
-    "curate/datasets/manifest.py",
     "curate/datasets/vectors.py",
-    "curate/predictions/wide.py",
+    "curate/tables.py",
 }
 SEES_OF_A_METHOD = {
     "train.method",

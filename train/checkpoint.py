@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -68,13 +67,16 @@ def read(path: Path, device: torch.device) -> Mapping[str, Any]:
         raise CurateError(f"no checkpoint at {path}", "was its folder moved? score or train again")
     try:
         content = torch.load(path, map_location=device, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # whatever a file that is none does to its reader
         detail = (str(error) or type(error).__name__).splitlines()[0]
         raise CurateError(
             f"{path} cannot be loaded as a checkpoint: {detail}",
             "expected a file written by `curate score` or `curate train`",
         ) from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    needed = {"modalities", "classes", "fusion", "model"}
+    if not isinstance(content, dict) or content.get("format") != FORMAT or not needed <= content.keys():
         raise CurateError(
             f"{path} is not a checkpoint of this version", "expected a file written by `curate score` or `curate train`"
         )

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from curate.config import check_within
 from curate.errors import CurateError
 from curate.types import InputSpec, TextSpec
 
@@ -52,10 +53,10 @@ class ModelConfig:
     text_layers: int = 2
 
     def __post_init__(self) -> None:
-        wrong = self.dim is not None and self.dim < 1
-        if wrong or self.text_layers < 1 or self.text_width < HEADS or self.text_width % HEADS:
-            told = f"model.dim={self.dim}, model.text_layers={self.text_layers}, model.text_width={self.text_width}"
-            raise CurateError(f"out of range: {told}", f"positive numbers; text_width a multiple of {HEADS}")
+        ranges = {"dim": (1, 1 << 16), "text_layers": (1, 100), "text_width": (HEADS, 1 << 14)}
+        check_within(self, "model", ranges)
+        if self.text_width % HEADS:
+            raise CurateError(f"out of range: model.text_width={self.text_width}", f"a multiple of {HEADS}")
 
     def text_encoder(self, spec: TextSpec, dim: int) -> nn.Module:
         """The encoder of a text, with `dim` features."""

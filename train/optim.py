@@ -11,7 +11,10 @@ from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, StepLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from curate.errors import CurateError
+from curate.config import LARGEST, check_within
+
+TINY = 1e-30
+"""What counts as more than nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,21 +43,9 @@ class OptimConfig:
     ema: float = 0.0
 
     def __post_init__(self) -> None:
-        right = {
-            "batch_size": self.batch_size >= 1,
-            "lr": self.lr > 0,
-            "momentum": 0 <= self.momentum < 1,
-            "weight_decay": self.weight_decay >= 0,
-            "step_size": self.step_size >= 0,
-            "gamma": self.gamma > 0,
-            "ema": 0 <= self.ema < 1,
-        }
-        if wrong := [f"optim.{name}={getattr(self, name)}" for name, ok in right.items() if not ok]:
-            raise CurateError(
-                f"out of range: {', '.join(wrong)}",
-                "batch_size >= 1, lr > 0, 0 <= momentum < 1, weight_decay >= 0, step_size >= 0, gamma > 0, "
-                "0 <= ema < 1",
-            )
+        below = 1 - 2**-53  # the largest number below one
+        ranges = {"batch_size": (1, 1 << 20), "lr": (TINY, 1e6), "momentum": (0, below), "weight_decay": (0, 1e6)}
+        check_within(self, "optim", {**ranges, "step_size": (0, LARGEST), "gamma": (TINY, 1e6), "ema": (0, below)})
 
     def make(self, model: nn.Module) -> Optimizer:
         """A fresh optimizer over every parameter of the model."""

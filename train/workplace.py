@@ -59,10 +59,10 @@ class ScoreConfig(MixtureConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.epochs < 1 or self.batch_size < 1:
-            wrong = f"score.epochs={self.epochs}, score.batch_size={self.batch_size}"
-            raise CurateError(f"out of range: {wrong}", "both are at least 1")
-        if self.folds is not None and (self.folds < 0 or self.folds == 1):
+        settings.check_within(
+            self, "score", {"epochs": (1, 1_000_000), "batch_size": (1, 1 << 20), "folds": (0, 10_000)}
+        )
+        if self.folds == 1:
             raise CurateError(
                 f"out of range: score.folds={self.folds}", "2 or more, 0 for no folds, none to leave it to `score`"
             )
@@ -89,6 +89,9 @@ class TrainConfig:
     start: Literal["auto", "warm", "scratch"] = "auto"
     reset_optimizer: Literal["once", "per_round", "never"] = "once"
     augment: Augment = "dataset"
+
+    def __post_init__(self) -> None:
+        settings.check_within(self, "train", {"epochs": (1, 1_000_000)})
 
 
 @dataclass(frozen=True)

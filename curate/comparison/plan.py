@@ -24,7 +24,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from curate.config import Layer, parse_set
+from curate.config import LARGEST, Layer, parse_set
 from curate.errors import CurateError, unknown_name
 
 from .layout import COLUMNS, USUAL
@@ -33,6 +33,7 @@ JOINT, CONTINUED, APART = "joint", "warmup", "unimodal"
 CONTROLS = (JOINT, CONTINUED, APART)
 """Without these anything looks like a gain: plain joint training, the warm-up continued, separate networks."""
 ALL = "all"
+MOST_SEEDS = 1000
 ROW_SECTIONS = ("model", "optim", "train", "method")
 SCORE_SECTIONS = ("model", "optim", "score")
 SHARED_SECTIONS = ("data", "model", "optim", "score", "train")
@@ -172,8 +173,8 @@ def parse_seeds(text: str) -> list[int]:
     except ValueError:
         seeds = []
     if "," not in text and seeds:
-        seeds = list(range(seeds[0]))
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        seeds = list(range(min(seeds[0], MOST_SEEDS + 1)))
+    if not seeds or min(seeds) < 0 or max(seeds) > LARGEST or len(seeds) > MOST_SEEDS or len(set(seeds)) < len(seeds):
         raise CurateError(
             f"--seeds is a number of seeds or a list of them, got {text!r}", "e.g. --seeds 3, --seeds 0,7"
         )
@@ -183,7 +184,9 @@ def parse_seeds(text: str) -> list[int]:
 def _parse(name: str, where: str, text: str) -> Plan:
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise CurateError(f"{where} is nested too deeply", "see the tables of curate") from None
+    except ValueError as error:  # not TOML, or a number of too many digits
         raise CurateError(f"{where} is not valid TOML: {error}", "see https://toml.io") from None
     _check(content, KEYS, where)
     rows = [_row(r, where) for r in content.get("row", [])]
@@ -191,7 +194,7 @@ def _parse(name: str, where: str, text: str) -> Plan:
         raise CurateError(f"{where} has no row", 'write [[row]] and below it method = "adaptive"')
     _check_labels(rows, where)
     for column in content.get("columns", ()):
-        if column not in COLUMNS:
+        if str(column) not in COLUMNS:
             raise unknown_name(f"column in {where}", str(column), COLUMNS)
     return Plan(
         name,
@@ -209,6 +212,11 @@ def _row(content: Any, where: str) -> Row:
         raise CurateError(f"a row of {where} names no method", 'e.g. method = "adaptive"')
     settings = _settings(content.get("set", []), ROW_SECTIONS, where)
     scoring = _settings(content.get("score", []), SCORE_SECTIONS, where)
+    for known in content.get("paper", {}).values():
+        if not isinstance(known, dict) or not all(type(v) in (int, float) for v in known.values()):
+            raise CurateError(
+                f"paper of a row of {where} holds no numbers", "e.g. paper = { ave = { accuracy = 70.4 } }"
+            )
     label = content.get("label") or _label(content["method"], {**settings, **scoring})
     return Row(label, content["method"], settings, scoring, paper=content.get("paper", {}))
 

@@ -14,9 +14,9 @@ from curate.source import Segment, split_source
 from curate.types import InputSpec, Sample, VisualSpec
 
 from .degrade import generator
-from .manifest import draw
 from .presets import AUDIO, AudioPreset
 from .recordings import Recordings
+from .rows import draw
 
 
 class AudioVisual(Recordings):

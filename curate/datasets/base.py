@@ -12,12 +12,32 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from curate.config import check_within
 from curate.errors import CurateError
 from curate.media import DECODING, Decoded
 from curate.source import Segment
 from curate.types import InputSpec, Sample
 
 SPLITS = ("train", "val", "test")
+SHARE, COUNT = (0, 1), (0, 2**31 - 1)
+RANGES: Mapping[str, tuple[float, float]] = {
+    "seed": COUNT,
+    "train_samples": COUNT,
+    "frames": (1, 100_000),
+    "size": (1, 16_384),
+    "tokens": (1, 1_000_000),
+    "rate": (1, 1_000_000),
+    "seconds": (0, 86_400),
+    "n_fft": (1, 1 << 20),
+    "hop": (1, 1 << 24),
+    "n_mels": (1, 1 << 16),
+    "columns": (1, 1 << 24),
+    "length_slack": (0, 86_400),
+    "flow_limit": (0, 1e6),
+    **{f"{what}_fraction": SHARE for what in ("val", "test")},
+    **{f"{what}_{m}": SHARE for what in ("degraded", "harmless", "swapped") for m in ("audio", "visual", "voice")},
+}
+"""Of the settings of all data sets, by name: least and largest."""
 
 
 class Dataset(ABC):
@@ -61,6 +81,9 @@ class Dataset(ABC):
         """
 
         drop_leaks: bool = False
+
+        def __post_init__(self) -> None:
+            check_within(self, "data", RANGES)
 
     modalities: tuple[str, ...]
     classes: tuple[str, ...]

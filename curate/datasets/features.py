@@ -11,10 +11,20 @@ import numpy as np
 
 from curate.errors import CurateError, MediaError
 from curate.media import stamp
+from curate.tables import TableFile
 from curate.types import FUSED, FeatureSpec, Sample
 
 from .base import Dataset
-from .manifest import Row, check_fractions, check_rows, read_rows, split_rows
+from .rows import (
+    NO_LABEL,
+    MissingWords,
+    Row,
+    check_fractions,
+    check_rows,
+    read_rows,
+    split_rows,
+    understood,
+)
 from .vectors import FORMATS, KEYS, Head, read_head, read_values
 
 SAMPLES = ("samples.csv", "samples.parquet", "samples.pq")
@@ -52,12 +62,14 @@ class Features(Dataset):
             modalities: files to use, without suffix, comma separated, in the order that gives the gap its sign; ''
                 takes all, in alphabetical order.
             seed, val_fraction, test_fraction: of the splits that are drawn, as in `manifest`.
+            missing_words: what NA, nan, None and the like mean as labels, as in `manifest`.
         """
 
         modalities: str = ""
         seed: int = 0
         val_fraction: float = 0.1
         test_fraction: float = 0.2
+        missing_words: MissingWords = "ask"
 
     options: Options
 
@@ -67,15 +79,16 @@ class Features(Dataset):
         self.root: Path = root
         check_fractions(options.val_fraction, options.test_fraction, self.name)
         heads = {m: read_head(path) for m, path in _files(root, options.modalities).items()}
-        rows = _rows(root, heads)
-        check_rows(rows, self.name)
+        rows, table = _rows(root, heads)
+        check_rows(rows, self.name, options.missing_words)
         places = {m: _places(head, rows) for m, head in heads.items()}
         self.modalities = tuple(heads)
-        self.classes = tuple(sorted({row["label"] for row in rows}))
+        self.classes = tuple(sorted({row["label"] for row in rows} - {""}))
         self.specs = {m: FeatureSpec(dim=head.dim) for m, head in heads.items()}
         self._stamps = {m: stamp(head.path) or [] for m, head in heads.items()}
         rows = sorted(rows, key=lambda row: row["sample_id"])
         splits = split_rows(rows, options.seed, options.val_fraction, options.test_fraction, self.name)
+        self.notes = (understood(table, rows, splits),) if table else ()
         self.samples = tuple(
             Sample(
                 sample_id=row["sample_id"],
@@ -94,10 +107,13 @@ class Features(Dataset):
 
     def content(self, sample: Sample) -> Any:
         """File and row of each vector, with size and time of the file."""
-        return {m: [source, *self._stamps[m]] for m, source in sample.inputs.items()}
+        found = {m: [source, *self._stamps[m]] for m, source in sample.inputs.items()}
+        return found if sample.label else [NO_LABEL, found]
 
     def load(self, sample: Sample, modality: str) -> np.ndarray:
         """One vector, (D,) float32."""
+        if not sample.label:
+            raise MediaError(NO_LABEL, "no file gives it a label")
         name, _, row = sample.inputs[modality].rpartition("#")
         values = read_values(self.root / name, tuple(self._stamps[modality]))
         with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and told below
@@ -140,22 +156,18 @@ def _files(root: Path, wanted: str) -> dict[str, Path]:
     return {name: found[name] for name in names}
 
 
-def _rows(root: Path, heads: Mapping[str, Head]) -> list[Row]:
+def _rows(root: Path, heads: Mapping[str, Head]) -> tuple[list[Row], TableFile | None]:
     """Ids, labels, splits and groups, from `samples.*` or else from the files of features."""
     paths = [root / name for name in SAMPLES if (root / name).exists()]
     if len(paths) > 1:
         raise CurateError(f"features: {' and '.join(p.name for p in paths)} are both in {root}", "keep one of them")
     if paths:
-        rows = read_rows(paths[0], Features.name)
-        if absent := [name for name in ("sample_id", "label") if name not in rows[0]]:
-            message = f"features: no column {absent[0]!r} in {paths[0]}; found: {', '.join(rows[0])}"
-            raise CurateError(message, f"expected {Features.layout}")
-        return rows
+        return read_rows(paths[0], Features.name, expected=Features.layout)
     telling = [head.keys for head in heads.values() if {"sample_id", "label"} <= set(head.keys)]
     if not telling:
         raise CurateError(f"features: nothing in {root} tells ids and labels", f"expected {Features.layout}")
     keys = {name: values.tolist() for name, values in telling[0].items()}
-    return [dict(zip(keys, values, strict=True)) for values in zip(*keys.values(), strict=True)]
+    return [Row(zip(keys, values, strict=True)) for values in zip(*keys.values(), strict=True)], None
 
 
 def _places(head: Head, rows: Sequence[Row]) -> dict[str, int]:

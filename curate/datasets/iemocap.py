@@ -23,9 +23,9 @@ from curate.types import AudioSpec, InputSpec, Sample, TextSpec, VisualSpec
 
 from .base import Dataset
 from .degrade import generator
-from .manifest import draw
 from .presets import AUDIO, AudioPreset
 from .recordings import Recordings
+from .rows import draw
 
 RELEASE = "IEMOCAP_full_release"
 SESSIONS = (1, 2, 3, 4, 5)

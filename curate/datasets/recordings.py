@@ -89,8 +89,9 @@ class Recordings(Dataset):
         together: dict[Path, list[int]] = defaultdict(list)
         if isinstance(self.specs[modality], AudioSpec | VisualSpec):
             for place, sample in enumerate(samples):
-                if modality in (files := self.media(sample)):
-                    together[files[modality][0]].append(place)
+                path, _ = self.media(sample).get(modality, (None, None))
+                if path is not None and sample.label and path.exists():  # what is missing is told one by one
+                    together[path].append(place)
         found: dict[int, Decoded | Exception] = {}
         for place, sample in enumerate(samples):
             if place not in found:

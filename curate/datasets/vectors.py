@@ -6,7 +6,6 @@ Letters: N rows, D features.
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import CurateError
+from curate.npz import open_npz, texts
 
 FORMATS = (".npy", ".npz", ".parquet", ".pq")
 KEYS = ("sample_id", "label", "split", "group")
 NPY = "expected one (samples, features) array of numbers"
-NPZ = "expected arrays sample_id (N,) and features (N, D), and if you like label, split and group (N,)"
+NPZ = "arrays sample_id (N,) and features (N, D), and if you like label, split and group (N,)"
 PARQUET = "expected a column sample_id and numeric columns, or one column of lists of numbers"
 LIST = re.compile(r"\[\d*\]$")
 NUMBER = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)?INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL\(\d+,\d+\))(\[\d*\])?$")
@@ -58,10 +58,10 @@ def read_head(path: Path) -> Head:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
             return Head(path, *_shape(path, array.shape, array.dtype, NPY), {})
         return _npz_head(path) if suffix == ".npz" else _parquet_head(path)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError) as error:
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
         objects = "bject" in told or "pickle" in told
-        hint = "save numbers and text, not Python objects" if objects else NPZ if suffix == ".npz" else NPY
+        hint = "save numbers and text, not Python objects" if objects else NPY
         raise CurateError(f"{path} cannot be read: {told}", hint) from None
 
 
@@ -77,8 +77,7 @@ def read_values(path: Path, stamp: tuple[int, ...]) -> NDArray[Any]:
     if suffix == ".npy":
         return cast(NDArray[Any], np.load(path, mmap_mode="r", allow_pickle=False))
     if suffix == ".npz":
-        with np.load(path, allow_pickle=False) as file:
-            return cast(NDArray[Any], file["features"])
+        return open_npz(path, NPZ).load(["features"])["features"]
     return _parquet_values(path)
 
 
@@ -96,29 +95,20 @@ def _texts(values: NDArray[Any]) -> Texts:
 
 
 def _npz_head(path: Path) -> Head:
-    with np.load(path, allow_pickle=False) as file:
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise CurateError(f"{path} holds a single array", NPZ)
-        absent = [name for name in ("sample_id", "features") if name not in file.files]
-        unknown = [name for name in file.files if name not in (*KEYS, "features")]
-        if absent or unknown:
-            wrong = f"no array {absent[0]!r}" if absent else f"an unknown array {unknown[0]!r}"
-            raise CurateError(f"{path}: {wrong}; found: {', '.join(file.files)}", NPZ)
-        rows, dim = _shape(path, *_npz_shape(path), NPZ)
-        keys = {name: file[name] for name in KEYS if name in file.files}
-        for name, values in keys.items():
-            if values.shape != (rows,):
-                raise CurateError(f"{path}: {name} is {values.shape}, features are ({rows}, {dim})", NPZ)
-    return Head(path, rows, dim, {name: _texts(values) for name, values in keys.items()})
-
-
-def _npz_shape(path: Path) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and type of the features, without reading them."""
-    with zipfile.ZipFile(path) as archive, archive.open("features.npy") as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
-    return shape, dtype
+    archive = open_npz(path, NPZ)
+    shapes = archive.shapes
+    absent = [name for name in ("sample_id", "features") if name not in shapes]
+    unknown = [name for name in shapes if name not in (*KEYS, "features")]
+    if absent or unknown:
+        wrong = f"no array {absent[0]!r}" if absent else f"an unknown array {unknown[0]!r}"
+        raise CurateError(f"{path}: {wrong}; found: {', '.join(shapes)}", NPZ)
+    rows, dim = _shape(path, *shapes["features"], NPZ)
+    names = [name for name in KEYS if name in shapes]
+    for name in names:
+        if shapes[name][0] != (rows,):
+            raise CurateError(f"{path}: {name} is {shapes[name][0]}, features are ({rows}, {dim})", NPZ)
+    keys = {name: np.array(texts(v, f"{path}: {name}"), dtype=np.str_) for name, v in archive.load(names).items()}
+    return Head(path, rows, dim, keys)
 
 
 def _parquet_head(path: Path) -> Head:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.datasets.manifest import SPLIT_NAMES
+from curate.datasets.rows import NO_LABEL, SPLIT_NAMES
 from curate.errors import CurateError
+from curate.tables import composed
 from curate.types import FUSED, Floats, Predictions
 
 from .part import Part, Texts, shown
-from .values import product, to_probabilities, which_kind
+from .values import Reading, Values, product, to_probabilities, which_kind
 
 
 @dataclass(frozen=True)
@@ -25,36 +26,52 @@ class Saved:
 
     Attributes:
         sample_ids: (N,) strings of every split, ascending.
-        labels: (N,) indices into `classes`.
+        labels: (N,) indices into `classes`; -1 where there is no label.
         splits: (N,) `train`, `val` or `test`.
+        status, reason: (N,) `ok` and '', or what is wrong: `no_label`, or `missing` where a modality said nothing.
         classes: K names, ascending.
         modalities: M names in the files' order, which gives the gap its sign.
         epochs: E numbers, newest first; (0,) when the files name none.
-        rounds: of each epoch, the predictions of the training samples.
-        held_out: {`val` or `test`: the newest epoch's predictions of its samples}, of the splits there are.
-        kinds: {modality: `logits` or `probabilities`}, fusion included where given.
+        rounds: of each epoch, the predictions of the training samples that have a label and every modality.
+        held_out: {`val` or `test`: the newest epoch's predictions of its samples with a label and numbers of every
+            modality}, of the splits there are.
+        others: of the newest epoch, those of training samples that lack a modality, of the others that they have.
+        readings: {modality: what its numbers are}, fusion included where given.
+        form: how the files are written, where that is worth saying.
     """
 
     sample_ids: Texts
     labels: NDArray[np.int64]
     splits: Texts
+    status: Texts
+    reason: Texts
     classes: tuple[str, ...]
     modalities: tuple[str, ...]
     epochs: tuple[int, ...]
     rounds: tuple[Predictions, ...]
     held_out: Mapping[str, Predictions]
-    kinds: Mapping[str, str]
+    others: tuple[Predictions, ...]
+    readings: Mapping[str, Reading]
+    form: str = ""
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """{modality: the kind of its numbers}."""
+        return {m: reading.kind for m, reading in self.readings.items()}
 
 
-def align(parts: Sequence[Part], values: str = "auto") -> Saved:
+def align(parts: Sequence[Part], values: Values = "auto") -> Saved:
     """Parts of one or several files, modalities and epochs to predictions, joined by `sample_id` alone.
+
+    A modality of which a sample has no number, in no epoch, is missing there; a single number that is missing is an
+    error.
 
     Args:
         values: what the numbers are, see `PredictionsConfig`.
 
     Raises:
         CurateError: repeated ids, ids or labels that differ between parts, a missing class or modality, a label that
-            is no class, numbers that are not finite, or probabilities that do not add to one. First offenders named.
+            is no class, or numbers that are not what they should be, see `values`. First offenders named.
     """
     if len({part.epochs is None for part in parts}) > 1:
         without = next(part.source for part in parts if part.epochs is None)
@@ -73,29 +90,102 @@ def align(parts: Sequence[Part], values: str = "auto") -> Saved:
     modalities, classes = _modalities(by_epoch), _classes(by_epoch)
     labels = _indices(first, classes)
     splits = np.full(len(labels), "train") if first.splits is None else first.splits
-    scored = splits == "train"
-    if not scored.any():
-        raise CurateError(f"{first.source}: no sample of split train", "only these are scored; check the split column")
-    ids = first.sample_ids[scored]
     epochs = tuple(sorted(by_epoch, reverse=True))
     raw = {m: [_by_name(by_epoch[e][m], classes) for e in epochs] for m in by_epoch[epochs[0]]}
-    kinds = {m: which_kind(m, [array[scored] for array in arrays], values, ids) for m, arrays in raw.items()}
+    lacks = {m: np.all([np.isnan(a).all(axis=1) for a in arrays], axis=0) for m, arrays in raw.items()}
+    status, reason = _status(labels, {m: own & (splits == "train") for m, own in lacks.items()}, modalities)
+    wanted = (splits == "train") & (labels >= 0)
+    if not (splits == "train").any():
+        raise CurateError(f"{first.source}: no sample of split train", "only these are scored; check the split column")
+    if not (wanted & (status == "ok")).any():
+        message = f"{first.source}: no training sample has a label and numbers of {' and '.join(modalities)}"
+        raise CurateError(message, "a gap is between two modalities of one sample")
+    probs, readings = {}, {}
+    for m, arrays in raw.items():
+        there = wanted & ~lacks[m]
+        given = [a[there] for a in arrays]
+        readings[m] = which_kind(m, given, values, first.sample_ids[there])
+        probs[m] = [_spread(to_probabilities(a, readings[m]), there) for a in given]
+    made = Scored(first.sample_ids, labels, classes, modalities, probs)
+    rounds = tuple(made.predictions(e, wanted & (status == "ok"), modalities) for e in range(len(epochs)))
+    others = tuple(made.others(wanted & (status == "missing"), lacks))
+    held_out = _held_out(raw, readings, made, splits)
+    form = "; ".join(dict.fromkeys(part.form for part in parts if part.form))
+    known = (first.sample_ids, labels, splits, status, reason)
+    return Saved(*known, classes, modalities, epochs, rounds, held_out, others, readings, form)
 
-    def predictions(position: int, chosen: NDArray[np.bool_]) -> Predictions:
-        probs = {m: to_probabilities(arrays[position][chosen], kinds[m]) for m, arrays in raw.items()}
-        if FUSED not in probs:
-            probs[FUSED] = product([probs[m] for m in modalities])
-        return Predictions(first.sample_ids[chosen], labels[chosen], classes, modalities, probs)
 
-    rounds = tuple(predictions(position, scored) for position in range(len(epochs)))
-    sound = np.all([_sound(arrays[0], kinds[m]) for m, arrays in raw.items()], axis=0)
-    held_out = {s: predictions(0, (splits == s) & sound) for s in ("val", "test") if ((splits == s) & sound).any()}
-    return Saved(first.sample_ids, labels, splits, classes, modalities, epochs, rounds, held_out, kinds)
+@dataclass(frozen=True)
+class Scored:
+    """What every modality says of every sample.
+
+    Attributes:
+        probs: {modality, or fusion where given: (N, K) of each epoch}, NaN where it says nothing.
+    """
+
+    sample_ids: Texts
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    modalities: tuple[str, ...]
+    probs: Mapping[str, Sequence[Floats]]
+
+    def predictions(self, epoch: int, rows: NDArray[np.bool_], modalities: tuple[str, ...]) -> Predictions:
+        """Those of some samples, by modalities which they all have; the fusion as given, or their product."""
+        own = {m: self.probs[m][epoch][rows] for m in modalities}
+        fused = product(list(own.values()))
+        if FUSED in self.probs:
+            given = self.probs[FUSED][epoch][rows]
+            fused = np.where(np.isnan(given), fused, given)
+        return Predictions(self.sample_ids[rows], self.labels[rows], self.classes, modalities, {**own, FUSED: fused})
+
+    def others(self, rows: NDArray[np.bool_], lacks: Mapping[str, NDArray[np.bool_]]) -> Iterator[Predictions]:
+        """Of samples that lack a modality, the newest epoch's, all with the same modalities together."""
+        has = np.stack([~lacks[m] for m in self.modalities], axis=1)
+        for pattern in np.unique(has[rows], axis=0) if rows.any() else ():
+            modalities = tuple(m for m, own in zip(self.modalities, pattern, strict=True) if own)
+            if modalities:
+                yield self.predictions(0, rows & (has == pattern).all(axis=1), modalities)
 
 
-def _sound(values: Floats, kind: str) -> NDArray[np.bool_]:
-    """(N,) whether the (N, K) values of a sample are predictions at all; outside split train nobody else asks."""
-    return np.isfinite(values).all(axis=1) & ((kind == "logits") | (values.clip(0, None).sum(axis=1) > 0))
+def _held_out(
+    raw: Mapping[str, Sequence[Floats]], readings: Mapping[str, Reading], made: Scored, splits: Texts
+) -> dict[str, Predictions]:
+    """{`val` or `test`: the newest epoch's predictions} of labelled samples with sound numbers of every modality.
+
+    What is wrong with other samples of these splits is nobody's concern: they are not scored.
+    """
+    newest = {m: arrays[0] for m, arrays in raw.items()}
+    sound = made.labels >= 0
+    for m, values in newest.items():
+        positive = np.nansum(values.clip(0, None), axis=1) > 0
+        sound &= np.isfinite(values).all(axis=1) & ((readings[m].kind == "logits") | positive)
+    found = {}
+    for split in ("val", "test"):
+        rows = sound & (splits == split)
+        if rows.any():
+            probs = {m: [_spread(to_probabilities(v[rows], readings[m]), rows)] for m, v in newest.items()}
+            own = Scored(made.sample_ids, made.labels, made.classes, made.modalities, probs)
+            found[split] = own.predictions(0, rows, made.modalities)
+    return found
+
+
+def _status(
+    labels: NDArray[np.int64], lacks: Mapping[str, NDArray[np.bool_]], modalities: Sequence[str]
+) -> tuple[Texts, Texts]:
+    """(N,) status and reason of every sample."""
+    reasons = np.full(len(labels), "", dtype=object)
+    for m in modalities:
+        reasons = np.where(lacks[m], [f"{r}; {m}" if r else f"no prediction by {m}" for r in reasons], reasons)
+    status = np.where(reasons == "", "ok", "missing")
+    status, reasons = np.where(labels < 0, NO_LABEL, status), np.where(labels < 0, "no label is given", reasons)
+    return status.astype(np.str_), reasons.astype(np.str_)
+
+
+def _spread(values: Floats, there: NDArray[np.bool_]) -> Floats:
+    """(N, K): values of the samples that are there, NaN of the others."""
+    out = np.full((len(there), values.shape[1]), np.nan)
+    out[there] = values
+    return out
 
 
 def _epochs(part: Part) -> Iterator[tuple[int, Part]]:
@@ -111,13 +201,16 @@ def _epochs(part: Part) -> Iterator[tuple[int, Part]]:
             where = part.source if part.epochs is None else f"{part.source}, epoch {epoch}"
             raise CurateError(f"{where}: repeated sample_id {shown(repeated)}", "sample_id is the only key")
         chosen = {m: (classes, array[rows]) for m, (classes, array) in part.values.items()}
-        yield epoch, Part(part.source, ids, part.labels[rows], None if splits is None else splits[rows], None, chosen)
+        own_splits = None if splits is None else splits[rows]
+        yield epoch, Part(part.source, ids, part.labels[rows], own_splits, None, chosen, part.form)
 
 
 def _check_keys(part: Part) -> None:
     """Refuse rows without an id, or with one that no file can hold."""
     if empty := int((part.sample_ids == "").sum()):
         raise CurateError(f"{part.source}: {empty} rows have no sample_id", "give every row one")
+    if any("\0" in name for name in part.sample_ids.tolist()):
+        raise CurateError(f"{part.source}: a sample_id holds a zero byte", "the file is damaged, or no table of text")
     for names in (part.sample_ids.tolist(), np.unique(part.labels).tolist(), *(c for c, _ in part.values.values())):
         try:
             "".join(names).encode()
@@ -139,6 +232,8 @@ def _same_samples(first: Part, other: Part, where: str) -> None:
         less = np.setdiff1d(first.sample_ids, other.sample_ids)
         said = f"has {shown(more)} besides" if len(more) else f"lacks {shown(less)}"
         message = f"rows do not match: {where} {said}, compared with {first.source}"
+        if {composed(i) for i in more.tolist()} == {composed(i) for i in less.tolist()}:
+            raise CurateError(f"{message}: the same in another Unicode form", "write ids in one form, NFC or NFD")
         raise CurateError(message, "every file and epoch must hold the same samples")
     pairs = [("label", first.labels, other.labels)]
     if first.splits is not None and other.splits is not None:
@@ -178,7 +273,8 @@ def _indices(part: Part, classes: tuple[str, ...]) -> NDArray[np.int64]:
     """(N,) labels as positions in the ascending class names."""
     names = np.array(classes)
     found = np.minimum(np.searchsorted(names, part.labels), len(names) - 1)
-    if (wrong := names[found] != part.labels).any():
+    found[part.labels == ""] = -1
+    if (wrong := (names[found] != part.labels) & (found >= 0)).any():
         labels, ids = np.unique(part.labels[wrong]), part.sample_ids[wrong]
         message = f"{part.source}: label {shown(labels)} of {shown(ids)} is not among the classes {shown(classes)}"
         raise CurateError(message, "labels are class names, as in the columns <modality>.<class>")

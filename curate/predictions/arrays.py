@@ -2,51 +2,57 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from curate.errors import CurateError
+from curate.npz import Archive, open_npz, texts
 
-from .part import KEYS, Part, by_index, distinct, shown, whole
+from .labels import class_names, named
+from .part import KEYS, Part, shown, whole
 
 ARRAYS = "arrays sample_id (N,), label (N,), classes (K,) and one (N, K) array a modality"
 
 
 def read_npz(path: Path) -> Part:
-    """Arrays by name; loaded as data only, never as Python objects."""
-    try:
-        file = np.load(path, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):  # an .npy by another name
-            raise CurateError(f"{path} holds a single array", f"expected {ARRAYS}")
-        with file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        hint = "save names as text, np.array(names, dtype=str)" if "pickle" in str(error) else f"expected {ARRAYS}"
-        raise CurateError(f"{path} cannot be read: {str(error).splitlines()[0]}", hint) from None
-    absent = [name for name in ("sample_id", "label", "classes") if name not in arrays]
-    if absent:
-        raise CurateError(f"{path}: no array {shown(absent)}; found: {', '.join(arrays)}", f"expected {ARRAYS}")
-    classes = arrays.pop("classes")
-    n, modalities = len(np.atleast_1d(arrays["sample_id"])), [name for name in arrays if name not in KEYS]
-    for name in arrays:
-        expected = (n, classes.size) if name in modalities else (n,)
-        if arrays[name].shape != expected or classes.ndim != 1:
-            raise CurateError(f"{path}: {name} is {arrays[name].shape}, expected {expected}", f"expected {ARRAYS}")
-    if not modalities:
-        raise CurateError(f"{path}: no modality: no array beside {', '.join(KEYS)}", f"expected {ARRAYS}")
-    for name in modalities:
-        if arrays[name].dtype.kind not in "fiu":
-            raise CurateError(f"{path}: {name} holds {arrays[name].dtype}, not numbers", f"expected {ARRAYS}")
-    names = distinct(classes.astype(str).tolist(), str(path))
-    label = arrays["label"]
-    labels = by_index(label.tolist(), names, path) if label.dtype.kind in "iu" else label.astype(str)
+    """Arrays by name; loaded as data only, never as Python objects, and once their shapes fit together."""
+    archive = open_npz(path, ARRAYS)
+    modalities = _modalities(archive)
+    arrays = archive.load(["sample_id", "label", "classes", *(k for k in KEYS[2:] if k in archive.shapes)])
+    names = class_names(arrays["classes"].tolist(), str(path))
+    labels, note = named(arrays["label"].tolist(), names, str(path), positions=True)
     return Part(
         str(path),
-        arrays["sample_id"].astype(str),
+        np.array(texts(arrays["sample_id"], f"{path}: sample_id"), dtype=np.str_),
         labels,
-        arrays["split"].astype(str) if "split" in arrays else None,
+        np.array(texts(arrays["split"], f"{path}: split"), dtype=np.str_) if "split" in arrays else None,
         whole(arrays["epoch"], str(path)) if "epoch" in arrays else None,
-        {m: (names, arrays[m].astype(np.float64)) for m in modalities},
+        {m: (names, archive.load([m])[m].astype(np.float64)) for m in modalities},
+        note,
     )
+
+
+def _modalities(archive: Archive) -> list[str]:
+    """The names of the arrays of predictions.
+
+    Raises:
+        CurateError: an array is missing, of another shape than the others, or holds no numbers.
+    """
+    path, shapes = archive.path, archive.shapes
+    if absent := [name for name in ("sample_id", "label", "classes") if name not in shapes]:
+        raise CurateError(f"{path}: no array {shown(absent)}; found: {', '.join(shapes)}", f"expected {ARRAYS}")
+    modalities = [name for name in shapes if name not in (*KEYS, "classes")]
+    if not modalities:
+        raise CurateError(f"{path}: no modality: no array beside {', '.join(KEYS)}", f"expected {ARRAYS}")
+    n, k = (shapes[name][0][0] if len(shapes[name][0]) == 1 else -1 for name in ("sample_id", "classes"))
+    for name, (shape, dtype) in shapes.items():
+        expected = (n, k) if name in modalities else (k,) if name == "classes" else (n,)
+        if shape != expected or -1 in expected:
+            wanted = str(expected).replace("-1", "N")
+            raise CurateError(f"{path}: {name} is {shape}, expected {wanted}", f"expected {ARRAYS}")
+        if name in modalities and dtype.kind not in "fiu":
+            kind = f"{dtype}, not numbers"
+            hint = "save it as float32" if dtype.kind == "V" else f"expected {ARRAYS}"
+            raise CurateError(f"{path}: {name} holds {kind}", hint)
+    return modalities

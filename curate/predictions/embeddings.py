@@ -8,7 +8,6 @@ Letters: N samples, M modalities, D features.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from curate.errors import CurateError
 from curate.gap import log_margin, true_class_probability
+from curate.npz import open_npz, texts
 from curate.types import Floats, Predictions
 from curate.usability import Evidence, Usability, assess, contradiction
 
@@ -45,19 +45,13 @@ def read_embeddings(paths: Sequence[str], modalities: Sequence[str], sample_ids:
 
 def _read(path: Path, modalities: Sequence[str], sample_ids: NDArray[np.str_]) -> dict[str, Floats]:
     """Those of one file."""
-    try:
-        file = np.load(path, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise CurateError(f"{path} holds a single array, and no ids to join it by", f"expected {EXPECTED}")
-        with file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise CurateError(f"{path} cannot be read: {str(error).splitlines()[0]}", f"expected {EXPECTED}") from None
-    if "sample_id" not in arrays:
-        raise CurateError(f"{path}: no array 'sample_id'; found: {', '.join(arrays)}", f"expected {EXPECTED}")
-    ids = arrays.pop("sample_id").astype(str).ravel()
-    if unknown := [name for name in arrays if name not in modalities]:
+    archive = open_npz(path, EXPECTED)
+    if "sample_id" not in archive.shapes:
+        raise CurateError(f"{path}: no array 'sample_id'; found: {', '.join(archive.shapes)}", f"expected {EXPECTED}")
+    if unknown := [name for name in archive.shapes if name not in (*modalities, "sample_id")]:
         raise CurateError(f"{path}: {shown(unknown)} is no modality of the predictions", f"they are {modalities}")
+    arrays = archive.load(list(archive.shapes))
+    ids = np.array(texts(arrays.pop("sample_id"), f"{path}: sample_id"), dtype=np.str_)
     names, first, counts = np.unique(ids, return_index=True, return_counts=True)
     if (counts > 1).any():
         raise CurateError(f"{path}: repeated sample_id {shown(names[counts > 1])}", "sample_id is the only key")

@@ -16,7 +16,14 @@ from .lines import DYNAMICS, read_jsonl
 from .part import Part
 from .wide import WIDE, read_wide
 
-FORMATS = (".parquet", ".pq", ".csv", ".npz", ".jsonl")
+READERS = {
+    ".parquet": read_wide,
+    ".pq": read_wide,
+    ".csv": read_wide,
+    ".tsv": read_wide,
+    ".npz": read_npz,
+    ".jsonl": read_jsonl,
+}
 RESERVED = ("balanced", "imbalanced")
 
 
@@ -44,16 +51,15 @@ def read(path: Path) -> Part:
     Raises:
         CurateError: it is missing, of an unknown format, cannot be read, or is empty or not laid out as expected.
     """
-    reader = {".parquet": read_wide, ".pq": read_wide, ".csv": read_wide, ".npz": read_npz, ".jsonl": read_jsonl}
     suffix = path.suffix.lower()
-    if suffix not in FORMATS:
+    if suffix not in READERS:
         raise CurateError(
             f"{path}: cannot read predictions from {suffix or 'a file without suffix'!r}",
-            f"expected {', '.join(FORMATS)}",
+            f"expected {', '.join(READERS)}",
         )
     if not path.is_file():
         raise CurateError(f"no file of predictions at {path}", "check the path")
-    part = reader[suffix](path)
+    part = READERS[suffix](path)
     if not len(part.sample_ids):
         raise CurateError(f"{path} holds no predictions", f"expected {WIDE}")
     return part

@@ -13,7 +13,8 @@ import numpy as np
 from curate.errors import CurateError
 from curate.types import Floats
 
-from .part import Part, by_index, distinct, shown, whole
+from .labels import class_names, named
+from .part import Part, shown, whole
 
 LINES = 'lines like {"sample_id": "a", "label": "cat", "audio": {"cat": 0.9, "dog": 0.1}, "visual": {...}}'
 DYNAMICS = "training dynamics are of one modality: --predictions audio=FILE --predictions visual=FILE"
@@ -28,31 +29,33 @@ def read_jsonl(path: Path) -> Part:
     dynamics = [key for key in first if re.fullmatch(r"logits_epoch_\d+", key)]
     if "guid" in first and dynamics:
         return _dynamics(rows, dynamics, path)
-    modalities = [key for key, value in first.items() if isinstance(value, dict | list) and key != "classes"]
+    shape = {key: next((r[key] for _, r in rows if isinstance(r.get(key), dict | list)), None) for key in first}
+    modalities = [key for key, value in shape.items() if value is not None and key != "classes"]
     if not modalities:
         raise CurateError(f"{path}: no modality in its first line", f"expected {LINES}")
     needed = ["sample_id", "label", *modalities, *(key for key in ("split", "epoch") if key in first)]
-    listed = first.get("classes")
-    classes = {
-        m: tuple(first[m]) if isinstance(first[m], dict) else _listed(listed, f"{path}: {m}") for m in modalities
-    }
     for number, row in rows:
         _need(row, needed, f"line {number} of {path}")
-    values = {m: (classes[m], _matrix(rows, m, classes[m], path)) for m in modalities}
-    at = [i for i, (_, row) in enumerate(rows) if listed is not None and type(row["label"]) is int]
-    labels = np.array([str(row["label"]) for _, row in rows])
-    if at:
-        names = by_index([rows[i][1]["label"] for i in at], _listed(listed, str(path)), path)
-        labels = labels.astype(np.result_type(labels, names))
-        labels[at] = names
+    listed = first.get("classes")
+    classes = {m: _classes(shape[m], listed, f"{path}: {m}") for m in modalities}
+    values = {m: (classes[m], _matrix(rows, m, shape[m], classes[m], path)) for m in modalities}
+    every = list(dict.fromkeys(name for own in classes.values() for name in own))
+    names = every if listed is None else _listed(listed, str(path))
+    labels, note = named([row["label"] for _, row in rows], names, str(path), positions=listed is not None)
     return Part(
         str(path),
-        np.array([str(row["sample_id"]) for _, row in rows]),
+        np.array(["" if row["sample_id"] is None else str(row["sample_id"]).strip() for _, row in rows]),
         labels,
-        np.array([str(row["split"]) for _, row in rows]) if "split" in first else None,
+        np.array([str(row["split"]).strip() for _, row in rows]) if "split" in first else None,
         whole([row["epoch"] for _, row in rows], str(path)) if "epoch" in first else None,
         values,
+        note,
     )
+
+
+def _classes(given: Any, listed: Any, where: str) -> tuple[str, ...]:
+    """The class names of a modality, whose numbers come by name or as a list beside `classes`."""
+    return class_names(list(given), where) if isinstance(given, dict) else _listed(listed, where)
 
 
 def _dynamics(rows: Sequence[tuple[int, dict[str, Any]]], keys: Sequence[str], path: Path) -> Part:
@@ -63,14 +66,14 @@ def _dynamics(rows: Sequence[tuple[int, dict[str, Any]]], keys: Sequence[str], p
             raise CurateError(f"line {number} of {path}: gold is {row['gold']!r}", "expected a position, 0, 1, ...")
     count = len(rows[0][1][keys[0]]) if isinstance(rows[0][1][keys[0]], list) else 0
     classes = tuple(str(k) for k in range(count))
-    labels = by_index([row["gold"] for _, row in rows], classes, path)
+    labels, _ = named([row["gold"] for _, row in rows], classes, str(path), positions=True)
     return Part(
         str(path),
         np.array([str(row["guid"]) for _, row in rows] * len(keys)),
         np.tile(labels, len(keys)),
         None,
         np.repeat([int(key.rpartition("_")[2]) for key in keys], len(rows)),
-        {"": (classes, np.concatenate([_matrix(rows, key, classes, path) for key in keys]))},
+        {"": (classes, np.concatenate([_matrix(rows, key, rows[0][1][key], classes, path) for key in keys]))},
     )
 
 
@@ -100,24 +103,29 @@ def _listed(classes: Any, where: str) -> tuple[str, ...]:
     """The class names that belong to a list of numbers."""
     if not isinstance(classes, list):
         raise CurateError(f"{where} is a list, and no class is named", 'add "classes": [...] to the first line')
-    return distinct([str(c) for c in classes], where)
+    return class_names(classes, where)
 
 
-def _matrix(rows: Sequence[tuple[int, dict[str, Any]]], key: str, classes: tuple[str, ...], path: Path) -> Floats:
-    """(N, K) numbers of one key; every line must have the classes of the first."""
-    out, kind = np.empty((len(rows), len(classes))), type(rows[0][1][key])
+def _matrix(
+    rows: Sequence[tuple[int, dict[str, Any]]], key: str, like: Any, classes: tuple[str, ...], path: Path
+) -> Floats:
+    """(N, K) numbers of one key; every line must have the classes of `like`, or null, which is NaN for all."""
+    out, kind = np.full((len(rows), len(classes)), np.nan), type(like)
+    names = list(like) if isinstance(like, dict) else []
     for i, (number, row) in enumerate(rows):
         given = row[key]
+        if given is None:
+            continue
         fits = type(given) is kind and len(given) == len(classes)
         if isinstance(given, dict) and fits:
-            fits = all(c in given for c in classes)
-            given = [given[c] for c in classes] if fits else given
+            fits = all(c in given for c in names)
+            given = [given[c] for c in names] if fits else given
         if not fits:
             message = f"line {number} of {path}: {key} does not hold one number for each of {len(classes)} classes"
-            raise CurateError(message, f"expected {', '.join(classes[:10])}, as in the first line")
+            raise CurateError(message, f"expected {', '.join(classes[:10])}, as in the first line; or null")
         try:
             numbers = np.asarray([np.nan if v is None else v for v in given])
-        except ValueError:  # lists in it, of several lengths
+        except (ValueError, OverflowError):  # lists in it, of several lengths; or whole numbers without end
             numbers = np.empty(0)
         if numbers.shape != (len(classes),) or numbers.dtype.kind not in "fiu":
             raise CurateError(f"line {number} of {path}: {key} holds what is no number", f"expected {LINES}")

@@ -5,7 +5,6 @@ Letters: N samples, K classes.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,10 +27,11 @@ class Part:
 
     Attributes:
         source: the file, for errors.
-        sample_ids, labels: (N,) strings, in the file's order; labels are class names.
+        sample_ids, labels: (N,) strings, in the file's order; labels are class names, '' where there is none.
         splits: (N,) strings, or None where the file has none.
         epochs: (N,) whole numbers, or None where the file has none.
         values: {modality: (K class names, (N, K) float64)}, in the file's order; NaN where there was no number.
+        form: how the file is written and its labels were read, where that is worth saying; else ''.
     """
 
     source: str
@@ -40,6 +40,7 @@ class Part:
     splits: Texts | None
     epochs: NDArray[np.int64] | None
     values: Mapping[str, tuple[tuple[str, ...], Floats]]
+    form: str = ""
 
 
 def shown(items: Sequence[Any] | NDArray[Any]) -> str:
@@ -58,20 +59,3 @@ def whole(values: Any, source: str) -> NDArray[np.int64]:
     if wrong.any():
         raise CurateError(f"{source}: {int(wrong.sum())} epochs are no whole numbers", "count epochs 0, 1, 2, ...")
     return numbers.astype(np.int64)
-
-
-def distinct(names: Sequence[str], where: str) -> tuple[str, ...]:
-    """K class names, refused when one occurs twice."""
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise CurateError(f"{where}: classes occur twice: {shown(twice)}", "give each class its own name")
-    return tuple(names)
-
-
-def by_index(indices: Sequence[int], classes: Sequence[str], path: object) -> Texts:
-    """Labels given as positions in `classes`, as names."""
-    wrong = [i for i in indices if not 0 <= i < len(classes)]
-    if wrong:
-        message = f"{path}: labels {shown(wrong)} are no positions in {len(classes)} classes"
-        raise CurateError(message, "count from 0, or give class names")
-    return np.asarray(classes, dtype=str)[np.asarray(indices, dtype=np.int64)]

@@ -6,10 +6,9 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -24,6 +23,8 @@ from curate.types import FUSED, Run, Sample
 from .align import Saved, align
 from .embeddings import judge, read_embeddings
 from .files import read_all
+from .understood import understood
+from .values import Values
 
 METHOD = "predictions"
 WARM_UP = ("epochs", "folds", "dynamics", "batch_size")
@@ -35,11 +36,41 @@ class PredictionsConfig(MixtureConfig):
     """How saved predictions are read, and the mixture of `MixtureConfig`.
 
     Attributes:
-        values: `logits` (log-probabilities are logits too), `probabilities`, or `auto`: probabilities where all values
-            of a modality lie in [0, 1] and every row adds to one within 1e-3, logits where any lies outside.
+        values: `logits` (log-probabilities are logits too), `probabilities`, `proportions` (each row is divided by its
+            sum), or `auto`, by what the rows of a modality add to, see `values.which_kind`.
     """
 
-    values: Literal["auto", "logits", "probabilities"] = "auto"
+    values: Values = "auto"
+
+
+@dataclasses.dataclass(frozen=True)
+class Understood:
+    """Files of predictions, read and checked; nothing is computed yet.
+
+    Attributes:
+        dataset: its name.
+        sources: the files.
+        config: the resolved settings.
+        saved: the predictions.
+        line: what they were read as.
+    """
+
+    dataset: str
+    sources: tuple[str, ...]
+    config: PredictionsConfig
+    saved: Saved
+    line: str
+
+
+def understand(sources: Sequence[str], layers: Sequence[settings.Layer], name: str = "") -> Understood:
+    """Read and check saved predictions; the arguments and errors are those of `score_predictions`."""
+    *files, typed = layers
+    usual = [{s: {k: v for k, v in values.items() if k not in WARM_UP} for s, values in f.items()} for f in files]
+    config = settings.resolve({"score": PredictionsConfig}, *usual, typed)["score"]
+    dataset = _dataset_name(name or Path(sources[0]).stem.rpartition("=")[2], bool(name))
+    saved = align(read_all(sources), config.values)
+    names = ", ".join(Path(source).name for source in sources[:3]) + (", ..." if len(sources) > 3 else "")
+    return Understood(dataset, tuple(sources), config, saved, understood(saved, names))
 
 
 def score_predictions(
@@ -48,6 +79,7 @@ def score_predictions(
     layers: Sequence[settings.Layer],
     name: str = "",
     embeddings: Sequence[str] = (),
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Run:
     """Score saved predictions: gaps, mixtures and posteriors of the training samples, as a run that is done.
 
@@ -59,15 +91,14 @@ def score_predictions(
         layers: settings of section `score` in rising precedence; the last one is the user's own.
         name: of the data set; '' takes that of the first file.
         embeddings: files with the embeddings of every modality, for usability; none leaves it unknown.
+        tell: called with what was understood, before anything is computed.
 
     Raises:
         CurateError: a file cannot be read, or the predictions are not what they should be; nothing is stored then.
     """
-    *files, typed = layers
-    usual = [{s: {k: v for k, v in values.items() if k not in WARM_UP} for s, values in f.items()} for f in files]
-    config = settings.resolve({"score": PredictionsConfig}, *usual, typed)["score"]
-    dataset = _dataset_name(name or Path(sources[0]).stem.rpartition("=")[2], bool(name))
-    saved = align(read_all(sources), config.values)
+    read = understand(sources, layers, name)
+    dataset, config, saved = read.dataset, read.config, read.saved
+    tell(read.line)
     if config.average == "warmup" and len(saved.rounds) < 2:
         raise CurateError(
             "score.average=warmup needs the predictions of several epochs, the files have one",
@@ -95,6 +126,7 @@ def score_predictions(
                 "files": list(sources),
                 "epochs": list(saved.epochs),
                 "values": [f"{m}: {kind}" for m, kind in saved.kinds.items()],
+                "understood": read.line,
                 "fused": "given" if FUSED in saved.kinds else "normalised product of the modalities",
                 **({"embeddings": list(embeddings)} if embeddings else {}),
             },
@@ -117,6 +149,7 @@ def score_predictions(
                 found.p_balanced,
                 config.gap,
                 found.p_ahead,
+                others=saved.others if number == 0 else (),
             )
         _write_held_out(table, run, saved)
         if alike is not None:
@@ -125,13 +158,16 @@ def score_predictions(
     return table.find_run(run.run_id)
 
 
-def score_missing_predictions(table: Table, sources: Sequence[str], name: str = "") -> tuple[Run, Run]:
+def score_missing_predictions(
+    table: Table, sources: Sequence[str], name: str = "", tell: Callable[[str], None] = lambda line: None
+) -> tuple[Run, Run]:
     """Score the rows of saved predictions whose ids have no score yet; the others keep theirs, see `curate.growth`.
 
     The files may hold the new samples alone or all of them. Of several epochs the newest counts.
 
     Args:
         name: of the data set; '' takes that of the first file.
+        tell: called with what was understood, before anything is computed.
 
     Returns:
         The scored run there was, and the grown one; twice the former where nothing is missing.
@@ -142,7 +178,9 @@ def score_missing_predictions(table: Table, sources: Sequence[str], name: str = 
     """
     dataset = _dataset_name(name or Path(sources[0]).stem.rpartition("=")[2], bool(name))
     scored = table.find_run(kind="score", method=METHOD, dataset=dataset, status="done")
-    saved = align(read_all(sources), scored.config["score"]["values"])
+    read = understand(sources, [{"score": {"values": scored.config["score"]["values"]}}], name)
+    saved = read.saved
+    tell(read.line)
     newest = saved.rounds[0]
     labels = {str(i): saved.classes[k] for i, k in zip(newest.sample_ids, newest.labels, strict=True)}
     new = missing(table, scored, labels)
@@ -163,9 +201,10 @@ def score_missing_predictions(table: Table, sources: Sequence[str], name: str = 
     )
     table.write_samples(data_id, *_samples(saved))
     table.copy_samples(scored.data_id, data_id)
-    kept = np.array(sorted(table.scored_labels(scored.run_id)), dtype=np.str_)
+    kept = np.array(sorted(table.predicted_ids(scored.run_id)), dtype=np.str_)
+    others = [o.subset(~np.isin(o.sample_ids, kept)) for o in saved.others]
     with _recorded(table, run):
-        write_grown(table, scored, run, kept, newest.subset(np.isin(newest.sample_ids, new)))
+        write_grown(table, scored, run, kept, newest.subset(np.isin(newest.sample_ids, new)), others)
         table.finish_run(run_id, "done")
     return scored, table.find_run(run_id)
 
@@ -200,11 +239,11 @@ def _dataset_name(text: str, given: bool) -> str:
 
 
 def _samples(saved: Saved) -> tuple[list[Sample], tuple[str, ...], list[str], list[str]]:
-    """The arguments of `Table.write_samples`: every item, whatever its split, with status ok."""
-    names = [saved.classes[k] for k in saved.labels.tolist()]
+    """The arguments of `Table.write_samples`: every item, whatever its split."""
+    names = [saved.classes[k] if k >= 0 else "" for k in saved.labels.tolist()]
     rows = zip(saved.sample_ids.tolist(), names, saved.splits.tolist(), strict=True)
     items = [Sample(sample_id=i, label=label, split=split, inputs={}) for i, label, split in rows]
-    return items, saved.classes, ["ok"] * len(items), [""] * len(items)
+    return items, saved.classes, saved.status.tolist(), saved.reason.tolist()
 
 
 def _digest(saved: Saved) -> str:

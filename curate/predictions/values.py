@@ -1,51 +1,215 @@
-"""Logits or probabilities to probabilities, float64.
+"""What the numbers of a modality are, told by what they add up to, and their probabilities in float64.
 
-Letters: N samples, K classes.
+Letters: N samples, K classes, R rows of all epochs together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from curate.errors import CurateError
 from curate.types import Floats
 
 from .part import Texts, shown
 
+Values = Literal["auto", "logits", "probabilities", "proportions"]
 TOLERANCE = 1e-3
-"""How far probabilities may lie outside [0, 1], and their sum from one."""
+"""How far probabilities may lie outside [0, 1], and their sum from one, without rounding that explains it."""
+LOG_TOLERANCE = 1e-2
+"""How far the sum of probabilities may be from one whose logarithms were rounded to two decimals."""
+SHARE = 0.2
+"""From this share of rows on that add to one, all are held to be probabilities; logits do so by chance alone."""
+FEW = 20
+"""Below so many rows, numbers of which none is negative may be logits."""
+BASES = {"log-probabilities": np.e, "log10-probabilities": 10.0, "log2-probabilities": 2.0}
+PROPORTIONS = "--set score.values=proportions divides each row by its sum"
+LOGITS = "--set score.values=logits takes them for logits"
 
 
-def which_kind(modality: str, arrays: Sequence[Floats], values: str, ids: Texts) -> str:
-    """Whether the (N, K) values of a modality, of all epochs together, are `logits` or `probabilities`."""
-    infinite = np.any([~np.isfinite(a).all(axis=1) for a in arrays], axis=0)
-    if infinite.any():
-        message = f"{modality} is missing, NaN or infinite, or no number, for {shown(ids[infinite])}"
-        raise CurateError(message, "predict these samples again, or leave them out of the file")
+@dataclass(frozen=True)
+class Reading:
+    """What the values of a modality are, and why.
+
+    Attributes:
+        kind: `logits`, `probabilities`, `percentages`, `proportions`, or one of `BASES`.
+        why: the evidence, as a part of a sentence.
+        step: of the decimals that probabilities were rounded to, 0.01 for two; 0 where they were not.
+        changed: rows that do not add to one as they stand, by more than 1e-6, of probabilities and percentages.
+    """
+
+    kind: str
+    why: str
+    step: float = 0.0
+    changed: int = 0
+
+
+def which_kind(modality: str, arrays: Sequence[Floats], values: Values, ids: Texts) -> Reading:
+    """What the (N, K) values of a modality are, of all epochs together.
+
+    Args:
+        values: what the user says they are; `auto` goes by the evidence alone.
+
+    Raises:
+        CurateError: numbers are missing, or are not what they are said to be; or, with `auto`, the evidence does not
+            tell, or some rows speak against what the others are. The first such samples are named.
+    """
+    rows = np.concatenate(arrays)
+    owners = np.tile(ids, len(arrays))
+    wrong = np.isnan(rows).any(axis=1) | (rows == np.inf).any(axis=1) | (rows == -np.inf).all(axis=1)
+    if wrong.any():
+        message = f"{modality} is missing, NaN or infinite, or no number, for {_named(owners, wrong)}"
+        raise CurateError(message, "predict these samples again, or leave all their classes of this modality empty")
     if values == "logits":
-        return values
-    outside = np.any([((a < -TOLERANCE) | (a > 1 + TOLERANCE)).any(axis=1) for a in arrays], axis=0)
-    if values == "auto" and outside.any():
-        return "logits"
-    with np.errstate(over="ignore"):
-        off = np.any([np.abs(a.clip(0, None).sum(axis=1) - 1) > TOLERANCE for a in arrays], axis=0) | outside
-    if off.any():
-        message = f"the probabilities of {modality} do not lie in 0..1 and add to one for {shown(ids[off])}"
-        raise CurateError(message, "if these are logits, or log-probabilities, say --set score.values=logits")
-    return "probabilities"
+        return Reading("logits", "as score.values says")
+    if values == "proportions":
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = rows.sum(axis=1)
+        _refuse(modality, "are negative, or add to nothing", owners, (rows < 0).any(axis=1) | ~_positive(total), "")
+        return Reading("proportions", "as score.values says, each row divided by its sum")
+    fits, reading = _as_probabilities(rows, 1.0)
+    if values == "probabilities":
+        _refuse(modality, "do not lie in 0..1 and add to one", owners, ~fits, f"{PROPORTIONS}; {LOGITS}")
+        return reading
+    return _by_evidence(modality, rows, owners, fits, reading)
 
 
-def to_probabilities(values: Floats, kind: str) -> Floats:
-    """(N, K) logits by softmax, or probabilities renormalised, to rows that add to one; float64."""
-    return (
-        softmax(values) if kind == "logits" else values.clip(0, None) / values.clip(0, None).sum(axis=1, keepdims=True)
-    )
+def _by_evidence(modality: str, rows: Floats, owners: Texts, fits: NDArray[np.bool_], reading: Reading) -> Reading:
+    """The one kind that all rows bear out."""
+    hint = f"mend these rows or leave them out; {PROPORTIONS}; {LOGITS}"
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = rows.sum(axis=1)
+        near = fits | (np.abs(total - 1) <= TOLERANCE)
+        telling = (rows != np.round(rows)).any(axis=1)  # whole numbers add to one by chance
+    if fits.all() or (telling.any() and near[telling].mean() >= SHARE):
+        told = f"add to one in {near.sum()} of {len(rows)} rows, but do not lie in 0..1 and add to one"
+        _refuse(modality, told, owners, ~fits, hint)
+        return reading
+    fits, reading = _as_probabilities(rows, 100.0)
+    if fits.mean() >= SHARE:
+        told = f"add to 100 in {fits.sum()} of {len(rows)} rows, as percentages, but not"
+        _refuse(modality, told, owners, ~fits, hint)
+        return reading
+    if (logs := _as_logarithms(modality, rows, owners)) is not None:
+        return logs
+    all_rows = np.ones(len(rows), dtype=bool)
+    if (rows >= -TOLERANCE).all():
+        if (rows <= 1 + TOLERANCE).all():
+            what = "lie in 0..1 as probabilities do, but do not add to one, as sigmoids do not"
+            _refuse(modality, what, owners, all_rows, f"{PROPORTIONS}; {LOGITS}")
+        if len(rows) > 2 and telling.any() and np.ptp(total) <= TOLERANCE * total.max():
+            what = f"add to {total.mean():.4g} in each row, as probabilities times {total.mean():.4g} would"
+            _refuse(modality, what, owners, all_rows, f"{PROPORTIONS}; {LOGITS}")
+        if len(rows) >= FEW:
+            what = "are never negative, as logits hardly are, and do not add to one"
+            _refuse(modality, what, owners, all_rows, f"{PROPORTIONS}; {LOGITS}")
+    finite = rows[np.isfinite(rows)]
+    return Reading("logits", f"from {finite.min():.3g} to {finite.max():.3g}")
+
+
+def _as_logarithms(modality: str, rows: Floats, owners: Texts) -> Reading | None:
+    """Logarithms of probabilities, whose powers add to one; None where they are none."""
+    if (rows >= 0).all() and np.isfinite(rows).all():
+        powers = np.exp(-rows)
+        sure = powers.max(axis=1) > 0.99  # (5, 0) are logits of two classes as well
+        if sure.mean() < 0.5 and (np.abs(powers.sum(axis=1) - 1) <= LOG_TOLERANCE).mean() > 1 - SHARE:
+            told = "are negative log-probabilities: exp(-x) adds to one"
+            _refuse(modality, told, owners, np.full(len(rows), True), "write log-probabilities, with their sign")
+        return None
+    if (rows > LOG_TOLERANCE).any():
+        return None
+    for kind, base in BASES.items():
+        off = np.asarray(np.abs((base**rows).sum(axis=1) - 1) > LOG_TOLERANCE)
+        if off.mean() < SHARE:
+            if base != np.e and len(rows) < 3:
+                continue  # two rows may add to one by chance
+            if base != np.e:  # natural ones are logits, whatever they add to
+                told = f"are logarithms to base {base:.0f} in {(~off).sum()} of {len(rows)} rows, but not"
+                _refuse(modality, told, owners, off, "mend these rows, or leave them out")
+            return Reading(kind, f"{'e' if base == np.e else f'{base:.0f}'} to the power of them adds to one")
+    return None
+
+
+def _as_probabilities(rows: Floats, total: float) -> tuple[NDArray[np.bool_], Reading]:
+    """(R,) which rows lie in 0..total and add to it, within rounding; and how they are read if all of them do."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        p = rows / total
+        inside = np.asarray(((p >= -TOLERANCE) & (p <= 1 + TOLERANCE)).all(axis=1))
+        p = np.where(inside[:, None], p, 0)
+        excess = p.clip(0, None).sum(axis=1) - 1
+    fits, name, step = inside & (np.abs(excess) <= TOLERANCE), "", 0.0
+    if not fits.all() and inside.any():
+        name, step, more, less = _rounding(p[inside])
+        wider = np.zeros(len(p), dtype=bool)
+        wider[inside] = (excess[inside] <= more) & (-excess[inside] <= less) & (excess[inside] > -1)
+        fits = fits | wider
+    changed = int((np.abs(excess) > 1e-6).sum())
+    kind, what = ("probabilities", "one") if total == 1 else ("percentages", "100")
+    why = f"rows add to {what}"
+    if changed:
+        explained = name or "rounding"
+        why += f"; {changed} of {len(rows)} made to add to it, {explained}"
+    return fits, Reading(kind, why, step, changed)
+
+
+def _rounding(p: Floats) -> tuple[str, float, Floats, Floats]:
+    """What the values were rounded to, and how far rows may be above and below one for it.
+
+    Of the forms that all values have, the coarsest: bfloat16, or so many decimals or digits.
+
+    Returns:
+        Its name, the step of decimals or 0, and (R,) bounds above and below.
+    """
+    found = [("", 0.0, np.full(len(p), TOLERANCE), np.full(len(p), TOLERANCE))]
+    single = p.astype(np.float32)
+    if not (single.view(np.uint32) & 0xFFFF).any() and (single == p).all():
+        bound = p.sum(axis=1) * 2.0**-8
+        found.append(("as bfloat16 rounds", 0.0, bound, bound))
+    slack = 2.4e-7 * np.abs(p)  # float32 cannot hold decimals
+    for digits in range(2, 6):
+        step = 10.0**-digits
+        if (np.abs(p - np.round(p, digits)) <= slack + 1e-12).all():
+            above = (p > 0).sum(axis=1) * step / 2
+            found.append((f"as {digits} decimals round", step, above, np.full(len(p), p.shape[1] * step / 2)))
+            break
+    with np.errstate(divide="ignore"):
+        unit = np.where(p > 0, 10.0 ** np.floor(np.log10(np.maximum(p, 1e-300))), 0)
+    for digits in range(2, 6):
+        step_of = unit * 10.0 ** (1 - digits)
+        scaled = np.divide(p, step_of, out=np.zeros_like(p), where=step_of > 0)
+        if (np.abs(scaled - np.round(scaled)) * step_of <= slack + 1e-15).all():
+            bound = step_of.sum(axis=1) / 2
+            found.append((f"as {digits} digits round", 0.0, bound, bound))
+            break
+    return max(found, key=lambda form: float((form[2] + form[3]).sum()))
+
+
+def to_probabilities(values: Floats, reading: Reading) -> Floats:
+    """(N, K) values, as they were read, to rows that add to one; float64.
+
+    What decimals rounded away is given back to the classes that they made 0, in equal parts of at most half a step: a
+    class of 0.50 among a thousand small ones stays 0.50.
+    """
+    if reading.kind in ("logits", *BASES):
+        return softmax(values * np.log(BASES.get(reading.kind, np.e)))
+    p = values.clip(0, None)
+    if reading.kind == "percentages":
+        p = p / 100
+    if reading.kind == "proportions":
+        p = p / p.max(axis=1, keepdims=True)
+    if reading.step:
+        zeros = p == 0
+        lost = np.clip(1 - p.sum(axis=1), 0, None) / np.maximum(zeros.sum(axis=1), 1)
+        p = p + zeros * np.minimum(lost, reading.step / 2)[:, None]
+    return p / p.sum(axis=1, keepdims=True)
 
 
 def softmax(logits: Floats) -> Floats:
-    """(N, K) finite logits to probabilities; logits of any size."""
+    """(N, K) logits to probabilities; of any size, -inf stands for 0."""
     with np.errstate(over="ignore"):
         e = np.exp(logits - logits.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
@@ -58,3 +222,18 @@ def product(probs: Sequence[Floats]) -> Floats:
     still have a product.
     """
     return softmax(np.sum([np.log(np.maximum(p, np.finfo(float).tiny)) for p in probs], axis=0))
+
+
+def _positive(total: Floats) -> NDArray[np.bool_]:
+    return (total > 0) & np.isfinite(total)
+
+
+def _named(owners: Texts, wrong: NDArray[np.bool_]) -> str:
+    """The samples of some rows, each once, in the order of the rows."""
+    return shown(list(dict.fromkeys(owners[wrong].tolist())))
+
+
+def _refuse(modality: str, what: str, owners: Texts, wrong: NDArray[np.bool_], hint: str) -> None:
+    if wrong.any():
+        hint = hint or "predict these samples again, or leave them out of the file"
+        raise CurateError(f"the values of {modality} {what}: {_named(owners, wrong)}", hint)

@@ -152,5 +152,5 @@ def test_predictions_of_other_classes_are_refused(refused: Callable, curate: Cal
     assert curate("score", "--predictions", write_predictions(Path("p.csv"), range(60))).code == 0
     text = write_predictions(Path("p.csv"), range(60, 70))
     text.write_text(text.read_text().replace("x", "z"))
-    told = refused("score", "--predictions", text, "--only-missing")
+    told = refused("score", "--predictions", text, "--only-missing", "--quiet")
     assert "the classes are y, z, score-p-1 has x, y" in told

@@ -18,6 +18,7 @@ from curate.two_sided import FAMILY
 from curate.types import MixtureFit, modality_pairs
 
 from ..data import Batch
+from ..knobs import check_ranges
 from ..losses import unimodal_cross_entropy
 from ..method import Context, Method
 from ..model import FusionModel, Outputs
@@ -75,6 +76,12 @@ class Adaptive(Method):
         unimodal: bool = True
         detach_strong: bool = False
         kl_scale: Literal["log_classes", "literal"] = "log_classes"
+
+        def __post_init__(self) -> None:
+            rules = {
+                f"{name} >= 0": getattr(self, name) >= 0 for name in ("alpha", "beta", "gamma", "epochs_per_round")
+            }
+            check_ranges(self, rules | {"rounds >= 1": self.rounds >= 1, "0 <= decay <= 1": 0 <= self.decay <= 1})
 
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)

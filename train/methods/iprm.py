@@ -18,6 +18,7 @@ from curate.types import modality_pairs
 
 from ..data import Batch
 from ..fusion import common_dim, geodesic_mixup, linear_mixup, normalize
+from ..knobs import check_ranges
 from ..losses import unimodal_cross_entropy
 from ..method import Context, Method
 from ..model import FusionModel, Outputs
@@ -65,6 +66,9 @@ class Iprm(Method):
         heads: Literal["tri", "single"] = "tri"
         predict: Literal["sum", "fused"] = "sum"
         weighted: bool = False
+
+        def __post_init__(self) -> None:
+            check_ranges(self, {"0 <= alpha < 1": 0 <= self.alpha < 1})
 
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)

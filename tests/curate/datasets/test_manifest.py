@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from curate.datasets.degrade import generator
-from curate.datasets.manifest import Manifest, draw
+from curate.datasets.manifest import Manifest
+from curate.datasets.rows import draw
 from curate.errors import CurateError, MediaError
 
 HEADER = "sample_id,label,audio,visual"
@@ -161,7 +162,7 @@ def test_what_is_wrong_with_a_manifest_is_said(write_manifest, tmp_path):
     message = refuse(HEADER, [*good, *good[:4]])
     assert "4 sample_ids" in message and "id0000, id0001, id0002" in message and "id0003" not in message
     assert "'c0'" in refuse(HEADER, rows(20, classes=1))
-    assert "1 rows have no label" in refuse(HEADER, [*good, "x,,a,v"])
+    assert "no row has a label" in refuse(HEADER, ["x,,a,v", "y,,a,v"])
     assert "1 rows have no sample_id" in refuse(HEADER, [*good, ",c1,a,v"])
     assert "line 22" in refuse(HEADER, [*good, "x,Male speech, man speaking,a,v"])
     assert "no row belongs to train" in refuse(HEADER + ",split", rows(20, extra=lambda i: ",test"))

@@ -71,7 +71,7 @@ def test_files_of_another_kind_are_refused(tmp_path) -> None:
     np.savez(tmp_path / "bare.npz", audio=numbers(4))
     whole = write(tmp_path / "e", audio=numbers(4), visual=numbers(4)) + ".npz"
     for paths, message in (
-        (["one.npy"], "no ids to join it by"),
+        (["one.npy"], "a single array, without names and ids"),
         (["text.npz"], "cannot be read"),
         (["none.npz"], "cannot be read"),
         (["bare.npz"], "no array 'sample_id'"),

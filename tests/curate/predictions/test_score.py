@@ -78,7 +78,7 @@ def test_every_format_writes_the_same_table(saved, tmp_path):
 def test_only_the_training_split_is_scored(saved, table, tmp_path):
     content = saved.make()
     content.splits = [("train", "training", "val", "test")[i % 4] for i in range(24)]
-    content.values["audio"][2] = np.nan  # of a sample that is not scored
+    content.values["audio"][2, 1] = np.nan  # of a sample that is not scored
     run = score_predictions(table, [str(saved.write(content, tmp_path / "a.csv"))], [{}])
     assert table.read_round(run.run_id).sample_ids.tolist() == [f"s{i:03d}" for i in range(24) if i % 4 < 2]
     _, found = table.query("SELECT split, status, count(*), count(gap) FROM samples GROUP BY 1, 2 ORDER BY 1")

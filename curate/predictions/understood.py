@@ -1,0 +1,49 @@
+"""What saved predictions were read as, in one line, before anything is computed."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from curate.datasets.base import SPLITS
+from curate.datasets.rows import listed, similar
+
+from .align import Saved
+
+
+def understood(saved: Saved, name: str) -> str:
+    """Rows, ids, classes, what the numbers are and why, how often each modality is right, and what is left out."""
+    parts = [
+        f"{name}{f' ({saved.form})' if saved.form else ''}: {len(saved.sample_ids)} ids, {_splits(saved)}",
+        _classes(saved),
+        *(f"{m}: {reading.kind} ({reading.why}){_right(saved, m)}" for m, reading in saved.readings.items()),
+    ]
+    if len(saved.epochs) > 1:
+        parts.insert(1, f"{len(saved.epochs)} epochs, the newest {saved.epochs[0]}")
+    bad = Counter(zip(saved.status.tolist(), saved.reason.tolist(), strict=True))
+    parts += [f"{count} {status} ({reason})" for (status, reason), count in sorted(bad.items()) if status != "ok"]
+    return "; ".join(parts)
+
+
+def _splits(saved: Saved) -> str:
+    counts = Counter(saved.splits.tolist())
+    told = ", ".join(f"{counts[split]} {split}" for split in SPLITS if counts[split])
+    return f"{told}, {len(saved.rounds[0].sample_ids)} to score"
+
+
+def _classes(saved: Saved) -> str:
+    seen = set(np.unique(saved.labels[(saved.splits == "train")]).tolist())
+    absent = [name for k, name in enumerate(saved.classes) if k not in seen]
+    told = f"{len(saved.classes)} classes"
+    told += f", in no training sample {listed(absent)}" if absent else ""
+    alike = similar(saved.classes)
+    return told + (f", differing in case or spaces alone {listed(alike)}" if alike else "")
+
+
+def _right(saved: Saved, modality: str) -> str:
+    """How often the largest probability is the label's, of what is scored; chance = always saying the commonest."""
+    newest = saved.rounds[0]
+    right = float((newest.probs[modality].argmax(axis=1) == newest.labels).mean())
+    chance = float(np.bincount(newest.labels).max() / len(newest.labels))
+    return f", right on {right:.0%}" + (f", the commonest class being {chance:.0%}" if right <= chance + 0.02 else "")
