@@ -20,7 +20,8 @@ PURE = {
 } | {
     "curate/cells.py": {"curate.types"},
     "curate/em.py": {"curate.cells", "curate.types"},
-    "curate/mixture.py": {"curate.cells", "curate.em", "curate.types"},
+    "curate/mixture.py": {"curate.cells", "curate.em", "curate.two_sided", "curate.types"},
+    "curate/two_sided.py": {"curate.cells", "curate.types"},
 }
 SPEAKS_SQL = {
     "curate/database.py",
@@ -43,6 +44,7 @@ SEES_OF_A_METHOD = {
     "train.mmtm",
     "curate.types",
     "curate.errors",
+    "curate.two_sided",
 }
 TORCH = {"torch", "torchvision", "torchaudio"}
 SPEAKS = {"cli.py", "curate/telling.py"}

@@ -111,8 +111,8 @@ def align(parts: Sequence[Part], values: Values = "auto") -> Saved:
     others = tuple(made.others(wanted & (status == "missing"), lacks))
     held_out = _held_out(raw, readings, made, splits)
     form = "; ".join(dict.fromkeys(part.form for part in parts if part.form))
-    known = (first.sample_ids, labels, splits, status, reason)
-    return Saved(*known, classes, modalities, epochs, rounds, held_out, others, readings, form)
+    items = (first.sample_ids, labels, splits, status, reason)
+    return Saved(*items, classes, modalities, epochs, rounds, held_out, others, readings, form)
 
 
 @dataclass(frozen=True)
