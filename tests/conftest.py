@@ -12,6 +12,7 @@ import io
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,6 +37,7 @@ from curate.types import FUSED, Predictions, Run, Sample
 settings.register_profile("curate", max_examples=40, deadline=None, derandomize=True, database=None)
 settings.load_profile("curate")
 
+SLOWEST = 10
 TORCH = find_spec("torch") is not None
 collect_ignore = [] if TORCH else ["train", "trimodal"]
 
@@ -44,6 +46,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what needs a model where there can be none."""
     if not TORCH and item.get_closest_marker("model"):
         pytest.skip("needs torch")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Which test files took longest, summed over all processes."""
+    seconds: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.nodeid.partition("::")[0]] += report.duration
+    terminalreporter.section("slowest test files")
+    for file, took in seconds.most_common(SLOWEST):
+        terminalreporter.line(f"{took:6.1f} s  {file}")
 
 
 class Ended(NamedTuple):

@@ -23,6 +23,7 @@ from curate.mixture import TAIL, density, p_ahead, p_balanced
 from curate.types import Floats, MixtureFit
 
 WIDTH = 4.6  # inches
+DPI = 200  # of PNG files, twice the pixels of the page
 FONT = 8.5  # points
 BINS = 60
 MAX_ROUNDS = 8
@@ -360,9 +361,9 @@ def on_white(text: str) -> str:
 
 
 def png(figure: Figure) -> bytes:
-    """A figure as PNG, white behind, twice the pixels of the page."""
+    """A figure as PNG, white behind."""
     out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=200, metadata={"Software": None})
+    figure.savefig(out, format="png", dpi=DPI, metadata={"Software": None})
     return out.getvalue()
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.em import Components
@@ -132,6 +132,7 @@ def test_deep_features_are_ranked_but_not_judged():
     assert found.usability[:80, 0].mean() < found.usability[80:, 0].mean()
 
 
+@settings(max_examples=10)
 @given(st.integers(0, 50), st.floats(0.02, 0.5))
 def test_broken_never_rises_with_recognition(seed, bad):
     e = evidence(seed, n=300, bad=bad)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,8 +17,8 @@ import torch
 from curate.cache import prepare
 from curate.datasets.base import Dataset
 from curate.table import Table
-from curate.types import AudioSpec, MixtureFit, Sample, VisualSpec
-from train import catalog
+from curate.types import AudioSpec, MixtureFit, Run, Sample, VisualSpec
+from train import catalog, stages
 from train.data import Batch, RunData
 from train.engine import Runtime
 from train.method import Context
@@ -76,17 +79,16 @@ class Toy(Dataset):
         return np.clip(picture, 0, 255).astype(np.uint8)
 
 
-@pytest.fixture(scope="session")
-def toy_class() -> type[Dataset]:
-    """The toy data set itself, for fixtures that outlive a test."""
-    return Toy
+def find_toy(patch: pytest.MonkeyPatch) -> None:
+    """Let the stages find the toy data set, whatever name they look for."""
+    for module in ("train.workplace", "train.stages"):
+        patch.setattr(f"{module}.find_dataset", lambda name: Toy)
 
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> type[Dataset]:
     """The toy data set, findable by its name."""
-    for module in ("train.workplace", "train.stages"):
-        monkeypatch.setattr(f"{module}.find_dataset", lambda name: Toy)
+    find_toy(monkeypatch)
     return Toy
 
 
@@ -102,6 +104,29 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> RunData:
 @pytest.fixture
 def work(tmp_path: Path, toy: type[Dataset]) -> Workplace:
     return Workplace(Table(tmp_path / "t.duckdb"), tmp_path / "cache", Runtime(device="cpu"))
+
+
+@pytest.fixture(scope="session")
+def score_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`score_once(*layers)`: a folder with a table and the toy data scored by these settings; copy it."""
+
+    @cache
+    def scored_folder(layers: str) -> Path:
+        folder = tmp_path_factory.mktemp("scored")
+        place = Workplace(Table(folder / "t.duckdb"), folder / "cache", Runtime(device="cpu"))
+        with pytest.MonkeyPatch.context() as patch:
+            find_toy(patch)
+            stages.score(place, "toy", None, json.loads(layers), 0)
+        return folder
+
+    return lambda *layers: scored_folder(json.dumps(layers))
+
+
+@pytest.fixture
+def scored(score_once: Callable[..., Path], work: Workplace) -> Run:
+    """The toy data, scored by its defaults, in the test's own workplace."""
+    shutil.copytree(score_once(), work.table.path.parent, dirs_exist_ok=True)
+    return dataclasses.replace(found := work.table.find_run(), folder=str(work.folder(found)))
 
 
 @pytest.fixture

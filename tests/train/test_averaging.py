@@ -14,7 +14,7 @@ from train.engine import fit, make_trainer, predict
 from train.method import Method
 from train.model import FusionModel, ModelConfig
 from train.optim import OptimConfig
-from train.stages import evaluate, resume_train, score, train
+from train.stages import evaluate, resume_train, train
 
 CPU = torch.device("cpu")
 
@@ -103,8 +103,7 @@ def test_others_go_on_from_the_average(small_data, tmp_path) -> None:
 PLAIN = [{"train": {"epochs": 3, "augment": "shift"}, "optim": {"ema": 0.9}}]
 
 
-def test_an_interrupted_run_with_average_and_augmentation_resumes_to_the_same_end(work, monkeypatch) -> None:
-    scored = score(work, "toy", None, [], 0)
+def test_an_interrupted_run_with_average_and_augmentation_resumes_to_the_same_end(work, scored, monkeypatch) -> None:
     whole = train(work, scored, "warmup", PLAIN, 0)
     real, calls = stages.checkpoint.save, []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +13,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from curate.datasets.base import Dataset
 from curate.errors import CurateError
 from curate.evidence import conclusions, read_evidence
-from curate.table import Table
 from curate.types import Predictions, Run
 from train import checkpoint, engine, folds, stages
 from train.stages import resume_score, score, train
@@ -37,22 +35,10 @@ def content(work: Workplace, run: Run, *tables: str) -> dict[str, list]:
     return found
 
 
-@pytest.fixture(scope="module")
-def scored_place(tmp_path_factory: pytest.TempPathFactory, toy_class: type[Dataset]) -> Iterator[Workplace]:
-    """A workplace with one run scored out of fold; copy it, do not write to it."""
-    folder = tmp_path_factory.mktemp("folds")
-    place = Workplace(Table(folder / "t.duckdb"), folder / "cache", engine.Runtime(device="cpu"))
-    with pytest.MonkeyPatch.context() as patch:
-        for module in ("train.workplace", "train.stages"):
-            patch.setattr(f"{module}.find_dataset", lambda name: toy_class)
-        score(place, "toy", None, [FOLDS], 0)
-    return place
-
-
 @pytest.fixture
-def scored(scored_place: Workplace, work: Workplace) -> Run:
-    """That run, in the test's own workplace."""
-    shutil.copytree(scored_place.table.path.parent, work.table.path.parent, dirs_exist_ok=True)
+def scored(score_once: Callable[..., Path], work: Workplace) -> Run:
+    """A run scored out of fold, in the test's own workplace."""
+    shutil.copytree(score_once(FOLDS), work.table.path.parent, dirs_exist_ok=True)
     return work.table.find_run()
 
 

@@ -79,15 +79,14 @@ def test_what_has_no_epochs_cannot_be_averaged(work, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS, ids=NAMES)
-def test_a_refit_equals_a_scoring_with_these_settings(work, form) -> None:
-    plain = score(work, "toy", None, [SMALL], 0)
-    direct = score(work, "toy", None, [SMALL, {"score": form}], 0)
-    again = refit(work.table, plain, [{}, {"score": form}])
+def test_a_refit_equals_a_scoring_with_these_settings(work, scored, form) -> None:
+    direct = score(work, "toy", None, [{"score": form}], 0)
+    again = refit(work.table, scored, [{}, {"score": form}])
     assert content(work, again.run_id) == content(work, direct.run_id)
-    assert again.note == f"refit of {plain.run_id}" and again.status == "done"
+    assert again.note == f"refit of {scored.run_id}" and again.status == "done"
     assert {k: again.config["score"][k] for k in form} == form
-    assert {**again.config["score"], **plain.config["score"]} == plain.config["score"]
-    assert (again.gap_kind, again.checkpoint_sha256) == (direct.gap_kind, plain.checkpoint_sha256)
+    assert {**again.config["score"], **scored.config["score"]} == scored.config["score"]
+    assert (again.gap_kind, again.checkpoint_sha256) == (direct.gap_kind, scored.checkpoint_sha256)
     if "average" in form:
         there, here = (train(work, r, "adaptive", [ONE_ROUND], 0) for r in (direct, again))
         assert content(work, there.run_id, "gap", "posterior", "mixture") == content(
@@ -96,8 +95,8 @@ def test_a_refit_equals_a_scoring_with_these_settings(work, form) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS, ids=NAMES)
-def test_adaptive_starts_from_the_table_and_fits_the_same_form_to_later_epochs(work, monkeypatch, form) -> None:
-    scored = score(work, "toy", None, [SMALL, {"score": form}], 0)
+def test_adaptive_starts_from_the_table_and_fits_the_same_form_to_later_epochs(work, scored, monkeypatch, form) -> None:
+    scored = refit(work.table, scored, [{}, {"score": form}])
     contexts: list[Context] = []
     original = stages._context
     monkeypatch.setattr(stages, "_context", lambda *a: contexts.append(original(*a)) or contexts[-1])
@@ -184,8 +183,8 @@ def test_online_posteriors_of_a_size_are_those_of_the_size(two_component_fit) ->
         ({"components": 3, "check": "none"}, {}, True),
     ],
 )
-def test_online_posteriors_need_the_gap_of_the_moment(work, form, method, fine) -> None:
-    scored = score(work, "toy", None, [SMALL, {"score": {"epochs": 1, **form}}], 0)
+def test_online_posteriors_need_the_gap_of_the_moment(work, scored, form, method, fine) -> None:
+    scored = refit(work.table, scored, [{}, {"score": form}])
     layers = [{"method": {"posteriors": "online", "rounds": 1, **method}, "train": {"epochs": 1}}]
     if fine:
         assert train(work, scored, "adaptive", layers, 0).status == "done"
@@ -195,8 +194,8 @@ def test_online_posteriors_need_the_gap_of_the_moment(work, form, method, fine) 
     assert work.table.runs(kind="train") == []
 
 
-def test_a_gap_of_the_methods_own_is_of_the_last_epoch(work) -> None:
-    scored = score(work, "toy", None, [{"score": {"average": "warmup", "input": "absolute"}}], 0)
+def test_a_gap_of_the_methods_own_is_of_the_last_epoch(work, scored) -> None:
+    scored = refit(work.table, scored, [{}, {"score": {"average": "warmup", "input": "absolute"}}])
     run = train(work, scored, "adaptive", [{"method": {"gap": "kl", "rounds": 1}}], 0)
     found = work.table.read_round(run.run_id, 0)
     np.testing.assert_array_equal(found.gaps.fitted, np.abs(found.gaps.kl))

@@ -19,11 +19,6 @@ from train.workplace import Workplace
 OPTIONS = {"data": {"modalities": "audio,visual"}}
 
 
-@pytest.fixture
-def scored(work: Workplace):
-    return score(work, "toy", None, [], 0)
-
-
 def stored(work: Workplace, run_id: str, *tables: str) -> list:
     """Rows of a run without its name, to compare runs by content."""
     out = []
@@ -81,61 +76,53 @@ def test_swapping_the_modalities_mirrors_the_gaps(work, scored) -> None:
     np.testing.assert_allclose(there.p_balanced, here.p_balanced, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", catalog.names())
-def test_every_method_trains_and_its_test_split_is_measured_once(work, scored, name, monkeypatch) -> None:
-    splits = []
-    original = stages.split_samples
-    monkeypatch.setattr(stages, "split_samples", lambda d, c, s: splits.append(s) or original(d, c, s))
-    run = train(work, scored, name, [], 0)
-    assert splits == ["test"], "opened once, after training"
-    metrics = work.table.test_metrics(run.run_id)
-    assert list(metrics) == ["audio", "visual", "fused"]
-    assert metrics == {m: pytest.approx(v) for m, v in evaluate(work, run, "test").items()}
-    assert all(0 <= v <= 1 for values in metrics.values() for v in values.values())
-
-
-def test_training_never_touches_the_test_split(work, scored, monkeypatch) -> None:
-    """With the test split a tripwire, everything up to its measurement goes through."""
-
-    def tripwire(dataset, cache, split):
-        raise LookupError("touched the test split")
-
-    monkeypatch.setattr(stages, "split_samples", tripwire)
-    for name in catalog.names():
-        with pytest.raises(LookupError):
-            train(work, scored, name, [], 0)
-        run = work.table.runs(kind="train")[0]
-        assert run.status == "failed" and work.table.test_metrics(run.run_id) == {}
-        last = checkpoint.read(Path(run.folder) / "last.pt", torch.device("cpu"))
-        assert last["epoch"] == (6 if run.config["train"]["start"] == "scratch" else 4)
-
-
 class Stop(Exception):
     pass
 
 
 @pytest.mark.parametrize("name", catalog.names())
-@pytest.mark.parametrize("after", [1, 3])
-def test_an_interrupted_training_resumes_to_the_same_end(work, scored, name, after, monkeypatch) -> None:
-    whole = train(work, scored, name, [], 0)
-    save, count = checkpoint.save, []
+def test_a_training_opens_the_test_split_once_at_its_end_and_resumes_to_the_same_end(
+    work, scored, name, monkeypatch
+) -> None:
+    opened, saved, stop_at = [], [], {1, 3}  # after the first epoch, and after two more
+    split, save = stages.split_samples, checkpoint.save
+
+    def open_split(dataset, cache, which):
+        (run,) = work.table.runs(kind="train", status="running")
+        last = checkpoint.read(work.folder(run) / "last.pt", torch.device("cpu"))
+        opened.append((which, last["epoch"] == (6 if run.config["train"]["start"] == "scratch" else 4)))
+        assert work.table.test_metrics(run.run_id) == {}
+        return split(dataset, cache, which)
 
     def save_and_stop(trainer, path):
         save(trainer, path)
-        count.append(path.name)
-        if count.count("last.pt") == after:
+        saved.extend([path.name] * (path.name == "last.pt"))
+        if len(saved) in stop_at:
+            stop_at.remove(len(saved))
             raise Stop
+
+    monkeypatch.setattr(stages, "split_samples", open_split)
+    whole = train(work, scored, name, [], 0)
+    assert opened == [("test", True)], "opened once, after the last epoch"
+    metrics = work.table.test_metrics(whole.run_id)
+    assert list(metrics) == ["audio", "visual", "fused"]
+    assert all(0 <= v <= 1 for values in metrics.values() for v in values.values())
 
     monkeypatch.setattr(checkpoint, "save", save_and_stop)
     with pytest.raises(Stop):
         train(work, scored, name, [], 0)
-    monkeypatch.setattr(checkpoint, "save", save)
     broken = work.table.runs(kind="train")[0]
     assert broken.status == "failed"
+    if stop_at:
+        with pytest.raises(Stop):
+            resume_train(work, broken)
     resumed = resume_train(work, broken)
-    assert resumed.run_id == broken.run_id and resumed.status == "done"
+    assert resumed.run_id == broken.run_id and resumed.status == "done" and not stop_at
+    assert opened == [("test", True)] * 2
     assert epochs(work, resumed.run_id) == epochs(work, whole.run_id)
     assert stored(work, resumed.run_id) == stored(work, whole.run_id)
+    monkeypatch.setattr(stages, "split_samples", split)
+    assert metrics == {m: pytest.approx(v) for m, v in evaluate(work, resumed, "test").items()}
 
 
 def test_resumed_scoring_equals_unbroken(work, scored, monkeypatch) -> None:

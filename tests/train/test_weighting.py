@@ -19,11 +19,6 @@ from train.workplace import prepare_trainer, reopen, split_samples
 
 
 @pytest.fixture
-def scored(work):
-    return score(work, "toy", None, [], 0)
-
-
-@pytest.fixture
 def said(predictions):
     """Predictions whose fusion is the normalised product of the modalities, as that of summed logits is."""
     found = predictions(seed=3)

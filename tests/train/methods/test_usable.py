@@ -80,11 +80,6 @@ def test_a_softened_target_is_best_met_by_knowing_nothing(make_model, make_batch
 
 
 @pytest.fixture
-def scored(work):
-    return score(work, "toy", None, [], 0)
-
-
-@pytest.fixture
 def claimed(work, scored):
     """The scored run, with a claim about every fifth picture."""
     with work.table._open(write=True) as con:

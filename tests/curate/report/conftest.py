@@ -1,0 +1,17 @@
+"""Pages are built often here, so their PNG files have few pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from curate.report import figures
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_pixels() -> Iterator[None]:
+    """A tenth of the usual resolution."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "DPI", figures.DPI / 10)
+        yield
