@@ -18,6 +18,7 @@ import math
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,6 +39,15 @@ from .errors import CurateError, MediaError
 STATUS_FILE = "status.json"
 LOG_FILE = "done.jsonl"
 PARTIAL = ".partial"
+DONE = {
+    "filled": "filled with silence",
+    "filled_frames": "with moments before or after the picture track",
+    "gain": "beyond full scale, made softer",
+    "clipped": "clipped",
+    "not_finite": "with values that are not finite",
+    "orientation": "turned",
+    "transparent": "laid on white",
+}
 TRIED = 8  # items decoded to tell how long all will take
 LONGEST_TRIAL = 5.0  # s
 DROPPED = "dropped_leak"
@@ -171,6 +181,16 @@ def _seconds_an_item(dataset: Dataset) -> float:
         if sum(seconds) > LONGEST_TRIAL:
             break
     return sum(seconds[1:]) / len(seconds[1:]) if len(seconds) > 1 else seconds[0]
+
+
+def describe_done(cache: Cache) -> str:
+    """What was done to media that a person may want to know, counted; '' where nothing was."""
+    counts: Counter[str] = Counter()
+    for modality, facts in cache.facts.items():
+        for own in facts:
+            counts.update(f"{modality} {DONE[name]}" for name in DONE if name in own)
+    told = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
+    return told and f'done to media: {told}; see `curate sql "SELECT sample_id, media FROM samples"`'
 
 
 def disk_use(dataset: Dataset) -> int:
