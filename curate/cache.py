@@ -214,7 +214,7 @@ def open_cache(folder: Path) -> Cache:
             arrays={m: open_array(folder, m, "r") for m in media},
             status={m: np.array(media[m]["status"], dtype=np.str_) for m in media},
             reason={m: np.array(media[m]["reason"], dtype=np.str_) for m in media},
-            facts={m: media[m]["facts"] for m in media},
+            facts={m: media[m].get("facts") or [{}] * len(text["sample_ids"]) for m in media},
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         message = f"the cache {folder} cannot be read: {error}"
