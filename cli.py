@@ -298,7 +298,7 @@ def prepare(
     quiet: Quiet = False,
 ) -> None:
     """Decode a data set's media once into the cache; what cannot be used is recorded with its reason."""
-    from curate.cache import default_folder
+    from curate.cache import default_folder, describe_done
     from curate.cache import prepare as decode
     from curate.datasets import checks, find
     from curate.table import Table
@@ -312,6 +312,8 @@ def prepare(
     with progress(quiet) as advance:
         made = decode(opened, folder, processes, lambda done, total: advance("decoding", done, total, "items"))
     table.write_samples(made.data_id, opened.samples, opened.classes, *made.summary(), made.media())
+    if done := describe_done(made):
+        remark(done)
     found = checks.check(opened)
     table.write_findings(made.data_id, found)
     if found:

@@ -18,6 +18,7 @@ import math
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,6 +39,15 @@ from .errors import CurateError, MediaError
 STATUS_FILE = "status.json"
 LOG_FILE = "done.jsonl"
 PARTIAL = ".partial"
+DONE = {
+    "filled": "filled with silence",
+    "filled_frames": "with moments before or after the picture track",
+    "gain": "beyond full scale, made softer",
+    "clipped": "clipped",
+    "not_finite": "with values that are not finite",
+    "orientation": "turned",
+    "transparent": "laid on white",
+}
 TRIED = 8  # items decoded to tell how long all will take
 LONGEST_TRIAL = 5.0  # s
 DROPPED = "dropped_leak"
@@ -173,6 +183,16 @@ def _seconds_an_item(dataset: Dataset) -> float:
     return sum(seconds[1:]) / len(seconds[1:]) if len(seconds) > 1 else seconds[0]
 
 
+def describe_done(cache: Cache) -> str:
+    """What was done to media that a person may want to know, counted; '' where nothing was."""
+    counts: Counter[str] = Counter()
+    for modality, facts in cache.facts.items():
+        for own in facts:
+            counts.update(f"{modality} {DONE[name]}" for name in DONE if name in own)
+    told = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
+    return told and f'done to media: {told}; see `curate sql "SELECT sample_id, media FROM samples"`'
+
+
 def disk_use(dataset: Dataset) -> int:
     """Bytes that the complete cache of a data set takes."""
     return len(dataset.samples) * _row_bytes(dataset)
@@ -194,7 +214,7 @@ def open_cache(folder: Path) -> Cache:
             arrays={m: open_array(folder, m, "r") for m in media},
             status={m: np.array(media[m]["status"], dtype=np.str_) for m in media},
             reason={m: np.array(media[m]["reason"], dtype=np.str_) for m in media},
-            facts={m: media[m]["facts"] for m in media},
+            facts={m: media[m].get("facts") or [{}] * len(text["sample_ids"]) for m in media},
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         message = f"the cache {folder} cannot be read: {error}"

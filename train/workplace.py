@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from curate import config as settings
-from curate.cache import Cache, describe_plan, prepare
+from curate.cache import Cache, describe_done, describe_plan, prepare
 from curate.datasets import checks
 from curate.datasets import find as find_dataset
 from curate.datasets.base import Dataset
@@ -135,6 +135,8 @@ class Workplace:
         if self.table.sample_count(cache.data_id) != len(dataset.samples):
             status, reason = cache.summary()
             self.table.write_samples(cache.data_id, dataset.samples, dataset.classes, status, reason, cache.media())
+            if done := describe_done(cache):
+                self.tell(done)
             found = checks.check(dataset)
             self.table.write_findings(cache.data_id, found)
             if told := checks.summary(found):

@@ -199,13 +199,13 @@ def _video(
             wanted[which] = _moments(look.path, frames, segment, in_step, ends)
         except MediaError as error:
             wrong[which] = error
-    found = frames_at(look, [there for _, there in wanted.values()])
+    found = frames_at(look, [there for _, there in wanted.values()], track.seeks)
     for which, segment in enumerate(segments):
         shown = wrong[which] if which in wrong else next(found)
         if isinstance(shown, Shorter):  # the header was wrong about the end
             try:
                 wanted[which] = _moments(look.path, frames, segment, in_step, shown.ends)
-                (shown,) = frames_at(look, [wanted[which][1]])
+                (shown,) = frames_at(look, [wanted[which][1]], track.seeks)
             except MediaError as error:
                 shown = error
         facts = dict(track.facts)

@@ -109,14 +109,12 @@ def read_sounds(path: Path, rate: int, spans: Sequence[Span], limits: Limits = U
         MediaError: what is wrong with the whole file.
     """
     wanted = [_Wanted(start or 0.0, end, anywhere=start is None) for start, end in spans]
-    with opened(path) as container:
-        audio_stream(container, path)
-        exact = container.format.name in EXACT and container.format.name not in READ_THROUGH
-    if exact:
-        for one in wanted:
-            _collect(path, rate, [one], limits)
-    else:
-        _collect(path, rate, wanted, limits)
+    apart = len(wanted) == 1
+    if not apart:
+        with opened(path) as container:
+            apart = container.format.name in EXACT and container.format.name not in READ_THROUGH
+    for part in [[one] for one in wanted] if apart else [wanted]:
+        _collect(path, rate, part, limits)
     return [_judged(path, one, rate) for one in wanted]
 
 
@@ -208,7 +206,8 @@ def _collect(path: Path, rate: int, wanted: Sequence[_Wanted], limits: Limits) -
     with opened(path) as container:
         stream = audio_stream(container, path)
         limits.check_channels(path, stream.codec_context.channels)
-        head = list(islice(decoded(container, stream), 4))
+        frames = decoded(container, stream)
+        head = list(islice(frames, 4))
         if not head:
             return
         begin = origin(container)
@@ -224,13 +223,14 @@ def _collect(path: Path, rate: int, wanted: Sequence[_Wanted], limits: Limits) -
         _check_cost(path, rate, wanted, limits, declared_length(container))
         clock = begin if container.format.name in STAMPED else None
         early = min(one.start for one in wanted) - late
-        sought, ended = None, 0
+        ended = 0
         dithered = stream.codec_context.name.startswith("mp2") and container.format.name in READ_THROUGH
-        if early > NEAR and container.format.name in EXACT and not dithered:
-            sought = _sought(container, stream, head, early - RUN_UP, rate)
-        if sought is not None:
-            ended = _fill(path, rate, wanted, _pieces(path, sought[1], rate, sought[0], late, clock, limits), limits)
-    if sought is None or not ended:
+        if early <= NEAR or container.format.name not in EXACT or dithered:
+            pieces = _pieces(path, chain(head, frames), rate, 0, late, clock, limits)
+            ended = _fill(path, rate, wanted, pieces, limits)
+        elif (found := _sought(container, stream, head, early - RUN_UP, rate)) is not None:
+            ended = _fill(path, rate, wanted, _pieces(path, found[1], rate, found[0], late, clock, limits), limits)
+    if not ended:  # the seek has missed
         with opened(path) as container:
             frames = decoded(container, audio_stream(container, path))
             ended = _fill(path, rate, wanted, _pieces(path, frames, rate, 0, late, clock, limits), limits)

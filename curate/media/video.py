@@ -143,15 +143,18 @@ def _ends(container: InputContainer, stream: av.VideoStream, begins: float) -> f
     return declared_length(container)
 
 
-def frames_at(look: Look, wanted: Sequence[Moments]) -> Iterator[list[Shown] | MediaError]:
+def frames_at(look: Look, wanted: Sequence[Moments], seeks: bool) -> Iterator[list[Shown] | MediaError]:
     """For each list of ascending moments the frames on screen then; `truncated` where the video ends before.
 
     Where a seek can be trusted each list costs its own length; else the video is decoded once for all of them.
 
+    Args:
+        seeks: as `Track` says.
+
     Raises:
         MediaError: what is wrong with the whole file.
     """
-    if read_track(look.path, look.limits).seeks:
+    if seeks:
         for moments in wanted:
             try:
                 yield _sought(look, moments)
