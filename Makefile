@@ -3,13 +3,17 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test fuzz lint bench clean
 
 demo: $(READY)
 	$(BIN)/curate demo
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2  # one thread for each of the two processes
+
+fuzz: $(READY)
+	CURATE_FUZZ=1000 $(BIN)/python -m pytest -q tests/curate/test_tables.py tests/curate/predictions \
+		tests/curate/test_npz.py tests/curate/test_damage.py tests/train/test_settings.py tests/cli/test_names.py
 
 lint: $(READY)
 	$(BIN)/ruff check .
