@@ -1,5 +1,7 @@
 """The command line: a command parses, makes one call, and renders. Heavy imports stand inside the bodies."""
 
+# ruff: noqa: E402
+
 from __future__ import annotations
 
 import signal
