@@ -7,13 +7,17 @@ PIP := $(BIN)/python -m pip install -qq --constraint constraints.txt
 UV := $(BIN)/uv pip
 TEST := -m pytest -q -n 2
 
-.PHONY: demo test lint test-lowest test-newest constraints bench clean
+.PHONY: demo test fuzz lint test-lowest test-newest constraints bench clean
 
 demo: $(READY)
 	$(BIN)/curate demo
 
 test: $(READY)
 	$(BIN)/python $(TEST)
+
+fuzz: $(READY)
+	CURATE_FUZZ=1000 $(BIN)/python -m pytest -q tests/curate/test_tables.py tests/curate/predictions \
+		tests/curate/test_npz.py tests/curate/test_damage.py tests/train/test_settings.py tests/cli/test_names.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

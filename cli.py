@@ -1,20 +1,23 @@
 """The command line: a command parses, makes one call, and renders. Heavy imports stand inside the bodies."""
 
+# ruff: noqa: E402
+
 from __future__ import annotations
+
+import signal
+import sys
+
+STARTED = __name__ == "__main__" or sys.argv[0].endswith("/curate")
+if STARTED and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends at once, until `main` is there to say how it ended
 
 import io
 import os
 import shutil
-import signal
-import sys
-from pathlib import Path
-
-if __name__ == "__main__" or Path(sys.argv[0]).name == "curate":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends at once, until `main` is there to say how it ended
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -104,7 +107,8 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; the one place where errors are told."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks is still shown
@@ -564,10 +568,11 @@ def selections(
         show(columns, table.selection_list(), form)
     elif len(named) == 1:
         found = table.describe_selection(named[0])
+        written = table.export_selection(found.name, output) if output else 0
         tell(f"{found.rule}, of {found.run_id}")
         tell_selection(found, form, tell)
         if output:
-            tell(f"wrote {table.export_selection(found.name, output)} rows to {output}")
+            tell(f"wrote {written} rows to {output}")
     else:
         show(["class", *named, "both", "Jaccard"], table.compare_selections(*named), form)
 

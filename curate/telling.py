@@ -57,7 +57,8 @@ def show_portions(
         if len(rows) > MOST_ROWS:
             tell(f"these are the first {MOST_ROWS} rows, there are more: --format csv gives all")
     for piece in pieces(columns, portions, form, width):
-        typer.echo(printable(piece, keep="\n\t") if terminal else piece)
+        # With color=True nothing is taken out: in a pipe an id stays the id.
+        typer.echo(printable(piece, keep="\n\t") if terminal else piece, color=True)
 
 
 def share(value: float, form: Format) -> str | float:

@@ -16,7 +16,7 @@ from curate.config import check_within
 from curate.errors import CurateError
 from curate.media import DECODING, Decoded
 from curate.source import Segment
-from curate.types import InputSpec, Sample
+from curate.types import InputSpec, Sample, TextSpec
 
 SPLITS = ("train", "val", "test")
 SHARE, COUNT = (0, 1), (0, 2**31 - 1)
@@ -130,6 +130,11 @@ class Dataset(ABC):
     def media(self, sample: Sample) -> Mapping[str, tuple[Path, Segment | None]]:
         """{modality: file and stretch of it} that the checks compare; by default none, for data made up here."""
         return {}
+
+    def texts(self, sample: Sample) -> Mapping[str, str]:
+        """{modality: text} that the checks compare."""
+        own = [m for m, spec in self.specs.items() if isinstance(spec, TextSpec)]
+        return {m: sample.inputs[m] for m in own if m in sample.inputs}
 
     def recipe(self) -> Any:
         """What decides the arrays of all samples, beside their content; JSON-like."""

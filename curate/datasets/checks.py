@@ -1,13 +1,19 @@
 """What is suspicious about a data set before any of it is decoded: leaks, conflicting labels, duplicated content.
 
+A medium is a file, or a stretch of one, byte for byte; or a text, whatever its case, spaces and Unicode form.
+
 Nothing here is dropped: it is listed, and `data.drop_leaks` leaves out the training samples that leak.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 
 from curate.errors import MediaError
@@ -19,10 +25,16 @@ from .base import SPLITS, Dataset
 
 Medium = tuple[str, Segment | None]  # what it is, by path or by content, and which stretch of it
 Media = Mapping[str, Medium]
+SHORT = 5
+"""Words; shorter texts are alike by chance."""
+ALIKE = 0.6
+RARE = 20
+"""Texts; a run of words that more have is a phrase."""
 KINDS = {
     "leak": "the same medium in a later split too",
     "label_conflict": "the same medium under another label",
     "duplicate_content": "the same medium under another id",
+    "near_duplicate": "a text much like that of another id",
     "group_crosses": "a group in more than one split",
 }
 
@@ -30,7 +42,8 @@ KINDS = {
 def check(dataset: Dataset) -> tuple[Finding, ...]:
     """All findings of a data set, by kind in the order of `KINDS`, then by sample. Files of equal size are hashed."""
     media = identify(dataset)
-    found = [*compare(dataset.samples, media), *crossing_groups(dataset.samples)]
+    texts = {s.sample_id: dataset.texts(s) for s in dataset.samples}
+    found = [*compare(dataset.samples, media), *near(dataset.samples, texts), *crossing_groups(dataset.samples)]
     order = list(KINDS)
     return tuple(sorted(found, key=lambda f: (order.index(f.kind), f.sample_id)))
 
@@ -43,9 +56,12 @@ def summary(found: Sequence[Finding]) -> str:
 
 
 def leaking(dataset: Dataset) -> dict[str, str]:
-    """{sample id: why} of the training samples that share a medium with a sample of val or test."""
+    """{sample id: why} of the training samples that share a medium with a sample of val or test.
+
+    Texts of fewer than `SHORT` words do not count: they are alike by chance.
+    """
     split = {s.sample_id: s.split for s in dataset.samples}
-    found = compare(dataset.samples, identify(dataset))
+    found = compare(dataset.samples, identify(dataset, SHORT))
     return {f.sample_id: f.detail for f in found if f.kind == "leak" and split[f.sample_id] == "train"}
 
 
@@ -60,28 +76,44 @@ def files_found(dataset: Dataset) -> dict[str, dict[str, int]]:
 
 def _file_status(path: Path) -> str:
     try:
-        if not path.is_dir():
+        if not os.path.isdir(path):
             check_file(path)
     except MediaError as error:
         return error.status
+    except OSError:  # a name that the file system cannot hold
+        return "missing"
     return "ok"
 
 
-def identify(dataset: Dataset) -> dict[str, Media]:
-    """{sample id: {modality: what it is}}: byte-identical files are one thing, whatever their names."""
+def identify(dataset: Dataset, shortest: int = 1) -> dict[str, Media]:
+    """{sample id: {modality: what it is}}: files of the same bytes are one thing, whatever their names, and so are
+    texts of the same words.
+
+    Args:
+        shortest: words of the shortest text that counts.
+    """
     read = {s.sample_id: dataset.media(s) for s in dataset.samples}
     digests = content_digests({path for media in read.values() for path, _ in media.values()})
-    return {
+    found: dict[str, dict[str, Medium]] = {
         sample_id: {m: (digests.get(path, str(path)), segment) for m, (path, segment) in media.items()}
         for sample_id, media in read.items()
     }
+    for sample in dataset.samples:
+        words = {m: plain(text) for m, text in dataset.texts(sample).items()}
+        found[sample.sample_id] |= {m: (text, None) for m, text in words.items() if len(text.split()) >= shortest}
+    return dict(found)
+
+
+def plain(text: str) -> str:
+    """A text without what does not count when texts are compared: Unicode form, case, spaces."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def content_digests(paths: Iterable[Path]) -> dict[Path, str]:
     """{path: SHA-256} of the files that share their size with another; the others are unlike any, and are not read."""
     by_size: dict[int, list[Path]] = defaultdict(list)
     for path in sorted(set(paths)):
-        if path.is_file() and (size := path.stat().st_size):
+        if os.path.isfile(path) and (size := path.stat().st_size):
             by_size[size].append(path)
     return {path: _digest(path) for same in by_size.values() if len(same) > 1 for path in same}
 
@@ -104,22 +136,74 @@ def compare(samples: Sequence[Sample], media: Mapping[str, Media]) -> Iterator[F
             sharing[modality, medium].append(sample)
     told: dict[tuple[str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for (modality, _), same in sharing.items():
-        for sample in same if len(same) > 1 else ():
-            for kind, other in _kinds(sample, same):
-                told[kind, sample.sample_id][other].append(modality)
+        if len(same) > 1:
+            for kind, sample, other in _kinds(same):
+                told[kind, sample.sample_id][_said(other)].append(modality)
     for (kind, sample_id), others in told.items():
         yield Finding(kind, sample_id, "; ".join(f"{' and '.join(m)} of {other}" for other, m in others.items()))
 
 
-def _kinds(sample: Sample, same: Sequence[Sample]) -> Iterator[tuple[str, str]]:
-    """(kind, the first other sample of that kind) of one of those that share a medium."""
-    others = [s for s in same if s.sample_id != sample.sample_id]
-    later = [s for s in others if SPLITS.index(s.split) > SPLITS.index(sample.split)]
-    conflicting = [s for s in others if s.label != sample.label]
-    for kind, found in (("leak", later), ("label_conflict", conflicting), ("duplicate_content", others)):
-        if found:
-            first = max(found, key=lambda s: SPLITS.index(s.split)) if kind == "leak" else found[0]
-            yield kind, f"{first.sample_id} ({first.split}, {first.label})"
+def _kinds(same: Sequence[Sample]) -> Iterator[tuple[str, Sample, Sample]]:
+    """(kind, sample, the first other sample of that kind) of those that share a medium."""
+    latest = max(same, key=lambda s: SPLITS.index(s.split))
+    labelled = [s for s in same if s.label]
+    other = next((s for s in labelled if s.label != labelled[0].label), None)
+    for sample in same:
+        if SPLITS.index(latest.split) > SPLITS.index(sample.split):
+            yield "leak", sample, latest
+        if other is not None and sample.label:
+            yield "label_conflict", sample, labelled[0] if sample.label != labelled[0].label else other
+        yield "duplicate_content", sample, same[1] if sample is same[0] else same[0]
+
+
+def _said(sample: Sample) -> str:
+    return f"{sample.sample_id} ({sample.split}, {sample.label or 'no label'})"
+
+
+def near(samples: Sequence[Sample], texts: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
+    """A finding for each sample with a text much like one of another sample, that of the most alike.
+
+    Texts are compared by their runs of three words: much alike are two that share at least `ALIKE` of all runs that
+    either has (Jaccard index). Pairs are found by the runs that few texts have, so that common phrases cost nothing;
+    texts of fewer than `SHORT` words, and equal ones, are left out.
+
+    Args:
+        samples: all of them.
+        texts: {sample id: {modality: text}}.
+    """
+    for modality in dict.fromkeys(m for own in texts.values() for m in own):
+        first: dict[str, Sample] = {}
+        for sample in samples:
+            text = plain(texts[sample.sample_id].get(modality, ""))
+            if len(text.split()) >= SHORT:
+                first.setdefault(text, sample)
+        owners, runs = list(first.values()), [_runs(text) for text in first]
+        for i, (j, share) in sorted(_most_alike(runs).items()):
+            detail = f"{modality} of {_said(owners[j])}, {share:.0%} of their runs of three words"
+            yield Finding("near_duplicate", owners[i].sample_id, detail)
+
+
+def _runs(text: str) -> frozenset[str]:
+    """The runs of three words of a text."""
+    words = re.findall(r"\w+", text)
+    return frozenset(" ".join(words[i : i + 3]) for i in range(len(words) - 2))
+
+
+def _most_alike(runs: Sequence[frozenset[str]]) -> dict[int, tuple[int, float]]:
+    """{place: (place of the most alike, share of the runs of both)} of the texts that are much like another."""
+    having: dict[str, list[int]] = defaultdict(list)
+    for place, own in enumerate(runs):
+        for run in own:
+            having[run].append(place)
+    pairs = {pair for places in having.values() if len(places) <= RARE for pair in combinations(places, 2)}
+    best: dict[int, tuple[int, float]] = {}
+    for i, j in sorted(pairs):
+        share = len(runs[i] & runs[j]) / len(runs[i] | runs[j])
+        if share >= ALIKE:
+            for one, other in ((i, j), (j, i)):
+                if share > best.get(one, (0, 0.0))[1]:
+                    best[one] = other, share
+    return best
 
 
 def crossing_groups(samples: Iterable[Sample]) -> Iterator[Finding]:

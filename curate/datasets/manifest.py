@@ -169,10 +169,6 @@ class Manifest(Recordings):
         parts = {m: split_source(s) for m, s in sample.inputs.items() if s and m not in self._tokenizers}
         return {m: (_found(self._folder, path), segment) for m, (path, segment) in parts.items()}
 
-    def texts(self, sample: Sample) -> dict[str, str]:
-        """The cells of the columns of texts."""
-        return {m: text for m, text in sample.inputs.items() if m in self._tokenizers}
-
     def decode(self, sample: Sample, modality: str) -> Decoded:
         """One file, decoded; or one text."""
         spec, source = self.specs[modality], sample.inputs[modality]

@@ -78,8 +78,8 @@ def _is_number(value: Any) -> bool:
 
 def _hashable(value: Any) -> Any:
     """A value to look up by; booleans stay apart from 0 and 1, NaN is one value."""
-    if isinstance(value, bool):
-        return str(value)
+    if isinstance(value, bool | bytes):
+        return _text(value)
     if isinstance(value, float):
         return "nan" if math.isnan(value) else int(value) if value.is_integer() else value
     return value if isinstance(value, str | int) else "" if value is None else str(value)

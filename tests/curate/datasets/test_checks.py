@@ -40,6 +40,60 @@ def test_findings_are_what_pairs_say(rows):
     assert found == expected
 
 
+def text_findings(*rows: tuple[str, str, str]) -> set[tuple[str, str]]:
+    """(kind, id) of texts given as (split, label, text), ids s0, s1, ..."""
+    samples = [sample(f"s{i}", split, label) for i, (split, label, _) in enumerate(rows)]
+    texts = {f"s{i}": {"text": text} for i, (_, _, text) in enumerate(rows)}
+    media = {i: {m: (checks.plain(t), None) for m, t in own.items() if t.strip()} for i, own in texts.items()}
+    return {(f.kind, f.sample_id) for f in (*checks.compare(samples, media), *checks.near(samples, texts))}
+
+
+def test_texts_are_one_whatever_their_case_spaces_and_unicode_form():
+    found = text_findings(
+        ("train", "x", "Caf\u00e9  au lait"), ("test", "y", "cafe\u0301 AU\u00a0lait "), ("val", "x", "tea")
+    )
+    kinds = {"duplicate_content", "label_conflict"}
+    assert found == {("leak", "s0"), *((kind, s) for kind in kinds for s in ("s0", "s1"))}
+    assert text_findings(("train", "x", ""), ("test", "y", " ")) == set()
+
+
+def test_near_duplicates_share_most_runs_of_three_words():
+    one = "the quick brown fox jumps over the lazy dog tonight"
+    assert text_findings(("train", "x", one), ("train", "x", one + "!!"), ("train", "x", "a b c d e f")) == {
+        ("near_duplicate", "s0"),
+        ("near_duplicate", "s1"),
+    }
+    assert text_findings(("train", "x", one), ("train", "x", "the quick brown fox sat")) == set()  # 2 of 9 runs
+    assert text_findings(("train", "x", "one two three four"), ("train", "x", "one two three four!")) == set()  # short
+
+
+@given(st.lists(st.lists(st.sampled_from("abc"), min_size=5, max_size=8).map(" ".join), max_size=6))
+def test_near_duplicates_are_what_pairs_say(texts):
+    texts = list(dict.fromkeys(texts))
+    found = {int(s[1:]) for kind, s in text_findings(*(("train", "x", t) for t in texts)) if kind == "near_duplicate"}
+    runs = [{" ".join(t.split()[i : i + 3]) for i in range(len(t.split()) - 2)} for t in texts]
+    alike = {
+        i for i, a in enumerate(runs) for j, b in enumerate(runs) if i != j and len(a & b) >= checks.ALIKE * len(a | b)
+    }
+    assert found == alike
+
+
+def test_many_equal_texts_cost_no_square_of_their_number():
+    rows = [("train" if i % 2 else "test", "xy"[i % 3 == 0], "yes") for i in range(20_000)]
+    assert len(text_findings(*rows)) == 20_000 * 2 + 10_000
+
+
+def test_a_column_of_texts_is_checked(write_manifest):
+    texts = ["hello out there my dear friend" if i in (1, 9) else f"word{i}" for i in range(12)]
+    rows = [f"{i},{'xy'[i % 2]},{'test' if i > 7 else 'train'},{i}.png,{texts[i]}" for i in range(12)]
+    data = Manifest(write_manifest("sample_id,label,split,visual,text", rows), Manifest.Options(val_fraction=0.2))
+    found = [f for f in checks.check(data) if "text of" in f.detail]
+    assert [(f.kind, f.sample_id, f.detail) for f in found if f.kind == "leak"] == [
+        ("leak", "1", "text of 9 (test, y)")
+    ]
+    assert checks.leaking(data) == {"1": "text of 9 (test, y)"}
+
+
 def test_a_group_is_told_once_with_its_counts():
     own = [sample("a", "train", "x", "g"), sample("b", "train", "x", "g"), sample("c", "test", "x", "g")]
     others = [sample("d", "train", "x", "h"), sample("e", "test", "x"), sample("f", "train", "x")]

@@ -237,9 +237,9 @@ def test_python_objects_are_never_loaded(folder, refused, tmp_path) -> None:
     assert "not Python objects" in refused(r"audio\.npy cannot be read").hint
     (folder / "audio.npy").unlink()
     np.savez(folder / "audio.npz", sample_id=IDS, features=bombs)
-    refused(r"audio\.npz: features are object, not real numbers")
+    refused(r"audio\.npz: features holds Python objects")
     np.savez(folder / "audio.npz", sample_id=IDS.astype(object), features=values(1))
-    assert "not Python objects" in refused(r"audio\.npz cannot be read").hint
+    assert "dtype=str" in refused(r"audio\.npz: sample_id holds Python objects").hint
     assert not (tmp_path / "exploded").exists()
 
 
@@ -317,9 +317,9 @@ def test_the_table_of_samples_is_checked_as_a_manifest_is(folder, refused) -> No
 def test_a_head_is_read_without_the_numbers(folder, monkeypatch) -> None:
     path = folder / "text.npz"
     np.savez(path, sample_id=IDS, features=values(3))
-    read, asked = np.lib.npyio.NpzFile.__getitem__, []
-    monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", lambda self, k: asked.append(k) or read(self, k))
+    read, asked = np.lib.format.read_array, []
+    monkeypatch.setattr(np.lib.format, "read_array", lambda f, **k: asked.append(f.name) or read(f, **k))
     head = read_head(path)
     assert (head.rows, head.dim) == (N, D) and head.keys["sample_id"].tolist() == IDS.tolist()
-    assert asked == ["sample_id"]
+    assert asked == ["sample_id.npy"]
     np.testing.assert_array_equal(read_values(path, (1,)), values(3))
