@@ -104,7 +104,7 @@ class Database:
                 raise
             con.commit()
         except duckdb.Error as error:
-            if not isinstance(error, BROKEN) and type(error) is not duckdb.Error:  # the latter for a wrong checksum
+            if not _is_broken(error):
                 raise
             raise CurateError(
                 f"cannot {'write' if write else 'read'} {self.path}: {str(error).splitlines()[0]}", IN_PLACE
@@ -238,8 +238,11 @@ class Database:
                 con.interrupt()
                 ended.wait()
                 raise
-        if "error" in outcome:
-            raise sql_error(outcome["error"])
+            failure = outcome.get("error")
+            if failure is not None and not allow_files and _is_broken(failure):  # no other file can be meant
+                raise failure
+        if failure is not None:
+            raise sql_error(failure)
         return outcome["columns"], outcome["rows"]
 
     def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
@@ -362,6 +365,11 @@ def delete(con: duckdb.DuckDBPyConnection, table: str, key: Mapping[str, Any]) -
 def _scannable(values: Any) -> NDArray[Any]:
     array = np.asarray(values, dtype=object) if isinstance(values, list) else np.asarray(values)
     return array.astype(object) if array.dtype.kind == "U" else np.ascontiguousarray(array)
+
+
+def _is_broken(error: Exception) -> bool:
+    """Whether the place or the file is to blame; a wrong checksum has no class of its own."""
+    return isinstance(error, BROKEN) or type(error) is duckdb.Error
 
 
 def sql_error(error: Exception) -> CurateError:
