@@ -108,7 +108,7 @@ class Database:
                 raise
             con.commit()
         except duckdb.Error as error:
-            if not isinstance(error, BROKEN) and type(error) is not duckdb.Error:  # the latter for a wrong checksum
+            if not _is_broken(error):
                 raise
             raise CurateError(
                 f"cannot {'write' if write else 'read'} {self.path}: {str(error).splitlines()[0]}", IN_PLACE
@@ -217,10 +217,10 @@ class Database:
         with self._open(settings=READING if allow_files else SAFE) as con:
             if allow_files:
                 con.execute(FILES_ALONE)
-            cursor = _interruptible(con, lambda: con.execute(sql))
+            cursor = _interruptible(con, lambda: con.execute(sql), allow_files)
 
             columns = [c[0] for c in cursor.description or []]
-            portions = iter(lambda: _interruptible(con, lambda: cursor.fetchmany(rows)), [])
+            portions = iter(lambda: _interruptible(con, lambda: cursor.fetchmany(rows), allow_files), [])
             first = list(islice(portions, BRIEF))
             if len(first) == BRIEF:
                 yield columns, chain(first, portions)
@@ -395,8 +395,11 @@ def insert(
     con.unregister("incoming")
 
 
-def _interruptible(con: duckdb.DuckDBPyConnection, work: Callable[[], T]) -> T:
+def _interruptible(con: duckdb.DuckDBPyConnection, work: Callable[[], T], other_files: bool) -> T:
     """What `work` gives, done in a thread; Ctrl-C ends it at once.
+
+    Args:
+        other_files: `work` may read other files than the table, so that a broken file need not be the table.
 
     Raises:
         CurateError: DuckDB refuses a user's SQL, or a value is none that Python can hold.
@@ -422,8 +425,8 @@ def _interruptible(con: duckdb.DuckDBPyConnection, work: Callable[[], T]) -> T:
         ended.wait()
         raise
     error = outcome.get("error")
-    if isinstance(error, BROKEN) or type(error) is duckdb.Error:
-        raise error  # the file's fault, not the query's
+    if error is not None and not other_files and _is_broken(error):
+        raise error  # the table's fault, not the query's
     if isinstance(error, duckdb.Error | OverflowError | UnicodeError | ValueError | RuntimeError | MemoryError):
         raise sql_error(error)
     if error is not None:
@@ -439,6 +442,11 @@ def delete(con: duckdb.DuckDBPyConnection, table: str, key: Mapping[str, Any]) -
 def _scannable(values: Any) -> NDArray[Any]:
     array = np.asarray(values, dtype=object) if isinstance(values, list) else np.asarray(values)
     return array.astype(object) if array.dtype.kind == "U" else np.ascontiguousarray(array)
+
+
+def _is_broken(error: BaseException) -> bool:
+    """Whether the place or the file is to blame; a wrong checksum has no class of its own."""
+    return isinstance(error, BROKEN) or type(error) is duckdb.Error
 
 
 def sql_error(error: Exception) -> CurateError:

@@ -71,7 +71,7 @@ def test_a_small_disk(curate: Callable, mounted: Callable[[str], Path], content:
     ended = curate("score", "--predictions", predictions(20_000), "--db", table)
     assert ended.code == 1 and ended.out == ""
     assert [line.split(": ")[0] for line in ended.err.splitlines()] == ["error", "hint"]
-    assert "No space left" in ended.err
+    assert f"cannot write {table}" in ended.err
     after = content(table)
     assert all(set(map(repr, rows)) <= set(map(repr, after[name])) for name, rows in before.items())
 
@@ -146,6 +146,6 @@ def test_a_damaged_table(refused: Callable, db: Path, damage: Callable[[Path], N
     before = db.read_bytes()
     for command in (("runs",), ("sql", "SELECT DISTINCT gap FROM gap"), ("report",), ("export", "all.csv")):
         told = refused(*command, db=Path("none.duckdb"))
-        assert "curate.duckdb" in told or "Corrupt database file" in told
+        assert "curate.duckdb" in told
     assert db.read_bytes() == before
     refused("score", "--predictions", predictions(3), db=Path("none.duckdb"))

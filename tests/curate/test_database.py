@@ -221,7 +221,7 @@ def test_no_number_of_any_table_can_be_nan_or_infinite(scored_table, predictions
         assert {t for t, _ in columns} == scored | {"epoch", "fold_epoch", "dynamic", "usability", "guard"}
         for table, column in columns:
             assert con.execute(f"SELECT count(*) FROM {table}").fetchone() > (0,)
-            with pytest.raises(duckdb.ConstraintException, match="CHECK"):
+            with pytest.raises(duckdb.ConstraintException):
                 con.execute(f"UPDATE {table} SET {column} = '{value}'::DOUBLE")
 
 
@@ -230,7 +230,7 @@ def test_posteriors_must_add_to_one(scored_table):
     insert = f"INSERT INTO posterior {names} VALUES ('score-toy-1', 0, ?, 'audio|visual', ?, ?)"
     with duckdb.connect(str(scored_table.path)) as con:
         for p, q in ((0.7, 0.31), (0.7, 0.2), (1.2, -0.2), (float("nan"), 0.5)):
-            with pytest.raises(duckdb.ConstraintException, match="CHECK"):
+            with pytest.raises(duckdb.ConstraintException):
                 con.execute(insert, ["new", p, q])
         con.execute(insert, ["new", 0.7, 0.3])
 
