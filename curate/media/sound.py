@@ -42,6 +42,8 @@ EXACT = frozenset(
     | {"flv", "ogg", "nut", "mp3"}
 )
 """Containers whose time stamps after a seek are those counted from the beginning."""
+REPEATABLE = ("pcm_s", "pcm_u", "flac", "alac", "tta", "wavpack", "vorbis", "opus")
+"""Decoders that give the same to the bit wherever they begin, so that it does not matter what is read together."""
 READ_THROUGH = ("mp3",)
 """Of these a seek reads all packets before it: quick for one stretch, slower than decoding for many."""
 STAMPED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "mpeg", "flv", "nut")
@@ -100,7 +102,8 @@ def read_sounds(path: Path, rate: int, spans: Sequence[Span], limits: Limits = U
 
     A start of None is the beginning: of the container where pictures are in it too, else of the recording itself.
 
-    Where time stamps can be trusted each costs its own length; else the recording is decoded once for all of them.
+    Where time stamps can be trusted each costs its own length; else, or where that is less in all, the recording is
+    decoded once for all of them.
 
     Returns:
         For each stretch what was found, or why it cannot be used, as `read_audio` raises.
@@ -109,13 +112,22 @@ def read_sounds(path: Path, rate: int, spans: Sequence[Span], limits: Limits = U
         MediaError: what is wrong with the whole file.
     """
     wanted = [_Wanted(start or 0.0, end, anywhere=start is None) for start, end in spans]
-    apart = len(wanted) == 1
-    if not apart:
-        with opened(path) as container:
-            apart = container.format.name in EXACT and container.format.name not in READ_THROUGH
+    apart = len(wanted) == 1 or _is_cheaper_apart(path, wanted)
     for part in [[one] for one in wanted] if apart else [wanted]:
         _collect(path, rate, part, limits)
     return [_judged(path, one, rate) for one in wanted]
+
+
+def _is_cheaper_apart(path: Path, wanted: Sequence[_Wanted]) -> bool:
+    """Whether several stretches are sought one by one: exactly, and for less than what they lie in."""
+    with opened(path) as container:
+        if container.format.name not in EXACT or container.format.name in READ_THROUGH:
+            return False
+        if not audio_stream(container, path).codec_context.name.startswith(REPEATABLE):
+            return True
+        ends = [declared_length(container) if one.end is None else one.end for one in wanted]
+    cost = sum(end - one.start + RUN_UP for end, one in zip(ends, wanted, strict=True))
+    return cost < max(ends) - min(one.start for one in wanted)
 
 
 def loudest(path: Path, start: float, end: float, length: float, limits: Limits = USUAL) -> float:

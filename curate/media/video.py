@@ -36,6 +36,7 @@ EXACT = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "mpegts", "nu
 """Containers in which a seek to a time finds a key frame whose time stamps are those counted from the beginning."""
 BACK = (0.0, 0.5, 2.0, 8.0, 30.0)  # s before the moment wanted, tried in turn until a frame before it is found
 NEAR = 1.0  # s; what follows within is decoded on, not sought
+KEY_FRAMES = 4.0  # s from one to the next, roughly: what a seek costs beside the stretch itself
 REPEATED = 1.0  # s; a time stamp that goes back by less is a frame too many, by more a recording joined to another
 UNSTAMPED = 64  # frames without time stamp that may come before the first with one
 
@@ -146,7 +147,8 @@ def _ends(container: InputContainer, stream: av.VideoStream, begins: float) -> f
 def frames_at(look: Look, wanted: Sequence[Moments], seeks: bool) -> Iterator[list[Shown] | MediaError]:
     """For each list of ascending moments the frames on screen then; `truncated` where the video ends before.
 
-    Where a seek can be trusted each list costs its own length; else the video is decoded once for all of them.
+    Where a seek can be trusted each list costs its own length; else, or where that is less in all, the video is decoded
+    once for all of them.
 
     Args:
         seeks: as `Track` says.
@@ -154,7 +156,9 @@ def frames_at(look: Look, wanted: Sequence[Moments], seeks: bool) -> Iterator[li
     Raises:
         MediaError: what is wrong with the whole file.
     """
-    if seeks:
+    last = max((moments[-1] for moments in wanted), default=0.0)
+    cost = sum(KEY_FRAMES + moments[-1] - moments[0] for moments in wanted)
+    if seeks and (len(wanted) == 1 or cost < last):
         for moments in wanted:
             try:
                 yield _sought(look, moments)
