@@ -29,7 +29,7 @@ from train import checkpoint
 def test_other_files_are_refused(tmp_path, content):
     path = tmp_path / "some.csv"
     path.write_bytes(content)
-    with pytest.raises(CurateError, match="some.csv") as refused:
+    with pytest.raises(CurateError, match=r"some\.csv") as refused:
         checkpoint.read(path, torch.device("cpu"))
     assert refused.value.hint
 
