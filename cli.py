@@ -829,7 +829,7 @@ def report(
 
 @app.command()
 def export(
-    target: Annotated[Path | None, typer.Argument(metavar="OUTPUT", help="The same as --output.")] = None,
+    target: Annotated[Path | None, typer.Argument(help="The same as --output.")] = None,
     output: File = None,
     db: Db = DB,
     quiet: Quiet = False,
@@ -839,7 +839,7 @@ def export(
 
     path = output or target
     if path is None or (output and target):
-        raise CurateError("export needs one file", "e.g. curate export -o samples.parquet")
+        raise typer.BadParameter("one file is needed, e.g. curate export -o samples.parquet")
     written = Table(db).export_samples(path)
     if not quiet:
         remark(f"wrote {written} rows to {path}")
