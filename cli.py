@@ -113,6 +113,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks is still shown
     try:
+        " ".join(sys.argv).encode()  # a name that is no text can be stored nowhere
         app()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -872,7 +873,7 @@ def report(
 
 @app.command()
 def export(
-    target: Annotated[Path | None, typer.Argument(metavar="OUTPUT", help="The same as --output.")] = None,
+    target: Annotated[Path | None, typer.Argument(help="The same as --output.")] = None,
     output: File = None,
     db: Db = DB,
     quiet: Quiet = False,
@@ -882,7 +883,7 @@ def export(
 
     path = output or target
     if path is None or (output and target):
-        raise CurateError("export needs one file", "e.g. curate export -o samples.parquet")
+        raise typer.BadParameter("one file is needed, e.g. curate export -o samples.parquet")
     written = Table(db).export_samples(path)
     if not quiet:
         remark(f"wrote {written} rows to {path}")

@@ -25,7 +25,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any
 
@@ -148,7 +149,7 @@ class TableFile:
             for row in reader:
                 if len(row) != len(self.names):
                     row = self._fitted(row, self.skipped + reader.line_num)
-                if any(row) and not all(cell.isspace() or not cell for cell in row):
+                if row[0].strip() or any(cell.strip() for cell in row):
                     yield self.skipped + reader.line_num, row
 
     def _fitted(self, row: list[str], line: int) -> list[str]:
@@ -184,7 +185,9 @@ class TableFile:
         """(rows, C) numbers of a chunk."""
         if not comma:
             try:
-                return np.array([[row[p] for p in places] for _, row in chunk], dtype=np.float64)
+                cells = chain.from_iterable(map(itemgetter(*places, places[0]), (row for _, row in chunk)))
+                flat = np.fromiter(map(float, cells), np.float64, len(chunk) * (len(places) + 1))
+                return flat.reshape(len(chunk), -1)[:, :-1]  # one column twice: of a single one there are no tuples
             except ValueError:
                 pass  # an empty cell, or what is none
         out = np.empty((len(chunk), len(places)))

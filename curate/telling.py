@@ -142,7 +142,8 @@ def tell_findings(dataset: Dataset, remark: Tell = remark) -> None:
     for kind, what in checks.KINDS.items():
         own = [f for f in found if f.kind == kind]
         if own:
-            shown = "; ".join(f"{f.sample_id}: {f.detail}" for f in own[:3]) + ("; ..." if len(own) > 3 else "")
+            shown = "; ".join(printable(f"{f.sample_id}: {f.detail}") for f in own[:3])
+            shown += "; ..." if len(own) > 3 else ""
             remark(f"{kind}, {what}: {len(own)}, e.g. {shown}")
 
 

@@ -80,7 +80,7 @@ class Features(Dataset):
         check_fractions(options.val_fraction, options.test_fraction, self.name)
         heads = {m: read_head(path) for m, path in _files(root, options.modalities).items()}
         rows, table = _rows(root, heads)
-        check_rows(rows, self.name, options.missing_words)
+        check_rows(rows, f"{self.name}: {table.path if table else root}", options.missing_words)
         places = {m: _places(head, rows) for m, head in heads.items()}
         self.modalities = tuple(heads)
         self.classes = tuple(sorted({row["label"] for row in rows} - {""}))

@@ -97,14 +97,15 @@ class Manifest(Recordings):
         given, table = read_rows(root, self.name, (*KNOWN_MODALITIES, *_listed(options.modalities)), self.layout)
         rows = sorted(given, key=lambda row: row["sample_id"])
         self.modalities = _modalities(table, options)
-        check_rows(rows, missing_words=options.missing_words)
+        check_rows(rows, f"manifest: {root}", options.missing_words)
         self._refuse_texts(rows, options)
         options = self.options = self._measured(rows, options)
         _check_options(options)
         self.depth_range = parse_range(options.depth_range or "", self.name)
         self.classes = tuple(sorted({row["label"] for row in rows if row["label"]}))
-        splits = split_rows(rows, options.seed, options.val_fraction, options.test_fraction)
-        self.notes = (understood(table, rows, splits), *self.notes)
+        splits = split_rows(rows, options.seed, options.val_fraction, options.test_fraction, f"manifest: {root}")
+        paths = [m for m in self.modalities if m not in _listed(options.text)]
+        self.notes = (understood(table, rows, splits, paths), *self.notes)
         own = [row for row, split in zip(rows, splits, strict=True) if split == "train"]
         self._tokenizers = {
             m: make_tokenizer(options.tokenizer, [row[m] for row in own])
@@ -231,8 +232,11 @@ def _cause(path: Path, source: str) -> str:
         return "; folders are separated by /"
     if re.search(r"%[0-9A-Fa-f]{2}", source):
         return "; it looks percent-encoded: write a space for %20"
+    if path.is_symlink():
+        return "; it is a link that leads nowhere"
     try:
-        alike = [p.name for p in path.parent.iterdir() if p.name.casefold() == path.name.casefold()]
+        names = [p.name for p in path.parent.iterdir() if p.name != path.name]
+        alike = [name for name in names if name.casefold() == path.name.casefold()]
     except OSError:
         alike = []
     return f"; there is {alike[0]}, in other case" if alike else ""

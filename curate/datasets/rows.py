@@ -101,8 +101,12 @@ def check_rows(rows: Sequence[Row], who: str = "manifest", missing_words: Missin
         raise CurateError(f"{who}: {told}", "a classifier needs two classes")
 
 
-def understood(table: TableFile, rows: Sequence[Row], splits: Sequence[str]) -> str:
-    """What a table was read as, in one line."""
+def understood(table: TableFile, rows: Sequence[Row], splits: Sequence[str], modalities: Sequence[str] = ()) -> str:
+    """What a table was read as, in one line.
+
+    Args:
+        modalities: columns in which an empty cell is a missing medium.
+    """
     form = f" ({table.form})" if table.form else ""
     counts = Counter(split for row, split in zip(rows, splits, strict=True) if row["label"])
     trained = {row["label"] for row, split in zip(rows, splits, strict=True) if split == "train"}
@@ -118,6 +122,8 @@ def understood(table: TableFile, rows: Sequence[Row], splits: Sequence[str]) -> 
         told.append(f"classes that differ in case or spaces alone: {listed(alike)}")
     if empty := sum(not row["label"] for row in rows):
         told.append(f"{empty} without label, status {NO_LABEL}")
+    counts = Counter(m for m in modalities for row in rows if is_missing(row[m]))
+    told += [f"{counts[m]} without {m}" for m in modalities if counts[m]]
     return "; ".join(told)
 
 

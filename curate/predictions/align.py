@@ -277,7 +277,9 @@ def _indices(part: Part, classes: tuple[str, ...]) -> NDArray[np.int64]:
     if (wrong := (names[found] != part.labels) & (found >= 0)).any():
         labels, ids = np.unique(part.labels[wrong]), part.sample_ids[wrong]
         message = f"{part.source}: label {shown(labels)} of {shown(ids)} is not among the classes {shown(classes)}"
-        raise CurateError(message, "labels are class names, as in the columns <modality>.<class>")
+        alike = {c.casefold() for c in classes} & {label.casefold() for label in labels.tolist()}
+        hint = "write labels and classes in the same case" if alike else "labels are class names, as the predictions'"
+        raise CurateError(message, hint)
     return found.astype(np.int64)
 
 

@@ -20,7 +20,7 @@ from .part import Texts, shown
 Values = Literal["auto", "logits", "probabilities", "proportions"]
 TOLERANCE = 1e-3
 """How far probabilities may lie outside [0, 1], and their sum from one, without rounding that explains it."""
-LOG_TOLERANCE = 1e-2
+LOG_TOLERANCE = 1.2e-2
 """How far the sum of probabilities may be from one whose logarithms were rounded to two decimals."""
 SHARE = 0.2
 """From this share of rows on that add to one, all are held to be probabilities; logits do so by chance alone."""
@@ -36,7 +36,7 @@ class Reading:
     """What the values of a modality are, and why.
 
     Attributes:
-        kind: `logits`, `probabilities`, `percentages`, `proportions`, or one of `BASES`.
+        kind: `logits`, `probabilities`, `percentages`, `proportions`, `log-odds`, or one of `BASES`.
         why: the evidence, as a part of a sentence.
         step: of the decimals that probabilities were rounded to, 0.01 for two; 0 where they were not.
         changed: rows that do not add to one as they stand, by more than 1e-6, of probabilities and percentages.
@@ -96,6 +96,8 @@ def _by_evidence(modality: str, rows: Floats, owners: Texts, fits: NDArray[np.bo
         return reading
     if (logs := _as_logarithms(modality, rows, owners)) is not None:
         return logs
+    if rows.shape[1] > 2 and (np.abs(_sigmoid(rows).sum(axis=1) - 1) <= TOLERANCE).all():
+        return Reading("log-odds", "log p / (1 - p) of probabilities that add to one")
     all_rows = np.ones(len(rows), dtype=bool)
     if (rows >= -TOLERANCE).all():
         if (rows <= 1 + TOLERANCE).all():
@@ -194,6 +196,8 @@ def to_probabilities(values: Floats, reading: Reading) -> Floats:
     What decimals rounded away is given back to the classes that they made 0, in equal parts of at most half a step: a
     class of 0.50 among a thousand small ones stays 0.50.
     """
+    if reading.kind == "log-odds":
+        return to_probabilities(_sigmoid(values), Reading("probabilities", ""))
     if reading.kind in ("logits", *BASES):
         return softmax(values * np.log(BASES.get(reading.kind, np.e)))
     p = values.clip(0, None)
@@ -222,6 +226,11 @@ def product(probs: Sequence[Floats]) -> Floats:
     still have a product.
     """
     return softmax(np.sum([np.log(np.maximum(p, np.finfo(float).tiny)) for p in probs], axis=0))
+
+
+def _sigmoid(x: Floats) -> Floats:
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-x))
 
 
 def _positive(total: Floats) -> NDArray[np.bool_]:

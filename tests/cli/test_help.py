@@ -10,20 +10,20 @@ import cli
 
 COMMANDS = typer.main.get_command(cli.app).commands
 OPTIONS = {
-    "datasets": 5,
+    "datasets": 6,
     "prepare": 9,
-    "score": 25,
-    "select": 14,
-    "selections": 4,
+    "score": 26,
+    "select": 15,
+    "selections": 6,
     "train": 15,
     "compare": 18,
     "recommend": 2,
     "evaluate": 10,
-    "methods": 1,
-    "runs": 4,
-    "sql": 3,
+    "methods": 2,
+    "runs": 5,
+    "sql": 4,
     "report": 4,
-    "export": 1,
+    "export": 3,
     "demo": 4,
 }
 """Without --help. Before you raise a number: would `--set section.key=value` do?"""

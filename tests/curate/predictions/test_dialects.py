@@ -42,7 +42,7 @@ def expected() -> dict[str, np.ndarray]:
     [np.int64, np.uint8, np.float64, str, "S4", "one-based", "spaced", "words"],
 )
 @pytest.mark.parametrize("label_type", [np.int64, np.int8, np.float32, str, "S4", "names"])
-@pytest.mark.parametrize("kind", ["logits", "probabilities", "log", "log10", "percent"])
+@pytest.mark.parametrize("kind", ["logits", "probabilities", "log", "log10", "percent", "odds"])
 def test_arrays_of_any_type_are_one(tmp_path, order, class_type, label_type, kind):
     """Classes are values where labels name them, positions where that is the only reading; never a shift."""
     at = ORDER[order]
@@ -60,7 +60,14 @@ def test_arrays_of_any_type_are_one(tmp_path, order, class_type, label_type, kin
     for m, seed in (("audio", 0), ("visual", 1)):
         z = logits(seed)
         p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
-        made = {"logits": z, "probabilities": p, "log": np.log(p), "log10": np.log10(p), "percent": 100 * p}[kind]
+        made = {
+            "logits": z,
+            "probabilities": p,
+            "log": np.log(p),
+            "log10": np.log10(p),
+            "percent": 100 * p,
+            "odds": np.log(p / (1 - p)),
+        }[kind]
         numbers[m] = made[:, at]
     ids = np.array([f"s{i:02}" for i in range(N)])
     np.savez(tmp_path / "a.npz", sample_id=ids, label=labels, classes=given_classes, **numbers)
