@@ -17,7 +17,6 @@ import json
 import math
 import os
 import shutil
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -33,8 +32,8 @@ from .claim import FILE as CLAIM
 from .claim import claimed
 from .datasets import checks
 from .datasets.base import Dataset
-from .decoding import FIELDS, MAX_REASON, Facts, Outcomes, array_file, decode_rows, open_array
-from .errors import CurateError, MediaError
+from .decoding import FIELDS, MAX_REASON, Facts, Outcomes, array_file, decode_rows, open_array, seconds_an_item
+from .errors import CurateError
 
 STATUS_FILE = "status.json"
 LOG_FILE = "done.jsonl"
@@ -48,8 +47,7 @@ DONE = {
     "orientation": "turned",
     "transparent": "laid on white",
 }
-TRIED = 8  # items decoded to tell how long all will take
-LONGEST_TRIAL = 5.0  # s
+WORTH_TELLING = 200  # items; fewer are decoded before it is told how long they take
 DROPPED = "dropped_leak"
 
 Progress = Callable[[int, int], None]
@@ -162,25 +160,14 @@ def describe_plan(dataset: Dataset, folder: Path, workers: int) -> str:
     final, count = folder / dataset.data_id(), len(dataset.samples)
     size = disk_use(dataset) / 1e6
     told = f"{dataset.name}: {count} items, {f'{size:.1f} MB' if size < 1000 else f'{size / 1000:.1f} GB'} in {final}"
-    if final.exists() or not dataset.decodes or count < TRIED:
+    if final.exists() or not dataset.decodes or count < WORTH_TELLING:
         return told
-    seconds = _seconds_an_item(dataset) * count / max(workers, 1)
+    each = seconds_an_item(dataset, workers)
+    if each is None:
+        return told
+    seconds = each * count / max(workers, 1)
     about = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
     return f"{told}; about {about} with {max(workers, 1)} processes"
-
-
-def _seconds_an_item(dataset: Dataset) -> float:
-    """The mean over a few items, evenly spaced; the first of all loads the decoders."""
-    seconds: list[float] = []
-    for k in range(TRIED):
-        begin = time.perf_counter()
-        for modality in dataset.specs:
-            with suppress(MediaError):  # told when it is decoded in earnest
-                dataset.decode(dataset.samples[len(dataset.samples) * k // TRIED], modality)
-        seconds.append(time.perf_counter() - begin)
-        if sum(seconds) > LONGEST_TRIAL:
-            break
-    return sum(seconds[1:]) / len(seconds[1:]) if len(seconds) > 1 else seconds[0]
 
 
 def describe_done(cache: Cache) -> str:

@@ -30,6 +30,9 @@ MARK = "decoding."
 PATIENCE = 1800.0  # s for one item, or all rows of one file
 OWN_MEMORY = 1.0  # GB that a process needs for itself
 HOPELESS = 3  # crashes on one file, after which its other rows are not tried
+TRIED = 8  # items decoded to tell how long all will take
+LONGEST_TRIAL = 5.0  # s
+STARTING = 60.0  # s until a process has begun, at worst
 LOOK_EVERY = 5.0  # s between looks at how long the items take
 
 Facts = dict[str, Any]  # see `media.FACTS`
@@ -87,11 +90,44 @@ def chunk_rows(dataset: Dataset, todo: Sequence[int], workers: int) -> list[list
     return chunks
 
 
+def seconds_an_item(dataset: Dataset, workers: int) -> float | None:
+    """How long one item takes to decode, by a few of them; None where that kills a process.
+
+    Args:
+        workers: with 0 this process decodes, as it will.
+    """
+    places = [len(dataset.samples) * k // TRIED for k in range(TRIED)]
+    part = _part(dataset, places)
+    if workers == 0:
+        return _try(part)
+    with _pool(dataset, 1) as pool:
+        try:
+            return pool.submit(_try, part).result(timeout=2 * LONGEST_TRIAL + STARTING)
+        except (BrokenExecutor, TimeoutError):
+            for process in list((pool._processes or {}).values()):  # a decoder that never ends
+                process.kill()
+            return None
+
+
+def _try(part: Dataset) -> float:
+    """The mean over the samples; the first loads the decoders and does not count, unless it is the only one."""
+    seconds: list[float] = []
+    for sample in part.samples:
+        begin = time.perf_counter()
+        for modality in part.specs:
+            with suppress(Exception):  # told when it is decoded in earnest
+                part.decode(sample, modality)
+        seconds.append(time.perf_counter() - begin)
+        if sum(seconds) > LONGEST_TRIAL:
+            break
+    return sum(seconds[1:]) / len(seconds[1:]) if len(seconds) > 1 else seconds[0]
+
+
 def _in_pool(
     dataset: Dataset, partial: Path, chunks: list[list[int]], workers: int, suspects: list[int]
 ) -> Iterator[Outcomes]:
     """Outcomes of chunks, which are taken out of the list; where a process died, what it was at goes to `suspects`."""
-    with _pool(dataset, partial, min(workers, len(chunks))) as pool:
+    with _pool(dataset, min(workers, len(chunks))) as pool:
         try:
             jobs = {pool.submit(_fill, _part(dataset, chunk), partial, chunk): chunk for chunk in chunks}
             for job in _watched(set(jobs), partial):
@@ -116,7 +152,7 @@ def _alone(dataset: Dataset, partial: Path, row: int, crashes: Counter[Path]) ->
         found[modality] = ("decoder_crashed", crashed[:MAX_REASON], {})
         if crashes[path] >= HOPELESS:
             continue
-        with _pool(dataset, partial, 1) as pool:
+        with _pool(dataset, 1) as pool:
             try:
                 job = pool.submit(_fill, _part(dataset, [row]), partial, [row], (modality,))
                 next(iter(_watched({job}, partial)))
@@ -128,7 +164,7 @@ def _alone(dataset: Dataset, partial: Path, row: int, crashes: Counter[Path]) ->
     return found
 
 
-def _pool(dataset: Dataset, partial: Path, workers: int) -> ProcessPoolExecutor:
+def _pool(dataset: Dataset, workers: int) -> ProcessPoolExecutor:
     """Fresh interpreters: a fork of a process that holds torch's threads may hang."""
     spawn = multiprocessing.get_context("spawn")
     limits = getattr(dataset, "limits", USUAL)

@@ -19,6 +19,7 @@ from .fit import fit_waveform, same_size, shrink
 from .folder import choose_pictures, is_folder
 from .picture import Picture, Range, is_picture, read_picture, read_stills
 from .sound import Sound, read_sounds, span_of
+from .tiles import read_grid, read_tiles
 from .video import Look, Shorter, Shown, frames_at, frames_between, measured_end, read_track
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _pictures(
         return picture._replace(image=shrink(_share(picture.image, part), spec.size, spec.channels))
 
     look = Look(path, spec.depth_range, limits, finish)
-    if not is_folder(path) and not is_picture(path):
+    if not is_folder(path) and not _is_still(path):
         for shown, facts in _video(look, spec.frames, segments, in_step):
             yield shown if isinstance(shown, MediaError) else _stacked(shown, facts, spec)
         return
@@ -165,8 +166,14 @@ def _share(picture: Image, part: Part) -> Image:
     return picture.crop((int(picture.width * part[0]), 0, int(picture.width * part[1]), picture.height))
 
 
+def _is_still(path: Path) -> bool:
+    return is_picture(path) or read_grid(path) is not None
+
+
 def _still(look: Look, frames: int, segment: Segment | None) -> list[Shown]:
     """A picture, repeated; of an animated one what is shown at the centres of as many parts."""
+    if (grid := read_grid(look.path)) is not None:
+        return [Shown(0.0, 0.0, look.finish(read_tiles(look.path, grid, look.depth_range, look.limits)))] * frames
     lasts = read_stills(look.path, limits=look.limits)[1]
     if not lasts:
         picture = look.finish(read_picture(look.path, look.depth_range, look.limits))
@@ -254,7 +261,7 @@ def read_frames(
     """
     check_segment(segment)
     look = Look(path, depth_range, limits)
-    if is_picture(path):
+    if _is_still(path):
         shown = _still(look, frames, segment)
     else:
         ((found, _),) = _video(look, frames, [segment], False)

@@ -288,8 +288,8 @@ def turned(image: Image, orientation: int) -> Image:
     return image.transpose(turns[orientation]) if orientation in turns else image
 
 
-def show_frame(path: Path, frame: Any, depth_range: Range | None, limits: Limits) -> Picture:
-    """One decoded video frame as a player shows it.
+def show_frame(path: Path, frame: Any, depth_range: Range | None, limits: Limits, turn: bool = True) -> Picture:
+    """One decoded video frame as a player shows it; as it is stored without `turn`.
 
     Raises:
         MediaError: `out_of_range`, or as `Limits`.
@@ -299,7 +299,7 @@ def show_frame(path: Path, frame: Any, depth_range: Range | None, limits: Limits
     limits.check_pixels(path, frame.width, frame.height)
     limits.check_memory(path, 8.0 * frame.width * frame.height)
     form = frame.format
-    orientation = _matrix_orientation(frame)
+    orientation = _matrix_orientation(frame) if turn else 1
     facts: dict[str, Any] = {"size": [frame.width, frame.height]}
     bits = max(c.bits for c in form.components)
     if bits > 8:

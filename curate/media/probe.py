@@ -12,6 +12,7 @@ from .container import audio_stream, declared_length, opened, promised_by_wave, 
 from .files import USUAL, Limits
 from .folder import is_folder, list_pictures
 from .picture import Range, is_picture, picture_facts
+from .tiles import read_grid
 
 
 class Probe(NamedTuple):
@@ -49,6 +50,8 @@ def probe(path: Path, limits: Limits = USUAL) -> Probe:
     if is_picture(path):
         size, frames, values, own = picture_facts(path, limits)
         return Probe(width=size[0], height=size[1], frames=frames, values=values, own=own)
+    if (grid := read_grid(path)) is not None:
+        return Probe(width=grid.width, height=grid.height, frames=1)
     with opened(path) as container:
         seconds = max(declared_length(container), promised_by_wave(path))
         found = Probe(seconds=seconds)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from curate.errors import MediaError
 from curate.source import Segment
 
+from . import resample
 from .container import (
     audio_stream,
     check_segment,
@@ -26,17 +25,15 @@ from .container import (
     origin,
 )
 from .files import USUAL, Limits
+from .resample import Heard, Wave
 
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-Wave = NDArray[np.float32]
 Span = tuple[float | None, float | None]
 
 SILENCE = 1e-4  # peak amplitude (of 1) below which a clip says nothing; 16-bit audio has steps of 3e-5
-HOLE = 0.04  # s; a jump of the time stamps by more is a hole in the recording, filled with silence
 NEAR = 8.0  # s; what begins this early is decoded from the beginning
-RUN_UP = 1.0  # s decoded before a stretch and thrown away: decoders and resamplers remember what came before
 EXACT = frozenset(
     {"wav", "w64", "aiff", "au", "caf", "flac", "tta", "wv", "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts"}
     | {"flv", "ogg", "nut", "mp3"}
@@ -126,7 +123,7 @@ def _is_cheaper_apart(path: Path, wanted: Sequence[_Wanted]) -> bool:
         if not audio_stream(container, path).codec_context.name.startswith(REPEATABLE):
             return True
         ends = [declared_length(container) if one.end is None else one.end for one in wanted]
-    cost = sum(end - one.start + RUN_UP for end, one in zip(ends, wanted, strict=True))
+    cost = sum(end - one.start + resample.RUN_UP for end, one in zip(ends, wanted, strict=True))
     return cost < max(ends) - min(one.start for one in wanted)
 
 
@@ -170,7 +167,7 @@ class _Wanted:
     pieces: list[Wave] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def take(self, at: int, piece: Wave, heard: _Heard) -> None:
+    def take(self, at: int, piece: Wave, heard: Heard) -> None:
         """Keep what of a piece at a place lies within."""
         low = max(at, self.first + self.have)
         high = at + len(piece) if self.last is None else min(at + len(piece), self.last)
@@ -185,30 +182,6 @@ class _Wanted:
         self.channel_peak = max(self.channel_peak, heard.channel_peak)
         self.raw_peak = max(self.raw_peak, heard.raw_peak)
         self.whole_numbers &= heard.whole_numbers
-
-
-@dataclass
-class _Heard:
-    """What the frames told beside their mono mix.
-
-    Attributes:
-        channel_peak: of the last piece, the largest of any channel.
-        raw_peak: the largest sample of a floating-point recording so far.
-        whole_numbers: whether all its samples so far are integers.
-    """
-
-    channel_peak: float = 0.0
-    raw_peak: float = 0.0
-    whole_numbers: bool = True
-
-    def look(self, frame: Any) -> None:
-        """Note how large the samples of a floating-point frame are."""
-        if not frame.format.name.startswith(("flt", "dbl")):
-            self.whole_numbers = False
-            return
-        values = frame.to_ndarray()
-        self.raw_peak = max(self.raw_peak, float(np.abs(values).max(initial=0.0)))
-        self.whole_numbers = self.whole_numbers and bool((values == np.rint(values)).all())
 
 
 def _collect(path: Path, rate: int, wanted: Sequence[_Wanted], limits: Limits) -> None:
@@ -238,20 +211,22 @@ def _collect(path: Path, rate: int, wanted: Sequence[_Wanted], limits: Limits) -
         ended = 0
         dithered = stream.codec_context.name.startswith("mp2") and container.format.name in READ_THROUGH
         if early <= NEAR or container.format.name not in EXACT or dithered:
-            pieces = _pieces(path, chain(head, frames), rate, 0, late, clock, limits)
+            pieces = resample.mono_pieces(path, chain(head, frames), rate, 0, late, clock, limits)
             ended = _fill(path, rate, wanted, pieces, limits)
-        elif (found := _sought(container, stream, head, early - RUN_UP, rate)) is not None:
-            ended = _fill(path, rate, wanted, _pieces(path, found[1], rate, found[0], late, clock, limits), limits)
+        elif (found := resample.seek(container, stream, head, early - resample.RUN_UP, rate)) is not None:
+            ended = _fill(
+                path, rate, wanted, resample.mono_pieces(path, found[1], rate, found[0], late, clock, limits), limits
+            )
     if not ended:  # the seek has missed
         with opened(path) as container:
             frames = decoded(container, audio_stream(container, path))
-            ended = _fill(path, rate, wanted, _pieces(path, frames, rate, 0, late, clock, limits), limits)
+            ended = _fill(path, rate, wanted, resample.mono_pieces(path, frames, rate, 0, late, clock, limits), limits)
     if any(one.last is None or one.first + one.have < one.last for one in wanted):
         check_whole(path, late + ended / rate)
 
 
 def _fill(
-    path: Path, rate: int, wanted: Sequence[_Wanted], pieces: Iterable[tuple[int, Wave, _Heard]], limits: Limits
+    path: Path, rate: int, wanted: Sequence[_Wanted], pieces: Iterable[tuple[int, Wave, Heard]], limits: Limits
 ) -> int:
     """Give the stretches their samples; where the last piece ended, samples from the beginning of the track."""
     waiting = sorted(wanted, key=lambda one: one.first)
@@ -293,126 +268,6 @@ def _facts(container: InputContainer, stream: Any, frame: Any, late: float) -> d
         "begins": round(late, 6),
     }
     return {k: v for k, v in known.items() if v is not None}
-
-
-def _sought(
-    container: InputContainer, stream: Any, head: list[Any], seconds: float, rate: int
-) -> tuple[int, Iterator[Any]] | None:
-    """A place at most `seconds` after the beginning of the track, in samples at `rate`, and the frames from there.
-
-    The place is one at which a resampler that starts has the phase of one that came from the beginning. None where the
-    time stamps do not tell it to the sample.
-    """
-    source, begin = head[0].sample_rate, head[0].time or 0.0
-    container.seek(max(int((begin + seconds) / stream.time_base), 0), stream=stream)
-    frames = decoded(container, stream)
-    found = list(islice(frames, 3))
-    counted = _counted(head, found, stream)
-    if counted is None or not 0 < counted <= (seconds + RUN_UP / 2) * source:
-        return None
-    place, skip = _in_phase(counted, source, rate)
-    if skip >= sum(f.samples for f in found):
-        return None
-    return place, chain(_without(found, skip), frames)
-
-
-def _in_phase(counted: int, source: int, rate: int) -> tuple[int, int]:
-    """The next place, samples at `rate`, that is a whole one at `source` too, and how many samples lie before it."""
-    shared = math.gcd(source, rate)
-    skip = -counted % (source // shared)
-    return (counted + skip) // (source // shared) * (rate // shared), skip
-
-
-def _counted(head: list[Any], found: list[Any], stream: Any) -> int | None:
-    """How many samples lie before the first of the found frames; None where that cannot be told to the sample."""
-    source = head[0].sample_rate
-    if not found or any(f.time is None or f.sample_rate != source for f in [*head, *found]):
-        return None
-    if stream.time_base * source <= 1:  # time stamps as fine as samples
-        exact = (found[0].time - head[0].time) * source
-        return round(exact) if abs(exact - round(exact)) < 0.2 else None
-    size = head[1].samples if len(head) > 2 else 0
-    if not size or any(f.samples != size for f in [*head[1:], *found]):
-        return None  # rounded time stamps, and frames of several sizes
-    frames = (found[0].time - head[1].time) * source / size
-    slack = (TIME_ROUNDING + float(stream.time_base)) * source / size
-    return head[0].samples + round(frames) * size if abs(frames - round(frames)) < slack < 0.5 else None
-
-
-TIME_ROUNDING = 1e-3  # s
-
-
-def _without(frames: Sequence[Any], skip: int) -> Iterator[Any]:
-    """The frames without their first `skip` samples."""
-    import av
-
-    for frame in frames:
-        if skip >= frame.samples:
-            skip -= frame.samples
-            continue
-        if skip:
-            values = frame.to_ndarray()
-            width = 1 if frame.format.is_planar else frame.layout.nb_channels
-            cut = av.AudioFrame.from_ndarray(
-                np.ascontiguousarray(values[:, skip * width :]), format=frame.format.name, layout=frame.layout.name
-            )
-            cut.sample_rate, cut.pts, cut.time_base = frame.sample_rate, None, frame.time_base
-            yield cut
-            skip = 0
-            continue
-        yield frame
-
-
-def _pieces(
-    path: Path, frames: Iterable[Any], rate: int, place: int, late: float, clock: float | None, limits: Limits
-) -> Iterator[tuple[int, Wave, _Heard]]:
-    """(place, mono piece, what else was heard) at `rate`; where rate or channels change, a new resampler takes over.
-
-    Mono is the mean of the channels: FFmpeg's own downmix would weigh them by 0.71 and clip what both carry.
-
-    Args:
-        frames: of the track.
-        place: of the first frame, samples at `rate` from the beginning of the track.
-        late: when the track begins, s from the beginning of the container.
-        clock: the first time stamp of the container, where a jump of the time stamps is a hole; else None.
-    """
-    import av
-
-    resampler, form, seconds, heard = None, None, place / rate, _Heard()
-    for frame in frames:
-        own = (frame.sample_rate, frame.layout.name, frame.format.name)
-        stamped = frame.time - clock - late if clock is not None and frame.time is not None else 0.0
-        hole = stamped - seconds > HOLE
-        if resampler is None or own != form or hole:
-            if resampler is not None:
-                for mono in _resampled(resampler, None, heard):
-                    yield place, mono, heard
-                    place += len(mono)
-            limits.check_channels(path, frame.layout.nb_channels)
-            limits.check_memory(path, 4.0 * frame.samples * rate / frame.sample_rate * frame.layout.nb_channels)
-            resampler, form = av.AudioResampler(format="fltp", rate=rate), own
-            if hole:
-                place, skip = _in_phase(round(stamped * frame.sample_rate), frame.sample_rate, rate)
-                seconds = stamped
-                if skip < frame.samples:
-                    seconds += skip / frame.sample_rate
-                    (frame,) = _without([frame], skip)
-        heard.look(frame)
-        seconds += frame.samples / frame.sample_rate
-        for mono in _resampled(resampler, frame, heard):
-            yield place, mono, heard
-            place += len(mono)
-    for mono in _resampled(resampler, None, heard) if resampler is not None else ():
-        yield place, mono, heard
-        place += len(mono)
-
-
-def _resampled(resampler: Any, frame: Any, heard: _Heard) -> Iterator[Wave]:
-    """Mono pieces of a frame; None for the resampler's tail."""
-    for piece in resampler.resample(frame):
-        values = piece.to_ndarray()
-        heard.channel_peak = float(np.abs(values).max(initial=0.0))
-        yield values.mean(axis=0)
 
 
 def _judged(path: Path, one: _Wanted, rate: int) -> Sound | MediaError:

@@ -20,6 +20,7 @@ from .container import TIME_SLACK, check_segment, measured_length
 from .files import USUAL, Limits, check_file
 from .folder import is_folder, list_pictures
 from .picture import is_picture, read_stills
+from .probe import probe
 from .sound import loudest
 
 Window = Literal["own", "start", "centre", "whole", "loudest"]
@@ -90,6 +91,7 @@ def _length(path: Path, limits: Limits) -> float | None:
         check_file(path)
         if is_picture(path):
             return read_stills(path, limits=limits)[1] or None
-        return measured_length(path) or None
+        seen = probe(path, limits)
+        return None if seen.frames == 1 and not seen.rate else measured_length(path) or None
     except MediaError:
         return None

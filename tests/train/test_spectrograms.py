@@ -80,3 +80,15 @@ def test_silence_at_the_end_is_where_it_begins():
 def test_a_filter_bank_without_bands_is_a_mistake():
     with pytest.raises(ValueError, match="n_mels"):
         FilterBank(AudioSpec(features="fbank"))
+
+
+def test_a_column_of_the_spectrogram_is_of_the_second_it_stands_for():
+    spec = AudioSpec(rate=8000, seconds=6.0, n_fft=512, hop=125)
+    second = np.arange(8000 * 6) // 8000
+    wave = 16000 * np.sin(2 * np.pi * (400 + 100 * second) * np.arange(8000 * 6) / 8000)
+    net = BatchTransform({"audio": spec}).nets["audio"]
+    picture = net(torch.from_numpy(wave.astype(np.int16))[None])[0, 0]
+    assert picture.shape == spec.picture
+    for moment in (0.5, 2.2, 3.75, 5.5):
+        column = picture[:, round(moment * spec.rate / spec.hop)]
+        assert float(column.argmax()) * spec.rate / spec.n_fft == pytest.approx(400 + 100 * int(moment), abs=16)

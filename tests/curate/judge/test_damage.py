@@ -33,7 +33,7 @@ STATUSES = {
     "out_of_range",
     "empty",
 }
-TRIES = 60 if os.environ.get("CURATE_LONG_TESTS") else 4
+TRIES = 60 if os.environ.get("CURATE_LONG_TESTS") else 3
 SLOW = 10.0  # s
 SPECS = (AudioSpec(rate=8000, seconds=1.0), VisualSpec(frames=2, size=8))
 NOISE = np.random.default_rng(0).integers(0, 255, (24, 32, 3)).astype(np.uint8)

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from curate.errors import MediaError
-from curate.media import Limits, decode_medium, read_audio, sound
+from curate.media import Limits, decode_media, decode_medium, read_audio, resample
 from curate.media.container import promised_by_wave
 from curate.source import Segment
 from curate.types import AudioSpec
@@ -133,13 +133,30 @@ def test_too_many_channels_are_refused_by_name(tmp_path):
 def test_a_short_stretch_at_the_end_of_a_long_recording_costs_its_own_length(tmp_path, monkeypatch):
     soundfile.write(tmp_path / "a.wav", np.tile(TONE, 150), RATE, subtype="PCM_16")  # 300 s
     whole = read_audio(tmp_path / "a.wav", RATE)
-    decoded, resampled = [], sound._resampled
+    decoded, resampled = [], resample._resampled
 
     def counted(resampler, frame, heard):
         decoded.append(0 if frame is None else frame.samples)
         return resampled(resampler, frame, heard)
 
-    monkeypatch.setattr(sound, "_resampled", counted)
+    monkeypatch.setattr(resample, "_resampled", counted)
     part = read_audio(tmp_path / "a.wav", RATE, segment=Segment(290, 291))
     assert (part == whole[290 * RATE : 291 * RATE]).all()
     assert RATE <= sum(decoded) < 4 * RATE
+
+
+@pytest.mark.parametrize("ending", ["mp3", "aac", "flac", "wav"])
+def test_many_stretches_of_one_recording_are_decoded_in_one_pass(ffmpeg, tmp_path, monkeypatch, ending):
+    ffmpeg(f"-f lavfi -i aevalsrc='0.4*sin(2*PI*(200+30*t)*t)':s=16000:d=30 a.{ending}", tmp_path)
+    segments = [Segment(0.5 * k, 0.5 * k + 1) for k in range(57, -1, -1)]
+    begun, pieces = [], resample.mono_pieces
+
+    def counted(*given):
+        begun.append(given[0])
+        return pieces(*given)
+
+    alone = [decode_medium(tmp_path / f"a.{ending}", SPEC, segment).values for segment in segments[::9]]
+    monkeypatch.setattr(resample, "mono_pieces", counted)
+    found = list(decode_media(tmp_path / f"a.{ending}", SPEC, segments))
+    assert len(begun) == 1
+    assert all((one.values == other).all() for one, other in zip(found[::9], alone, strict=True))
