@@ -58,7 +58,9 @@ def read_head(path: Path) -> Head:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
             return Head(path, *_shape(path, array.shape, array.dtype, NPY), {})
         return _npz_head(path) if suffix == ".npz" else _parquet_head(path)
-    except (OSError, ValueError, EOFError) as error:
+    except CurateError:
+        raise
+    except Exception as error:  # whatever a damaged file does to its reader
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
         objects = "bject" in told or "pickle" in told
         hint = "save numbers and text, not Python objects" if objects else NPY

@@ -70,7 +70,7 @@ def test_a_small_disk(curate: Callable, mounted: Callable[[str], Path], content:
     before = content(table)
     ended = curate("score", "--predictions", predictions(20_000), "--db", table)
     assert ended.code == 1 and ended.out == ""
-    assert [line.split(": ")[0] for line in ended.err.splitlines()] == ["error", "hint"]
+    assert [line.split(": ")[0] for line in ended.err.splitlines()] == ["preds.csv", "error", "hint"]
     assert f"cannot write {table}" in ended.err
     after = content(table)
     assert all(set(map(repr, rows)) <= set(map(repr, after[name])) for name, rows in before.items())

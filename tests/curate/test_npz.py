@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate import npz
+from curate.datasets.vectors import read_head, read_values
 from curate.errors import CurateError
 from curate.npz import open_npz, texts
 
@@ -108,3 +109,19 @@ def test_bytes_are_utf8_or_refused():
     assert texts(np.array(["é".encode(), b"b "]), "x") == ["é", "b"]
     with pytest.raises(CurateError, match="x holds bytes that are not UTF-8"):
         texts(np.array([b"\xff"]), "x")
+
+
+@given(st.data(), st.sampled_from(["npy", "npz"]))
+def test_damaged_features_are_read_or_refused(tmp_path_factory, data, suffix):
+    path = tmp_path_factory.mktemp("v") / f"a.{suffix}"
+    values = np.arange(60.0).reshape(20, 3)
+    np.save(path, values) if suffix == "npy" else np.savez(path, sample_id=np.arange(20), features=values)
+    content = bytearray(path.read_bytes())
+    at = data.draw(st.integers(0, len(content) - 1))
+    content[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
+    path.write_bytes(content)
+    try:
+        head = read_head(path)
+        assert read_values(path, (0,)).shape == (head.rows, head.dim)
+    except CurateError as refused:
+        assert str(path) in refused.message and refused.hint

@@ -85,8 +85,10 @@ def test_many_equal_texts_cost_no_square_of_their_number():
 
 def test_a_column_of_texts_is_checked(write_manifest):
     texts = ["hello out there my dear friend" if i in (1, 9) else f"word{i}" for i in range(12)]
-    rows = [f"{i},{'xy'[i % 2]},{'test' if i > 7 else 'train'},{i}.png,{texts[i]}" for i in range(12)]
-    data = Manifest(write_manifest("sample_id,label,split,visual,text", rows), Manifest.Options(val_fraction=0.2))
+    rows = [
+        f"{i},{'xy'[i % 2]},{'test' if i > 7 else 'val' if i > 5 else 'train'},{i}.png,{texts[i]}" for i in range(12)
+    ]
+    data = Manifest(write_manifest("sample_id,label,split,visual,text", rows), Manifest.Options())
     found = [f for f in checks.check(data) if "text of" in f.detail]
     assert [(f.kind, f.sample_id, f.detail) for f in found if f.kind == "leak"] == [
         ("leak", "1", "text of 9 (test, y)")
