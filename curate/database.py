@@ -287,7 +287,9 @@ class Database:
             try:
                 done = con.execute(copy, {**parameters, "path": str(fresh)}).fetchone()
             except duckdb.IOException as error:
-                raise OSError(str(error).splitlines()[0]) from None
+                raise CurateError(
+                    f"cannot write {path} from {self.path}: {str(error).splitlines()[0]}", IN_PLACE
+                ) from None
         return done[0] if done else 0
 
     def _refuse_line_breaks(self, sql: str, parameters: Mapping[str, Any], path: Path) -> None:

@@ -159,6 +159,7 @@ def test_subset_trains_on_a_selection(curate: Curate, db: Path) -> None:
     assert "method.selection,nine" in config
 
 
+@pytest.mark.model
 def test_runs_lists_and_tells_one(curate: Curate, db: Path) -> None:
     listed = list(csv.DictReader(io.StringIO(curate("runs", "--format", "csv").out)))
     assert [(r["run"], r["method"], r["status"]) for r in listed] == [("score-manifest-1", "warmup", "done")]

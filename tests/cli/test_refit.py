@@ -12,6 +12,7 @@ Curate = Callable[..., object]
 Refused = Callable[..., str]
 
 
+@pytest.mark.model
 def test_another_mixture_from_what_a_run_kept_and_training_from_it(curate: Curate, db: Path) -> None:
     ended = curate("score", "--refit", "score-manifest-1", "--gap", "log_odds", "--set", "score.average=warmup",
                    "--set", "score.input=absolute")  # fmt: skip
@@ -28,6 +29,7 @@ def test_another_mixture_from_what_a_run_kept_and_training_from_it(curate: Curat
     assert curate("evaluate", "--run", "score-manifest-2", "--split", "val", "--quiet").code == 0
 
 
+@pytest.mark.model
 def test_three_components_are_an_option_and_a_line_of_the_settings_file(curate: Curate, db: Path) -> None:
     arguments = ("score", "--refit", "score-manifest-1", "--set", "score.check=none")
     typed = curate(*arguments, "--components", "3")

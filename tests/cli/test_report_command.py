@@ -42,6 +42,7 @@ def test_typed_again_it_gives_the_same_numbers(
     assert curate("runs").out.count("score-manifest-") == 2 and samples(curate) == first
 
 
+@pytest.mark.model
 def test_a_notebook_knows_fewer_defaults_and_writes_more(curate: Curate, db: Path) -> None:
     from curate import open as open_table
 
@@ -49,6 +50,7 @@ def test_a_notebook_knows_fewer_defaults_and_writes_more(curate: Curate, db: Pat
     assert set(short) < set(long) and "optim.momentum=0.9" in long
 
 
+@pytest.mark.model
 def test_defaults_read_from_the_sources_are_those_of_the_classes() -> None:
     from train.model import ModelConfig
     from train.optim import OptimConfig

@@ -69,7 +69,7 @@ def test_a_dry_run_agrees_with_what_is_then_selected(curate: Callable, db: Path)
         (("--per-class", "100"), 24),
         (("--where", "label_name <> 'bee'", "--fraction", "0.5"), 12),
         (("--where", "label_name = 'bee'", "--fraction", "1"), 8),
-        (("--by", "usability", "--fraction", "0.5"), 12),
+        pytest.param(("--by", "usability", "--fraction", "0.5"), 12, marks=pytest.mark.model),
         (("--by", "gap", "--per-class", "3"), 9),
     ],
 )
