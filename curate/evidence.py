@@ -48,7 +48,8 @@ LEADS = (
 )
 KNOWN = (
     "SELECT modality, avg(correct::INTEGER), bool_or(in_sample) "
-    "FROM prediction WHERE run_id = ? AND round = 0 GROUP BY 1 ORDER BY 1"
+    "FROM prediction WHERE run_id = ? AND round = 0 AND sample_id IN "  # one that lacks a modality has no gap
+    "(SELECT sample_id FROM gap WHERE run_id = ? AND round = 0) GROUP BY 1 ORDER BY 1"
 )
 HELD_OUT = (
     "SELECT e.split, e.modality, arg_max(e.value, e.epoch) AS accuracy, (SELECT count(*) FROM sample s "
@@ -191,7 +192,7 @@ def read_evidence(table: Table, run_id: str | None = None) -> Evidence:
     run = table.find_run(run_id, kind="score", status=None if run_id else "done")
     ((samples, size, imbalanced),) = table.rows(GAPS, [run.run_id])
     leads = table.rows(LEADS, [run.run_id, run.run_id])
-    known = table.rows(KNOWN, [run.run_id])
+    known = table.rows(KNOWN, [run.run_id, run.run_id])
     claimed = dict(table.rows(CLAIMED, [run.run_id]))
     trained = {seen for _, _, seen in known} - {None}
     scored, verdicts = table.read_round(run.run_id), table.verdicts(run.run_id)

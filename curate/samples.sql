@@ -124,7 +124,7 @@ COMMENT ON COLUMN failures.dataset IS 'name of the data set';
 COMMENT ON COLUMN failures.sample_id IS 'unique within the data set';
 COMMENT ON COLUMN failures.split IS 'train, val or test';
 COMMENT ON COLUMN failures.label_name IS 'class name';
-COMMENT ON COLUMN failures.status IS 'missing, lfs_pointer, empty, undecodable, decoder_crashed, no_audio, no_video, silent, too_short, too_long, too_large, too_many_channels, truncated, out_of_range, empty_event, not_finite or dropped_leak';
+COMMENT ON COLUMN failures.status IS 'missing, lfs_pointer, empty, undecodable, decoder_crashed, no_audio, no_video, silent, too_short, too_long, too_large, too_many_channels, truncated, out_of_range, empty_event, not_finite, no_label or dropped_leak';
 COMMENT ON COLUMN failures.reason IS 'which modality and why';
 
 CREATE OR REPLACE VIEW findings AS
@@ -137,5 +137,5 @@ COMMENT ON COLUMN findings.dataset IS 'name of the data set';
 COMMENT ON COLUMN findings.sample_id IS 'unique within the data set; a group is told of its first sample';
 COMMENT ON COLUMN findings.split IS 'train, val or test';
 COMMENT ON COLUMN findings.label_name IS 'class name';
-COMMENT ON COLUMN findings.kind IS 'leak = its medium is in a later split too; label_conflict = under another label; duplicate_content = under another id; group_crosses = its group is in several splits';
+COMMENT ON COLUMN findings.kind IS 'leak = its medium is in a later split too; label_conflict = under another label; duplicate_content = under another id; group_crosses = its group is in several splits; near_duplicate = a text much like that of another id';
 COMMENT ON COLUMN findings.detail IS 'with which sample, of which modality';

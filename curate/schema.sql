@@ -56,7 +56,7 @@ CREATE TABLE sample (
 COMMENT ON TABLE sample IS 'One row an item (data_id, sample_id) of a data set, whatever became of its media';
 COMMENT ON COLUMN sample.label IS 'index into run.classes; compare label_name across data sets, never this';
 COMMENT ON COLUMN sample.planted IS 'modalities degraded on purpose, joined by +; empty = none; NULL = unknown';
-COMMENT ON COLUMN sample.status IS 'ok, or what is wrong with its media: missing, lfs_pointer, empty, undecodable, decoder_crashed, no_audio, no_video, silent, too_short, too_long, too_large, too_many_channels, truncated, out_of_range, empty_event, not_finite, dropped_leak';
+COMMENT ON COLUMN sample.status IS 'ok, or what is wrong with its media: missing, lfs_pointer, empty, undecodable, decoder_crashed, no_audio, no_video, silent, too_short, too_long, too_large, too_many_channels, truncated, out_of_range, empty_event, not_finite, no_label, dropped_leak';
 COMMENT ON COLUMN sample.reason IS 'which modality and why, when status is not ok';
 COMMENT ON COLUMN sample.media IS 'what was done to each medium, e.g. media->''audio''->>''rate'', media->''visual''->''orientation''; s from the beginning of its file; NULL = not decoded';
 COMMENT ON COLUMN sample.extra IS 'what else the annotation says of it, e.g. extra->>''human_label''; NULL = nothing';
@@ -69,7 +69,7 @@ CREATE TABLE finding (
     detail VARCHAR NOT NULL
 );
 COMMENT ON TABLE finding IS 'What is suspicious about a data set: leaks, conflicting labels, duplicated content';
-COMMENT ON COLUMN finding.kind IS 'leak, label_conflict, duplicate_content (by byte-identical files or one source), or group_crosses';
+COMMENT ON COLUMN finding.kind IS 'leak, label_conflict, duplicate_content (by byte-identical files or one source), near_duplicate (of texts), or group_crosses';
 COMMENT ON COLUMN finding.detail IS 'with which sample, of which modality';
 
 CREATE TABLE prediction (
