@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PIP := $(BIN)/python -m pip install -qq --constraint constraints.txt
 UV := $(BIN)/uv pip
-TEST := -m pytest -q -n 2
+TEST := -m pytest -q -n 2 --dist worksteal
 
 .PHONY: demo test fuzz lint test-lowest test-newest constraints bench clean
 
