@@ -176,6 +176,15 @@ def test_a_run_whose_checkpoint_is_gone(refused: Refused, db: Path) -> None:
 # --- training that breaks down ---------------------------------------------------------------------------------
 
 
+DIVERGES = {"optim.lr": 1e6, "optim.weight_decay": 1e6}
+"""Every step multiplies the weights by -1e12."""
+
+
+def small_settings_of(values: dict[str, float]) -> list[str]:
+    """`--set KEY=VALUE` of each."""
+    return [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
+
+
 def batch_of(told: str) -> list[str]:
     """The sample ids that a message names."""
     return re.findall(r"\bs\d\d\b", told)
@@ -183,9 +192,9 @@ def batch_of(told: str) -> list[str]:
 
 def test_nan_names_the_samples_of_its_batch(refused: Refused, db: Path, clips: Path, small_settings: Callable) -> None:
     train_ids = {f"s{i:02}" for i in range(24)}
-    told = refused(*SCORE, "--root", clips, *small_settings(**{"optim.lr": 1e30}))
+    told = refused(*SCORE, "--root", clips, *small_settings(**DIVERGES))
     assert len(batch_of(told)) == 8 and set(batch_of(told)) <= train_ids
-    told = refused("train", "--quiet", "--method", "adaptive", "--epochs", "4", "--set", "optim.lr=1e30")
+    told = refused("train", "--quiet", "--method", "adaptive", "--epochs", "4", *small_settings_of(DIVERGES))
     assert len(batch_of(told)) == 8 and set(batch_of(told)) <= train_ids
     assert "lower optim.lr" in told
 
@@ -193,7 +202,7 @@ def test_nan_names_the_samples_of_its_batch(refused: Refused, db: Path, clips: P
 def test_a_failed_run_is_not_taken_for_a_scored_one(
     refused: Refused, curate: Callable, db: Path, clips: Path, small_settings: Callable
 ) -> None:
-    refused(*SCORE, "--root", clips, *small_settings(**{"optim.lr": 1e30}))
+    refused(*SCORE, "--root", clips, *small_settings(**DIVERGES))
     status = curate("sql", "SELECT run_id, status FROM run ORDER BY 1", "--format", "csv").out.split()[1:]
     assert status == ["score-manifest-1,done", "score-manifest-2,failed"]
     ended = curate("select", "--top", "2")

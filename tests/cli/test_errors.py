@@ -60,7 +60,7 @@ def test_an_unknown_name_offers_the_nearest(
     assert error in told and offer in told
 
 
-@pytest.mark.parametrize("command", [("score",), ("train",), ("select",)])
+@pytest.mark.parametrize("command", [("score",), ("train",)])
 def test_a_command_that_lacks_its_subject_says_so(refused: Refused, db: Path, command: tuple[str, ...]) -> None:
     assert f"{command[0]} needs " in refused(*command)
 

@@ -10,9 +10,9 @@ import cli
 
 COMMANDS = typer.main.get_command(cli.app).commands
 OPTIONS = {
-    "datasets": 6,
+    "datasets": 8,
     "prepare": 9,
-    "score": 26,
+    "score": 27,
     "select": 15,
     "selections": 6,
     "train": 15,
