@@ -79,7 +79,7 @@ def _records(columns: Sequence[str], portions: Iterable[Sequence[Sequence[Any]]]
 
 
 def _markdown(row: Sequence[Any]) -> str:
-    return "| " + " | ".join(_cell(v).replace("|", "\\|") for v in row) + " |"
+    return "| " + " | ".join(_cell(v).replace("\n", " ").replace("|", "\\|") for v in row) + " |"
 
 
 def _separated(rows: Sequence[Sequence[Any]], form: Format) -> str:

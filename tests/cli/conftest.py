@@ -170,9 +170,8 @@ def refused(workplace: Path, curate: Callable) -> Callable[..., str]:
         ended = curate(*args, stdin=stdin)
         assert ended.code == code, ended
         assert ended.out == ""
-        lines = [
-            line for line in ended.err.splitlines() if " to score; " not in line
-        ]  # what was read may be said before
+        told = ended.err.splitlines()  # what was read may be said before
+        lines = [line for line in told if " to score; " not in line and not line.startswith("note: ")]
         assert [line.split(": ")[0] for line in lines] == ["error", "hint"], ended.err
         assert all(len(line) > len("error: ") for line in lines)
         after = read_content(db)

@@ -80,12 +80,14 @@ def test_planted_recovery_by_hand():
     gap = np.array([0.3, 0.8, -0.2, 0.1])
     found = planted_recovery(planted, gap, np.array([0.2, 0.9, 0.8, 0.1]), PAIR)
     # Imbalanced are the 2nd and the 3rd; both damaged is balanced. |gap|: .8 beats .3 and .1, .2 beats .1 only.
-    assert found == {"size": 0.75, "direction": 1.0, "p_imbalanced": 1.0}
+    assert found == {"usability": None, "size": 0.75, "direction": 1.0, "p_imbalanced": 1.0}
+    judged = planted_recovery(planted, gap, np.array([0.2, 0.9, 0.8, 0.1]), PAIR, np.array([0.5, 0.9, 0.4, 0.1]))
+    assert judged["usability"] == 0.75, ".9 beats .5 and .1, .4 beats .1 only"
 
 
 def test_a_gap_of_the_wrong_sign_recovers_no_direction():
     found = planted_recovery(np.array(["visual", "audio", ""]), np.array([-0.8, 0.8, 0]), np.array([1, 1, 0.0]), PAIR)
-    assert found == {"size": 1.0, "direction": 0.0, "p_imbalanced": 1.0}
+    assert found == {"usability": None, "size": 1.0, "direction": 0.0, "p_imbalanced": 1.0}
 
 
 def test_a_modality_outside_the_pair_is_not_counted_nor_one_whose_name_contains_it():

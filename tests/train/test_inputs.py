@@ -140,7 +140,7 @@ def _world():
     both = [np.where(np.arange(2) == labels[:, None], c[:, None], 1 - c[:, None]) for c in p.T]
     probs = {"audio": both[0], "visual": both[1], FUSED: both[0]}
     ids = np.array([f"s{i:03d}" for i in range(300)])
-    return Predictions(ids, labels, ("a", "b"), ("audio", "visual"), probs), MixtureConfig()
+    return Predictions(ids, labels, ("a", "b"), ("audio", "visual"), probs), MixtureConfig(family="gaussian")
 
 
 def test_where_nothing_is_balanced_the_centre_is_zero() -> None:

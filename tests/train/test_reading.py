@@ -26,7 +26,9 @@ def large(tmp_path: Path) -> RunData:
     ids = np.array([f"s{i:04d}" for i in range(ROWS)])
     fine = {"visual": np.full(ROWS, "ok")}
     rows = np.lib.format.open_memmap(tmp_path / "visual.npy", mode="r")
-    cache = Cache("large-0", tmp_path, ids, {"visual": rows}, fine, {"visual": np.full(ROWS, "")})
+    cache = Cache(
+        "large-0", tmp_path, ids, {"visual": rows}, fine, {"visual": np.full(ROWS, "")}, {"visual": [{}] * ROWS}
+    )
     samples = Samples(cache, ids, np.arange(ROWS) % 3)
     return RunData(samples, samples, {"visual": VisualSpec(frames=1, size=SIDE)}, 8, 8, 0)
 

@@ -165,7 +165,7 @@ def test_adaptive_reads_its_weights_from_the_table(work, scored) -> None:
 def test_adaptive_with_a_gap_or_family_of_its_own_refits_from_the_table(work, scored, gap, family) -> None:
     run = train(work, scored, "adaptive", [{"method": {"gap": gap, "family": family}, "train": {"epochs": 4}}], 0)
     rows = work.table.query(f"SELECT DISTINCT gap_kind, family FROM mixture WHERE run_id = '{run.run_id}'")[1]
-    assert rows == [(gap, "gaussian" if family == "scored" else family)]
+    assert rows == [(gap, "two-sided" if family == "scored" else family)]
 
 
 def test_subset_trains_on_the_selected_samples_and_its_control_on_as_many(work, scored, monkeypatch) -> None:
