@@ -79,7 +79,7 @@ def _records(columns: Sequence[str], portions: Iterable[Sequence[Sequence[Any]]]
 
 
 def _markdown(row: Sequence[Any]) -> str:
-    return "| " + " | ".join(_cell(v).replace("\n", " ").replace("|", "\\|") for v in row) + " |"
+    return "| " + " | ".join(_cell(v, keep="\n").replace("\n", " ").replace("|", "\\|") for v in row) + " |"
 
 
 def _separated(rows: Sequence[Sequence[Any]], form: Format) -> str:
@@ -161,12 +161,12 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, keep: str = "") -> str:
     if value is None:
         return ""
     if isinstance(value, float):
         return f"{value:.4g}"
-    return printable(", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
+    return printable(", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value), keep)
 
 
 @contextmanager
