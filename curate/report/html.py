@@ -6,6 +6,7 @@ Its words are in `templates/page.html`, its numbers in `facts`.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from curate.evidence import conclusions
 from curate.gap import gap_scale
@@ -165,7 +166,7 @@ class Page:
             pairs=self._pairs(),
             three=any(len(fit.weights) == 3 for fit in facts.round.fits),
             rule=next((f.rule for f in facts.round.fits if len(f.weights) == 3), facts.round.fits[0].rule),
-            conclusions=[line.split(": ", 1) for line in conclusions(facts.evidence)],
+            conclusions=[with_code(line).split(": ", 1) for line in conclusions(facts.evidence)],
             by_heart=facts.evidence.by_heart,
             called=float((facts.samples["p_imbalanced"] > 0.5).mean()) if len(facts.samples) else 0.0,
             rounds=self._rounds(),
@@ -390,6 +391,11 @@ class Page:
             "no_media": reason,
             "prepare_command": command.prepare_command(facts.run),
         }
+
+
+def with_code(text: str) -> Markup:
+    """A sentence as HTML, what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _slug(names: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from curate import gap, mixture
 from curate.errors import CurateError
 from curate.report import build
 from curate.report.facts import planted_scores, read
-from curate.report.html import MEANINGS, explain
+from curate.report.html import MEANINGS, explain, with_code
 from curate.table import Table
 from curate.types import FUSED, Finding, Predictions, Run, Sample, modality_pairs
 
@@ -339,3 +339,9 @@ def test_media_come_from_an_existing_cache_only(tmp_path: Path):
     text = build(table, None, tmp_path / "b", cache, count=4).read_text(encoding="utf-8")
     assert text.count("<audio") == text.count("<img") == 4
     assert "data:audio/wav;base64,UklGR" in text and "data:image/png;base64,iVBOR" in text
+
+
+def test_code_in_a_sentence_is_code_and_nothing_else_is_html():
+    assert with_code('look: `curate sql "x < 1"`, <b>') == (
+        "look: <code>curate sql &#34;x &lt; 1&#34;</code>, &lt;b&gt;"
+    )
