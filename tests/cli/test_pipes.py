@@ -70,7 +70,7 @@ def test_csv_and_json_say_the_same(curate: Callable, db: Path) -> None:
 
 def test_markdown_is_a_table_whatever_is_in_it(curate: Callable, db: Path) -> None:
     out = curate("sql", "SELECT 'a|b' AS \"x|y\", 'two\nlines' AS z", "--format", "markdown").out
-    assert out == "| x\\|y | z |\n| --- | --- |\n| a\\|b | two\\nlines |\n"
+    assert out == "| x\\|y | z |\n| --- | --- |\n| a\\|b | two lines |\n"
 
 
 def test_json_holds_every_column_and_no_nan(curate: Callable, db: Path) -> None:
