@@ -896,7 +896,7 @@ def demo(
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """The whole path on the built-in data, in about a minute: score, select, train, report."""
+    """The whole path on the built-in data, in about two minutes: score, select, train, report."""
     db = output / "curate.duckdb"
     with working(db, output / "cache", device, "fp32", 0, quiet) as work:
         from curate.report import build

@@ -54,7 +54,7 @@ class Demo(Dataset):
     defaults: ClassVar[Mapping[str, Any]] = {
         "optim.lr": 0.01,
         "score.epochs": 12,
-        "score.folds": 0,  # a demo of about a minute
+        "score.folds": 0,  # a demo is short
         "train.epochs": 8,
     }
 
