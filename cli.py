@@ -22,11 +22,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from curate import precedence
-from curate.config import LARGEST
-from curate.errors import CurateError, unknown_name
-from curate.render import Format, describe_verdicts, progress, readable_hint, readable_type
-from curate.telling import (
+from curate.commands import precedence
+from curate.commands.messages import (
     ignore,
     remark,
     repeatable,
@@ -45,13 +42,16 @@ from curate.telling import (
     tell_score,
     tell_selection,
 )
+from curate.config import LARGEST
+from curate.errors import CurateError, unknown_name
+from curate.render import Format, describe_verdicts, progress, readable_hint, readable_type
 
 if TYPE_CHECKING:
     from curate.comparison.plan import Plan
     from curate.datasets import Dataset
-    from curate.table import Table
+    from curate.store.table import Table
+    from curate.train.stages.stages import Workplace
     from curate.types import Run
-    from train.stages import Workplace
 
 Db = Annotated[Path, typer.Option("--db", envvar="CURATE_DB", help="The sample table, a DuckDB file.")]
 Cache = Annotated[Path | None, typer.Option(envvar="CURATE_CACHE", help="Folder of decoded media.")]
@@ -158,7 +158,7 @@ def start(
 
 def _toml() -> Mapping[str, Any]:
     def methods() -> Sequence[str]:
-        from train import catalog
+        from curate.train.methods import catalog
 
         return catalog.names()
 
@@ -173,7 +173,7 @@ def _layers(
 
 def _scoring_layers(ctx: typer.Context, *sections: str, **options: Mapping[str, str]) -> list[precedence.Layer]:
     """The layers of a command with a section `score`; `--paper` stands just below the options that are typed."""
-    from curate.scoring import PAPER
+    from curate.scores.scoring import PAPER
 
     layers = _layers(ctx, *sections, method_name=None, **options)
     if ctx.params["paper"]:
@@ -190,22 +190,15 @@ def working(
     Raises:
         CurateError: the model side or what it needs is not installed.
     """
-    import train as room
-
-    if getattr(room, "HOUSE", None) != "curate":
-        raise CurateError(
-            f"another package named `train` hides curate's: {room.__file__}",
-            "install curate in an environment of its own",
-        )
     if missing := [name for name in TRIO if find_spec(name) is None]:
         raise CurateError(
             f"this needs a model, and {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed",
             "pip install 'curate-mm[train]'",
         )
-    from curate.cache import default_folder
-    from curate.table import Table
-    from train.engine import Runtime
-    from train.workplace import Workplace, tell_nobody
+    from curate.datasets.cache import default_folder
+    from curate.store.table import Table
+    from curate.train.loop.engine import Runtime
+    from curate.train.stages.session import Workplace, tell_nobody
 
     with progress(quiet) as advance:
         runtime = Runtime(device=device, precision=precision, workers=workers)
@@ -303,10 +296,10 @@ def prepare(
     quiet: Quiet = False,
 ) -> None:
     """Decode a data set's media once into the cache; what cannot be used is recorded with its reason."""
-    from curate.cache import default_folder, describe_done
-    from curate.cache import prepare as decode
     from curate.datasets import checks, find
-    from curate.table import Table
+    from curate.datasets.cache import default_folder, describe_done
+    from curate.datasets.cache import prepare as decode
+    from curate.store.table import Table
 
     kind = find(dataset)
     opened = kind(root.resolve() if root else None, data_options(ctx, kind))
@@ -383,7 +376,7 @@ def score(
     quiet: Quiet = False,
 ) -> None:
     """Warm up, predict every training sample, fit the mixture of gaps, and write posteriors to the table."""
-    from curate.table import Table
+    from curate.store.table import Table
 
     if refit:
         score_again(ctx, Table(db), refit)
@@ -411,7 +404,7 @@ def score(
         before = Table(db).find_run(kind="score", dataset=dataset, status="done")
         need_model(before)
         with working(db, cache, device, precision, workers, quiet) as work:
-            from train.growth import score_missing
+            from curate.train.stages.growth import score_missing
 
             tell_growth(work.table, before, score_missing(work, before, root))
         raise typer.Exit(3 if tell_media(work.table, work.table.find_run(kind="score").data_id) else 0)
@@ -421,7 +414,7 @@ def score(
         begun = unfinished(Table(db), "score", run, dataset=dataset)
         need_model(begun)
     with working(db, cache, device, precision, workers, quiet) as work, resumable(work.table, "score", DB):
-        from train import stages
+        from curate.train.stages import stages
 
         if resume:
             done = stages.resume_score(work, begun)
@@ -462,7 +455,7 @@ def score_saved(
 
 def score_again(ctx: typer.Context, table: Table, name: str) -> None:
     """`score --refit`: another mixture on what a scored run kept."""
-    from curate.refit import refit
+    from curate.predictions.refit import refit
 
     precedence.refuse_beside_refit(ctx)
     source = table.find_run(name, kind="score", status="done")
@@ -504,8 +497,8 @@ def select(
     Without a rule it takes the one that the evidence supports: not broken, or else --threshold 0.8.
     The parts of a rule act in the order listed here, each on what the ones before left; ties are broken by id.
     """
-    from curate.selection import Rule
-    from curate.table import Table
+    from curate.scores.selection import Rule
+    from curate.store.table import Table
 
     rule: dict[str, Any] = {
         "threshold": threshold,
@@ -548,7 +541,7 @@ def selections(
     quiet: Quiet = False,
 ) -> None:
     """List the stored selections; tell one in full, or write it to a file; compare two, or remove one."""
-    from curate.table import Table
+    from curate.store.table import Table
 
     table, named, tell = Table(db), names or [], ignore if quiet else remark
     if output and (len(named) != 1 or remove):
@@ -602,13 +595,13 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a method from a scored run, choose the epoch by validation, measure the test split once."""
-    from train import catalog
+    from curate.train.methods import catalog
 
     if not method and not resume:
         raise CurateError("train needs --method NAME", f"known: {', '.join(catalog.names())}")
     if method and method not in catalog.names():
         raise unknown_name("method", method, catalog.names())
-    from curate.table import Table
+    from curate.store.table import Table
 
     if resume:
         precedence.refuse_beside_resume(ctx, "epochs", "start_at", "threshold", "selection", "seed", "settings")
@@ -619,7 +612,7 @@ def train(
         if selection and (made := Table(db).selection(selection).run_id) != parent.run_id:
             remark(f"warning: selection {selection} was made from {made}, the training starts from {parent.run_id}")
     with working(db, cache, device, precision, workers, quiet) as work, resumable(work.table, "train", DB):
-        from train import stages
+        from curate.train.stages import stages
 
         if resume:
             done = stages.resume_train(work, begun)
@@ -676,7 +669,7 @@ def compare(
     """
     from curate.comparison import plan as plans
     from curate.comparison.layout import check_outputs
-    from curate.table import Table
+    from curate.store.table import Table
 
     if table_name == "list":
         show(["table", "what"], [[n, plans.read_table(n).title] for n in plans.table_names()], form)
@@ -694,8 +687,8 @@ def compare(
         find(dataset)  # before torch is loaded
         layers = _layers(ctx, *plans.SHARED_SECTIONS)
         with working(db, cache, device, precision, workers, quiet) as work, repeatable(stored):
-            from train.compare import Protocol
-            from train.compare import compare as run_cells
+            from curate.train.stages.compare import Protocol
+            from curate.train.stages.compare import compare as run_cells
 
             run_cells(work, plan, Protocol(dataset, root, layers, _toml().get("method", {}), redraw), drawn)
     failed = tell_comparison(table, stored, plan, form, quiet)
@@ -716,7 +709,7 @@ def comparison_plan(plan: Plan | None, texts: Sequence[str], name: str | None, c
     from dataclasses import replace
 
     from curate.comparison.plan import Plan, parse_methods, with_controls
-    from train import catalog
+    from curate.train.methods import catalog
 
     if bool(texts) == (plan is not None):
         raise CurateError(
@@ -731,9 +724,9 @@ def comparison_plan(plan: Plan | None, texts: Sequence[str], name: str | None, c
 @app.command()
 def recommend(run: RunName = None, db: Db = DB) -> None:
     """Say in three lines, from the table alone, which methods are worth trying first and why."""
-    from curate.evidence import read_evidence
-    from curate.recommend import recommend as advise
-    from curate.table import Table
+    from curate.advice.evidence import read_evidence
+    from curate.advice.recommend import recommend as advise
+    from curate.store.table import Table
 
     say("\n".join(advise(read_evidence(Table(db), run))))
 
@@ -754,12 +747,12 @@ def evaluate(
     form: Output = "table",
 ) -> None:
     """Accuracy, macro-F1 and mean average precision of a run, per modality and fused."""
-    from curate.table import Table
+    from curate.store.table import Table
 
     found = Table(db).find_run(run, status=None if run else "done")
     need_model(found)
     with working(db, cache, device, precision, workers, quiet) as work:
-        from train import stages
+        from curate.train.stages import stages
 
         measured = stages.evaluate if weighting == "none" else stages.evaluate_weighted
         values = measured(work, found, split)
@@ -776,7 +769,7 @@ def methods(
     quiet: Quiet = False,
 ) -> None:
     """List the methods; of one, its paper, where it starts, and what `--set` can change."""
-    from train import catalog
+    from curate.train.methods import catalog
 
     entries, tell = {e.name: e for e in catalog.entries()}, ignore if quiet else remark
     if name is None:
@@ -801,7 +794,7 @@ def runs(
     quiet: Quiet = False,
 ) -> None:
     """List what has been run, newest first, or one run in full."""
-    from curate.table import Table
+    from curate.store.table import Table
 
     table = Table(db)
     if remove and name is None:
@@ -813,7 +806,7 @@ def runs(
     if remove:
         if not yes and not (sys.stdin.isatty() and typer.confirm(f"delete {name}, its rows and its checkpoints?")):
             raise CurateError(f"{name} was not removed", "answer y, or give --yes")
-        from curate.claim import claimed
+        from curate.files.lock import claimed
 
         folder = table.path.with_suffix(".runs") / name
         with claimed(folder):
@@ -842,7 +835,7 @@ def sql(
     quiet: Quiet = False,
 ) -> None:
     """Read-only SQL on the table; views: samples, by_class, by_modality, failures, findings, history, results."""
-    from curate.table import Table
+    from curate.store.table import Table
 
     tell = ignore if quiet else remark
     if query == "-" and sys.stdin.isatty():
@@ -863,10 +856,10 @@ def report(
     cache: Cache = None,
 ) -> None:
     """Write one self-contained HTML page and its figures."""
-    from curate.cache import default_folder
+    from curate.datasets.cache import default_folder
     from curate.report import build
-    from curate.table import Table
-    from train import catalog
+    from curate.store.table import Table
+    from curate.train.methods import catalog
 
     say(str(build(Table(db), run, output, cache or default_folder(), usual=catalog.usual_settings())))
 
@@ -879,7 +872,7 @@ def export(
     quiet: Quiet = False,
 ) -> None:
     """Write the view `samples` to a file."""
-    from curate.table import Table
+    from curate.store.table import Table
 
     path = output or target
     if path is None or (output and target):
@@ -900,8 +893,8 @@ def demo(
     db = output / "curate.duckdb"
     with working(db, output / "cache", device, "fp32", 0, quiet) as work:
         from curate.report import build
-        from train import catalog
-        from train.demo import run_demo
+        from curate.train.methods import catalog
+        from curate.train.stages.demo import run_demo
 
         outcome = run_demo(work, seed)
         usual = catalog.usual_settings()

@@ -27,15 +27,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from curate.cache import prepare
+from curate.datasets.cache import prepare
 from curate.datasets.manifest import Manifest
 from curate.media import decode_media, load_medium, read_audio, read_frames
-from curate.source import Segment
+from curate.media.source import Segment
+from curate.train.data.samples import IMAGENET, Batch, BatchTransform, RunData, Samples, mix_seed
+from curate.train.loop.engine import OptimConfig
+from curate.train.methods import catalog
+from curate.train.models.model import FusionModel, ModelConfig
 from curate.types import AudioSpec, VisualSpec
-from train import catalog
-from train.data import IMAGENET, Batch, BatchTransform, RunData, Samples, mix_seed
-from train.engine import OptimConfig
-from train.model import FusionModel, ModelConfig
 
 AUDIO, VISUAL = AudioSpec(), VisualSpec()
 SPECS = {"audio": AUDIO, "visual": VISUAL}

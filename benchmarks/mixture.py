@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from curate.cells import gather
-from curate.em import starts
-from curate.mixture import fit, p_balanced
+from curate.scores.cells import gather
+from curate.scores.em import starts
+from curate.scores.mixture import fit, p_balanced
 from curate.types import Floats, MixtureFit
 
 PAGE = resource.getpagesize()

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from curate import gap, mixture
-from curate.table import Table
+from curate.scores import gap, mixture
+from curate.store.table import Table
 from curate.types import Predictions, Run, Sample
 
 REPEATS = 9

@@ -23,14 +23,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from curate.train.data.samples import Batch
+from curate.train.loop.engine import Runtime
+from curate.train.methods import catalog
+from curate.train.methods.method import Context, Method
+from curate.train.methods.optim import OptimConfig
+from curate.train.models.encoders import input_size
+from curate.train.models.model import FusionModel, ModelConfig
 from curate.types import AudioSpec, InputSpec, MixtureFit, VisualSpec
-from train import catalog
-from train.data import Batch
-from train.encoders import input_size
-from train.engine import Runtime
-from train.method import Context, Method
-from train.model import FusionModel, ModelConfig
-from train.optim import OptimConfig
 
 SPECS: Mapping[str, Mapping[str, InputSpec]] = {
     "resnet18": {"audio": AudioSpec(), "visual": VisualSpec(frames=1)},

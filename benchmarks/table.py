@@ -17,7 +17,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from curate.table import Table
+from curate.store.table import Table
 from curate.types import GapScores, MixtureFit, Run, Sample
 
 FIT = MixtureFit(

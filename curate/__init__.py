@@ -8,7 +8,7 @@ The commands without the terminal:
     table.choose("clean", threshold=0.8)     # a stored selection, which shows itself; see curate.notebook
     table.score("preds.csv")                 # anyone's predictions, scored
     curate.modality_gap(predictions)         # probability and KL gap of every pair
-    curate.fit_mixture(gaps)                 # a mixture of two or three, see curate.mixture.fit
+    curate.fit_mixture(gaps)                 # a mixture of two or three, see curate.scores.mixture.fit
     curate.select(p_balanced, 0.8)           # the high-quality subset, a mask
 
 Everything is loaded when it is first used.
@@ -20,17 +20,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .gap import modality_gap
-    from .mixture import fit as fit_mixture
+    from curate.scores.gap import modality_gap
+    from curate.scores.mixture import fit as fit_mixture
+    from curate.scores.selection import select_above as select
+
     from .notebook import Notebook as open
-    from .selection import select_above as select
 
 __all__ = ["fit_mixture", "modality_gap", "open", "select"]
 
 _WHERE = {
-    "modality_gap": ("gap", "modality_gap"),
-    "fit_mixture": ("mixture", "fit"),
-    "select": ("selection", "select_above"),
+    "modality_gap": ("scores.gap", "modality_gap"),
+    "fit_mixture": ("scores.mixture", "fit"),
+    "select": ("scores.selection", "select_above"),
     "open": ("notebook", "Notebook"),
 }
 

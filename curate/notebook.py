@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .table import Table
+from curate.store.table import Table
+
 from .types import Round, Run, Selection
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Notebook(Table):
 
     def report(self, run: str | None = None, output: str | Path = "reports") -> Path:
         """Write the report's page, as `curate report`; where it is."""
-        from .report import build
+        from curate.report import build
 
         return build(self, run, Path(output))
 
@@ -67,7 +68,7 @@ class Notebook(Table):
             predictions: files, or `"MODALITY=FILE"`.
             settings: of section `score`, e.g. `family="student-t"`; with `only_missing` there are none.
         """
-        from .predictions.score import score_missing_predictions, score_predictions
+        from curate.predictions.score import score_missing_predictions, score_predictions
 
         files = [str(p) for p in predictions]
         if not only_missing:

@@ -205,8 +205,8 @@ def describe_round(run: Run, found: Round) -> list[str]:
 
     The two-sided mixture is of all pairs together, and said once.
     """
-    from .gap import describe  # numpy, which the lists of other commands can do without
-    from .two_sided import FAMILY
+    from curate.scores.gap import describe  # numpy, which the lists of other commands can do without
+    from curate.scores.two_sided import FAMILY
 
     if all(fitted.family == FAMILY for fitted in found.fits):
         fitted = found.fits[0]

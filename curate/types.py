@@ -176,7 +176,7 @@ class TextSpec:
     Attributes:
         tokens: ids kept; a shorter text is followed by zeros.
         vocabulary: ids are below this; 0 is padding, and no token has it.
-        tokenizer: which one made the ids, as `curate.text.Tokenizer.name`.
+        tokenizer: which one made the ids, as `curate.media.text.Tokenizer.name`.
     """
 
     kind: ClassVar[str] = "text"
@@ -377,7 +377,7 @@ class MixtureFit:
     """A one-dimensional mixture fitted to the gaps of one pair, components ordered by location.
 
     Attributes:
-        family: `two-sided`, see `curate.two_sided`, `gaussian` or `student-t`.
+        family: `two-sided`, see `curate.scores.two_sided`, `gaussian` or `student-t`.
         weights: (C,) mixing weights pi, adding to one.
         locs: (C,) locations mu, ascending.
         scales: (C,) scales sigma (standard deviation for `gaussian`).

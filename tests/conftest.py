@@ -28,9 +28,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-import cli
-from curate import gap, mixture
-from curate.table import Table
+from curate import cli
+from curate.scores import gap, mixture
+from curate.store.table import Table
 from curate.types import FUSED, Predictions, Run, Sample
 
 # The same examples on every machine and every day, and no folder of them left behind.

@@ -18,37 +18,37 @@ PURE = {
     f"curate/{room}.py": {"curate.types", "curate.errors"}
     for room in ("gap", "selection", "metrics", "types", "errors")
 } | {
-    "curate/cells.py": {"curate.types"},
-    "curate/em.py": {"curate.cells", "curate.types"},
-    "curate/mixture.py": {"curate.cells", "curate.em", "curate.two_sided", "curate.types"},
-    "curate/two_sided.py": {"curate.cells", "curate.types"},
+    "curate/scores/cells.py": {"curate.types"},
+    "curate/scores/em.py": {"curate.scores.cells", "curate.types"},
+    "curate/scores/mixture.py": {"curate.scores.cells", "curate.scores.em", "curate.scores.two_sided", "curate.types"},
+    "curate/scores/two_sided.py": {"curate.scores.cells", "curate.types"},
 }
 SPEAKS_SQL = {
-    "curate/database.py",
-    "curate/migration.py",
-    "curate/rounds.py",
-    "curate/selections.py",
+    "curate/store/connection.py",
+    "curate/store/migration.py",
+    "curate/store/rounds.py",
+    "curate/store/selections.py",
     "curate/datasets/vectors.py",
-    "curate/tables.py",
+    "curate/files/tables.py",
 }
 SEES_OF_A_METHOD = {
-    "train.method",
-    "train.model",
-    "train.fusion",
-    "train.losses",
-    "train.data",
-    "train.optim",
-    "train.balance",
-    "train.encoders",
-    "train.knobs",
-    "train.mmtm",
+    "curate.train.methods.method",
+    "curate.train.models.model",
+    "curate.train.models.fusion",
+    "curate.train.methods.losses",
+    "curate.train.data.samples",
+    "curate.train.methods.optim",
+    "curate.train.methods.balance",
+    "curate.train.models.encoders",
+    "curate.train.methods.knobs",
+    "curate.train.models.mmtm",
     "curate.types",
     "curate.errors",
-    "curate.two_sided",
+    "curate.scores.two_sided",
 }
 TORCH = {"torch", "torchvision", "torchaudio"}
-SPEAKS = {"cli.py", "curate/telling.py"}
-NAMED_TRAIN = {("cli.py", "train"), ("train/stages.py", "train")}
+SPEAKS = {"cli.py", "curate/commands/messages.py"}
+NAMED_TRAIN = {("cli.py", "train"), ("train/stages/stages.py", "train")}
 
 
 def is_module(name: str) -> bool:
@@ -98,15 +98,21 @@ def bound(tree: ast.Module) -> Iterator[str]:
 
 
 def test_the_walk_sees_what_it_should():
-    assert {"cli.py", "curate/mixture.py", "train/stages.py", "train/methods/adaptive.py"} <= set(TREES)
+    assert {"cli.py", "curate/scores/mixture.py", "train/stages/stages.py", "train/methods/adaptive.py"} <= set(TREES)
     assert len(METHODS) >= 5
-    assert "curate.types" in IMPORTS["curate/mixture.py"] and "train.method" in IMPORTS["train/methods/joint.py"]
-    assert "train.catalog" in IMPORTS["train/stages.py"] and "curate.errors" in IMPORTS["curate/database.py"]
+    assert (
+        "curate.types" in IMPORTS["curate/scores/mixture.py"]
+        and "curate.train.methods.method" in IMPORTS["train/methods/joint.py"]
+    )
+    assert (
+        "curate.train.methods.catalog" in IMPORTS["train/stages/stages.py"]
+        and "curate.errors" in IMPORTS["curate/store/connection.py"]
+    )
     code = "from . import joint\nfrom ..x import y\nfrom ...curate import gap\nimport torch.nn\nif 1:\n import duckdb"
     assert imports("train/methods/a.py", ast.parse(code)) == {
-        "train.methods.joint",
+        "curate.train.methods.joint",
         "train.x",
-        "curate.gap",
+        "curate.scores.gap",
         "torch.nn",
         "duckdb",
     }
@@ -144,7 +150,7 @@ def test_nothing_prints_and_only_the_command_line_speaks(file):
     assert not [f for f in calls if isinstance(f, ast.Name) and f.id == "print"]
     if file not in SPEAKS:
         assert not [f for f in calls if isinstance(f, ast.Attribute) and ast.unparse(f) in ("typer.echo", "click.echo")]
-        assert "curate.telling" not in IMPORTS[file]
+        assert "curate.commands.messages" not in IMPORTS[file]
 
 
 def test_no_module_is_a_drawer_for_odds_and_ends():
@@ -204,20 +210,20 @@ def python(code: str, *blocked: str) -> str:
     [
         "cli",
         "curate",
-        "curate.table",
-        "curate.selection",
-        "curate.mixture",
-        "curate.cache",
+        "curate.store.table",
+        "curate.scores.selection",
+        "curate.scores.mixture",
+        "curate.datasets.cache",
         "curate.datasets",
         "train",
-        "train.catalog",
+        "curate.train.methods.catalog",
     ],
 )
 def test_what_needs_no_model_is_imported_without_torch_pandas_and_scikit_learn(module):
     python(f"import {module}", "pandas", "sklearn", *TORCH)
 
 
-@pytest.mark.parametrize("module", ["cli", "curate", "train", "train.catalog"])
+@pytest.mark.parametrize("module", ["cli", "curate", "train", "curate.train.methods.catalog"])
 def test_starting_the_command_line_loads_nothing_heavy(module):
     heavy = ("numpy", "scipy", "pandas", "sklearn", "duckdb", "matplotlib", "av", "PIL", *TORCH)
     loaded = python(f"import {module}\nprint([m for m in {heavy!r} if m in sys.modules])")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-import cli
+from curate import cli
 from curate.datasets import avdigits
 
 ROOT = Path(__file__).parents[1]
@@ -48,7 +48,7 @@ def test_every_command_is_documented() -> None:
 
 
 def test_every_method_and_only_known_knobs_are_in_the_table() -> None:
-    from train import catalog
+    from curate.train.methods import catalog
 
     rows = {code(name)[0]: (from_, code(knobs)) for name, from_, _, knobs in table("Methods")}
     entries = {e.name: e for e in catalog.entries()}
@@ -82,7 +82,7 @@ def test_the_tree_is_the_tree() -> None:
 def test_named_views_and_tables_of_papers_exist() -> None:
     from curate.comparison.plan import table_names
 
-    views = (ROOT / "curate/samples.sql").read_text() + (ROOT / "curate/schema.sql").read_text()
+    views = (ROOT / "curate/store/samples.sql").read_text() + (ROOT / "curate/store/schema.sql").read_text()
     for row in table("The table"):
         assert all(f"VIEW {name} AS" in views for name in code(row[0])), row
     assert set(re.findall(r"`((?:adaptive|iprm|usability)/\w+)`", section("Comparing"))) == set(table_names())
@@ -99,10 +99,10 @@ def test_documented_commands_and_options_exist(words: list[str]) -> None:
 def test_documented_settings_exist() -> None:
     from curate.datasets import find, names
     from curate.predictions.score import PredictionsConfig
-    from train import catalog
-    from train.engine import OptimConfig
-    from train.model import ModelConfig
-    from train.workplace import ScoreConfig, TrainConfig
+    from curate.train.loop.engine import OptimConfig
+    from curate.train.methods import catalog
+    from curate.train.models.model import ModelConfig
+    from curate.train.stages.session import ScoreConfig, TrainConfig
 
     known = {f"method.{k}" for e in catalog.entries() for k in e.knobs} | {"data.KEY", "method.KEY"}
     known |= {f"data.{f}" for name in names() for f in find(name).Options.__dataclass_fields__}

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from curate.errors import CurateError
 from curate.media import stamp
-from curate.source import Segment, split_source
+from curate.media.source import Segment, split_source
 from curate.types import InputSpec, Sample, VisualSpec
 
 from .degrade import generator

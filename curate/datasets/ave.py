@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from curate.errors import CurateError
-from curate.source import Segment, join_source
+from curate.media.source import Segment, join_source
 from curate.types import Sample
 
 from .audiovisual import AudioVisual

@@ -15,7 +15,7 @@ import numpy as np
 from curate.config import check_within
 from curate.errors import CurateError
 from curate.media import DECODING, Decoded
-from curate.source import Segment
+from curate.media.source import Segment
 from curate.types import InputSpec, Sample, TextSpec
 
 SPLITS = ("train", "val", "test")

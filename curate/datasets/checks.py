@@ -18,7 +18,7 @@ from pathlib import Path
 
 from curate.errors import MediaError
 from curate.media import check_file
-from curate.source import Segment
+from curate.media.source import Segment
 from curate.types import Finding, Sample
 
 from .base import SPLITS, Dataset

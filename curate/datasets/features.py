@@ -10,21 +10,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from curate.errors import CurateError, MediaError
+from curate.files.tables import TableFile
 from curate.media import stamp
-from curate.tables import TableFile
 from curate.types import FUSED, FeatureSpec, Sample
 
 from .base import Dataset
-from .rows import (
-    NO_LABEL,
-    MissingWords,
-    Row,
-    check_fractions,
-    check_rows,
-    read_rows,
-    split_rows,
-    understood,
-)
+from .rows import NO_LABEL, MissingWords, Row, check_fractions, check_rows, read_rows, split_rows, understood
 from .vectors import FORMATS, KEYS, Head, read_head, read_values
 
 SAMPLES = ("samples.csv", "samples.parquet", "samples.pq")
@@ -42,8 +33,8 @@ class Features(Dataset):
     files both say must agree. Other files are not looked at.
 
     Splits are given or drawn as `manifest` has it. Vectors are kept in float32 as they are: what standardises them is
-    learnt from the samples that a model is trained on, see `train.features`. A vector with NaN or an infinite value
-    cannot be used, and has the status `not_finite`.
+    learnt from the samples that a model is trained on, see `curate.train.models.features`. A vector with NaN or an
+    infinite value cannot be used, and has the status `not_finite`.
     """
 
     name = "features"
@@ -131,7 +122,7 @@ def _files(root: Path, wanted: str) -> dict[str, Path]:
     Raises:
         CurateError: no folder, a modality missing or told twice, a name that will not do, less than two modalities.
     """
-    from curate.database import MODALITY  # loads duckdb, which a list of data sets can do without
+    from curate.store.connection import MODALITY  # loads duckdb, which a list of data sets can do without
 
     if not root.is_dir():
         raise CurateError(f"features: {root} is not a folder", f"expected {Features.layout}")

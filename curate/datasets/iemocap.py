@@ -17,8 +17,8 @@ from typing import Any, ClassVar, Literal
 
 from curate.errors import CurateError, MediaError, unknown_name
 from curate.media import Decoded, decode_media, stamp
-from curate.source import Segment, join_source, split_source
-from curate.text import make_tokenizer
+from curate.media.source import Segment, join_source, split_source
+from curate.media.text import make_tokenizer
 from curate.types import AudioSpec, InputSpec, Sample, TextSpec, VisualSpec
 
 from .base import Dataset

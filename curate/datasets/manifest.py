@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import CurateError, MediaError
+from curate.files.tables import TableFile, is_missing
 from curate.media import Decoded, Window, stamp
-from curate.source import Segment, split_source
-from curate.tables import TableFile, is_missing
-from curate.text import make_tokenizer
+from curate.media.source import Segment, split_source
+from curate.media.text import make_tokenizer
 from curate.types import FUSED, AudioSpec, Sample, TextSpec, VisualSpec
 
 from .measure import fallback, measure

@@ -16,7 +16,7 @@ import numpy as np
 
 from curate.errors import MediaError
 from curate.media import Probe, probe
-from curate.source import Segment
+from curate.media.source import Segment
 from curate.types import AudioSpec, VisualSpec
 
 LOOKED_AT = 48  # files of a modality

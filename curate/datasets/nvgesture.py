@@ -15,10 +15,10 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from curate.clips import compute_flow, load_clip, load_flow, need_opencv
 from curate.errors import CurateError, unknown_name
 from curate.media import stamp
-from curate.source import Segment
+from curate.media.clips import compute_flow, load_clip, load_flow, need_opencv
+from curate.media.source import Segment
 from curate.types import ClipSpec, FlowSpec, Sample
 
 from .base import Dataset

@@ -13,7 +13,7 @@ import numpy as np
 
 from curate.errors import CurateError, MediaError
 from curate.media import USUAL, Decoded, Limits, Window, choose_stretch, decode_media
-from curate.source import Segment
+from curate.media.source import Segment
 from curate.types import AudioSpec, Sample, VisualSpec
 
 from .base import Dataset

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from curate.errors import CurateError
-from curate.tables import TableFile, composed, is_missing, open_table, places
+from curate.files.tables import TableFile, composed, is_missing, open_table, places
 
 from .base import SPLITS
 from .degrade import generator
@@ -46,7 +46,7 @@ def read_rows(
     """The rows of a CSV or Parquet file, every value a stripped string, and how they were written.
 
     Args:
-        path: the file, read as `curate.tables` says.
+        path: the file, read as `curate.files.tables` says.
         who: the data set that errors speak for.
         known: columns that are looked for, beside `sample_id`, `label`, `split` and `group`.
         expected: one line on what the table should look like.

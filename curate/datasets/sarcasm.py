@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Literal
 
 from curate.errors import CurateError
 from curate.media import Decoded, stamp
-from curate.source import Segment
-from curate.text import make_tokenizer
+from curate.media.source import Segment
+from curate.media.text import make_tokenizer
 from curate.types import InputSpec, Sample, TextSpec, VisualSpec
 
 from .recordings import Recordings

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import CurateError
-from curate.npz import open_npz, texts
+from curate.files.npz import open_npz, texts
 
 FORMATS = (".npy", ".npz", ".parquet", ".pq")
 KEYS = ("sample_id", "label", "split", "group")

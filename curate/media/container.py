@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import MediaError
-from curate.source import Segment
 
 from .files import check_file
+from .source import Segment
 
 if TYPE_CHECKING:
     import av

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import MediaError
-from curate.source import Segment
 
 from .container import check_segment
 from .fit import same_size
 from .picture import read_picture
+from .source import Segment
 
 ENDINGS = (".jpg", ".jpeg", ".png")
 

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import MediaError
-from curate.source import Segment
 from curate.types import AudioSpec, InputSpec, VisualSpec
 
 from .container import check_segment, last_packet
@@ -19,6 +18,7 @@ from .fit import fit_waveform, same_size, shrink
 from .folder import choose_pictures, is_folder
 from .picture import Picture, Range, is_picture, read_picture, read_stills
 from .sound import Sound, read_sounds, span_of
+from .source import Segment
 from .tiles import read_grid, read_tiles
 from .video import Look, Shorter, Shown, frames_at, frames_between, measured_end, read_track
 
@@ -49,7 +49,7 @@ def load_medium(path: Path, spec: InputSpec, segment: Segment | None = None) -> 
 
     Raises:
         MediaError: as `read_audio`, `fit_waveform`, `read_frames` or `read_folder`.
-        ValueError: a spec of clips or texts, which `curate.clips` and `curate.text` load.
+        ValueError: a spec of clips or texts, which `curate.media.clips` and `curate.media.text` load.
     """
     return decode_medium(path, spec, segment).values
 

@@ -11,21 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from curate.errors import MediaError
-from curate.source import Segment
 
 from . import resample
-from .container import (
-    audio_stream,
-    check_segment,
-    check_whole,
-    declared_length,
-    decoded,
-    is_cover,
-    opened,
-    origin,
-)
+from .container import audio_stream, check_segment, check_whole, declared_length, decoded, is_cover, opened, origin
 from .files import USUAL, Limits
 from .resample import Heard, Wave
+from .source import Segment
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Literal
 
 from curate.errors import MediaError
-from curate.source import Segment
 
 from .container import TIME_SLACK, check_segment, measured_length
 from .files import USUAL, Limits, check_file
@@ -22,6 +21,7 @@ from .folder import is_folder, list_pictures
 from .picture import is_picture, read_stills
 from .probe import probe
 from .sound import loudest
+from .source import Segment
 
 Window = Literal["own", "start", "centre", "whole", "loudest"]
 Files = Mapping[str, tuple[Path, Segment | None]]

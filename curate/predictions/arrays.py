@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from curate.errors import CurateError
-from curate.npz import Archive, open_npz, texts
+from curate.files.npz import Archive, open_npz, texts
 
 from .labels import class_names, named
 from .part import KEYS, Part, shown, whole

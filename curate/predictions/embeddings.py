@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import CurateError
-from curate.gap import log_margin, true_class_probability
-from curate.npz import open_npz, texts
+from curate.files.npz import open_npz, texts
+from curate.scores.gap import log_margin, true_class_probability
+from curate.scores.usability import Evidence, Usability, assess, contradiction
 from curate.types import Floats, Predictions
-from curate.usability import Evidence, Usability, assess, contradiction
 
 from .part import shown
 

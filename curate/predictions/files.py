@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from curate.database import MODALITY
 from curate.errors import CurateError
+from curate.store.connection import MODALITY
 
 from .arrays import read_npz
 from .lines import DYNAMICS, read_jsonl

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from curate.errors import CurateError
-from curate.tables import composed, is_missing
+from curate.files.tables import composed, is_missing
 
 from .part import Texts, shown
 

@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from curate import config as settings
-from curate import gap
 from curate.errors import CurateError
-from curate.growth import missing, note, write_grown
-from curate.scoring import MixtureConfig, fit_round, versions
-from curate.table import Table
+from curate.scores import gap
+from curate.scores.scoring import MixtureConfig, fit_round, versions
+from curate.store.table import Table
 from curate.types import FUSED, Run, Sample
 
 from .align import Saved, align
 from .embeddings import judge, read_embeddings
 from .files import read_all
+from .growth import missing, note, write_grown
 from .understood import understood
 from .values import Values
 
@@ -161,7 +161,7 @@ def score_predictions(
 def score_missing_predictions(
     table: Table, sources: Sequence[str], name: str = "", tell: Callable[[str], None] = lambda line: None
 ) -> tuple[Run, Run]:
-    """Score the rows of saved predictions whose ids have no score yet; the others keep theirs, see `curate.growth`.
+    """Score the rows of saved predictions whose ids have no score yet; the others keep theirs, see `growth`.
 
     The files may hold the new samples alone or all of them. Of several epochs the newest counts.
 

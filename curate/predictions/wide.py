@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from curate.errors import CurateError
-from curate.tables import composed, open_table
+from curate.files.tables import composed, open_table
 
 from .labels import named
 from .part import KEYS, Part, shown, whole
@@ -17,7 +17,7 @@ WIDE = "one row a sample: sample_id, label, [split], [epoch] and a column <modal
 
 
 def read_wide(path: Path) -> Part:
-    """A table with a column `<modality>.<class>` for each modality and class, as `curate.tables` reads it."""
+    """A table with a column `<modality>.<class>` for each modality and class, as `curate.files.tables` reads it."""
     table = open_table(path, KEYS, ("sample_id", "label"), WIDE)
     columns = _columns(table.names, path)
     keys = [k for k in KEYS if k in table.names]

@@ -23,8 +23,8 @@ from curate.comparison.summary import (
     missing_controls,
     summarize,
 )
-from curate.output import replacing
-from curate.table import Table
+from curate.files.writing import replacing
+from curate.store.table import Table
 from curate.types import pair_name
 
 from . import figures, panels

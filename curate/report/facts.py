@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from curate.advice.evidence import Evidence, read_evidence
 from curate.errors import CurateError
-from curate.evidence import Evidence, read_evidence
-from curate.gap import describe, gap_limit, gap_scale
-from curate.metrics import auroc, degraded_alone, degraded_in_part, direction_auroc
-from curate.table import Table
+from curate.scores.gap import describe, gap_limit, gap_scale
+from curate.scores.metrics import auroc, degraded_alone, degraded_in_part, direction_auroc
+from curate.scores.usability import Guard
+from curate.store.table import Table
 from curate.types import FUSED, MixtureFit, Round, Run
-from curate.usability import Guard
 
 from .dynamics import GAPS
 from .usability import PARTLY, ROWS, assessed

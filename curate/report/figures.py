@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from curate.mixture import TAIL, density, p_ahead, p_balanced
+from curate.scores.mixture import TAIL, density, p_ahead, p_balanced
 from curate.types import Floats, MixtureFit
 
 WIDTH = 4.6  # inches
@@ -83,11 +83,11 @@ class Curve:
 
 @dataclass(frozen=True)
 class Form:
-    """What was done to a gap before a mixture saw it, see `curate.scoring.MixtureConfig`.
+    """What was done to a gap before a mixture saw it, see `curate.scores.scoring.MixtureConfig`.
 
     Attributes:
         input, average: as there.
-        scale: of which `TAIL` is a share, see `curate.gap.gap_scale`; None is the limit of the axis.
+        scale: of which `TAIL` is a share, see `curate.scores.gap.gap_scale`; None is the limit of the axis.
     """
 
     input: str = "signed"
@@ -110,7 +110,7 @@ def gap_histogram(
     Args:
         gaps: first minus second modality, in [-limit, limit], or what else the mixture saw.
         fit: the mixture fitted to them.
-        kind: of the gap, see `curate.gap.KINDS`.
+        kind: of the gap, see `curate.scores.gap.KINDS`.
         pair: names of first and second modality.
         limit: how far the axis reaches; for `prob` and `kl` the largest possible |gap|, 1 and log K.
         form: what was done to the gaps.

@@ -17,13 +17,13 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from curate.evidence import conclusions
-from curate.gap import gap_scale
-from curate.mixture import p_balanced
-from curate.output import replacing
-from curate.table import Table
+from curate.advice.evidence import conclusions
+from curate.files.writing import replacing
+from curate.scores.gap import gap_scale
+from curate.scores.mixture import p_balanced
+from curate.scores.usability import RATIO, SEPARATION
+from curate.store.table import Table
 from curate.types import FUSED, Run, modality_pairs, pair_name
-from curate.usability import RATIO, SEPARATION
 
 from . import command, dynamics, figures, media, results, usability
 from .facts import Facts, axis_limit, by_class, most_imbalanced, planted_scores, read

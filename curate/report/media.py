@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate import datasets
-from curate.cache import Cache, default_folder, open_cache
+from curate.datasets.cache import Cache, default_folder, open_cache
 from curate.errors import CurateError
 from curate.types import AudioSpec, ClipSpec, FeatureSpec, FlowSpec, InputSpec, Run, TextSpec
 

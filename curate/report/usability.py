@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curate.metrics import auroc, degraded_alone, degraded_in_part, direction_auroc
+from curate.scores.metrics import auroc, degraded_alone, degraded_in_part, direction_auroc
+from curate.scores.usability import Guard, some_not_all
 from curate.types import modality_pairs
-from curate.usability import Guard, some_not_all
 
 ROWS = (
     "SELECT u.sample_id, s.label_name, s.planted, u.modality, u.usability, u.p_broken, u.contradiction "

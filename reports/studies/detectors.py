@@ -5,8 +5,8 @@ The tables go to standard output; of some worlds alone, those.
 
 A world says what is wrong with the pairs, or what else is different from the first, `hard`; a regime says how fast the
 warm-up learns. Seeds redraw scans, pairs, noise, damage and weights. Every finished warm-up is kept in the work folder,
-so that a stopped study goes on. Seeds 0 and 1 were looked at while the thresholds of `curate.usability` were chosen;
-seeds 2 to 4 were not.
+so that a stopped study goes on. Seeds 0 and 1 were looked at while the thresholds of `curate.scores.usability` were
+chosen; seeds 2 to 4 were not.
 """
 
 from __future__ import annotations
@@ -81,10 +81,10 @@ def measure(root: Path, work: Path, job: Job) -> None:
 
 def scores(root: Path, work: Path, job: Job) -> dict[str, float | None]:
     """{detector: measurement} of one warm-up."""
-    from curate.table import Table
-    from train import stages
-    from train.engine import Runtime
-    from train.workplace import Workplace
+    from curate.store.table import Table
+    from curate.train.loop.engine import Runtime
+    from curate.train.stages import stages
+    from curate.train.stages.session import Workplace
 
     world, regime, seed = job
     layers = [{"data": {"degrade": True, "seed": seed, **WORLDS[world]}, "optim": {"lr": REGIMES[regime]}}]
@@ -110,8 +110,9 @@ def extract(place, root, layers, folder: Path, seed: int):
     elsewhere: the folder that `features` reads, and {sample: what was planted}."""
     from curate.config import build
     from curate.datasets import find
-    from train import checkpoint, stages
-    from train.workplace import prepare_trainer, split_samples
+    from curate.train.loop import checkpoint
+    from curate.train.stages import stages
+    from curate.train.stages.session import prepare_trainer, split_samples
 
     elsewhere = {"data": {**layers[0]["data"], "noise": "clean", "seed": 1000 + seed, **NOTHING}}
     trained = stages.score(place, "avdigits", root, [elsewhere], seed)
@@ -139,9 +140,9 @@ def extract(place, root, layers, folder: Path, seed: int):
 
 def mixtures(table, run) -> dict[str, float | None]:
     """Gaps of every kind and form, and the posteriors of mixtures fitted to them."""
-    from curate.gap import mean_gap
-    from curate.metrics import auroc, degraded_alone, direction_auroc
-    from curate.scoring import MixtureConfig, fit_known
+    from curate.scores.gap import mean_gap
+    from curate.scores.metrics import auroc, degraded_alone, direction_auroc
+    from curate.scores.scoring import MixtureConfig, fit_known
     from curate.types import GapScores
 
     known, gaps = table.read_known(run.run_id), table.read_round(run.run_id).gaps
@@ -176,7 +177,7 @@ def mixtures(table, run) -> dict[str, float | None]:
 
 def looks(table, run, truth) -> dict[str, float | None]:
     """Usability, the claims it makes, and contradictions; truth: {sample: what was planted}, if the table lacks it."""
-    from curate.metrics import auroc, degraded_alone, degraded_in_part, direction_auroc
+    from curate.scores.metrics import auroc, degraded_alone, degraded_in_part, direction_auroc
     from curate.types import modality_pairs
 
     frame = table.samples()
@@ -214,7 +215,7 @@ def looks(table, run, truth) -> dict[str, float | None]:
 
 def weighting(place, run) -> dict[str, float]:
     """What weighting the unimodal logits by usability adds to test accuracy, in points, beside its controls."""
-    from train import stages
+    from curate.train.stages import stages
 
     right = {how: 100 * found["accuracy"] for how, found in stages.evaluate_weighted(place, run, "test").items()}
     names = {"usability": "usability", "shuffled": "shuffled", "constant": "mean"}

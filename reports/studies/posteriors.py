@@ -3,7 +3,7 @@
     python reports/studies/posteriors.py FSDD_FOLDER [--work FOLDER] [--seeds 0,1,2]
 
 Worlds of real recordings with real handwritten digits (`avdigits`), and of made-up predictions. One warm-up a world and
-seed, kept in the work folder, is read by every form. Seed 0 was looked at while the bounds of `curate.two_sided` were
+seed, kept in the work folder, is read by every form. Seed 0 was looked at while the bounds of `scores.two_sided` were
 chosen; the made-up predictions of seeds 2 and more, and all worlds of seeds 1 and more, were not.
 """
 
@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from curate.metrics import auroc, degraded_in_part
-from curate.scoring import PAPER, MixtureConfig, fit_known
-from curate.table import Table
+from curate.scores.metrics import auroc, degraded_in_part
+from curate.scores.scoring import PAPER, MixtureConfig, fit_known
+from curate.store.table import Table
 from curate.types import GapScores, Known, Round
 
 NOTHING = {"degraded_audio": 0.0, "degraded_visual": 0.0}
@@ -51,9 +51,9 @@ def recorded(root: Path, work: Path, world: str, seed: int) -> tuple[GapScores, 
     """Gaps, what they are made of, classes, and the truth of a world, from its warm-up."""
     import torch
 
-    from train import stages
-    from train.engine import Runtime
-    from train.workplace import Workplace
+    from curate.train.loop.engine import Runtime
+    from curate.train.stages import stages
+    from curate.train.stages.session import Workplace
 
     torch.set_num_threads(1)
     name = f"{world.replace(' ', '-')}-{seed}"
@@ -70,7 +70,7 @@ def recorded(root: Path, work: Path, world: str, seed: int) -> tuple[GapScores, 
 
 def made_up(seed: int, samples: int = 2000) -> Iterator[tuple[str, GapScores, Known, int, np.ndarray]]:
     """Predictions of models with known skills: a fifth of the samples is broken in one modality."""
-    from curate import gap
+    from curate.scores import gap
     from curate.types import Predictions
 
     for classes in (2, 10, 100, 1000):

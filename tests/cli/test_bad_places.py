@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from curate.table import Table
+from curate.store.table import Table
 
 V1 = Path(__file__).parents[1] / "curate" / "schema_v1.sql"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-import cli
+from curate import cli
 
 ROOT = Path(__file__).parents[2]
 BLOCK = """
@@ -24,7 +24,7 @@ class Refuse:
         if name.split(".")[0] in ("torch", "torchvision", "torchaudio"):
             raise ImportError(f"{name} is blocked")
 sys.meta_path.insert(0, Refuse())
-import cli
+from curate import cli
 cli.main()
 """
 

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from curate.table import Table
+from curate.store.table import Table
 
 
 def test_drop_leaks_leaves_out_what_is_in_a_later_split(

@@ -198,8 +198,8 @@ def test_a_database_of_someone_else(refused: Refused, score: Refused, workplace:
 def test_a_locked_table_names_the_process(
     refused: Refused, score: Refused, db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("curate.database.READ_PATIENCE", 0.1)
-    monkeypatch.setattr("curate.database.WRITE_PATIENCE", 0.1)
+    monkeypatch.setattr("curate.store.connection.READ_PATIENCE", 0.1)
+    monkeypatch.setattr("curate.store.connection.WRITE_PATIENCE", 0.1)
     hold = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
     holder = subprocess.Popen([sys.executable, "-c", hold, str(db)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
@@ -248,7 +248,7 @@ def test_a_resumed_run_keeps_its_settings(refused: Refused, db: Path, option: st
 
 
 def test_debug_shows_the_traceback(workplace: Path) -> None:
-    command = [sys.executable, "-m", "cli", "methods", "nope"]
+    command = [sys.executable, "-m", "curate.cli", "methods", "nope"]
     root = str(Path(__file__).parents[2])
     ended = subprocess.run(command, capture_output=True, text=True, env={"CURATE_DEBUG": "1", "PYTHONPATH": root})
     assert ended.returncode == 1 and ended.stdout == ""

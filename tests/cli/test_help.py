@@ -6,7 +6,7 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-import cli
+from curate import cli
 
 COMMANDS = typer.main.get_command(cli.app).commands
 OPTIONS = {

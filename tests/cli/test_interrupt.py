@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-import cli
+from curate import cli
 
 ROOT = Path(__file__).parents[2]
 EPOCHS, HELD = 8, 6
 HOLD = f"""
 import sys
 from contextlib import contextmanager
-import cli
+from curate import cli
 real = cli.progress
 @contextmanager
 def progress(quiet):

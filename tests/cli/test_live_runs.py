@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from curate.table import Table
+from curate.store.table import Table
 
 ROOT = Path(__file__).parents[2]
 HOLD = (
-    "import sys; from pathlib import Path; from curate.claim import claimed\n"
+    "import sys; from pathlib import Path; from curate.files.lock import claimed\n"
     "with claimed(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
 )
 

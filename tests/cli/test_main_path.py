@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from train import catalog
+from curate.train.methods import catalog
 
 Curate = Callable[..., object]
 

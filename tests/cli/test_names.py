@@ -86,7 +86,7 @@ def test_files_keep_names_and_people_see_escapes(named: Path, curate: Callable, 
 
 def test_csv_on_a_terminal_is_escaped_and_in_a_pipe_is_not(named: Path, curate: Callable) -> None:
     assert curate("score", "--predictions", named).code == 0
-    words = [sys.executable, "-m", "cli", "sql", "SELECT sample_id FROM samples", "--format", "csv"]
+    words = [sys.executable, "-m", "curate.cli", "sql", "SELECT sample_id FROM samples", "--format", "csv"]
     ours, theirs = pty.openpty()
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(words, stdout=theirs, stderr=subprocess.DEVNULL, env=env) as process:

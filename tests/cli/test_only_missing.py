@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curate.cache import Cache, open_cache
+from curate.datasets.cache import Cache, open_cache
 from curate.datasets.manifest import Manifest
-from curate.table import Table
+from curate.store.table import Table
 
 SCORES = "sample_id, p_audio, p_image, p_fused, gap, kl_gap, p_balanced"
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from curate import telling
-from curate.table import Table
+from curate.commands import messages as telling
+from curate.store.table import Table
 
 ROOT = Path(__file__).parents[2]
 
@@ -86,7 +86,7 @@ def test_what_nobody_means_is_refused(refused: Callable, db: Path, workplace: Pa
 
 def test_bytes_that_are_no_text_on_standard_input(db: Path) -> None:
     for locale in ("C.UTF-8", "C"):
-        words = [sys.executable, "-m", "cli", "sql", "-", "--db", str(db)]
+        words = [sys.executable, "-m", "curate.cli", "sql", "-", "--db", str(db)]
         env = {**os.environ, "PYTHONPATH": str(ROOT), "LC_ALL": locale}
         done = subprocess.run(words, input=bytes(range(256)), capture_output=True, env=env, check=False)
         assert done.returncode == 1 and b"Traceback" not in done.stderr and done.stderr.startswith(b"error: ")
@@ -94,7 +94,17 @@ def test_bytes_that_are_no_text_on_standard_input(db: Path) -> None:
 
 @pytest.mark.slow
 def test_a_stream_is_stopped_by_ctrl_c(db: Path) -> None:
-    words = [sys.executable, "-m", "cli", "sql", "SELECT * FROM range(300000000)", "--format", "csv", "--db", str(db)]
+    words = [
+        sys.executable,
+        "-m",
+        "curate.cli",
+        "sql",
+        "SELECT * FROM range(300000000)",
+        "--format",
+        "csv",
+        "--db",
+        str(db),
+    ]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env) as process:
         process.stdout.read(1 << 20)

@@ -45,7 +45,7 @@ class Without(PathFinder):
     def find_spec(cls, name, path=None, target=None):
         return None if name.split(".")[0] in {modules!r} else super().find_spec(name, path, target)
 sys.meta_path = [Without if finder is PathFinder else finder for finder in sys.meta_path]
-import cli
+from curate import cli
 ended = []
 for command in {commands!r}:
     sys.argv = ["curate", *command.split()]

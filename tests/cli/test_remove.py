@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from curate.table import Table
+from curate.store.table import Table
 
 TABLES = ("run", "prediction", "gap", "mixture", "posterior", "dynamic", "epoch")
 

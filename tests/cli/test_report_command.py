@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from train import catalog
+from curate.train.methods import catalog
 
 Curate = Callable[..., object]
 
@@ -52,9 +52,9 @@ def test_a_notebook_knows_fewer_defaults_and_writes_more(curate: Curate, db: Pat
 
 @pytest.mark.model
 def test_defaults_read_from_the_sources_are_those_of_the_classes() -> None:
-    from train.model import ModelConfig
-    from train.optim import OptimConfig
-    from train.workplace import ScoreConfig, TrainConfig
+    from curate.train.methods.optim import OptimConfig
+    from curate.train.models.model import ModelConfig
+    from curate.train.stages.session import ScoreConfig, TrainConfig
 
     usual, warm = catalog.usual_settings(), asdict(ScoreConfig())
     assert usual["model"] == asdict(ModelConfig()) and usual["optim"] == asdict(OptimConfig())

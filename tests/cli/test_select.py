@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-import cli
+from curate import cli
 
 TRAINED = 24  # samples of the tiny data set, eight of each of three classes
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from curate.comparison.plan import Row
-from curate.table import Table
+from curate.store.table import Table
 
 RUN, SELECTION, COMPARISON = "score-manifest-1", "keepme", "mine"
 NAMES = (RUN, "score-manifest-2", SELECTION, COMPARISON, "p_balanced >= 0.5", "0.5", "s00", "ant", "manifest", "name")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from curate.errors import CurateError
-from curate.usability import Guard, Usability
+from curate.scores.usability import Guard, Usability
 
 RUN = "score-toy-1"
 MODALITIES = ("audio", "visual")

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from curate import cache as caching
-from curate import decoding
+from curate.datasets import cache as caching
+from curate.datasets import decoding
 from curate.datasets.base import Dataset
 from curate.datasets.demo import Demo
 from curate.datasets.manifest import Manifest
@@ -259,7 +259,7 @@ def test_the_disk_use_told_is_that_of_the_arrays(tmp_path):
 def test_two_processes_that_want_the_same_cache_make_it_once(tmp_path):
     program = (
         "import sys\nfrom pathlib import Path\n"
-        "from curate.cache import prepare\nfrom curate.datasets.demo import Demo\n"
+        "from curate.datasets.cache import prepare\nfrom curate.datasets.demo import Demo\n"
         "prepare(Demo(None, Demo.Options()), Path(sys.argv[1]), progress=lambda done, total: print(done, flush=True))\n"
     )
     running = [

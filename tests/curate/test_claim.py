@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from curate.claim import FILE, claimed, is_vacant
 from curate.errors import LockedError
+from curate.files.lock import FILE, claimed, is_vacant
 
 ROOT = Path(__file__).parents[2]
 HOLD = """
 import os, signal, sys
 from pathlib import Path
-from curate.claim import claimed
+from curate.files.lock import claimed
 with claimed(Path(sys.argv[1])):
     if len(sys.argv) > 2 and not os.fork():
         signal.pause()

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate import clips
 from curate.errors import CurateError, MediaError
-from curate.media import read_range
+from curate.media import clips, read_range
 from curate.types import ClipSpec, FlowSpec
 
 CLIP = ClipSpec(frames=4, size=16, channels=3, window=4, crop=16)

@@ -13,7 +13,7 @@ CODE = """
 import random, sys
 from pathlib import Path
 from curate.errors import CurateError
-from curate.table import Table
+from curate.store.table import Table
 
 content, path, told = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2]), 0
 for seed in range(int(sys.argv[3])):

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from curate import database
-from curate.database import SCHEMA_VERSION, Database
 from curate.errors import CurateError, LockedError
-from curate.table import Table
-from curate.usability import Guard, Usability
+from curate.scores.usability import Guard, Usability
+from curate.store import connection as database
+from curate.store.connection import SCHEMA_VERSION, Database
+from curate.store.table import Table
 
 HOLD = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.errors import CurateError
-from curate.folds import cut_folds
+from curate.scores.folds import cut_folds
 
 CLASSES = ("ant", "bee", "cow")
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from curate.gap import entropy, gap_scale, kl_gap, modality_gap, probability_gap, true_class_probability
+from curate.scores.gap import entropy, gap_scale, kl_gap, modality_gap, probability_gap, true_class_probability
 from curate.types import FUSED, Predictions
 
 MASSES = arrays(np.float64, (6, 4), elements=st.one_of(st.just(0.0), st.floats(1e-6, 1)))

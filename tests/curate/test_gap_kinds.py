@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.errors import CurateError
-from curate.gap import (
+from curate.scores.gap import (
     FLOOR,
     KINDS,
     describe,

@@ -10,11 +10,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from curate import gap, mixture
 from curate.errors import CurateError
 from curate.render import describe_round
-from curate.scoring import MixtureConfig, fit_gaps, fit_round
-from curate.table import Table
+from curate.scores import gap, mixture
+from curate.scores.scoring import MixtureConfig, fit_gaps, fit_round
+from curate.store.table import Table
 from curate.types import FUSED, Predictions, Round
 
 PAPER = MixtureConfig(family="gaussian")

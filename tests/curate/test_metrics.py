@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curate.metrics import (
+from curate.scores.metrics import (
     METRICS,
     accuracy,
     auroc,

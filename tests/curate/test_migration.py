@@ -12,10 +12,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from curate import database, migration
-from curate.database import SCHEMA_VERSION
 from curate.errors import CurateError, LockedError
-from curate.table import Table
+from curate.store import connection as database
+from curate.store import migration
+from curate.store.connection import SCHEMA_VERSION
+from curate.store.table import Table
 
 ROOT = Path(__file__).parents[2]
 V1 = (Path(__file__).parent / "schema_v1.sql").read_text()
@@ -141,13 +142,15 @@ def test_a_failure_on_the_way_leaves_the_old_file_as_it_was(old, monkeypatch, er
     assert len(Table(old).runs()) == 1
 
 
-@pytest.mark.parametrize("moment", ["os.link", "pathlib.Path.replace", "curate.database.Database._refresh_samples"])
+@pytest.mark.parametrize(
+    "moment", ["os.link", "pathlib.Path.replace", "curate.store.connection.Database._refresh_samples"]
+)
 def test_a_kill_on_the_way_leaves_the_old_file_and_the_next_try_succeeds(old, moment):
     columns = columns_of(old)
     before = content(old, columns)
     owner, name = moment.rsplit(".", 1)
     code = (
-        "import importlib, os, pkgutil, sys; from curate.table import Table; "
+        "import importlib, os, pkgutil, sys; from curate.store.table import Table; "
         f"owner = pkgutil.resolve_name({owner!r}); "
         f"setattr(owner, {name!r}, lambda *a: os.kill(os.getpid(), 9)); Table(sys.argv[1]).runs()"
     )
@@ -189,7 +192,7 @@ def test_a_table_in_use_is_not_migrated(old, monkeypatch):
 
 
 def test_two_at_once_migrate_it_once(old):
-    code = "import sys; from curate.table import Table; Table(sys.argv[1]).finish_run('r', sys.argv[2])"
+    code = "import sys; from curate.store.table import Table; Table(sys.argv[1]).finish_run('r', sys.argv[2])"
     both = [
         subprocess.Popen([sys.executable, "-c", code, str(old), s], cwd=ROOT, stderr=subprocess.PIPE, text=True)
         for s in ("failed", "failed")

@@ -15,9 +15,9 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 from sklearn.mixture import GaussianMixture
 
-from curate import mixture
-from curate.em import Components, e_step, m_step, starts
-from curate.mixture import p_balanced, posterior
+from curate.scores import mixture
+from curate.scores.em import Components, e_step, m_step, starts
+from curate.scores.mixture import p_balanced, posterior
 from curate.types import MixtureFit
 
 PAPERS = ("gaussian", "student-t")

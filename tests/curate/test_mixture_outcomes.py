@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curate import mixture
-from curate.em import Components, e_step, m_step
-from curate.mixture import RULES, balanced_component, blamed_on_memory, p_balanced
+from curate.scores import mixture
+from curate.scores.em import Components, e_step, m_step
+from curate.scores.mixture import RULES, balanced_component, blamed_on_memory, p_balanced
 
 PAPERS = ("gaussian", "student-t")
 
@@ -92,7 +92,7 @@ def test_a_component_that_died_leaves_one(monkeypatch):
         post[:, 0], post[:, 1] = 1, 0
         return post, likelihood
 
-    monkeypatch.setattr("curate.em.e_step", one_takes_all)
+    monkeypatch.setattr("curate.scores.em.e_step", one_takes_all)
     fitted = fit(draw(0, (100, 0, 0.1)), iterations=3)
     assert fitted.outcome == "one_component"
     monkeypatch.undo()

@@ -10,10 +10,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from curate import cells, mixture
-from curate.cells import CHUNK, EXACT, Cells, gather
-from curate.em import Components, e_step, log_density, m_step, starts
-from curate.mixture import p_balanced, posterior
+from curate.scores import cells, mixture
+from curate.scores.cells import CHUNK, EXACT, Cells, gather
+from curate.scores.em import Components, e_step, log_density, m_step, starts
+from curate.scores.mixture import p_balanced, posterior
 
 
 def fit(x, family="gaussian", **options):

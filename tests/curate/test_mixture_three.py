@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate import mixture
-from curate.cells import single
-from curate.em import Components, climb, m_step, starts
-from curate.mixture import holds_both_tails, p_ahead, p_balanced, posterior
+from curate.scores import mixture
+from curate.scores.cells import single
+from curate.scores.em import Components, climb, m_step, starts
+from curate.scores.mixture import holds_both_tails, p_ahead, p_balanced, posterior
 
 PAPERS = ("gaussian", "student-t")
 
@@ -174,7 +174,7 @@ def test_a_programmers_mistakes_are_value_errors():
 def test_starts_that_meet_are_given_up_without_losing_the_optimum(count, monkeypatch):
     x = single(draw(4, *WORLDS["balanced majority"]))
     begun, steps = starts(x, 10.0, count), []
-    monkeypatch.setattr("curate.em.m_step", lambda x, p, c, *a: steps.append(len(c.locs)) or m_step(x, p, c, *a))
+    monkeypatch.setattr("curate.scores.em.m_step", lambda x, p, c, *a: steps.append(len(c.locs)) or m_step(x, p, c, *a))
 
     def work(first: Components, merge: bool) -> tuple[int, Components]:
         steps.clear()

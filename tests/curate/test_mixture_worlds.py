@@ -13,8 +13,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from curate import mixture
-from curate.mixture import monotone_limits, p_balanced
+from curate.scores import mixture
+from curate.scores.mixture import monotone_limits, p_balanced
 from curate.types import MixtureFit
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from curate.errors import CurateError
-from curate.output import replacing
+from curate.files.writing import replacing
 
 
 def files(folder) -> dict[str, str]:

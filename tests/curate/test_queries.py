@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from curate.errors import CurateError
-from curate.table import Table
+from curate.store.table import Table
 from curate.types import Sample
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")

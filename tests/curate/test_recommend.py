@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from curate.advice.evidence import Evidence, HeldOut, conclusions, parted, read_evidence
+from curate.advice.recommend import STUDY, recommend
 from curate.comparison.summary import Cell, Line, summarize
-from curate.evidence import Evidence, HeldOut, conclusions, parted, read_evidence
-from curate.recommend import STUDY, recommend
 
 PLAIN = Evidence(
     dataset="toy",

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from curate.errors import CurateError
-from curate.gap import modality_gap
-from curate.table import Table
+from curate.scores.gap import modality_gap
+from curate.store.table import Table
 from curate.types import FUSED, MixtureFit, Predictions, Sample, Selection
 
 IDS = np.array(["a", "b", "c", "d"])

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from curate.errors import CurateError
-from curate.gap import modality_gap
-from curate.mixture import monotone_limits, p_balanced
-from curate.scoring import MixtureConfig, fit_gaps, fit_round
+from curate.scores.gap import modality_gap
+from curate.scores.mixture import monotone_limits, p_balanced
+from curate.scores.scoring import MixtureConfig, fit_gaps, fit_round
 from curate.types import FUSED, Predictions
 
 

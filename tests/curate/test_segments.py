@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from curate import media as read
 from curate.errors import MediaError
-from curate.source import Segment, join_source, split_source
+from curate.media.source import Segment, join_source, split_source
 
 TIMES = st.floats(0, 1e5).map(lambda t: round(t, 6))
 

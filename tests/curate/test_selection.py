@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.errors import CurateError
-from curate.selection import (
+from curate.scores.selection import (
     Candidates,
     Rule,
     class_balance,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from curate.errors import CurateError, EmptySelectionError
-from curate.gap import modality_gap
-from curate.table import Table
+from curate.scores.gap import modality_gap
+from curate.store.table import Table
 from curate.types import FUSED, MixtureFit, Predictions, Sample, Selection
 
 POSTERIORS = {"a": 0.95, "b": 0.9, "c": 0.75, "d": 0.75, "e": 0.75, "f": 0.6, "g": 0.5, "h": 0.1}

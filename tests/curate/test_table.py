@@ -8,9 +8,10 @@ import duckdb
 import numpy as np
 import pytest
 
-from curate import gap, mixture, rounds
 from curate.errors import CurateError, EmptySelectionError
-from curate.table import Table
+from curate.scores import gap, mixture
+from curate.store import rounds
+from curate.store.table import Table
 from curate.types import GapScores, Sample, Selection
 
 

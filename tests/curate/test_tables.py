@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import CurateError
-from curate.tables import TableFile, open_table
+from curate.files.tables import TableFile, open_table
 
 KNOWN, NEEDED = ("sample_id", "label", "split", "group", "audio"), ("sample_id", "label")
 CELL = st.text(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.errors import CurateError, MediaError
-from curate.text import HuggingFace, Words, make_tokenizer, words
+from curate.media.text import HuggingFace, Words, make_tokenizer, words
 from curate.types import TextSpec
 
 TEXTS = ["the cat sat", "the dog sat [LAUGHTER]", "the <user> don't know emoji_15 !"]

@@ -13,12 +13,12 @@ from hypothesis.extra.numpy import arrays
 from scipy.integrate import quad
 from sklearn.metrics import roc_auc_score
 
-from curate import mixture, two_sided
-from curate.cells import gather, single
 from curate.errors import CurateError
-from curate.mixture import density, p_balanced
-from curate.scoring import MixtureConfig, fit_gaps, fit_round
-from curate.two_sided import LEAST, PEAK, TAILS, WEIGHTS, climb, fit, reach
+from curate.scores import mixture, two_sided
+from curate.scores.cells import gather, single
+from curate.scores.mixture import density, p_balanced
+from curate.scores.scoring import MixtureConfig, fit_gaps, fit_round
+from curate.scores.two_sided import LEAST, PEAK, TAILS, WEIGHTS, climb, fit, reach
 from curate.types import GapScores, MixtureFit
 
 GRID = np.linspace(0, 1, 2001)

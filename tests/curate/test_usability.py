@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.em import Components
-from curate.usability import (
+from curate.scores.em import Components
+from curate.scores.usability import (
     Evidence,
     Reference,
     _below,

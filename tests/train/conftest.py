@@ -14,17 +14,18 @@ import numpy as np
 import pytest
 import torch
 
-from curate.cache import prepare
 from curate.datasets.base import Dataset
-from curate.table import Table
+from curate.datasets.cache import prepare
+from curate.store.table import Table
+from curate.train.data.samples import Batch, RunData
+from curate.train.loop.engine import Runtime
+from curate.train.methods import catalog
+from curate.train.methods.method import Context
+from curate.train.methods.optim import OptimConfig
+from curate.train.models.model import FusionModel, ModelConfig
+from curate.train.stages import stages
+from curate.train.stages.session import Workplace, split_samples
 from curate.types import AudioSpec, MixtureFit, Run, Sample, VisualSpec
-from train import catalog, stages
-from train.data import Batch, RunData
-from train.engine import Runtime
-from train.method import Context
-from train.model import FusionModel, ModelConfig
-from train.optim import OptimConfig
-from train.workplace import Workplace, split_samples
 
 SPECS = {
     "audio": AudioSpec(rate=1000, seconds=0.512, n_fft=64, hop=32, n_mels=16, fill="pad", standardize=True),
@@ -81,7 +82,7 @@ class Toy(Dataset):
 
 def find_toy(patch: pytest.MonkeyPatch) -> None:
     """Let the stages find the toy data set, whatever name they look for."""
-    for module in ("train.workplace", "train.stages"):
+    for module in ("curate.train.stages.session", "curate.train.stages.stages"):
         patch.setattr(f"{module}.find_dataset", lambda name: Toy)
 
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from curate.train.loop.engine import make_trainer
+from curate.train.methods.method import Method
+from curate.train.methods.optim import OptimConfig
+from curate.train.models.encoders import Projected, make_encoder
+from curate.train.models.model import ModelConfig
+from curate.train.models.texts import TextTransformer
+from curate.train.stages.appearance import appearance, early_layers, is_deep
 from curate.types import ClipSpec, FeatureSpec, TextSpec, VisualSpec
-from train.appearance import appearance, early_layers, is_deep
-from train.encoders import Projected, make_encoder
-from train.engine import make_trainer
-from train.method import Method
-from train.model import ModelConfig
-from train.optim import OptimConfig
-from train.texts import TextTransformer
 
 PICTURE = VisualSpec(size=32, channels=1, frames=1)
 
@@ -47,7 +47,7 @@ def test_texts_and_features_are_deep() -> None:
 
 @pytest.fixture
 def trainer(small_data, make_model):
-    from train.model import FusionModel
+    from curate.train.models.model import FusionModel
 
     torch.manual_seed(0)
     model = FusionModel(small_data.specs, ("low", "middle", "high"), ModelConfig())

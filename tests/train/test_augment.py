@@ -9,11 +9,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from curate.train.data.augment import draw_bands, draw_rolls, masked, rolled, shifted, widest
 
+from curate.train.data import augment
+from curate.train.data.samples import Batch, BatchTransform, DataView
 from curate.types import AudioSpec, FeatureSpec, FlowSpec, TextSpec, VisualSpec
-from train import augment
-from train.augment import draw_bands, draw_rolls, masked, rolled, shifted, widest
-from train.data import Batch, BatchTransform, DataView
 
 AUDIO = AudioSpec(rate=1000, seconds=0.512, n_fft=64, hop=32, n_mels=16, fill="pad", standardize=True)
 PICTURE = VisualSpec(frames=2, size=16, channels=3, augment="crop_flip")
@@ -107,7 +107,7 @@ def test_it_is_off_by_default_and_in_evaluation_and_on_top_of_the_data_set_s_own
     assert same(plain.eval()(batch), shift.eval()(batch))
     own, both = plain.train()(batch, 3), shift.train()(batch, 3)
     assert not any(torch.equal(own.inputs[m], both.inputs[m]) for m in SPECS)
-    monkeypatch.setattr("train.data.shifted", lambda x, spec: x)
+    monkeypatch.setattr("curate.train.data.samples.shifted", lambda x, spec: x)
     assert same(shift(batch, 3), own)
 
 

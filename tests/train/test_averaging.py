@@ -7,14 +7,15 @@ import pytest
 import torch
 
 from curate.errors import CurateError
+from curate.train.loop import checkpoint
+from curate.train.loop.engine import fit, make_trainer, predict
+from curate.train.methods.method import Method
+from curate.train.methods.optim import OptimConfig
+from curate.train.models.model import FusionModel, ModelConfig
+from curate.train.stages import stages
+from curate.train.stages.appearance import appearance
+from curate.train.stages.stages import evaluate, resume_train, train
 from curate.types import FUSED
-from train import checkpoint, stages
-from train.appearance import appearance
-from train.engine import fit, make_trainer, predict
-from train.method import Method
-from train.model import FusionModel, ModelConfig
-from train.optim import OptimConfig
-from train.stages import evaluate, resume_train, train
 
 CPU = torch.device("cpu")
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.errors import CurateError
-from train import catalog
-from train.balance import Means, damping, discrepancy, drop_features, drop_probabilities
-from train.model import Outputs
+from curate.train.methods import catalog
+from curate.train.methods.balance import Means, damping, discrepancy, drop_features, drop_probabilities
+from curate.train.models.model import Outputs
 
 NAMES = ("audio", "visual", "depth", "text", "flow")
 P = st.floats(0.001, 0.999)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from curate.errors import CurateError
-from train import checkpoint
+from curate.train.loop import checkpoint
 
 
 @pytest.mark.parametrize(

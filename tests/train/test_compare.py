@@ -10,8 +10,10 @@ import pytest
 from curate.comparison.plan import Plan, Row, parse_methods, with_controls
 from curate.comparison.summary import summarize
 from curate.errors import CurateError
-from train import catalog, checkpoint, stages
-from train.compare import Protocol, compare
+from curate.train.loop import checkpoint
+from curate.train.methods import catalog
+from curate.train.stages import stages
+from curate.train.stages.compare import Protocol, compare
 
 FEW = [{"score": {"epochs": 1}, "train": {"epochs": 2}}]
 
@@ -176,11 +178,11 @@ def test_a_method_dropped_into_the_folder_is_compared_with_no_edit_elsewhere(wor
     for name in ("joint", "warmup", "unimodal"):
         shutil.copy(catalog.FOLDER / f"{name}.py", folder)
     (folder / "halved.py").write_text(
-        '"""A toy."""\nfrom ..method import Method\n\n\nclass Halved(Method):\n    """Half the joint loss."""\n\n'
+        '"""A toy."""\nfrom .method import Method\n\n\nclass Halved(Method):\n    """Half the joint loss."""\n\n'
         '    name = "halved"\n\n    def loss(self, outputs, batch):\n        return super().loss(outputs, batch) / 2\n'
     )
     monkeypatch.setattr(catalog, "FOLDER", folder)
-    monkeypatch.setattr("train.methods.__path__", [str(folder)])
+    monkeypatch.setattr("curate.train.methods.__path__", [str(folder)])
     compare(work, plan("all", controls=True), Protocol("toy", None, FEW), [0])
     cells = {c.label: c for c in work.table.comparison("mine")}
     assert set(cells) == {"joint", "warmup", "unimodal", "halved"}

@@ -15,11 +15,12 @@ import torch
 from torch import nn
 
 from curate.errors import CurateError
-from train import catalog, checkpoint
-from train.data import Samples
-from train.engine import OptimConfig, fit, make_trainer
-from train.method import Method
-from train.model import FusionModel, ModelConfig
+from curate.train.data.samples import Samples
+from curate.train.loop import checkpoint
+from curate.train.loop.engine import OptimConfig, fit, make_trainer
+from curate.train.methods import catalog
+from curate.train.methods.method import Method
+from curate.train.models.model import FusionModel, ModelConfig
 
 ALL = catalog.names()
 MODALITIES = ("audio", "visual")
@@ -406,7 +407,7 @@ def test_a_gradient_edit_that_touches_nothing_is_an_error(make_model, make_batch
 def test_a_method_is_one_file(tmp_path, monkeypatch, make_model, make_batch) -> None:
     """A file dropped beside the others is listed, with its knobs, and found."""
     source = (
-        '"""A toy."""\nfrom dataclasses import dataclass\nfrom ..method import Method\n\n\n'
+        '"""A toy."""\nfrom dataclasses import dataclass\nfrom .method import Method\n\n\n'
         'class Halved(Method):\n    """Half the joint loss."""\n\n    name = "halved"\n    paper = "nobody, 2026"\n\n'
         "    @dataclass(frozen=True, kw_only=True)\n    class Config:\n"
         '        """Knobs.\n\n        Attributes:\n            factor: what the loss is\n'
@@ -415,7 +416,7 @@ def test_a_method_is_one_file(tmp_path, monkeypatch, make_model, make_batch) -> 
     )
     (tmp_path / "halved.py").write_text(source)
     monkeypatch.setattr(catalog, "FOLDER", tmp_path)
-    monkeypatch.setattr("train.methods.__path__", [str(tmp_path)])
+    monkeypatch.setattr("curate.train.methods.__path__", [str(tmp_path)])
     (entry,) = catalog.entries()
     assert (entry.name, entry.summary, entry.paper) == ("halved", "Half the joint loss.", "nobody, 2026")
     assert entry.knobs == {"factor": ("float", "0.5", "what the loss is multiplied by.")}

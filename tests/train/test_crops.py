@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
+from curate.train.data.crops import random_boxes, resized_crops
+from curate.train.data.samples import GREY, IMAGENET, Frames
 from curate.types import VisualSpec
-from train.crops import random_boxes, resized_crops
-from train.data import GREY, IMAGENET, Frames
 
 
 @given(st.integers(0, 2**31), st.integers(1, 64), st.integers(1, 64))

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from curate.cache import prepare
+from curate.datasets.cache import prepare
+from curate.train.data.samples import BatchTransform, DataView, Frames, RunData, Samples, Spectrogram, mix_seed
+from curate.train.models.encoders import ResNet18, SmallCNN, input_size, make_encoder, over_frames
 from curate.types import AudioSpec, VisualSpec
-from train.data import BatchTransform, DataView, Frames, RunData, Samples, Spectrogram, mix_seed
-from train.encoders import ResNet18, SmallCNN, input_size, make_encoder, over_frames
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_frames_are_augmented_in_training_only_and_each_clip_its_own_way() -> No
 def test_augmentation_depends_on_its_seed_and_leaves_the_global_generator_alone() -> None:
     specs = {"visual": VisualSpec(frames=1, size=16, channels=3)}
     transform = BatchTransform(specs).train()
-    from train.data import Batch
+    from curate.train.data.samples import Batch
 
     batch = Batch(
         np.array(["a", "b"]),

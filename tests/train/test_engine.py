@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from curate.cache import prepare
+from curate.datasets.cache import prepare
 from curate.errors import CurateError, NonFiniteError
+from curate.train.data.samples import RunData
+from curate.train.loop.engine import OptimConfig, Runtime, fit, make_trainer, predict
+from curate.train.methods.method import Method
+from curate.train.models.model import FusionModel, ModelConfig
+from curate.train.stages.session import split_samples
 from curate.types import FUSED
-from train.data import RunData
-from train.engine import OptimConfig, Runtime, fit, make_trainer, predict
-from train.method import Method
-from train.model import FusionModel, ModelConfig
-from train.workplace import split_samples
 
 CPU = torch.device("cpu")
 

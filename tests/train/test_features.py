@@ -13,16 +13,18 @@ from hypothesis import strategies as st
 
 from curate.datasets.features import Features
 from curate.errors import CurateError
-from curate.table import Table
+from curate.store.table import Table
+from curate.train.loop import checkpoint
+from curate.train.loop.engine import Runtime
+from curate.train.methods.method import Method
+from curate.train.models import features
+from curate.train.models.encoders import choose, make_encoder
+from curate.train.models.features import MLP, StandardisedFeatures
+from curate.train.models.model import FusionModel, ModelConfig
+from curate.train.stages import stages
+from curate.train.stages.session import Workplace, prepare_trainer, reopen
+from curate.train.stages.stages import score, train
 from curate.types import AudioSpec, FeatureSpec
-from train import checkpoint, features, stages
-from train.encoders import choose, make_encoder
-from train.engine import Runtime
-from train.features import MLP, StandardisedFeatures
-from train.method import Method
-from train.model import FusionModel, ModelConfig
-from train.stages import score, train
-from train.workplace import Workplace, prepare_trainer, reopen
 
 NAMES = ("low", "middle", "high")
 SHORT = {"score": {"epochs": 2}, "optim": {"batch_size": 16}}

@@ -13,12 +13,13 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from curate.advice.evidence import conclusions, read_evidence
 from curate.errors import CurateError
-from curate.evidence import conclusions, read_evidence
+from curate.train.loop import checkpoint, engine
+from curate.train.stages import folds, stages
+from curate.train.stages.session import Workplace
+from curate.train.stages.stages import resume_score, score, train
 from curate.types import Predictions, Run
-from train import checkpoint, engine, folds, stages
-from train.stages import resume_score, score, train
-from train.workplace import Workplace
 
 K = 2
 FOLDS = {"score": {"folds": K}}
@@ -258,7 +259,7 @@ def test_nothing_is_begun_where_folds_cannot_be_had(work, scored, tmp_path) -> N
 
 def test_what_was_never_seen_is_not_called_memorised() -> None:
     """Perfect predictions with gaps at zero: known by heart when trained on, plainly good when held out."""
-    from curate.scoring import MixtureConfig, fit_round
+    from curate.scores.scoring import MixtureConfig, fit_round
 
     rng = np.random.default_rng(0)
     labels = np.arange(300) % 3

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from curate.errors import CurateError
-from train.fusion import FUSIONS, Concat, Sum, Weight, common_dim, geodesic_mixup, linear_mixup, normalize
+from curate.train.models.fusion import FUSIONS, Concat, Sum, Weight, common_dim, geodesic_mixup, linear_mixup, normalize
 
 
 def scalar(x: float) -> torch.Tensor:

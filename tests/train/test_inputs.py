@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from curate import gap, mixture
 from curate.errors import CurateError
-from curate.refit import refit
-from curate.scoring import MixtureConfig, fit_round
-from train import checkpoint, stages
-from train.data import Batch
-from train.method import Context
-from train.methods.adaptive import Adaptive
-from train.model import Outputs
-from train.stages import resume_score, score, train
+from curate.predictions.refit import refit
+from curate.scores import gap, mixture
+from curate.scores.scoring import MixtureConfig, fit_round
+from curate.train.data.samples import Batch
+from curate.train.loop import checkpoint
+from curate.train.methods.adaptive import Adaptive
+from curate.train.methods.method import Context
+from curate.train.models.model import Outputs
+from curate.train.stages import stages
+from curate.train.stages.stages import resume_score, score, train
 
 FORMS = [
     {"gap": "log_odds"},

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curate.cache import Cache
+from curate.datasets.cache import Cache
+from curate.train.data.samples import RunData, Samples
 from curate.types import VisualSpec
-from train.data import RunData, Samples
 
 ROWS, SIDE = 600, 256
 STATUS = Path("/proc/self/status")

@@ -11,10 +11,10 @@ from curate.config import build, parse_set
 from curate.datasets import find, names
 from curate.errors import CurateError
 from curate.predictions.score import PredictionsConfig
-from train import catalog
-from train.model import ModelConfig
-from train.optim import OptimConfig
-from train.workplace import ScoreConfig, TrainConfig
+from curate.train.methods import catalog
+from curate.train.methods.optim import OptimConfig
+from curate.train.models.model import ModelConfig
+from curate.train.stages.session import ScoreConfig, TrainConfig
 
 ABSURD = (
     "-1",
@@ -50,7 +50,7 @@ def sections() -> list[tuple[str, str, type]]:
     found = [(s, c.__name__, c) for s, own in (*fixed.items(), ("model", (ModelConfig,))) for c in own]
     found += [("data", name, find(name).Options) for name in names()]
     for entry in catalog.entries():
-        module = importlib.import_module(f"train.methods.{entry.name}")
+        module = importlib.import_module(f"curate.train.methods.{entry.name}")
         kinds = [k for k in vars(module).values() if isinstance(k, type) and getattr(k, "name", "") == entry.name]
         found.append(("method", entry.name, kinds[0].Config))
     return found
@@ -89,7 +89,7 @@ def test_an_absurd_value_is_taken_or_refused_by_name(section: str, whose: str, s
     ],
 )
 def test_ranges_end_where_they_say(setting: str, refused: bool) -> None:
-    from train.methods.adaptive import Adaptive
+    from curate.train.methods.adaptive import Adaptive
 
     layer = parse_set([setting])
     (section,) = layer

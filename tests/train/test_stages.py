@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from curate.errors import CurateError, EmptySelectionError, MediaError
+from curate.train.loop import checkpoint
+from curate.train.methods import catalog
+from curate.train.stages import stages
+from curate.train.stages.session import Workplace
+from curate.train.stages.stages import evaluate, resume_score, resume_train, score, train
 from curate.types import Selection
-from train import catalog, checkpoint, stages
-from train.stages import evaluate, resume_score, resume_train, score, train
-from train.workplace import Workplace
 
 OPTIONS = {"data": {"modalities": "audio,visual"}}
 

@@ -7,15 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from curate import metrics, usability
 from curate.errors import CurateError
+from curate.scores import metrics, usability
+from curate.train.loop import checkpoint
+from curate.train.stages import stages, weighting
+from curate.train.stages.appearance import appearance
+from curate.train.stages.assess import references
+from curate.train.stages.session import prepare_trainer, reopen, split_samples
+from curate.train.stages.stages import evaluate, evaluate_weighted, score, train
+from curate.train.stages.weighting import usability_of, weighted_metrics
 from curate.types import FUSED
-from train import checkpoint, stages, weighting
-from train.appearance import appearance
-from train.assess import references
-from train.stages import evaluate, evaluate_weighted, score, train
-from train.weighting import usability_of, weighted_metrics
-from train.workplace import prepare_trainer, reopen, split_samples
 
 
 @pytest.fixture

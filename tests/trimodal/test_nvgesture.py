@@ -8,8 +8,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from curate.cache import prepare
 from curate.datasets import find
+from curate.datasets.cache import prepare
 from curate.errors import CurateError
 
 NvGesture = find("nvgesture")

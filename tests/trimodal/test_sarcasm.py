@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from curate.cache import prepare
 from curate.datasets import find
+from curate.datasets.cache import prepare
 from curate.errors import CurateError
 
 Sarcasm = find("sarcasm")

@@ -1,1 +1,1 @@
-"""The methods: one paper, one file, found by name. `train.catalog` lists them without loading torch."""
+"""The methods: one paper, one file, found by name. `curate.train.methods.catalog` lists them without loading torch."""

@@ -14,14 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from curate.two_sided import FAMILY
+from curate.scores.two_sided import FAMILY
+from curate.train.data.samples import Batch
+from curate.train.models.model import FusionModel, Outputs
 from curate.types import MixtureFit, modality_pairs
 
-from ..data import Batch
-from ..knobs import check_ranges
-from ..losses import unimodal_cross_entropy
-from ..method import Context, Method
-from ..model import FusionModel, Outputs
+from .knobs import check_ranges
+from .losses import unimodal_cross_entropy
+from .method import Context, Method
 
 
 class Adaptive(Method):

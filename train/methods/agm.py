@@ -14,12 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from curate.errors import CurateError
+from curate.train.data.samples import Batch
+from curate.train.models.model import FusionModel, Outputs
 
-from ..balance import Means, Scalars
-from ..data import Batch
-from ..knobs import check_ranges
-from ..method import Context, Method
-from ..model import FusionModel, Outputs
+from .balance import Means, Scalars
+from .knobs import check_ranges
+from .method import Context, Method
 
 CAP = 10.0
 

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from curate.errors import CurateError
+from curate.train.data.samples import Batch
+from curate.train.models.model import FusionModel
 
-from ..data import Batch
-from ..knobs import check_ranges
-from ..method import Context, Method
-from ..model import FusionModel
+from .knobs import check_ranges
+from .method import Context, Method
 
 
 class Dr(Method):

@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from curate.train.data.samples import Batch, DataView, Split
+from curate.train.models.model import FusionModel, Outputs
 from curate.types import FUSED
 
-from ..data import Batch, DataView, Split
-from ..knobs import check_ranges
-from ..method import Context, Method, per_modality
-from ..model import FusionModel, Outputs
+from .knobs import check_ranges
+from .method import Context, Method, per_modality
 
 Losses = dict[str, float]
 FLOOR = 1e-4

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from curate.errors import CurateError
+from curate.train.data.samples import Batch
+from curate.train.models.encoders import StagedEncoder
+from curate.train.models.mmtm import MMTM
+from curate.train.models.model import FusionModel, Outputs
 
-from ..data import Batch
-from ..encoders import StagedEncoder
-from ..knobs import check_ranges
-from ..losses import unimodal_cross_entropy
-from ..method import Context, Method
-from ..mmtm import MMTM
-from ..model import FusionModel, Outputs
+from .knobs import check_ranges
+from .losses import unimodal_cross_entropy
+from .method import Context, Method
 
 TINY = 1e-30
 

@@ -14,14 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from curate.train.data.samples import Batch
+from curate.train.models.fusion import common_dim, geodesic_mixup, linear_mixup, normalize
+from curate.train.models.model import FusionModel, Outputs
 from curate.types import modality_pairs
 
-from ..data import Batch
-from ..fusion import common_dim, geodesic_mixup, linear_mixup, normalize
-from ..knobs import check_ranges
-from ..losses import unimodal_cross_entropy
-from ..method import Context, Method
-from ..model import FusionModel, Outputs
+from .knobs import check_ranges
+from .losses import unimodal_cross_entropy
+from .method import Context, Method
 
 Pair = tuple[str, str]
 

@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from curate.train.data.samples import Batch
+from curate.train.models.fusion import common_dim, normalize
+from curate.train.models.model import FusionModel, Outputs
 from curate.types import modality_pairs
 
-from ..data import Batch
-from ..fusion import common_dim, normalize
-from ..knobs import check_ranges
-from ..method import Context, Method
-from ..model import FusionModel, Outputs
+from .knobs import check_ranges
+from .method import Context, Method
 
 
 class Lfm(Method):

@@ -14,11 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..data import Batch
-from ..fusion import common_dim
-from ..losses import unimodal_cross_entropy
-from ..method import Context, Method, per_modality
-from ..model import FusionModel, Outputs
+from curate.train.data.samples import Batch
+from curate.train.models.fusion import common_dim
+from curate.train.models.model import FusionModel, Outputs
+
+from .losses import unimodal_cross_entropy
+from .method import Context, Method, per_modality
 
 
 class Mla(Method):

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..fusion import normalize
-from ..knobs import check_ranges
-from ..method import Method
-from ..model import FusionModel, Outputs
+from curate.train.models.fusion import normalize
+from curate.train.models.model import FusionModel, Outputs
+
+from .knobs import check_ranges
+from .method import Method
 
 
 class MMCosine(Method):

@@ -11,12 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..balance import Means
-from ..data import Batch
-from ..knobs import check_ranges
-from ..losses import multimodal_cross_entropy
-from ..method import Context, Method
-from ..model import FusionModel, Outputs
+from curate.train.data.samples import Batch
+from curate.train.models.model import FusionModel, Outputs
+
+from .balance import Means
+from .knobs import check_ranges
+from .losses import multimodal_cross_entropy
+from .method import Context, Method
 
 EPS = 1e-12
 

@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 from torch.optim import Optimizer
 
-from ..data import Batch
-from ..knobs import check_ranges
-from ..method import Context, Method, per_modality
-from ..model import FusionModel, Outputs
-from ..optim import OptimConfig
+from curate.train.data.samples import Batch
+from curate.train.models.model import FusionModel, Outputs
+
+from .knobs import check_ranges
+from .method import Context, Method, per_modality
+from .optim import OptimConfig
 
 
 class Mslr(Method):

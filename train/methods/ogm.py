@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..balance import Means, damp_gradients, damping, discrepancy
-from ..data import Batch
-from ..knobs import check_ranges
-from ..method import Context, Method
-from ..model import FusionModel, Outputs
+from curate.train.data.samples import Batch
+from curate.train.models.model import FusionModel, Outputs
+
+from .balance import Means, damp_gradients, damping, discrepancy
+from .knobs import check_ranges
+from .method import Context, Method
 
 
 class Ogm(Method):

@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..balance import Means, damp_gradients, damping, discrepancy, drop_features, drop_probabilities
-from ..data import Batch
-from ..knobs import check_ranges
-from ..method import Context, Method
-from ..model import FusionModel, Outputs
+from curate.train.data.samples import Batch
+from curate.train.models.model import FusionModel, Outputs
+
+from .balance import Means, damp_gradients, damping, discrepancy, drop_features, drop_probabilities
+from .knobs import check_ranges
+from .method import Context, Method
 
 
 class OpmOgm(Method):

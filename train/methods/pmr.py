@@ -13,10 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..data import Batch
-from ..knobs import check_ranges
-from ..method import Context, Method
-from ..model import FusionModel, Outputs
+from curate.train.data.samples import Batch
+from curate.train.models.model import FusionModel, Outputs
+
+from .knobs import check_ranges
+from .method import Context, Method
 
 UNSEEN = -1e4
 """The logit of a class without a prototype."""

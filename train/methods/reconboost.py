@@ -12,11 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..data import Batch
-from ..fusion import common_dim
-from ..knobs import check_ranges
-from ..method import Context, Method
-from ..model import FusionModel, Outputs
+from curate.train.data.samples import Batch
+from curate.train.models.fusion import common_dim
+from curate.train.models.model import FusionModel, Outputs
+
+from .knobs import check_ranges
+from .method import Context, Method
 
 HIDDEN = 256
 

@@ -7,10 +7,11 @@ from typing import Literal
 
 from torch import Tensor
 
-from ..data import Batch
-from ..losses import multimodal_cross_entropy
-from ..method import Method
-from ..model import Outputs
+from curate.train.data.samples import Batch
+from curate.train.models.model import Outputs
+
+from .losses import multimodal_cross_entropy
+from .method import Method
 
 
 class Subset(Method):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..method import Method
+from .method import Method
 
 
 class Sum(Method):

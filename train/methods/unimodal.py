@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..data import Batch
-from ..losses import unimodal_cross_entropy
-from ..method import Method
-from ..model import FusionModel, Outputs
+from curate.train.data.samples import Batch
+from curate.train.models.model import FusionModel, Outputs
+
+from .losses import unimodal_cross_entropy
+from .method import Method
 
 
 class Unimodal(Method):

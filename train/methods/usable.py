@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..data import Batch
-from ..method import Method
-from ..model import Outputs
+from curate.train.data.samples import Batch
+from curate.train.models.model import Outputs
+
+from .method import Method
 
 
 class Usable(Method):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..data import Batch
-from ..losses import multimodal_cross_entropy
-from ..method import Method
-from ..model import Outputs
+from curate.train.data.samples import Batch
+from curate.train.models.model import Outputs
+
+from .losses import multimodal_cross_entropy
+from .method import Method
 
 
 class WarmUp(Method):

@@ -9,15 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.comparison.layout import (
-    cells,
-    check_outputs,
-    escape_latex,
-    records,
-    to_csv,
-    to_latex,
-    to_markdown,
-)
+from curate.comparison.layout import cells, check_outputs, escape_latex, records, to_csv, to_latex, to_markdown
 from curate.comparison.plan import Plan, Row
 from curate.comparison.summary import Cell, Line, summarize
 from curate.errors import CurateError

@@ -19,7 +19,7 @@ from curate.comparison.plan import (
 )
 from curate.config import build
 from curate.errors import CurateError
-from train import catalog
+from curate.train.methods import catalog
 
 KNOWN = ["adaptive", "iprm", "joint", "subset", "unimodal", "warmup"]
 OWN = {name: "random" if name == "subset" else "" for name in KNOWN}
@@ -163,9 +163,9 @@ def test_the_tables_are_there() -> None:
 @pytest.mark.model
 @pytest.mark.parametrize("name", TABLES)
 def test_every_row_of_a_table_fits_the_settings_of_what_is_installed(name: str) -> None:
-    from train.engine import OptimConfig
-    from train.model import ModelConfig
-    from train.workplace import ScoreConfig, TrainConfig
+    from curate.train.loop.engine import OptimConfig
+    from curate.train.models.model import ModelConfig
+    from curate.train.stages.session import ScoreConfig, TrainConfig
 
     schemas = {"model": ModelConfig, "optim": OptimConfig, "score": ScoreConfig, "train": TrainConfig}
     plan = read_table(name)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from curate.datasets import checks
 from curate.datasets.base import SPLITS
 from curate.datasets.manifest import Manifest
-from curate.table import Table
+from curate.store.table import Table
 from curate.types import Finding, Sample
 
 

@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from curate.cache import prepare
+from curate.datasets.cache import prepare
 from curate.datasets.features import Features
 from curate.datasets.vectors import read_head, read_values
 from curate.errors import CurateError

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from curate import datasets
-from curate.cache import prepare
+from curate.datasets.cache import prepare
 
 README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
 

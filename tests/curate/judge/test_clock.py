@@ -13,7 +13,7 @@ import pytest
 
 from curate.errors import MediaError
 from curate.media import Limits, decode_media, decode_medium, read_audio, read_frames
-from curate.source import Segment
+from curate.media.source import Segment
 from curate.types import AudioSpec, VisualSpec
 
 ENDINGS = ["mp4", "mov", "mkv", "ts", "mpg", "flv", "avi", "webm", "nut", "frag.mp4"]

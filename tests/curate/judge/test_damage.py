@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curate import decoding
-from curate.cache import prepare
+from curate.datasets import decoding
+from curate.datasets.cache import prepare
 from curate.datasets.manifest import Manifest
 from curate.errors import MediaError
 from curate.media import decode_medium

@@ -11,7 +11,7 @@ import soundfile
 from curate.errors import MediaError
 from curate.media import Limits, decode_media, decode_medium, read_audio, resample
 from curate.media.container import promised_by_wave
-from curate.source import Segment
+from curate.media.source import Segment
 from curate.types import AudioSpec
 
 RATE = 16000

@@ -9,14 +9,14 @@ import pytest
 import soundfile
 from PIL import Image
 
-from curate import cache as caching
-from curate.cache import describe_plan, prepare
+from curate.datasets import cache as caching
+from curate.datasets.cache import describe_plan, prepare
 from curate.datasets.manifest import Manifest
+from curate.datasets.sample_files import find_sample, write_sample
 from curate.errors import CurateError, MediaError
 from curate.media import choose_stretch
-from curate.sample_files import find_sample, write_sample
-from curate.source import Segment
-from curate.table import Table
+from curate.media.source import Segment
+from curate.store.table import Table
 
 RATE = 8000
 

@@ -7,9 +7,9 @@ import pytest
 
 from curate.errors import CurateError
 from curate.predictions.embeddings import judge, read_embeddings
+from curate.predictions.refit import refit
 from curate.predictions.score import score_missing_predictions, score_predictions
-from curate.refit import refit
-from curate.table import Table
+from curate.store.table import Table
 from curate.types import Predictions
 
 NAMES = ("audio", "visual")

@@ -8,9 +8,9 @@ import pytest
 from curate.config import parse_set
 from curate.errors import CurateError
 from curate.predictions import score
+from curate.predictions.refit import refit
 from curate.predictions.score import score_predictions
-from curate.refit import refit
-from curate.table import Table
+from curate.store.table import Table
 from curate.types import FUSED
 
 TABLES = ("sample", "prediction", "gap", "mixture", "posterior")

@@ -14,7 +14,7 @@ from curate.errors import CurateError
 from curate.predictions.align import align
 from curate.predictions.part import Part
 from curate.predictions.values import Reading, product, to_probabilities, which_kind
-from curate.scoring import MixtureConfig, fit_round
+from curate.scores.scoring import MixtureConfig, fit_round
 
 IDS = np.array(["a", "b", "c", "d"])
 LOGITS, PROBABILITIES = Reading("logits", ""), Reading("probabilities", "")

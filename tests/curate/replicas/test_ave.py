@@ -9,9 +9,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from curate.cache import prepare
 from curate.datasets import checks
 from curate.datasets.ave import CLASSES, Ave
+from curate.datasets.cache import prepare
 from curate.errors import CurateError, MediaError
 
 TRAIN = """Church bell&c---zaDCTaE&good&0&10

@@ -11,8 +11,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from curate.cache import prepare
 from curate.datasets import checks
+from curate.datasets.cache import prepare
 from curate.datasets.crema_d import CLASSES, CremaD
 from curate.errors import CurateError, MediaError
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from curate import mixture
 from curate.report import figures
+from curate.scores import mixture
 from curate.types import MixtureFit
 
 PAIR = ("audio", "visual")

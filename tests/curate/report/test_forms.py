@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from curate import gap, mixture
 from curate.report import build, figures
 from curate.report.facts import axis_limit, planted_scores, read
 from curate.report.html import explain
-from curate.scoring import MixtureConfig, fit_round
-from curate.table import Table
+from curate.scores import gap, mixture
+from curate.scores.scoring import MixtureConfig, fit_round
+from curate.store.table import Table
 from curate.types import FUSED, Predictions
 
 PAIR = ("audio", "visual")

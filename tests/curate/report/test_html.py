@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from curate import gap, mixture
 from curate.errors import CurateError
 from curate.report import build
 from curate.report.facts import planted_scores, read
 from curate.report.html import MEANINGS, explain, with_code
-from curate.table import Table
+from curate.scores import gap, mixture
+from curate.store.table import Table
 from curate.types import FUSED, Finding, Predictions, Run, Sample, modality_pairs
 
 NASTY = "<b>&\"'"
@@ -309,7 +309,7 @@ def test_every_warning_of_a_fit_is_explained():
 
 def test_media_come_from_an_existing_cache_only(tmp_path: Path):
     from curate import datasets
-    from curate.cache import prepare
+    from curate.datasets.cache import prepare
 
     cls = datasets.find("demo")
     dataset = cls(None, cls.Options())

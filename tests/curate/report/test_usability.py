@@ -21,7 +21,7 @@ from curate.report.usability import (
     summary,
     verdicts,
 )
-from curate.usability import Guard, Usability
+from curate.scores.usability import Guard, Usability
 
 PAIR = ("audio", "visual")
 HAND = {
@@ -174,7 +174,7 @@ def test_withheld_claims_are_said_to_be(scored_table, tmp_path):
 
 
 def test_three_modalities_have_a_scatter_a_pair(tmp_path, scoring, predictions):
-    from curate.table import Table
+    from curate.store.table import Table
 
     names = ("audio", "visual", "text")
     table = Table(tmp_path / "t.duckdb")

@@ -10,13 +10,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from curate import mixture
+from curate.scores import mixture
+from curate.train.data.samples import Batch
+from curate.train.methods.adaptive import Adaptive, posterior_balanced
+from curate.train.methods.losses import multimodal_cross_entropy
+from curate.train.methods.method import Context
+from curate.train.models.model import Outputs
 from curate.types import MixtureFit
-from train.data import Batch
-from train.losses import multimodal_cross_entropy
-from train.method import Context
-from train.methods.adaptive import Adaptive, posterior_balanced
-from train.model import Outputs
 
 A, V = torch.tensor([[math.log(3), 0.0]]), torch.tensor([[0.0, 0.0]])
 

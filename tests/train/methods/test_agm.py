@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from curate.errors import CurateError
-from train.methods.agm import _coalitions, modulation, shapley
+from curate.train.methods.agm import _coalitions, modulation, shapley
 
 PAIR = ("audio", "visual")
 ALL = (*PAIR, "depth")

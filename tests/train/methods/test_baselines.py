@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from train.engine import OptimConfig
+from curate.train.loop.engine import OptimConfig
 
 
 def test_joint_is_the_fused_cross_entropy(make_model, make_batch, make_method) -> None:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from curate.errors import CurateError
-from train.methods.dr import encoded, purity, retreat
-from train.optim import OptimConfig
+from curate.train.methods.dr import encoded, purity, retreat
+from curate.train.methods.optim import OptimConfig
 
 
 def test_retreat_by_hand() -> None:
@@ -47,7 +47,7 @@ def at(model, make_method, make_context, amount, monkeypatch, **config):
     sum(p.sum() for p in model.parameters()).backward()
     optimizer.step()
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    monkeypatch.setattr("train.methods.dr.retreat", lambda *_: amount)
+    monkeypatch.setattr("curate.train.methods.dr.retreat", lambda *_: amount)
     method.begin_epoch(model, 2, make_context(model, optimizer))
     return method, before, optimizer
 

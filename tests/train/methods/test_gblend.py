@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from curate.errors import CurateError
-from train.methods.gblend import blend, generalisation, mean_losses
-from train.optim import OptimConfig
+from curate.train.methods.gblend import blend, generalisation, mean_losses
+from curate.train.methods.optim import OptimConfig
 
 BEFORE = ({"audio": 1.5, "visual": 1.6, "fused": 1.4}, {"audio": 1.6, "visual": 1.65, "fused": 1.5})
 AFTER = ({"audio": 0.6, "visual": 1.2, "fused": 0.3}, {"audio": 1.1, "visual": 1.4, "fused": 1.0})

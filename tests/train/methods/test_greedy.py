@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from curate.errors import CurateError
-from train.encoders import ResNet18, SmallCNN
-from train.engine import OptimConfig
-from train.methods.greedy import effective_update, speed_difference
-from train.mmtm import MMTM
+from curate.train.loop.engine import OptimConfig
+from curate.train.methods.greedy import effective_update, speed_difference
+from curate.train.models.encoders import ResNet18, SmallCNN
+from curate.train.models.mmtm import MMTM
 
 PAIR = ("audio", "visual")
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from train.fusion import geodesic_mixup, linear_mixup, normalize
-from train.methods.iprm import probe
+from curate.train.methods.iprm import probe
+from curate.train.models.fusion import geodesic_mixup, linear_mixup, normalize
 
 PAIR = ("audio", "visual")
 

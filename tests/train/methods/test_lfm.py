@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from train.methods.lfm import divergence_from_mean, infonce
+from curate.train.methods.lfm import divergence_from_mean, infonce
 
 
 def test_divergence_by_hand() -> None:

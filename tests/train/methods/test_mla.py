@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.methods.mla import entropy_weights, shrink
-from train.optim import OptimConfig
+from curate.train.methods.mla import entropy_weights, shrink
+from curate.train.methods.optim import OptimConfig
 
 
 def test_the_projection_by_hand() -> None:

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.engine import OptimConfig
-from train.methods.mmpareto import integrate
+from curate.train.loop.engine import OptimConfig
+from curate.train.methods.mmpareto import integrate
 
 PAIR = ("audio", "visual")
 

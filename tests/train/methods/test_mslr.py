@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.methods.mslr import Mslr, ratio
-from train.optim import OptimConfig
+from curate.train.methods.mslr import Mslr, ratio
+from curate.train.methods.optim import OptimConfig
 
 ACCURACIES = {"audio": [0.5, 0.5, 0.5, 0.5, 0.5, 0.6], "visual": [0.4] * 6}
 

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from train.balance import damping
-from train.engine import OptimConfig
-from train.methods.ogm import Ogm
+from curate.train.loop.engine import OptimConfig
+from curate.train.methods.balance import damping
+from curate.train.methods.ogm import Ogm
 
 PAIR = ("audio", "visual")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from train.balance import discrepancy
+from curate.train.methods.balance import discrepancy
 
 
 def step_gradients(make_model, make_batch, make_method, name: str, **config) -> tuple[dict[str, torch.Tensor], dict]:

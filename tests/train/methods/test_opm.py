@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from train.balance import discrepancy, drop_features, drop_probabilities
+from curate.train.methods.balance import discrepancy, drop_features, drop_probabilities
 
 ALWAYS = {"first_epoch": 0, "p_exe": 1.0}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from train.engine import OptimConfig
+from curate.train.loop.engine import OptimConfig
 
 OPM = {"opm_first_epoch": 0, "p_exe": 1.0}
 

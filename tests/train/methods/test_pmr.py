@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from train.methods.pmr import Pmr, class_means, coefficients, entropy, negative_distances
-from train.model import Outputs
+from curate.train.methods.pmr import Pmr, class_means, coefficients, entropy, negative_distances
+from curate.train.models.model import Outputs
 
 FEATURES, PROTOTYPES = torch.zeros(1, 2), torch.tensor([[1.0, 0.0], [2.0, 0.0]])
 

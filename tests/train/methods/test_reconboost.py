@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 
 from curate.errors import CurateError
-from train.method import Context
-from train.methods.reconboost import ReconBoost, boosting_loss
-from train.optim import OptimConfig
+from curate.train.methods.method import Context
+from curate.train.methods.optim import OptimConfig
+from curate.train.methods.reconboost import ReconBoost, boosting_loss
 
 
 def ensemble_scale(model):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from curate.errors import CurateError
-from train.stages import score, train
-from train.workplace import Workplace
+from curate.train.stages.session import Workplace
+from curate.train.stages.stages import score, train
 
 ONE_EPOCH = {"score": {"epochs": 1, "dynamics": False}}
 

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 
 from curate.errors import CurateError
-from train import stages
-from train.assess import judged
-from train.engine import OptimConfig
-from train.stages import score, train
+from curate.train.loop.engine import OptimConfig
+from curate.train.stages import stages
+from curate.train.stages.assess import judged
+from curate.train.stages.stages import score, train
 
 MODES = ["skip", "soften"]
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from curate.errors import CurateError
-from train import catalog
+from curate.train.methods import catalog
 
 
 def test_the_fusion_by_hand(make_model, make_method, make_batch, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,7 +24,7 @@ def test_the_fusion_by_hand(make_model, make_method, make_batch, monkeypatch: py
 
 
 def test_unequal_feature_sizes_are_refused() -> None:
-    from train.fusion import FUSIONS
+    from curate.train.models.fusion import FUSIONS
 
     with pytest.raises(CurateError, match="equal feature sizes"):
         FUSIONS["weight"]({"audio": 64, "visual": 512}, 3)

@@ -1,0 +1,1 @@
+"""What the stored numbers say, in sentences."""

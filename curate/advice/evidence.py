@@ -1,0 +1,316 @@
+"""What a scored table says of a data set, and what follows from it: who leads, what is known by heart, what is broken.
+
+`conclusions` puts it into sentences, the strongest signal first; the closing lines of `score`, `recommend` and the
+report all use them, so that they say the same numbers in the same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import sqrt
+from typing import TYPE_CHECKING
+
+from curate.comparison.summary import Line, summarize
+from curate.types import FUSED
+
+if TYPE_CHECKING:
+    from curate.store.table import Table
+    from curate.types import Round, Run
+
+TAIL = 0.3
+"""|gap| above which one modality knows a sample clearly better."""
+PARTED = 0.15
+"""By how much accuracy on training samples exceeds that on held-out ones where the two part."""
+KNOWN_WELL = 0.8
+"""Accuracy on training samples from which on, where they part, the training samples are known by heart."""
+FEWEST = 20
+"""Held-out samples that it takes to say so."""
+ERRORS = 2.0
+"""Standard errors that a difference of accuracies must exceed to count."""
+NEAR_CHANCE = 1.5
+"""Times the accuracy of guessing below which a modality knows hardly more."""
+KEPT = 0.8
+"""The threshold of p_balanced that the sentences speak of, the one of the main job."""
+GAPS = (
+    "SELECT count(*), coalesce(avg(abs(gap)), 0), coalesce(avg((p_imbalanced > 0.5)::INTEGER), 0) FROM ("
+    "SELECT g.sample_id, arg_max(g.prob_gap, abs(g.prob_gap)) AS gap, max(p.p_imbalanced) AS p_imbalanced "
+    "FROM gap g JOIN posterior p USING (run_id, round, sample_id, pair) WHERE g.run_id = ? AND g.round = 0 GROUP BY 1)"
+)
+LEADS = (
+    "WITH said AS (SELECT sample_id, modality, p_true, max(p_true) OVER (PARTITION BY sample_id) AS best, "
+    "min(p_true) OVER (PARTITION BY sample_id) AS least FROM prediction "
+    "WHERE run_id = ? AND round = 0 AND modality <> 'fused'), "
+    "judged AS (SELECT sample_id, max(p_imbalanced) AS p_imbalanced FROM posterior WHERE run_id = ? AND round = 0 "
+    "GROUP BY 1) SELECT modality, avg((p_true = best AND best > least)::INTEGER) AS ahead, "
+    "avg((p_true = best AND best > least AND p_imbalanced > 0.5)::INTEGER) AS carried "
+    "FROM said JOIN judged USING (sample_id) GROUP BY 1"
+)
+KNOWN = (
+    "SELECT modality, avg(correct::INTEGER), bool_or(in_sample) "
+    "FROM prediction WHERE run_id = ? AND round = 0 AND sample_id IN "  # one that lacks a modality has no gap
+    "(SELECT sample_id FROM gap WHERE run_id = ? AND round = 0) GROUP BY 1 ORDER BY 1"
+)
+HELD_OUT = (
+    "SELECT e.split, e.modality, arg_max(e.value, e.epoch) AS accuracy, (SELECT count(*) FROM sample s "
+    "WHERE s.data_id = r.data_id AND s.split = e.split AND s.status = 'ok') AS samples "
+    "FROM epoch e JOIN run r USING (run_id) WHERE run_id = ? AND e.metric = 'accuracy' AND e.split <> 'train' "
+    "GROUP BY r.data_id, e.split, e.modality ORDER BY e.split DESC"
+)
+CLAIMED = (
+    "SELECT modality, avg((p_broken > 0.5)::INTEGER) AS share FROM usability WHERE run_id = ? AND p_broken IS NOT NULL "
+    "GROUP BY 1"
+)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """How often each modality is right where the model was not trained.
+
+    Attributes:
+        split: `val`; `test` where saved predictions have no validation samples.
+        samples: how many.
+        accuracy: {modality or "fused": share labelled right, 0..1}.
+    """
+
+    split: str
+    samples: int
+    accuracy: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a scored table says of a data set.
+
+    Attributes:
+        dataset, run_id: of the scored run.
+        modalities: in declared order.
+        classes: how many.
+        samples: how many were scored.
+        size: mean |probability gap|, 0..1, of each sample's widest pair.
+        imbalanced: share with p_imbalanced above 0.5; moves with the number of epochs, so a description only.
+        accuracy: {modality or "fused": accuracy on the scored samples}.
+        outcomes: of the fits, one a pair.
+        ahead: {modality: share of samples whose true class it gives the largest probability}.
+        carried: {modality: share that is called imbalanced and in which it is ahead}.
+        held_out: how often each modality is right on samples that were not trained on; None where there are none.
+        folds: in how many folds the scored samples were held out; 0 if they were not.
+        was_by_heart: why `score` decided to score out of fold by itself; '' if it did not.
+        in_sample: whether the model that scored them had been trained on them; None where that is unknown.
+        broken: {modality: share of samples claimed to be broken}, of modalities with a broken group.
+        verdicts: {modality: what is claimed of it, in words}; {} where usability is not known.
+        posterior: how p_balanced was made, and how far to trust it, in words.
+        has_model: False for a run of saved predictions.
+        compared: lines of this data set's comparisons.
+    """
+
+    dataset: str
+    run_id: str
+    modalities: tuple[str, ...]
+    classes: int
+    samples: int
+    size: float
+    imbalanced: float
+    accuracy: Mapping[str, float]
+    outcomes: tuple[str, ...]
+    ahead: Mapping[str, float] = field(default_factory=dict)
+    carried: Mapping[str, float] = field(default_factory=dict)
+    held_out: HeldOut | None = None
+    folds: int = 0
+    was_by_heart: str = ""
+    in_sample: bool | None = True
+    broken: Mapping[str, float] = field(default_factory=dict)
+    verdicts: Mapping[str, str] = field(default_factory=dict)
+    posterior: str = ""
+    has_model: bool = True
+    compared: Sequence[Line] = ()
+
+    @property
+    def judged_by(self) -> HeldOut | None:
+        """What dominance is judged by: predictions that nobody was trained for; None where there are none."""
+        if self.folds or self.in_sample is False:
+            return HeldOut("out of fold" if self.folds else "scored", self.samples, self.accuracy)
+        return self.held_out
+
+    @property
+    def apart(self) -> tuple[str, ...]:
+        """Modalities whose accuracy on the samples they were trained on exceeds that on held-out ones clearly."""
+        if self.folds or self.in_sample is False or self.held_out is None:
+            return ()
+        return tuple(
+            m
+            for m in self.modalities
+            if parted(self.accuracy.get(m, 0.0), self.held_out.accuracy.get(m, 1.0), self.held_out.samples)
+        )
+
+    @property
+    def by_heart(self) -> tuple[str, ...]:
+        """Those of them that are right on nearly all of the samples they were trained on."""
+        return tuple(m for m in self.apart if self.accuracy[m] >= KNOWN_WELL)
+
+    @property
+    def at_chance(self) -> str:
+        """The modality that knows hardly more than guessing, while another knows much more; '' if there is none."""
+        right = (self.judged_by or HeldOut("", self.samples, self.accuracy)).accuracy
+        weak = min(self.modalities, key=lambda m: right.get(m, 1.0))
+        strong = max(right.get(m, 0.0) for m in self.modalities)
+        bound = NEAR_CHANCE / self.classes
+        return weak if right.get(weak, 1.0) < bound <= strong / 2 else ""
+
+    @property
+    def leading(self) -> str:
+        """The modality that is right most often, if clearly more often than each other one; '' if none is."""
+        known = self.judged_by
+        if known is None or not known.samples:
+            return ""
+        first, *rest = sorted(self.modalities, key=lambda m: -known.accuracy.get(m, 0.0))
+        best, error = known.accuracy.get(first, 0.0), 0.0
+        for other in rest:
+            p = known.accuracy.get(other, 0.0)
+            error = sqrt((best * (1 - best) + p * (1 - p)) / known.samples)
+            if best - p <= max(ERRORS * error, 1 / known.samples):
+                return ""
+        return first
+
+
+def parted(trained: float, held_out: float, samples: int) -> bool:
+    """Whether accuracy on the samples trained on exceeds that on so many held-out ones by `PARTED`, beyond chance."""
+    if samples < FEWEST:
+        return False
+    error = sqrt(held_out * (1 - held_out) / samples)
+    return trained - held_out > max(PARTED, ERRORS * error)
+
+
+def read_evidence(table: Table, run_id: str | None = None) -> Evidence:
+    """The evidence of a scored run, the newest finished one when none is named; with every comparison of its data set.
+
+    Raises:
+        CurateError: there is no such run.
+    """
+    from curate.render import describe_verdicts
+
+    run = table.find_run(run_id, kind="score", status=None if run_id else "done")
+    ((samples, size, imbalanced),) = table.rows(GAPS, [run.run_id])
+    leads = table.rows(LEADS, [run.run_id, run.run_id])
+    known = table.rows(KNOWN, [run.run_id, run.run_id])
+    claimed = dict(table.rows(CLAIMED, [run.run_id]))
+    trained = {seen for _, _, seen in known} - {None}
+    scored, verdicts = table.read_round(run.run_id), table.verdicts(run.run_id)
+    lines = {
+        line.label: line  # of those of one name the newest
+        for name in table.comparison_names(run.dataset)
+        for line in summarize([c for c in table.comparison(name) if c.dataset == run.dataset])
+    }
+    return Evidence(
+        dataset=run.dataset,
+        run_id=run.run_id,
+        modalities=run.modalities,
+        classes=len(run.classes),
+        samples=samples,
+        size=size,
+        imbalanced=imbalanced,
+        accuracy={m: right for m, right, _ in known},
+        outcomes=tuple(f.outcome for f in scored.fits),
+        ahead={m: ahead for m, ahead, _ in leads},
+        carried={m: carried for m, _, carried in leads},
+        held_out=_held_out(table.rows(HELD_OUT, [run.run_id])),
+        folds=run.folds,
+        was_by_heart=str(run.config.get("decided", {}).get("by_heart", "")),
+        in_sample=any(trained) if trained else None,
+        broken={m: claimed[m] for m, _, found, *_ in verdicts if found and m in claimed},
+        verdicts=describe_verdicts(verdicts),
+        posterior=describe_posterior(run, scored),
+        has_model=run.method != "predictions",
+        compared=tuple(lines.values()),
+    )
+
+
+def _held_out(rows: Sequence[tuple[str, str, float, int]]) -> HeldOut | None:
+    """The rows of the first split, which is `val` where there is one."""
+    if not rows:
+        return None
+    split, _, _, samples = rows[0]
+    return HeldOut(split, samples, {m: right for s, m, right, _ in rows if s == split})
+
+
+def describe_posterior(run: Run, scored: Round) -> str:
+    """How p_balanced was made, what 0.8 of it means and keeps, and how far to trust it."""
+    from curate.scores import two_sided
+    from curate.scores.gap import describe, gap_scale
+
+    kind, gaps, first = run.gap_kind or "prob", scored.gaps, scored.fits[0]
+    share = float((scored.balanced >= KEPT).mean()) if len(scored.balanced) else 0.0
+    of = describe(kind, gaps.input, gaps.average, gaps.pairs[0] if len(gaps.pairs) == 1 else None)
+    text = f"{first.family} mixture of the {of}"
+    if first.family != two_sided.FAMILY:
+        outcomes = ", ".join(dict.fromkeys(f.outcome for f in scored.fits))
+        text += f", the paper's form ({outcomes}); p_balanced >= {KEPT} on {share:.1%} of the samples"
+        return f"{text}; it need not fall with |gap|, look at the warnings before you use it"
+    unit = "" if gap_scale(kind, len(run.classes)) == 1 else " nats"
+    widest = two_sided.reach(first, KEPT)
+    text += f"; a |gap| up to {widest:.2f}{unit} has p_balanced >= {KEPT}, {share:.1%} of the samples"
+    trust = {
+        "ok": "it ranks as |gap| does: how unequally the modalities know a sample, not whether one is broken",
+        "one_bell": "one bell explains these gaps as well, so there is no line between two groups: a scale of |gap|",
+        "none_balanced": "hardly any is balanced, so it says which are the least imbalanced",
+        "memorised": "the samples are known by heart, which hides imbalance",
+    }
+    return f"{text}; {trust.get(first.outcome, 'too little to fit, so the usual scale of |gap|')}"
+
+
+def conclusions(e: Evidence) -> list[str]:
+    """What was found, a sentence a line, each with the word that it is about; the strongest signal first."""
+    balance = f"balance: {e.posterior}" if e.posterior else ""
+    return [text for text in (_heart(e), _broken(e), _lead(e), balance) if text]
+
+
+def _heart(e: Evidence) -> str:
+    """Where training and held-out samples part, and what to do about it; '' if they do not."""
+    if e.was_by_heart:
+        return (
+            f"by heart: right on training and on validation samples: {e.was_by_heart}; so every sample was scored by a "
+            "model that had not seen it"
+        )
+    if not e.apart or e.held_out is None:
+        return ""
+    rates = ", ".join(f"{m} {e.accuracy[m]:.0%} and {e.held_out.accuracy[m]:.0%}" for m in e.apart)
+    if not e.by_heart:
+        return f"memory: right on training and on held-out samples: {rates}; so gaps of training samples flatter it"
+    cure = (
+        "score out of fold, the same command with --folds 5"
+        if e.has_model
+        else "predict every sample by a model that was not trained on it, and score that"
+    )
+    return (
+        f"by heart: right on training and on held-out samples: {rates}; gaps of samples known by heart say little, "
+        f"{cure}"
+    )
+
+
+def _broken(e: Evidence) -> str:
+    """What is broken, how sure, and what to do."""
+    if not e.verdicts:
+        return "broken: not known, usability was not measured" + ("" if e.has_model else "; see --embeddings")
+    told = "; ".join(f"{m}: {verdict}" for m, verdict in e.verdicts.items())
+    if not e.broken:
+        return f"broken: {told}"
+    return f"broken: {told}; look at them: `curate sql \"SELECT sample_id, broken FROM samples WHERE broken <> ''\"`"
+
+
+def _lead(e: Evidence) -> str:
+    """Which modality leads: by what was not trained on, then sample by sample."""
+    known = e.judged_by
+    per_sample = ", ".join(f"{m} on {e.ahead[m]:.0%}" for m in e.modalities if m in e.ahead)
+    if known is None:
+        rates = ", ".join(f"{m} {e.accuracy[m]:.0%}" for m in (*e.modalities, FUSED) if m in e.accuracy)
+        return f"lead: right on the scored samples, no other are known: {rates}; sample by sample ahead: {per_sample}"
+    rates = ", ".join(f"{m} {known.accuracy[m]:.0%}" for m in (*e.modalities, FUSED) if m in known.accuracy)
+    what = {"val": "validation samples", "test": "test samples", "out of fold": "samples, out of fold"}
+    first = f"{e.leading} leads" if e.leading else "no modality clearly leads"
+    text = f"lead: {first}, right on {known.samples} {what.get(known.split, 'scored samples')}: {rates}"
+    if e.at_chance:
+        text += f", {e.at_chance} hardly more often than by guessing ({1 / e.classes:.0%})"
+    if e.by_heart:
+        return text
+    carried = ", ".join(f"{m} {e.carried[m]:.0%}" for m in e.modalities if m in e.carried)
+    return f"{text}; sample by sample ahead: {per_sample}; called imbalanced and carried by: {carried}"

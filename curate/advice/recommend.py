@@ -1,0 +1,98 @@
+"""Which methods are worth trying first on a scored data set: three lines, each with the evidence it rests on.
+
+The table's own comparisons come first. Where there is none, the studies in `reports/studies` speak, and are named; they
+are of one data set, so nothing of them is promised for another.
+"""
+
+from __future__ import annotations
+
+from curate.comparison.plan import CONTINUED, CONTROLS, JOINT
+from curate.comparison.summary import BETTER, EVEN, UNJUDGED, WORSE, Line
+
+from .evidence import Evidence, conclusions
+
+STUDY = "reports/studies/comparison.md (digits, three seeds)"
+SMALL_GAP = 0.1
+"""Mean |gap| below which the gaps say little."""
+NO_FIT = ("one_component", "degenerate", "too_few")
+"""Outcomes of a fit in which nothing is called imbalanced."""
+
+
+def recommend(evidence: Evidence) -> list[str]:
+    """Three lines: what the table says, what to try first and why, and what that is to be measured against."""
+    return [f"found: {_found(evidence)}", f"try: {_try(evidence)}", f"check: {_check(evidence)}"]
+
+
+def _found(e: Evidence) -> str:
+    """What `score` says too, in one line."""
+    text = f"{e.dataset}, {e.samples} samples of {e.run_id}; " + "; ".join(conclusions(e))
+    return text + ("; gaps this small say little" if e.size < SMALL_GAP else "")
+
+
+def _try(e: Evidence) -> str:
+    judged = [line for line in e.compared if line.continued is not None and not line.control]
+    if lines := [line for line in judged if line.verdict == BETTER]:
+        best = max(lines, key=lambda line: line.continued.mean if line.continued else 0.0)
+        return f"{best.label}, ahead of the warm-up continued here: {_seen(best)}{_others(len(lines))}"
+    if judged and all(line.verdict in (EVEN, WORSE) for line in judged):
+        lost = [line.label for line in judged if line.verdict == WORSE]
+        worse = f", and worse were {', '.join(lost)}" if lost else ""
+        return (
+            f"{CONTINUED}, the warm-up loss continued: of {len(judged)} compared here none was better beyond the "
+            f"spread of the seeds{worse}"
+        )
+    if weak := e.at_chance:
+        return (
+            f"look at the {weak} data before any method: it is hardly right more often than guessing; no loss repairs "
+            "what is not there"
+        )
+    if e.by_heart:
+        return (
+            f"{CONTINUED} with averaged weights (optim.ema=0.99) and, of media, augmentation (train.augment=shift): "
+            "the training samples are known by heart, so their scores tell a method little"
+        )
+    if set(e.outcomes) <= set(NO_FIT) or e.size < SMALL_GAP:
+        return (
+            f"{CONTINUED} beside {JOINT}; methods that read posteriors (adaptive, subset) have next to nothing to read"
+        )
+    if e.broken:
+        return (
+            f"usable beside {CONTINUED}: where damage was planted it was 4.1 points ahead of continuing in {STUDY}; "
+            "20 methods of papers were not shown to be"
+        )
+    return (
+        f"{CONTINUED} first: unimodal losses were the one large gain over {JOINT} in {STUDY}, +4.3 points fused and "
+        "+17 for the weak modality; adaptive (+0.5), iprm (+0.7) and 18 others were not shown to be better than that"
+    )
+
+
+def _check(e: Evidence) -> str:
+    if not e.has_model:
+        return (
+            "these are saved predictions: score with a model first (`curate score --dataset NAME`), then "
+            "`curate compare --dataset NAME --method all`"
+        )
+    command = f"`curate compare --dataset {e.dataset} --method NAME --seeds 3`"
+    missing = [c for c in CONTROLS if not any(x.control and x.method == c and x.seeds for x in e.compared)]
+    if e.compared and missing:
+        return f"{', '.join(missing)} are missing here, and anything looks like a gain without: {command} measures them"
+    if any(line.verdict == UNJUDGED for line in e.compared):
+        return f"one seed says nothing of a difference: {command}, and believe an interval that leaves zero out"
+    if not e.compared:
+        return (
+            f"{command} puts a method beside its controls; a subset was no better than all samples, nor than a random "
+            f"one of its size, in {STUDY}"
+        )
+    lost = [line.label for line in e.compared if line.own is not None and line.own[1].verdict != BETTER]
+    told = f"{', '.join(lost)}: not ahead of the same at random; " if lost else ""
+    return f"{told}more seeds narrow an interval: {command}; `curate compare --show` has what was measured"
+
+
+def _seen(line: Line) -> str:
+    found = line.continued
+    assert found is not None
+    return f"{found.text} points, {len(found.by_seed)} seeds"
+
+
+def _others(count: int) -> str:
+    return f"; {count - 1} more were ahead too" if count > 1 else ""

@@ -1,0 +1,1 @@
+"""The commands that need no model: options, messages, one module a group of commands."""

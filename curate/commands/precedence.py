@@ -1,0 +1,171 @@
+"""Where a value comes from: the command line, then CURATE_* variables, then ./curate.toml, then defaults.
+
+Options of a command stand at the top of curate.toml, settings in the sections that `--set` knows too, and those of a
+method in [method.NAME]. A context is what the command line's parser hands to a command: values, and their source.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from curate.config import Layer, parse_set, read_toml
+from curate.errors import CurateError, unknown_name
+
+SECTIONS = ("data", "model", "optim", "score", "train", "method")
+NEVER_DEFAULT = {"help", "set", "resume", "replace", "refit"}
+"""Options that a file may not give: what they do must be asked for each time, or has sections instead."""
+ABOUT_WARM_UP = (
+    "root",
+    "split_variant",
+    "drop_leaks",
+    "epochs",
+    "folds",
+    "features",
+    "checkpoint",
+    "resume",
+    "run",
+    "seed",
+)
+ABOUT_MODEL = (*ABOUT_WARM_UP, "device", "precision", "workers", "cache")
+
+
+def read_project(path: Path, methods: Callable[[], Sequence[str]]) -> Mapping[str, Any]:
+    """The content of curate.toml, {} without one.
+
+    Args:
+        methods: the names of the methods, asked for when the file speaks of one.
+
+    Raises:
+        CurateError: it is not TOML, or has a section that nothing reads.
+    """
+    content = read_toml(path)
+    for name, value in content.items():
+        if isinstance(value, dict) and name not in SECTIONS:
+            raise unknown_name(f"section in {path}", name, SECTIONS)
+        if name in SECTIONS and not isinstance(value, dict):
+            raise CurateError(f"{path}: {name} is a section", f"write [{name}], and its keys below it")
+    for name, value in content.get("method", {}).items():
+        if name not in methods() or not isinstance(value, dict):
+            raise unknown_name(f"section in {path}", f"method.{name}", (f"method.{n}" for n in methods()))
+    return content
+
+
+def command_defaults(content: Mapping[str, Any], commands: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """{command: {parameter: value}} from the options at the top of curate.toml, each for the commands that have it.
+
+    Raises:
+        CurateError: no command has such an option.
+    """
+    parameters = {
+        command: {
+            max(p.opts, key=len).removeprefix("--"): p.name for p in parsed.params if p.param_type_name == "option"
+        }
+        for command, parsed in commands.items()
+    }
+    known = {option for own in parameters.values() for option in own} - NEVER_DEFAULT
+    options = {k: v for k, v in content.items() if k not in SECTIONS}
+    for name in options:
+        if name not in known:
+            raise unknown_name("option in curate.toml", name, known)
+    return {command: {own[k]: v for k, v in options.items() if k in own} for command, own in parameters.items()}
+
+
+def is_from(context: Any, source: str, parameter: str) -> bool:
+    """Whether a parameter's value comes from COMMANDLINE, ENVIRONMENT or DEFAULT_MAP, which is curate.toml."""
+    found = context.get_parameter_source(parameter)
+    return found is not None and found.name == source
+
+
+def layers(
+    context: Any,
+    content: Mapping[str, Any],
+    sections: Sequence[str],
+    method_name: str | None,
+    **options: Mapping[str, str],
+) -> list[Layer]:
+    """Settings in rising precedence: curate.toml, CURATE_SET, the command line; in the last, --set over other options.
+
+    What file and variable say of other commands' sections is left out; on the command line it is an error.
+
+    Args:
+        context: of the command, with a parameter `settings`.
+        content: of curate.toml.
+        sections: those the command has.
+        method_name: whose section, where `method` is one of them.
+        options: {section: {key: parameter}} for the parameters that stand for a setting.
+    """
+    file = {k: v for k, v in content.items() if k in sections}
+    if "method" in file:
+        file["method"] = file["method"].get(method_name, {})
+    variable = parse_set(os.environ.get("CURATE_SET", "").split())
+    typed = parse_set(context.params["settings"] if is_from(context, "COMMANDLINE", "settings") else ())
+    for section in {**variable, **typed}:
+        if section not in SECTIONS:
+            raise unknown_name("section", section, sections)
+        if section in typed and section not in sections:
+            raise CurateError(
+                f"{context.command.name} has no setting {section}.{next(iter(typed[section]))}",
+                f"its sections: {', '.join(sections)}; the others are of other commands",
+            )
+
+    def given(source: str) -> Layer:
+        return {
+            section: {k: context.params[p] for k, p in keys.items() if is_from(context, source, p)}
+            for section, keys in options.items()
+            if section != "method" or source == "COMMANDLINE"
+        }
+
+    return [
+        file,
+        given("DEFAULT_MAP"),
+        {k: v for k, v in variable.items() if k in sections},
+        given("COMMANDLINE"),
+        typed,
+    ]
+
+
+def refuse_beside_predictions(context: Any) -> None:
+    """Saved predictions need no model: refuse what is about one on the command line."""
+    _refuse(context, ABOUT_MODEL, "--predictions scores what is in the file")
+
+
+def refuse_beside_refit(context: Any) -> None:
+    """What a run kept is fitted anew: refuse what is about another run, or about a model, on the command line."""
+    _refuse(context, (*ABOUT_MODEL, "dataset", "predictions", "embeddings"), "--refit fits what the named run kept")
+
+
+def _refuse(context: Any, parameters: Sequence[str], why: str) -> None:
+    for parameter in context.command.params:
+        if parameter.name in parameters and is_from(context, "COMMANDLINE", parameter.name):
+            option = max(parameter.opts, key=len)
+            raise CurateError(f"{why}, {option} has no part in it", f"leave {option} out")
+
+
+def refuse_beside_features(context: Any) -> None:
+    """A folder of features is a data set of its own: refuse another one on the command line, and a resumed run."""
+    _refuse(context, ("dataset", "root", "resume", "run"), "--features DIR stands for --dataset features --root DIR")
+
+
+def refuse_beside_resume(context: Any, *parameters: str) -> None:
+    """A resumed run goes on with its own settings: refuse those given on the command line."""
+    for parameter in context.command.params:
+        if parameter.name in parameters and is_from(context, "COMMANDLINE", parameter.name):
+            option = parameter.opts[0]
+            raise CurateError(
+                f"--resume goes on with the run's own settings, {option} cannot change them",
+                f"leave {option} out, or begin a new run without --resume",
+            )
+
+
+def refuse_beside_missing(context: Any, *parameters: str) -> None:
+    """New samples are scored as the old ones were: refuse settings given on the command line."""
+    for parameter in context.command.params:
+        if parameter.name in parameters and is_from(context, "COMMANDLINE", parameter.name):
+            option = parameter.opts[0]
+            raise CurateError(
+                f"--only-missing scores as the newest scored run did, {option} cannot change that",
+                f"leave {option} out, or score all of it again without --only-missing",
+            )

@@ -1,0 +1,332 @@
+"""Decode once, keep, memory-map: one array file a modality, and the status of every medium.
+
+A cache is a folder named after the data set's `data_id`:
+    <modality>.npy   (N, *spec.shape), one row a sample, in the order of `dataset.samples`
+    status.json      sample ids, and of every medium status, reason and what was done to it; what decided the arrays,
+                     and the rows' content
+
+While it is being made it is called `<data_id>.partial` and holds `done.jsonl` in place of `status.json`: a line for
+each finished chunk of rows. An interrupted run goes on from there, and a complete cache appears by one rename.
+Where some files of a data set have changed, the rows of all others are copied from its older cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import CurateError
+from curate.files.lock import FILE as CLAIM
+from curate.files.lock import claimed
+
+from . import checks
+from .base import Dataset
+from .decoding import FIELDS, MAX_REASON, Facts, Outcomes, array_file, decode_rows, open_array, seconds_an_item
+
+STATUS_FILE = "status.json"
+LOG_FILE = "done.jsonl"
+PARTIAL = ".partial"
+DONE = {
+    "filled": "filled with silence",
+    "filled_frames": "with moments before or after the picture track",
+    "gain": "beyond full scale, made softer",
+    "clipped": "clipped",
+    "not_finite": "with values that are not finite",
+    "orientation": "turned",
+    "transparent": "laid on white",
+}
+WORTH_TELLING = 200  # items; fewer are decoded before it is told how long they take
+DROPPED = "dropped_leak"
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Cache:
+    """The decoded media of a data set. Opened by `prepare` or `open_cache`; pickled as the name of its folder.
+
+    Attributes:
+        data_id: the key of the data set's content.
+        folder: where it lies.
+        sample_ids: (N,) in the order of the rows.
+        arrays: {modality: (N, *spec.shape)}, read-only memory maps; rows that are not `ok` are zeros.
+        status: {modality: (N,)}: `ok`, or a status of `MediaError`.
+        reason: {modality: (N,)}: a sentence, '' where the status is `ok`.
+        facts: {modality: N of {fact: value}}: what was done to each medium, see `media.FACTS`.
+    """
+
+    data_id: str
+    folder: Path
+    sample_ids: NDArray[np.str_]
+    arrays: Mapping[str, np.memmap]
+    status: Mapping[str, NDArray[np.str_]]
+    reason: Mapping[str, NDArray[np.str_]]
+    facts: Mapping[str, Sequence[Facts]]
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """(N,) True where every modality is `ok`."""
+        return np.all([status == "ok" for status in self.status.values()], axis=0)
+
+    def rows(self, sample_ids: Sequence[str] | NDArray[np.str_]) -> NDArray[np.int64]:
+        """(n,) positions of samples, in the order asked for.
+
+        Raises:
+            ValueError: an id is not in this cache.
+        """
+        try:
+            return np.array([self._position[str(i)] for i in sample_ids], dtype=np.int64)
+        except KeyError as error:
+            raise ValueError(f"sample {error} is not in the cache of {self.data_id}") from None
+
+    def summary(self) -> tuple[list[str], list[str]]:
+        """Per sample, the first status that is not ok, and the reasons of all its media that are not."""
+        statuses, reasons = [], []
+        for row in range(len(self.sample_ids)):
+            bad = [m for m in self.status if self.status[m][row] != "ok"]
+            statuses.append(str(self.status[bad[0]][row]) if bad else "ok")
+            reasons.append("; ".join(f"{m}: {self.reason[m][row]}" for m in bad))
+        return statuses, reasons
+
+    def media(self) -> list[dict[str, Facts]]:
+        """Per sample {modality: what was done to its medium}."""
+        told = zip(*self.facts.values(), strict=True)
+        return [{m: dict(own) for m, own in zip(self.facts, row, strict=True) if own} for row in told]
+
+    @cached_property
+    def _position(self) -> dict[str, int]:
+        return {str(i): row for row, i in enumerate(self.sample_ids)}
+
+    def __reduce__(self) -> tuple[Callable[[Path], Cache], tuple[Path]]:
+        return open_cache, (self.folder,)
+
+
+def default_folder() -> Path:
+    """`$CURATE_CACHE`, or `$XDG_CACHE_HOME/curate`, or `~/.cache/curate`."""
+    if chosen := os.environ.get("CURATE_CACHE"):
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "curate"
+
+
+def prepare(dataset: Dataset, folder: Path, workers: int = 0, progress: Progress | None = None) -> Cache:
+    """The cache of a data set under `folder`: opened if it is there, made or completed otherwise.
+
+    Of several processes that want the same cache one makes it, and the others wait.
+
+    Args:
+        dataset: what to decode, every sample and modality.
+        folder: where caches live; this one is `folder/<data_id>`.
+        workers: decoding processes; 0 decodes in this one. The result does not depend on it.
+        progress: called with (samples done, samples in all), first with what an earlier run left.
+
+    Raises:
+        CurateError: the disk is too full or cannot be written, or a decoding process was killed.
+    """
+    final = folder / dataset.data_id()
+    if final.exists():
+        return open_cache(final)
+    partial = final.with_name(final.name + PARTIAL)
+    try:
+        with claimed(partial, wait=True):
+            if not final.exists():
+                _complete(dataset, partial, workers, progress)
+                (partial / CLAIM).unlink(missing_ok=True)
+                partial.rename(final)
+    except OSError as error:
+        if not (final / STATUS_FILE).exists():  # else another process was faster: it made the same cache
+            message = f"the cache {final} cannot be written: {error}"
+            raise CurateError(message, "choose another cache folder (CURATE_CACHE)") from error
+    return open_cache(final)
+
+
+def describe_plan(dataset: Dataset, folder: Path, workers: int) -> str:
+    """How many items there are, how much disk their cache takes, and about how long making it will.
+
+    A few items are decoded to tell the time; none where the cache is there already.
+    """
+    final, count = folder / dataset.data_id(), len(dataset.samples)
+    size = disk_use(dataset) / 1e6
+    told = f"{dataset.name}: {count} items, {f'{size:.1f} MB' if size < 1000 else f'{size / 1000:.1f} GB'} in {final}"
+    if final.exists() or not dataset.decodes or count < WORTH_TELLING:
+        return told
+    each = seconds_an_item(dataset, workers)
+    if each is None:
+        return told
+    seconds = each * count / max(workers, 1)
+    about = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    return f"{told}; about {about} with {max(workers, 1)} processes"
+
+
+def describe_done(cache: Cache) -> str:
+    """What was done to media that a person may want to know, counted; '' where nothing was."""
+    counts: Counter[str] = Counter()
+    for modality, facts in cache.facts.items():
+        for own in facts:
+            counts.update(f"{modality} {DONE[name]}" for name in DONE if name in own)
+    told = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
+    return told and f'done to media: {told}; see `curate sql "SELECT sample_id, media FROM samples"`'
+
+
+def disk_use(dataset: Dataset) -> int:
+    """Bytes that the complete cache of a data set takes."""
+    return len(dataset.samples) * _row_bytes(dataset)
+
+
+def open_cache(folder: Path) -> Cache:
+    """Open a complete cache, read-only.
+
+    Raises:
+        CurateError: a file is missing or damaged.
+    """
+    try:
+        text = json.loads((folder / STATUS_FILE).read_text(encoding="utf-8"))
+        media = text["media"]
+        return Cache(
+            data_id=text["data_id"],
+            folder=folder,
+            sample_ids=np.array(text["sample_ids"], dtype=np.str_),
+            arrays={m: open_array(folder, m, "r") for m in media},
+            status={m: np.array(media[m]["status"], dtype=np.str_) for m in media},
+            reason={m: np.array(media[m]["reason"], dtype=np.str_) for m in media},
+            facts={m: media[m].get("facts") or [{}] * len(text["sample_ids"]) for m in media},
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f"the cache {folder} cannot be read: {error}"
+        raise CurateError(message, "delete this folder and prepare again") from error
+
+
+def _complete(dataset: Dataset, partial: Path, workers: int, progress: Progress | None) -> None:
+    """Fill what is missing of a partial cache and write its status file."""
+    partial.mkdir(parents=True, exist_ok=True)
+    done, total = _read_log(partial, dataset), len(dataset.samples)
+    _check_space(dataset, partial, total - len(done))
+    for modality, spec in dataset.specs.items():
+        _create_array(partial, modality, (total, *spec.shape), spec.dtype)
+    done = _dropped(dataset) | _copied(dataset, partial, done) | done
+    todo = [row for row in range(total) if row not in done]
+    if progress:
+        progress(len(done), total)
+    with (partial / LOG_FILE).open("a", encoding="utf-8") as log:
+        log.write("\n")  # closes a line that a kill has cut
+        for outcomes in decode_rows(dataset, partial, todo, workers):
+            log.write(json.dumps(outcomes) + "\n")
+            log.flush()
+            done |= outcomes
+            if progress:
+                progress(len(done), total)
+    _write_status(dataset, partial, done)
+    (partial / LOG_FILE).unlink()
+
+
+def _dropped(dataset: Dataset) -> Outcomes:
+    """The rows that `drop_leaks` leaves out, undecoded; none unless it is set."""
+    why = checks.leaking(dataset) if dataset.options.drop_leaks else {}
+    return {
+        row: {m: (DROPPED, f"{why[s.sample_id]} has the same medium"[:MAX_REASON], {}) for m in dataset.specs}
+        for row, s in enumerate(dataset.samples)
+        if s.sample_id in why
+    }
+
+
+def _copied(dataset: Dataset, partial: Path, done: Outcomes) -> Outcomes:
+    """Copy rows that are not done from the newest cache of the same recipe, where their content is the same."""
+    older = _older_cache(dataset, partial) if dataset.reusable else None
+    if older is None:
+        return {}
+    cache, contents = older
+    place_of = {content: place for place, content in enumerate(contents)}
+    places = {row: place_of[c] for row, c in enumerate(_contents(dataset)) if c in place_of and row not in done}
+    outcomes = {
+        row: {
+            m: (str(cache.status[m][place]), str(cache.reason[m][place]), cache.facts[m][place]) for m in dataset.specs
+        }
+        for row, place in places.items()
+    }
+    copied = {row: own for row, own in outcomes.items() if all(status != DROPPED for status, *_ in own.values())}
+    for modality in dataset.specs if copied else ():
+        target = open_array(partial, modality, "r+")
+        for row in copied:
+            target[row] = cache.arrays[modality][places[row]]
+        target.flush()
+    return copied
+
+
+def _older_cache(dataset: Dataset, partial: Path) -> tuple[Cache, list[str]] | None:
+    """The newest readable cache with the same recipe, and what its rows were made of."""
+    recipe = _digest(dataset.recipe())
+    for folder in sorted(partial.parent.glob(f"{dataset.name}-*"), key=lambda p: (-p.stat().st_mtime, p.name)):
+        with suppress(OSError, ValueError, CurateError):
+            text = json.loads((folder / STATUS_FILE).read_text(encoding="utf-8"))
+            if text.get("recipe") == recipe:
+                return open_cache(folder), text["contents"]
+    return None
+
+
+def _contents(dataset: Dataset) -> list[str]:
+    """What each row is made of."""
+    return [_digest([dict(s.inputs), dataset.content(s)]) for s in dataset.samples] if dataset.reusable else []
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:20]
+
+
+def _read_log(partial: Path, dataset: Dataset) -> Outcomes:
+    """What an interrupted run has finished; a line cut by a kill does not count, nor do rows without their array."""
+    if not all(array_file(partial, modality).exists() for modality in dataset.specs):
+        return {}
+    done: Outcomes = {}
+    log = partial / LOG_FILE
+    for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():
+        with suppress(json.JSONDecodeError):
+            done |= {int(row): media for row, media in json.loads(line).items()}
+    return done
+
+
+def _write_status(dataset: Dataset, partial: Path, done: Outcomes) -> None:
+    """The status file, in the order of the samples."""
+    columns = {
+        modality: {name: [done[row][modality][part] for row in range(len(done))] for part, name in enumerate(FIELDS)}
+        for modality in dataset.specs
+    }
+    sample_ids = [sample.sample_id for sample in dataset.samples]
+    data_id = partial.name.removesuffix(PARTIAL)
+    made_of = {"recipe": _digest(dataset.recipe()), "contents": _contents(dataset)}
+    text = json.dumps({"data_id": data_id, "sample_ids": sample_ids, "media": columns, **made_of})
+    (partial / STATUS_FILE).write_text(text, encoding="utf-8")
+
+
+def _check_space(dataset: Dataset, partial: Path, rows: int) -> None:
+    """Refuse to fill the disk: better now than after an hour."""
+    need = rows * _row_bytes(dataset)
+    free = shutil.disk_usage(partial).free
+    if need > free:
+        raise CurateError(
+            f"the cache needs {need / 1e9:.2f} GB and {partial.parent} has {free / 1e9:.2f} GB free",
+            "choose another cache folder (CURATE_CACHE), or a smaller input size",
+        )
+
+
+def _row_bytes(dataset: Dataset) -> int:
+    return sum(math.prod(spec.shape) * spec.dtype.itemsize for spec in dataset.specs.values())
+
+
+def _create_array(folder: Path, modality: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """An array of zeros on disk (sparse until written), kept if an interrupted run has made it."""
+    path = array_file(folder, modality)
+    if not path.exists():
+        np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape).flush()

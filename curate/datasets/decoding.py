@@ -1,0 +1,252 @@
+"""Filling rows of a cache, in worker processes that may die: a crash of a decoder costs one item, not the run."""
+
+from __future__ import annotations
+
+import copy
+import math
+import multiprocessing
+import os
+import signal
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from curate.errors import CurateError, MediaError
+from curate.media import USUAL, Decoded
+from curate.types import InputSpec
+
+from .base import Dataset
+
+FIELDS = ("status", "reason", "facts")
+MAX_REASON = 300  # characters
+MAX_CHUNK = 32  # rows; what an interrupt may lose, and how often progress is told
+TOGETHER = 512  # rows of one file, which is read once for all of them where it cannot be sought in
+MARK = "decoding."
+PATIENCE = 1800.0  # s for one item, or all rows of one file
+OWN_MEMORY = 1.0  # GB that a process needs for itself
+HOPELESS = 3  # crashes on one file, after which its other rows are not tried
+TRIED = 8  # items decoded to tell how long all will take
+LONGEST_TRIAL = 5.0  # s
+STARTING = 60.0  # s until a process has begun, at worst
+LOOK_EVERY = 5.0  # s between looks at how long the items take
+
+Facts = dict[str, Any]  # see `media.FACTS`
+Outcome = tuple[str, str, Facts]  # the FIELDS of one medium
+Outcomes = dict[int, dict[str, Outcome]]  # {row: {modality: outcome}}
+
+
+def decode_rows(dataset: Dataset, partial: Path, todo: Sequence[int], workers: int) -> Iterator[Outcomes]:
+    """Fill rows chunk by chunk; the chunks come in any order.
+
+    Args:
+        dataset: whose samples are decoded.
+        partial: where the arrays lie.
+        todo: rows, which are positions in `dataset.samples`.
+        workers: processes; with 0 this one decodes, and a decoder that crashes takes it along.
+
+    Raises:
+        CurateError: processes die before they begin.
+    """
+    chunks = chunk_rows(dataset, todo, workers)
+    if workers == 0:
+        yield from (_fill(_part(dataset, chunk), partial, chunk) for chunk in chunks)
+        return
+    crashes: Counter[Path] = Counter()
+    failures = 0
+    while chunks:
+        suspects: list[int] = []
+        before = len(chunks)
+        yield from _in_pool(dataset, partial, chunks, workers, suspects)
+        failures = failures + 1 if chunks and not suspects and len(chunks) == before else 0
+        if failures > HOPELESS:
+            raise CurateError(
+                "decoding processes were killed before they began, perhaps for want of memory",
+                "run again with fewer workers; finished samples are kept",
+            )
+        for row in suspects:
+            yield {row: _alone(dataset, partial, row, crashes)}
+        chunks = [left for chunk in chunks if (left := [row for row in chunk if row not in suspects])]
+
+
+def chunk_rows(dataset: Dataset, todo: Sequence[int], workers: int) -> list[list[int]]:
+    """Rows in chunks; those of one file stay together, up to `TOGETHER`."""
+    size = max(1, min(MAX_CHUNK, math.ceil(len(todo) / (4 * max(workers, 1)))))
+    named = {row: [path for path, _ in dataset.media(dataset.samples[row]).values()] for row in todo}
+    counts = Counter(path for paths in named.values() for path in set(paths))
+    groups: dict[object, list[int]] = defaultdict(list)
+    for row in todo:
+        groups[next((path for path in named[row] if counts[path] > 1), row)].append(row)
+    chunks: list[list[int]] = []
+    for group in groups.values():
+        if chunks and len(chunks[-1]) + len(group) <= size:
+            chunks[-1] += group
+        else:
+            chunks += [group[start : start + TOGETHER] for start in range(0, len(group), TOGETHER)]
+    return chunks
+
+
+def seconds_an_item(dataset: Dataset, workers: int) -> float | None:
+    """How long one item takes to decode, by a few of them; None where that kills a process.
+
+    Args:
+        workers: with 0 this process decodes, as it will.
+    """
+    places = [len(dataset.samples) * k // TRIED for k in range(TRIED)]
+    part = _part(dataset, places)
+    if workers == 0:
+        return _try(part)
+    with _pool(dataset, 1) as pool:
+        try:
+            return pool.submit(_try, part).result(timeout=2 * LONGEST_TRIAL + STARTING)
+        except (BrokenExecutor, TimeoutError):
+            for process in list((pool._processes or {}).values()):  # a decoder that never ends
+                process.kill()
+            return None
+
+
+def _try(part: Dataset) -> float:
+    """The mean over the samples; the first loads the decoders and does not count, unless it is the only one."""
+    seconds: list[float] = []
+    for sample in part.samples:
+        begin = time.perf_counter()
+        for modality in part.specs:
+            with suppress(Exception):  # told when it is decoded in earnest
+                part.decode(sample, modality)
+        seconds.append(time.perf_counter() - begin)
+        if sum(seconds) > LONGEST_TRIAL:
+            break
+    return sum(seconds[1:]) / len(seconds[1:]) if len(seconds) > 1 else seconds[0]
+
+
+def _in_pool(
+    dataset: Dataset, partial: Path, chunks: list[list[int]], workers: int, suspects: list[int]
+) -> Iterator[Outcomes]:
+    """Outcomes of chunks, which are taken out of the list; where a process died, what it was at goes to `suspects`."""
+    with _pool(dataset, min(workers, len(chunks))) as pool:
+        try:
+            jobs = {pool.submit(_fill, _part(dataset, chunk), partial, chunk): chunk for chunk in chunks}
+            for job in _watched(set(jobs), partial):
+                outcomes = job.result()
+                chunks.remove(jobs[job])
+                yield outcomes
+        except BrokenExecutor:
+            suspects += sorted({row for row, _ in _marks(partial)})
+        finally:
+            pool.shutdown(cancel_futures=True)  # an interrupt waits for the running chunks alone
+            for path in partial.glob(f"{MARK}*"):
+                path.unlink(missing_ok=True)
+
+
+def _alone(dataset: Dataset, partial: Path, row: int, crashes: Counter[Path]) -> dict[str, Outcome]:
+    """One row, each modality in a process of its own."""
+    found: dict[str, Outcome] = {}
+    files = dataset.media(dataset.samples[row])
+    for modality in dataset.specs:
+        path = files[modality][0] if modality in files else Path(modality)
+        crashed = f"a process that decoded {path} died: the file is damaged, or needs more memory or time than there is"
+        found[modality] = ("decoder_crashed", crashed[:MAX_REASON], {})
+        if crashes[path] >= HOPELESS:
+            continue
+        with _pool(dataset, 1) as pool:
+            try:
+                job = pool.submit(_fill, _part(dataset, [row]), partial, [row], (modality,))
+                next(iter(_watched({job}, partial)))
+                found |= job.result()[row]
+            except BrokenExecutor:
+                crashes[path] += 1
+    for mark in partial.glob(f"{MARK}*"):
+        mark.unlink(missing_ok=True)
+    return found
+
+
+def _pool(dataset: Dataset, workers: int) -> ProcessPoolExecutor:
+    """Fresh interpreters: a fork of a process that holds torch's threads may hang."""
+    spawn = multiprocessing.get_context("spawn")
+    limits = getattr(dataset, "limits", USUAL)
+    return ProcessPoolExecutor(workers, spawn, _begin, (limits.memory + OWN_MEMORY,))
+
+
+def _begin(memory: float) -> None:
+    """Set up a worker of at most `memory` GB; Ctrl-C reaches all, and the first process alone decides what it means."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(ImportError, ValueError, OSError):  # not on every system
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (int(memory * 1e9), most))
+
+
+def _watched(jobs: set[Future], partial: Path) -> Iterator[Future]:
+    """Jobs as they end; a process that is at one item for longer than `PATIENCE` is killed."""
+    while jobs:
+        done, jobs = wait(jobs, LOOK_EVERY, FIRST_COMPLETED)
+        yield from done
+        if not done:
+            for path in partial.glob(f"{MARK}*"):
+                with suppress(OSError, ValueError):
+                    if time.time() - path.stat().st_mtime > PATIENCE:
+                        os.kill(int(path.suffix[1:]), signal.SIGKILL)
+
+
+def _marks(partial: Path) -> list[tuple[int, str]]:
+    """(row, modality) that each process began last."""
+    found = []
+    for path in partial.glob(f"{MARK}*"):
+        with suppress(OSError, ValueError):
+            row, modality = path.read_text(encoding="utf-8").split(" ", 1)
+            found.append((int(row), modality))
+    return found
+
+
+def _part(dataset: Dataset, rows: list[int]) -> Dataset:
+    """The data set with these samples alone: what a process is sent grows with its chunk, not with the data set."""
+    part = copy.copy(dataset)
+    part.samples = tuple(dataset.samples[row] for row in rows)
+    return part
+
+
+def _fill(part: Dataset, partial: Path, rows: list[int], modalities: Sequence[str] = ()) -> Outcomes:
+    """Decode the samples of `part` into `rows` of the arrays; the arrays themselves never cross a process."""
+    mark = partial / f"{MARK}{os.getpid()}"
+    outcomes: Outcomes = {row: {} for row in rows}
+    for modality in modalities or part.specs:
+        array, spec = open_array(partial, modality, "r+"), part.specs[modality]
+        found = part.decode_all(part.samples, modality)
+        for row in rows:
+            mark.write_text(f"{row} {modality}", encoding="utf-8")
+            array[row], outcomes[row][modality] = _outcome(next(found), spec)
+        array.flush()  # the rows are on disk before the log says so
+    mark.unlink(missing_ok=True)
+    return outcomes
+
+
+def _outcome(found: Decoded | Exception, spec: InputSpec) -> tuple[np.ndarray, Outcome]:
+    """One medium and what became of it; zeros where it cannot be used."""
+    if isinstance(found, MediaError):
+        outcome: Outcome = found.status, found.reason[:MAX_REASON], {}
+    elif isinstance(found, MemoryError):
+        outcome = "too_large", "more memory was needed than data.max_memory", {}
+    elif isinstance(found, Exception):
+        outcome = "undecodable", f"{type(found).__name__}: {found}"[:MAX_REASON], {}
+    elif found.values.shape != spec.shape or found.values.dtype != spec.dtype:
+        got = f"loaded {found.values.dtype} {found.values.shape}, expected {spec.dtype} {spec.shape}"
+        outcome = "undecodable", f"ValueError: {got}"[:MAX_REASON], {}
+    else:
+        return found.values, ("ok", "", found.facts)
+    return np.zeros(spec.shape, spec.dtype), outcome
+
+
+def array_file(folder: Path, modality: str) -> Path:
+    """Where the array of a modality lies."""
+    return folder / f"{modality}.npy"
+
+
+def open_array(folder: Path, modality: str, mode: Literal["r", "r+"]) -> np.memmap:
+    """A memory map of one array; a pickle in its place is refused by NumPy."""
+    return np.lib.format.open_memmap(array_file(folder, modality), mode=mode)

@@ -1,0 +1,1 @@
+"""Files of users: tables and arrays read with care, results written whole, and folders locked."""

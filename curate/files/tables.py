@@ -1,0 +1,419 @@
+"""Tables in files, CSV or Parquet: the one way in for manifests, saved predictions, and ids of features.
+
+A table is read as follows, or refused with file, line, column and cure:
+
+- Text is UTF-8, with or without byte order mark, or UTF-16 or UTF-32; cells are separated by commas, semicolons, tabs
+  or bars, whichever the header is separated by, or as a first line `sep=;` says. Lines that start with `#` above the
+  header, and empty ones, are skipped.
+- Column names may differ in upper and lower case, and in spaces for underscores, from what is looked for. Two columns
+  of one name are refused, and so is pandas' copy of a column, `label.1` beside `label`.
+- Space around a cell is not part of it. A cell is empty where it holds nothing; in a column of numbers also where it
+  holds a word for a missing value, see `MISSING_WORDS`. Numbers may have a decimal comma, in the whole table, where the
+  comma does not separate cells.
+- Ids are kept as they are written. Labels, class names and column names are compared in Unicode's composed form (NFC).
+
+Letters: N rows, C columns of numbers.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, islice
+from operator import itemgetter
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import CurateError
+
+MISSING_WORDS = frozenset(
+    {"", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "nil", "?", "-", "--", "#na", "-nan", "(null)"}
+)
+"""What stands for a missing value in files of others, in lower case."""
+PARQUET = (".parquet", ".pq")
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+         (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
+OTHER_KINDS = {
+    b"PK\x03\x04": "an Excel workbook or another ZIP archive: save the sheet as CSV in UTF-8",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook: save the sheet as CSV in UTF-8",
+    b"\x1f\x8b": "compressed by gzip: unpack it first",
+    b"PAR1": "Parquet: let its name end in .parquet",
+    b"\x93NUMPY": "a NumPy array: expected a table of text",
+}
+SYNONYMS = {
+    "sample_id": ("id", "sampleid", "sample", "uid", "guid", "name", "file", "filename", "path", "index", "key"),
+    "label": ("labels", "class", "category", "target", "y", "gold", "class_name", "label_name", "truth"),
+}
+HEAD = 1 << 16
+"""Bytes in which the encoding must show."""
+LONGEST_HEADER = 1 << 24
+"""Characters."""
+CHUNK = 4096
+"""Rows that are turned into numbers at once."""
+SHOWN = 3
+COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The cells that were asked for.
+
+    Attributes:
+        lines: (N,) where each row ends in the file, counted from 1; of Parquet the number of the row.
+        texts: {column: N cells, without space around them, '' where there is nothing}.
+        numbers: (N, C) float64, NaN where there is nothing.
+        decimal_comma: whether numbers had one.
+    """
+
+    lines: NDArray[np.int64]
+    texts: Mapping[str, list[str]]
+    numbers: NDArray[np.float64]
+    decimal_comma: bool = False
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """A table whose header was read; made by `open_table`.
+
+    Attributes:
+        path: the file.
+        who: what errors begin with, e.g. `manifest: `.
+        names: of all columns, the known ones under their known names, in the file's order; '' of one without a name.
+        encoding: of text; '' of Parquet.
+        separator: of the cells; '' of Parquet.
+        skipped: lines above the first row, the header included.
+    """
+
+    path: Path
+    who: str
+    names: tuple[str, ...]
+    encoding: str = ""
+    separator: str = ""
+    skipped: int = 0
+
+    @property
+    def form(self) -> str:
+        """How it is written, where that is not plain CSV in UTF-8: `semicolons, UTF-16`; else ''."""
+        parts = [] if self.separator in ("", ",") else [SEPARATORS.get(self.separator, repr(self.separator))]
+        if self.encoding not in ("", "utf-8", "utf-8-sig"):
+            parts.append(self.encoding.upper())
+        return ", ".join(parts)
+
+    def read(self, texts: Sequence[str], numbers: Sequence[str] = ()) -> Rows:
+        """Columns by name.
+
+        Raises:
+            CurateError: a row does not fit the header, or a cell of `numbers` is no number.
+        """
+        for name in (*texts, *numbers):
+            if name not in self.names:
+                raise ValueError(f"no column {name!r}")
+        return self._read_text(texts, numbers) if self.separator else self._read_parquet(texts, numbers)
+
+    def _read_text(self, texts: Sequence[str], numbers: Sequence[str]) -> Rows:
+        at = [self.names.index(name) for name in texts]
+        cells: list[list[str]] = [[] for _ in texts]
+        parts, lines, comma = [np.empty((0, len(numbers)))], [], None
+        rows = self._rows()
+        while chunk := list(islice(rows, CHUNK)):
+            for place, column in zip(at, cells, strict=True):
+                column += [row[place].strip() for _, row in chunk]
+            lines += [line for line, _ in chunk]
+            if numbers:
+                places = [self.names.index(name) for name in numbers]
+                comma = self._has_decimal_comma(chunk, places) if comma is None else comma
+                parts.append(self._numbers(chunk, places, comma))
+        return Rows(
+            np.array(lines, dtype=np.int64),
+            dict(zip(texts, cells, strict=True)),
+            np.concatenate(parts) if numbers else np.empty((len(lines), 0)),
+            bool(comma),
+        )
+
+    def _rows(self) -> Iterator[tuple[int, list[str]]]:
+        """(line, as many cells as the header has) of every row that holds anything."""
+        with self._failing(), self.path.open(newline="", encoding=self.encoding) as file:
+            for _ in range(self.skipped):
+                file.readline()
+            reader = csv.reader(file, delimiter=self.separator, strict=True, skipinitialspace=True)
+            for row in reader:
+                if len(row) != len(self.names):
+                    row = self._fitted(row, self.skipped + reader.line_num)
+                if row[0].strip() or any(cell.strip() for cell in row):
+                    yield self.skipped + reader.line_num, row
+
+    def _fitted(self, row: list[str], line: int) -> list[str]:
+        """A row with empty cells too many, or none at all; any other is refused."""
+        width = len(self.names)
+        if not any(cell.strip() for cell in row[width:]) and len(row) > width:
+            return row[:width]
+        if not any(cell.strip() for cell in row):
+            return [""] * width
+        told = f"{self.who}line {line} of {self.path} has {len(row)} cells, its header {width}"
+        if row[0].lstrip().startswith("#") and len(row) == 1:
+            raise CurateError(told, "comment lines may stand above the header only")
+        what = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}.get(self.separator, self.separator)
+        raise CurateError(told, f'put a value with {what} in it between "quotes"')
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """What reading text runs into, as a user's error."""
+        try:
+            yield
+        except UnicodeError:
+            raise _not_text(self.path, self.encoding, self.who) from None
+        except csv.Error as error:
+            hint = 'a quote may be open: every opening " needs a closing one, and "" stands for one within a value'
+            raise CurateError(f"{self.who}{self.path} cannot be read: {error}", hint) from None
+
+    @staticmethod
+    def _has_decimal_comma(chunk: Sequence[tuple[int, list[str]]], places: Sequence[int]) -> bool:
+        cells = [row[p].strip() for _, row in chunk for p in places]
+        return any(COMMA_NUMBER.fullmatch(c) for c in cells) and not any("." in c for c in cells)
+
+    def _numbers(self, chunk: Sequence[tuple[int, list[str]]], places: Sequence[int], comma: bool) -> NDArray[Any]:
+        """(rows, C) numbers of a chunk."""
+        if not comma:
+            try:
+                cells = chain.from_iterable(map(itemgetter(*places, places[0]), (row for _, row in chunk)))
+                flat = np.fromiter(map(float, cells), np.float64, len(chunk) * (len(places) + 1))
+                return flat.reshape(len(chunk), -1)[:, :-1]  # one column twice: of a single one there are no tuples
+            except ValueError:
+                pass  # an empty cell, or what is none
+        out = np.empty((len(chunk), len(places)))
+        for i, (line, row) in enumerate(chunk):
+            for j, p in enumerate(places):
+                out[i, j] = self._number(row[p].strip(), comma, p, line)
+        return out
+
+    def _number(self, cell: str, comma: bool, place: int, line: int) -> float:
+        if cell.lower() in MISSING_WORDS:
+            return np.nan
+        try:
+            if comma and "." in cell:
+                raise ValueError
+            return float(cell.replace(",", ".") if comma else cell)
+        except ValueError:
+            hint = "write plain numbers such as 0.25 or 1e-3, and nothing where there is none"
+            if cell.endswith("%"):
+                hint = "leave out the percent sign"
+            told = f"{self.who}{self.path}, line {line}, column {self.names[place]!r}: {cell!r} is no number"
+            raise CurateError(told, hint) from None
+
+    def _read_parquet(self, texts: Sequence[str], numbers: Sequence[str]) -> Rows:
+        """By position, so that names which differ in case alone stay apart; cells as text, or as numbers, by SQL: a
+        detour over floating point would round ids of 18 digits.
+        """
+        at = {name: f"c{i}" for i, name in enumerate(self.names)}
+        aliases = ", ".join(f"c{i}" for i in range(len(self.names)))
+        source = f"FROM read_parquet(?) AS t({aliases})"
+        said = [f"coalesce({at[name]}::VARCHAR, '') AS t{i}" for i, name in enumerate(texts)]
+        counted = [f"coalesce(TRY_CAST({at[n]} AS DOUBLE), 'nan'::DOUBLE) AS n{i}" for i, n in enumerate(numbers)]
+        found = _parquet(self.path, f"SELECT {', '.join([*said, *counted, '1 AS one'])} {source}", self.who)
+        self._check_parquet_numbers(found, numbers, at, source)
+        count = len(found["one"])
+        columns = {name: [str(cell).strip() for cell in found[f"t{i}"].tolist()] for i, name in enumerate(texts)}
+        values = [np.asarray(found[f"n{i}"], dtype=np.float64) for i in range(len(numbers))]
+        return Rows(np.arange(1, count + 1), columns, np.stack(values, axis=1) if values else np.empty((count, 0)))
+
+    def _check_parquet_numbers(
+        self, found: Mapping[str, NDArray[Any]], numbers: Sequence[str], at: Mapping[str, str], source: str
+    ) -> None:
+        """Refuse what stands in a column of numbers and is neither a number nor a word for a missing one."""
+        for i, name in enumerate(numbers):
+            if not np.isnan(found[f"n{i}"]).any():
+                continue
+            cells = _parquet(self.path, f"SELECT coalesce({at[name]}::VARCHAR, '') AS t {source}", self.who)["t"]
+            for row in np.flatnonzero(np.isnan(found[f"n{i}"])).tolist():
+                if str(cells[row]).strip().lower() not in MISSING_WORDS:
+                    told = f"{self.who}{self.path}, row {row + 1}, column {name!r}: {str(cells[row])!r} is no number"
+                    raise CurateError(told, "store numbers, and NULL where there is none")
+
+
+def open_table(path: Path, known: Sequence[str], needed: Sequence[str], expected: str, who: str = "") -> TableFile:
+    """The header of a table.
+
+    Args:
+        path: the file; one whose name ends in .parquet or .pq is Parquet, any other is text.
+        known: names of columns that are looked for, in lower case.
+        needed: those without which it cannot be read.
+        expected: one line on what the table should look like, for hints.
+        who: what errors begin with, e.g. `manifest: `.
+
+    Raises:
+        CurateError: it is a folder, no table, without a needed column, or has two columns of one name.
+    """
+    if path.is_dir():
+        raise CurateError(f"{who}{path} is a folder", "give the CSV or Parquet file itself")
+    if path.suffix.lower() in PARQUET:
+        raw, opened = _parquet_names(path, who), dict[str, Any]()
+    else:
+        raw, opened = _text_header(path, known, needed, expected, who)
+    names = tuple(_known_name(name, known) for name in raw)
+    absent = [name for name in needed if name not in names]
+    if absent:
+        shown = ", ".join(names[:10]) + (f", ... ({len(names)} in all)" if len(names) > 10 else "")
+        message = f"{who}{path}: no column {', '.join(map(repr, absent))}; found: {shown or 'none'}"
+        meant = next((n for n in names if n.lower() in SYNONYMS.get(absent[0], ())), None)
+        raise CurateError(message, f"is it {meant!r}? rename it to {absent[0]}" if meant else f"expected {expected}")
+    _refuse_twins(path, names, known, who)
+    return TableFile(path, who, names, **opened)
+
+
+def composed(text: str) -> str:
+    """A name in Unicode's composed form, in which names are compared."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def is_missing(cell: str) -> bool:
+    """Whether a cell is a word for a missing value, the empty one included."""
+    return cell.strip().lower() in MISSING_WORDS
+
+
+def places(lines: Sequence[int]) -> str:
+    """The first few of some lines, and how many there are."""
+    more = f", ... ({len(lines)} in all)" if len(lines) > SHOWN else ""
+    return f"line{'s' * (len(lines) > 1)} {', '.join(map(str, lines[:SHOWN]))}{more}"
+
+
+def _known_name(name: str, known: Sequence[str]) -> str:
+    """A column's name, composed; the known name that it means, whatever its case and spaces."""
+    name = composed(name.strip().strip("\ufeff\u200b").strip())
+    plain = re.sub(r"[\s-]+", "_", name.lower())
+    return plain if plain in known else name
+
+
+def _refuse_twins(path: Path, names: Sequence[str], known: Sequence[str], who: str) -> None:
+    if twice := [name for name, count in Counter(n for n in names if n).items() if count > 1]:
+        message = f"{who}{path}: the header names {', '.join(map(repr, twice[:SHOWN]))} more than once"
+        raise CurateError(message, "give each column its own name, or remove one of them")
+    for name in names:
+        first, _, number = name.rpartition(".")
+        if number.isdigit() and first in known and first in names:
+            message = f"{who}{path}: the column {name!r} is a copy of {first!r}, as pandas names a repeated column"
+            raise CurateError(message, f"keep the right one, under the name {first}")
+
+
+def _text_header(
+    path: Path, known: Sequence[str], needed: Sequence[str], expected: str, who: str
+) -> tuple[list[str], dict[str, Any]]:
+    """The header's cells, and encoding, separator and number of lines up to its end."""
+    with path.open("rb") as binary:
+        start = binary.read(HEAD)
+    for magic, told in OTHER_KINDS.items():
+        if start.startswith(magic):
+            raise CurateError(f"{who}{path} is no table of text", f"it is {told}")
+    encoding = _encoding(start)
+    try:
+        with path.open(newline="", encoding=encoding) as file:
+            separator, lines, text = _first_line(file)
+            while text.lstrip().startswith("#") and not _has(_cells(text.lstrip("# "), separator or ","), needed):
+                lines, text = lines + 1, file.readline(LONGEST_HEADER)
+            text = text.lstrip("# ") if text.lstrip().startswith("#") else text
+            while text.count('"') % 2:  # a name with a line break in it
+                more = file.readline(LONGEST_HEADER)
+                if not more:
+                    raise CurateError(f"{who}{path}: a quote of the header is not closed", f"expected {expected}")
+                lines, text = lines + 1, text + more
+    except UnicodeError:
+        raise _not_text(path, encoding, who) from None
+    if "\0" in text:
+        raise CurateError(f"{who}{path} is no table of text: it holds zero bytes", f"expected {expected}")
+    if not text.strip():
+        raise CurateError(f"{who}{path} has no rows", f"expected {expected}")
+    separator = separator or _separator(text, known, needed)
+    cells = _cells(text, separator)
+    while len(cells) > 1 and not cells[-1].strip():
+        cells.pop()
+    return cells, {"encoding": encoding, "separator": separator, "skipped": lines + 1}
+
+
+def _first_line(file: IO[str]) -> tuple[str, int, str]:
+    """The separator that a first line `sep=;` names, or ''; lines before the first that holds text; that line."""
+    separator, lines, text = "", 0, file.readline(LONGEST_HEADER)
+    if named := re.fullmatch(r'"?sep=(.)"?[\s,;]*', text.rstrip("\r\n"), re.IGNORECASE):
+        separator, lines, text = named[1], 1, file.readline(LONGEST_HEADER)
+    while text and not text.strip():
+        lines, text = lines + 1, file.readline(LONGEST_HEADER)
+    return separator, lines, text
+
+
+def _encoding(start: bytes) -> str:
+    """By the byte order mark, or by where zero bytes stand; else UTF-8."""
+    for mark, name in MARKS:
+        if start.startswith(mark):
+            return name
+    even, odd = start[0::2].count(0), start[1::2].count(0)
+    if max(even, odd) > len(start) / 5:
+        return "utf-16-le" if odd > even else "utf-16-be"
+    return "utf-8"
+
+
+def _separator(header: str, known: Sequence[str], needed: Sequence[str]) -> str:
+    """The first under which the header has what is needed; else the one under which it has the most cells."""
+    cells = {separator: _cells(header, separator) for separator in SEPARATORS}
+    for separator, names in cells.items():
+        if _has(names, needed) and len(names) > 1:
+            return separator
+    return max(cells, key=lambda s: (sum(_known_name(n, known) in known for n in cells[s]), len(cells[s])))
+
+
+def _cells(line: str, separator: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+    except csv.Error:
+        return [line]
+
+
+def _has(cells: Sequence[str], needed: Sequence[str]) -> bool:
+    return set(needed) <= {_known_name(cell, needed) for cell in cells}
+
+
+def _not_text(path: Path, encoding: str, who: str) -> CurateError:
+    """The first line that is not in the encoding."""
+    line, hint = 0, f"save it as UTF-8; it begins as {encoding.upper()} and is cut off or mixed"
+    if encoding.startswith("utf-8"):
+        with path.open("rb") as file:
+            for number, text in enumerate(file, 1):
+                try:
+                    text.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    line, byte = number, text[error.start]
+                    hint = f"save it as UTF-8; byte 0x{byte:02X} there looks like Windows-1252 or Latin-1"
+                    break
+    where = f"line {line} of {path}" if line else str(path)
+    return CurateError(f"{who}{where} cannot be read as {encoding.upper().removesuffix('-SIG')}", hint)
+
+
+def _parquet_names(path: Path, who: str) -> list[str]:
+    """Of the top-level columns, as they are written."""
+    found = _parquet(path, "SELECT name, coalesce(num_children, 0)::BIGINT AS inner FROM parquet_schema(?)", who)
+    names, inside = [], 0
+    for name, inner in list(zip(found["name"].tolist(), np.ma.filled(found["inner"], 0).tolist(), strict=True))[1:]:
+        if inside == 0:
+            names.append(str(name))
+        else:
+            inside -= 1
+        inside += int(inner)
+    return names
+
+
+def _parquet(path: Path, sql: str, who: str) -> dict[str, NDArray[Any]]:
+    import duckdb
+
+    try:
+        with duckdb.connect() as connection:
+            return connection.execute(sql, [str(path)]).fetchnumpy()
+    except (duckdb.Error, RuntimeError) as error:
+        told = f"{who}{path} cannot be read: {str(error).splitlines()[0]}"
+        raise CurateError(told, "expected a Parquet file") from None

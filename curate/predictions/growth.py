@@ -1,0 +1,91 @@
+"""A data set that grew: which of its samples lack a score, and how they get one while the others keep theirs.
+
+The mixture that was fitted is applied to the new samples, not fitted again, so that no posterior moves. A grown run
+holds all of them, the old rows copied, and stands on its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.config import build
+from curate.errors import CurateError
+from curate.scores import gap
+from curate.scores.scoring import MixtureConfig, prepared, under
+from curate.store.table import Table
+from curate.types import Predictions, Run
+
+
+def missing(table: Table, scored: Run, labels: Mapping[str, str]) -> NDArray[np.str_]:
+    """The ids, ascending, that a run has not scored.
+
+    Args:
+        labels: {sample_id: class name} of all that are to have a score.
+
+    Raises:
+        CurateError: a scored sample has another label now, so that its score is of something else.
+    """
+    known = table.scored_labels(scored.run_id)
+    changed = sorted(i for i, label in labels.items() if known.get(i, label) != label)
+    if changed:
+        shown = ", ".join(changed[:8]) + (", ..." if len(changed) > 8 else "")
+        raise CurateError(
+            f"{len(changed)} samples have another label than when {scored.run_id} scored them: {shown}",
+            "score all of them again, without --only-missing",
+        )
+    return np.array(sorted(labels.keys() - known.keys()), dtype=np.str_)
+
+
+def write_grown(
+    table: Table,
+    scored: Run,
+    grown: Run,
+    kept: NDArray[np.str_],
+    predictions: Predictions,
+    others: Sequence[Predictions] = (),
+) -> None:
+    """Round 0 of a grown run: new predictions under the mixture of the scored run, and the kept samples' rows.
+
+    Args:
+        kept: samples that were scored and still belong to the data.
+        predictions: of the samples that were not.
+        others: of samples that were not and lack a modality, of those they have.
+
+    Raises:
+        CurateError: classes or modalities are others, or the mixture saw averages over epochs.
+    """
+    for what in ("classes", "modalities"):
+        if (now := getattr(grown, what)) != (before := getattr(scored, what)):
+            raise CurateError(
+                f"the {what} are {', '.join(now)}, {scored.run_id} has {', '.join(before)}",
+                "score all of them again, without --only-missing",
+            )
+    config = mixture_of(scored)
+    if config.average == "warmup":
+        raise CurateError(
+            f"the gaps of {scored.run_id} are averaged over its warm-up, which the new samples were not in",
+            f"score all of them again, or fit the last epoch first: `curate score --refit {scored.run_id} "
+            "--set score.average=last`",
+        )
+    seen = replace(predictions, in_sample=np.zeros(len(predictions.labels), dtype=np.bool_))
+    gaps = prepared(gap.modality_gap(seen), gap.known(seen), config, None)
+    found = under(table.read_round(scored.run_id).fits, gaps, config)
+    known = (scored.run_id, kept)
+    table.write_round(
+        grown.run_id, 0, seen, gaps, found.fits, found.p_balanced, config.gap, found.p_ahead, known, others
+    )
+
+
+def mixture_of(scored: Run) -> MixtureConfig:
+    """The settings that a run's mixtures were fitted with."""
+    names = [f.name for f in fields(MixtureConfig)]
+    return build(MixtureConfig, {k: v for k, v in scored.config["score"].items() if k in names}, "score")
+
+
+def note(count: int, scored: Run) -> str:
+    """What a grown run says of itself."""
+    return f"{count} new samples by {scored.run_id}"

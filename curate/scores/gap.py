@@ -1,0 +1,157 @@
+"""Predictions to modality gap: how differently two modalities know a sample. Pure.
+
+The gap of a pair is *first minus second* modality in declared order, never swapped, so exchanging the modalities
+changes its sign and nothing else. Equations are of arXiv 2510.21797 v2, which has the kinds `prob` and `kl`; `log_prob`
+and `log_odds` are the difference of log p(y) and of log p(y) / (1 - p(y)).
+
+Letters: N samples, M modalities, K classes, P pairs of modalities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import CurateError
+from curate.types import Floats, GapScores, Known, Predictions, modality_pairs
+
+KINDS = ("prob", "kl", "log_prob", "log_odds")
+FLOOR = 1e-6
+"""Bound of p(y), and of 1 - p(y) for the odds, below their logarithms. Beyond one in a million a logarithm says how
+saturated the softmax is, not how much better a sample is known; and a p(y) that rounds to 0 would make it infinite."""
+LEAST = 1e-3
+"""Bound of a probability below the logarithm of a margin, so that one epoch cannot outweigh a whole warm-up."""
+
+
+def true_class_probability(probs: Floats, labels: NDArray[np.int64]) -> Floats:
+    """p(y | x) of the labelled class: (N, K) and (N,) to (N,), in [0, 1]; higher = better known."""
+    return probs[np.arange(len(labels)), labels]
+
+
+def log_margin(probs: Floats, labels: NDArray[np.int64]) -> Floats:
+    """log p(y) - log of the largest other probability, each kept `LEAST` away from 0: (N, K) and (N,) to (N,), nats.
+
+    In [-6.9, 6.9]; negative = another class is preferred.
+    """
+    others = np.array(probs, dtype=np.float64)
+    others[np.arange(len(labels)), labels] = 0.0
+    return np.log(np.maximum(true_class_probability(probs, labels), LEAST)) - np.log(np.maximum(others.max(1), LEAST))
+
+
+def entropy(probs: Floats) -> Floats:
+    """Shannon entropy in nats, (..., K) to (...), in [0, log K]; 0 log 0 = 0. Higher = less sure."""
+    p = np.asarray(probs, dtype=np.float64)
+    return -np.sum(p * np.log(np.where(p > 0, p, 1.0)), axis=-1)
+
+
+def probability_gap(first: Floats, second: Floats, labels: NDArray[np.int64]) -> Floats:
+    """Eq. 6: p_first[y] - p_second[y]; (N, K) twice and (N,) to (N,), in [-1, 1]."""
+    return true_class_probability(first, labels) - true_class_probability(second, labels)
+
+
+def kl_gap(first: Floats, second: Floats) -> Floats:
+    """Eq. 7: KL(first || u) - KL(second || u) = H(second) - H(first), u uniform; label-free.
+
+    Shapes (N, K) twice to (N,), in [-log K, log K], nats.
+    """
+    return entropy(second) - entropy(first)
+
+
+def modality_gap(predictions: Predictions) -> GapScores:
+    """Both gaps of every pair of modalities."""
+    pairs = modality_pairs(predictions.modalities)
+    probs, labels = predictions.probs, predictions.labels
+    n = len(labels)
+    prob, kl = np.empty((n, len(pairs))), np.empty((n, len(pairs)))
+    for j, (a, b) in enumerate(pairs):
+        prob[:, j] = probability_gap(probs[a], probs[b], labels)
+        kl[:, j] = kl_gap(probs[a], probs[b])
+    return GapScores(predictions.sample_ids, pairs, prob, kl)
+
+
+def known(predictions: Predictions) -> Known:
+    """What of predictions every kind of gap is made of."""
+    probs, labels = [predictions.probs[m] for m in predictions.modalities], predictions.labels
+    return Known(
+        predictions.sample_ids,
+        predictions.modalities,
+        np.stack([np.clip(true_class_probability(p, labels), 0, 1) for p in probs], axis=1),
+        np.stack([entropy(p) for p in probs], axis=1),
+        np.stack([p.argmax(axis=1) == labels for p in probs], axis=1),
+        predictions.fold is not None,
+    )
+
+
+def signed_gap(kind: str, of: Known) -> Floats:
+    """(N, P) gaps of a kind, first minus second modality of each pair.
+
+    `prob` lies in [-1, 1], `kl` in [-log K, log K], `log_prob` in [-13.8, 13.8] and `log_odds` in [-27.6, 27.6], nats,
+    p(y) being kept `FLOOR` away from 0, and for the odds from 1 too.
+    """
+    p = np.clip(of.p_true, FLOOR, None)
+    level = {
+        "prob": lambda: of.p_true,
+        "kl": lambda: -of.entropy,
+        "log_prob": lambda: np.log(p),
+        "log_odds": lambda: np.log(p) - np.log(np.clip(1 - of.p_true, FLOOR, None)),
+    }[kind]()
+    position = {m: i for i, m in enumerate(of.modalities)}
+    pairs = modality_pairs(of.modalities)
+    return np.stack([level[:, position[a]] - level[:, position[b]] for a, b in pairs], axis=1)
+
+
+def mean_gap(kind: str, epochs: Iterable[Known]) -> Floats:
+    """(N, P) mean over epochs of the signed gaps of a kind.
+
+    Raises:
+        CurateError: there is no epoch, or one has no entropies, which `kl` is made of.
+        ValueError: the epochs are not of the same samples.
+    """
+    total, ids, count = np.zeros(()), None, 0
+    for of in epochs:
+        ids = of.sample_ids if ids is None else ids
+        if not np.array_equal(ids, of.sample_ids):
+            raise ValueError("the epochs are of different samples")
+        total, count = total + signed_gap(kind, of), count + 1
+    if not count:
+        raise CurateError("no epochs were kept to average over", "warm up with score.dynamics=true, not --checkpoint")
+    if not np.isfinite(total).all():
+        raise CurateError(
+            "the epochs were kept without entropies, which the KL gap is made of",
+            "average another gap, or score again: `curate score`",
+        )
+    return total / count
+
+
+def loss_kind(kind: str) -> str:
+    """The gap that Eq. 11 draws together where a mixture was fitted to a gap of `kind`: `kl` for `kl`, else `prob`.
+
+    The paper has these two; a difference of logarithms would pull hardest at the samples that no modality knows.
+    """
+    return "kl" if kind == "kl" else "prob"
+
+
+def gap_scale(kind: str, classes: int) -> float:
+    """The unit of a gap, of which the thresholds of the fit's warnings are shares.
+
+    1 for `prob` and log K for `kl` (nats) are the largest possible |gap|. `log_prob` has the gap between knowing a
+    sample and guessing, log K; `log_odds` has 4, the slope of the log odds at p = 1/2: a small gap there is the same
+    share of its unit as the probability gap. Both can exceed their unit, see `gap_limit`.
+    """
+    chance = float(np.log(max(classes, 2)))
+    return {"prob": 1.0, "kl": chance, "log_prob": chance, "log_odds": 4.0}[kind]
+
+
+def gap_limit(kind: str, classes: int) -> float:
+    """The largest possible |gap|, in the gap's own units."""
+    bound = -float(np.log(FLOOR))
+    return {"log_prob": bound, "log_odds": 2 * bound}.get(kind) or gap_scale(kind, classes)
+
+
+def describe(kind: str, input: str = "signed", average: str = "last", pair: tuple[str, str] | None = None) -> str:
+    """What a mixture was fitted to, in words: `prob gap`, `|log_prob gap audio - visual|, mean over the warm-up`."""
+    name = f"{kind} gap {pair[0]} - {pair[1]}" if pair else f"{kind} gap"
+    name = f"|{name}|" if input == "absolute" else name
+    return f"{name}, mean over the warm-up" if average == "warmup" else name

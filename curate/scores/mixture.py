@@ -1,0 +1,419 @@
+"""A one-dimensional mixture of the modality gap: fit, outcome, posterior. Pure.
+
+Equations 9 and 10 of arXiv 2510.21797 v2: p(g) = sum_k pi_k f(g; mu_k, sigma_k), and the posterior of each component.
+The paper has two Gaussian or Student-t components; three are a left tail, a balanced middle and a right tail. The
+default, `two-sided`, is a form of our own with a posterior that can always be acted on, see `two_sided`.
+
+Letters: N samples, C components, S starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from curate.types import Floats, MixtureFit
+
+from . import two_sided
+from .cells import CHUNK, Cells, gather
+from .em import DOF_BOUNDS, Components, climb, e_step, log_density, starts
+
+RULES = ("second_moment", "weight", "abs_mean")
+FAMILIES = (two_sided.FAMILY, "gaussian", "student-t")
+CHECKS = ("bic", "none")
+POSTERIORS = ("literal", "monotone")
+MIDDLE = "middle"
+"""The rule of a fit of three, see `holds_both_tails`."""
+MIN_SAMPLES = 10
+MIN_VARIANCE = 1e-8
+TAIL = 0.3
+"""Where a gap, divided by its scale, counts to a tail."""
+TWO_TAILED = 0.05
+"""The share of gaps in the smaller tail from which on there are two."""
+SMALL_GAP = 0.1
+"""Mean |gap|, divided by its scale, below which gaps are small."""
+MEMORISED = 0.98
+"""Accuracy on the scored samples above which small gaps show a training set known by heart."""
+POLISH = 10
+"""Cycles after the likelihood stopped to rise."""
+
+
+def balanced_component(weights: Floats, locs: Floats, scales: Floats, rule: str = "second_moment") -> int:
+    """Which component (C,) is the balanced one.
+
+    Args:
+        rule: `second_moment` smallest mu^2 + sigma^2, the smallest expected squared gap (the default: on fits of a
+            spike and a wide component the paper's own rule picks the wrong one); `weight` largest pi, the paper's
+            "assuming pi_0 > pi_1"; `abs_mean` mean nearest zero.
+    """
+    score = {"second_moment": locs**2 + scales**2, "weight": -weights, "abs_mean": np.abs(locs)}[rule]
+    return int(np.argmin(score))
+
+
+def chosen_family(family: str, of_components: bool) -> str:
+    """What `auto` stands for: `gaussian` where an option of the paper's mixtures is given, `two-sided` elsewhere."""
+    if family != "auto":
+        return family
+    return "gaussian" if of_components else two_sided.FAMILY
+
+
+def fit(
+    gaps: NDArray[np.floating],
+    family: str = "auto",
+    *,
+    weights: NDArray[np.floating] | None = None,
+    dof: float | None = 4.0,
+    rule: str = "second_moment",
+    check: str = "bic",
+    posterior: str = "literal",
+    components: int = 2,
+    scale: float = 1.0,
+    tolerance: float = 1e-11,
+    iterations: int = 1000,
+) -> MixtureFit:
+    """Fit a mixture to (N,) gaps: by accelerated EM from several starts, keeping the best likelihood.
+
+    Up to 20 000 gaps are fitted one by one, more of them in at most some 3000 cells that keep count, mean and variance
+    (`cells.gather`); `em` states how far the likelihood is then from the exact one. Memory beyond the input is a few
+    MB, whatever N.
+
+    Args:
+        gaps: (N,) finite values.
+        family: `two-sided`, see `two_sided.fit`, which takes none of the options below but `dof`, above 2, and `scale`;
+            or the paper's `gaussian` or `student-t`. `auto` is `gaussian` where one of these options is given.
+        weights: (N,) finite, >= 0: how many samples each gap stands for; None is one each.
+        dof: degrees of freedom of the t components; None estimates them in [1, 100].
+        rule: see `balanced_component`.
+        check: `bic` calls the fit `one_component` where the Bayesian information criterion prefers one (it rarely does:
+            on data with nothing planted it preferred two as well), and falls back from three where it prefers fewer;
+            `none` keeps two, as the paper does, or three that hold both tails.
+        posterior: `literal`, Eq. 10 as it stands, or `monotone`, see `monotone_limits`; with three only `literal`.
+        components: 2, or 3 for both tails and a balanced middle; of the optima found, the best that
+            `holds_both_tails`. Without one, two are fitted. `rule` then is that of the two.
+        scale: what the gaps are divided by before the warnings' thresholds apply, see `gap.gap_scale`.
+        tolerance: stop when a cycle of EM raises the log-likelihood per sample by less.
+        iterations: cycles, at most.
+
+    Returns:
+        The fit. Of the paper's components: with the outcomes `too_few`, `degenerate` and `one_component` it holds one,
+        and every posterior of "balanced" is 1; `two_tailed` and `rule_conflict` name the gravest warning about the fit;
+        `two_components` is a fit of two, otherwise fine, where three were asked for.
+
+    Raises:
+        ValueError: a gap is not finite, a weight negative, or an option unknown or not to be had with another.
+    """
+    given = weights is not None or (rule, check, posterior, components) != ("second_moment", "bic", "literal", 2)
+    family = chosen_family(family, given)
+    x = _checked(gaps, weights)
+    for name, value, known in (
+        ("family", family, FAMILIES),
+        ("rule", rule, RULES),
+        ("check", check, CHECKS),
+        ("posterior", posterior, POSTERIORS),
+    ):
+        if value not in known:
+            raise ValueError(f"{name} is one of {known}, got {value!r}")
+    if components not in (2, 3) or (components == 3 and posterior == "monotone"):
+        raise ValueError(f"components is 2, or 3 with the literal posterior, got {components} and {posterior!r}")
+    if family == two_sided.FAMILY:
+        if given:
+            raise ValueError("weights, rule, check, posterior and components are not of the two-sided family")
+        return two_sided.fit(x, two_sided.DOF if dof is None else dof, scale)
+    cells = gather(x, weights)
+    if cells.total < MIN_SAMPLES:
+        return _one_component(cells, family, rule, "too_few")
+    if cells.variance < MIN_VARIANCE * scale**2:
+        return _one_component(cells, family, rule, "degenerate")
+    # One orientation for x and -x, so that both are fitted by the very same numbers.
+    mirror = cells.mean < 0
+    seen = cells.mirrored() if mirror else cells
+
+    @cache
+    def search(count: int) -> _Found:
+        return _fit_components(seen, count, family, dof, scale, tolerance, iterations)
+
+    three, fewer = _three(seen, search, check) if components == 3 else (None, "")
+    found = three or search(2)
+    if found.died(cells.total):
+        return _one_component(cells, family, rule, "one_component", "a second component found no samples")
+    if check == "bic" and three is None:
+        excess = _bic_excess(found, search(1), cells.total)
+        if excess > 0:
+            why = f"one population explains the gaps better than two (BIC lower by {excess:.1f})"
+            return _one_component(cells, family, rule, "one_component", why)
+    fitted = diagnosed(_as_fit(found, mirror, family, rule), cells, scale, asked=components)
+    if posterior == "monotone":
+        fitted = replace(fitted, limits=monotone_limits(fitted))
+    if fewer:
+        outcome = "two_components" if fitted.outcome == "ok" else fitted.outcome
+        note = f"{fewer}: two components were fitted, and no posterior for each direction"
+        fitted = replace(fitted, outcome=outcome, warnings=(note, *fitted.warnings))
+    return fitted
+
+
+def _as_fit(found: _Found, mirror: bool, family: str, rule: str) -> MixtureFit:
+    """What was found, in the orientation of the gaps, components by location, the balanced one named."""
+    c = found.components
+    locs = (-1 if mirror else 1) * c.locs[0]
+    order = np.argsort(locs, kind="stable")
+    locs, pi, scales, dofs = (v[order] for v in (locs, c.weights[0], c.scales[0], c.dofs[0]))
+    choices = {r: balanced_component(pi, locs, scales, r) for r in RULES}
+    three = len(locs) == 3
+    return MixtureFit(
+        family,
+        pi / pi.sum(),
+        locs,
+        scales,
+        dofs,
+        1 if three else choices[rule],
+        MIDDLE if three else rule,
+        rule_conflict=len(set(choices.values())) > 1,
+        log_likelihoods=tuple(found.trace),
+        converged=found.converged,
+    )
+
+
+def _checked(gaps: NDArray[np.floating], weights: NDArray[np.floating] | None) -> NDArray[np.floating]:
+    """The gaps as an array of floats, not copied where they are one; they and their weights are usable."""
+    x = np.asarray(gaps)
+    x = x if x.dtype.kind == "f" else x.astype(np.float64)
+    # The extremes are NaN or infinite if any gap is, and need no memory.
+    if x.ndim != 1 or (x.size and not np.isfinite([x.min(), x.max()]).all()):
+        raise ValueError("gaps must be one-dimensional and finite")
+    if weights is not None:
+        w = np.asarray(weights)
+        if w.shape != x.shape or (w.size and not (w.min() >= 0 and np.isfinite(w.max()))):
+            raise ValueError("weights must be finite and not negative, one a gap")
+    return x
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A mixture (1, C) that was climbed to, the log-likelihoods on the way, and how many parameters are free."""
+
+    components: Components
+    trace: list[float]
+    converged: bool
+    free: int
+
+    def died(self, total: float) -> bool:
+        """Whether a component holds less than one sample of so many."""
+        return bool((self.components.weights * total < 1).any())
+
+
+def _fit_components(
+    cells: Cells, count: int, family: str, dof: float | None, scale: float, tolerance: float, iterations: int
+) -> _Found:
+    """The best mixture of so many components; of three, the best that holds both tails, if any does."""
+    floor = 1e-6 * scale**2
+    first = starts(cells, np.inf if family == "gaussian" else (dof or 10.0), count)
+    # A start below the floor would lose likelihood in its first step, and be set aside for that.
+    first = replace(first, scales=np.maximum(first.scales, np.sqrt(floor)))
+    estimate_dof = dof is None and family != "gaussian"
+    # Starts that meet are given up only where climbing is dear: elsewhere the numbers stay those of every start.
+    dear = estimate_dof or count == 3
+    wanted = (lambda c: holds_both_tails(c, cells.total)) if count == 3 else (lambda c: True)
+    found, trace, converged = climb(cells, first, floor, estimate_dof, tolerance, iterations, merge=dear, wanted=wanted)
+    if converged:  # the likelihood is flat at its top: some cycles more settle the parameters
+        found, _, _ = climb(cells, found, floor, estimate_dof, -np.inf, POLISH)
+    return _Found(found, trace, converged, count * (3 + estimate_dof) - 1)
+
+
+def holds_both_tails(c: Components, total: float) -> bool:
+    """Whether a mixture (1, 3) of so many samples is a left tail, a balanced middle and a right tail.
+
+    That is, every component holds at least one sample, the outer two lie on either side of zero, and the middle one has
+    the smallest second moment: three concentric components, or two bumps on one side, are no tails.
+    """
+    order = np.argsort(c.locs[0], kind="stable")
+    weights, locs, scales = (v[0][order] for v in (c.weights, c.locs, c.scales))
+    inside = balanced_component(weights, locs, scales) == 1
+    return bool(inside and locs[0] < 0 < locs[2] and (weights * total >= 1).all())
+
+
+def _three(cells: Cells, search: Callable[[int], _Found], check: str) -> tuple[_Found | None, str]:
+    """The fit of three, or None and why not: no tails on both sides, or BIC prefers fewer."""
+    found = search(3)
+    if not holds_both_tails(found.components, cells.total):
+        return None, "the gaps do not fall into a left tail, a balanced middle and a right tail"
+    if check == "none":
+        return found, ""
+    excess, count = max((_bic_excess(found, search(n), cells.total), n) for n in (1, 2))
+    if excess <= 0:
+        return found, ""
+    words = {1: "one population explains", 2: "two populations explain"}[count]
+    return None, f"{words} the gaps better than three (BIC lower by {excess:.1f})"
+
+
+def _bic_excess(more: _Found, fewer: _Found, total: float) -> float:
+    """BIC of the fit with more components less BIC of the other: positive = the other is preferred."""
+    return (more.free - fewer.free) * float(np.log(total)) - 2 * (more.trace[-1] - fewer.trace[-1])
+
+
+def _one_component(cells: Cells, family: str, rule: str, outcome: str, why: str = "") -> MixtureFit:
+    """A fit in which every sample is balanced; `outcome` says why."""
+    some = cells.total > 0
+    loc, scale = (cells.mean, float(np.sqrt(cells.variance))) if some else (0.0, 1.0)
+    dof = np.inf if family == "gaussian" else DOF_BOUNDS[1]
+    one = np.ones(1)
+    note = {
+        "too_few": f"only {cells.total:g} gaps, at least {MIN_SAMPLES} are needed: every sample counts as balanced; "
+        "score more samples",
+        "degenerate": "the gaps are constant: every sample counts as balanced; train longer before scoring",
+        "one_component": f"{why}: every sample counts as balanced; rank by |gap|, or fit two all the same with "
+        "score.check=none",
+    }[outcome]
+    return MixtureFit(
+        family, one, one * loc, one * max(scale, 1e-3), one * dof, 0, rule, outcome=outcome, warnings=(note,)
+    )
+
+
+def posterior(fitted: MixtureFit, gaps: NDArray[np.floating]) -> Floats:
+    """Eq. 10: (N,) gaps to (N, C) posteriors, each row adding to one.
+
+    Column `fitted.balanced` is the probability of being balanced. Not monotone in the gap where variances differ,
+    unless the fit has the limits of `monotone_limits`.
+    """
+    out = np.empty((len(gaps), len(fitted.weights)))
+    for start in range(0, len(gaps), CHUNK):
+        part = np.clip(np.asarray(gaps[start : start + CHUNK], dtype=np.float64), *fitted.limits)
+        if fitted.family == two_sided.FAMILY:
+            out[start : start + CHUNK] = softmax(two_sided.log_joint(fitted, part), axis=0).T
+        else:
+            out[start : start + CHUNK] = e_step(part, _components(fitted))[0][0].T
+    return out
+
+
+def p_balanced(fitted: MixtureFit, gaps: NDArray[np.floating]) -> Floats:
+    """w_0 of the paper, (N,): the posterior of the balanced component, in [0, 1]; higher = more balanced."""
+    out = np.empty(len(gaps))
+    for start in range(0, len(gaps), CHUNK):
+        out[start : start + CHUNK] = posterior(fitted, gaps[start : start + CHUNK])[:, fitted.balanced]
+    return out
+
+
+def p_ahead(fitted: MixtureFit, gaps: NDArray[np.floating]) -> Floats:
+    """Posteriors of each direction of a fit of three, (N, 2): first modality ahead, second ahead; NaN of any other fit.
+
+    They are those of the right and of the left tail, and add up to 1 - `p_balanced`.
+    """
+    out = np.full((len(gaps), 2), np.nan)
+    if len(fitted.weights) == 3:
+        for start in range(0, len(gaps), CHUNK):
+            out[start : start + CHUNK] = posterior(fitted, gaps[start : start + CHUNK])[:, [2, 0]]
+    return out
+
+
+def density(fitted: MixtureFit, grid: NDArray[np.floating]) -> Floats:
+    """pi_k f(g; mu_k, sigma_k) on a (G,) grid: (C, G), for plots."""
+    x = np.asarray(grid, dtype=np.float64)
+    if fitted.family == two_sided.FAMILY:
+        return np.exp(two_sided.log_joint(fitted, x))
+    return fitted.weights[:, None] * np.exp(log_density(x, _components(fitted))[0])
+
+
+def _components(fitted: MixtureFit) -> Components:
+    return Components(*(v[None] for v in (fitted.weights, fitted.locs, fitted.scales, fitted.dofs)))
+
+
+def monotone_limits(fitted: MixtureFit) -> tuple[float, float]:
+    """Between which gaps the posterior of a fit of two is monotone; clipped to them, it is so everywhere.
+
+    From mu_0, of the balanced component, to mu_1 the log odds rise. Outside they may turn: a Gaussian wider than the
+    other wins on both sides. The limits are the turning points nearest to the two locations, infinite where there is
+    none; clipped to them, p_imbalanced no longer falls beyond mu_1, and p_balanced no longer falls on the far side of
+    mu_0. So "imbalanced" means carried by the modality that mu_1 leans to; a large gap of the other sign counts as
+    balanced (the outcome `two_tailed` names the data where that is wrong).
+    """
+    if len(fitted.weights) != 2:
+        return -np.inf, np.inf
+    low, high = fitted.locs
+    width = high - low if high > low else 1.0
+    # In units of the distance, from the lower location: a = y - position, the slope of log f is -a * top / bottom.
+    y = np.polynomial.Polynomial([0, 1])
+    slopes = []
+    for loc, scale, nu in zip(fitted.locs, fitted.scales, fitted.dofs, strict=True):
+        a, variance = y - (loc - low) / width, (scale / width) ** 2
+        slopes.append((a, variance + 0 * y) if np.isinf(nu) else (a * (nu + 1), nu * variance + a**2))
+    (top, bottom), (other_top, other_bottom) = slopes
+    roots = (top * other_bottom - other_top * bottom).trim().roots()
+    turns = low + width * np.real(roots[np.abs(np.imag(roots)) < 1e-9])
+    return float(turns[turns <= low].max(initial=-np.inf)), float(turns[turns >= high].min(initial=np.inf))
+
+
+def diagnosed(fitted: MixtureFit, cells: Cells, scale: float, asked: int = 2) -> MixtureFit:
+    """The fit with what speaks against reading it as a balanced population and imbalanced ones, and its outcome.
+
+    Args:
+        cells: of the gaps; shares of them are exact to a cell.
+        scale: what a gap is divided by to lie in [-1, 1], or about so, see `gap.gap_scale`.
+        asked: how many components were asked for.
+    """
+    locs, sd, x = fitted.locs / scale, fitted.scales / scale, cells.means / scale
+    low, high, mean = (float(cells.counts @ v) / cells.total for v in (x < -TAIL, x > TAIL, np.abs(x)))
+    outcome, notes = "ok", []
+    if fitted.rule_conflict:
+        outcome = "rule_conflict"
+    if min(low, high) >= TWO_TAILED and len(locs) == 2:
+        outcome = "two_tailed"
+        notes.append(
+            f"two tails: {low:.0%} of gaps below -{TAIL} and {high:.0%} above {TAIL}; two components cannot "
+            "hold three groups, so the smaller tail counts as balanced. Rank by |gap| instead"
+            + (", or fit three with score.components=3" if asked == 2 else "")
+        )
+    if sd[fitted.balanced] > 0.25:
+        notes.append(f"no balanced peak: the balanced component has spread {sd[fitted.balanced]:.2f}")
+    if (apart := float(np.diff(locs).min())) < 0.3:
+        which = "the two locations differ" if len(locs) == 2 else "a tail's location differs from the middle's"
+        notes.append(f"concentric: {which} by only {apart:.2f}")
+    notes += _crossed(fitted, cells)
+    if np.abs(locs).min() > 0.2:
+        notes.append(f"no component is near zero: the nearest is at {locs[np.abs(locs).argmin()]:+.2f}")
+    if mean < SMALL_GAP:
+        notes.append(f"small gaps: mean |gap| is {mean:.2f}; scored too early or memorised")
+    if fitted.rule_conflict:
+        picks = {r: balanced_component(fitted.weights, fitted.locs, fitted.scales, r) for r in RULES}
+        notes.append(
+            "the rules for the balanced component disagree: "
+            + ", ".join(f"{r} at {locs[k]:+.2f}" for r, k in picks.items())
+            + "; look at the histogram"
+            + (" and choose with score.rule" if len(locs) == 2 else ", the middle one is called balanced")
+        )
+    if not fitted.converged:
+        notes.append("the likelihood was still rising when the fit stopped")
+    return replace(fitted, outcome=outcome, warnings=tuple(notes))
+
+
+def _crossed(fitted: MixtureFit, cells: Cells) -> list[str]:
+    """A note for each end of the gaps where a fit of three says that the wrong modality is ahead."""
+    ends = cells.means[[0, -1]]
+    first, second = p_ahead(fitted, ends).T  # NaN, which is larger than nothing, unless three were fitted
+    return [
+        f"crossed tails: at the gap {gap:+.2f} the wider tail of the other side is the likelier; trust the gap's sign"
+        for gap, wrong in zip(ends, (first[0] > second[0], second[1] > first[1]), strict=True)
+        if wrong
+    ]
+
+
+def blamed_on_memory(fitted: MixtureFit, gaps: NDArray[np.floating], accuracy: float, scale: float) -> MixtureFit:
+    """The fit, called `memorised` where its gaps are small because both modalities know the scored samples by heart.
+
+    A fit of one component keeps its outcome and gains the warning.
+
+    Args:
+        accuracy: of the less accurate of the two modalities on the scored samples, in [0, 1].
+    """
+    mean = float(np.abs(gaps).mean()) / scale if len(gaps) else 0.0
+    if not (accuracy >= MEMORISED and mean < SMALL_GAP):
+        return fitted
+    note = (
+        f"memorised: each modality alone is right on at least {accuracy:.1%} of the scored samples and mean |gap| is "
+        f"{mean:.2f}; score after fewer epochs"
+    )
+    outcome = "memorised" if len(fitted.weights) > 1 else fitted.outcome
+    return replace(fitted, outcome=outcome, warnings=(note, *fitted.warnings))

@@ -1,0 +1,203 @@
+"""Posteriors, or another quality, to a set of samples. Pure rules.
+
+`select_above` is Section III-D of the adaptive-loss paper.
+
+Letters: N candidates, the scored training samples of a run.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, replace
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import CurateError
+from curate.types import Floats
+
+Mask = NDArray[np.bool_]
+By = Literal["p_balanced", "usability", "gap"]
+QUALITY: dict[By, str] = {"p_balanced": "p_balanced", "usability": "1 - imbalance", "gap": "1 - |gap|"}
+"""In terms of the columns of `samples`."""
+LOWER = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0)
+"""Thresholds that are tried where one keeps nothing."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What a rule chooses from, in any order.
+
+    Attributes:
+        sample_ids: (N,) unique strings.
+        label_names: (N,) class names.
+        groups: (N,) what belongs together (speaker, source video); '' stands alone.
+        quality: (N,) what they are ranked by, in [0, 1], higher = kept sooner; see `Rule.by`.
+        fulfils: (N,) whether the condition `where` of the rule holds.
+    """
+
+    sample_ids: NDArray[np.str_]
+    label_names: NDArray[np.str_]
+    groups: NDArray[np.str_]
+    quality: Floats
+    fulfils: Mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """Which candidates to keep; the parts act in the order they are listed, each on what the ones before it left.
+
+    Attributes:
+        threshold: `quality >= threshold`, in [0, 1].
+        where: a condition on the columns of `samples`.
+        per_class: so many of each class, of highest quality; all of a smaller class.
+        top: so many of highest quality.
+        fraction: as many as this share of all N candidates, in (0, 1], of highest quality.
+        whole_groups: drop every group of which a candidate was lost; may keep fewer than `top` asks for.
+        by: what quality is: the posterior `p_balanced`; by `usability` 1 - `imbalance`; by `gap` 1 - |gap|, which
+            needs no mixture.
+
+    Ties are broken by ascending id.
+    """
+
+    threshold: float | None = None
+    where: str | None = None
+    per_class: int | None = None
+    top: int | None = None
+    fraction: float | None = None
+    whole_groups: bool = False
+    by: By = "p_balanced"
+
+    def keep(self, seen: Candidates) -> Mask:
+        """(N,) mask of the candidates that fulfil every part."""
+        p, ids, labels = seen.quality, seen.sample_ids, seen.label_names
+        left = np.flatnonzero(select_above(p, 0 if self.threshold is None else self.threshold) & seen.fulfils)
+        if self.per_class is not None:
+            left = left[select_per_class(p[left], ids[left], labels[left], self.per_class)]
+        if self.top is not None:
+            left = left[select_top(p[left], ids[left], self.top)]
+        if self.fraction is not None:
+            left = left[select_top(p[left], ids[left], fraction_count(self.fraction, len(p)))]
+        kept = np.zeros(len(p), dtype=bool)
+        kept[left] = True
+        return keep_whole_groups(kept, seen.groups) if self.whole_groups else kept
+
+    @property
+    def options(self) -> str:
+        """The rule as options of `curate select`."""
+        by = None if self.by == "p_balanced" else self.by
+        values = {
+            "threshold": self.threshold,
+            "where": self.where and _quoted(self.where),
+            "per-class": self.per_class,
+            "top": self.top,
+            "fraction": self.fraction,
+            "by": by,
+        }
+        words = [f"--{name} {value}" for name, value in values.items() if value is not None]
+        return " ".join([*words, *(["--whole-groups"] if self.whole_groups else [])])
+
+    def __str__(self) -> str:
+        quality = QUALITY[self.by]
+        by = "" if self.by == "p_balanced" else f" by {quality}"
+        parts = {
+            f"{quality} >= {self.threshold}": self.threshold,
+            str(self.where): self.where,
+            f"top {self.per_class} of each class{by}": self.per_class,
+            f"top {self.top}{by}": self.top,
+            f"top {self.fraction} of all{by}": self.fraction,
+            "whole groups": self.whole_groups or None,
+        }
+        return " and ".join(text for text, value in parts.items() if value is not None)
+
+
+def _quoted(text: str) -> str:
+    """A text as one word of a shell, readable where it can be."""
+    return shlex.quote(text) if set('"$`\\!') & set(text) else f'"{text}"'
+
+
+def relaxed(rule: Rule, seen: Candidates) -> tuple[Rule, int] | None:
+    """A rule as near to one that keeps nothing as can be, and how many it keeps; None if there are no candidates.
+
+    Tried in turn: lower thresholds, then without whole groups, then without the condition, then without both.
+    """
+    loose = [
+        rule,
+        replace(rule, whole_groups=False),
+        replace(rule, where=None),
+        replace(rule, where=None, whole_groups=False),
+    ]
+    for other in loose:
+        fulfils = seen.fulfils if other.where else np.ones_like(seen.fulfils)
+        for threshold in (other.threshold, *(t for t in LOWER if t < (other.threshold or 0.0))):
+            tried = replace(other, threshold=threshold)
+            kept = int(tried.keep(replace(seen, fulfils=fulfils)).sum())
+            if kept:
+                return tried, kept
+    return None
+
+
+def select_above(p_balanced: Floats, threshold: float) -> Mask:
+    """Keep samples with `p_balanced >= threshold`: (N,) in [0, 1] to an (N,) mask.
+
+    The kept set shrinks, nested, as the threshold rises; 0 keeps all.
+    """
+    if not 0 <= threshold <= 1:
+        raise CurateError(f"the threshold is a probability in [0, 1], got {threshold}", "try --threshold 0.8")
+    return p_balanced >= threshold
+
+
+def select_top(quality: Floats, sample_ids: NDArray[np.str_], count: int) -> Mask:
+    """Keep exactly `min(count, N)` samples of highest quality, ties by ascending id: an (N,) mask."""
+    if count < 1:
+        raise CurateError(f"--top takes a count of at least 1, got {count}", "try --top 1000")
+    mask = np.zeros(len(quality), dtype=bool)
+    mask[np.lexsort((sample_ids, -quality))[:count]] = True
+    return mask
+
+
+def select_per_class(quality: Floats, sample_ids: NDArray[np.str_], label_names: NDArray[np.str_], count: int) -> Mask:
+    """`select_top` within each class: exactly `min(count, size)` of every class, an (N,) mask."""
+    if count < 1:
+        raise CurateError(f"--per-class takes a count of at least 1, got {count}", "try --per-class 100")
+    _, codes, sizes = np.unique(label_names, return_inverse=True, return_counts=True)
+    rank = np.arange(len(codes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # within its class, in sorted order
+    mask = np.zeros(len(codes), dtype=bool)
+    mask[np.lexsort((sample_ids, -quality, codes))[rank < count]] = True
+    return mask
+
+
+def fraction_count(fraction: float, candidates: int) -> int:
+    """How many a share in (0, 1] of the candidates is: halves round up, at least 1.
+
+    Reckoned on the number as it is typed: 0.29 of 50 is 14.5, thus 15, though 0.29 * 50 < 14.5 in floating point.
+    """
+    if not 0 < fraction <= 1:
+        raise CurateError(f"--fraction is a share in (0, 1], got {fraction}", "try --fraction 0.5")
+    exact = Decimal(str(fraction)) * candidates
+    return max(1, int(exact.to_integral_value(ROUND_HALF_UP)))
+
+
+def keep_whole_groups(kept: Mask, groups: NDArray[np.str_]) -> Mask:
+    """Drop each kept sample whose group lost a member; a sample without group ('') stands alone: an (N,) mask."""
+    if not (groups != "").any():
+        raise CurateError("--whole-groups, but no scored sample has a group", "a manifest names them in column `group`")
+    _, codes = np.unique(groups, return_inverse=True)
+    broken = np.bincount(codes, weights=~kept) > 0
+    return kept & ((groups == "") | ~broken[codes])
+
+
+def random_subset(candidates: int, count: int, seed: int) -> Mask:
+    """A uniformly random subset of exactly `count` of `candidates` samples: the control of every selection."""
+    mask = np.zeros(candidates, dtype=bool)
+    mask[np.random.default_rng(seed).permutation(candidates)[:count]] = True
+    return mask
+
+
+def class_balance(label_names: NDArray[np.str_], kept: Mask) -> dict[str, tuple[int, int]]:
+    """{class name: (kept, seen)} in ascending order of names."""
+    names, codes, seen = np.unique(label_names, return_inverse=True, return_counts=True)
+    counts = np.bincount(codes, weights=kept, minlength=len(names))
+    return {str(c): (int(k), int(n)) for c, k, n in zip(names, counts, seen, strict=True)}

@@ -1,0 +1,390 @@
+"""Is a modality usable on a sample? The pooled recognition of its look-alikes, beyond the papers' gap. Pure.
+
+A gap tells which modality is *ahead* on a sample. Whether a modality is *broken* there shows in its look-alikes: how
+well the model recognises other samples that look (or sound) like it. Pooling over them removes what is peculiar to the
+sample, of which the gap is made for the most part.
+
+Letters: N samples, M modalities, K classes, D appearance statistics, B bank members, k neighbours, d <= 20 axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.types import Floats
+
+from . import mixture
+from .cells import Cells, gather
+from .em import Components, climb, e_step
+
+AXES = 20
+"""Principal axes of appearance that neighbours are sought in."""
+BANK = 20_000
+"""Samples searched exactly; of more, a random bank of so many."""
+TOP = 0.7
+"""The quantile of pooled recognition from which on a sample counts as fully usable."""
+LEVELS = (2, 3, 4)
+"""How many groups of recognition are tried."""
+SEPARATION = 2.0
+"""Ashman's D from which on two groups are two."""
+RATIO = 0.25
+"""What a broken group may keep of the held-out recognition above chance."""
+SMALLEST = 0.01
+"""The share below which a group is none."""
+FEWEST = 5
+"""Held-out samples on either side of a cut that it takes to judge it."""
+
+
+@dataclass(frozen=True)
+class LookAlikes:
+    """Where look-alikes are sought: appearance, standardised and projected on its principal axes.
+
+    Attributes:
+        centre, spread: (D,) of the samples it was made of.
+        axes: (D, d).
+        members: (B,) which of those samples are in the bank, ascending.
+        bank: (B, d) their projections.
+    """
+
+    centre: Floats
+    spread: Floats
+    axes: Floats
+    members: NDArray[np.int64]
+    bank: Floats
+
+    @property
+    def neighbours(self) -> int:
+        """How many look-alikes a sample is pooled over, round(sqrt B)."""
+        return max(1, min(round(float(np.sqrt(len(self.bank)))), len(self.bank) - 1))
+
+    def project(self, appearance: Floats) -> Floats:
+        """(n, D) to (n, d)."""
+        return (appearance - self.centre) / self.spread @ self.axes
+
+    def nearest(self, appearance: Floats, samples: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """(n, D) to the (n, k) members nearest to each, as indices of the samples the bank was made of.
+
+        Args:
+            samples: (n,) which sample each row is, so that none is its own look-alike; None for new samples.
+        """
+        from sklearn.neighbors import NearestNeighbors
+
+        k = self.neighbours
+        search = NearestNeighbors(n_neighbors=k + (samples is not None), algorithm="brute").fit(self.bank)
+        found = self.members[search.kneighbors(self.project(appearance), return_distance=False)]
+        if samples is None:
+            return found
+        # The sample itself goes last, or, where it is not among them, nobody: the farthest is dropped either way.
+        order = np.argsort(found == samples[:, None], axis=1, kind="stable")
+        return np.take_along_axis(found, order, axis=1)[:, :k]
+
+
+def look_alikes(appearance: Floats, seed: int = 0, bank: int = BANK) -> LookAlikes:
+    """The bank of (N, D) appearance vectors, all of them or a random `bank`.
+
+    Raises:
+        ValueError: fewer than two samples, or a value is not finite.
+    """
+    x = np.asarray(appearance, dtype=np.float64)
+    if x.ndim != 2 or len(x) < 2 or not np.isfinite(x).all():
+        raise ValueError("appearance must be (N, D), N >= 2, and finite")
+    centre, spread = x.mean(axis=0), x.std(axis=0)
+    spread = np.where(spread > 1e-9 * (np.abs(centre) + 1e-9), spread, np.inf)  # what never changes says nothing
+    z = (x - centre) / spread
+    _, vectors = np.linalg.eigh(z.T @ z)
+    axes = vectors[:, ::-1][:, :AXES]
+    members = np.arange(len(x))
+    if len(x) > bank:
+        members = np.sort(np.random.default_rng(seed).permutation(len(x))[:bank])
+    return LookAlikes(centre, spread, axes, members, z[members] @ axes)
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Whether a modality has a broken group at all: one that looks apart, and that a model fails on.
+
+    Attributes:
+        found: both.
+        share: of the training samples in the low group, 0 where none was found.
+        separation: Ashman's D of the two components at the cut, sqrt(2) (mu_1 - mu_0) / sqrt(s_0^2 + s_1^2).
+        ratio: what the low group's held-out samples keep of the high group's recognition, both above chance, plus one
+            standard error; near 0 = broken, near 1 = as good as the rest. None where no cut has held-out samples on
+            both sides.
+        withheld: nothing was claimed because look-alikes are of deep features.
+    """
+
+    found: bool
+    share: float = 0.0
+    separation: float = 0.0
+    ratio: float | None = None
+    withheld: bool = False
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.found:
+            return f"{self.share:.0%} of the samples form a broken group"
+        return "not judged: look-alikes of deep features are no evidence" if self.withheld else "no broken group found"
+
+
+def broken(recognition: Floats, held_recognition: Floats, held_p_true: Floats, classes: int) -> tuple[Floats, Guard]:
+    """Probability that a modality is broken on a sample, and the guard that lets it be more than 0.
+
+    Mixtures of two to four Gaussians are fitted to the pooled recognition of the training samples, and cut between
+    neighbouring components. A cut counts where the components beside it are apart (`SEPARATION`) and where samples the
+    model was *not* trained on are hardly recognised below it (`RATIO`): what training has memorised cannot hide there,
+    and a group that merely looks different is none. Of the cuts that count the one with the most samples below is
+    taken; without one nothing is broken.
+
+    Args:
+        recognition: (N,) pooled recognition of the training samples, in [0, 1].
+        held_recognition: (H,) the same of held-out samples, among the training samples' look-alikes.
+        held_p_true: (H,) their own probability of the true class.
+        classes: K.
+
+    Returns:
+        (N,) posterior of the components below the cut, never rising with recognition; and the guard.
+    """
+    q = np.asarray(recognition, dtype=np.float64)
+    cells = gather(q)
+    best, posterior = Guard(False), np.zeros(len(q))
+    if len(q) < mixture.MIN_SAMPLES or cells.variance < mixture.MIN_VARIANCE:
+        return posterior, best
+    closest = best
+    for count in LEVELS:
+        found = _levels(cells, count)
+        locs, scales, weights = (v[0] for v in (found.locs, found.scales, found.weights))
+        for cut in range(1, count):
+            separation = float(np.sqrt(2) * (locs[cut] - locs[cut - 1]) / np.hypot(scales[cut], scales[cut - 1]))
+            ratio = _kept(_below(found, cut, held_recognition) > 0.5, held_p_true, classes)
+            share = float(weights[:cut].sum())
+            if ratio is None or separation <= SEPARATION or share <= SMALLEST:
+                continue
+            if closest.ratio is None or ratio < closest.ratio:
+                closest = Guard(False, 0.0, separation, ratio)
+            if ratio < RATIO and share > best.share:
+                best, posterior = Guard(True, share, separation, ratio), _below(found, cut, q)
+    return posterior, best if best.found else closest
+
+
+def _levels(cells: Cells, count: int) -> Components:
+    """A mixture (1, C) of so many Gaussians, ascending by location: the best of a start at even quantiles, one with a
+    rare low component, and one with a rare high one."""
+    even = (np.arange(count) + 0.5) / count
+    at = np.array([even, np.append(0.02, even[1:]), np.append(even[:-1], 0.98)])
+    locs = cells.quantiles(at.ravel().tolist()).reshape(at.shape)
+    sd = float(np.sqrt(cells.variance))
+    first = Components(np.full(at.shape, 1 / count), locs, np.full(at.shape, sd / count), np.full(at.shape, np.inf))
+    found, _, _ = climb(cells, first, mixture.MIN_VARIANCE, False, 1e-9, 500)
+    order = np.argsort(found.locs[0], kind="stable")
+    return Components(*(v[:, order] for v in (found.weights, found.locs, found.scales, found.dofs)))
+
+
+def _below(levels: Components, cut: int, recognition: Floats) -> Floats:
+    """(n,) posterior of the components below a cut; beyond the outermost locations as there, and never rising."""
+    x = np.clip(recognition, levels.locs[0, 0], levels.locs[0, -1])
+    order = np.argsort(x, kind="stable")
+    low = e_step(x[order], levels)[0][0][:cut].sum(axis=0)
+    out = np.empty(len(x))
+    out[order] = np.minimum.accumulate(np.minimum(low, 1.0))  # a sum of posteriors may round above 1
+    return out
+
+
+def _kept(low: NDArray[np.bool_], p_true: Floats, classes: int) -> float | None:
+    """How much of the recognition above chance a group of held-out samples keeps, plus one standard error, so that a
+    handful of samples convicts nobody; None where a side has too few."""
+    if min(low.sum(), (~low).sum()) < FEWEST:
+        return None
+    high = p_true[~low].mean() - 1 / classes
+    error = p_true[low].std(ddof=1) / np.sqrt(low.sum())
+    return float((p_true[low].mean() + error - 1 / classes) / high) if high > 0 else None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What tells how usable a modality is on a sample that was never seen, without its label.
+
+    Attributes:
+        look_alikes: of the training samples.
+        p_true: (N,) of the samples the bank was made of, averaged over the warm-up's epochs.
+        chance, top: the pooled recognition that counts as usability 0 and 1: 1 / K, and the training samples' 70 %
+            quantile.
+    """
+
+    look_alikes: LookAlikes
+    p_true: Floats
+    chance: float
+    top: float
+
+    def recognition(self, appearance: Floats, samples: NDArray[np.int64] | None = None) -> Floats:
+        """(n, D) appearance to (n,) mean p_true of the look-alikes; see `LookAlikes.nearest`."""
+        return self.p_true[self.look_alikes.nearest(appearance, samples)].mean(axis=1)
+
+    def usability(self, recognition: Floats) -> Floats:
+        """(n,) in [0, 1]; higher = more usable. All 1 where the training samples are recognised no better than chance:
+        nothing is known yet."""
+        if self.top <= self.chance:
+            return np.ones_like(recognition)
+        return np.clip((recognition - self.chance) / (self.top - self.chance), 0, 1)
+
+
+@dataclass(frozen=True)
+class Usability:
+    """What is known of every training sample.
+
+    Attributes:
+        sample_ids: (N,) strings.
+        modalities: M names.
+        recognition: (N, M) mean p_true of the look-alikes, in [0, 1].
+        usability: (N, M) in [0, 1]; higher = more usable.
+        p_broken: (N, M) guarded probability of being broken, 0 throughout where no broken group was found.
+        guards: one a modality.
+        references: {modality: what new samples are compared with}.
+    """
+
+    sample_ids: NDArray[np.str_]
+    modalities: tuple[str, ...]
+    recognition: Floats
+    usability: Floats
+    p_broken: Floats
+    guards: tuple[Guard, ...]
+    references: Mapping[str, Reference]
+
+    @property
+    def imbalance(self) -> Floats:
+        """(N,) ranking score in [0, 1]: some modalities usable and some not; higher = more imbalanced."""
+        return some_not_all(self.usability)
+
+    @property
+    def p_imbalanced(self) -> Floats:
+        """(N,) guarded probability that some modalities are broken and some are not."""
+        return some_not_all(1 - self.p_broken)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a model says of one modality.
+
+    Attributes:
+        p_true: (N,) probability of the true class of each training sample, averaged over the warm-up's epochs.
+        appearance: (N, D) low-level statistics of each training sample.
+        held_p_true: (H,) probability of the true class of samples that were not trained on.
+        held_appearance: (H, D).
+        deep: the appearance is of deep features: look-alikes then are alike in content and in how well they were
+            memorised, the guard is not safe, and no claim is made.
+    """
+
+    p_true: Floats
+    appearance: Floats
+    held_p_true: Floats
+    held_appearance: Floats
+    deep: bool = False
+
+
+def assess(
+    sample_ids: NDArray[np.str_], evidence: Mapping[str, Evidence], classes: int, *, seed: int = 0, bank: int = BANK
+) -> Usability:
+    """Usability of every modality on every training sample.
+
+    Args:
+        sample_ids: (N,), at least two.
+        evidence: {modality: what a model says of it}, rows in the order of the ids.
+        classes: K.
+        seed: of the random bank.
+        bank: look-alikes are sought among so many samples.
+    """
+    everyone = np.arange(len(sample_ids))
+    recognition, usability, p_broken, guards, references = [], [], [], [], {}
+    for modality, e in evidence.items():
+        alike = look_alikes(e.appearance, seed, bank)
+        reference = Reference(alike, np.asarray(e.p_true, dtype=np.float64), 1 / classes, 1.0)
+        q = reference.recognition(e.appearance, everyone)
+        reference = replace(reference, top=float(np.quantile(q, TOP)))
+        none = np.zeros(len(q)), Guard(False, withheld=True)
+        p, guard = none if e.deep else broken(q, reference.recognition(e.held_appearance), e.held_p_true, classes)
+        recognition.append(q)
+        usability.append(reference.usability(q))
+        p_broken.append(p)
+        guards.append(guard)
+        references[modality] = reference
+    return Usability(
+        sample_ids,
+        tuple(evidence),
+        np.stack(recognition, axis=1),
+        np.stack(usability, axis=1),
+        np.stack(p_broken, axis=1),
+        tuple(guards),
+        references,
+    )
+
+
+def some_not_all(good: Floats) -> Floats:
+    """(N, M) probabilities that a modality is good to the (N,) probability that some are and some are not.
+
+    1 - prod(g) - prod(1 - g), the modalities taken as independent; for two, g_a (1 - g_v) + g_v (1 - g_a).
+    """
+    return np.clip(1 - good.prod(axis=1) - (1 - good).prod(axis=1), 0, 1)
+
+
+def contradiction(log_margin: Floats) -> Floats:
+    """How much a modality contradicts the label, in [0, 1]; above 1/2 it prefers another class.
+
+    sigmoid(-m): swapped pairs and wrong labels, to which usability is blind, are what a modality denies while it is
+    still learning.
+
+    Args:
+        log_margin: m, any shape: `gap.log_margin`, averaged over the warm-up's epochs.
+    """
+    return 1 / (1 + np.exp(log_margin))
+
+
+def weighted_fusion(probs: Mapping[str, Floats], usability: Floats) -> Floats:
+    """Fused probabilities in which each modality counts by how usable it is on the sample: (N, K), rows adding to one.
+
+    softmax(sum_m r_m log p_m): of a model whose fused logits are the sum of its unimodal ones it is the fusion with
+    weighted logits, and with r = 1 the fusion itself.
+
+    Args:
+        probs: {modality: (N, K)} in the order of the columns of `usability`.
+        usability: (N, M) in [0, 1].
+    """
+    logs = [np.log(np.maximum(p, np.finfo(float).tiny)) for p in probs.values()]
+    logits = sum(r[:, None] * log for r, log in zip(usability.T, logs, strict=True))
+    logits = logits - logits.max(axis=1, keepdims=True)
+    fused = np.exp(logits)
+    return fused / fused.sum(axis=1, keepdims=True)
+
+
+def save(path: Path, references: Mapping[str, Reference]) -> None:
+    """Keep what new samples are compared with, in one NPZ file; it appears whole or not at all."""
+    arrays: dict[str, Any] = {}
+    for modality, r in references.items():
+        kept = {**vars(r.look_alikes), "p_true": r.p_true, "chance": r.chance, "top": r.top}
+        arrays |= {f"{modality}.{name}": value for name, value in kept.items()}
+    part = path.with_suffix(".part.npz")
+    np.savez(part, **arrays)
+    part.replace(path)
+
+
+def load(path: Path) -> dict[str, Reference]:
+    """The inverse of `save`, {modality: reference}."""
+    with np.load(path, allow_pickle=False) as arrays:
+        parts: dict[str, dict[str, Any]] = {}
+        for key in arrays.files:
+            modality, _, name = key.rpartition(".")
+            parts.setdefault(modality, {})[name] = arrays[key]
+    return {
+        m: Reference(
+            LookAlikes(p["centre"], p["spread"], p["axes"], p["members"], p["bank"]),
+            p["p_true"],
+            float(p["chance"]),
+            float(p["top"]),
+        )
+        for m, p in parts.items()
+    }

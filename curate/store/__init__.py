@@ -1,0 +1,1 @@
+"""The sample table, a DuckDB file: the only part that speaks SQL to it."""

@@ -1,0 +1,458 @@
+"""A DuckDB file with our schema: opening, locks, versions, transactions, and a user's own SQL.
+
+Together with `table` the only place that speaks SQL. The file is opened for each call and closed again, so that others
+can read it while a training runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from importlib import resources
+from itertools import chain, islice
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import CurateError, LockedError
+from curate.files.writing import replacing
+from curate.types import FUSED
+
+from .migration import rebuild
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 3
+BRIEF = 10
+"""Portions of a query that are fetched at once."""
+READ_PATIENCE, WRITE_PATIENCE, PAUSE = 1.0, 20.0, 0.1  # s; a reader answers, or names the writer, within two
+SAFE = {
+    "enable_external_access": "false",
+    "python_enable_replacements": "false",
+    "autoinstall_known_extensions": "false",
+    "lock_configuration": "true",
+}
+READING = {k: v for k, v in SAFE.items() if k not in ("enable_external_access", "lock_configuration")}
+WRITING = {
+    "storage_compatibility_version": "v1.0.0",  # readable by DuckDB shells from 1.1 on too
+    "pandas_analyze_sample": "0",  # Python objects are text; DuckDB before 2.0 fails to guess at a column of NULLs
+}
+FILES_ALONE = "SET allowed_directories = ['/']; SET enable_external_access = false; SET lock_configuration = true"
+"""Local files, without extensions and network; directories can be allowed in an open database only."""
+BROKEN = (
+    duckdb.IOException,
+    duckdb.FatalException,
+    duckdb.InternalException,
+    duckdb.SerializationException,
+    duckdb.TransactionException,
+)
+"""What DuckDB makes of a full disk, a place that cannot be written, and a damaged file."""
+IN_PLACE = "check who may write there, and the space left on the disk; what was stored before is as it was"
+VIEWS = "samples, by_class, by_modality, failures, findings, history, dynamics, gap_dynamics and results"
+LOG = logging.getLogger(__name__)
+T = TypeVar("T")
+MODALITY = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class Database:
+    """One DuckDB file of our schema.
+
+    Args:
+        path: the file; made by the first write.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @contextmanager
+    def _open(
+        self, write: bool = False, settings: Mapping[str, str] = MappingProxyType({})
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection of the right version, with one transaction around writes.
+
+        Raises:
+            LockedError: another process holds the file; it is named.
+            CurateError: no such table, not one of ours, or one from a newer version.
+        """
+        if write:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        elif not self.path.exists():
+            raise CurateError(f"no sample table at {self.path}", "run `curate score` first, or name the file with --db")
+        patience = WRITE_PATIENCE if write else READ_PATIENCE
+        con = self._connect(write, settings, patience)
+        try:
+            # Asked under the lock: two first writers may race, and one killed before its commit leaves an empty file.
+            if write and not con.execute("SELECT 1 FROM information_schema.tables").fetchone():
+                self._create(con)
+            while self._version(con) < SCHEMA_VERSION:
+                con.close()
+                self._migrate(patience)
+                con = self._connect(write, settings, patience)
+            if not write:
+                yield con
+                return
+            con.begin()
+            try:
+                yield con
+            except BaseException:
+                with suppress(duckdb.Error):  # a full disk has ended the transaction already
+                    con.rollback()
+                raise
+            con.commit()
+        except duckdb.Error as error:
+            if not _is_broken(error):
+                raise
+            raise CurateError(
+                f"cannot {'write' if write else 'read'} {self.path}: {str(error).splitlines()[0]}", IN_PLACE
+            ) from None
+        except RuntimeError as error:
+            # What DuckDB makes of a Ctrl-C that arrives within one of its calls.
+            if str(error) == "Query interrupted":
+                raise KeyboardInterrupt from None
+            raise
+        finally:
+            con.close()
+
+    def _connect(self, write: bool, settings: Mapping[str, str], patience: float) -> duckdb.DuckDBPyConnection:
+        config: dict[str, Any] = dict(WRITING if write else settings)
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                return duckdb.connect(str(self.path), read_only=not write, config=config)
+            except duckdb.ConnectionException:
+                raise CurateError(
+                    f"{self.path} is open in this process with other settings", "close that connection first"
+                ) from None
+            except (duckdb.Error, UnicodeError, MemoryError, ValueError) as error:  # whatever a damaged file does
+                text = str(error) or type(error).__name__
+                if "Could not set lock" not in text:
+                    raise CurateError(
+                        f"cannot open {self.path}: {text.splitlines()[0]}", "name a DuckDB file with --db"
+                    ) from None
+                if time.monotonic() >= deadline:
+                    holder = re.search(r"held in (.*?) \(PID (\d+)\)", text)
+                    who = f" by process {holder[2]} ({holder[1]})" if holder else ""
+                    raise LockedError(f"{self.path} is locked{who}", "wait for it to finish, or stop it") from None
+                time.sleep(PAUSE)
+
+    def _create(self, con: duckdb.DuckDBPyConnection, fill: Callable[[], None] = lambda: None) -> None:
+        con.begin()
+        con.execute(resources.files("curate.store").joinpath("schema.sql").read_text(encoding="utf-8"))
+        con.execute("INSERT INTO schema_version VALUES (?, 'curate')", [SCHEMA_VERSION])
+        fill()
+        self._refresh_samples(con)
+        con.commit()
+
+    def _migrate(self, patience: float) -> None:
+        """Bring an older file to today's schema, unless another process has just done so; the old one is kept.
+
+        Raises:
+            CurateError: it cannot be done here; the file is as it was.
+        """
+        before = self.path.stat().st_ino
+        try:
+            con = self._connect(True, {}, patience)
+            try:
+                old = self._version(con)
+                if old == SCHEMA_VERSION or self.path.stat().st_ino != before:
+                    return
+                backup = rebuild(con, self.path, old, self._create)
+            finally:
+                con.close()
+        except LockedError:
+            raise
+        except (CurateError, duckdb.Error, OSError) as error:
+            raise CurateError(
+                f"{self.path} has an older schema version, and cannot be brought to {SCHEMA_VERSION} here: "
+                f"{str(error).splitlines()[0]}",
+                "copy it to where you may write, with as much space again; nothing was changed",
+            ) from None
+        LOG.warning(
+            "%s was brought from schema version %s to %s; the old file is kept as %s",
+            self.path,
+            old,
+            SCHEMA_VERSION,
+            backup,
+        )
+
+    def _version(self, con: duckdb.DuckDBPyConnection) -> int:
+        try:
+            row = con.execute("SELECT version FROM schema_version").fetchone()
+        except duckdb.CatalogException:
+            row = None
+        if row is None:
+            raise CurateError(f"{self.path} is a DuckDB file, but not a sample table", "name another file with --db")
+        if row[0] > SCHEMA_VERSION:
+            raise CurateError(
+                f"{self.path} has schema version {row[0]}, this curate knows {SCHEMA_VERSION}",
+                "install the newer curate that wrote it; nothing was changed",
+            )
+        return row[0]
+
+    @contextmanager
+    def stream(
+        self, sql: str, allow_files: bool = False, rows: int = 10_000
+    ) -> Iterator[tuple[list[str], Iterator[list[tuple[Any, ...]]]]]:
+        """A user's SQL, read-only and without access to files: column names, and rows in portions as they are fetched.
+
+        DuckDB works in a thread, so that Ctrl-C stops it at once. A result of a few portions is fetched whole before
+        the first is given, and the file closed: who looks at it long keeps no writer waiting. A larger one holds it.
+
+        Args:
+            allow_files: let a SELECT read local files, e.g. `FROM 'notes.csv'`, but write none, and no network.
+            rows: of a portion.
+
+        Raises:
+            CurateError: it is not one statement, or DuckDB refuses it; the latter while fetching, too.
+        """
+        self._check_statement(sql, allow_files)
+        with self._open(settings=READING if allow_files else SAFE) as con:
+            if allow_files:
+                con.execute(FILES_ALONE)
+            cursor = _interruptible(con, lambda: con.execute(sql), allow_files)
+
+            columns = [c[0] for c in cursor.description or []]
+            portions = iter(lambda: _interruptible(con, lambda: cursor.fetchmany(rows), allow_files), [])
+            first = list(islice(portions, BRIEF))
+            if len(first) == BRIEF:
+                yield columns, chain(first, portions)
+                return
+        yield columns, iter(first)
+
+    def query(self, sql: str, allow_files: bool = False) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """A user's SQL, as `stream`, with all rows at once."""
+        with self.stream(sql, allow_files) as (columns, portions):
+            return columns, [row for portion in portions for row in portion]
+
+    def _check_statement(self, sql: str, allow_files: bool) -> None:
+        """Refuse all but one statement, and with files at hand all but a SELECT."""
+        try:
+            sql.encode()
+            statements = duckdb.extract_statements(sql)
+        except UnicodeEncodeError:
+            raise CurateError("the SQL is no text in UTF-8", "give one SELECT") from None
+        except duckdb.Error as error:
+            raise sql_error(error) from None
+        if len(statements) != 1:
+            raise CurateError("expected one SQL statement", "send several one after another")
+        try:
+            kind = statements[0].type
+        except ValueError:  # one that DuckDB's Python has no name for
+            kind = None
+        # Whoever may read a folder may COPY to it too, even below an EXPLAIN.
+        if allow_files and kind != duckdb.StatementType.SELECT:
+            raise CurateError("with files at hand only a SELECT is run", "leave --allow-files out")
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Our own SQL as tuples, for those who can do without pandas."""
+        with self._open(settings=SAFE) as con:
+            return con.execute(sql, list(parameters)).fetchall()
+
+    def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
+        """Our own SQL as a DataFrame."""
+        with self._open(settings=SAFE) as con:
+            return con.execute(sql, list(parameters)).df()
+
+    def copy_to(self, sql: str, parameters: Mapping[str, Any], path: Path) -> int:
+        """Write the rows of our own SELECT to a `.csv`, `.parquet` or `.txt` file (ids alone); their count.
+
+        Args:
+            parameters: by name, none of them `path`: DuckDB before 2.0 mistakes the place of COPY's unnamed ones.
+        """
+        formats = {
+            ".csv": "FORMAT csv, HEADER",
+            ".parquet": "FORMAT parquet, COMPRESSION zstd",
+            ".txt": "FORMAT csv, HEADER false, QUOTE ''",
+        }
+        if path.suffix not in formats:
+            raise CurateError(
+                f"cannot write {path.suffix or 'a file without suffix'!r}",
+                f"name a file ending in {', '.join(formats)}",
+            )
+        if not path.parent.exists():
+            raise CurateError(f"the folder of {path} does not exist", "make it first")
+        if path.suffix == ".txt":
+            sql = f"SELECT sample_id FROM ({sql})"
+            self._refuse_line_breaks(sql, parameters, path)
+        with replacing(path) as fresh, self._open() as con:
+            copy = f"COPY ({sql}) TO $path ({formats[path.suffix]})"
+            try:
+                done = con.execute(copy, {**parameters, "path": str(fresh)}).fetchone()
+            except duckdb.IOException as error:
+                raise CurateError(
+                    f"cannot write {path} from {self.path}: {str(error).splitlines()[0]}", IN_PLACE
+                ) from None
+        return done[0] if done else 0
+
+    def _refuse_line_breaks(self, sql: str, parameters: Mapping[str, Any], path: Path) -> None:
+        """An id with a line break would be two lines of a list of ids."""
+        broken = f"SELECT count(*) FROM ({sql}) WHERE regexp_matches(sample_id, '[\\n\\r]')"
+        with self._open() as con:
+            (count,) = con.execute(broken, dict(parameters)).fetchone() or (0,)
+        if count:
+            raise CurateError(
+                f"cannot write {path}: {count} ids hold a line break, and .txt has a line an id",
+                "write .csv or .parquet",
+            )
+
+    def _refresh_samples(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Make `samples` and the views on it anew, with a column for each modality that was ever predicted, and
+        one for its direction once a mixture of three is stored.
+        """
+        known = [m for (m,) in con.execute("SELECT DISTINCT modality FROM prediction ORDER BY 1").fetchall()]
+        known = [m for m in known if MODALITY.fullmatch(m)]
+        own = [m for m in known if m != FUSED]
+
+        def others(m: str) -> list[str]:
+            return [o for o in own if o != m]
+
+        three = con.execute("SELECT count(*) > 0 FROM mixture WHERE component = 2").fetchone() == (True,)
+        columns = {
+            "p_columns": [f"max(p_true) FILTER (modality = '{m}') AS p_{m}, " for m in known],
+            "p_names": [f"q.p_{m}, " for m in known],
+            "lead_names": [f"q.p_{m} - {_best_of(others(m))} AS lead_{m}, " for m in own if others(m)],
+            "mean_leads": [f"avg(lead_{m}) AS mean_lead_{m}, " for m in own if others(m)],
+            "ahead_columns": [
+                f"CASE WHEN count(p_{m}) > 0 THEN avg(coalesce(dominant = '{m}', false)::INTEGER) END AS ahead_{m}, "
+                for m in own
+            ],
+            "ahead_posteriors": [
+                f"max(CASE '{m}' WHEN split_part(pair, '|', 1) THEN p_first "
+                f"WHEN split_part(pair, '|', 2) THEN p_second END) AS p_ahead_{m}, "
+                for m in own
+                if three
+            ],
+            "ahead_names": [f"g.p_ahead_{m}, " for m in own if three],
+            "usability_columns": [
+                f"max(usability) FILTER (modality = '{m}') AS usability_{m}, "
+                f"max(contradiction) FILTER (modality = '{m}') AS contradiction_{m}, "
+                for m in own
+            ],
+            "usability_names": [f"u.usability_{m}, u.contradiction_{m}, " for m in own],
+        }
+        template = resources.files("curate.store").joinpath("samples.sql").read_text(encoding="utf-8")
+        for name, parts in columns.items():
+            template = template.replace(f"/* {name} */", "".join(parts))
+        con.execute(template)
+        for m in known:
+            what = "the fusion" if m == FUSED else m
+            con.execute(f"COMMENT ON COLUMN samples.p_{m} IS 'probability of the true class by {what}, 0..1'")
+        for m in own:
+            if three:
+                what = f"posterior of {m} being ahead, 0..1, the largest over its pairs; NULL for two components"
+                con.execute(f"COMMENT ON COLUMN samples.p_ahead_{m} IS '{what}'")
+            con.execute(
+                f"COMMENT ON COLUMN samples.usability_{m} IS "
+                f"'what {m} is worth there, by its look-alikes, 0..1, higher = more usable; NULL = not assessed'"
+            )
+            con.execute(
+                f"COMMENT ON COLUMN samples.contradiction_{m} IS "
+                f"'how much {m} denies the label, 0..1; above 0.5 it prefers another class; NULL = not assessed'"
+            )
+            con.execute(f"COMMENT ON COLUMN by_class.ahead_{m} IS 'share of samples in which {m} is dominant, 0..1'")
+            if others(m):
+                lead = f"p(true class) by {m} less that by the best other modality, -1..1; positive = {m} carries"
+                con.execute(f"COMMENT ON COLUMN samples.lead_{m} IS '{lead} the sample; may be averaged'")
+                con.execute(f"COMMENT ON COLUMN by_class.mean_lead_{m} IS 'mean of {lead} the class'")
+
+
+def _best_of(modalities: Sequence[str]) -> str:
+    """SQL for the largest probability of the true class by some modalities; NULLs, of other data sets, are left out."""
+    return f"greatest({', '.join(f'q.p_{m}' for m in modalities)})"
+
+
+def insert(
+    con: duckdb.DuckDBPyConnection,
+    table: str,
+    columns: Mapping[str, Any],
+    constants: Mapping[str, Any] | None = None,
+    replace: bool = False,
+) -> None:
+    """Insert column arrays; a constant, or a scalar among the columns, repeats for every row.
+
+    Args:
+        replace: rows of the same key, in a table that has one.
+    """
+    length = next(len(v) for v in columns.values() if not isinstance(v, str))
+    if not length:
+        return
+    fixed = {**(constants or {}), **{k: v for k, v in columns.items() if isinstance(v, str)}}
+    arrays = {k: _scannable(v) for k, v in columns.items() if not isinstance(v, str)}
+    con.register("incoming", arrays)
+    names = [*fixed, *arrays]
+    values = [*("?" for _ in fixed), *(f'"{k}"' for k in arrays)]
+    verb = "INSERT OR REPLACE" if replace else "INSERT"
+    con.execute(
+        f"{verb} INTO {table} ({', '.join(names)}) SELECT {', '.join(values)} FROM incoming",
+        list(fixed.values()),
+    )
+    con.unregister("incoming")
+
+
+def _interruptible(con: duckdb.DuckDBPyConnection, work: Callable[[], T], other_files: bool) -> T:
+    """What `work` gives, done in a thread; Ctrl-C ends it at once.
+
+    Args:
+        other_files: `work` may read other files than the table, so that a broken file need not be the table.
+
+    Raises:
+        CurateError: DuckDB refuses a user's SQL, or a value is none that Python can hold.
+    """
+    outcome: dict[str, Any] = {}
+
+    def call() -> None:
+        try:
+            outcome["value"] = work()
+        except BaseException as error:
+            outcome["error"] = error
+        finally:
+            ended.set()
+
+    # Not `join`: an interrupted join takes the thread for ended (CPython 3.11).
+    ended = threading.Event()
+    threading.Thread(target=call, daemon=True).start()
+    try:
+        while not ended.wait(0.05):
+            pass
+    except KeyboardInterrupt:
+        con.interrupt()
+        ended.wait()
+        raise
+    error = outcome.get("error")
+    if error is not None and not other_files and _is_broken(error):
+        raise error  # the table's fault, not the query's
+    if isinstance(error, duckdb.Error | OverflowError | UnicodeError | ValueError | RuntimeError | MemoryError):
+        raise sql_error(error)
+    if error is not None:
+        raise error
+    return outcome["value"]
+
+
+def delete(con: duckdb.DuckDBPyConnection, table: str, key: Mapping[str, Any]) -> None:
+    """Delete the rows whose columns equal the key's values."""
+    con.execute(f"DELETE FROM {table} WHERE {' AND '.join(f'{k} = ?' for k in key)}", list(key.values()))
+
+
+def _scannable(values: Any) -> NDArray[Any]:
+    array = np.asarray(values, dtype=object) if isinstance(values, list) else np.asarray(values)
+    return array.astype(object) if array.dtype.kind == "U" else np.ascontiguousarray(array)
+
+
+def _is_broken(error: BaseException) -> bool:
+    """Whether the place or the file is to blame; a wrong checksum has no class of its own."""
+    return isinstance(error, BROKEN) or type(error) is duckdb.Error
+
+
+def sql_error(error: Exception) -> CurateError:
+    """DuckDB's refusal of a user's SQL, or a value that Python cannot hold, as a user's error."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return CurateError(lines[0], lines[1] if len(lines) > 1 else f"the views are {VIEWS}")

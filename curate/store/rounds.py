@@ -1,0 +1,330 @@
+"""What one scoring of the training set leaves in the table: predictions, gaps, mixtures, posteriors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import CurateError
+from curate.scores.gap import entropy, log_margin, true_class_probability
+from curate.types import GapScores, Known, MixtureFit, Predictions, Round, are_unique, pair_name
+
+from .connection import MODALITY, Database, delete, insert
+
+
+class Rounds(Database):
+    """Rounds of scoring, keyed (run, round, sample): each written whole or not at all."""
+
+    def write_round(
+        self,
+        run_id: str,
+        number: int,
+        predictions: Predictions | None,
+        gaps: GapScores,
+        fits: Sequence[MixtureFit],
+        p_balanced: NDArray[np.float64],
+        gap_kind: str,
+        p_ahead: NDArray[np.float64] | None = None,
+        known: tuple[str, NDArray[np.str_]] | None = None,
+        others: Sequence[Predictions] = (),
+    ) -> None:
+        """All that one scoring of the training set found, in one transaction: whole or not at all.
+
+        What the table held of this round is replaced, so that its rows stay unique.
+
+        Args:
+            predictions: None when another run's predictions were fitted, whose rows are there already.
+            p_ahead: as in `Round`; stored of the pairs with three components.
+            known: a run whose mixtures these are, and other samples; of its round of this number the mixtures, and the
+                rows of these samples, are copied as they stand, with round 0 those of their usability too.
+            others: of samples that lack a modality, and so have neither gap nor posterior, of the modalities they have.
+        """
+        for modality in {m for pair in gaps.pairs for m in pair}:
+            if not MODALITY.fullmatch(modality):
+                raise CurateError(f"modality {modality!r} cannot name a column", "use lower-case letters, digits and _")
+        if not are_unique(gaps.sample_ids):
+            raise ValueError("sample_ids are not unique")
+        key = {"run_id": run_id, "round": number}
+        ids = gaps.sample_ids.astype(object)  # once for all tables
+        with self._open(write=True) as con:
+            for name in ("gap", "posterior", "mixture", *(["prediction"] if predictions is not None else [])):
+                delete(con, name, key)
+            if predictions is not None:
+                for given in (predictions, *others):
+                    _insert_predictions(con, given, key)
+            for j, (pair, fitted) in enumerate(zip(gaps.pairs, fits, strict=True)):
+                of_pair = {**key, "pair": pair_name(pair)}
+                found = {"sample_id": ids, "prob_gap": gaps.prob[:, j], "kl_gap": gaps.kl[:, j]}
+                said = {"sample_id": ids, "p_balanced": p_balanced[:, j], "p_imbalanced": 1 - p_balanced[:, j]}
+                if gaps.fitted is not None:
+                    found["fitted"] = gaps.fitted[:, j]
+                if p_ahead is not None and len(fitted.weights) == 3:
+                    said |= {"p_first": p_ahead[:, j, 0], "p_second": p_ahead[:, j, 1]}
+                insert(con, "gap", found, of_pair)
+                insert(con, "posterior", said, of_pair)
+                if known is not None:
+                    continue
+                con.executemany(
+                    f"INSERT INTO mixture VALUES ({', '.join('?' * 20)})",
+                    [
+                        [*of_pair.values(), k, gap_kind, gaps.input, gaps.average, *_component(fitted, k)]
+                        for k in range(len(fitted.weights))
+                    ],
+                )
+            if known is not None:
+                _copy_rows(con, *known, key)
+            self._refresh_samples(con)
+
+    def write_dynamic(self, run_id: str, epoch: int, predictions: Predictions, whole: bool = True) -> None:
+        """What each modality and the fusion said of the training samples after an epoch of the warm-up.
+
+        Args:
+            whole: they are all the epoch has, and take the place of what it had; False keeps what it has of others.
+        """
+        labels = predictions.labels
+        with self._open(write=True) as con:
+            con.register("written", {"sample_id": predictions.sample_ids.astype(object)})
+            these = "" if whole else " AND sample_id IN (FROM written)"
+            con.execute(f"DELETE FROM dynamic WHERE run_id = ? AND epoch = ?{these}", [run_id, epoch])
+            con.unregister("written")
+            for modality, probs in predictions.probs.items():
+                p_true = np.clip(true_class_probability(probs, labels), 0, 1)
+                columns = {
+                    "sample_id": predictions.sample_ids,
+                    "p_true": p_true,
+                    "entropy": entropy(probs),
+                    "log_margin": log_margin(probs, labels),
+                    "correct": probs.argmax(axis=1) == labels,
+                }
+                insert(con, "dynamic", columns, {"run_id": run_id, "epoch": epoch, "modality": modality})
+
+    def read_round(self, run_id: str, number: int = 0) -> Round:
+        """Gaps, mixtures and posteriors of one round, samples ascending by id."""
+        with self._open() as con:
+            run = con.execute(
+                "SELECT modalities, config->>'$.score.posterior' FROM run WHERE run_id = ?", [run_id]
+            ).fetchone()
+            seen = con.execute(
+                "SELECT pair, max(component), any_value(gap_kind), any_value(input), any_value(average) FROM mixture "
+                "WHERE run_id = ? AND round = ? GROUP BY pair",
+                [run_id, number],
+            ).fetchall()
+            names, three = [p for p, *_ in seen], {p for p, last, *_ in seen if last == 2}
+            if run is None or not names:
+                raise CurateError(f"run {run_id!r} has no round {number}", "see `curate runs`")
+            position = {m: i for i, m in enumerate(run[0])}
+            names.sort(key=lambda p: [position[m] for m in p.split("|")])
+            kind, form, average = seen[0][2:]
+            plain = kind in ("prob", "kl") and (form, average) == ("signed", "last")
+            seen_by = "prob_gap, kl_gap" if plain else "prob_gap, kl_gap, fitted"
+            said = {name: "p_balanced, p_first, p_second" if name in three else "p_balanced" for name in names}
+            gaps = [_column_arrays(con, "gap", seen_by, run_id, number, name) for name in names]
+            posteriors = [_column_arrays(con, "posterior", said[name], run_id, number, name) for name in names]
+            fits = tuple(_read_fit(con, run_id, number, name) for name in names)
+            if run[1] == "monotone":
+                from curate.scores.mixture import monotone_limits  # loads scipy, which the other readers can do without
+
+                fits = tuple(replace(f, limits=monotone_limits(f)) for f in fits)
+        ids = gaps[0]["sample_id"]
+        if not (are_unique(ids) and all(np.array_equal(ids, other["sample_id"]) for other in (*gaps, *posteriors))):
+            raise CurateError(
+                f"round {number} of {run_id} is not whole: its tables hold different samples",
+                "something else than curate wrote to it; score again",
+            )
+
+        def stack(found: list[dict[str, NDArray[Any]]], name: str) -> NDArray[np.float64]:
+            return np.stack([columns.get(name, np.full(len(ids), np.nan)) for columns in found], axis=1)
+
+        pairs = tuple((a, b) for a, b in (name.split("|") for name in names))
+        fitted = None if plain else stack(gaps, "fitted")
+        scores = GapScores(ids, pairs, stack(gaps, "prob_gap"), stack(gaps, "kl_gap"), fitted, form, average)
+        ahead = np.stack([stack(posteriors, "p_first"), stack(posteriors, "p_second")], axis=2) if three else None
+        return Round(ids, scores, fits, stack(posteriors, "p_balanced"), ahead)
+
+    def read_known(self, run_id: str, number: int = 0) -> Known:
+        """What each modality knew of each sample with a gap in a round, samples ascending by id.
+
+        Raises:
+            CurateError: there are no predictions of that round.
+        """
+        sql = (
+            "SELECT sample_id, modality, p_true, entropy, correct, fold IS NOT NULL AS held_out FROM prediction "
+            "WHERE run_id = $1 AND round = $2 AND modality <> 'fused' "
+            "AND sample_id IN (SELECT sample_id FROM gap WHERE run_id = $1 AND round = $2)"
+        )
+        with self._open() as con:
+            return _read_known(con, run_id, sql, number, f"run {run_id!r} has no predictions of round {number}")
+
+    def read_dynamics(self, run_id: str) -> Iterator[Known]:
+        """What each modality knew of each sample after each epoch of the warm-up, epoch by epoch; none if not kept.
+
+        Entropies that an older curate did not keep are NaN.
+        """
+        with self._open() as con:
+            found = con.execute("SELECT DISTINCT epoch FROM dynamic WHERE run_id = ? ORDER BY 1", [run_id]).fetchall()
+        sql = (
+            "SELECT sample_id, modality, p_true, entropy, correct, false AS held_out FROM dynamic "
+            "WHERE run_id = $1 AND epoch = $2 AND modality <> 'fused'"
+        )
+        for (epoch,) in found:
+            with self._open() as con:
+                known = _read_known(con, run_id, sql, epoch, f"run {run_id!r} has no predictions of epoch {epoch}")
+            yield known
+
+    def scored_labels(self, run_id: str) -> dict[str, str]:
+        """{sample_id: class name} of the samples that round 0 of a run scored."""
+        with self._open() as con:
+            rows = con.execute(
+                "SELECT DISTINCT s.sample_id, s.label_name FROM gap g JOIN run r USING (run_id) "
+                "JOIN sample s ON s.data_id = r.data_id AND s.sample_id = g.sample_id "
+                "WHERE g.run_id = ? AND g.round = 0",
+                [run_id],
+            ).fetchall()
+        return dict(rows)
+
+    def predicted_ids(self, run_id: str) -> list[str]:
+        """The samples of which round 0 of a run has a prediction, by whichever modality."""
+        with self._open() as con:
+            rows = con.execute("SELECT DISTINCT sample_id FROM prediction WHERE run_id = ? AND round = 0", [run_id])
+            return [i for (i,) in rows.fetchall()]
+
+    def rounds(self, run_id: str) -> list[int]:
+        """The rounds stored for a run, ascending."""
+        with self._open() as con:
+            rows = con.execute("SELECT DISTINCT round FROM mixture WHERE run_id = ? ORDER BY 1", [run_id]).fetchall()
+        return [r for (r,) in rows]
+
+
+def declared_modalities(con: duckdb.DuckDBPyConnection, run_id: str) -> tuple[str, ...]:
+    """Those of a run; () where there is no such run."""
+    run = con.execute("SELECT modalities FROM run WHERE run_id = ?", [run_id]).fetchone()
+    return tuple(run[0]) if run else ()
+
+
+def _read_known(con: duckdb.DuckDBPyConnection, run_id: str, sql: str, number: int, absent: str) -> Known:
+    """The rows of a query for one round or epoch as arrays, modalities in declared order."""
+    modalities = declared_modalities(con, run_id)
+    columns = [
+        con.execute(f"SELECT * FROM ({sql}) WHERE modality = $3 ORDER BY sample_id", [run_id, number, m]).fetchnumpy()
+        for m in modalities
+    ]
+    if not columns or not len(columns[0]["sample_id"]):
+        raise CurateError(absent, "see `curate runs`")
+
+    def stack(name: str) -> NDArray[np.float64]:
+        return np.stack([np.ma.filled(np.ma.asarray(c[name], dtype=np.float64), np.nan) for c in columns], axis=1)
+
+    ids = columns[0]["sample_id"].astype(str)
+    held_out = bool(columns[0]["held_out"].all())
+    return Known(ids, modalities, stack("p_true"), stack("entropy"), stack("correct") == 1, held_out)
+
+
+def _copy_rows(
+    con: duckdb.DuckDBPyConnection, source: str, sample_ids: NDArray[np.str_], key: Mapping[str, Any]
+) -> None:
+    """Copy a run's mixtures, and its rows of these samples, of a round to the same round of another run.
+
+    With round 0 goes what is known of their usability, which has no round.
+    """
+    con.register("copied", {"sample_id": sample_ids.astype(object)})
+    unnumbered = ("guard", "usability") if key["round"] == 0 else ()
+    for table in ("mixture", "prediction", "gap", "posterior", *unnumbered):
+        of_samples = "" if table in ("mixture", "guard") else " AND sample_id IN (FROM copied)"
+        of_round, number = ("", []) if table in unnumbered else (" AND round = ?", [key["round"]])
+        if table in unnumbered:
+            delete(con, table, {"run_id": key["run_id"]})
+        con.execute(
+            f"INSERT INTO {table} BY NAME SELECT * REPLACE (? AS run_id) FROM {table} "
+            f"WHERE run_id = ?{of_round}{of_samples}",
+            [key["run_id"], source, *number],
+        )
+    con.unregister("copied")
+
+
+def _column_arrays(
+    con: duckdb.DuckDBPyConnection, table: str, columns: str, run_id: str, number: int, pair: str
+) -> dict[str, NDArray[Any]]:
+    """Columns of a round's rows of one pair, ascending by `sample_id`.
+
+    They were written in that order, so that looking is enough; sorting in the database would cost several times the
+    reading.
+    """
+    found = con.execute(
+        f"SELECT sample_id, {columns} FROM {table} WHERE run_id = ? AND round = ? AND pair = ?", [run_id, number, pair]
+    ).fetchnumpy()
+    ids = np.asarray(found.pop("sample_id"), dtype=np.str_)
+    order = slice(None) if (ids[1:] > ids[:-1]).all() else np.argsort(ids)
+    return {"sample_id": ids[order], **{k: np.asarray(v, dtype=np.float64)[order] for k, v in found.items()}}
+
+
+def _insert_predictions(con: duckdb.DuckDBPyConnection, predictions: Predictions, key: Mapping[str, Any]) -> None:
+    classes, labels = np.array(predictions.classes, dtype=object), predictions.labels
+    ids = predictions.sample_ids.astype(object)
+    held_out = {} if predictions.fold is None else {"fold": predictions.fold.astype(np.int32)}
+    for modality, probs in predictions.probs.items():
+        predicted = probs.argmax(axis=1)
+        insert(
+            con,
+            "prediction",
+            {
+                "sample_id": ids,
+                "modality": modality,
+                "p_true": np.clip(true_class_probability(probs, labels), 0, 1),
+                "p_max": np.clip(probs.max(axis=1), 0, 1),
+                "entropy": entropy(probs),
+                "predicted": classes[predicted],
+                "correct": predicted == labels,
+                **held_out,
+                **({} if predictions.in_sample is None else {"in_sample": predictions.in_sample}),
+            },
+            key,
+        )
+
+
+def _component(fitted: MixtureFit, k: int) -> list[Any]:
+    dof = float(fitted.dofs[k])
+    return [
+        fitted.family,
+        float(fitted.weights[k]),
+        float(fitted.locs[k]),
+        float(fitted.scales[k]),
+        dof if np.isfinite(dof) else None,
+        k == fitted.balanced,
+        fitted.rule,
+        fitted.rule_conflict,
+        fitted.log_likelihoods[-1] if fitted.log_likelihoods else None,
+        max(len(fitted.log_likelihoods) - 1, 0),
+        fitted.converged,
+        fitted.outcome,
+        list(fitted.warnings),
+    ]
+
+
+def _read_fit(con: duckdb.DuckDBPyConnection, run_id: str, number: int, pair: str) -> MixtureFit:
+    rows = con.execute(
+        "SELECT family, weight, loc, scale, dof, is_balanced, rule, rule_conflict, log_likelihood, converged, outcome, "
+        "warnings FROM mixture WHERE run_id = ? AND round = ? AND pair = ? ORDER BY component",
+        [run_id, number, pair],
+    ).fetchall()
+    weights, locs, scales = (np.array([r[i] for r in rows]) for i in (1, 2, 3))
+    dofs = np.array([np.inf if r[4] is None else r[4] for r in rows])
+    head = rows[0]
+    return MixtureFit(
+        head[0],
+        weights,
+        locs,
+        scales,
+        dofs,
+        [r[5] for r in rows].index(True),
+        head[6],
+        rule_conflict=head[7],
+        log_likelihoods=() if head[8] is None else (head[8],),
+        converged=head[9],
+        outcome=head[10],
+        warnings=tuple(head[11]),
+    )

@@ -1,0 +1,67 @@
+"""The table's knowledge for a training loop of one's own: weights for a sampler, and a `Subset`.
+
+Both take the ids of the samples in the order of one's data set; ids are the only join, position never is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Subset
+
+from curate.errors import CurateError
+from curate.store.table import Table
+
+T = TypeVar("T")
+
+
+def sampler_weights(
+    table: Table,
+    sample_ids: Sequence[str],
+    run_id: str | None = None,
+    by: Literal["p_balanced", "p_imbalanced"] = "p_balanced",
+) -> Tensor:
+    """Weights for `torch.utils.data.WeightedRandomSampler`: the posterior of each sample, (N,) float64 in [0, 1].
+
+    Args:
+        sample_ids: (N,) ids in the order of your data set.
+        run_id: the scored run; the newest when left out.
+        by: draw the balanced samples more often, or the imbalanced.
+
+    Raises:
+        CurateError: some of the ids were not scored; the first are named.
+    """
+    run = table.find_run(run_id, kind="score", status=None if run_id else "done")
+    found = table.read_round(run.run_id)
+    known = dict(zip(found.sample_ids.tolist(), found.balanced.tolist(), strict=True))
+    if missing := [str(i) for i in sample_ids if str(i) not in known]:
+        raise CurateError(
+            f"{len(missing)} of {len(sample_ids)} samples are not scored in {run.run_id}: {', '.join(missing[:3])}",
+            "pass the ids of training samples, as `samples.sample_id` has them",
+        )
+    weights = torch.tensor([known[str(i)] for i in sample_ids], dtype=torch.float64)
+    return weights if by == "p_balanced" else 1 - weights
+
+
+def selected(dataset: Dataset[T], sample_ids: Sequence[str], table: Table, selection: str) -> Subset[T]:
+    """The part of a data set that a stored selection names, in the data set's order.
+
+    Args:
+        sample_ids: (N,) ids in the order of `dataset`.
+        selection: its name.
+
+    Raises:
+        CurateError: the selection has samples that are not among the ids; the first are named.
+    """
+    chosen = table.selection(selection).sample_ids
+    ids = np.array([str(i) for i in sample_ids])
+    if missing := np.setdiff1d(chosen, ids).tolist():
+        raise CurateError(
+            f"{len(missing)} samples of {selection!r} are not in the data set: {', '.join(missing[:3])}",
+            "pass the ids of the data set the selection was made on",
+        )
+    return Subset(dataset, np.flatnonzero(np.isin(ids, chosen)).tolist())

@@ -1,0 +1,1 @@
+"""Samples as batches, and what turns them into a network's input."""

@@ -1,0 +1,133 @@
+"""Checkpoints: written at once or not at all, loaded as data only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from curate.errors import CurateError
+from curate.train.models.model import FusionModel
+
+from .engine import Trainer
+
+FORMAT = 1
+
+
+def save(trainer: Trainer, path: Path) -> None:
+    """Everything a resumed training needs, and what identifies the model."""
+    model = trainer.model
+    _write(
+        {
+            "format": FORMAT,
+            "modalities": list(model.modalities),
+            "classes": list(model.classes),
+            "fusion": model.config.fusion,
+            "model": model.state_dict(),
+            "method": trainer.method.state_dict(),
+            "method_name": trainer.method.name,
+            "optimizer": trainer.optimizer.state_dict(),
+            "scheduler": trainer.scheduler.state_dict(),
+            "epoch": trainer.epoch,
+            "best_epoch": trainer.best_epoch,
+            "best_accuracy": trainer.best_accuracy,
+            # As text: a pickle also tells which equal strings are one object, and a resumed run has others.
+            "metrics": json.dumps(trainer.metrics),
+            **({} if trainer.averaged is None else {"averaged": trainer.averaged.module.state_dict()}),
+        },
+        path,
+    )
+
+
+def _write(content: Mapping[str, Any], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        torch.save(content, partial)
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:  # the latter is what torch makes of a full disk
+        partial.unlink(missing_ok=True)
+        raise CurateError(
+            f"cannot write the checkpoint {path}: {str(error).splitlines()[0]}",
+            "check who may write there, and the space left on the disk; then go on with --resume",
+        ) from None
+
+
+def read(path: Path, device: torch.device) -> Mapping[str, Any]:
+    """The content of a checkpoint.
+
+    Raises:
+        CurateError: it is missing or not one of ours.
+    """
+    if not path.exists():
+        raise CurateError(f"no checkpoint at {path}", "was its folder moved? score or train again")
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # whatever a file that is none does to its reader
+        detail = (str(error) or type(error).__name__).splitlines()[0]
+        raise CurateError(
+            f"{path} cannot be loaded as a checkpoint: {detail}",
+            "expected a file written by `curate score` or `curate train`",
+        ) from None
+    needed = {"modalities", "classes", "fusion", "model"}
+    if not isinstance(content, dict) or content.get("format") != FORMAT or not needed <= content.keys():
+        raise CurateError(
+            f"{path} is not a checkpoint of this version", "expected a file written by `curate score` or `curate train`"
+        )
+    return content
+
+
+def load_model(model: FusionModel, content: Mapping[str, Any], source: str) -> None:
+    """Weights of encoders and fusion; heads that only a method had are left out, unless the model has them too.
+
+    Where weights were averaged it is the average, which is what was scored, that others go on from.
+
+    Raises:
+        CurateError: it is a model of other classes, modalities, fusion or encoders.
+    """
+    _load(model, content, content.get("averaged", content["model"]), source)
+
+
+def _load(model: FusionModel, content: Mapping[str, Any], stored: Mapping[str, Any], source: str) -> None:
+    expected = {"modalities": list(model.modalities), "classes": list(model.classes), "fusion": model.config.fusion}
+    for key, value in expected.items():
+        if content[key] != value:
+            hint = "keep model.fusion, or start from scratch" if key == "fusion" else "use a run on the same data set"
+            raise CurateError(f"{source} has {key} {content[key]}, this model needs {value}", hint)
+    own = model.state_dict()
+    weights = {k: v for k, v in stored.items() if k in own or not k.startswith("extra.")}
+    other = sorted(
+        k for k in own.keys() | weights.keys() if k not in own or k not in weights or own[k].shape != weights[k].shape
+    )
+    if other:
+        raise CurateError(
+            f"{source} holds another architecture: {len(other)} tensors differ, the first is {other[0]}",
+            "use the same model.encoder and preprocessing",
+        )
+    model.load_state_dict(weights)
+
+
+def load_trainer(trainer: Trainer, content: Mapping[str, Any], source: str) -> None:
+    """The whole state of an interrupted training."""
+    _load(trainer.model, content, content["model"], source)
+    if "averaged" in content:
+        trainer.average()
+        _load(trainer.evaluated, content, content["averaged"], source)
+    trainer.method.load_state_dict(content["method"])
+    trainer.optimizer.load_state_dict(content["optimizer"])
+    trainer.scheduler.load_state_dict(content["scheduler"])
+    trainer.epoch = content["epoch"]
+    trainer.best_epoch, trainer.best_accuracy = content["best_epoch"], content["best_accuracy"]
+    trainer.metrics = json.loads(content.get("metrics", "{}"))  # checkpoints of 0.1 have none
+
+
+def sha256(path: Path) -> str:
+    """Digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,233 @@
+"""The only training loop of the repository, and prediction. The test split never comes near `fit`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel
+
+from curate.errors import CurateError, NonFiniteError
+from curate.scores.metrics import measure
+from curate.train.data.samples import Batch, BatchTransform, DataView, RunData, Samples, mix_seed
+from curate.train.methods.method import Context, Method
+from curate.train.methods.optim import OptimConfig
+from curate.train.models.model import FusionModel
+from curate.types import FUSED, Predictions
+
+Values = list[tuple[str, str, str, float]]
+CHECK_EVERY = 16
+"""Steps between looks at the loss; each look waits for the device."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """Where and how the model runs.
+
+    Attributes:
+        device: `auto` takes a CUDA device when there is one.
+        precision: `fp32`, or `bf16` in the encoders.
+        workers: decoding and loading processes; None decodes files with one a core, and loads with none on a CPU and
+            two beside a GPU.
+    """
+
+    device: str = "auto"
+    precision: str = "fp32"
+    workers: int | None = None
+
+    def torch_device(self) -> torch.device:
+        """The device.
+
+        Raises:
+            CurateError: it is not there.
+        """
+        name = ("cuda:0" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
+        try:
+            device = torch.device(name)
+        except RuntimeError:
+            raise CurateError(f"unknown device {name!r}", "use auto, cpu or cuda:0") from None
+        if device.type not in ("cpu", "cuda"):
+            raise CurateError(f"device {name} is not supported", "use auto, cpu or cuda:0")
+        count = torch.cuda.device_count()
+        if device.type == "cuda" and (device.index or 0) >= count:
+            raise CurateError(f"device {name} was asked for, {count} CUDA devices are here", "use --device cpu")
+        if device.type == "cuda":  # the same seed gives the same table
+            torch.backends.cudnn.deterministic = True
+            torch.backends.cudnn.benchmark = False
+        return device
+
+    def loaders(self) -> int:
+        """Processes that read batches."""
+        return (2 if self.torch_device().type == "cuda" else 0) if self.workers is None else self.workers
+
+    def decoders(self, files: bool) -> int:
+        """Processes that decode media; without files there is nothing worth a process."""
+        return ((os.cpu_count() or 1) if files else 0) if self.workers is None else self.workers
+
+
+@dataclass
+class Trainer:
+    """A model in training: what `fit` moves, and what a checkpoint keeps.
+
+    Attributes:
+        optim: what optimizer and scheduler were made from.
+        epoch: finished epochs.
+        best_epoch, best_accuracy: the earliest epoch of highest fused validation accuracy; 0 before the first.
+        metrics: {modality or "fused": {metric: value}} on validation after the last epoch; empty before the first.
+        averaged: the moving average of the weights; None where there is none, or before the first step.
+    """
+
+    model: FusionModel
+    method: Method
+    optimizer: Optimizer
+    scheduler: LRScheduler
+    transform: BatchTransform
+    device: torch.device
+    optim: OptimConfig
+    epoch: int = 0
+    best_epoch: int = 0
+    best_accuracy: float = -1.0
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    averaged: AveragedModel | None = None
+
+    @property
+    def evaluated(self) -> FusionModel:
+        """The model that predicts: the averaged one where there is one."""
+        if self.averaged is None:
+            return self.model
+        averaged = self.averaged.module
+        assert isinstance(averaged, FusionModel)
+        return averaged
+
+    def average(self) -> None:
+        """Take the weights after a step into their average; the first ones are the average."""
+        if self.optim.ema:
+            if self.averaged is None:
+                self.averaged = self.optim.average(self.model)
+            self.averaged.update_parameters(self.model)
+
+    def reset_optimizer(self) -> None:
+        """A fresh optimizer and schedule, as at the start."""
+        self.optimizer = self.method.optimizer(self.model, self.optim)
+        self.scheduler = self.optim.schedule(self.optimizer)
+
+
+def make_trainer(
+    model: FusionModel, method: Method, optim: OptimConfig, data: RunData, device: torch.device
+) -> Trainer:
+    """A trainer with a fresh optimizer; heads must be attached already."""
+    model.to(device)
+    optimizer = method.optimizer(model, optim)
+    transform = BatchTransform(data.specs, data.augment).to(device)
+    return Trainer(model, method, optimizer, optim.schedule(optimizer), transform, device, optim)
+
+
+def fit(
+    trainer: Trainer,
+    data: RunData,
+    epochs: int,
+    context: Context | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Iterator[Values]:
+    """Train up to `epochs` finished epochs, yielding each epoch's (split, modality, metric, value).
+
+    What an epoch does depends on (seed, epoch) and the state before it, so a resumed run equals an unbroken one.
+    `begin_epoch` has random numbers of its own: what it draws changes nothing in the steps that follow.
+
+    Args:
+        context: what the stage knows of the round; the rest of it is filled in here, anew each epoch.
+
+    Raises:
+        NonFiniteError: the loss became NaN or infinite; the samples of the batch are named.
+    """
+    model, method = trainer.model, trainer.method
+    context = replace(context or Context(), data=DataView(data, trainer.device), optim=trainer.optim)
+    while trainer.epoch < epochs:
+        torch.manual_seed(mix_seed(data.seed, 2, trainer.epoch))
+        method.begin_epoch(model, trainer.epoch, _now(context, trainer, data.seed, epochs))
+        seed = mix_seed(data.seed, 1, trainer.epoch)
+        torch.manual_seed(seed)
+        model.train()
+        trainer.transform.train()
+        losses = _train_epoch(trainer, data, seed, on_step)
+        trainer.scheduler.step()
+        own = method.end_epoch(model)
+        trainer.epoch += 1
+        trainer.metrics = metrics = measure(predict(trainer, data, data.val))
+        accuracy = metrics[FUSED]["accuracy"]
+        if accuracy > trainer.best_accuracy:
+            trainer.best_epoch, trainer.best_accuracy = trainer.epoch, accuracy
+        yield [
+            ("train", "all", "loss", float(losses.mean())),
+            *(("train", m, name, value) for m, name, value in own),
+            *(("val", m, name, value) for m, v in metrics.items() for name, value in v.items()),
+        ]
+
+
+def _now(context: Context, trainer: Trainer, seed: int, epochs: int) -> Context:
+    """The context of the epoch that begins."""
+    return replace(
+        context,
+        epochs=context.epochs or epochs,
+        metrics=trainer.metrics,
+        optimizer=trainer.optimizer,
+        generator=torch.Generator().manual_seed(mix_seed(seed, 3, trainer.epoch)),
+    )
+
+
+def _train_epoch(trainer: Trainer, data: RunData, seed: int, on_step: Callable[[int, int], None] | None) -> np.ndarray:
+    """One pass over the training samples; the loss of every step."""
+    total = -(-len(data.fit) // data.batch_size)
+    losses: list[Tensor] = []
+    recent: list[tuple[Batch, Tensor]] = []
+    for step, raw in enumerate(data.training_batches(trainer.epoch)):
+        batch = trainer.transform(raw.to(trainer.device), mix_seed(seed, step))
+        loss = trainer.method.step(trainer.model, trainer.optimizer, batch)
+        trainer.average()
+        losses.append(loss)
+        recent.append((raw, loss))
+        if len(recent) == CHECK_EVERY or step + 1 == total:
+            _check_finite(recent, trainer.epoch + 1)
+            recent.clear()
+        if on_step:
+            on_step(step + 1, total)
+    return torch.stack(losses).double().cpu().numpy()
+
+
+def _check_finite(recent: list[tuple[Batch, Tensor]], epoch: int) -> None:
+    finite = torch.isfinite(torch.stack([loss for _, loss in recent])).cpu().numpy()
+    if not finite.all():
+        batch, loss = recent[int(np.argmin(finite))]
+        ids = ", ".join(batch.sample_ids[:8]) + (", ..." if len(batch.sample_ids) > 8 else "")
+        raise NonFiniteError(
+            f"the loss became {float(loss)} in epoch {epoch}, in the batch of samples {ids}",
+            "lower optim.lr, or look at these samples; earlier epochs are kept",
+        )
+
+
+@torch.no_grad()
+def predict(trainer: Trainer, data: RunData, samples: Samples) -> Predictions:
+    """Class probabilities of every sample, in eval mode and un-augmented; softmax in float64."""
+    model, method = trainer.evaluated, trainer.method
+    model.eval()
+    trainer.transform.eval()
+    parts: dict[str, list[Tensor]] = {m: [] for m in (*model.modalities, FUSED)}
+    for raw in data.ordered_batches(samples):
+        batch = trainer.transform(raw.to(trainer.device))
+        logits, fused = method.predict(method.forward(model, batch.inputs))
+        for name, value in {**logits, FUSED: fused}.items():
+            parts[name].append(value.double().cpu())
+    probs = {name: torch.cat(p).softmax(dim=1).numpy() for name, p in parts.items()}
+    for name, p in probs.items():
+        if bad := samples.sample_ids[~np.isfinite(p).all(axis=1)].tolist():
+            raise NonFiniteError(
+                f"predictions of {name} are not finite for samples {', '.join(bad[:8])}",
+                "the checkpoint has diverged; lower optim.lr",
+            )
+    return Predictions(samples.sample_ids, samples.labels, model.classes, model.modalities, probs)

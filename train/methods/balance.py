@@ -1,0 +1,121 @@
+"""Maths that several balancing methods share: which modality is ahead in a batch, and what is done about it.
+
+Letters: B batch, M modalities, K classes, D features of a modality.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from curate.train.models.model import FusionModel, Outputs
+
+Scalars = dict[str, Tensor]
+"""{modality: a tensor without axes, on the model's device}."""
+EPS = 1e-8
+
+
+@torch.no_grad()
+def discrepancy(outputs: Outputs, labels: Tensor) -> Scalars:
+    """How far each modality is ahead of the others in this batch; above 1 = ahead.
+
+    rho_m = S_m / mean of the other modalities' S, S_m = sum_i softmax(l_m)[y_i] + 1e-8: with two modalities the ratio
+    of OGM-GE (Peng et al., CVPR 2022). No gradient. The weakest modality is never above 1, whatever rounding says.
+
+    Args:
+        outputs: unimodal logits {m: (B, K)} of two or more modalities.
+        labels: (B,).
+    """
+    scores = torch.stack(
+        [F.softmax(x, dim=1).gather(1, labels[:, None]).double().sum() + EPS for x in outputs.logits.values()]
+    )
+    m = len(scores)
+    ratios = scores / ((1 - torch.eye(m, device=scores.device, dtype=scores.dtype)) @ scores / (m - 1))
+    ratios = torch.where(scores == scores.min(), ratios.clamp(max=1), ratios)
+    return dict(zip(outputs.logits, ratios.unbind(), strict=True))
+
+
+def damping(ratios: Mapping[str, Tensor], alpha: float) -> Scalars:
+    """OGM's coefficient of each modality, in (0, 1]: k = 1 - tanh(alpha rho) where rho > 1, else 1.
+
+    As in the paper it jumps at rho = 1, where k falls from 1 to 1 - tanh(alpha).
+    """
+    return {m: torch.where(r > 1, 1 - torch.tanh(alpha * r), torch.ones_like(r)) for m, r in ratios.items()}
+
+
+@torch.no_grad()
+def damp_gradients(
+    model: FusionModel,
+    factors: Mapping[str, Tensor],
+    *,
+    conv_only: bool = False,
+    noise: Literal["none", "damped", "all"] = "none",
+) -> int:
+    """Multiply the gradients of each modality's encoder by its factor; the number of parameters edited.
+
+    Edited are tensors of two or more axes: biases and batch norm keep their gradients, and so do all heads.
+
+    Args:
+        factors: {m: k_m}.
+        conv_only: only tensors of four axes, as published; on an encoder without convolutions that is nothing.
+        noise: add Gaussian noise of the standard deviation of the tensor's gradient before the damping, to `all`
+            modalities, or to the `damped` ones (k < 1), or to `none`.
+    """
+    edited = 0
+    for modality, factor in factors.items():
+        for p in model.encoder_parameters(modality):
+            if p.grad is None or (p.ndim != 4 if conv_only else p.ndim < 2):
+                continue
+            spread = p.grad.std(correction=0) + EPS
+            p.grad.mul_(factor)
+            if noise != "none":
+                p.grad.add_(torch.randn_like(p.grad) * spread * (1 if noise == "all" else factor < 1))
+            edited += 1
+    return edited
+
+
+def drop_probabilities(ratios: Mapping[str, Tensor], base: float, growth: float) -> Scalars:
+    """OPM's probability that a sample loses a modality, in [0, 1]; 0 for every modality that is not ahead.
+
+    t = tanh(max(rho - 1, 0)); q = min(base (1 + growth t), 1) where t > 0, else 0.
+    """
+    ahead = {m: torch.tanh(torch.relu(r - 1)) for m, r in ratios.items()}
+    return {
+        m: torch.where(t > 0, (base * (1 + growth * t)).clamp(max=1), torch.zeros_like(t)) for m, t in ahead.items()
+    }
+
+
+def drop_features(features: Mapping[str, Tensor], probabilities: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Features {m: (B, D_m)} with each sample's modalities dropped at random, and the rest rescaled.
+
+    mask * f / (1 - theta) in every modality, theta = sum_m D_m q_m / sum_m D_m: dividing by the kept share of the whole
+    concatenation, as published, and not by each modality's own.
+    """
+    dropped = sum(f.shape[1] * probabilities[m] for m, f in features.items())
+    kept_share = 1 - dropped / sum(f.shape[1] for f in features.values())
+    return {
+        m: f * (torch.rand(len(f), 1, device=f.device) >= probabilities[m]) / kept_share for m, f in features.items()
+    }
+
+
+class Means:
+    """Means over an epoch of what a method decided at each step, for the table."""
+
+    def __init__(self) -> None:
+        self.totals: dict[tuple[str, str], Tensor] = {}
+        self.steps = 0
+
+    def add(self, **decided: Mapping[str, Tensor]) -> None:
+        """One step's {modality: scalar} by metric."""
+        self.steps += 1
+        for metric, values in decided.items():
+            for m, value in values.items():
+                self.totals[m, metric] = self.totals.get((m, metric), 0) + value.detach()
+
+    def rows(self) -> Sequence[tuple[str, str, float]]:
+        """(modality, metric, mean over the steps)."""
+        return [(m, metric, float(total / self.steps)) for (m, metric), total in self.totals.items()]

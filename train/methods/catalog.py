@@ -1,0 +1,124 @@
+"""Which methods and settings there are, read from their sources, so that listing them loads no torch."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curate.errors import unknown_name
+
+if TYPE_CHECKING:
+    from .method import Method
+
+FOLDER = Path(__file__).parent
+SHARED = {
+    "model": ("models/model.py", "ModelConfig"),
+    "optim": ("methods/optim.py", "OptimConfig"),
+    "score": ("stages/session.py", "ScoreConfig"),
+    "train": ("stages/session.py", "TrainConfig"),
+}
+"""{section of settings: file and class that has them}."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a method before it is loaded.
+
+    Attributes:
+        name: on the command line, and of its file.
+        summary: first line of the class's docstring.
+        paper: where it is from.
+        start: `warm` or `scratch`.
+        knobs: {key: (type, default, what it does)} as written in its `Config`.
+    """
+
+    name: str
+    summary: str
+    paper: str
+    start: str
+    knobs: dict[str, tuple[str, str, str]]
+
+    @property
+    def control(self) -> str:
+        """The setting of its knob `control` that makes it a control of its own; '' where it has no such knob."""
+        kind, *_ = self.knobs.get("control", ("",))
+        return next((c for c in re.findall(r"'(\w+)'", kind) if c != "none"), "")
+
+
+def names() -> list[str]:
+    """Names of all methods, ascending."""
+    return sorted(p.stem for p in FOLDER.glob("*.py") if f'name = "{p.stem}"' in p.read_text(encoding="utf-8"))
+
+
+def entries() -> list[Entry]:
+    """All methods, ascending by name."""
+    return [_read(FOLDER / f"{name}.py") for name in names()]
+
+
+def find(name: str) -> type[Method]:
+    """The class of a method, loaded.
+
+    Raises:
+        CurateError: there is none; the nearest name is offered.
+    """
+    if name not in names():
+        raise unknown_name("method", name, names())
+    module = importlib.import_module(f".{name}", __package__)
+    return next(v for v in vars(module).values() if isinstance(v, type) and v.__dict__.get("name") == name)
+
+
+def usual_settings() -> dict[str, dict[str, Any]]:
+    """{section: {key: default}} of the settings that methods share; of `score` those of the warm-up."""
+    found = {}
+    for section, (file, name) in SHARED.items():
+        tree = ast.parse((FOLDER.parent / file).read_text(encoding="utf-8"))
+        config = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+        found[section] = {key: ast.literal_eval(default) for key, (_, default, _) in _knobs(config).items()}
+    return found
+
+
+def _read(path: Path) -> Entry:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            literals = {
+                t.id: s.value.value
+                for s in node.body
+                if isinstance(s, ast.Assign) and isinstance(s.value, ast.Constant)
+                for t in s.targets
+                if isinstance(t, ast.Name)
+            }
+            if literals.get("name") == path.stem:
+                config = next((s for s in node.body if isinstance(s, ast.ClassDef) and s.name == "Config"), None)
+                return Entry(
+                    path.stem,
+                    (ast.get_docstring(node) or "").split("\n")[0],
+                    str(literals.get("paper", "")),
+                    str(literals.get("start", "warm")),
+                    _knobs(config),
+                )
+    raise ValueError(f"{path.name} has no class with name = {path.stem!r}")
+
+
+def _knobs(config: ast.ClassDef | None) -> dict[str, tuple[str, str, str]]:
+    if config is None:
+        return {}
+    what = _attributes(ast.get_docstring(config) or "")
+    return {
+        s.target.id: (ast.unparse(s.annotation), ast.unparse(s.value), what.get(s.target.id, ""))
+        for s in config.body
+        if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name) and s.value is not None
+    }
+
+
+def _attributes(docstring: str) -> dict[str, str]:
+    """{name: description} of a docstring's `Attributes:`; one description may serve several names."""
+    out: dict[str, str] = {}
+    for entry in re.split(r"\n {4}(?=\w)", docstring.partition("Attributes:")[2]):
+        names, _, text = entry.strip().partition(":")
+        out |= {name.strip(): " ".join(text.split()) for name in names.split(",")}
+    return out

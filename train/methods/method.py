@@ -1,0 +1,172 @@
+"""What a training method is: a few seams around one step, every default of which is joint training.
+
+A method is a paper on one page, `train/methods/<name>.py`. It sees the model, the fusion and small shared maths, and
+never the table. Rounds, optimizer resets and subsets are the stages' work; a method only declares that it wants them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.optim import Optimizer
+
+from curate.errors import CurateError
+from curate.train.models.model import FusionModel, Outputs
+from curate.types import MixtureFit
+
+from .optim import OptimConfig
+
+if TYPE_CHECKING:
+    from curate.train.data.samples import Batch, DataView
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a method may know of its round and of the run, at the start of an epoch.
+
+    Attributes:
+        fits: one fitted mixture a pair, for methods that use posteriors; empty otherwise.
+        gap_kind: the gap of the paper that a loss draws together, `prob` or `kl`; see `curate.scores.gap.loss_kind`.
+        centres: mu_0 of each pair in units of that gap; None where the fits are on that very gap: their locations.
+        absolute: the fits are on the size of that gap.
+        epochs: of the whole run; 0 when unknown.
+        metrics: {modality or "fused": {metric: value}} on validation after the last epoch; empty before the first.
+        data: the training and validation samples, to look at.
+        optim: the run's settings of optimisation, for optimizers of the method's own.
+        optimizer: the run's optimizer: rates may be set, state forgotten; it is in every checkpoint.
+        generator: random numbers for this epoch that nobody else draws, on the CPU.
+    """
+
+    fits: tuple[MixtureFit, ...] = ()
+    gap_kind: str = "prob"
+    centres: tuple[float, ...] | None = None
+    absolute: bool = False
+    epochs: int = 0
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    data: DataView | None = None
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    optimizer: Optimizer | None = None
+    generator: torch.Generator = field(default_factory=torch.Generator, compare=False)
+
+
+class Method:
+    """Joint training: cross-entropy of the fused logits, one backward, one step.
+
+    Class attributes:
+        name: the name on the command line, and of the file.
+        paper: where it is from, with the year.
+        start: `warm` begins at the scored run's warm checkpoint; `scratch` from random weights, with the warm-up's
+            epochs added, so that every method has seen the same number of epochs at its end.
+        uses_posteriors: `fixed` or `optional` posteriors reach `Batch.p_balanced` when not None.
+        uses_usability: how surely each modality is broken reaches `Batch.p_broken`; never None then.
+        uses_selection: it trains on a selection of the training set.
+        fusion: what `model.fusion` is where the user says nothing; None leaves it to the scored run.
+    """
+
+    name: ClassVar[str] = "method"
+    paper: ClassVar[str] = ""
+    start: ClassVar[Literal["warm", "scratch"]] = "warm"
+    uses_posteriors: ClassVar[bool] = False
+    uses_usability: ClassVar[bool] = False
+    uses_selection: ClassVar[bool] = False
+    fusion: ClassVar[Literal["concat", "sum", "weight"] | None] = None
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """A method without knobs."""
+
+    def __init__(self, config: Any = None) -> None:
+        self.config: Any = self.Config() if config is None else config
+
+    @property
+    def rounds(self) -> int:
+        """Into how many scored rounds the epochs are divided; each begins with fresh posteriors."""
+        return 1
+
+    def attach(self, model: FusionModel, warm: bool) -> None:
+        """Add heads to `model.extra`, once, before the optimizer is made; `warm` weights are loaded already."""
+
+    def optimizer(self, model: FusionModel, optim: OptimConfig) -> Optimizer:
+        """The run's optimizer, over every parameter; `optim.over` takes groups. Made anew where a run resets it."""
+        return optim.make(model)
+
+    def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
+        """Called before each epoch; `epoch` counts from 0 within this method.
+
+        It may look at data, edit weights and leave the model in any mode. What a checkpoint after an epoch must
+        restore belongs to `state_dict`.
+        """
+
+    def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
+        """One forward in training or evaluation."""
+        return model(inputs)
+
+    def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+        """A scalar."""
+        return F.cross_entropy(outputs.fused, batch.labels)
+
+    def modulate(self, model: FusionModel, outputs: Outputs, batch: Batch) -> int | None:
+        """Edit gradients after backward; the number of parameters edited, or None outside its active window."""
+        return None
+
+    def step(self, model: FusionModel, optimizer: Optimizer, batch: Batch) -> Tensor:
+        """One whole optimisation step; the detached loss.
+
+        Raises:
+            CurateError: there are no encoder gradients to edit: linear heads on features.
+            RuntimeError: the gradient edit was active and touched no parameter.
+        """
+        optimizer.zero_grad(set_to_none=True)
+        outputs = self.forward(model, batch.inputs)
+        loss = self.loss(outputs, batch)
+        loss.backward()
+        if self.modulate(model, outputs, batch) == 0:
+            if next(model.encoders.parameters(), None) is None:
+                raise CurateError(
+                    f"{self.name} changes the gradients of encoders, and these have no parameters",
+                    "score again with --set model.encoder=mlp",
+                )
+            raise RuntimeError(f"{self.name}: the gradient edit touched no parameter")
+        optimizer.step()
+        return loss.detach()
+
+    def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
+        """Called after each epoch; (modality or "all", metric, value) to be kept in the table."""
+        return ()
+
+    def predict(self, outputs: Outputs) -> tuple[dict[str, Tensor], Tensor]:
+        """Unimodal and fused logits that decide: {m: (B, K)} and (B, K). No sample may depend on its batch mates."""
+        return outputs.logits, outputs.fused
+
+    def state_dict(self) -> dict[str, Any]:
+        """State beyond the model's and the optimizer's, as tensors and numbers."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+
+
+def per_modality(text: str, modalities: Sequence[str], default: float, setting: str) -> dict[str, float]:
+    """A number a modality from a knob such as `audio=0.9,visual=1.1`; `default` where it is silent.
+
+    Raises:
+        CurateError: it names another modality, or something is not a number.
+    """
+    values = dict.fromkeys(modalities, default)
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        name, _, number = part.partition("=")
+        try:
+            if name.strip() not in values:
+                raise ValueError
+            values[name.strip()] = float(number)
+        except ValueError:
+            example = ",".join(f"{m}=1.0" for m in modalities)
+            raise CurateError(
+                f"{setting} cannot be {text!r}: {part!r} is no modality=number", f"e.g. {example}"
+            ) from None
+    return values

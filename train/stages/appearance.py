@@ -1,0 +1,70 @@
+"""What a sample looks or sounds like at the lowest level: statistics of an encoder's first two stages.
+
+Deeper layers know what a sample *is*, and by heart: look-alikes sought there are alike in how well they were
+memorised, and say nothing about whether a modality is broken.
+
+Letters: N samples, B batch, C channels, D appearance statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from curate.train.data.samples import RunData, Samples
+from curate.train.loop.engine import Trainer
+from curate.types import Floats
+
+
+def early_layers(encoder: nn.Module) -> tuple[nn.Module, ...]:
+    """The layers that end the first two stages of an encoder of pictures or clips; () of any other encoder."""
+    return getattr(encoder, "early", ())
+
+
+def is_deep(encoder: nn.Module) -> bool:
+    """Whether only features as a whole can be had of an encoder: of texts, or of what was computed beforehand."""
+    return not early_layers(encoder)
+
+
+@torch.no_grad()
+def appearance(trainer: Trainer, data: RunData, samples: Samples) -> dict[str, Floats]:
+    """{modality: (N, D)} in eval mode and un-augmented: spatial mean and standard deviation of each channel.
+
+    Of several frames the statistics are averaged. An encoder without early layers gives its features, see `is_deep`.
+    """
+    model = trainer.evaluated
+    model.eval()
+    trainer.transform.eval()
+    parts: dict[str, list[Tensor]] = {m: [] for m in model.modalities}
+    for raw in data.ordered_batches(samples):
+        batch = trainer.transform(raw.to(trainer.device))
+        for m in model.modalities:
+            encoder = model.encoders.get_submodule(m)
+            with _watched(early_layers(encoder)) as seen:
+                features = model.encode({m: batch.inputs[m]})[m]
+            found = torch.cat([_statistics(x, len(features)) for x in seen], dim=1) if seen else features
+            parts[m].append(found.double().cpu())
+    return {m: torch.cat(p).numpy().astype(np.float64) for m, p in parts.items()}
+
+
+def _statistics(maps: Tensor, batch: int) -> Tensor:
+    """(B x frames, C, H, W) or (B, C, T, H, W) to (B, 2 C)."""
+    over = tuple(range(2, maps.ndim))
+    both = torch.cat([maps.mean(over), maps.std(over, correction=0)], dim=1)
+    return both.float().unflatten(0, (batch, -1)).mean(dim=1)
+
+
+@contextmanager
+def _watched(layers: tuple[nn.Module, ...]) -> Iterator[list[Tensor]]:
+    """What the layers give during one forward, in order."""
+    seen: list[Tensor] = []
+    hooks = [layer.register_forward_hook(lambda _, __, output: seen.append(output)) for layer in layers]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()

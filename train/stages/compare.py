@@ -1,0 +1,121 @@
+"""The cells of a comparison, one after another: what is finished in the table is taken from there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from curate.comparison.plan import Plan, Row
+from curate.config import Layer
+from curate.errors import CurateError, LockedError
+from curate.train.methods import catalog
+from curate.types import Run
+
+from . import stages
+from .session import Progress, Workplace
+
+SCORED = ("data", "model", "optim", "score")
+TRAINED = ("model", "optim", "train")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What all cells of a comparison share.
+
+    Attributes:
+        dataset, root: as of `stages.score`.
+        layers: settings in rising precedence, above the plan's own and below those of a row.
+        of_method: {method: settings of its own}, below those of a row.
+        redraw: each seed redraws the data set too: `data.seed` is the seed.
+    """
+
+    dataset: str
+    root: Path | None
+    layers: Sequence[Layer] = ()
+    of_method: Mapping[str, Mapping[str, object]] | None = None
+    redraw: bool = False
+
+
+def compare(work: Workplace, plan: Plan, protocol: Protocol, seeds: Sequence[int]) -> None:
+    """Score once a seed and train every row from it; every cell and what became of it is in the table.
+
+    A cell whose run is done is not run again, one that was interrupted goes on. A row that cannot be run (its method
+    is not installed, its settings do not fit, its loss diverged, its subset is empty) does not stop the others.
+    """
+    first = _only(SCORED, [plan.settings, *protocol.layers])
+    stages.plan_score(work, protocol.dataset, protocol.root, first, seeds[0])  # what cannot begin replaces nothing
+    work.table.begin_comparison(plan.name, protocol.dataset, plan.rows, seeds)
+    inner = replace(work, progress=_folded(work.progress))
+    total, done = len(plan.rows) * len(seeds), 0
+    for seed in seeds:
+        parents: dict[str, Run] = {}
+        for row in plan.rows:
+            work.progress("cells", done, total, f"{row.label}, seed {seed}")
+            try:
+                shared = [plan.settings, *protocol.layers, row.scoring]
+                key = json.dumps(row.scoring, sort_keys=True, default=str)
+                if key not in parents:
+                    parents[key] = _scored(inner, protocol, shared, seed)
+                run_id, reason = _trained(inner, protocol, parents[key], row, shared).run_id, ""
+            except LockedError:
+                raise
+            except CurateError as error:
+                if not parents:
+                    raise  # without the scored run that all share nothing can be compared
+                run_id, reason = None, error.message
+            work.table.fill_cell(plan.name, protocol.dataset, row.label, seed, run_id, reason)
+            done += 1
+    work.progress("cells", total, total, "")
+
+
+def _folded(advance: Progress) -> Progress:
+    """Progress of whatever cell is running, under one label."""
+    return lambda label, done, total, note: advance("this cell", done, total, f"{label} {note}".strip())
+
+
+def _scored(work: Workplace, protocol: Protocol, shared: Sequence[Layer], seed: int) -> Run:
+    """The scored run of a seed: from the table, resumed, or made now."""
+    redrawn = [{"data": {"seed": seed}}] if protocol.redraw else []
+    layers = [*_only(SCORED, shared), *redrawn]
+    wanted, _ = stages.plan_score(work, protocol.dataset, protocol.root, layers, seed)
+    found = _same(work, wanted)
+    if found is None:
+        return stages.score(work, protocol.dataset, protocol.root, layers, seed)
+    return found if found.status == "done" else stages.resume_score(work, found)
+
+
+def _trained(work: Workplace, protocol: Protocol, parent: Run, row: Row, shared: Sequence[Layer]) -> Run:
+    """The training run of a cell: from the table, resumed, or made now; scored at its end."""
+    catalog.find(row.method)  # an unknown one has its own error
+    own = {"method": (protocol.of_method or {}).get(row.method, {})}
+    layers = [*_only(TRAINED, shared), own, row.settings]
+    found = _same(work, stages.plan_train(work, parent, row.method, layers, parent.seed))
+    if found is None:
+        found = stages.train(work, parent, row.method, layers, parent.seed)
+    elif found.status != "done":
+        found = stages.resume_train(work, found)
+    stages.score_end(work, found)
+    return found
+
+
+def _only(sections: Sequence[str], layers: Sequence[Layer]) -> list[Layer]:
+    return [{k: v for k, v in layer.items() if k in sections} for layer in layers]
+
+
+def _same(work: Workplace, wanted: Run) -> Run | None:
+    """The run of the table that equals a planned one: a finished one if there is one, else the newest."""
+    if not work.table.path.exists():
+        return None
+    where = {"kind": wanted.kind, "method": wanted.method, "data_id": wanted.data_id, "parent": wanted.parent}
+    alike = [
+        run
+        for run in work.table.runs(seed=wanted.seed, **where)
+        if run.note == wanted.note and _text({k: run.config.get(k) for k in wanted.config}) == _text(wanted.config)
+    ]
+    return next((run for run in alike if run.status == "done"), next(iter(alike), None))
+
+
+def _text(config: Mapping[str, object]) -> str:
+    return json.dumps(config, sort_keys=True, default=str)

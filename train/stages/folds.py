@@ -1,0 +1,133 @@
+"""Out-of-fold scores: every training sample is judged by a model that never saw it.
+
+The training split is cut into K folds, and for each of them the whole warm-up is done again without it. What the K
+models share with one another and with the ordinary warm-up is the seed: the same random initial weights. They never
+start from the ordinary warm-up's weights, or from a short warm-up in common, since these have seen the samples that
+are held out: such scores would look out of fold and not be. So K folds cost K more warm-ups, each on (K - 1) / K of the
+samples. The ordinary warm-up stays what `train` starts from.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.flop_counter import FlopCounterMode
+
+from curate.advice.evidence import KNOWN_WELL, parted
+from curate.datasets.base import Dataset
+from curate.datasets.cache import Cache
+from curate.scores.folds import cut_folds
+from curate.scores.metrics import accuracy
+from curate.train.data.samples import RunData, Samples
+from curate.train.loop import checkpoint
+from curate.train.loop.engine import Trainer, fit, predict
+from curate.types import Predictions, Run
+
+from .session import ScoreConfig, Workplace, prepare_trainer
+
+USUAL = 5
+"""Folds where nobody asked for a number."""
+CHEAP = 1e12
+"""Floating-point operations of all folds' warm-ups together up to which they need not be asked for: about a minute on
+two cores."""
+
+
+def known_by_heart(predictions: Predictions, held_out: Predictions) -> str:
+    """Which modalities are right far more often on the samples they were trained on than on others; '' if none is."""
+    told = []
+    for m in predictions.modalities:
+        seen, unseen = (accuracy(p.probs[m], p.labels) for p in (predictions, held_out))
+        if seen >= KNOWN_WELL and parted(seen, unseen, len(held_out.labels)):
+            told.append(f"{m} {seen:.0%} and {unseen:.0%}")
+    return ", ".join(told)
+
+
+def is_cheap(trainer: Trainer, samples: Samples, data: RunData, epochs: int) -> bool:
+    """Whether `USUAL` more warm-ups take at most `CHEAP` operations: of few samples, or of small ones like features.
+
+    A backward pass counts as two forward passes. Not measured in seconds, so that every machine decides alike.
+    """
+    few = samples.subset(np.arange(len(samples)) < 2)
+    with FlopCounterMode(display=False) as counter:
+        predict(trainer, data, few)
+    each = counter.get_total_flops() / len(few)
+    return 3 * each * len(samples) * epochs * (USUAL - 1) <= CHEAP
+
+
+def assign_folds(dataset: Dataset, samples: Samples, count: int, seed: int) -> NDArray[np.int64]:
+    """(N,) the fold of each training sample, 0 to `count` - 1; see `curate.scores.folds.cut_folds`."""
+    groups = {s.sample_id: s.group for s in dataset.samples}
+    return cut_folds(samples.labels, [groups[i] for i in samples.sample_ids.tolist()], dataset.classes, count, seed)
+
+
+def out_of_fold(
+    work: Workplace, run: Run, dataset: Dataset, cache: Cache, config: ScoreConfig, folds: NDArray[np.int64]
+) -> Predictions:
+    """Predictions of every training sample by the model of its fold, ascending by id.
+
+    Each fold's model is kept in `fold-<number>.pt` after every epoch. An interrupted call goes on from there, and ends
+    as an unbroken one.
+
+    Args:
+        config: epochs, and whether each epoch's predictions of the samples held out are kept.
+        folds: (N,) of `assign_folds`.
+    """
+    parts = []
+    for number in range(int(folds.max()) + 1):
+        trainer, data = prepare_trainer(work, run, dataset, cache)
+        held_out = data.fit.subset(folds == number)
+        data = data.with_fit(data.fit.subset(folds != number))
+        trainer.model.observe(cache.arrays, data.fit.rows)
+        _warm_up(work, run, trainer, data, held_out, (number, int(folds.max()) + 1), config)
+        parts.append(predict(trainer, data, held_out))
+    return _join(parts)
+
+
+def _warm_up(
+    work: Workplace,
+    run: Run,
+    trainer: Trainer,
+    data: RunData,
+    held_out: Samples,
+    which: tuple[int, int],
+    config: ScoreConfig,
+) -> None:
+    """Train the model of one fold; each epoch is in the table and in a checkpoint before the next begins.
+
+    Args:
+        which: the fold's number, and how many there are.
+    """
+    number, count = which
+    path = work.folder(run) / f"fold-{number}.pt"
+    if path.exists():
+        checkpoint.load_trainer(trainer, checkpoint.read(path, trainer.device), str(path))
+    label = f"{run.run_id} fold {number + 1} of {count}"
+    started = time.perf_counter()
+    work.progress(label, trainer.epoch, config.epochs, "")
+    for values in fit(trainer, data, config.epochs):
+        seconds = time.perf_counter() - started
+        work.table.write_epoch(run.run_id, trainer.epoch, [*values, ("train", "all", "seconds", seconds)], number)
+        if config.dynamics:
+            work.table.write_dynamic(run.run_id, trainer.epoch, predict(trainer, data, held_out), whole=False)
+        checkpoint.save(trainer, path)
+        work.progress(label, trainer.epoch, config.epochs, "")
+        started = time.perf_counter()
+
+
+def _join(parts: Sequence[Predictions]) -> Predictions:
+    """The predictions of all folds as one, ascending by id."""
+    first = parts[0]
+    ids = np.concatenate([p.sample_ids for p in parts])
+    order = np.argsort(ids)
+    return Predictions(
+        ids[order],
+        np.concatenate([p.labels for p in parts])[order],
+        first.classes,
+        first.modalities,
+        {m: np.concatenate([p.probs[m] for p in parts])[order] for m in first.probs},
+        in_sample=np.zeros(len(ids), dtype=np.bool_),
+        fold=np.repeat(np.arange(len(parts)), [len(p.sample_ids) for p in parts])[order],
+    )

@@ -1,0 +1,76 @@
+"""What usability buys at test time: unimodal logits weighted by it before they are summed, with its controls.
+
+No label of the weighted samples is used, and no weight is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from curate.errors import CurateError
+from curate.scores import usability
+from curate.scores.metrics import METRICS
+from curate.train.loop import checkpoint
+from curate.types import FUSED, Floats, Predictions, Run
+
+from .appearance import appearance
+from .assess import references
+from .session import Workplace, prepare_trainer, reopen, split_samples
+
+SUM = 1e-4
+"""How far the fused probabilities may lie from those of the sum of the unimodal logits."""
+
+
+def usability_of(work: Workplace, scored: Run, split: str) -> Floats:
+    """(N, M) usability in [0, 1] of a split's samples, ascending by id, by the scored run's warm model; label-free.
+
+    Raises:
+        CurateError: it is the split that was scored, or the run was not assessed.
+    """
+    if split == "train":
+        raise CurateError(
+            "weights are for samples that no model was trained on, not for split train",
+            "use --split val or test; of the training samples `samples` has usability_<modality>",
+        )
+    path = references(work, scored)
+    if not path.exists():
+        raise CurateError(
+            f"nothing is known of usability in {scored.run_id}", "score again, without score.dynamics=false"
+        )
+    dataset = reopen(scored)
+    cache = work.open_cache(dataset)
+    trainer, data = prepare_trainer(work, scored, dataset, cache)
+    last = work.folder(scored) / "last.pt"
+    checkpoint.load_model(trainer.model, checkpoint.read(last, trainer.device), str(last))
+    seen = appearance(trainer, data, split_samples(dataset, cache, split))
+    known = usability.load(path)
+    return np.stack([known[m].usability(known[m].recognition(seen[m])) for m in scored.modalities], axis=1)
+
+
+def weighted_metrics(said: Predictions, weights: Floats, seed: int) -> dict[str, Mapping[str, float]]:
+    """{how the fusion is weighted: {metric: value}}: not at all, by usability, and by its two controls.
+
+    `shuffled` has the same weights on other samples, `constant` their mean on every sample: what is gained must need
+    the right weight on the right sample.
+
+    Args:
+        weights: (N, M) in [0, 1], rows as the samples of `said`.
+        seed: of the permutation.
+
+    Raises:
+        CurateError: the fused logits are not the sum of the unimodal ones, so that there is nothing to weight.
+    """
+    alone = {m: said.probs[m] for m in said.modalities}
+    apart = np.abs(usability.weighted_fusion(alone, np.ones_like(weights)) - said.probs[FUSED]).max()
+    if apart > SUM:
+        raise CurateError(
+            f"the fused prediction is not the sum of the unimodal logits: probabilities differ by up to {apart:.2g}",
+            "--weighting is for model.fusion=concat or sum without heads of a method's own, e.g. joint, warmup, usable",
+        )
+    others = np.random.default_rng(seed).permutation(len(weights))
+    mean = np.broadcast_to(weights.mean(axis=0), weights.shape)
+    by = {"usability": weights, "shuffled": weights[others], "constant": mean}
+    fused = {"none": said.probs[FUSED]} | {how: usability.weighted_fusion(alone, w) for how, w in by.items()}
+    return {how: {k: metric(p, said.labels) for k, metric in METRICS.items()} for how, p in fused.items()}
