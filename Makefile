@@ -16,8 +16,8 @@ test: $(READY)
 	$(BIN)/python $(TEST)
 
 fuzz: $(READY)
-	CURATE_FUZZ=1000 $(BIN)/python -m pytest -q tests/curate/test_tables.py tests/curate/predictions \
-		tests/curate/test_npz.py tests/curate/test_damage.py tests/train/test_settings.py tests/cli/test_names.py
+	CURATE_FUZZ=1000 $(BIN)/python -m pytest -q tests/curate/files/test_tables.py tests/curate/predictions \
+		tests/curate/files/test_npz.py tests/curate/store/test_damage.py tests/train/methods/test_settings.py tests/cli/test_names.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

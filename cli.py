@@ -49,8 +49,8 @@ from curate.render import Format, describe_verdicts, progress, readable_hint, re
 if TYPE_CHECKING:
     from curate.comparison.plan import Plan
     from curate.datasets import Dataset
-    from curate.store.table import Table
-    from curate.train.stages.stages import Workplace
+    from curate.store.store import Store
+    from curate.train.stages.session import Session
     from curate.types import Run
 
 Db = Annotated[Path, typer.Option("--db", envvar="CURATE_DB", help="The sample table, a DuckDB file.")]
@@ -184,7 +184,7 @@ def _scoring_layers(ctx: typer.Context, *sections: str, **options: Mapping[str, 
 @contextmanager
 def working(
     db: Path, cache: Path | None, device: str, precision: str, workers: int | None, quiet: bool
-) -> Iterator[Workplace]:
+) -> Iterator[Session]:
     """A workplace of the model side, with progress on standard error.
 
     Raises:
@@ -196,24 +196,24 @@ def working(
             "pip install 'curate-mm[train]'",
         )
     from curate.datasets.cache import default_folder
-    from curate.store.table import Table
+    from curate.store.store import Store
     from curate.train.loop.engine import Runtime
-    from curate.train.stages.session import Workplace, tell_nobody
+    from curate.train.stages.session import Session, no_message
 
     with progress(quiet) as advance:
         runtime = Runtime(device=device, precision=precision, workers=workers)
-        yield Workplace(Table(db), cache or default_folder(), runtime, advance, tell_nobody if quiet else remark)
+        yield Session(Store(db), cache or default_folder(), runtime, advance, no_message if quiet else remark)
 
 
-def unfinished(table: Table, kind: str, run: str | None, **where: str | None) -> Run:
+def unfinished(store: Store, kind: str, run: str | None, **where: str | None) -> Run:
     """The newest run of a kind that did not end.
 
     Raises:
         CurateError: there is none.
     """
     if run is not None:
-        table.find_run(run)  # an unknown name has its own error
-    for found in table.runs(kind=kind, run_id=run, **{k: v or None for k, v in where.items()}):
+        store.runs.find(run)  # an unknown name has its own error
+    for found in store.runs.all(kind=kind, run_id=run, **{k: v or None for k, v in where.items()}):
         if found.status != "done":
             return found
     raise CurateError(f"no unfinished {kind} run to resume", "see `curate runs`")
@@ -299,25 +299,25 @@ def prepare(
     from curate.datasets import checks, find
     from curate.datasets.cache import default_folder, describe_done
     from curate.datasets.cache import prepare as decode
-    from curate.store.table import Table
+    from curate.store.store import Store
 
     kind = find(dataset)
     opened = kind(root.resolve() if root else None, data_options(ctx, kind))
-    table, folder = Table(db), cache or default_folder()
+    store, folder = Store(db), cache or default_folder()
     processes = workers if workers is not None else (os.cpu_count() or 1) if opened.decodes else 0
     if not quiet:
         tell_plan(opened, folder, processes)
     with progress(quiet) as advance:
         made = decode(opened, folder, processes, lambda done, total: advance("decoding", done, total, "items"))
-    table.write_samples(made.data_id, opened.samples, opened.classes, *made.summary(), made.media())
+    store.samples.write(made.data_id, opened.samples, opened.classes, *made.summary(), made.media())
     if done := describe_done(made):
         remark(done)
     found = checks.check(opened)
-    table.write_findings(made.data_id, found)
+    store.samples.write_findings(made.data_id, found)
     if found:
         remark(checks.summary(found))
     say(f"{len(made.sample_ids)} items, {int(made.usable.sum())} usable, in {made.folder}")
-    raise typer.Exit(3 if tell_media(table, made.data_id) else 0)
+    raise typer.Exit(3 if tell_media(store, made.data_id) else 0)
 
 
 @app.command()
@@ -376,14 +376,14 @@ def score(
     quiet: Quiet = False,
 ) -> None:
     """Warm up, predict every training sample, fit the mixture of gaps, and write posteriors to the table."""
-    from curate.store.table import Table
+    from curate.store.store import Store
 
     if refit:
-        score_again(ctx, Table(db), refit)
+        score_again(ctx, Store(db), refit)
         return
     if predictions:
         named = dataset if precedence.is_from(ctx, "COMMANDLINE", "dataset") else ""
-        score_saved(ctx, Table(db), predictions, named, only_missing, embeddings or [])
+        score_saved(ctx, Store(db), predictions, named, only_missing, embeddings or [])
         return
     if dry_run:
         raise CurateError("--dry-run goes with --predictions", "of a data set: `curate datasets NAME --root PATH`")
@@ -401,34 +401,35 @@ def score(
     if only_missing:
         fixed = (*FITTED, *DATA, "epochs", "folds", "checkpoint", "resume", "seed", "settings")
         precedence.refuse_beside_missing(ctx, *fixed)
-        before = Table(db).find_run(kind="score", dataset=dataset, status="done")
+        before = Store(db).runs.find(kind="score", dataset=dataset, status="done")
         need_model(before)
         with working(db, cache, device, precision, workers, quiet) as work:
             from curate.train.stages.growth import score_missing
 
-            tell_growth(work.table, before, score_missing(work, before, root))
-        raise typer.Exit(3 if tell_media(work.table, work.table.find_run(kind="score").data_id) else 0)
+            tell_growth(work.store, before, score_missing(work, before, root))
+        raise typer.Exit(3 if tell_media(work.store, work.store.runs.find(kind="score").data_id) else 0)
     if resume:
         fixed = (*FITTED, *DATA, "root", "epochs", "folds", "checkpoint", "seed", "settings")
         precedence.refuse_beside_resume(ctx, *fixed)
-        begun = unfinished(Table(db), "score", run, dataset=dataset)
+        begun = unfinished(Store(db), "score", run, dataset=dataset)
         need_model(begun)
-    with working(db, cache, device, precision, workers, quiet) as work, resumable(work.table, "score", DB):
-        from curate.train.stages import stages
+    with working(db, cache, device, precision, workers, quiet) as work, resumable(work.store, "score", DB):
+        from curate.train.stages.score import resume_score
+        from curate.train.stages.score import score as score_dataset
 
         if resume:
-            done = stages.resume_score(work, begun)
+            done = resume_score(work, begun)
         else:
             options = {k: k for k in (*MIXTURE, "epochs", "folds")}
             layers = _scoring_layers(ctx, "data", "model", "optim", "score", score=options, data=DATA)
-            done = stages.score(work, dataset, root, layers, seed, checkpoint)
-    tell_score(work.table, done)
-    raise typer.Exit(3 if tell_media(work.table, done.data_id) else 0)
+            done = score_dataset(work, dataset, root, layers, seed, checkpoint)
+    tell_score(work.store, done)
+    raise typer.Exit(3 if tell_media(work.store, done.data_id) else 0)
 
 
 def score_saved(
     ctx: typer.Context,
-    table: Table,
+    store: Store,
     files: Sequence[str],
     dataset: str,
     only_missing: bool = False,
@@ -441,25 +442,25 @@ def score_saved(
     tell = ignore if ctx.params["quiet"] else remark
     if only_missing:
         precedence.refuse_beside_missing(ctx, *FITTED, "settings", "embeddings", "dry_run")
-        before, done = score_missing_predictions(table, files, dataset, tell)
-        tell_growth(table, before, done)
-        raise typer.Exit(3 if tell_media(table, done.data_id) else 0)
+        before, done = score_missing_predictions(store, files, dataset, tell)
+        tell_growth(store, before, done)
+        raise typer.Exit(3 if tell_media(store, done.data_id) else 0)
     layers = _scoring_layers(ctx, "score", score={k: k for k in MIXTURE})
     if ctx.params["dry_run"]:
         say(understand(files, layers, dataset).line)
         return
-    done = score_predictions(table, files, layers, dataset, embeddings, tell)
-    tell_score(table, done)
-    raise typer.Exit(3 if tell_media(table, done.data_id) else 0)
+    done = score_predictions(store, files, layers, dataset, embeddings, tell)
+    tell_score(store, done)
+    raise typer.Exit(3 if tell_media(store, done.data_id) else 0)
 
 
-def score_again(ctx: typer.Context, table: Table, name: str) -> None:
+def score_again(ctx: typer.Context, store: Store, name: str) -> None:
     """`score --refit`: another mixture on what a scored run kept."""
     from curate.predictions.refit import refit
 
     precedence.refuse_beside_refit(ctx)
-    source = table.find_run(name, kind="score", status="done")
-    tell_score(table, refit(table, source, _scoring_layers(ctx, "score", score={k: k for k in MIXTURE})))
+    source = store.runs.find(name, kind="score", status="done")
+    tell_score(store, refit(store, source, _scoring_layers(ctx, "score", score={k: k for k in MIXTURE})))
 
 
 def need_model(run: Run) -> None:
@@ -498,7 +499,7 @@ def select(
     The parts of a rule act in the order listed here, each on what the ones before left; ties are broken by id.
     """
     from curate.scores.selection import Rule
-    from curate.store.table import Table
+    from curate.store.store import Store
 
     rule: dict[str, Any] = {
         "threshold": threshold,
@@ -511,20 +512,22 @@ def select(
     }
     if dry_run and (name or output or replace):
         raise CurateError("--dry-run stores nothing", "leave --name, --output and --replace out")
-    table, tell = Table(db), ignore if quiet else remark
-    scored = table.find_run(run, kind="score", status=None if run else "done")
+    store, tell = Store(db), ignore if quiet else remark
+    scored = store.runs.find(run, kind="score", status=None if run else "done")
     if scored.folds:
         tell(f"{scored.run_id} was scored out of fold, in {scored.folds} folds")
     if dry_run:
-        rows = [(t, k, share(s, form), *least) for t, k, s, *least in table.preview(scored.run_id, **rule)]
+        rows = [(t, k, share(s, form), *least) for t, k, s, *least in store.selections.preview(scored.run_id, **rule)]
         show(["threshold", "kept", "share", "smallest class", "of it"], rows, form)
         return
     if all(v is None for k, v in rule.items() if k not in ("whole_groups", "by")):
-        suggested, why = table.suggested(scored.run_id) if by == "p_balanced" else ({"threshold": 0.8}, "no rule given")
+        suggested, why = {"threshold": 0.8}, "no rule given"
+        if by == "p_balanced":
+            suggested, why = store.selections.suggest(scored.run_id)
         rule |= suggested
         tell(f"{why}; the same: curate select {Rule(**rule).options}")
-    chosen = table.select(scored.run_id, name=name, replace=replace, **rule)
-    written = table.export_selection(chosen.name, output) if output else 0
+    chosen = store.selections.make(scored.run_id, name=name, replace=replace, **rule)
+    written = store.selections.export(chosen.name, output) if output else 0
     tell_selection(chosen, form, tell)
     if output:
         tell(f"wrote {written} rows to {output}")
@@ -541,9 +544,9 @@ def selections(
     quiet: Quiet = False,
 ) -> None:
     """List the stored selections; tell one in full, or write it to a file; compare two, or remove one."""
-    from curate.store.table import Table
+    from curate.store.store import Store
 
-    table, named, tell = Table(db), names or [], ignore if quiet else remark
+    store, named, tell = Store(db), names or [], ignore if quiet else remark
     if output and (len(named) != 1 or remove):
         raise CurateError("--output writes one selection", "e.g. curate selections clean -o clean.txt")
     if len(named) > 2 or (remove and len(named) != 1):
@@ -552,23 +555,23 @@ def selections(
             "name one to be told or removed, two to be compared, none for the list",
         )
     if remove:
-        table.selection(named[0])  # an unknown name has its own error
+        store.selections.find(named[0])  # an unknown name has its own error
         if not yes and not (sys.stdin.isatty() and typer.confirm(f"delete the selection {named[0]}?", err=True)):
             raise CurateError(f"{named[0]} was not removed", "answer y, or give --yes")
-        table.remove_selection(named[0])
+        store.selections.remove(named[0])
         tell(f"removed {named[0]}")
     elif not named:
         columns = ["selection", "run", "data set", "rule", "kept", "of", "made (UTC)"]
-        show(columns, table.selection_list(), form)
+        show(columns, store.selections.overview(), form)
     elif len(named) == 1:
-        found = table.describe_selection(named[0])
-        written = table.export_selection(found.name, output) if output else 0
+        found = store.selections.describe(named[0])
+        written = store.selections.export(found.name, output) if output else 0
         tell(f"{found.rule}, of {found.run_id}")
         tell_selection(found, form, tell)
         if output:
             tell(f"wrote {written} rows to {output}")
     else:
-        show(["class", *named, "both", "Jaccard"], table.compare_selections(*named), form)
+        show(["class", *named, "both", "Jaccard"], store.selections.compare(*named), form)
 
 
 @app.command()
@@ -601,21 +604,22 @@ def train(
         raise CurateError("train needs --method NAME", f"known: {', '.join(catalog.names())}")
     if method and method not in catalog.names():
         raise unknown_name("method", method, catalog.names())
-    from curate.store.table import Table
+    from curate.store.store import Store
 
     if resume:
         precedence.refuse_beside_resume(ctx, "epochs", "start_at", "threshold", "selection", "seed", "settings")
-        begun = unfinished(Table(db), "train", run, method=method)
+        begun = unfinished(Store(db), "train", run, method=method)
     else:
-        parent = Table(db).find_run(run, kind="score", status=None if run else "done")
+        parent = Store(db).runs.find(run, kind="score", status=None if run else "done")
         need_model(parent)
-        if selection and (made := Table(db).selection(selection).run_id) != parent.run_id:
+        if selection and (made := Store(db).selections.find(selection).run_id) != parent.run_id:
             remark(f"warning: selection {selection} was made from {made}, the training starts from {parent.run_id}")
-    with working(db, cache, device, precision, workers, quiet) as work, resumable(work.table, "train", DB):
-        from curate.train.stages import stages
+    with working(db, cache, device, precision, workers, quiet) as work, resumable(work.store, "train", DB):
+        from curate.train.stages.training import resume_train
+        from curate.train.stages.training import train as train_method
 
         if resume:
-            done = stages.resume_train(work, begun)
+            done = resume_train(work, begun)
         else:
             layers = _layers(
                 ctx,
@@ -627,11 +631,11 @@ def train(
                 train={"epochs": "epochs", "start": "start_at"},
                 method={"threshold": "threshold", "selection": "selection"},
             )
-            done = stages.train(work, parent, method, layers, parent.seed if seed is None else seed)
+            done = train_method(work, parent, method, layers, parent.seed if seed is None else seed)
     if not quiet:
-        best = work.table.best_epoch(done.run_id)
+        best = work.store.epochs.best(done.run_id)
         remark(f"{done.run_id}: {done.method} from {done.parent}, best epoch {best} by validation; test split:")
-    show_metrics(work.table.test_metrics(done.run_id))
+    show_metrics(work.store.epochs.test_metrics(done.run_id))
 
 
 @app.command()
@@ -669,15 +673,15 @@ def compare(
     """
     from curate.comparison import plan as plans
     from curate.comparison.layout import check_outputs
-    from curate.store.table import Table
+    from curate.store.store import Store
 
     if table_name == "list":
         show(["table", "what"], [[n, plans.read_table(n).title] for n in plans.table_names()], form)
         return
     check_outputs(output or [])
-    table, plan = Table(db), plans.read_table(table_name) if table_name else None
+    store, plan = Store(db), plans.read_table(table_name) if table_name else None
     if show_only:
-        stored = name or (plan.name if plan else None) or table.newest_comparison()
+        stored = name or (plan.name if plan else None) or store.comparisons.newest()
         plan = plan or (plans.read_table(stored) if stored in plans.table_names() else None)
     else:
         plan = comparison_plan(plan, method or [], name, controls)
@@ -691,11 +695,11 @@ def compare(
             from curate.train.stages.compare import compare as run_cells
 
             run_cells(work, plan, Protocol(dataset, root, layers, _toml().get("method", {}), redraw), drawn)
-    failed = tell_comparison(table, stored, plan, form, quiet)
+    failed = tell_comparison(store, stored, plan, form, quiet)
     for path in output or []:
         from curate.report.comparison import write_comparison
 
-        write_comparison(table, stored, plan, path)
+        write_comparison(store, stored, plan, path)
         remark(f"wrote {path}")
     raise typer.Exit(3 if failed and not show_only else 0)
 
@@ -726,9 +730,9 @@ def recommend(run: RunName = None, db: Db = DB) -> None:
     """Say in three lines, from the table alone, which methods are worth trying first and why."""
     from curate.advice.evidence import read_evidence
     from curate.advice.recommend import recommend as advise
-    from curate.store.table import Table
+    from curate.store.store import Store
 
-    say("\n".join(advise(read_evidence(Table(db), run))))
+    say("\n".join(advise(read_evidence(Store(db), run))))
 
 
 @app.command()
@@ -747,14 +751,14 @@ def evaluate(
     form: Output = "table",
 ) -> None:
     """Accuracy, macro-F1 and mean average precision of a run, per modality and fused."""
-    from curate.store.table import Table
+    from curate.store.store import Store
 
-    found = Table(db).find_run(run, status=None if run else "done")
+    found = Store(db).runs.find(run, status=None if run else "done")
     need_model(found)
     with working(db, cache, device, precision, workers, quiet) as work:
-        from curate.train.stages import stages
+        from curate.train.stages import evaluate as evaluation
 
-        measured = stages.evaluate if weighting == "none" else stages.evaluate_weighted
+        measured = evaluation.evaluate if weighting == "none" else evaluation.evaluate_weighted
         values = measured(work, found, split)
     if not quiet:
         told = "" if weighting == "none" else "; the fusion by the weight of its modalities, and the weight's controls"
@@ -794,23 +798,23 @@ def runs(
     quiet: Quiet = False,
 ) -> None:
     """List what has been run, newest first, or one run in full."""
-    from curate.store.table import Table
+    from curate.store.store import Store
 
-    table = Table(db)
+    store = Store(db)
     if remove and name is None:
         raise CurateError("--remove needs the run's name", "e.g. curate runs adaptive-demo-1 --remove")
     if name is None:
-        show(["run", "method", "dataset", "parent", "seed", "status", "test accuracy"], table.run_list(), form)
+        show(["run", "method", "dataset", "parent", "seed", "status", "test accuracy"], store.runs.overview(), form)
         return
-    run = table.find_run(name)
+    run = store.runs.find(name)
     if remove:
         if not yes and not (sys.stdin.isatty() and typer.confirm(f"delete {name}, its rows and its checkpoints?")):
             raise CurateError(f"{name} was not removed", "answer y, or give --yes")
         from curate.files.lock import claimed
 
-        folder = table.path.with_suffix(".runs") / name
+        folder = store.path.with_suffix(".runs") / name
         with claimed(folder):
-            table.remove_run(name)
+            store.remove_run(name)
             shutil.rmtree(folder, ignore_errors=True)
         if not quiet:
             remark(f"removed {name}")
@@ -821,8 +825,8 @@ def runs(
     ]
     rows += [[f"{s}.{k}", v] for s, values in run.config.items() for k, v in values.items()]
     rows += [[f"version of {k}", v] for k, v in run.versions.items()]
-    rows += table.mixture_rows(name)
-    rows += [[f"usability of {m}", told] for m, told in describe_verdicts(table.verdicts(name)).items()]
+    rows += store.rounds.mixture_rows(name)
+    rows += [[f"usability of {m}", told] for m, told in describe_verdicts(store.usability.verdicts(name)).items()]
     show(["what", "value"], rows, form)
 
 
@@ -835,7 +839,7 @@ def sql(
     quiet: Quiet = False,
 ) -> None:
     """Read-only SQL on the table; views: samples, by_class, by_modality, failures, findings, history, results."""
-    from curate.store.table import Table
+    from curate.store.store import Store
 
     tell = ignore if quiet else remark
     if query == "-" and sys.stdin.isatty():
@@ -844,7 +848,7 @@ def sql(
         text = sys.stdin.read() if query == "-" else query
     except UnicodeDecodeError as error:
         raise CurateError(f"standard input is no text in UTF-8: {error}", "give one SELECT") from None
-    with Table(db).stream(text, allow_files) as (columns, portions):
+    with Store(db).stream(text, allow_files) as (columns, portions):
         show_portions(columns, portions, form, tell)
 
 
@@ -858,10 +862,10 @@ def report(
     """Write one self-contained HTML page and its figures."""
     from curate.datasets.cache import default_folder
     from curate.report import build
-    from curate.store.table import Table
+    from curate.store.store import Store
     from curate.train.methods import catalog
 
-    say(str(build(Table(db), run, output, cache or default_folder(), usual=catalog.usual_settings())))
+    say(str(build(Store(db), run, output, cache or default_folder(), usual=catalog.usual_settings())))
 
 
 @app.command()
@@ -872,12 +876,12 @@ def export(
     quiet: Quiet = False,
 ) -> None:
     """Write the view `samples` to a file."""
-    from curate.store.table import Table
+    from curate.store.store import Store
 
     path = output or target
     if path is None or (output and target):
         raise typer.BadParameter("one file is needed, e.g. curate export -o samples.parquet")
-    written = Table(db).export_samples(path)
+    written = Store(db).export_samples(path)
     if not quiet:
         remark(f"wrote {written} rows to {path}")
 
@@ -898,8 +902,8 @@ def demo(
 
         outcome = run_demo(work, seed)
         usual = catalog.usual_settings()
-        page = build(work.table, outcome.scored.run_id, output / "reports", work.cache_folder, usual=usual)
-    tell_score(work.table, outcome.scored)
+        page = build(work.store, outcome.scored.run_id, output / "reports", work.cache_folder, usual=usual)
+    tell_score(work.store, outcome.scored)
     show(["AUROC against planted", "", "0.5 = chance"], outcome.recovery_rows())
     show(["method", "test accuracy", *outcome.scored.modalities, "what it is"], outcome.result_rows())
     typer.echo(

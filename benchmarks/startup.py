@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from curate.scores import gap, mixture
-from curate.store.table import Table
+from curate.store.store import Store
 from curate.types import Predictions, Run, Sample
 
 REPEATS = 9
@@ -32,8 +32,8 @@ def scored_table(path: Path, count: int = 5000) -> None:
     predictions = Predictions(ids, labels, CLASSES, ("audio", "visual"), probs)
     gaps = gap.modality_gap(predictions)
     fitted = mixture.fit(gaps.prob[:, 0])
-    table = Table(path)
-    table.start_run(
+    table = Store(path)
+    table.runs.start(
         Run(
             run_id="score-random-1",
             kind="score",
@@ -55,11 +55,11 @@ def scored_table(path: Path, count: int = 5000) -> None:
     samples = [
         Sample(sample_id=str(i), label=CLASSES[k], split="train", inputs={}) for i, k in zip(ids, labels, strict=True)
     ]
-    table.write_samples("random-0", samples, CLASSES, ["ok"] * count, [""] * count)
-    table.write_round(
+    table.samples.write("random-0", samples, CLASSES, ["ok"] * count, [""] * count)
+    table.rounds.write(
         "score-random-1", 0, predictions, gaps, [fitted], mixture.p_balanced(fitted, gaps.prob[:, 0])[:, None], "prob"
     )
-    table.finish_run("score-random-1", "done")
+    table.runs.finish("score-random-1", "done")
 
 
 def seconds(command: list[str]) -> float:

@@ -17,7 +17,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from curate.store.table import Table
+from curate.store.store import Store
 from curate.types import GapScores, MixtureFit, Run, Sample
 
 FIT = MixtureFit(
@@ -69,17 +69,17 @@ def main() -> None:
     columns = {"sample_id": ids.astype(object), "a": p[:, 0].copy(), "b": 1 - p[:, 0]}
     for number in range(options.repeats):  # in turn: what else the machine does hits both
         with tempfile.TemporaryDirectory() as folder:
-            table = Table(Path(folder) / "t.duckdb")
-            table.start_run(RUN)
-            table.finish_run("r", "done")
+            table = Store(Path(folder) / "t.duckdb")
+            table.runs.start(RUN)
+            table.runs.finish("r", "done")
             plain = str(Path(folder) / "plain.duckdb")
             times["bulk"].append(seconds(write_plain, plain, columns))
-            times["write"].append(seconds(table.write_round, "r", 0, None, scores, [FIT], p, "prob"))
+            times["write"].append(seconds(table.rounds.write, "r", 0, None, scores, [FIT], p, "prob"))
             times["scan"].append(seconds(read_plain, plain))
-            times["read"].append(seconds(table.read_round, "r"))
+            times["read"].append(seconds(table.rounds.read, "r"))
             if number + 1 == options.repeats:
                 items = [Sample(sample_id=str(i), label="k", split="train", inputs={}) for i in ids]
-                table.write_samples("d-0", items, ("k",), ["ok"] * n, [""] * n)
+                table.samples.write("d-0", items, ("k",), ["ok"] * n, [""] * n)
                 times["select"].append(seconds(partial(table.select, "r", threshold=0.8, name="best")))
     best = {name: min(taken) for name, taken in times.items()}
     print(f"{n} samples; a round is their gaps and their posteriors, a row each; best of {options.repeats}")

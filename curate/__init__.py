@@ -3,9 +3,9 @@
 The commands without the terminal:
 
     table = curate.open("curate.duckdb")
-    table.samples()                          # the wide view as a DataFrame
+    table.samples_frame()                          # the wide view as a DataFrame
     table.sql("SELECT * FROM by_class")      # any question, as one
-    table.choose("clean", threshold=0.8)     # a stored selection, which shows itself; see curate.notebook
+    table.choose("clean", threshold=0.8)     # a stored selection, which shows itself; see curate.table
     table.score("preds.csv")                 # anyone's predictions, scored
     curate.modality_gap(predictions)         # probability and KL gap of every pair
     curate.fit_mixture(gaps)                 # a mixture of two or three, see curate.scores.mixture.fit
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from curate.scores.mixture import fit as fit_mixture
     from curate.scores.selection import select_above as select
 
-    from .notebook import Notebook as open
+    from .table import Table as open
 
 __all__ = ["fit_mixture", "modality_gap", "open", "select"]
 
@@ -32,7 +32,7 @@ _WHERE = {
     "modality_gap": ("scores.gap", "modality_gap"),
     "fit_mixture": ("scores.mixture", "fit"),
     "select": ("scores.selection", "select_above"),
-    "open": ("notebook", "Notebook"),
+    "open": ("table", "Table"),
 }
 
 

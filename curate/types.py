@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 FUSED = "fused"
+MODALITY = re.compile(r"[a-z][a-z0-9_]*")
+"""What a modality may be called, so that columns can have its name."""
 
 
 @dataclass(frozen=True, kw_only=True)

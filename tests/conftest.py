@@ -30,7 +30,7 @@ from hypothesis import settings
 
 from curate import cli
 from curate.scores import gap, mixture
-from curate.store.table import Table
+from curate.store.store import Store
 from curate.types import FUSED, Predictions, Run, Sample
 
 # The same examples on every machine and every day, and no folder of them left behind.
@@ -41,7 +41,7 @@ settings.load_profile("curate")
 
 SLOWEST = 10
 TORCH = find_spec("torch") is not None
-collect_ignore = [] if TORCH else ["train", "trimodal"]
+collect_ignore = [] if TORCH else ["train", "trimodal", "curate/torch"]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -157,7 +157,7 @@ def make_run(run_id: str = "score-toy-1", **values: object) -> Run:
     return Run(run_id=run_id, **{**row, **values})
 
 
-def write_data(table: Table, run: Run, predictions: Predictions) -> None:
+def write_data(table: Store, run: Run, predictions: Predictions) -> None:
     """The training samples of predictions, and one of val and one of test, as usable items of the run's data set."""
     samples = [
         Sample(
@@ -173,10 +173,10 @@ def write_data(table: Table, run: Run, predictions: Predictions) -> None:
         Sample(sample_id=f"zz-{split}", label=predictions.classes[0], split=split, inputs={}, planted="")
         for split in ("val", "test")
     ]
-    table.write_samples(run.data_id, samples, predictions.classes, ["ok"] * len(samples), [""] * len(samples))
+    table.samples.write(run.data_id, samples, predictions.classes, ["ok"] * len(samples), [""] * len(samples))
 
 
-def write_scored(table: Table, predictions: Predictions, run_id: str = "score-toy-1", **values: object) -> Run:
+def write_scored(table: Store, predictions: Predictions, run_id: str = "score-toy-1", **values: object) -> Run:
     """One done scored run: its data set, its row, and round 0 with gaps, mixtures and posteriors."""
     run = make_run(run_id, modalities=predictions.modalities, classes=predictions.classes, **values)
     gaps = gap.modality_gap(predictions)
@@ -185,10 +185,10 @@ def write_scored(table: Table, predictions: Predictions, run_id: str = "score-to
     fits = [mixture.fit(x, run.family or "gaussian", scale=gap.gap_scale(kind, len(run.classes))) for x in columns]
     posteriors = np.stack([mixture.p_balanced(f, x) for f, x in zip(fits, columns, strict=True)], axis=1)
     write_data(table, run, predictions)
-    table.start_run(run)
-    table.write_round(run.run_id, 0, predictions, gaps, fits, posteriors, kind)
-    table.finish_run(run.run_id, "done")
-    return table.find_run(run.run_id)
+    table.runs.start(run)
+    table.rounds.write(run.run_id, 0, predictions, gaps, fits, posteriors, kind)
+    table.runs.finish(run.run_id, "done")
+    return table.runs.find(run.run_id)
 
 
 class Scoring:
@@ -214,12 +214,12 @@ def scoring() -> type[Scoring]:
 @pytest.fixture(scope="session")
 def scored_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of `scored_table`, written once; copy it, never open it."""
-    table = Table(tmp_path_factory.mktemp("scored") / "curate.duckdb")
+    table = Store(tmp_path_factory.mktemp("scored") / "curate.duckdb")
     write_scored(table, make_predictions())
     return table.path
 
 
 @pytest.fixture
-def scored_table(scored_file: Path, tmp_path: Path) -> Table:
+def scored_table(scored_file: Path, tmp_path: Path) -> Store:
     """A sample table with one done scored run, `score-toy-1`, of 60 samples, three classes, audio and visual."""
-    return Table(shutil.copy(scored_file, tmp_path))
+    return Store(shutil.copy(scored_file, tmp_path))

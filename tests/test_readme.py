@@ -102,7 +102,7 @@ def test_documented_settings_exist() -> None:
     from curate.train.loop.engine import OptimConfig
     from curate.train.methods import catalog
     from curate.train.models.model import ModelConfig
-    from curate.train.stages.session import ScoreConfig, TrainConfig
+    from curate.train.stages.settings import ScoreConfig, TrainConfig
 
     known = {f"method.{k}" for e in catalog.entries() for k in e.knobs} | {"data.KEY", "method.KEY"}
     known |= {f"data.{f}" for name in names() for f in find(name).Options.__dataclass_fields__}

@@ -15,7 +15,7 @@ from curate.comparison.summary import Line, summarize
 from curate.types import FUSED
 
 if TYPE_CHECKING:
-    from curate.store.table import Table
+    from curate.store.store import Store
     from curate.types import Round, Run
 
 TAIL = 0.3
@@ -181,7 +181,7 @@ def parted(trained: float, held_out: float, samples: int) -> bool:
     return trained - held_out > max(PARTED, ERRORS * error)
 
 
-def read_evidence(table: Table, run_id: str | None = None) -> Evidence:
+def read_evidence(store: Store, run_id: str | None = None) -> Evidence:
     """The evidence of a scored run, the newest finished one when none is named; with every comparison of its data set.
 
     Raises:
@@ -189,17 +189,17 @@ def read_evidence(table: Table, run_id: str | None = None) -> Evidence:
     """
     from curate.render import describe_verdicts
 
-    run = table.find_run(run_id, kind="score", status=None if run_id else "done")
-    ((samples, size, imbalanced),) = table.rows(GAPS, [run.run_id])
-    leads = table.rows(LEADS, [run.run_id, run.run_id])
-    known = table.rows(KNOWN, [run.run_id, run.run_id])
-    claimed = dict(table.rows(CLAIMED, [run.run_id]))
+    run = store.runs.find(run_id, kind="score", status=None if run_id else "done")
+    ((samples, size, imbalanced),) = store.rows(GAPS, [run.run_id])
+    leads = store.rows(LEADS, [run.run_id, run.run_id])
+    known = store.rows(KNOWN, [run.run_id, run.run_id])
+    claimed = dict(store.rows(CLAIMED, [run.run_id]))
     trained = {seen for _, _, seen in known} - {None}
-    scored, verdicts = table.read_round(run.run_id), table.verdicts(run.run_id)
+    scored, verdicts = store.rounds.read(run.run_id), store.usability.verdicts(run.run_id)
     lines = {
         line.label: line  # of those of one name the newest
-        for name in table.comparison_names(run.dataset)
-        for line in summarize([c for c in table.comparison(name) if c.dataset == run.dataset])
+        for name in store.comparisons.names(run.dataset)
+        for line in summarize([c for c in store.comparisons.find(name) if c.dataset == run.dataset])
     }
     return Evidence(
         dataset=run.dataset,
@@ -213,7 +213,7 @@ def read_evidence(table: Table, run_id: str | None = None) -> Evidence:
         outcomes=tuple(f.outcome for f in scored.fits),
         ahead={m: ahead for m, ahead, _ in leads},
         carried={m: carried for m, _, carried in leads},
-        held_out=_held_out(table.rows(HELD_OUT, [run.run_id])),
+        held_out=_held_out(store.rows(HELD_OUT, [run.run_id])),
         folds=run.folds,
         was_by_heart=str(run.config.get("decided", {}).get("by_heart", "")),
         in_sample=any(trained) if trained else None,

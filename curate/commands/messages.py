@@ -17,7 +17,7 @@ from curate.render import Format, describe_round, pieces, printable
 if TYPE_CHECKING:
     from curate.comparison.plan import Plan
     from curate.datasets import Dataset
-    from curate.store.table import Table
+    from curate.store.store import Store
     from curate.types import Run, Selection
 
 
@@ -73,14 +73,14 @@ def show_metrics(values: Mapping[str, Mapping[str, float]], form: Format = "tabl
 
 
 @contextmanager
-def resumable(table: Table, kind: str, usual: Path) -> Iterator[None]:
+def resumable(store: Store, kind: str, usual: Path) -> Iterator[None]:
     """Ctrl-C ends with what was kept and how to go on; `usual` is where the table is if nobody says."""
     try:
         yield
     except KeyboardInterrupt:
-        run = next(iter(table.runs(kind=kind)), None) if table.path.exists() else None
+        run = next(iter(store.runs.all(kind=kind)), None) if store.path.exists() else None
         if run and run.status in ("interrupted", "running"):
-            db = "" if table.path == usual else f" --db {table.path}"
+            db = "" if store.path == usual else f" --db {store.path}"
             remark(f"interrupted: {run.run_id} keeps every finished epoch; go on with `curate {kind} --resume{db}`")
         else:
             remark("interrupted: no run was begun; media decoded so far are kept for the next time")
@@ -97,9 +97,9 @@ def repeatable(name: str) -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-def tell_media(table: Table, data_id: str) -> bool:
+def tell_media(store: Store, data_id: str) -> bool:
     """Say how many items of a data set cannot be used, and why; whether there are any."""
-    bad = table.status_counts(data_id)
+    bad = store.samples.status_counts(data_id)
     if bad:
         remark(
             "not usable: "
@@ -147,30 +147,30 @@ def tell_findings(dataset: Dataset, remark: Tell = remark) -> None:
             remark(f"{kind}, {what}: {len(own)}, e.g. {shown}")
 
 
-def tell_score(table: Table, run: Run) -> None:
+def tell_score(store: Store, run: Run) -> None:
     """A scored run: what was found, the strongest signal first, and below it the mixture in numbers."""
     from curate.advice.evidence import conclusions, read_evidence
 
-    evidence = read_evidence(table, run.run_id)
+    evidence = read_evidence(store, run.run_id)
     typer.echo(f"{run.run_id}: {evidence.samples} training samples")
     for line in conclusions(evidence):
         typer.echo(f"  {line}")
-    typer.echo("\n".join(describe_round(run, table.read_round(run.run_id))))
+    typer.echo("\n".join(describe_round(run, store.rounds.read(run.run_id))))
     if run.folds:
-        own, more = table.warm_up_seconds(run.run_id)
+        own, more = store.epochs.warm_up_seconds(run.run_id)
         typer.echo(
             f"  out of fold: {run.folds} models, each scored the fold it had not seen, in {more:.0f} s; "
             f"the warm-up took {own:.0f} s"
         )
 
 
-def tell_growth(table: Table, before: Run, grown: Run) -> None:
+def tell_growth(store: Store, before: Run, grown: Run) -> None:
     """What `--only-missing` found to do."""
     if grown.run_id == before.run_id:
         remark(f"nothing is missing: every training sample has its score in {before.run_id}")
     else:
         remark(f"{grown.run_id}: {grown.note}, under its mixture; the others keep their scores")
-        tell_score(table, grown)
+        tell_score(store, grown)
 
 
 def tell_selection(chosen: Selection, form: Format, remark: Tell = remark) -> None:
@@ -182,13 +182,13 @@ def tell_selection(chosen: Selection, form: Format, remark: Tell = remark) -> No
     show(["class", "kept", "of", "share"], [[c, k, n, share(k / n, form)] for c, (k, n) in chosen.kept.items()], form)
 
 
-def tell_comparison(table: Table, name: str, plan: Plan | None, form: Format, quiet: bool) -> bool:
+def tell_comparison(store: Store, name: str, plan: Plan | None, form: Format, quiet: bool) -> bool:
     """Print a stored comparison and how to read it; whether a cell has no result."""
     from curate.comparison.layout import cells, notes, records
     from curate.comparison.plan import CONTROLS
     from curate.comparison.summary import missing_controls, summarize
 
-    found = table.comparison(name)
+    found = store.comparisons.find(name)
     lines = summarize(found)
     head, rows = cells(lines, plan) if form in ("table", "markdown") else records(lines)
     show(head, rows, form)

@@ -12,7 +12,7 @@ import numpy as np
 from curate.errors import CurateError, MediaError
 from curate.files.tables import TableFile
 from curate.media import stamp
-from curate.types import FUSED, FeatureSpec, Sample
+from curate.types import FUSED, MODALITY, FeatureSpec, Sample
 
 from .base import Dataset
 from .rows import NO_LABEL, MissingWords, Row, check_fractions, check_rows, read_rows, split_rows, understood
@@ -122,7 +122,6 @@ def _files(root: Path, wanted: str) -> dict[str, Path]:
     Raises:
         CurateError: no folder, a modality missing or told twice, a name that will not do, less than two modalities.
     """
-    from curate.store.connection import MODALITY  # loads duckdb, which a list of data sets can do without
 
     if not root.is_dir():
         raise CurateError(f"features: {root} is not a folder", f"expected {Features.layout}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import CurateError
-from curate.store.connection import MODALITY
+from curate.types import MODALITY
 
 from .arrays import read_npz
 from .lines import DYNAMICS, read_jsonl

@@ -16,11 +16,11 @@ from curate.config import build
 from curate.errors import CurateError
 from curate.scores import gap
 from curate.scores.scoring import MixtureConfig, prepared, under
-from curate.store.table import Table
+from curate.store.store import Store
 from curate.types import Predictions, Run
 
 
-def missing(table: Table, scored: Run, labels: Mapping[str, str]) -> NDArray[np.str_]:
+def missing(store: Store, scored: Run, labels: Mapping[str, str]) -> NDArray[np.str_]:
     """The ids, ascending, that a run has not scored.
 
     Args:
@@ -29,7 +29,7 @@ def missing(table: Table, scored: Run, labels: Mapping[str, str]) -> NDArray[np.
     Raises:
         CurateError: a scored sample has another label now, so that its score is of something else.
     """
-    known = table.scored_labels(scored.run_id)
+    known = store.rounds.labels(scored.run_id)
     changed = sorted(i for i, label in labels.items() if known.get(i, label) != label)
     if changed:
         shown = ", ".join(changed[:8]) + (", ..." if len(changed) > 8 else "")
@@ -41,7 +41,7 @@ def missing(table: Table, scored: Run, labels: Mapping[str, str]) -> NDArray[np.
 
 
 def write_grown(
-    table: Table,
+    store: Store,
     scored: Run,
     grown: Run,
     kept: NDArray[np.str_],
@@ -73,9 +73,9 @@ def write_grown(
         )
     seen = replace(predictions, in_sample=np.zeros(len(predictions.labels), dtype=np.bool_))
     gaps = prepared(gap.modality_gap(seen), gap.known(seen), config, None)
-    found = under(table.read_round(scored.run_id).fits, gaps, config)
+    found = under(store.rounds.read(scored.run_id).fits, gaps, config)
     known = (scored.run_id, kept)
-    table.write_round(
+    store.rounds.write(
         grown.run_id, 0, seen, gaps, found.fits, found.p_balanced, config.gap, found.p_ahead, known, others
     )
 

@@ -10,11 +10,11 @@ from curate import config as settings
 from curate.scores import gap
 from curate.scores.scoring import MixtureConfig, fit_known, versions
 from curate.scores.two_sided import FAMILY
-from curate.store.table import Table
+from curate.store.store import Store
 from curate.types import GapScores, Round, Run
 
 
-def refit(table: Table, source: Run, layers: Sequence[settings.Layer]) -> Run:
+def refit(store: Store, source: Run, layers: Sequence[settings.Layer]) -> Run:
     """Fit gaps, mixtures and posteriors anew, by other settings, from a scored run's predictions and dynamics.
 
     The new run has the rows of the old one (predictions, dynamics, epochs) and its checkpoint, so that everything goes
@@ -33,9 +33,9 @@ def refit(table: Table, source: Run, layers: Sequence[settings.Layer]) -> Run:
     if usual[0]["score"].get("family") == FAMILY:
         del usual[0]["score"]["family"]  # so that an option of the paper's mixtures may choose another
     config = settings.resolve({"score": MixtureConfig}, *usual, typed)["score"]
-    rounds = {number: _round(table, source, number, config) for number in table.rounds(source.run_id)}
-    runs_folder = table.path.with_suffix(".runs")
-    run_id = table.new_run_id(f"score-{source.dataset}", runs_folder)
+    rounds = {number: _round(store, source, number, config) for number in store.rounds.numbers(source.run_id)}
+    runs_folder = store.path.with_suffix(".runs")
+    run_id = store.runs.new_id(f"score-{source.dataset}", runs_folder)
     if (runs_folder / source.run_id).is_dir():
         shutil.copytree(runs_folder / source.run_id, runs_folder / run_id)
     run = dataclasses.replace(
@@ -48,25 +48,26 @@ def refit(table: Table, source: Run, layers: Sequence[settings.Layer]) -> Run:
         folder=str(runs_folder / run_id) if source.folder else "",
         note=f"refit of {source.run_id}",
     )
-    table.start_run(run)
+    store.runs.start(run)
     try:
-        table.copy_scores(source.run_id, run_id)
+        store.copy_scores(source.run_id, run_id)
         for number, found in rounds.items():
-            table.write_round(run_id, number, None, found.gaps, found.fits, found.p_balanced, config.gap, found.p_ahead)
+            posteriors = (found.p_balanced, config.gap, found.p_ahead)
+            store.rounds.write(run_id, number, None, found.gaps, found.fits, *posteriors)
     except BaseException:
-        table.finish_run(run_id, "failed")
+        store.runs.finish(run_id, "failed")
         raise
-    table.finish_run(run_id, "done", source.checkpoint_sha256)
-    return table.find_run(run_id)
+    store.runs.finish(run_id, "done", source.checkpoint_sha256)
+    return store.runs.find(run_id)
 
 
-def _round(table: Table, source: Run, number: int, config: MixtureConfig) -> Round:
+def _round(store: Store, source: Run, number: int, config: MixtureConfig) -> Round:
     """A round of the source in the wanted form."""
-    before, averaged = table.read_round(source.run_id, number).gaps, None
+    before, averaged = store.rounds.read(source.run_id, number).gaps, None
     if config.average == "warmup":
-        epochs = table.read_dynamics(source.run_id)
+        epochs = store.dynamics.read(source.run_id)
         if source.method == "predictions":  # its rounds are its epochs, newest first
-            epochs = (table.read_known(source.run_id, r) for r in table.rounds(source.run_id) if r >= number)
+            epochs = (store.rounds.known(source.run_id, r) for r in store.rounds.numbers(source.run_id) if r >= number)
         averaged = gap.mean_gap(config.gap, epochs)
     gaps = GapScores(before.sample_ids, before.pairs, before.prob, before.kl)
-    return fit_known(gaps, table.read_known(source.run_id, number), config, len(source.classes), averaged)
+    return fit_known(gaps, store.rounds.known(source.run_id, number), config, len(source.classes), averaged)

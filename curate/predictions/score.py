@@ -16,7 +16,7 @@ from curate import config as settings
 from curate.errors import CurateError
 from curate.scores import gap
 from curate.scores.scoring import MixtureConfig, fit_round, versions
-from curate.store.table import Table
+from curate.store.store import Store
 from curate.types import FUSED, Run, Sample
 
 from .align import Saved, align
@@ -74,7 +74,7 @@ def understand(sources: Sequence[str], layers: Sequence[settings.Layer], name: s
 
 
 def score_predictions(
-    table: Table,
+    store: Store,
     sources: Sequence[str],
     layers: Sequence[settings.Layer],
     name: str = "",
@@ -106,9 +106,9 @@ def score_predictions(
         )
     newest = saved.rounds[0]
     alike = read_embeddings(embeddings, saved.modalities, newest.sample_ids) if embeddings else None
-    runs_folder = table.path.with_suffix(".runs")
+    runs_folder = store.path.with_suffix(".runs")
     run = Run(
-        run_id=table.new_run_id(f"score-{dataset}", runs_folder),
+        run_id=store.runs.new_id(f"score-{dataset}", runs_folder),
         kind="score",
         method=METHOD,
         dataset=dataset,
@@ -134,13 +134,13 @@ def score_predictions(
         versions=versions(),
         folder="",
     )
-    table.write_samples(run.data_id, *_samples(saved))
-    with _recorded(table, run):
+    store.samples.write(run.data_id, *_samples(saved))
+    with _recorded(store, run):
         known = [gap.known(p) for p in saved.rounds] if config.average == "warmup" else []
         for number, predictions in enumerate(saved.rounds):
             averaged = gap.mean_gap(config.gap, known[number:]) if known else None
             found = fit_round(predictions, config, averaged)
-            table.write_round(
+            store.rounds.write(
                 run.run_id,
                 number,
                 predictions,
@@ -151,15 +151,15 @@ def score_predictions(
                 found.p_ahead,
                 others=saved.others if number == 0 else (),
             )
-        _write_held_out(table, run, saved)
+        _write_held_out(store, run, saved)
         if alike is not None:
-            table.write_usability(run.run_id, *judge(saved.rounds, alike))
-        table.finish_run(run.run_id, "done")
-    return table.find_run(run.run_id)
+            store.usability.write(run.run_id, *judge(saved.rounds, alike))
+        store.runs.finish(run.run_id, "done")
+    return store.runs.find(run.run_id)
 
 
 def score_missing_predictions(
-    table: Table, sources: Sequence[str], name: str = "", tell: Callable[[str], None] = lambda line: None
+    store: Store, sources: Sequence[str], name: str = "", tell: Callable[[str], None] = lambda line: None
 ) -> tuple[Run, Run]:
     """Score the rows of saved predictions whose ids have no score yet; the others keep theirs, see `growth`.
 
@@ -177,16 +177,16 @@ def score_missing_predictions(
             what they should be; nothing is stored then.
     """
     dataset = _dataset_name(name or Path(sources[0]).stem.rpartition("=")[2], bool(name))
-    scored = table.find_run(kind="score", method=METHOD, dataset=dataset, status="done")
+    scored = store.runs.find(kind="score", method=METHOD, dataset=dataset, status="done")
     read = understand(sources, [{"score": {"values": scored.config["score"]["values"]}}], name)
     saved = read.saved
     tell(read.line)
     newest = saved.rounds[0]
     labels = {str(i): saved.classes[k] for i, k in zip(newest.sample_ids, newest.labels, strict=True)}
-    new = missing(table, scored, labels)
+    new = missing(store, scored, labels)
     if not len(new):
         return scored, scored
-    run_id = table.new_run_id(f"score-{dataset}", table.path.with_suffix(".runs"))
+    run_id = store.runs.new_id(f"score-{dataset}", store.path.with_suffix(".runs"))
     data_id = f"{dataset}-{hashlib.sha256(f'{scored.data_id} {_digest(saved)}'.encode()).hexdigest()[:10]}"
     files = {**scored.config["predictions"], "files": list(sources)}
     run = dataclasses.replace(
@@ -199,34 +199,34 @@ def score_missing_predictions(
         versions=versions(),
         note=note(len(new), scored),
     )
-    table.write_samples(data_id, *_samples(saved))
-    table.copy_samples(scored.data_id, data_id)
-    kept = np.array(sorted(table.predicted_ids(scored.run_id)), dtype=np.str_)
+    store.samples.write(data_id, *_samples(saved))
+    store.samples.copy(scored.data_id, data_id)
+    kept = np.array(sorted(store.rounds.predicted_ids(scored.run_id)), dtype=np.str_)
     others = [o.subset(~np.isin(o.sample_ids, kept)) for o in saved.others]
-    with _recorded(table, run):
-        write_grown(table, scored, run, kept, newest.subset(np.isin(newest.sample_ids, new)), others)
-        table.finish_run(run_id, "done")
-    return scored, table.find_run(run_id)
+    with _recorded(store, run):
+        write_grown(store, scored, run, kept, newest.subset(np.isin(newest.sample_ids, new)), others)
+        store.runs.finish(run_id, "done")
+    return scored, store.runs.find(run_id)
 
 
-def _write_held_out(table: Table, run: Run, saved: Saved) -> None:
+def _write_held_out(store: Store, run: Run, saved: Saved) -> None:
     """How often each modality is right on validation samples, or, where there are none, on test samples."""
     for split in ("val", "test"):
         if split in saved.held_out:
             held = saved.held_out[split]
             right = {m: float((p.argmax(axis=1) == held.labels).mean()) for m, p in held.probs.items()}
-            table.write_epoch(run.run_id, 1, [(split, m, "accuracy", value) for m, value in right.items()])
+            store.epochs.write(run.run_id, 1, [(split, m, "accuracy", value) for m, value in right.items()])
             return
 
 
 @contextmanager
-def _recorded(table: Table, run: Run) -> Iterator[None]:
+def _recorded(store: Store, run: Run) -> Iterator[None]:
     """The run's row, with how it ended whatever happens."""
-    table.start_run(run)
+    store.runs.start(run)
     try:
         yield
     except BaseException as error:
-        table.finish_run(run.run_id, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+        store.runs.finish(run.run_id, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
         raise
 
 
@@ -239,7 +239,7 @@ def _dataset_name(text: str, given: bool) -> str:
 
 
 def _samples(saved: Saved) -> tuple[list[Sample], tuple[str, ...], list[str], list[str]]:
-    """The arguments of `Table.write_samples`: every item, whatever its split."""
+    """The arguments of `store.samples.write`: every item, whatever its split."""
     names = [saved.classes[k] if k >= 0 else "" for k in saved.labels.tolist()]
     rows = zip(saved.sample_ids.tolist(), names, saved.splits.tolist(), strict=True)
     items = [Sample(sample_id=i, label=label, split=split, inputs={}) for i, label, split in rows]

@@ -24,7 +24,7 @@ from curate.comparison.summary import (
     summarize,
 )
 from curate.files.writing import replacing
-from curate.store.table import Table
+from curate.store.store import Store
 from curate.types import pair_name
 
 from . import figures, panels
@@ -32,16 +32,16 @@ from . import figures, panels
 BINS = 40
 
 
-def write_comparison(table: Table, name: str, plan: Plan | None, path: Path) -> None:
+def write_comparison(store: Store, name: str, plan: Plan | None, path: Path) -> None:
     """Write a stored comparison as Markdown, CSV, LaTeX or a page, by the suffix; at once, or not at all.
 
     Raises:
         CurateError: there is none of that name.
     """
     title = plan.title if plan and plan.title else name
-    lines = summarize(table.comparison(name))
+    lines = summarize(store.comparisons.find(name))
     if path.suffix == ".html":
-        text = comparison_page(table, name, plan)
+        text = comparison_page(store, name, plan)
     elif path.suffix == ".csv":
         text = to_csv(lines)
     else:
@@ -50,13 +50,13 @@ def write_comparison(table: Table, name: str, plan: Plan | None, path: Path) -> 
         fresh.write_text(text, encoding="utf-8")
 
 
-def comparison_page(table: Table, name: str, plan: Plan | None = None) -> str:
+def comparison_page(store: Store, name: str, plan: Plan | None = None) -> str:
     """The HTML of a stored comparison: table, accuracy against time, validation curves, movement of the gaps.
 
     Raises:
         CurateError: there is none of that name.
     """
-    lines = summarize(table.comparison(name))
+    lines = summarize(store.comparisons.find(name))
     environment = Environment(
         loader=PackageLoader("curate.report"),
         autoescape=True,
@@ -68,7 +68,7 @@ def comparison_page(table: Table, name: str, plan: Plan | None = None) -> str:
         title=plan.title if plan and plan.title else name,
         name=name,
         notes=notes(plan),
-        parts=[_part(table, name, plan, d, lines) for d in dict.fromkeys(line.dataset for line in lines)],
+        parts=[_part(store, name, plan, d, lines) for d in dict.fromkeys(line.dataset for line in lines)],
     )
 
 
@@ -84,7 +84,7 @@ def judged(lines: Sequence[Line]) -> list[tuple[str, list[str]]]:
     return [(what[v], labels) for v, labels in found.items() if labels]
 
 
-def _part(table: Table, name: str, plan: Plan | None, dataset: str, every: Sequence[Line]) -> dict[str, Any]:
+def _part(store: Store, name: str, plan: Plan | None, dataset: str, every: Sequence[Line]) -> dict[str, Any]:
     """One data set: its rows and figures."""
     lines = [line for line in every if line.dataset == dataset]
     head, rows = cells(lines, plan)
@@ -97,8 +97,8 @@ def _part(table: Table, name: str, plan: Plan | None, dataset: str, every: Seque
         "judged": judged(lines),
         "missing": [m for _, m in missing_controls(lines, CONTROLS)],
         "time": _time(lines, dataset),
-        "curves": _curves(table, name, dataset, lines),
-        "gaps": _gaps(table, name, dataset, lines),
+        "curves": _curves(store, name, dataset, lines),
+        "gaps": _gaps(store, name, dataset, lines),
     }
 
 
@@ -118,9 +118,9 @@ def _time(lines: Sequence[Line], dataset: str) -> dict[str, Any] | None:
     return _figure(f"time-{dataset}", panels.accuracy_against_time(points), "Accuracy against time, a mark a row")
 
 
-def _curves(table: Table, name: str, dataset: str, lines: Sequence[Line]) -> dict[str, Any] | None:
+def _curves(store: Store, name: str, dataset: str, lines: Sequence[Line]) -> dict[str, Any] | None:
     found: dict[str, dict[int, list[tuple[int, float]]]] = {}
-    for of, label, seed, epoch, value in table.comparison_curves(name):
+    for of, label, seed, epoch, value in store.comparisons.curves(name):
         if of == dataset:
             found.setdefault(label, {}).setdefault(seed, []).append((epoch, value))
     if not found:
@@ -134,10 +134,10 @@ def _behind(lines: Sequence[Line]) -> str:
     return next((line.label for line in lines if line.control and line.method == CONTINUED), "")
 
 
-def _gaps(table: Table, name: str, dataset: str, lines: Sequence[Line]) -> list[dict[str, Any]]:
+def _gaps(store: Store, name: str, dataset: str, lines: Sequence[Line]) -> list[dict[str, Any]]:
     """Of each pair of modalities, how the gaps moved."""
     counts: dict[str, dict[str, np.ndarray]] = {}
-    for of, label, pair, position, samples in table.comparison_gaps(name, BINS):
+    for of, label, pair, position, samples in store.comparisons.gaps(name, BINS):
         if of == dataset:
             counts.setdefault(pair, {}).setdefault(label, np.zeros(BINS))[position] = samples
     out = []

@@ -19,7 +19,7 @@ from curate.errors import CurateError
 from curate.scores.gap import describe, gap_limit, gap_scale
 from curate.scores.metrics import auroc, degraded_alone, degraded_in_part, direction_auroc
 from curate.scores.usability import Guard
-from curate.store.table import Table
+from curate.store.store import Store
 from curate.types import FUSED, MixtureFit, Round, Run
 
 from .dynamics import GAPS
@@ -124,50 +124,50 @@ def axis_limit(kind: str, classes: int, reach: float) -> float:
     return largest if largest == scale else min(largest, max(scale, 1.02 * reach))
 
 
-def read(table: Table, run_id: str | None) -> Facts:
+def read(store: Store, run_id: str | None) -> Facts:
     """Everything a report needs, from the table."""
-    run = _scored_run(table, run_id)
-    children = tuple(reversed(table.runs(kind="train", parent=run.run_id)))
-    scored = table.read_round(run.run_id)
+    run = _scored_run(store, run_id)
+    children = tuple(reversed(store.runs.all(kind="train", parent=run.run_id)))
+    scored = store.rounds.read(run.run_id)
     both, data = [run.run_id, run.run_id], [run.data_id]
-    samples = scored_samples(run.modalities, scored, table.frame(PREDICTIONS, both[:1]), table.frame(LABELS, data))
-    guards = table.guards(run.run_id)
-    times = table.frame(TIMES, both[:1]).iloc[0]
+    samples = scored_samples(run.modalities, scored, store.frame(PREDICTIONS, both[:1]), store.frame(LABELS, data))
+    guards = store.usability.guards(run.run_id)
+    times = store.frame(TIMES, both[:1]).iloc[0]
     return Facts(
-        table.path,
+        store.path,
         run,
         children,
         scored,
         samples,
-        table.frame(EPOCHS, both),
-        table.frame(RESULTS, both),
-        table.frame(STATUSES, data),
-        table.frame(UNUSABLE, data),
-        table.frame(FINDINGS, data),
+        store.frame(EPOCHS, both),
+        store.frame(RESULTS, both),
+        store.frame(STATUSES, data),
+        store.frame(UNUSABLE, data),
+        store.frame(FINDINGS, data),
         {
-            r.run_id: {n: table.read_round(r.run_id, n).fits for n in numbers}
+            r.run_id: {n: store.rounds.read(r.run_id, n).fits for n in numbers}
             for r in children
-            if (numbers := table.rounds(r.run_id))
+            if (numbers := store.rounds.numbers(r.run_id))
         },
         (_minute(times["started"]), _minute(times["finished"])),
-        table.frame(GAPS, both[:1]),
-        assessed(table.frame(ROWS, both[:1]), run.modalities) if guards else pd.DataFrame(),
+        store.frame(GAPS, both[:1]),
+        assessed(store.frame(ROWS, both[:1]), run.modalities) if guards else pd.DataFrame(),
         guards,
-        read_evidence(table, run.run_id),
+        read_evidence(store, run.run_id),
     )
 
 
-def _scored_run(table: Table, run_id: str | None) -> Run:
+def _scored_run(store: Store, run_id: str | None) -> Run:
     if run_id is None:
-        return table.find_run(kind="score", status="done")
-    run = table.find_run(run_id)
+        return store.runs.find(kind="score", status="done")
+    run = store.runs.find(run_id)
     if run.kind == "score":
         return run
     if run.parent is None:
         raise CurateError(
             f"training run {run_id!r} has no scored run to report on", "name a scored run, see `curate runs`"
         )
-    return table.find_run(run.parent, kind="score")
+    return store.runs.find(run.parent, kind="score")
 
 
 def _minute(moment: Any) -> str:

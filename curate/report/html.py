@@ -22,7 +22,7 @@ from curate.files.writing import replacing
 from curate.scores.gap import gap_scale
 from curate.scores.mixture import p_balanced
 from curate.scores.usability import RATIO, SEPARATION
-from curate.store.table import Table
+from curate.store.store import Store
 from curate.types import FUSED, Run, modality_pairs, pair_name
 
 from . import command, dynamics, figures, media, results, usability
@@ -83,7 +83,7 @@ MEANINGS = (
 
 
 def build(
-    table: Table,
+    store: Store,
     run_id: str | None,
     output: Path,
     cache_folder: Path | None = None,
@@ -106,7 +106,7 @@ def build(
     Raises:
         CurateError: there is no such run, or it was never scored.
     """
-    facts = read(table, run_id)
+    facts = read(store, run_id)
     page = Page(facts, cache_folder, count, usual or {})
     text = page.render()
     folder = output / facts.run.run_id

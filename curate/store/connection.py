@@ -1,7 +1,6 @@
 """A DuckDB file with our schema: opening, locks, versions, transactions, and a user's own SQL.
 
-Together with `table` the only place that speaks SQL. The file is opened for each call and closed again, so that others
-can read it while a training runs.
+The file is opened for each call and closed again, so that others can read it while a training runs.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ from numpy.typing import NDArray
 
 from curate.errors import CurateError, LockedError
 from curate.files.writing import replacing
-from curate.types import FUSED
 
+from . import views
 from .migration import rebuild
 
 if TYPE_CHECKING:
@@ -59,11 +58,12 @@ BROKEN = (
 IN_PLACE = "check who may write there, and the space left on the disk; what was stored before is as it was"
 VIEWS = "samples, by_class, by_modality, failures, findings, history, dynamics, gap_dynamics and results"
 LOG = logging.getLogger(__name__)
+Portions = tuple[list[str], Iterator[list[tuple[Any, ...]]]]
+"""Column names, and rows in portions as they are fetched."""
 T = TypeVar("T")
-MODALITY = re.compile(r"[a-z][a-z0-9_]*")
 
 
-class Database:
+class Connection:
     """One DuckDB file of our schema.
 
     Args:
@@ -74,7 +74,7 @@ class Database:
         self.path = Path(path)
 
     @contextmanager
-    def _open(
+    def open(
         self, write: bool = False, settings: Mapping[str, str] = MappingProxyType({})
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection of the right version, with one transaction around writes.
@@ -149,7 +149,7 @@ class Database:
         con.execute(resources.files("curate.store").joinpath("schema.sql").read_text(encoding="utf-8"))
         con.execute("INSERT INTO schema_version VALUES (?, 'curate')", [SCHEMA_VERSION])
         fill()
-        self._refresh_samples(con)
+        views.refresh(con)
         con.commit()
 
     def _migrate(self, patience: float) -> None:
@@ -199,9 +199,7 @@ class Database:
         return row[0]
 
     @contextmanager
-    def stream(
-        self, sql: str, allow_files: bool = False, rows: int = 10_000
-    ) -> Iterator[tuple[list[str], Iterator[list[tuple[Any, ...]]]]]:
+    def stream(self, sql: str, allow_files: bool = False, rows: int = 10_000) -> Iterator[Portions]:
         """A user's SQL, read-only and without access to files: column names, and rows in portions as they are fetched.
 
         DuckDB works in a thread, so that Ctrl-C stops it at once. A result of a few portions is fetched whole before
@@ -215,7 +213,7 @@ class Database:
             CurateError: it is not one statement, or DuckDB refuses it; the latter while fetching, too.
         """
         self._check_statement(sql, allow_files)
-        with self._open(settings=READING if allow_files else SAFE) as con:
+        with self.open(settings=READING if allow_files else SAFE) as con:
             if allow_files:
                 con.execute(FILES_ALONE)
             cursor = _interruptible(con, lambda: con.execute(sql), allow_files)
@@ -254,12 +252,12 @@ class Database:
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Our own SQL as tuples, for those who can do without pandas."""
-        with self._open(settings=SAFE) as con:
+        with self.open(settings=SAFE) as con:
             return con.execute(sql, list(parameters)).fetchall()
 
     def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
         """Our own SQL as a DataFrame."""
-        with self._open(settings=SAFE) as con:
+        with self.open(settings=SAFE) as con:
             return con.execute(sql, list(parameters)).df()
 
     def copy_to(self, sql: str, parameters: Mapping[str, Any], path: Path) -> int:
@@ -283,7 +281,7 @@ class Database:
         if path.suffix == ".txt":
             sql = f"SELECT sample_id FROM ({sql})"
             self._refuse_line_breaks(sql, parameters, path)
-        with replacing(path) as fresh, self._open() as con:
+        with replacing(path) as fresh, self.open() as con:
             copy = f"COPY ({sql}) TO $path ({formats[path.suffix]})"
             try:
                 done = con.execute(copy, {**parameters, "path": str(fresh)}).fetchone()
@@ -296,78 +294,13 @@ class Database:
     def _refuse_line_breaks(self, sql: str, parameters: Mapping[str, Any], path: Path) -> None:
         """An id with a line break would be two lines of a list of ids."""
         broken = f"SELECT count(*) FROM ({sql}) WHERE regexp_matches(sample_id, '[\\n\\r]')"
-        with self._open() as con:
+        with self.open() as con:
             (count,) = con.execute(broken, dict(parameters)).fetchone() or (0,)
         if count:
             raise CurateError(
                 f"cannot write {path}: {count} ids hold a line break, and .txt has a line an id",
                 "write .csv or .parquet",
             )
-
-    def _refresh_samples(self, con: duckdb.DuckDBPyConnection) -> None:
-        """Make `samples` and the views on it anew, with a column for each modality that was ever predicted, and
-        one for its direction once a mixture of three is stored.
-        """
-        known = [m for (m,) in con.execute("SELECT DISTINCT modality FROM prediction ORDER BY 1").fetchall()]
-        known = [m for m in known if MODALITY.fullmatch(m)]
-        own = [m for m in known if m != FUSED]
-
-        def others(m: str) -> list[str]:
-            return [o for o in own if o != m]
-
-        three = con.execute("SELECT count(*) > 0 FROM mixture WHERE component = 2").fetchone() == (True,)
-        columns = {
-            "p_columns": [f"max(p_true) FILTER (modality = '{m}') AS p_{m}, " for m in known],
-            "p_names": [f"q.p_{m}, " for m in known],
-            "lead_names": [f"q.p_{m} - {_best_of(others(m))} AS lead_{m}, " for m in own if others(m)],
-            "mean_leads": [f"avg(lead_{m}) AS mean_lead_{m}, " for m in own if others(m)],
-            "ahead_columns": [
-                f"CASE WHEN count(p_{m}) > 0 THEN avg(coalesce(dominant = '{m}', false)::INTEGER) END AS ahead_{m}, "
-                for m in own
-            ],
-            "ahead_posteriors": [
-                f"max(CASE '{m}' WHEN split_part(pair, '|', 1) THEN p_first "
-                f"WHEN split_part(pair, '|', 2) THEN p_second END) AS p_ahead_{m}, "
-                for m in own
-                if three
-            ],
-            "ahead_names": [f"g.p_ahead_{m}, " for m in own if three],
-            "usability_columns": [
-                f"max(usability) FILTER (modality = '{m}') AS usability_{m}, "
-                f"max(contradiction) FILTER (modality = '{m}') AS contradiction_{m}, "
-                for m in own
-            ],
-            "usability_names": [f"u.usability_{m}, u.contradiction_{m}, " for m in own],
-        }
-        template = resources.files("curate.store").joinpath("samples.sql").read_text(encoding="utf-8")
-        for name, parts in columns.items():
-            template = template.replace(f"/* {name} */", "".join(parts))
-        con.execute(template)
-        for m in known:
-            what = "the fusion" if m == FUSED else m
-            con.execute(f"COMMENT ON COLUMN samples.p_{m} IS 'probability of the true class by {what}, 0..1'")
-        for m in own:
-            if three:
-                what = f"posterior of {m} being ahead, 0..1, the largest over its pairs; NULL for two components"
-                con.execute(f"COMMENT ON COLUMN samples.p_ahead_{m} IS '{what}'")
-            con.execute(
-                f"COMMENT ON COLUMN samples.usability_{m} IS "
-                f"'what {m} is worth there, by its look-alikes, 0..1, higher = more usable; NULL = not assessed'"
-            )
-            con.execute(
-                f"COMMENT ON COLUMN samples.contradiction_{m} IS "
-                f"'how much {m} denies the label, 0..1; above 0.5 it prefers another class; NULL = not assessed'"
-            )
-            con.execute(f"COMMENT ON COLUMN by_class.ahead_{m} IS 'share of samples in which {m} is dominant, 0..1'")
-            if others(m):
-                lead = f"p(true class) by {m} less that by the best other modality, -1..1; positive = {m} carries"
-                con.execute(f"COMMENT ON COLUMN samples.lead_{m} IS '{lead} the sample; may be averaged'")
-                con.execute(f"COMMENT ON COLUMN by_class.mean_lead_{m} IS 'mean of {lead} the class'")
-
-
-def _best_of(modalities: Sequence[str]) -> str:
-    """SQL for the largest probability of the true class by some modalities; NULLs, of other data sets, are left out."""
-    return f"greatest({', '.join(f'q.p_{m}' for m in modalities)})"
 
 
 def insert(
@@ -442,6 +375,21 @@ def delete(con: duckdb.DuckDBPyConnection, table: str, key: Mapping[str, Any]) -
     con.execute(f"DELETE FROM {table} WHERE {' AND '.join(f'{k} = ?' for k in key)}", list(key.values()))
 
 
+def copy_rows(
+    con: duckdb.DuckDBPyConnection,
+    table: str,
+    source: str,
+    target: str,
+    condition: str = "",
+    parameters: Sequence[Any] = (),
+) -> None:
+    """Give a run the rows of another that fulfil a further condition, ` AND ...`."""
+    con.execute(
+        f"INSERT INTO {table} BY NAME SELECT * REPLACE (? AS run_id) FROM {table} WHERE run_id = ?{condition}",
+        [target, source, *parameters],
+    )
+
+
 def _scannable(values: Any) -> NDArray[Any]:
     array = np.asarray(values, dtype=object) if isinstance(values, list) else np.asarray(values)
     return array.astype(object) if array.dtype.kind == "U" else np.ascontiguousarray(array)
@@ -450,6 +398,11 @@ def _scannable(values: Any) -> NDArray[Any]:
 def _is_broken(error: BaseException) -> bool:
     """Whether the place or the file is to blame; a wrong checksum has no class of its own."""
     return isinstance(error, BROKEN) or type(error) is duckdb.Error
+
+
+def query_text(name: str) -> str:
+    """A question over the tables of several parts, from `sql/<name>.sql`."""
+    return resources.files("curate.store").joinpath(f"sql/{name}.sql").read_text(encoding="utf-8")
 
 
 def sql_error(error: Exception) -> CurateError:

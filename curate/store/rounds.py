@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import CurateError
-from curate.scores.gap import entropy, log_margin, true_class_probability
-from curate.types import GapScores, Known, MixtureFit, Predictions, Round, are_unique, pair_name
+from curate.scores.gap import entropy, true_class_probability
+from curate.types import MODALITY, GapScores, Known, MixtureFit, Predictions, Round, are_unique, pair_name
 
-from .connection import MODALITY, Database, delete, insert
+from . import usability, views
+from .arrays import read_known
+from .connection import Connection, copy_rows, delete, insert, query_text
+from .runs import declared
+
+COPIED = "sample_id IN (FROM copied)"
+"""A condition, while the ids to be copied are registered."""
 
 
-class Rounds(Database):
+@dataclass(frozen=True)
+class Rounds:
     """Rounds of scoring, keyed (run, round, sample): each written whole or not at all."""
 
-    def write_round(
+    TABLES: ClassVar[tuple[str, ...]] = ("prediction", "gap", "mixture", "posterior")
+
+    db: Connection
+
+    def write(
         self,
         run_id: str,
         number: int,
@@ -51,7 +62,7 @@ class Rounds(Database):
             raise ValueError("sample_ids are not unique")
         key = {"run_id": run_id, "round": number}
         ids = gaps.sample_ids.astype(object)  # once for all tables
-        with self._open(write=True) as con:
+        with self.db.open(write=True) as con:
             for name in ("gap", "posterior", "mixture", *(["prediction"] if predictions is not None else [])):
                 delete(con, name, key)
             if predictions is not None:
@@ -78,46 +89,21 @@ class Rounds(Database):
                 )
             if known is not None:
                 _copy_rows(con, *known, key)
-            self._refresh_samples(con)
+            views.refresh(con)
 
-    def write_dynamic(self, run_id: str, epoch: int, predictions: Predictions, whole: bool = True) -> None:
-        """What each modality and the fusion said of the training samples after an epoch of the warm-up.
-
-        Args:
-            whole: they are all the epoch has, and take the place of what it had; False keeps what it has of others.
-        """
-        labels = predictions.labels
-        with self._open(write=True) as con:
-            con.register("written", {"sample_id": predictions.sample_ids.astype(object)})
-            these = "" if whole else " AND sample_id IN (FROM written)"
-            con.execute(f"DELETE FROM dynamic WHERE run_id = ? AND epoch = ?{these}", [run_id, epoch])
-            con.unregister("written")
-            for modality, probs in predictions.probs.items():
-                p_true = np.clip(true_class_probability(probs, labels), 0, 1)
-                columns = {
-                    "sample_id": predictions.sample_ids,
-                    "p_true": p_true,
-                    "entropy": entropy(probs),
-                    "log_margin": log_margin(probs, labels),
-                    "correct": probs.argmax(axis=1) == labels,
-                }
-                insert(con, "dynamic", columns, {"run_id": run_id, "epoch": epoch, "modality": modality})
-
-    def read_round(self, run_id: str, number: int = 0) -> Round:
+    def read(self, run_id: str, number: int = 0) -> Round:
         """Gaps, mixtures and posteriors of one round, samples ascending by id."""
-        with self._open() as con:
-            run = con.execute(
-                "SELECT modalities, config->>'$.score.posterior' FROM run WHERE run_id = ?", [run_id]
-            ).fetchone()
+        with self.db.open() as con:
+            modalities, config = declared(con, run_id)
             seen = con.execute(
                 "SELECT pair, max(component), any_value(gap_kind), any_value(input), any_value(average) FROM mixture "
                 "WHERE run_id = ? AND round = ? GROUP BY pair",
                 [run_id, number],
             ).fetchall()
             names, three = [p for p, *_ in seen], {p for p, last, *_ in seen if last == 2}
-            if run is None or not names:
+            if not modalities or not names:
                 raise CurateError(f"run {run_id!r} has no round {number}", "see `curate runs`")
-            position = {m: i for i, m in enumerate(run[0])}
+            position = {m: i for i, m in enumerate(modalities)}
             names.sort(key=lambda p: [position[m] for m in p.split("|")])
             kind, form, average = seen[0][2:]
             plain = kind in ("prob", "kl") and (form, average) == ("signed", "last")
@@ -126,7 +112,7 @@ class Rounds(Database):
             gaps = [_column_arrays(con, "gap", seen_by, run_id, number, name) for name in names]
             posteriors = [_column_arrays(con, "posterior", said[name], run_id, number, name) for name in names]
             fits = tuple(_read_fit(con, run_id, number, name) for name in names)
-            if run[1] == "monotone":
+            if config.get("score", {}).get("posterior") == "monotone":
                 from curate.scores.mixture import monotone_limits  # loads scipy, which the other readers can do without
 
                 fits = tuple(replace(f, limits=monotone_limits(f)) for f in fits)
@@ -146,7 +132,7 @@ class Rounds(Database):
         ahead = np.stack([stack(posteriors, "p_first"), stack(posteriors, "p_second")], axis=2) if three else None
         return Round(ids, scores, fits, stack(posteriors, "p_balanced"), ahead)
 
-    def read_known(self, run_id: str, number: int = 0) -> Known:
+    def known(self, run_id: str, number: int = 0) -> Known:
         """What each modality knew of each sample with a gap in a round, samples ascending by id.
 
         Raises:
@@ -157,71 +143,42 @@ class Rounds(Database):
             "WHERE run_id = $1 AND round = $2 AND modality <> 'fused' "
             "AND sample_id IN (SELECT sample_id FROM gap WHERE run_id = $1 AND round = $2)"
         )
-        with self._open() as con:
-            return _read_known(con, run_id, sql, number, f"run {run_id!r} has no predictions of round {number}")
+        with self.db.open() as con:
+            absent = f"run {run_id!r} has no predictions of round {number}"
+            return read_known(con, declared(con, run_id)[0], sql, run_id, number, absent)
 
-    def read_dynamics(self, run_id: str) -> Iterator[Known]:
-        """What each modality knew of each sample after each epoch of the warm-up, epoch by epoch; none if not kept.
-
-        Entropies that an older curate did not keep are NaN.
-        """
-        with self._open() as con:
-            found = con.execute("SELECT DISTINCT epoch FROM dynamic WHERE run_id = ? ORDER BY 1", [run_id]).fetchall()
-        sql = (
-            "SELECT sample_id, modality, p_true, entropy, correct, false AS held_out FROM dynamic "
-            "WHERE run_id = $1 AND epoch = $2 AND modality <> 'fused'"
-        )
-        for (epoch,) in found:
-            with self._open() as con:
-                known = _read_known(con, run_id, sql, epoch, f"run {run_id!r} has no predictions of epoch {epoch}")
-            yield known
-
-    def scored_labels(self, run_id: str) -> dict[str, str]:
+    def labels(self, run_id: str) -> dict[str, str]:
         """{sample_id: class name} of the samples that round 0 of a run scored."""
-        with self._open() as con:
-            rows = con.execute(
-                "SELECT DISTINCT s.sample_id, s.label_name FROM gap g JOIN run r USING (run_id) "
-                "JOIN sample s ON s.data_id = r.data_id AND s.sample_id = g.sample_id "
-                "WHERE g.run_id = ? AND g.round = 0",
-                [run_id],
-            ).fetchall()
+        with self.db.open() as con:
+            rows = con.execute(query_text("scored_labels"), {"run": run_id}).fetchall()
         return dict(rows)
 
     def predicted_ids(self, run_id: str) -> list[str]:
         """The samples of which round 0 of a run has a prediction, by whichever modality."""
-        with self._open() as con:
+        with self.db.open() as con:
             rows = con.execute("SELECT DISTINCT sample_id FROM prediction WHERE run_id = ? AND round = 0", [run_id])
             return [i for (i,) in rows.fetchall()]
 
-    def rounds(self, run_id: str) -> list[int]:
+    def numbers(self, run_id: str) -> list[int]:
         """The rounds stored for a run, ascending."""
-        with self._open() as con:
+        with self.db.open() as con:
             rows = con.execute("SELECT DISTINCT round FROM mixture WHERE run_id = ? ORDER BY 1", [run_id]).fetchall()
         return [r for (r,) in rows]
 
-
-def declared_modalities(con: duckdb.DuckDBPyConnection, run_id: str) -> tuple[str, ...]:
-    """Those of a run; () where there is no such run."""
-    run = con.execute("SELECT modalities FROM run WHERE run_id = ?", [run_id]).fetchone()
-    return tuple(run[0]) if run else ()
-
-
-def _read_known(con: duckdb.DuckDBPyConnection, run_id: str, sql: str, number: int, absent: str) -> Known:
-    """The rows of a query for one round or epoch as arrays, modalities in declared order."""
-    modalities = declared_modalities(con, run_id)
-    columns = [
-        con.execute(f"SELECT * FROM ({sql}) WHERE modality = $3 ORDER BY sample_id", [run_id, number, m]).fetchnumpy()
-        for m in modalities
-    ]
-    if not columns or not len(columns[0]["sample_id"]):
-        raise CurateError(absent, "see `curate runs`")
-
-    def stack(name: str) -> NDArray[np.float64]:
-        return np.stack([np.ma.filled(np.ma.asarray(c[name], dtype=np.float64), np.nan) for c in columns], axis=1)
-
-    ids = columns[0]["sample_id"].astype(str)
-    held_out = bool(columns[0]["held_out"].all())
-    return Known(ids, modalities, stack("p_true"), stack("entropy"), stack("correct") == 1, held_out)
+    def mixture_rows(self, run_id: str) -> list[tuple[str, str]]:
+        """The fitted mixtures of a run as (what, value) lines, by round."""
+        with self.db.open() as con:
+            return con.execute(
+                "SELECT 'round ' || round || ', ' || pair || ', ' || CASE WHEN is_balanced THEN 'balanced' "
+                "WHEN rule <> 'middle' THEN 'imbalanced' "
+                "ELSE split_part(pair, '|', if(component = 0, 2, 1)) || ' ahead' END, "
+                "format('{} on {}{}: weight {:.4f} location {:+.4f} scale {:.4f}, {}', family, "
+                "if(input = 'absolute', '|' || gap_kind || ' gap|', gap_kind || ' gap'), "
+                "if(average = 'warmup', ', mean over the warm-up', ''), weight, loc, scale, outcome) "
+                "|| if(len(warnings) = 0, '', '; ' || array_to_string(warnings, '; ')) "
+                "FROM mixture WHERE run_id = ? ORDER BY round, pair, component",
+                [run_id],
+            ).fetchall()
 
 
 def _copy_rows(
@@ -232,17 +189,11 @@ def _copy_rows(
     With round 0 goes what is known of their usability, which has no round.
     """
     con.register("copied", {"sample_id": sample_ids.astype(object)})
-    unnumbered = ("guard", "usability") if key["round"] == 0 else ()
-    for table in ("mixture", "prediction", "gap", "posterior", *unnumbered):
-        of_samples = "" if table in ("mixture", "guard") else " AND sample_id IN (FROM copied)"
-        of_round, number = ("", []) if table in unnumbered else (" AND round = ?", [key["round"]])
-        if table in unnumbered:
-            delete(con, table, {"run_id": key["run_id"]})
-        con.execute(
-            f"INSERT INTO {table} BY NAME SELECT * REPLACE (? AS run_id) FROM {table} "
-            f"WHERE run_id = ?{of_round}{of_samples}",
-            [key["run_id"], source, *number],
-        )
+    for table in Rounds.TABLES:
+        of_samples = "" if table == "mixture" else f" AND {COPIED}"
+        copy_rows(con, table, source, key["run_id"], " AND round = ?" + of_samples, [key["round"]])
+    if key["round"] == 0:
+        usability.copy(con, source, key["run_id"], f" AND {COPIED}")
     con.unregister("copied")
 
 

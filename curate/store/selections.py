@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 from dataclasses import replace as changed
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import duckdb
 import numpy as np
@@ -16,23 +17,19 @@ from curate.errors import CurateError, EmptySelectionError, unknown_name
 from curate.scores.selection import By, Candidates, Rule, class_balance, relaxed
 from curate.types import Selection
 
-from .connection import SAFE, insert, sql_error
-from .usability import Assessments
+from .connection import SAFE, Connection, insert, query_text, sql_error
 
 PREVIEWED = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 ALL_CLASSES = "(all)"
-RANKED: dict[By, str] = {
-    "p_balanced": "SELECT sample_id, min(p_balanced) AS quality FROM posterior "
-    "WHERE run_id = $run AND round = 0 GROUP BY 1",
-    "usability": "SELECT sample_id, product(usability) + product(1 - usability) AS quality FROM usability "
-    "WHERE run_id = $run GROUP BY 1",
-    "gap": "SELECT sample_id, 1 - max(abs(prob_gap)) AS quality FROM gap WHERE run_id = $run AND round = 0 GROUP BY 1",
-}
-"""Queries of (sample_id, quality) of a run."""
 
 
-class Selections(Assessments):
+@dataclass(frozen=True)
+class Selections:
     """Named sets of the training samples of a scored run."""
+
+    TABLES: ClassVar[tuple[str, ...]] = ("selection", "selection_member")
+
+    db: Connection
 
     def candidates(self, run_id: str, where: str | None = None, by: By = "p_balanced") -> Candidates:
         """The scored training samples of a run, ascending by id.
@@ -55,7 +52,7 @@ class Selections(Assessments):
             if len(statements) != 1:
                 raise CurateError("--where takes one condition", "e.g. --where \"gap > 0.5 AND label_name = 'bark'\"")
         fulfils = f"sample_id IN (SELECT sample_id FROM samples WHERE run_id = $run AND ({where}))" if where else "true"
-        with self._open(settings=SAFE) as con:
+        with self.db.open(settings=SAFE) as con:
             shows = "SELECT 1 FROM samples WHERE run_id = ? LIMIT 1"
             if where is not None and not con.execute(shows, [run_id]).fetchone():
                 raise CurateError(
@@ -63,16 +60,9 @@ class Selections(Assessments):
                     "leave --run out, or leave --where out",
                 )
             try:
-                out: Mapping[str, Any] = con.execute(
-                    f"WITH ranked AS ({RANKED[by]}), scored AS (SELECT p.sample_id, "
-                    "any_value(s.label_name) AS label_name, any_value(coalesce(s.group_id, '')) AS group_id "
-                    "FROM posterior p JOIN run r USING (run_id) "
-                    "JOIN sample s ON s.data_id = r.data_id AND s.sample_id = p.sample_id "
-                    "WHERE p.run_id = $run AND p.round = 0 AND s.split = 'train' GROUP BY 1) "
-                    f"SELECT *, {fulfils} AS fulfils FROM scored LEFT JOIN ranked USING (sample_id) "
-                    "ORDER BY sample_id",
-                    {"run": run_id},
-                ).fetchnumpy()
+                query = query_text("candidates").replace("/* ranked */", query_text(f"quality_{by}"))
+                query = query.replace("/* fulfils */", fulfils)
+                out: Mapping[str, Any] = con.execute(query, {"run": run_id}).fetchnumpy()
             except duckdb.Error as error:
                 raise sql_error(error) from None
         ids, names, groups = (np.asarray(out[c], dtype=str) for c in ("sample_id", "label_name", "group_id"))
@@ -84,7 +74,7 @@ class Selections(Assessments):
         quality = np.clip(np.asarray(out["quality"], dtype=np.float64), 0, 1)
         return Candidates(ids, names, groups, quality, np.asarray(out["fulfils"], dtype=bool))
 
-    def select(self, run_id: str, *, name: str | None = None, replace: bool = False, **rule: Any) -> Selection:
+    def make(self, run_id: str, *, name: str | None = None, replace: bool = False, **rule: Any) -> Selection:
         """Name the training samples of a scored run that fulfil a rule, and store them.
 
         Args:
@@ -108,7 +98,7 @@ class Selections(Assessments):
             len(kept),
             class_balance(seen.label_names, kept),
         )
-        self.write_selection(selection, replace)
+        self.write(selection, replace)
         return selection
 
     def _way_out(self, run_id: str, wanted: Rule, seen: Candidates) -> str:
@@ -117,19 +107,17 @@ class Selections(Assessments):
         if found is None:
             return f"{run_id} has no scored training sample; nothing was stored"
         rule, kept = found
-        where = "" if self.path == Path("curate.duckdb") else f" --db {shlex.quote(str(self.path))}"
+        where = "" if self.db.path == Path("curate.duckdb") else f" --db {shlex.quote(str(self.db.path))}"
         options = rule.options or "--threshold 0"
         return f"`curate select {options} --run {run_id}{where}` keeps {kept}; nothing was stored"
 
-    def suggested(self, run_id: str) -> tuple[dict[str, Any], str]:
+    def suggest(self, run_id: str) -> tuple[dict[str, Any], str]:
         """The rule that the evidence supports where nobody gives one, and why.
 
         What is claimed to be broken is left out; where nothing is, or nothing is known of that, p_balanced decides.
         """
-        with self._open() as con:
-            claimed = con.execute(
-                "SELECT count(*) FILTER (p_broken > 0.5), count(p_broken) FROM usability WHERE run_id = ?", [run_id]
-            ).fetchone()
+        with self.db.open() as con:
+            claimed = con.execute(query_text("claimed_broken"), {"run": run_id}).fetchone()
             shown = con.execute("SELECT 1 FROM samples WHERE run_id = ? LIMIT 1", [run_id]).fetchone()
         broken, judged = claimed or (0, 0)
         if broken and shown:
@@ -158,7 +146,7 @@ class Selections(Assessments):
             rows.append((threshold, int(kept.sum()), float(kept.mean()), smallest, balance[smallest][0]))
         return rows
 
-    def write_selection(self, selection: Selection, replace: bool = False) -> None:
+    def write(self, selection: Selection, replace: bool = False) -> None:
         """Store a selection under its name.
 
         Raises:
@@ -168,7 +156,7 @@ class Selections(Assessments):
         ids = np.unique(selection.sample_ids)
         if not len(ids):
             raise EmptySelectionError(f"no sample fulfils {selection.rule}", "lower the threshold; nothing was stored")
-        with self._open(write=True) as con:
+        with self.db.open(write=True) as con:
             known = con.execute("SELECT run_id, rule FROM selection WHERE name = ?", [selection.name]).fetchone()
             if known and known != (selection.run_id, selection.rule) and not replace:
                 raise CurateError(
@@ -189,13 +177,13 @@ class Selections(Assessments):
             )
             insert(con, "selection_member", {"sample_id": ids}, {"name": selection.name})
 
-    def selection(self, name: str) -> Selection:
+    def find(self, name: str) -> Selection:
         """A stored selection.
 
         Raises:
             CurateError: no selection has that name.
         """
-        with self._open() as con:
+        with self.db.open() as con:
             row = con.execute("SELECT name, run_id, rule, candidates FROM selection WHERE name = ?", [name]).fetchone()
             if row is None:
                 known = [n for (n,) in con.execute("SELECT name FROM selection").fetchall()]
@@ -203,21 +191,18 @@ class Selections(Assessments):
             ids = con.execute("SELECT sample_id FROM selection_member WHERE name = ? ORDER BY 1", [name]).fetchnumpy()
         return Selection(row[0], row[1], row[2], ids["sample_id"].astype(str), row[3])
 
-    def describe_selection(self, name: str) -> Selection:
+    def describe(self, name: str) -> Selection:
         """A stored selection with what it does to class balance, as `select` returned it."""
-        found = self.selection(name)
+        found = self.find(name)
         seen = self.candidates(found.run_id)
         return changed(found, kept=class_balance(seen.label_names, np.isin(seen.sample_ids, found.sample_ids)))
 
-    def selection_list(self) -> list[tuple[Any, ...]]:
+    def overview(self) -> list[tuple[Any, ...]]:
         """(name, run_id, dataset, rule, kept, candidates, created in UTC) of every selection, newest first."""
-        with self._open() as con:
-            return con.execute(
-                "SELECT n.name, n.run_id, r.dataset, n.rule, n.selected, n.candidates, n.created "
-                "FROM selection n LEFT JOIN run r USING (run_id) ORDER BY n.created DESC, n.name"
-            ).fetchall()
+        with self.db.open() as con:
+            return con.execute(query_text("selection_overview")).fetchall()
 
-    def compare_selections(self, one: str, other: str) -> list[tuple[str, int, int, int, float]]:
+    def compare(self, one: str, other: str) -> list[tuple[str, int, int, int, float]]:
         """How far two selections of one data set agree.
 
         Returns:
@@ -227,45 +212,35 @@ class Selections(Assessments):
         Raises:
             CurateError: a name is unknown, or they are of different data sets, whose ids mean different samples.
         """
-        runs = [self.selection(name).run_id for name in (one, other)]
-        with self._open() as con:
-            sets = con.execute("SELECT DISTINCT dataset FROM run WHERE run_id IN (?, ?) ORDER BY 1", runs).fetchall()
+        runs = [self.find(name).run_id for name in (one, other)]
+        with self.db.open() as con:
+            sets = con.execute(query_text("data_sets_of_runs"), {"one": runs[0], "other": runs[1]}).fetchall()
             if len(sets) > 1:
                 raise CurateError(
                     f"{one!r} and {other!r} are of different data sets, {sets[0][0]} and {sets[1][0]}",
                     "compare selections of one data set; see `curate selections`",
                 )
             return con.execute(
-                "WITH member AS (SELECT m.sample_id, any_value(s.label_name) AS label_name, "
-                "bool_or(m.name = $one) AS in_one, bool_or(m.name = $other) AS in_other "
-                "FROM selection_member m JOIN selection n USING (name) JOIN run r USING (run_id) "
-                "JOIN sample s ON s.data_id = r.data_id AND s.sample_id = m.sample_id "
-                "WHERE m.name IN ($one, $other) GROUP BY 1) "
-                "SELECT if(grouping(label_name) = 1, $all, label_name), count(*) FILTER (in_one), "
-                "count(*) FILTER (in_other), count(*) FILTER (in_one AND in_other) AS shared, shared / count(*) "
-                "FROM member GROUP BY ROLLUP (label_name) ORDER BY grouping(label_name) DESC, label_name",
-                {"one": one, "other": other, "all": ALL_CLASSES},
+                query_text("compared_selections"), {"one": one, "other": other, "all": ALL_CLASSES}
             ).fetchall()
 
-    def remove_selection(self, name: str) -> None:
+    def remove(self, name: str) -> None:
         """Delete a selection; its samples and their scores stay.
 
         Raises:
             CurateError: no selection has that name.
         """
-        self.selection(name)
-        with self._open(write=True) as con:
+        self.find(name)
+        with self.db.open(write=True) as con:
             con.execute("DELETE FROM selection_member WHERE name = ?", [name])
             con.execute("DELETE FROM selection WHERE name = ?", [name])
 
-    def export_selection(self, name: str, path: Path) -> int:
+    def export(self, name: str, path: Path) -> int:
         """Write a selection's samples, ascending by id; how many."""
-        return self.copy_to(
-            "SELECT m.sample_id, s.label_name, min(p.p_balanced) AS p_balanced FROM selection n "
-            "JOIN selection_member m USING (name) JOIN run r USING (run_id) "
-            "JOIN sample s ON s.data_id = r.data_id AND s.sample_id = m.sample_id "
-            "JOIN posterior p ON p.run_id = r.run_id AND p.round = 0 AND p.sample_id = m.sample_id "
-            "WHERE n.name = $name GROUP BY ALL ORDER BY 1",
-            {"name": name},
-            path,
-        )
+        return self.db.copy_to(query_text("selection_members"), {"name": name}, path)
+
+    def of_run(self, run_id: str) -> list[str]:
+        """Names of the selections made from a run, ascending."""
+        with self.db.open() as con:
+            rows = con.execute("SELECT name FROM selection WHERE run_id = ? ORDER BY 1", [run_id]).fetchall()
+        return [n for (n,) in rows]

@@ -1,33 +1,42 @@
-"""What is known of usability, in the table: the evidence gathered over a warm-up, and what was made of it."""
+"""Usability in the sample table: what was made of the evidence gathered over a warm-up."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
+import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import CurateError
 from curate.types import Floats
 
-from .connection import delete, insert
-from .rounds import Rounds, declared_modalities
+from . import views
+from .arrays import by_modality
+from .connection import Connection, copy_rows, delete, insert
+from .runs import declared
 
 if TYPE_CHECKING:
     from curate.scores.usability import Guard, Usability
 
 
-class Assessments(Rounds):
+@dataclass(frozen=True)
+class Assessments:
     """Usability of each modality on each sample of a scored run, written whole or not at all."""
 
-    def write_usability(self, run_id: str, found: Usability, contradiction: Floats) -> None:
+    TABLES: ClassVar[tuple[str, ...]] = ("usability", "guard")
+
+    db: Connection
+
+    def write(self, run_id: str, found: Usability, contradiction: Floats) -> None:
         """Usability, and how much each modality contradicts the label, in place of what was there.
 
         Args:
             contradiction: (N, M) in [0, 1], see `usability.contradiction`.
         """
         ids = found.sample_ids.astype(object)
-        with self._open(write=True) as con:
+        with self.db.open(write=True) as con:
             for table in ("usability", "guard"):
                 delete(con, table, {"run_id": run_id})
             for j, (modality, guard) in enumerate(zip(found.modalities, found.guards, strict=True)):
@@ -53,15 +62,15 @@ class Assessments(Rounds):
                         guard.verdict,
                     ],
                 )
-            self._refresh_samples(con)
+            views.refresh(con)
 
     def guards(self, run_id: str) -> dict[str, Guard]:
         """{modality: its guard} in declared order; {} where a run was not assessed."""
-        with self._open() as con:
+        with self.db.open() as con:
             rows = con.execute(
-                "SELECT modality, found, share, separation, ratio, withheld FROM guard JOIN run USING (run_id) "
-                "WHERE run_id = ? ORDER BY list_position(modalities, modality)",
-                [run_id],
+                "SELECT modality, found, share, separation, ratio, withheld FROM guard "
+                "WHERE run_id = ? ORDER BY list_position(?, modality)",
+                [run_id, list(declared(con, run_id)[0])],
             ).fetchall()
         from curate.scores.usability import Guard  # loads scipy, which the other readers can do without
 
@@ -72,11 +81,11 @@ class Assessments(Rounds):
 
         As in `usability.Guard`, which need not be loaded; [] where a run was not assessed.
         """
-        with self._open() as con:
+        with self.db.open() as con:
             return con.execute(
-                "SELECT modality, verdict, found, separation, ratio FROM guard JOIN run USING (run_id) "
-                "WHERE run_id = ? ORDER BY list_position(modalities, modality)",
-                [run_id],
+                "SELECT modality, verdict, found, separation, ratio FROM guard "
+                "WHERE run_id = ? ORDER BY list_position(?, modality)",
+                [run_id, list(declared(con, run_id)[0])],
             ).fetchall()
 
     def p_broken(self, run_id: str) -> tuple[NDArray[np.str_], Floats]:
@@ -99,28 +108,13 @@ class Assessments(Rounds):
 
         return columns[0], some_not_all(columns[1])
 
-    def evidence(self, run_id: str) -> tuple[NDArray[np.str_], Floats, Floats] | None:
-        """Means over the warm-up's epochs: (N,) ids, ascending, (N, M) p(true class) and (N, M) log margins.
+    def _by_modality(self, run_id: str, sql: str) -> tuple[NDArray[np.str_], Floats] | None:
+        with self.db.open() as con:
+            return by_modality(con, declared(con, run_id)[0], sql, run_id)
 
-        None where the epochs were not kept.
-        """
-        known = [
-            self._by_modality(run_id, f"SELECT sample_id, modality, avg({what}) AS value FROM dynamic", " GROUP BY ALL")
-            for what in ("p_true", "log_margin")
-        ]
-        if known[0] is None or known[1] is None:
-            return None
-        return known[0][0], known[0][1], known[1][1]
 
-    def _by_modality(self, run_id: str, sql: str, end: str = "") -> tuple[NDArray[np.str_], Floats] | None:
-        """(N,) ids and (N, M) values of a query, modalities in declared order; None where there are none."""
-        with self._open() as con:
-            found = [
-                con.execute(
-                    f"{sql} WHERE run_id = ? AND modality = ?{end} ORDER BY sample_id", [run_id, m]
-                ).fetchnumpy()
-                for m in declared_modalities(con, run_id)
-            ]
-        if not found or not len(found[0]["sample_id"]) or np.ma.is_masked(found[0]["value"]):
-            return None
-        return found[0]["sample_id"].astype(str), np.stack([np.asarray(f["value"], dtype=np.float64) for f in found], 1)
+def copy(con: duckdb.DuckDBPyConnection, source: str, target: str, condition: str = "") -> None:
+    """Put what is known of a run's samples in place of what a new run has; all of them, or those of a condition."""
+    for table in Assessments.TABLES:
+        delete(con, table, {"run_id": target})
+        copy_rows(con, table, source, target, "" if table == "guard" else condition)

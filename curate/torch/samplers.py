@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
 from curate.errors import CurateError
-from curate.store.table import Table
+from curate.table import Table
 
 T = TypeVar("T")
 
@@ -28,6 +28,7 @@ def sampler_weights(
     """Weights for `torch.utils.data.WeightedRandomSampler`: the posterior of each sample, (N,) float64 in [0, 1].
 
     Args:
+        table: as `curate.open` gives it.
         sample_ids: (N,) ids in the order of your data set.
         run_id: the scored run; the newest when left out.
         by: draw the balanced samples more often, or the imbalanced.
@@ -36,7 +37,7 @@ def sampler_weights(
         CurateError: some of the ids were not scored; the first are named.
     """
     run = table.find_run(run_id, kind="score", status=None if run_id else "done")
-    found = table.read_round(run.run_id)
+    found = table.scored(run.run_id)
     known = dict(zip(found.sample_ids.tolist(), found.balanced.tolist(), strict=True))
     if missing := [str(i) for i in sample_ids if str(i) not in known]:
         raise CurateError(
@@ -52,12 +53,13 @@ def selected(dataset: Dataset[T], sample_ids: Sequence[str], table: Table, selec
 
     Args:
         sample_ids: (N,) ids in the order of `dataset`.
+        table: as `curate.open` gives it.
         selection: its name.
 
     Raises:
         CurateError: the selection has samples that are not among the ids; the first are named.
     """
-    chosen = table.selection(selection).sample_ids
+    chosen = table.store.selections.find(selection).sample_ids
     ids = np.array([str(i) for i in sample_ids])
     if missing := np.setdiff1d(chosen, ids).tolist():
         raise CurateError(

@@ -81,26 +81,26 @@ def measure(root: Path, work: Path, job: Job) -> None:
 
 def scores(root: Path, work: Path, job: Job) -> dict[str, float | None]:
     """{detector: measurement} of one warm-up."""
-    from curate.store.table import Table
+    from curate.store.store import Store
     from curate.train.loop.engine import Runtime
-    from curate.train.stages import stages
-    from curate.train.stages.session import Workplace
+    from curate.train.stages.score import score
+    from curate.train.stages.session import Session
 
     world, regime, seed = job
     layers = [{"data": {"degrade": True, "seed": seed, **WORLDS[world]}, "optim": {"lr": REGIMES[regime]}}]
     db = work / f"{world}-{regime}-{seed}.duckdb"
-    place = Workplace(Table(db), work / "cache", Runtime(device="cpu", workers=0))
+    place = Session(Store(db), work / "cache", Runtime(device="cpu", workers=0))
     if world == "features":
         folder, truth = extract(place, root, layers, work / f"{world}-{regime}-{seed}", seed)
-        run = stages.score(place, "features", folder, [{"optim": {"lr": REGIMES[regime]}}], seed)
+        run = score(place, "features", folder, [{"optim": {"lr": REGIMES[regime]}}], seed)
     else:
-        run, truth = stages.score(place, "avdigits", root, [*layers, FURTHER.get(world, {})], seed), None
-    found = {**looks(place.table, run, truth), **weighting(place, run)}
+        run, truth = score(place, "avdigits", root, [*layers, FURTHER.get(world, {})], seed), None
+    found = {**looks(place.store, run, truth), **weighting(place, run)}
     if world not in OTHERWISE:
-        found |= mixtures(place.table, run)
+        found |= mixtures(place.store, run)
     if world in FOLDED:
-        folded = stages.score(place, "avdigits", root, [*layers, {"score": {"folds": 2, "dynamics": False}}], seed)
-        found |= {f"{k}, out of fold": v for k, v in mixtures(place.table, folded).items()}
+        folded = score(place, "avdigits", root, [*layers, {"score": {"folds": 2, "dynamics": False}}], seed)
+        found |= {f"{k}, out of fold": v for k, v in mixtures(place.store, folded).items()}
     db.unlink()
     return found
 
@@ -110,24 +110,22 @@ def extract(place, root, layers, folder: Path, seed: int):
     elsewhere: the folder that `features` reads, and {sample: what was planted}."""
     from curate.config import build
     from curate.datasets import find
-    from curate.train.loop import checkpoint
-    from curate.train.stages import stages
-    from curate.train.stages.session import prepare_trainer, split_samples
+    from curate.train.stages.score import score
+    from curate.train.stages.setup import prepare
 
     elsewhere = {"data": {**layers[0]["data"], "noise": "clean", "seed": 1000 + seed, **NOTHING}}
-    trained = stages.score(place, "avdigits", root, [elsewhere], seed)
+    trained = score(place, "avdigits", root, [elsewhere], seed)
     kind = find("avdigits")
     dataset = kind(root, build(kind.Options, layers[0]["data"], "data"))
-    cache = place.open_cache(dataset)
-    trainer, data = prepare_trainer(place, trained, dataset, cache)
-    path = place.folder(trained) / "last.pt"
-    checkpoint.load_trainer(trainer, checkpoint.read(path, trainer.device), str(path))
+    job = prepare(place, trained, dataset)
+    job.load(job.folder / "last.pt")
+    trainer, data = job.trainer, job.data
     said = {s.sample_id: s for s in dataset.samples}
     rows, parts = [], {m: [] for m in dataset.modalities}
     trainer.model.eval()
     trainer.transform.eval()
     for split in ("train", "val", "test"):
-        for raw in data.ordered_batches(split_samples(dataset, cache, split)):
+        for raw in data.ordered_batches(job.samples(split)):
             for m, features in trainer.model.encode(trainer.transform(raw).inputs).items():
                 parts[m].append(features.detach().numpy())
             rows += [{"sample_id": i, "label": f"digit {said[i].label}", "split": split} for i in raw.sample_ids]
@@ -145,10 +143,10 @@ def mixtures(table, run) -> dict[str, float | None]:
     from curate.scores.scoring import MixtureConfig, fit_known
     from curate.types import GapScores
 
-    known, gaps = table.read_known(run.run_id), table.read_round(run.run_id).gaps
+    known, gaps = table.rounds.known(run.run_id), table.rounds.read(run.run_id).gaps
     gaps = GapScores(gaps.sample_ids, gaps.pairs, gaps.prob, gaps.kl)
-    alone, pair, found = degraded_alone(table.planted(run.run_id)), gaps.pairs[0], {}
-    epochs = list(table.read_dynamics(run.run_id))
+    alone, pair, found = degraded_alone(table.samples.planted(run.run_id)), gaps.pairs[0], {}
+    epochs = list(table.dynamics.read(run.run_id))
 
     def fit(**settings):
         config = MixtureConfig(check="none", **settings)
@@ -180,7 +178,7 @@ def looks(table, run, truth) -> dict[str, float | None]:
     from curate.scores.metrics import auroc, degraded_alone, degraded_in_part, direction_auroc
     from curate.types import modality_pairs
 
-    frame = table.samples()
+    frame = table.samples_frame()
     frame = frame[(frame["run_id"] == run.run_id) & frame["imbalance"].notna()].sort_values("sample_id")
     planted = (frame["sample_id"].map(truth) if truth else frame["planted"]).to_numpy()
     count = len(run.modalities)
@@ -195,7 +193,7 @@ def looks(table, run, truth) -> dict[str, float | None]:
     whole = {m: ~frame["broken"].fillna("").str.split("+").map(lambda names, m=m: m in names) for m in run.modalities}
     rule = [whole[m] & (frame[f"contradiction_{m}"] > CONTRADICTS) for m in run.modalities]  # also where withheld
     flagged, wrong = np.any(rule, axis=0), (swapped != "").to_numpy()
-    guards = table.guards(run.run_id)
+    guards = table.usability.guards(run.run_id)
     return {
         "size of the gap": auroc(frame["gap"].abs().to_numpy(), partly),
         "posterior": auroc(frame["p_imbalanced"].to_numpy(), partly),
@@ -215,9 +213,9 @@ def looks(table, run, truth) -> dict[str, float | None]:
 
 def weighting(place, run) -> dict[str, float]:
     """What weighting the unimodal logits by usability adds to test accuracy, in points, beside its controls."""
-    from curate.train.stages import stages
+    from curate.train.stages.evaluate import evaluate_weighted
 
-    right = {how: 100 * found["accuracy"] for how, found in stages.evaluate_weighted(place, run, "test").items()}
+    right = {how: 100 * found["accuracy"] for how, found in evaluate_weighted(place, run, "test").items()}
     names = {"usability": "usability", "shuffled": "shuffled", "constant": "mean"}
     gained = {f"weighted by {name}": right[how] - right["none"] for how, name in names.items()}
     return {**gained, "test accuracy": right["none"]}

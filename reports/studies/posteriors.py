@@ -19,7 +19,7 @@ import pandas as pd
 
 from curate.scores.metrics import auroc, degraded_in_part
 from curate.scores.scoring import PAPER, MixtureConfig, fit_known
-from curate.store.table import Table
+from curate.store.store import Store
 from curate.types import GapScores, Known, Round
 
 NOTHING = {"degraded_audio": 0.0, "degraded_visual": 0.0}
@@ -52,19 +52,19 @@ def recorded(root: Path, work: Path, world: str, seed: int) -> tuple[GapScores, 
     import torch
 
     from curate.train.loop.engine import Runtime
-    from curate.train.stages import stages
-    from curate.train.stages.session import Workplace
+    from curate.train.stages.score import score
+    from curate.train.stages.session import Session
 
     torch.set_num_threads(1)
     name = f"{world.replace(' ', '-')}-{seed}"
-    place = Workplace(Table(work / f"{name}.duckdb"), work / "cache", Runtime(device="cpu", workers=0))
-    if not place.table.path.exists():
+    place = Session(Store(work / f"{name}.duckdb"), work / "cache", Runtime(device="cpu", workers=0))
+    if not place.store.path.exists():
         settings = {"data": {"seed": seed, **WORLDS[world]}, "optim": {"lr": 1e-2 if "fast" in world else 2e-3}}
         epochs = {"score": {"folds": 0, **({"epochs": 160} if world == "300" else {})}}
-        stages.score(place, "avdigits", root, [settings, epochs], seed)
-    run = place.table.find_run(kind="score", status="done")
-    gaps, known = place.table.read_round(run.run_id).gaps, place.table.read_known(run.run_id)
-    truth = degraded_in_part(place.table.planted(run.run_id), len(run.modalities))
+        score(place, "avdigits", root, [settings, epochs], seed)
+    run = place.store.runs.find(kind="score", status="done")
+    gaps, known = place.store.rounds.read(run.run_id).gaps, place.store.rounds.known(run.run_id)
+    truth = degraded_in_part(place.store.samples.planted(run.run_id), len(run.modalities))
     return GapScores(gaps.sample_ids, gaps.pairs, gaps.prob, gaps.kl), known, len(run.classes), truth
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from curate.store.table import Table
+from curate.store.store import Store
 
-V1 = Path(__file__).parents[1] / "curate" / "schema_v1.sql"
+V1 = Path(__file__).parents[1] / "curate" / "store" / "schema_v1.sql"
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def test_a_disk_that_fills_while_a_round_is_written(refused: Callable, curate: C
     saved = predictions(20_000)
     with file_size(db.stat().st_size + 300_000):
         assert "cannot write curate.duckdb" in refused("score", "--predictions", saved)
-    assert Table(db).query("SELECT count(*) FROM gap JOIN run USING (run_id) WHERE dataset = 'preds'")[1] == [(0,)]
+    assert Store(db).query("SELECT count(*) FROM gap JOIN run USING (run_id) WHERE dataset = 'preds'")[1] == [(0,)]
     assert curate("score", "--predictions", saved).code == 0
 
 
@@ -79,7 +79,7 @@ def test_a_small_disk(curate: Callable, mounted: Callable[[str], Path], content:
 @pytest.mark.model
 def test_a_disk_that_is_full_when_a_checkpoint_is_written(curate: Callable, db: Path, content: Callable) -> None:
     whole = content(db, unsteady=False)
-    Table(db).start_run(Table(db).find_run())
+    Store(db).runs.start(Store(db).runs.find())
     folder = db.with_suffix(".runs") / "score-manifest-1"
     (folder / "last.pt").unlink()
     (folder / "last.pt.partial").symlink_to("/dev/full")
@@ -87,7 +87,7 @@ def test_a_disk_that_is_full_when_a_checkpoint_is_written(curate: Callable, db: 
     assert ended.code == 1 and ended.out == ""
     assert [line.split(": ")[0] for line in ended.err.splitlines()] == ["error", "hint"]
     assert "cannot write the checkpoint" in ended.err and "--resume" in ended.err
-    assert Table(db).find_run().status == "failed" and not (folder / "last.pt").exists()
+    assert Store(db).runs.find().status == "failed" and not (folder / "last.pt").exists()
     assert curate("score", "--resume").code == 0
     assert content(db, unsteady=False) == whole
 

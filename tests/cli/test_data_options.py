@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from curate.store.table import Table
+from curate.store.store import Store
 
 
 def test_drop_leaks_leaves_out_what_is_in_a_later_split(
@@ -28,7 +28,7 @@ def test_drop_leaks_leaves_out_what_is_in_a_later_split(
     command = ("prepare", "--dataset", "manifest", "--root", grown, "--workers", "0")
     settings = small_settings(**{"optim.batch_size": None, "optim.lr": None})
     assert curate(*command, *settings).code == 0
-    table = Table(Path("curate.duckdb"))
+    table = Store(Path("curate.duckdb"))
     assert ("leak",) in table.query("SELECT sample_id FROM findings WHERE kind = 'leak'")[1]
     assert curate(*command, *settings, "--drop-leaks").code == 3
     assert table.query("SELECT sample_id, status FROM failures")[1] == [("leak", "dropped_leak")]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.store.table import Table
+from curate.store.store import Store
 
 ROOT = Path(__file__).parents[2]
 HOLD = (
@@ -21,7 +21,7 @@ HOLD = (
 @pytest.fixture
 def live(db: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that holds the scored run, whose status says that it is running."""
-    Table(db).start_run(Table(db).find_run())
+    Store(db).runs.start(Store(db).runs.find())
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(db.with_suffix(".runs") / "score-manifest-1")],
         stdin=subprocess.PIPE,

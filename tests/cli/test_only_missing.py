@@ -12,7 +12,7 @@ import pytest
 
 from curate.datasets.cache import Cache, open_cache
 from curate.datasets.manifest import Manifest
-from curate.store.table import Table
+from curate.store.store import Store
 
 SCORES = "sample_id, p_audio, p_image, p_fused, gap, kl_gap, p_balanced"
 
@@ -20,7 +20,7 @@ SCORES = "sample_id, p_audio, p_image, p_fused, gap, kl_gap, p_balanced"
 def rows(db: Path, run: str) -> dict[str, list[tuple[object, ...]]]:
     """Rows of round 0 of a run, without the run's name."""
     return {
-        name: Table(db).query(f"SELECT * EXCLUDE (run_id) FROM {name} WHERE run_id = '{run}' ORDER BY ALL")[1]
+        name: Store(db).query(f"SELECT * EXCLUDE (run_id) FROM {name} WHERE run_id = '{run}' ORDER BY ALL")[1]
         for name in ("prediction", "gap", "posterior", "mixture")
     }
 
@@ -38,18 +38,18 @@ def grown(clips: Path, workplace: Path) -> Path:
 
 def test_new_samples_are_scored_and_the_old_scores_do_not_move(curate: Callable, db: Path, grown: Path) -> None:
     before, old = rows(db, "score-manifest-1"), {}
-    for row in Table(db).query(f"SELECT {SCORES} FROM samples WHERE gap IS NOT NULL")[1]:
+    for row in Store(db).query(f"SELECT {SCORES} FROM samples WHERE gap IS NOT NULL")[1]:
         old[row[0]] = row
     ended = curate("score", "--dataset", "manifest", "--root", grown, "--only-missing")
     assert ended.code == 0, ended.err
     assert "score-manifest-2: 3 new samples by score-manifest-1, under its mixture" in ended.err
-    new = {row[0]: row for row in Table(db).query(f"SELECT {SCORES} FROM samples WHERE gap IS NOT NULL")[1]}
+    new = {row[0]: row for row in Store(db).query(f"SELECT {SCORES} FROM samples WHERE gap IS NOT NULL")[1]}
     assert set(new) - set(old) == {"new30", "new31", "new32"} and set(old) - set(new) == {"s05"}
     assert {k: v for k, v in new.items() if k in old} == {k: v for k, v in old.items() if k in new}
     assert rows(db, "score-manifest-1") == before
     assert rows(db, "score-manifest-2")["mixture"] == before["mixture"]
     again = curate("score", "--dataset", "manifest", "--root", grown, "--only-missing")
-    assert again.code == 0 and "nothing is missing" in again.err and len(Table(db).runs()) == 2
+    assert again.code == 0 and "nothing is missing" in again.err and len(Store(db).runs.all()) == 2
 
 
 def test_what_is_known_of_usability_goes_along_and_is_not_known_of_new_samples(
@@ -57,7 +57,7 @@ def test_what_is_known_of_usability_goes_along_and_is_not_known_of_new_samples(
 ) -> None:
     def known(run: str) -> tuple[set, set]:
         usability, guards = (
-            Table(db).query(f"SELECT * EXCLUDE (run_id) FROM {name} WHERE run_id = '{run}'")[1]
+            Store(db).query(f"SELECT * EXCLUDE (run_id) FROM {name} WHERE run_id = '{run}'")[1]
             for name in ("usability", "guard")
         )
         return set(usability), set(guards)
@@ -65,7 +65,7 @@ def test_what_is_known_of_usability_goes_along_and_is_not_known_of_new_samples(
     assert curate("score", "--dataset", "manifest", "--root", grown, "--only-missing").code == 0
     (old, guards), (new, same) = known("score-manifest-1"), known("score-manifest-2")
     assert new == {row for row in old if row[0] != "s05"} and len(new) == 2 * 23 and guards == same
-    shown = Table(db).query("SELECT sample_id, imbalance IS NULL FROM samples WHERE gap IS NOT NULL")[1]
+    shown = Store(db).query("SELECT sample_id, imbalance IS NULL FROM samples WHERE gap IS NOT NULL")[1]
     assert {i for i, unknown in shown if unknown} == {"new30", "new31", "new32"}
     assert known("score-manifest-1") == (old, guards)
     assert curate("evaluate", "--weighting", "usability").code == 0
@@ -76,7 +76,7 @@ def test_what_is_known_of_usability_goes_along_and_is_not_known_of_new_samples(
 def test_a_grown_run_is_trained_from_like_any_other(curate: Callable, db: Path, grown: Path) -> None:
     assert curate("score", "--dataset", "manifest", "--root", grown, "--only-missing").code == 0
     assert curate("train", "--method", "adaptive", "--epochs", "2", "--set", "method.rounds=2").code == 0
-    assert Table(db).find_run(kind="train").parent == "score-manifest-2"
+    assert Store(db).runs.find(kind="train").parent == "score-manifest-2"
 
 
 def test_unchanged_samples_are_not_decoded_again(
@@ -135,17 +135,17 @@ def test_rows_of_saved_predictions_that_are_scored_are_skipped(curate: Callable,
     db = Path("curate.duckdb")
     assert curate("score", "--predictions", write_predictions(Path("p.csv"), range(60))).code == 0
     before = rows(db, "score-p-1")
-    old = {r[0]: r for r in Table(db).query(f"SELECT {SCORES} FROM samples")[1]}
+    old = {r[0]: r for r in Store(db).query(f"SELECT {SCORES} FROM samples")[1]}
     # Other numbers for the samples that are scored: they must not be looked at.
     text = write_predictions(Path("p.csv"), more, seed=1)
     ended = curate("score", "--predictions", text, "--only-missing")
     assert ended.code == 0 and "score-p-2: 15 new samples by score-p-1" in ended.err, ended
-    new = {r[0]: r for r in Table(db).query(f"SELECT {SCORES} FROM samples")[1]}
+    new = {r[0]: r for r in Store(db).query(f"SELECT {SCORES} FROM samples")[1]}
     assert len(new) == 75 and all(new[i] == row for i, row in old.items())
     assert rows(db, "score-p-1") == before and rows(db, "score-p-2")["mixture"] == before["mixture"]
     assert all(None not in row for row in new.values())
     again = curate("score", "--predictions", text, "--only-missing")
-    assert "nothing is missing" in again.err and len(Table(db).runs()) == 2
+    assert "nothing is missing" in again.err and len(Store(db).runs.all()) == 2
 
 
 def test_predictions_of_other_classes_are_refused(refused: Callable, curate: Callable, workplace: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from curate.commands import messages as telling
-from curate.store.table import Table
+from curate.store.store import Store
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,12 +49,12 @@ def test_quiet_leaves_the_result_alone(curate: Callable, db: Path, words: tuple[
     assert quiet.code == 0 and quiet.err == "" and quiet.out == loud.out
 
 
-def test_a_query_is_fetched_as_it_is_read(scored_table: Table) -> None:
+def test_a_query_is_fetched_as_it_is_read(scored_table: Store) -> None:
     """Of 300 million rows the first come at once, the others never."""
     with scored_table.stream("SELECT * FROM range(300000000)", rows=1000) as (columns, portions):
         assert columns == ["range"] and [len(next(portions)) for _ in range(12)] == [1000] * 12
     with scored_table.stream("SELECT * FROM range(2500)", rows=1000) as (_, portions):
-        Table(scored_table.path).finish_run("score-toy-1", "done")  # a short result holds nobody up
+        Store(scored_table.path).runs.finish("score-toy-1", "done")  # a short result holds nobody up
         assert [len(p) for p in portions] == [1000, 1000, 500]
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from curate.store.table import Table
+from curate.store.store import Store
 
 TABLES = ("run", "prediction", "gap", "mixture", "posterior", "dynamic", "epoch")
 
 
 def counts(db: Path, run: str) -> list[int]:
-    return [Table(db).query(f"SELECT count(*) FROM {t} WHERE run_id = '{run}'")[1][0][0] for t in TABLES]
+    return [Store(db).query(f"SELECT count(*) FROM {t} WHERE run_id = '{run}'")[1][0][0] for t in TABLES]
 
 
 def test_a_run_is_removed_with_its_rows_and_checkpoints(curate: Callable, db: Path) -> None:

@@ -54,7 +54,7 @@ def test_a_notebook_knows_fewer_defaults_and_writes_more(curate: Curate, db: Pat
 def test_defaults_read_from_the_sources_are_those_of_the_classes() -> None:
     from curate.train.methods.optim import OptimConfig
     from curate.train.models.model import ModelConfig
-    from curate.train.stages.session import ScoreConfig, TrainConfig
+    from curate.train.stages.settings import ScoreConfig, TrainConfig
 
     usual, warm = catalog.usual_settings(), asdict(ScoreConfig())
     assert usual["model"] == asdict(ModelConfig()) and usual["optim"] == asdict(OptimConfig())

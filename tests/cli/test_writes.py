@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from curate.comparison.plan import Row
-from curate.store.table import Table
+from curate.store.store import Store
 
 RUN, SELECTION, COMPARISON = "score-manifest-1", "keepme", "mine"
 NAMES = (RUN, "score-manifest-2", SELECTION, COMPARISON, "p_balanced >= 0.5", "0.5", "s00", "ant", "manifest", "name")
@@ -22,10 +22,10 @@ def away(tmp_path_factory: pytest.TempPathFactory, scored_folder: Path, clips: P
     """A scored table with a selection and a comparison, not in the working folder."""
     folder = tmp_path_factory.mktemp("away")
     shutil.copytree(scored_folder, folder, dirs_exist_ok=True)
-    table = Table(folder / "curate.duckdb")
-    table.select(RUN, name=SELECTION, threshold=0.0)
-    table.begin_comparison(COMPARISON, "manifest", (Row("joint", "joint", control=True), Row("new", "iprm")), [0, 1])
-    table.fill_cell(COMPARISON, "manifest", "new", 0, None, "it diverged")
+    table = Store(folder / "curate.duckdb")
+    table.selections.make(RUN, name=SELECTION, threshold=0.0)
+    table.comparisons.begin(COMPARISON, "manifest", (Row("joint", "joint", control=True), Row("new", "iprm")), [0, 1])
+    table.comparisons.fill(COMPARISON, "manifest", "new", 0, None, "it diverged")
     return table.path
 
 

@@ -16,15 +16,16 @@ import torch
 
 from curate.datasets.base import Dataset
 from curate.datasets.cache import prepare
-from curate.store.table import Table
+from curate.store.store import Store
 from curate.train.data.samples import Batch, RunData
 from curate.train.loop.engine import Runtime
 from curate.train.methods import catalog
 from curate.train.methods.method import Context
 from curate.train.methods.optim import OptimConfig
 from curate.train.models.model import FusionModel, ModelConfig
-from curate.train.stages import stages
-from curate.train.stages.session import Workplace, split_samples
+from curate.train.stages.score import score
+from curate.train.stages.session import Session
+from curate.train.stages.setup import split_samples
 from curate.types import AudioSpec, MixtureFit, Run, Sample, VisualSpec
 
 SPECS = {
@@ -82,8 +83,8 @@ class Toy(Dataset):
 
 def find_toy(patch: pytest.MonkeyPatch) -> None:
     """Let the stages find the toy data set, whatever name they look for."""
-    for module in ("curate.train.stages.session", "curate.train.stages.stages"):
-        patch.setattr(f"{module}.find_dataset", lambda name: Toy)
+    for module in ("setup", "score", "training", "growth"):
+        patch.setattr(f"curate.train.stages.{module}.find_dataset", lambda name: Toy)
 
 
 @pytest.fixture
@@ -103,8 +104,8 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> RunData:
 
 
 @pytest.fixture
-def work(tmp_path: Path, toy: type[Dataset]) -> Workplace:
-    return Workplace(Table(tmp_path / "t.duckdb"), tmp_path / "cache", Runtime(device="cpu"))
+def work(tmp_path: Path, toy: type[Dataset]) -> Session:
+    return Session(Store(tmp_path / "t.duckdb"), tmp_path / "cache", Runtime(device="cpu"))
 
 
 @pytest.fixture(scope="session")
@@ -114,20 +115,20 @@ def score_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     @cache
     def scored_folder(layers: str) -> Path:
         folder = tmp_path_factory.mktemp("scored")
-        place = Workplace(Table(folder / "t.duckdb"), folder / "cache", Runtime(device="cpu"))
+        place = Session(Store(folder / "t.duckdb"), folder / "cache", Runtime(device="cpu"))
         with pytest.MonkeyPatch.context() as patch:
             find_toy(patch)
-            stages.score(place, "toy", None, json.loads(layers), 0)
+            score(place, "toy", None, json.loads(layers), 0)
         return folder
 
     return lambda *layers: scored_folder(json.dumps(layers))
 
 
 @pytest.fixture
-def scored(score_once: Callable[..., Path], work: Workplace) -> Run:
+def scored(score_once: Callable[..., Path], work: Session) -> Run:
     """The toy data, scored by its defaults, in the test's own workplace."""
-    shutil.copytree(score_once(), work.table.path.parent, dirs_exist_ok=True)
-    return dataclasses.replace(found := work.table.find_run(), folder=str(work.folder(found)))
+    shutil.copytree(score_once(), work.store.path.parent, dirs_exist_ok=True)
+    return dataclasses.replace(found := work.store.runs.find(), folder=str(work.folder(found)))
 
 
 @pytest.fixture

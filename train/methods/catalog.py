@@ -18,8 +18,8 @@ FOLDER = Path(__file__).parent
 SHARED = {
     "model": ("models/model.py", "ModelConfig"),
     "optim": ("methods/optim.py", "OptimConfig"),
-    "score": ("stages/session.py", "ScoreConfig"),
-    "train": ("stages/session.py", "TrainConfig"),
+    "score": ("stages/settings.py", "ScoreConfig"),
+    "train": ("stages/settings.py", "TrainConfig"),
 }
 """{section of settings: file and class that has them}."""
 

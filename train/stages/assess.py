@@ -10,33 +10,34 @@ import numpy as np
 from curate.scores import usability
 from curate.scores.gap import true_class_probability
 from curate.scores.usability import Evidence
-from curate.train.data.samples import RunData, Samples
-from curate.train.loop.engine import Trainer, predict
+from curate.train.data.samples import Samples
+from curate.train.loop.engine import predict
 from curate.types import Run
 
 from .appearance import appearance, is_deep
-from .session import Workplace
+from .session import Session
+from .setup import Job
 
 REFERENCES = "usability.npz"
 
 
-def references(work: Workplace, run: Run) -> Path:
+def references(session: Session, run: Run) -> Path:
     """Where a scored run keeps what new samples are compared with."""
-    return work.folder(run) / REFERENCES
+    return session.folder(run) / REFERENCES
 
 
-def assess(work: Workplace, run: Run, trainer: Trainer, data: RunData) -> None:
+def assess(job: Job) -> None:
     """Judge every modality on every training sample, and keep it; nothing where the epochs were not kept.
 
     The claim that a group is broken is checked on the validation samples, which the model was not trained on.
     """
-    known = work.table.evidence(run.run_id)
+    run, trainer, data = job.run, job.trainer, job.data
+    known = job.store.dynamics.means(run.run_id)
     if known is None:
         return
     ids, p_true, log_margin = known
     assert np.array_equal(ids, data.fit.sample_ids)
-    label = f"{run.run_id} usability"
-    work.progress(label, 0, 1, "")
+    job.progress("usability", 0, 1)
     seen, held = appearance(trainer, data, data.fit), appearance(trainer, data, data.val)
     said = predict(trainer, data, data.val)
     evidence = {
@@ -52,13 +53,13 @@ def assess(work: Workplace, run: Run, trainer: Trainer, data: RunData) -> None:
     started = time.perf_counter()
     found = usability.assess(ids, evidence, len(run.classes), seed=run.seed)
     seconds, bank = time.perf_counter() - started, min(len(ids), usability.BANK)
-    work.tell(f"usability: look-alikes of {len(ids)} samples sought among {bank}, {seconds:.1f} s")
-    usability.save(references(work, run), found.references)
-    work.table.write_usability(run.run_id, found, usability.contradiction(log_margin))
-    work.progress(label, 1, 1, "")
+    job.session.message(f"usability: look-alikes of {len(ids)} samples sought among {bank}, {seconds:.1f} s")
+    usability.save(references(job.session, run), found.references)
+    job.store.usability.write(run.run_id, found, usability.contradiction(log_margin))
+    job.progress("usability", 1, 1)
 
 
-def judged(work: Workplace, scored: Run, samples: Samples, control: str, seed: int) -> Samples:
+def judged(session: Session, scored: Run, samples: Samples, control: str, seed: int) -> Samples:
     """Training samples with the probabilities of being broken that a scored run's table has of them.
 
     A sample that it has not assessed counts as whole: nothing is known against it.
@@ -69,13 +70,13 @@ def judged(work: Workplace, scored: Run, samples: Samples, control: str, seed: i
     Raises:
         CurateError: the run was not assessed.
     """
-    ids, known = work.table.p_broken(scored.run_id)
+    ids, known = session.store.usability.p_broken(scored.run_id)
     if not known.any():
-        work.tell(f"no broken group was found in {scored.run_id}: this is the warm-up continued")
+        session.message(f"no broken group was found in {scored.run_id}: this is the warm-up continued")
     row = {str(i): j for j, i in enumerate(ids)}
     found = np.array([row.get(str(i), -1) for i in samples.sample_ids])
     if (found < 0).any():
-        work.tell(f"{(found < 0).sum()} samples were not assessed by {scored.run_id}; they count as whole")
+        session.message(f"{(found < 0).sum()} samples were not assessed by {scored.run_id}; they count as whole")
     p_broken = np.where((found < 0)[:, None], 0.0, known[found])
     if control == "shuffled":
         p_broken = p_broken[np.random.default_rng(seed).permutation(len(p_broken))]

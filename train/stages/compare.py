@@ -13,8 +13,10 @@ from curate.errors import CurateError, LockedError
 from curate.train.methods import catalog
 from curate.types import Run
 
-from . import stages
-from .session import Progress, Workplace
+from .rounds import score_end
+from .score import plan_score, resume_score, score
+from .session import Progress, Session
+from .training import plan_train, resume_train, train
 
 SCORED = ("data", "model", "optim", "score")
 TRAINED = ("model", "optim", "train")
@@ -25,7 +27,7 @@ class Protocol:
     """What all cells of a comparison share.
 
     Attributes:
-        dataset, root: as of `stages.score`.
+        dataset, root: as of `score`.
         layers: settings in rising precedence, above the plan's own and below those of a row.
         of_method: {method: settings of its own}, below those of a row.
         redraw: each seed redraws the data set too: `data.seed` is the seed.
@@ -38,21 +40,21 @@ class Protocol:
     redraw: bool = False
 
 
-def compare(work: Workplace, plan: Plan, protocol: Protocol, seeds: Sequence[int]) -> None:
+def compare(session: Session, plan: Plan, protocol: Protocol, seeds: Sequence[int]) -> None:
     """Score once a seed and train every row from it; every cell and what became of it is in the table.
 
     A cell whose run is done is not run again, one that was interrupted goes on. A row that cannot be run (its method
     is not installed, its settings do not fit, its loss diverged, its subset is empty) does not stop the others.
     """
     first = _only(SCORED, [plan.settings, *protocol.layers])
-    stages.plan_score(work, protocol.dataset, protocol.root, first, seeds[0])  # what cannot begin replaces nothing
-    work.table.begin_comparison(plan.name, protocol.dataset, plan.rows, seeds)
-    inner = replace(work, progress=_folded(work.progress))
+    plan_score(session, protocol.dataset, protocol.root, first, seeds[0])  # what cannot begin replaces nothing
+    session.store.comparisons.begin(plan.name, protocol.dataset, plan.rows, seeds)
+    inner = replace(session, progress=_folded(session.progress))
     total, done = len(plan.rows) * len(seeds), 0
     for seed in seeds:
         parents: dict[str, Run] = {}
         for row in plan.rows:
-            work.progress("cells", done, total, f"{row.label}, seed {seed}")
+            session.progress("cells", done, total, f"{row.label}, seed {seed}")
             try:
                 shared = [plan.settings, *protocol.layers, row.scoring]
                 key = json.dumps(row.scoring, sort_keys=True, default=str)
@@ -65,9 +67,9 @@ def compare(work: Workplace, plan: Plan, protocol: Protocol, seeds: Sequence[int
                 if not parents:
                     raise  # without the scored run that all share nothing can be compared
                 run_id, reason = None, error.message
-            work.table.fill_cell(plan.name, protocol.dataset, row.label, seed, run_id, reason)
+            session.store.comparisons.fill(plan.name, protocol.dataset, row.label, seed, run_id, reason)
             done += 1
-    work.progress("cells", total, total, "")
+    session.progress("cells", total, total, "")
 
 
 def _folded(advance: Progress) -> Progress:
@@ -75,28 +77,28 @@ def _folded(advance: Progress) -> Progress:
     return lambda label, done, total, note: advance("this cell", done, total, f"{label} {note}".strip())
 
 
-def _scored(work: Workplace, protocol: Protocol, shared: Sequence[Layer], seed: int) -> Run:
+def _scored(session: Session, protocol: Protocol, shared: Sequence[Layer], seed: int) -> Run:
     """The scored run of a seed: from the table, resumed, or made now."""
     redrawn = [{"data": {"seed": seed}}] if protocol.redraw else []
     layers = [*_only(SCORED, shared), *redrawn]
-    wanted, _ = stages.plan_score(work, protocol.dataset, protocol.root, layers, seed)
-    found = _same(work, wanted)
+    wanted, _ = plan_score(session, protocol.dataset, protocol.root, layers, seed)
+    found = _same(session, wanted)
     if found is None:
-        return stages.score(work, protocol.dataset, protocol.root, layers, seed)
-    return found if found.status == "done" else stages.resume_score(work, found)
+        return score(session, protocol.dataset, protocol.root, layers, seed)
+    return found if found.status == "done" else resume_score(session, found)
 
 
-def _trained(work: Workplace, protocol: Protocol, parent: Run, row: Row, shared: Sequence[Layer]) -> Run:
+def _trained(session: Session, protocol: Protocol, parent: Run, row: Row, shared: Sequence[Layer]) -> Run:
     """The training run of a cell: from the table, resumed, or made now; scored at its end."""
     catalog.find(row.method)  # an unknown one has its own error
     own = {"method": (protocol.of_method or {}).get(row.method, {})}
     layers = [*_only(TRAINED, shared), own, row.settings]
-    found = _same(work, stages.plan_train(work, parent, row.method, layers, parent.seed))
+    found = _same(session, plan_train(session, parent, row.method, layers, parent.seed))
     if found is None:
-        found = stages.train(work, parent, row.method, layers, parent.seed)
+        found = train(session, parent, row.method, layers, parent.seed)
     elif found.status != "done":
-        found = stages.resume_train(work, found)
-    stages.score_end(work, found)
+        found = resume_train(session, found)
+    score_end(session, found)
     return found
 
 
@@ -104,14 +106,14 @@ def _only(sections: Sequence[str], layers: Sequence[Layer]) -> list[Layer]:
     return [{k: v for k, v in layer.items() if k in sections} for layer in layers]
 
 
-def _same(work: Workplace, wanted: Run) -> Run | None:
+def _same(session: Session, wanted: Run) -> Run | None:
     """The run of the table that equals a planned one: a finished one if there is one, else the newest."""
-    if not work.table.path.exists():
+    if not session.store.path.exists():
         return None
     where = {"kind": wanted.kind, "method": wanted.method, "data_id": wanted.data_id, "parent": wanted.parent}
     alike = [
         run
-        for run in work.table.runs(seed=wanted.seed, **where)
+        for run in session.store.runs.all(seed=wanted.seed, **where)
         if run.note == wanted.note and _text({k: run.config.get(k) for k in wanted.config}) == _text(wanted.config)
     ]
     return next((run for run in alike if run.status == "done"), next(iter(alike), None))

@@ -10,7 +10,9 @@ from curate.config import Layer, dotted
 from curate.scores.metrics import planted_recovery
 from curate.types import FUSED, Run
 
-from .stages import Workplace, score, train
+from .score import score
+from .session import Session
+from .training import train
 
 PLAN: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
     ("joint", "plain late fusion, as many epochs in all", {}),
@@ -54,7 +56,7 @@ class Outcome:
         ]
 
 
-def run_demo(work: Workplace, seed: int, extra: Layer | None = None) -> Outcome:
+def run_demo(session: Session, seed: int, extra: Layer | None = None) -> Outcome:
     """Score the demo data, name a selection, and train everything in `PLAN` from it.
 
     Args:
@@ -63,16 +65,16 @@ def run_demo(work: Workplace, seed: int, extra: Layer | None = None) -> Outcome:
     layers = {k: dict(v) for k, v in (extra or {}).items()}
     scoring = {k: v for k, v in layers.items() if k in ("data", "model", "optim", "score")}
     training = {k: v for k, v in layers.items() if k in ("model", "optim", "train")}
-    scored = score(work, "demo", None, [scoring], seed)
-    work.table.select(scored.run_id, threshold=0.5, name="high quality", replace=True)
+    scored = score(session, "demo", None, [scoring], seed)
+    session.store.selections.make(scored.run_id, threshold=0.5, name="high quality", replace=True)
     results = []
     for method, remark, changes in PLAN:
-        run = train(work, scored, method, [training, dotted(changes)], seed)
-        tested = work.table.test_metrics(run.run_id)
+        run = train(session, scored, method, [training, dotted(changes)], seed)
+        tested = session.store.epochs.test_metrics(run.run_id)
         results.append((method, remark, {m: v["accuracy"] for m, v in tested.items()}))
-    found = work.table.read_round(scored.run_id)
-    planted = work.table.planted(scored.run_id)
-    judged = work.table.imbalance(scored.run_id)
+    found = session.store.rounds.read(scored.run_id)
+    planted = session.store.samples.planted(scored.run_id)
+    judged = session.store.usability.imbalance(scored.run_id)
     imbalance = None if judged is None else judged[1]
     recovery = planted_recovery(planted, found.gaps.prob[:, 0], 1 - found.balanced, found.gaps.pairs[0], imbalance)
     return Outcome(scored, recovery, results)

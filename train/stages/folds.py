@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +19,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from curate.advice.evidence import KNOWN_WELL, parted
 from curate.datasets.base import Dataset
-from curate.datasets.cache import Cache
 from curate.scores.folds import cut_folds
 from curate.scores.metrics import accuracy
 from curate.train.data.samples import RunData, Samples
 from curate.train.loop import checkpoint
 from curate.train.loop.engine import Trainer, fit, predict
-from curate.types import Predictions, Run
+from curate.types import Predictions
 
-from .session import ScoreConfig, Workplace, prepare_trainer
+from .setup import Job
 
 USUAL = 5
 """Folds where nobody asked for a number."""
@@ -63,57 +63,42 @@ def assign_folds(dataset: Dataset, samples: Samples, count: int, seed: int) -> N
     return cut_folds(samples.labels, [groups[i] for i in samples.sample_ids.tolist()], dataset.classes, count, seed)
 
 
-def out_of_fold(
-    work: Workplace, run: Run, dataset: Dataset, cache: Cache, config: ScoreConfig, folds: NDArray[np.int64]
-) -> Predictions:
+def out_of_fold(job: Job, folds: NDArray[np.int64]) -> Predictions:
     """Predictions of every training sample by the model of its fold, ascending by id.
 
     Each fold's model is kept in `fold-<number>.pt` after every epoch. An interrupted call goes on from there, and ends
     as an unbroken one.
 
     Args:
-        config: epochs, and whether each epoch's predictions of the samples held out are kept.
         folds: (N,) of `assign_folds`.
     """
     parts = []
     for number in range(int(folds.max()) + 1):
-        trainer, data = prepare_trainer(work, run, dataset, cache)
-        held_out = data.fit.subset(folds == number)
-        data = data.with_fit(data.fit.subset(folds != number))
-        trainer.model.observe(cache.arrays, data.fit.rows)
-        _warm_up(work, run, trainer, data, held_out, (number, int(folds.max()) + 1), config)
-        parts.append(predict(trainer, data, held_out))
+        one = job.anew()
+        held_out = one.data.fit.subset(folds == number)
+        one = replace(one, data=one.data.with_fit(one.data.fit.subset(folds != number)))
+        one.trainer.model.observe(one.cache.arrays, one.data.fit.rows)
+        _warm_up(one, held_out, number, int(folds.max()) + 1)
+        parts.append(predict(one.trainer, one.data, held_out))
     return _join(parts)
 
 
-def _warm_up(
-    work: Workplace,
-    run: Run,
-    trainer: Trainer,
-    data: RunData,
-    held_out: Samples,
-    which: tuple[int, int],
-    config: ScoreConfig,
-) -> None:
-    """Train the model of one fold; each epoch is in the table and in a checkpoint before the next begins.
-
-    Args:
-        which: the fold's number, and how many there are.
-    """
-    number, count = which
-    path = work.folder(run) / f"fold-{number}.pt"
+def _warm_up(job: Job, held_out: Samples, number: int, count: int) -> None:
+    """Train the model of one fold of `count`; each epoch is in the table and in a checkpoint before the next begins."""
+    config, trainer, run_id = job.settings.score, job.trainer, job.run.run_id
+    path = job.folder / f"fold-{number}.pt"
     if path.exists():
-        checkpoint.load_trainer(trainer, checkpoint.read(path, trainer.device), str(path))
-    label = f"{run.run_id} fold {number + 1} of {count}"
+        job.load(path)
+    label = f"fold {number + 1} of {count}"
     started = time.perf_counter()
-    work.progress(label, trainer.epoch, config.epochs, "")
-    for values in fit(trainer, data, config.epochs):
+    job.progress(label, trainer.epoch, config.epochs)
+    for values in fit(trainer, job.data, config.epochs):
         seconds = time.perf_counter() - started
-        work.table.write_epoch(run.run_id, trainer.epoch, [*values, ("train", "all", "seconds", seconds)], number)
+        job.store.epochs.write(run_id, trainer.epoch, [*values, ("train", "all", "seconds", seconds)], number)
         if config.dynamics:
-            work.table.write_dynamic(run.run_id, trainer.epoch, predict(trainer, data, held_out), whole=False)
+            job.store.dynamics.write(run_id, trainer.epoch, predict(trainer, job.data, held_out), whole=False)
         checkpoint.save(trainer, path)
-        work.progress(label, trainer.epoch, config.epochs, "")
+        job.progress(label, trainer.epoch, config.epochs)
         started = time.perf_counter()
 
 

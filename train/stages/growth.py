@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from curate import config as settings
+from curate import config
 from curate.datasets import find as find_dataset
 from curate.files.lock import claimed
 from curate.predictions.growth import missing, note, write_grown
@@ -18,10 +18,11 @@ from curate.train.loop.engine import predict
 from curate.types import Run
 
 from .assess import references
-from .session import Workplace, prepare_trainer
+from .session import Session
+from .setup import LAST, prepare
 
 
-def score_missing(work: Workplace, scored: Run, root: Path | None) -> Run:
+def score_missing(session: Session, scored: Run, root: Path | None) -> Run:
     """Score what a data set holds now and a run has not scored, as a new run beside it, with copies of the old scores.
 
     Args:
@@ -35,9 +36,9 @@ def score_missing(work: Workplace, scored: Run, root: Path | None) -> Run:
     """
     kind = find_dataset(scored.dataset)
     place = root.resolve() if root else Path(scored.root) if scored.root else None
-    dataset = kind(place, settings.build(kind.Options, scored.config["data"], "data"))
-    cache = work.open_cache(dataset)
-    run_id = work.table.new_run_id(f"score-{scored.dataset}", work.runs_folder)
+    dataset = kind(place, config.build(kind.Options, scored.config["data"], "data"))
+    cache = session.open_cache(dataset)
+    run_id = session.store.runs.new_id(f"score-{scored.dataset}", session.runs_folder)
     run = replace(
         scored,
         run_id=run_id,
@@ -46,26 +47,27 @@ def score_missing(work: Workplace, scored: Run, root: Path | None) -> Run:
         modalities=dataset.modalities,
         classes=dataset.classes,
         versions=versions(),
-        folder=str(work.runs_folder / run_id),
+        folder=str(session.runs_folder / run_id),
         checkpoint_sha256=None,
     )
-    with claimed(work.folder(run)):
-        trainer, data = prepare_trainer(work, run, dataset, cache)
+    with claimed(session.folder(run)):
+        job = prepare(session, run, dataset)
+        data = job.data
         labels = {str(i): dataset.classes[k] for i, k in zip(data.fit.sample_ids, data.fit.labels, strict=True)}
-        new = missing(work.table, scored, labels)
+        new = missing(session.store, scored, labels)
         if not len(new):
             return scored
-        source, copy = work.folder(scored) / "last.pt", work.folder(run) / "last.pt"
-        checkpoint.load_model(trainer.model, checkpoint.read(source, trainer.device), str(source))
+        source, copy = session.folder(scored) / LAST, session.folder(run) / LAST
+        job.load_weights(source)
         wanted = np.isin(data.fit.sample_ids, new)
-        work.progress(f"{run_id} scoring", 0, 1, "scoring")
-        predictions = predict(trainer, data, data.fit.subset(wanted))
-        work.progress(f"{run_id} scoring", 1, 1, "scoring")
+        job.progress("scoring", 0, 1, "scoring")
+        predictions = predict(job.trainer, data, data.fit.subset(wanted))
+        job.progress("scoring", 1, 1, "scoring")
         shutil.copyfile(source, copy)
-        if (known := references(work, scored)).exists():
-            shutil.copyfile(known, references(work, run))
+        if (known := references(session, scored)).exists():
+            shutil.copyfile(known, references(session, run))
         # Its rows first: one that is killed leaves no unfinished run, which --resume would warm up and fit again.
-        write_grown(work.table, scored, run, data.fit.sample_ids[~wanted], predictions)
-        work.table.start_run(replace(run, note=note(len(new), scored)))
-        work.table.finish_run(run_id, "done", checkpoint.sha256(copy))
-    return work.table.find_run(run_id)
+        write_grown(session.store, scored, run, data.fit.sample_ids[~wanted], predictions)
+        session.store.runs.start(replace(run, note=note(len(new), scored)))
+        session.store.runs.finish(run_id, "done", checkpoint.sha256(copy))
+    return session.store.runs.find(run_id)

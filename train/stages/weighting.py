@@ -12,18 +12,18 @@ import numpy as np
 from curate.errors import CurateError
 from curate.scores import usability
 from curate.scores.metrics import METRICS
-from curate.train.loop import checkpoint
 from curate.types import FUSED, Floats, Predictions, Run
 
 from .appearance import appearance
 from .assess import references
-from .session import Workplace, prepare_trainer, reopen, split_samples
+from .session import Session
+from .setup import LAST, prepare
 
 SUM = 1e-4
 """How far the fused probabilities may lie from those of the sum of the unimodal logits."""
 
 
-def usability_of(work: Workplace, scored: Run, split: str) -> Floats:
+def usability_of(session: Session, scored: Run, split: str) -> Floats:
     """(N, M) usability in [0, 1] of a split's samples, ascending by id, by the scored run's warm model; label-free.
 
     Raises:
@@ -34,17 +34,14 @@ def usability_of(work: Workplace, scored: Run, split: str) -> Floats:
             "weights are for samples that no model was trained on, not for split train",
             "use --split val or test; of the training samples `samples` has usability_<modality>",
         )
-    path = references(work, scored)
+    path = references(session, scored)
     if not path.exists():
         raise CurateError(
             f"nothing is known of usability in {scored.run_id}", "score again, without score.dynamics=false"
         )
-    dataset = reopen(scored)
-    cache = work.open_cache(dataset)
-    trainer, data = prepare_trainer(work, scored, dataset, cache)
-    last = work.folder(scored) / "last.pt"
-    checkpoint.load_model(trainer.model, checkpoint.read(last, trainer.device), str(last))
-    seen = appearance(trainer, data, split_samples(dataset, cache, split))
+    job = prepare(session, scored)
+    job.load_weights(job.folder / LAST)
+    seen = appearance(job.trainer, job.data, job.samples(split))
     known = usability.load(path)
     return np.stack([known[m].usability(known[m].recognition(seen[m])) for m in scored.modalities], axis=1)
 

@@ -165,7 +165,7 @@ def test_the_tables_are_there() -> None:
 def test_every_row_of_a_table_fits_the_settings_of_what_is_installed(name: str) -> None:
     from curate.train.loop.engine import OptimConfig
     from curate.train.models.model import ModelConfig
-    from curate.train.stages.session import ScoreConfig, TrainConfig
+    from curate.train.stages.settings import ScoreConfig, TrainConfig
 
     schemas = {"model": ModelConfig, "optim": OptimConfig, "score": ScoreConfig, "train": TrainConfig}
     plan = read_table(name)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from curate.datasets import checks
 from curate.datasets.base import SPLITS
 from curate.datasets.manifest import Manifest
-from curate.store.table import Table
+from curate.store.store import Store
 from curate.types import Finding, Sample
 
 
@@ -142,11 +142,13 @@ def test_files_are_compared_by_content_and_by_name(manifest):
 
 
 def test_findings_replace_those_of_before(tmp_path):
-    table = Table(tmp_path / "t.duckdb")
-    table.write_samples("pets-1", [sample("a", "train", "x")], ("x",), ["ok"], [""])
-    table.write_findings("pets-1", [Finding("leak", "a", "audio of b"), Finding("label_conflict", "a", "audio of b")])
+    table = Store(tmp_path / "t.duckdb")
+    table.samples.write("pets-1", [sample("a", "train", "x")], ("x",), ["ok"], [""])
+    table.samples.write_findings(
+        "pets-1", [Finding("leak", "a", "audio of b"), Finding("label_conflict", "a", "audio of b")]
+    )
     assert [row[4] for row in table.query("SELECT * FROM findings ORDER BY kind")[1]] == ["label_conflict", "leak"]
-    table.write_findings("pets-1", [Finding("leak", "a", "audio of c")])
+    table.samples.write_findings("pets-1", [Finding("leak", "a", "audio of c")])
     assert table.query("SELECT kind, detail FROM findings")[1] == [("leak", "audio of c")]
-    table.write_findings("pets-1", [])
+    table.samples.write_findings("pets-1", [])
     assert table.query("SELECT * FROM findings")[1] == []

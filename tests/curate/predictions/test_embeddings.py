@@ -9,7 +9,7 @@ from curate.errors import CurateError
 from curate.predictions.embeddings import judge, read_embeddings
 from curate.predictions.refit import refit
 from curate.predictions.score import score_missing_predictions, score_predictions
-from curate.store.table import Table
+from curate.store.store import Store
 from curate.types import Predictions
 
 NAMES = ("audio", "visual")
@@ -26,8 +26,8 @@ def numbers(n: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.fixture
-def table(tmp_path) -> Table:
-    return Table(tmp_path / "t.duckdb")
+def table(tmp_path) -> Store:
+    return Store(tmp_path / "t.duckdb")
 
 
 def test_rows_are_joined_by_id_whatever_their_order_and_what_else_there_is(tmp_path) -> None:
@@ -104,17 +104,17 @@ def test_a_run_has_usability_and_withheld_claims(saved, table, tmp_path) -> None
     content = saved.make()
     path = saved.write(content, tmp_path / "mine.csv")
     plain = score_predictions(table, [str(path)], [{}])
-    assert table.guards(plain.run_id) == {}
+    assert table.usability.guards(plain.run_id) == {}
     given = write(tmp_path / "e", content.sample_ids, audio=numbers(24), visual=numbers(24, 1)) + ".npz"
     run = score_predictions(table, [str(path)], [{}], embeddings=[given])
     assert run.config["predictions"]["embeddings"] == [given]
-    assert all(guard.withheld and not guard.found for guard in table.guards(run.run_id).values())
+    assert all(guard.withheld and not guard.found for guard in table.usability.guards(run.run_id).values())
     rows = table.query("SELECT imbalance, broken, usability_audio, contradiction_visual FROM samples")[1]
     assert len(rows) == 24
     assert all(broken is None and 0 <= i <= 1 and 0 <= u <= 1 and 0 <= c <= 1 for i, broken, u, c in rows)
-    assert len(table.select(run.run_id, by="usability", top=5).sample_ids) == 5
+    assert len(table.selections.make(run.run_id, by="usability", top=5).sample_ids) == 5
     again = refit(table, run, [{"score": {"gap": "kl"}}])
-    assert table.guards(again.run_id) == table.guards(run.run_id)
+    assert table.usability.guards(again.run_id) == table.usability.guards(run.run_id)
 
 
 def test_missing_embeddings_store_nothing(saved, table, tmp_path) -> None:

@@ -10,7 +10,7 @@ from curate.errors import CurateError
 from curate.predictions import score
 from curate.predictions.refit import refit
 from curate.predictions.score import score_predictions
-from curate.store.table import Table
+from curate.store.store import Store
 from curate.types import FUSED
 
 TABLES = ("sample", "prediction", "gap", "mixture", "posterior")
@@ -34,7 +34,7 @@ def content_of(saved, predictions):
 
 @pytest.fixture
 def table(tmp_path):
-    return Table(tmp_path / "t.duckdb")
+    return Store(tmp_path / "t.duckdb")
 
 
 @pytest.mark.parametrize("modalities", [("audio", "visual"), ("audio", "visual", "text")])
@@ -50,7 +50,7 @@ def test_a_file_scores_as_the_run_it_was_written_from(
     run = score_predictions(table, [str(path)], [settings], "other")
     assert (run.kind, run.method, run.status, run.parent, run.folder) == ("score", "predictions", "done", None, "")
     assert (run.gap_kind, run.family, run.modalities) == (kind, family, modalities)
-    a, b = table.read_round(ours.run_id), table.read_round(run.run_id)
+    a, b = table.rounds.read(ours.run_id), table.rounds.read(run.run_id)
     assert np.array_equal(a.sample_ids, b.sample_ids) and a.gaps.pairs == b.gaps.pairs
     np.testing.assert_allclose(a.gaps.prob, b.gaps.prob, atol=1e-12)
     np.testing.assert_allclose(a.gaps.kl, b.gaps.kl, atol=1e-12)
@@ -69,7 +69,7 @@ def test_every_format_writes_the_same_table(saved, tmp_path):
     written = []
     for i, suffix in enumerate(saved.formats):
         path = saved.write(content if i % 2 else moved, tmp_path / f"mine.{suffix}")
-        table = Table(tmp_path / f"{suffix}.duckdb")
+        table = Store(tmp_path / f"{suffix}.duckdb")
         written.append(rows(table, score_predictions(table, [str(path)], [{}]).run_id))
     assert all(repr(other) == repr(written[0]) for other in written[1:])
     assert len(written[0]["sample"]) == 24 and len(written[0]["prediction"]) == 3 * 24
@@ -80,7 +80,7 @@ def test_only_the_training_split_is_scored(saved, table, tmp_path):
     content.splits = [("train", "training", "val", "test")[i % 4] for i in range(24)]
     content.values["audio"][2, 1] = np.nan  # of a sample that is not scored
     run = score_predictions(table, [str(saved.write(content, tmp_path / "a.csv"))], [{}])
-    assert table.read_round(run.run_id).sample_ids.tolist() == [f"s{i:03d}" for i in range(24) if i % 4 < 2]
+    assert table.rounds.read(run.run_id).sample_ids.tolist() == [f"s{i:03d}" for i in range(24) if i % 4 < 2]
     _, found = table.query("SELECT split, status, count(*), count(gap) FROM samples GROUP BY 1, 2 ORDER BY 1")
     assert found == [("test", "ok", 6, 0), ("train", "ok", 12, 12), ("val", "ok", 6, 0)]
 
@@ -96,9 +96,9 @@ def test_epochs_become_rounds_the_newest_first(saved, table, tmp_path):
         epochs=np.repeat([3, 12, 5], 24).tolist(),
     )
     run = score_predictions(table, [str(saved.write(joined, tmp_path / "all.jsonl"))], [{}])
-    assert run.config["predictions"]["epochs"] == [12, 5, 3] and table.rounds(run.run_id) == [0, 1, 2]
+    assert run.config["predictions"]["epochs"] == [12, 5, 3] and table.rounds.numbers(run.run_id) == [0, 1, 2]
     newest = score_predictions(table, [str(saved.write(epochs[1], tmp_path / "one.csv"))], [{}])
-    for a, b in zip(table.read_round(run.run_id).gaps.prob, table.read_round(newest.run_id).gaps.prob, strict=True):
+    for a, b in zip(table.rounds.read(run.run_id).gaps.prob, table.rounds.read(newest.run_id).gaps.prob, strict=True):
         np.testing.assert_array_equal(a, b)
     _, shown = table.query("SELECT s.gap = h.prob_gap FROM samples s JOIN history h USING (run_id, sample_id) "
                            "WHERE h.round = 0")  # fmt: skip
@@ -159,7 +159,7 @@ def test_a_run_that_breaks_is_recorded_as_failed(saved, table, tmp_path, monkeyp
     monkeypatch.setattr(score, "fit_round", full)
     with pytest.raises(OSError):
         score_predictions(table, [str(saved.write(saved.make(), tmp_path / "a.npz"))], [{}])
-    assert [r.status for r in table.runs()] == ["failed"]
+    assert [r.status for r in table.runs.all()] == ["failed"]
 
 
 def test_settings_of_the_warm_up_are_left_out_of_files_and_refused_when_typed(saved, table, tmp_path):
@@ -184,15 +184,15 @@ def test_averaged_epochs_look_back_from_each_round(saved, table, tmp_path, kind)
     path = str(saved.write(joined, tmp_path / "all.jsonl"))
     plain = score_predictions(table, [path], [{"score": {"gap": kind}}])
     averaged = score_predictions(table, [path], [{"score": {"gap": kind, "average": "warmup"}}])
-    own = [table.read_round(plain.run_id, r).gaps for r in range(3)]
+    own = [table.rounds.read(plain.run_id, r).gaps for r in range(3)]
     for number in range(3):
-        found = table.read_round(averaged.run_id, number).gaps
+        found = table.rounds.read(averaged.run_id, number).gaps
         expected = np.mean([own[r].seen(kind) for r in range(number, 3)], axis=0)
         np.testing.assert_allclose(found.fitted, expected, atol=1e-12)
         np.testing.assert_array_equal(found.prob, own[number].prob)
     again = refit(table, plain, [{}, {"score": {"average": "warmup"}}])
     for number in range(3):
-        ours, theirs = (table.read_round(r.run_id, number) for r in (again, averaged))
+        ours, theirs = (table.rounds.read(r.run_id, number) for r in (again, averaged))
         np.testing.assert_array_equal(ours.gaps.fitted, theirs.gaps.fitted)
         np.testing.assert_array_equal(ours.p_balanced, theirs.p_balanced)
 
@@ -201,7 +201,7 @@ def test_one_epoch_cannot_be_averaged(saved, table, tmp_path):
     path = str(saved.write(saved.make(), tmp_path / "one.csv"))
     with pytest.raises(CurateError, match="several epochs"):
         score_predictions(table, [path], [{"score": {"average": "warmup"}}])
-    assert not table.path.exists() or table.runs() == []
+    assert not table.path.exists() or table.runs.all() == []
 
 
 def test_whether_saved_predictions_are_in_sample_is_unknown(saved, table, tmp_path):

@@ -54,29 +54,29 @@ class Cells(HTMLParser):
 
 @pytest.fixture
 def table(scored_table, scoring):
-    found = scored_table.read_round("score-toy-1")
-    scored_table.write_epoch("score-toy-1", 2, [("val", "fused", "accuracy", 0.3)])
-    scored_table.begin_comparison("mine", "toy", ROWS, [0, 1])
+    found = scored_table.rounds.read("score-toy-1")
+    scored_table.epochs.write("score-toy-1", 2, [("val", "fused", "accuracy", 0.3)])
+    scored_table.comparisons.begin("mine", "toy", ROWS, [0, 1])
     for i, row in enumerate(ROWS[:3]):
         for seed in (0, 1):
             run_id, config = f"{row.method}-{seed}", {"score": {"gap": "prob"}, "train": {"start": "warm"}}
             run = scoring.run(run_id, kind="train", method=row.method, parent="score-toy-1", seed=seed, config=config)
-            scored_table.start_run(run)
+            scored_table.runs.start(run)
             tested = ("test", "fused", "accuracy", 0.5 + 0.1 * i + 0.01 * seed * i)
             numbers = [("train", "all", "seconds", 1.0 + i), ("val", "fused", "accuracy", 0.3 + 0.1 * i), tested]
-            scored_table.write_epoch(run_id, 1, numbers)
-            scored_table.write_round(run_id, 1, None, found.gaps, found.fits, found.p_balanced, "prob")
-            scored_table.finish_run(run_id, "done")
-            scored_table.fill_cell("mine", "toy", row.label, seed, run_id)
+            scored_table.epochs.write(run_id, 1, numbers)
+            scored_table.rounds.write(run_id, 1, None, found.gaps, found.fits, found.p_balanced, "prob")
+            scored_table.runs.finish(run_id, "done")
+            scored_table.comparisons.fill("mine", "toy", row.label, seed, run_id)
     for seed in (0, 1):
-        scored_table.fill_cell("mine", "toy", "gone", seed, None, "unknown method 'x'")
+        scored_table.comparisons.fill("mine", "toy", "gone", seed, None, "unknown method 'x'")
     return scored_table
 
 
 def test_the_page_s_table_reads_back_equal(table) -> None:
     page = Cells()
     page.feed(comparison_page(table, "mine"))
-    head, rows = cells(summarize(table.comparison("mine")))
+    head, rows = cells(summarize(table.comparisons.find("mine")))
     assert page.rows == [["#", *head], *([str(i), *row] for i, row in enumerate(rows, 1))]
 
 
@@ -94,12 +94,12 @@ def test_the_page_needs_nothing_else_and_runs_nothing(table) -> None:
 
 
 def test_what_was_found_is_told_by_verdict(table) -> None:
-    lines = summarize(table.comparison("mine"))
+    lines = summarize(table.comparisons.find("mine"))
     assert judged(lines) == [("better than the warm-up continued", [NASTY])]
 
 
 def test_a_comparison_without_any_result_is_a_page_too(table) -> None:
-    table.begin_comparison("empty", "toy", ROWS, [0])
+    table.comparisons.begin("empty", "toy", ROWS, [0])
     text = comparison_page(table, "empty")
     assert text.count("not run yet") == len(ROWS) and "<figure" not in text
 

@@ -40,7 +40,7 @@ def test_the_page_has_them_where_the_table_has(scored_table, predictions, tmp_pa
     assert 'id="dynamics"' not in build(scored_table, None, tmp_path).read_text()
     for epoch, seed in ((1, 0), (2, 1), (3, 2)):
         p = predictions(seed)
-        scored_table.write_dynamic("score-toy-1", epoch, Predictions(p.sample_ids, *others(p)))
+        scored_table.dynamics.write("score-toy-1", epoch, Predictions(p.sample_ids, *others(p)))
     page = build(scored_table, None, tmp_path)
     text = page.read_text()
     assert 'id="dynamics"' in text and "stays with audio" in text and "3 epochs" in text

@@ -13,7 +13,7 @@ from curate.report.facts import axis_limit, planted_scores, read
 from curate.report.html import explain
 from curate.scores import gap, mixture
 from curate.scores.scoring import MixtureConfig, fit_round
-from curate.store.table import Table
+from curate.store.store import Store
 from curate.types import FUSED, Predictions
 
 PAIR = ("audio", "visual")
@@ -31,20 +31,20 @@ def tailed(n: int = 300) -> Predictions:
     return Predictions(np.array([f"s{i:03d}" for i in range(n)]), labels, ("a", "b", "c"), PAIR, probs)
 
 
-def written(scoring, folder: Path, config: MixtureConfig) -> Table:
-    p, table = tailed(), Table(folder / "t.duckdb")
+def written(scoring, folder: Path, config: MixtureConfig) -> Store:
+    p, table = tailed(), Store(folder / "t.duckdb")
     averaged = gap.mean_gap(config.gap, [gap.known(p)]) if config.average == "warmup" else None
     found = fit_round(p, config, averaged)
     run = scoring.run("score-toy-1", classes=p.classes, gap_kind=config.gap, config={"score": {"input": config.input}})
     scoring.data(table, run, p)
-    table.start_run(run)
-    table.write_round(run.run_id, 0, p, found.gaps, found.fits, found.p_balanced, config.gap, found.p_ahead)
-    table.finish_run(run.run_id, "done")
+    table.runs.start(run)
+    table.rounds.write(run.run_id, 0, p, found.gaps, found.fits, found.p_balanced, config.gap, found.p_ahead)
+    table.runs.finish(run.run_id, "done")
     child = scoring.run("adaptive-toy-1", kind="train", method="adaptive", parent=run.run_id, gap_kind=config.gap,
                         config={"score": {"input": config.input}}, classes=p.classes)  # fmt: skip
-    table.start_run(child)
+    table.runs.start(child)
     for number in (0, 1):
-        table.write_round(
+        table.rounds.write(
             child.run_id, number, None, found.gaps, found.fits, found.p_balanced, config.gap, found.p_ahead
         )
     return table

@@ -14,7 +14,7 @@ from curate.report import build
 from curate.report.facts import planted_scores, read
 from curate.report.html import MEANINGS, explain, with_code
 from curate.scores import gap, mixture
-from curate.store.table import Table
+from curate.store.store import Store
 from curate.types import FUSED, Finding, Predictions, Run, Sample, modality_pairs
 
 NASTY = "<b>&\"'"
@@ -47,7 +47,7 @@ def _run(run_id: str, modalities: Sequence[str], kind: str = "score", method: st
     return Run(**{**values, **other})
 
 
-def _round(table: Table, run_id: str, number: int, modalities: Sequence[str], constant: bool = False) -> Predictions:
+def _round(table: Store, run_id: str, number: int, modalities: Sequence[str], constant: bool = False) -> Predictions:
     n = 60
     rng = np.random.default_rng(number)
     labels = np.arange(n) % 3
@@ -59,7 +59,7 @@ def _round(table: Table, run_id: str, number: int, modalities: Sequence[str], co
     gaps = gap.modality_gap(p)
     fits = [mixture.fit(gaps.prob[:, j], check="none") for j in range(len(gaps.pairs))]
     balanced = np.stack([mixture.p_balanced(f, gaps.prob[:, j]) for j, f in enumerate(fits)], axis=1)
-    table.write_round(run_id, number, p, gaps, fits, balanced, "prob")
+    table.rounds.write(run_id, number, p, gaps, fits, balanced, "prob")
     return p
 
 
@@ -68,9 +68,9 @@ def _scored(
     modalities: Sequence[str] = ("audio", "visual"),
     constant: bool = False,
     planted: Sequence[str | None] = (None,),
-) -> tuple[Table, Predictions]:
-    table = Table(folder / "t.duckdb")
-    table.start_run(_run("score-toy-1", modalities))
+) -> tuple[Store, Predictions]:
+    table = Store(folder / "t.duckdb")
+    table.runs.start(_run("score-toy-1", modalities))
     samples = [
         Sample(
             sample_id=f"s{i:03d}{NASTY}",
@@ -82,21 +82,21 @@ def _scored(
         for i in range(60)
     ]
     samples.append(Sample(sample_id="lost", label="a", split="test", inputs={}))
-    table.write_samples("toy-1", samples, ("a", NASTY, "c"), [*["ok"] * 60, "missing"], [*[""] * 60, f"audio: {NASTY}"])
+    table.samples.write("toy-1", samples, ("a", NASTY, "c"), [*["ok"] * 60, "missing"], [*[""] * 60, f"audio: {NASTY}"])
     p = _round(table, "score-toy-1", 0, modalities, constant=constant)
     for epoch in (1, 2):
-        table.write_epoch("score-toy-1", epoch, [("val", m, "accuracy", 0.3 * epoch) for m in (*modalities, FUSED)])
-    table.finish_run("score-toy-1", "done", "c" * 64)
+        table.epochs.write("score-toy-1", epoch, [("val", m, "accuracy", 0.3 * epoch) for m in (*modalities, FUSED)])
+    table.runs.finish("score-toy-1", "done", "c" * 64)
     return table, p
 
 
 def _train(
-    table: Table, run_id: str, method: str, accuracy: float, seed: int = 0, rounds: int = 0, **other: object
+    table: Store, run_id: str, method: str, accuracy: float, seed: int = 0, rounds: int = 0, **other: object
 ) -> None:
     modalities = ("audio", "visual")
-    table.start_run(_run(run_id, modalities, "train", method, parent="score-toy-1", seed=seed, **other))
+    table.runs.start(_run(run_id, modalities, "train", method, parent="score-toy-1", seed=seed, **other))
     for epoch in (1, 2):
-        table.write_epoch(
+        table.epochs.write(
             run_id,
             epoch,
             [
@@ -104,16 +104,16 @@ def _train(
                 *(("train", m, "omega", 0.5) for m in modalities if method == "iprm"),
             ],
         )
-    table.write_epoch(
+    table.epochs.write(
         run_id, 2, [("test", m, k, accuracy) for m in (*modalities, FUSED) for k in ("accuracy", "macro_f1", "map")]
     )
     for number in range(rounds):
         _round(table, run_id, number, modalities)
-    table.finish_run(run_id, "done")
+    table.runs.finish(run_id, "done")
 
 
 @pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Table, Predictions, Path]:
+def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Predictions, Path]:
     """A scored run with trainings, and its page."""
     folder = tmp_path_factory.mktemp("full")
     table, p = _scored(folder, planted=("", "visual", "audio", "audio+visual"))
@@ -125,7 +125,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Table, Predictions, 
     return table, p, build(table, None, folder / "reports", folder / "cache", count=6)
 
 
-def test_page_and_files_are_there(full: tuple[Table, Predictions, Path]):
+def test_page_and_files_are_there(full: tuple[Store, Predictions, Path]):
     page = full[2]
     assert page.name == "index.html" and page.parent.name == "score-toy-1"
     figures = {p.stem for p in page.parent.glob("figures/*.svg")}
@@ -143,26 +143,26 @@ def test_page_and_files_are_there(full: tuple[Table, Predictions, Path]):
     assert not list(page.parent.rglob("*.partial"))
 
 
-def test_page_needs_nothing_else(full: tuple[Table, Predictions, Path]):
+def test_page_needs_nothing_else(full: tuple[Store, Predictions, Path]):
     text = full[2].read_text(encoding="utf-8")
     references = re.findall(r'(?:src|href)="([^"]*)"', text) + re.findall(r"url\(([^)]*)\)", text)
     assert references and all(r.startswith(("#", "data:")) for r in references)
     assert "<script" not in text and "@import" not in text and "{{" not in text
 
 
-def test_names_of_samples_and_classes_are_escaped(full: tuple[Table, Predictions, Path]):
+def test_names_of_samples_and_classes_are_escaped(full: tuple[Store, Predictions, Path]):
     text = full[2].read_text(encoding="utf-8")
     assert NASTY not in text and "<b>&" not in text
     assert text.count("&lt;b&gt;&amp;") > 6
 
 
-def test_missing_baseline_is_named_with_its_command(full: tuple[Table, Predictions, Path]):
+def test_missing_baseline_is_named_with_its_command(full: tuple[Store, Predictions, Path]):
     text = full[2].read_text(encoding="utf-8")
     assert "curate train --method unimodal --run score-toy-1" in text
     assert "--method joint" not in text and "--method warmup" not in text
 
 
-def test_results_are_the_hand_computed_ones(full: tuple[Table, Predictions, Path]):
+def test_results_are_the_hand_computed_ones(full: tuple[Store, Predictions, Path]):
     text = full[2].read_text(encoding="utf-8")
     table = pd.read_csv(full[2].parent / "tables/results.csv").set_index("method")
     assert table.loc["warmup", "accuracy_fused"] == pytest.approx(0.82)
@@ -172,14 +172,14 @@ def test_results_are_the_hand_computed_ones(full: tuple[Table, Predictions, Path
     assert "82.0 ± 2.8" in text and "-1.0" in text and "adaptive does not help here" in text
 
 
-def test_trainings_are_drawn_after_the_warm_up_unless_from_scratch(full: tuple[Table, Predictions, Path]):
+def test_trainings_are_drawn_after_the_warm_up_unless_from_scratch(full: tuple[Store, Predictions, Path]):
     data = pd.read_csv(full[2].parent / "figures/accuracy-fused.csv")
     epochs = data.groupby("run_id")["epoch"].agg(list)
     assert epochs["train-adaptive-1"] == [3, 4]
     assert epochs["score-toy-1"] == epochs["train-joint-1"] == [1, 2]
 
 
-def test_most_imbalanced_samples_are_the_right_ones(full: tuple[Table, Predictions, Path]):
+def test_most_imbalanced_samples_are_the_right_ones(full: tuple[Store, Predictions, Path]):
     _, p, page = full
     gaps = gap.modality_gap(p).prob[:, 0]
     shown = pd.read_csv(page.parent / "tables/most_imbalanced.csv")
@@ -189,14 +189,14 @@ def test_most_imbalanced_samples_are_the_right_ones(full: tuple[Table, Predictio
     np.testing.assert_allclose(shown["gap"], gaps[[*order[:3], *order[::-1][:3]]])
 
 
-def test_classes_add_up(full: tuple[Table, Predictions, Path]):
+def test_classes_add_up(full: tuple[Store, Predictions, Path]):
     classes = pd.read_csv(full[2].parent / "tables/classes.csv")
     assert classes["samples"].sum() == 60
     assert classes["p_imbalanced"].is_monotonic_decreasing
     np.testing.assert_allclose(classes["ahead_audio"] + classes["ahead_visual"], 1)
 
 
-def test_unusable_media_and_missing_cache_are_told(full: tuple[Table, Predictions, Path]):
+def test_unusable_media_and_missing_cache_are_told(full: tuple[Store, Predictions, Path]):
     text = full[2].read_text(encoding="utf-8")
     assert "lost" in text and "missing" in text and "60 items of all splits are usable" in text
     assert "curate prepare --dataset toy" in text
@@ -205,25 +205,25 @@ def test_unusable_media_and_missing_cache_are_told(full: tuple[Table, Prediction
 def test_what_is_suspicious_is_told_with_an_example(tmp_path: Path):
     table, _ = _scored(tmp_path)
     assert "Suspicious" not in build(table, None, tmp_path / "a", tmp_path).read_text(encoding="utf-8")
-    table.write_findings("toy-1", [Finding("leak", s, f"audio of {NASTY}") for s in ("lost", "found")])
+    table.samples.write_findings("toy-1", [Finding("leak", s, f"audio of {NASTY}") for s in ("lost", "found")])
     text = build(table, None, tmp_path / "b", tmp_path).read_text(encoding="utf-8")
     assert "<tr><th>leak</th><td>2</td>" in text and "found: audio of &lt;b&gt;" in text and NASTY not in text
 
 
-def test_a_training_run_leads_to_its_scored_run(full: tuple[Table, Predictions, Path], tmp_path: Path):
+def test_a_training_run_leads_to_its_scored_run(full: tuple[Store, Predictions, Path], tmp_path: Path):
     assert build(full[0], "train-iprm-1", tmp_path, tmp_path).parent.name == "score-toy-1"
 
 
-def test_unknown_and_orphaned_runs(full: tuple[Table, Predictions, Path], tmp_path: Path):
+def test_unknown_and_orphaned_runs(full: tuple[Store, Predictions, Path], tmp_path: Path):
     with pytest.raises(CurateError, match="unknown run"):
         build(full[0], "score-toi-1", tmp_path)
-    table = Table(tmp_path / "t.duckdb")
-    table.start_run(_run("train-x-1", ("audio", "visual"), "train", "joint"))
+    table = Store(tmp_path / "t.duckdb")
+    table.runs.start(_run("train-x-1", ("audio", "visual"), "train", "joint"))
     with pytest.raises(CurateError, match="no scored run"):
         build(table, "train-x-1", tmp_path)
 
 
-def test_an_error_leaves_the_earlier_page(full: tuple[Table, Predictions, Path], monkeypatch: pytest.MonkeyPatch):
+def test_an_error_leaves_the_earlier_page(full: tuple[Store, Predictions, Path], monkeypatch: pytest.MonkeyPatch):
     table, _, page = full
     before = page.read_bytes()
 
@@ -269,7 +269,7 @@ def test_a_fit_that_means_little_is_named_and_still_shown_as_two(tmp_path: Path)
     gaps = gap.modality_gap(p)
     x = gaps.prob[:, 0]
     fit = replace(mixture.fit(x, check="none"), outcome="two_tailed", warnings=("two tails: of a test",))
-    table.write_round("score-toy-1", 0, None, gaps, [fit], mixture.p_balanced(fit, x)[:, None], "prob")
+    table.rounds.write("score-toy-1", 0, None, gaps, [fit], mixture.p_balanced(fit, x)[:, None], "prob")
     text = build(table, None, tmp_path, tmp_path).read_text(encoding="utf-8")
     assert "outcome <code>two_tailed</code>" in text and "two tails: of a test" in text
     assert "No mixture of two was fitted" not in text and "The fit has one component only" not in text
@@ -314,11 +314,11 @@ def test_media_come_from_an_existing_cache_only(tmp_path: Path):
     cls = datasets.find("demo")
     dataset = cls(None, cls.Options())
     dataset.samples = tuple([s for s in dataset.samples if s.split == "train"][:12])
-    table, ids = Table(tmp_path / "t.duckdb"), [s.sample_id for s in dataset.samples]
-    table.start_run(
+    table, ids = Store(tmp_path / "t.duckdb"), [s.sample_id for s in dataset.samples]
+    table.runs.start(
         _run("score-demo-1", ("audio", "visual"), dataset="demo", data_id=dataset.data_id(), classes=dataset.classes)
     )
-    table.write_samples(dataset.data_id(), dataset.samples, dataset.classes, ["ok"] * 12, [""] * 12)
+    table.samples.write(dataset.data_id(), dataset.samples, dataset.classes, ["ok"] * 12, [""] * 12)
     labels, rng = np.array([dataset.classes.index(s.label) for s in dataset.samples]), np.random.default_rng(0)
     p = Predictions(
         np.array(ids),
@@ -329,8 +329,8 @@ def test_media_come_from_an_existing_cache_only(tmp_path: Path):
     )
     gaps = gap.modality_gap(p)
     fit = mixture.fit(gaps.prob[:, 0], "gaussian")
-    table.write_round("score-demo-1", 0, p, gaps, [fit], mixture.p_balanced(fit, gaps.prob[:, 0])[:, None], "prob")
-    table.finish_run("score-demo-1", "done")
+    table.rounds.write("score-demo-1", 0, p, gaps, [fit], mixture.p_balanced(fit, gaps.prob[:, 0])[:, None], "prob")
+    table.runs.finish("score-demo-1", "done")
 
     cache = tmp_path / "cache"
     without = build(table, None, tmp_path / "a", cache).read_text(encoding="utf-8")

@@ -119,11 +119,11 @@ def test_every_point_of_the_scatter_stands_where_it_belongs_under_its_claim(fram
 
 def test_guards_are_told_in_words_with_their_evidence(scored_table):
     guards = {"audio": Guard(True, 0.2, 4.66, 0.104), "visual": Guard(False, 0.0, 2.0, 0.71)}
-    ids, whole = scored_table.read_round("score-toy-1").sample_ids, np.zeros((60, 2))
+    ids, whole = scored_table.rounds.read("score-toy-1").sample_ids, np.zeros((60, 2))
     found = Usability(ids, PAIR, whole, whole, whole, tuple(guards.values()), {})
-    assert describe_verdicts(scored_table.verdicts("score-toy-1")) == {}
-    scored_table.write_usability("score-toy-1", found, whole)
-    assert describe_verdicts(scored_table.verdicts("score-toy-1")) == {
+    assert describe_verdicts(scored_table.usability.verdicts("score-toy-1")) == {}
+    scored_table.usability.write("score-toy-1", found, whole)
+    assert describe_verdicts(scored_table.usability.verdicts("score-toy-1")) == {
         "audio": "20% of the samples form a broken group "
         "(it keeps 10% of the held-out recognition of the rest, separation 4.7)",
         "visual": "no broken group found (the lowest group keeps 71% of the held-out recognition of the rest, "
@@ -137,7 +137,7 @@ def test_guards_are_told_in_words_with_their_evidence(scored_table):
 
 def written(table, modalities=PAIR, withheld: str = "") -> Usability:
     """Usability of the toy run by hand: the last modality is broken on every fourth sample, as planted."""
-    ids = table.read_round("score-toy-1").sample_ids
+    ids = table.rounds.read("score-toy-1").sample_ids
     bad = np.arange(len(ids)) % 4 == 3
     usable = np.full((len(ids), len(modalities)), 0.9)
     usable[bad, -1] = 0.05
@@ -145,7 +145,7 @@ def written(table, modalities=PAIR, withheld: str = "") -> Usability:
     guards[-1] = Guard(True, 0.25, 6.0, 0.1)
     guards = [Guard(False, withheld=True) if m == withheld else g for m, g in zip(modalities, guards, strict=True)]
     found = Usability(ids, modalities, usable, usable, (usable < 0.5) * 1.0, tuple(guards), {})
-    table.write_usability("score-toy-1", found, np.where(usable < 0.5, 0.3, 0.4))
+    table.usability.write("score-toy-1", found, np.where(usable < 0.5, 0.3, 0.4))
     return found
 
 
@@ -174,10 +174,10 @@ def test_withheld_claims_are_said_to_be(scored_table, tmp_path):
 
 
 def test_three_modalities_have_a_scatter_a_pair(tmp_path, scoring, predictions):
-    from curate.store.table import Table
+    from curate.store.store import Store
 
     names = ("audio", "visual", "text")
-    table = Table(tmp_path / "t.duckdb")
+    table = Store(tmp_path / "t.duckdb")
     scoring.write(table, predictions(modalities=names))
     written(table, names)
     page = build(table, None, tmp_path)

@@ -5,19 +5,20 @@ from __future__ import annotations
 import pytest
 
 from curate.errors import CurateError
-from curate.train.stages.session import Workplace
-from curate.train.stages.stages import score, train
+from curate.train.stages.score import score
+from curate.train.stages.session import Session
+from curate.train.stages.training import train
 
 ONE_EPOCH = {"score": {"epochs": 1, "dynamics": False}}
 
 
 @pytest.fixture
-def scored(work: Workplace):
+def scored(work: Session):
     return score(work, "toy", None, [ONE_EPOCH], 0)
 
 
-def epochs_of(work: Workplace, run_id: str) -> list:
-    return work.table.query(
+def epochs_of(work: Session, run_id: str) -> list:
+    return work.store.query(
         "SELECT epoch, split, modality, metric, value FROM epoch "
         f"WHERE run_id = '{run_id}' AND metric <> 'seconds' ORDER BY ALL"
     )[1]

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 
 from curate.errors import CurateError
 from curate.train.loop.engine import OptimConfig
-from curate.train.stages import stages
 from curate.train.stages.assess import judged
-from curate.train.stages.stages import score, train
+from curate.train.stages.score import score
+from curate.train.stages.setup import prepare
+from curate.train.stages.training import train
 
 MODES = ["skip", "soften"]
 
@@ -82,14 +83,14 @@ def test_a_softened_target_is_best_met_by_knowing_nothing(make_model, make_batch
 @pytest.fixture
 def claimed(work, scored):
     """The scored run, with a claim about every fifth picture."""
-    with work.table._open(write=True) as con:
+    with work.store.db.open(write=True) as con:
         con.execute("UPDATE usability SET p_broken = 0")
         con.execute("UPDATE usability SET p_broken = 0.9 WHERE modality = 'visual' AND sample_id LIKE '%0'")
     return scored
 
 
 def samples_of(work, scored):
-    return stages.prepare_trainer(work, scored, stages.reopen(scored), work.open_cache(stages.reopen(scored)))[1].fit
+    return prepare(work, scored).data.fit
 
 
 def test_probabilities_are_joined_by_id(work, claimed) -> None:
@@ -102,10 +103,10 @@ def test_probabilities_are_joined_by_id(work, claimed) -> None:
 
 
 def test_samples_that_were_not_assessed_count_as_whole_and_are_told(work, claimed) -> None:
-    with work.table._open(write=True) as con:
+    with work.store.db.open(write=True) as con:
         con.execute("DELETE FROM usability WHERE sample_id IN ('train-010', 'train-011')")
     told: list[str] = []
-    found = judged(replace(work, tell=told.append), claimed, samples_of(work, claimed), "none", 0)
+    found = judged(replace(work, message=told.append), claimed, samples_of(work, claimed), "none", 0)
     assert dict(zip(found.sample_ids.tolist(), found.p_broken[:, 1], strict=True))["train-010"] == 0
     assert found.p_broken[:, 1].sum() == pytest.approx(4 * 0.9)
     assert told == [f"2 samples were not assessed by {claimed.run_id}; they count as whole"]
@@ -123,18 +124,18 @@ def test_training_reads_the_table_and_the_control_says_what_it_is(work, claimed)
     short = {"train": {"epochs": 1}}
     warmup, usable = (train(work, claimed, name, [short], 0) for name in ("warmup", "usable"))
     shuffled = train(work, claimed, "usable", [short, {"method": {"control": "shuffled"}}], 0)
-    losses = dict(work.table.query("SELECT run_id, value FROM epoch WHERE metric = 'loss' AND epoch = 1")[1])
+    losses = dict(work.store.query("SELECT run_id, value FROM epoch WHERE metric = 'loss' AND epoch = 1")[1])
     assert len({losses[run.run_id] for run in (warmup, usable, shuffled)}) == 3
     assert (usable.note, shuffled.note) == (None, "shuffled usability")
 
 
 def test_without_a_broken_group_a_run_is_the_continued_warm_up_and_says_so(work, scored) -> None:
-    with work.table._open(write=True) as con:
+    with work.store.db.open(write=True) as con:
         con.execute("UPDATE usability SET p_broken = 0")
     told: list[str] = []
     short = [{"train": {"epochs": 2}}]
-    runs = [train(replace(work, tell=told.append), scored, name, short, 0) for name in ("warmup", "usable")]
-    first, second = (work.table.test_metrics(run.run_id) for run in runs)
+    runs = [train(replace(work, message=told.append), scored, name, short, 0) for name in ("warmup", "usable")]
+    first, second = (work.store.epochs.test_metrics(run.run_id) for run in runs)
     assert first == second
     assert told == [f"no broken group was found in {scored.run_id}: this is the warm-up continued"]
 
@@ -143,4 +144,4 @@ def test_a_scored_run_of_which_no_usability_is_known_is_refused(work) -> None:
     plain = score(work, "toy", None, [{"score": {"dynamics": False}}], 0)
     with pytest.raises(CurateError, match="nothing is known of usability"):
         train(work, plain, "usable", [], 0)
-    assert [run.kind for run in work.table.runs()] == ["score"]
+    assert [run.kind for run in work.store.runs.all()] == ["score"]

@@ -1,0 +1,54 @@
+"""Rows of several modalities as arrays: samples down, modalities across."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import CurateError
+from curate.types import Floats, Known
+
+
+def read_known(
+    con: duckdb.DuckDBPyConnection, modalities: Sequence[str], sql: str, run_id: str, number: int, absent: str
+) -> Known:
+    """What each modality knew of each sample, of one round or epoch, samples ascending by id.
+
+    Args:
+        modalities: in declared order.
+        sql: with $1 = `run_id` and $2 = `number`: sample_id, modality, p_true, entropy, correct, held_out.
+        absent: the error's message where there are no rows.
+
+    Raises:
+        CurateError: there are none.
+    """
+    query = f"SELECT * FROM ({sql}) WHERE modality = $3 ORDER BY sample_id"
+    columns = [con.execute(query, [run_id, number, m]).fetchnumpy() for m in modalities]
+    if not columns or not len(columns[0]["sample_id"]):
+        raise CurateError(absent, "see `curate runs`")
+
+    def stack(name: str) -> NDArray[np.float64]:
+        return np.stack([np.ma.filled(np.ma.asarray(c[name], dtype=np.float64), np.nan) for c in columns], axis=1)
+
+    ids = columns[0]["sample_id"].astype(str)
+    held_out = bool(columns[0]["held_out"].all())
+    return Known(ids, tuple(modalities), stack("p_true"), stack("entropy"), stack("correct") == 1, held_out)
+
+
+def by_modality(
+    con: duckdb.DuckDBPyConnection, modalities: Sequence[str], sql: str, run_id: str, end: str = ""
+) -> tuple[NDArray[np.str_], Floats] | None:
+    """(N,) ids, ascending, and (N, M) values, modalities in the given order; None where some are not known.
+
+    Args:
+        sql: up to its condition: sample_id, modality, value.
+        end: what follows the condition.
+    """
+    query = f"{sql} WHERE run_id = ? AND modality = ?{end} ORDER BY sample_id"
+    found = [con.execute(query, [run_id, m]).fetchnumpy() for m in modalities]
+    if not found or not len(found[0]["sample_id"]) or np.ma.is_masked(found[0]["value"]):
+        return None
+    return found[0]["sample_id"].astype(str), np.stack([np.asarray(f["value"], dtype=np.float64) for f in found], 1)

@@ -1,0 +1,82 @@
+"""The epochs of a warm-up in the sample table: what each modality said of every training sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.scores.gap import entropy, log_margin, true_class_probability
+from curate.types import Floats, Known, Predictions
+
+from .arrays import by_modality, read_known
+from .connection import Connection, insert
+from .runs import declared
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """What each modality said of every training sample after each epoch of a warm-up."""
+
+    TABLES: ClassVar[tuple[str, ...]] = ("dynamic",)
+
+    db: Connection
+
+    def write(self, run_id: str, epoch: int, predictions: Predictions, whole: bool = True) -> None:
+        """What each modality and the fusion said of the training samples after an epoch of the warm-up.
+
+        Args:
+            whole: they are all the epoch has, and take the place of what it had; False keeps what it has of others.
+        """
+        labels = predictions.labels
+        with self.db.open(write=True) as con:
+            con.register("written", {"sample_id": predictions.sample_ids.astype(object)})
+            these = "" if whole else " AND sample_id IN (FROM written)"
+            con.execute(f"DELETE FROM dynamic WHERE run_id = ? AND epoch = ?{these}", [run_id, epoch])
+            con.unregister("written")
+            for modality, probs in predictions.probs.items():
+                p_true = np.clip(true_class_probability(probs, labels), 0, 1)
+                columns = {
+                    "sample_id": predictions.sample_ids,
+                    "p_true": p_true,
+                    "entropy": entropy(probs),
+                    "log_margin": log_margin(probs, labels),
+                    "correct": probs.argmax(axis=1) == labels,
+                }
+                insert(con, "dynamic", columns, {"run_id": run_id, "epoch": epoch, "modality": modality})
+
+    def read(self, run_id: str) -> Iterator[Known]:
+        """What each modality knew of each sample after each epoch of the warm-up, epoch by epoch; none if not kept.
+
+        Entropies that an older curate did not keep are NaN.
+        """
+        with self.db.open() as con:
+            modalities, _ = declared(con, run_id)
+            found = con.execute("SELECT DISTINCT epoch FROM dynamic WHERE run_id = ? ORDER BY 1", [run_id]).fetchall()
+        sql = (
+            "SELECT sample_id, modality, p_true, entropy, correct, false AS held_out FROM dynamic "
+            "WHERE run_id = $1 AND epoch = $2 AND modality <> 'fused'"
+        )
+        for (epoch,) in found:
+            with self.db.open() as con:
+                known = read_known(con, modalities, sql, run_id, epoch, f"run {run_id!r} has no epoch {epoch}")
+            yield known
+
+    def means(self, run_id: str) -> tuple[NDArray[np.str_], Floats, Floats] | None:
+        """Means over the warm-up's epochs: (N,) ids, ascending, (N, M) p(true class) and (N, M) log margins.
+
+        None where the epochs were not kept.
+        """
+        sql = "SELECT sample_id, modality, avg({}) AS value FROM dynamic"
+        with self.db.open() as con:
+            modalities, _ = declared(con, run_id)
+            known = [
+                by_modality(con, modalities, sql.format(what), run_id, " GROUP BY ALL")
+                for what in ("p_true", "log_margin")
+            ]
+        if known[0] is None or known[1] is None:
+            return None
+        return known[0][0], known[0][1], known[1][1]

@@ -1,0 +1,60 @@
+"""Measurements by epoch in the sample table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from .connection import Connection, insert
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """What was measured after each epoch of a run, and on the test split at its end."""
+
+    TABLES: ClassVar[tuple[str, ...]] = ("epoch", "fold_epoch")
+
+    db: Connection
+
+    def write(
+        self, run_id: str, epoch: int, values: Sequence[tuple[str, str, str, float]], fold: int | None = None
+    ) -> None:
+        """Numbers of one epoch, of the run or a fold, as (split, modality, metric, value); known ones are replaced."""
+        split, modality, metric, value = (list(v) for v in zip(*values, strict=True))
+        with self.db.open(write=True) as con:
+            insert(
+                con,
+                "epoch" if fold is None else "fold_epoch",
+                {"split": split, "modality": modality, "metric": metric, "value": np.array(value, dtype=np.float64)},
+                {"run_id": run_id, "epoch": epoch, **({} if fold is None else {"fold": fold})},
+                replace=True,
+            )
+
+    def test_metrics(self, run_id: str) -> dict[str, dict[str, float]]:
+        """{modality or "fused": {metric: value}} measured on the test split; {} before a run is done."""
+        with self.db.open() as con:
+            rows = con.execute(
+                "SELECT modality, metric, value FROM epoch WHERE run_id = ? AND split = 'test' "
+                "ORDER BY modality = 'fused', modality, metric",
+                [run_id],
+            ).fetchall()
+        out: dict[str, dict[str, float]] = {}
+        for modality, metric, value in rows:
+            out.setdefault(modality, {})[metric] = value
+        return out
+
+    def warm_up_seconds(self, run_id: str) -> tuple[float, float]:
+        """Seconds that a scored run trained for: its own warm-up, and those of its folds together."""
+        seconds = "SELECT coalesce(sum(value), 0) FROM {} WHERE run_id = ? AND metric = 'seconds'"
+        with self.db.open() as con:
+            own, folds = (con.execute(seconds.format(t), [run_id]).fetchall() for t in ("epoch", "fold_epoch"))
+        return own[0][0], folds[0][0]
+
+    def best(self, run_id: str) -> int | None:
+        """The epoch that validation chose; None before a run is done."""
+        with self.db.open() as con:
+            row = con.execute("SELECT max(epoch) FROM epoch WHERE run_id = ? AND split = 'test'", [run_id]).fetchone()
+        return row[0] if row else None

@@ -1,0 +1,133 @@
+"""Runs in the sample table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+import duckdb
+
+from curate.errors import CurateError, unknown_name
+from curate.files.lock import is_vacant
+from curate.types import Run
+
+from .connection import Connection
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs by name: what they were set to, how they ended, what they come from."""
+
+    TABLES: ClassVar[tuple[str, ...]] = ("run",)
+
+    db: Connection
+
+    def new_id(self, stem: str, folder: Path) -> str:
+        """The first free `stem-1`, `stem-2`, ... that names neither a run nor a used folder under `folder`."""
+        taken: set[str] = set()
+        if self.db.path.exists():
+            with self.db.open() as con:
+                taken = {r for (r,) in con.execute("SELECT run_id FROM run").fetchall()}
+        number = 1
+        while (name := f"{stem}-{number}") in taken or not is_vacant(folder / name):
+            number += 1
+        return name
+
+    def start(self, run: Run) -> None:
+        """Add a run, or set its status back to `running` when it is resumed."""
+        with self.db.open(write=True) as con:
+            row = {f.name: getattr(run, f.name) for f in fields(run)}
+            row |= {
+                "config": json.dumps(run.config),
+                "versions": json.dumps(run.versions),
+                "status": "running",
+                "modalities": list(run.modalities),
+                "classes": list(run.classes),
+            }
+            if con.execute(
+                "UPDATE run SET status = 'running', finished = NULL WHERE run_id = ? RETURNING 1", [run.run_id]
+            ).fetchone():
+                return
+            row["started"] = _now()
+            names, marks = ", ".join(row), ", ".join("?" * len(row))
+            con.execute(f"INSERT INTO run ({names}) VALUES ({marks})", list(row.values()))
+
+    def finish(self, run_id: str, status: str, checkpoint_sha256: str | None = None) -> None:
+        """Close a run as `done`, `interrupted` or `failed`."""
+        with self.db.open(write=True) as con:
+            con.execute(
+                "UPDATE run SET status = ?, finished = ?, checkpoint_sha256 = ? WHERE run_id = ?",
+                [status, _now(), checkpoint_sha256, run_id],
+            )
+
+    def decide(self, run_id: str, found: Mapping[str, Any]) -> None:
+        """Keep what a run found out for itself where its settings left it open, as the section `decided`."""
+        with self.db.open(write=True) as con:
+            con.execute(
+                "UPDATE run SET config = json_merge_patch(config, ?) WHERE run_id = ?",
+                [json.dumps({"decided": dict(found)}), run_id],
+            )
+
+    def all(self, **where: str | int | None) -> list[Run]:
+        """Runs, newest first, whose columns equal the given values (None = any)."""
+        wanted = {k: v for k, v in where.items() if v is not None}
+        names = [f.name for f in fields(Run)]
+        condition = " AND ".join(f"{k} = ?" for k in wanted) or "true"
+        with self.db.open() as con:
+            rows = con.execute(
+                f"SELECT {', '.join(names)} FROM run WHERE {condition} ORDER BY started DESC, run_id DESC",
+                list(wanted.values()),
+            ).fetchall()
+        out = []
+        for row in rows:
+            values = dict(zip(names, row, strict=True))
+            values |= {k: json.loads(values[k]) for k in ("config", "versions")}
+            values |= {k: tuple(values[k]) for k in ("modalities", "classes")}
+            out.append(Run(**values))
+        return out
+
+    def find(self, run_id: str | None = None, **where: str | None) -> Run:
+        """The run of that name, or the newest that fits.
+
+        Raises:
+            CurateError: there is none; the nearest name is offered.
+        """
+        runs = self.all(**where)
+        what = ", ".join(f"{k} {v}" for k, v in where.items() if v is not None)
+        if run_id is None:
+            if not runs:
+                raise CurateError(
+                    f"no run{what and f' with {what}'} in {self.db.path}",
+                    "see `curate runs`; score with `curate score`",
+                )
+            return runs[0]
+        for run in runs:
+            if run.run_id == run_id:
+                return run
+        known = [r.run_id for r in self.all()]
+        if run_id in known:
+            raise CurateError(f"run {run_id!r} is not one with {what}", "see `curate runs`")
+        raise unknown_name("run", run_id, known)
+
+    def overview(self) -> list[tuple[Any, ...]]:
+        """(run_id, method, dataset, parent, seed, status, fused test accuracy) of every run, newest first."""
+        with self.db.open() as con:
+            return con.execute(
+                "SELECT r.run_id, r.method || coalesce(' (' || r.note || ')', ''), r.dataset, r.parent, r.seed, "
+                "r.status, (SELECT max(value) FROM results t WHERE t.run_id = r.run_id AND t.modality = 'fused' "
+                "AND t.metric = 'accuracy') FROM run r ORDER BY r.started DESC, r.run_id DESC"
+            ).fetchall()
+
+
+def declared(con: duckdb.DuckDBPyConnection, run_id: str) -> tuple[tuple[str, ...], Mapping[str, Any]]:
+    """Modalities in declared order, and settings, of a run; ((), {}) where there is no such run."""
+    row = con.execute("SELECT modalities, config FROM run WHERE run_id = ?", [run_id]).fetchone()
+    return (tuple(row[0]), json.loads(row[1])) if row else ((), {})
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

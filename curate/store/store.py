@@ -1,0 +1,96 @@
+"""The sample table: the contract between scoring, training and everyone else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curate.errors import CurateError
+
+from .comparisons import Comparisons
+from .connection import Connection, Portions, copy_rows, delete
+from .dynamics import Dynamics
+from .epochs import Epochs
+from .rounds import Rounds
+from .runs import Runs
+from .samples import Samples
+from .selections import Selections
+from .usability import Assessments
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ALL_SAMPLES = "SELECT * FROM samples ORDER BY dataset, sample_id"
+
+
+class Store:
+    """One DuckDB file of our schema: a part for each kind of thing it keeps, over one connection object.
+
+    Args:
+        path: the file; made by the first write.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.db = Connection(path)
+        self.runs = Runs(self.db)
+        self.samples = Samples(self.db)
+        self.epochs = Epochs(self.db)
+        self.rounds = Rounds(self.db)
+        self.dynamics = Dynamics(self.db)
+        self.usability = Assessments(self.db)
+        self.selections = Selections(self.db)
+        self.comparisons = Comparisons(self.db)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.db.path
+
+    def copy_scores(self, source: str, target: str) -> None:
+        """Give a run the predictions, dynamics, epochs and usability of another."""
+        with self.db.open(write=True) as con:
+            for table in ("prediction", *Dynamics.TABLES, "epoch", *Assessments.TABLES):
+                copy_rows(con, table, source, target)
+
+    def remove_run(self, run_id: str) -> None:
+        """Delete every row of a run; its checkpoints are the caller's to delete.
+
+        Raises:
+            CurateError: there is no such run, or others were trained from it or selected from it; they are named.
+        """
+        self.runs.find(run_id)
+        needed_by = [r.run_id for r in self.runs.all(parent=run_id)]
+        needed_by += [f"selection {name}" for name in self.selections.of_run(run_id)]
+        if needed_by:
+            raise CurateError(f"{run_id} is what {', '.join(sorted(needed_by))} came from", "remove these first")
+        with self.db.open(write=True) as con:
+            for part in (Rounds, Dynamics, Epochs, Assessments, Runs):
+                for table in part.TABLES:
+                    delete(con, table, {"run_id": run_id})
+            self.comparisons.lose_run(con, run_id)
+
+    def query(self, sql: str, allow_files: bool = False) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """A user's SQL, see `Connection.query`."""
+        return self.db.query(sql, allow_files)
+
+    def stream(self, sql: str, allow_files: bool = False) -> AbstractContextManager[Portions]:
+        """A user's SQL, see `Connection.stream`."""
+        return self.db.stream(sql, allow_files)
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Our own SQL as tuples, see `Connection.rows`."""
+        return self.db.rows(sql, parameters)
+
+    def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
+        """Our own SQL as a DataFrame, see `Connection.frame`."""
+        return self.db.frame(sql, parameters)
+
+    def export_samples(self, path: Path) -> int:
+        """Write the view `samples`, ascending by data set and id; how many rows."""
+        return self.db.copy_to(ALL_SAMPLES, {}, path)
+
+    def samples_frame(self) -> pd.DataFrame:
+        """The view `samples` as a DataFrame, ascending by data set and id."""
+        return self.db.frame(ALL_SAMPLES)

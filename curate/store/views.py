@@ -1,0 +1,76 @@
+"""The views of the sample table: their columns depend on the modalities that were ever predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+
+import duckdb
+
+from curate.types import FUSED, MODALITY
+
+
+def refresh(con: duckdb.DuckDBPyConnection) -> None:
+    """Make `samples` and the views on it anew, with a column for each modality that was ever predicted, and
+    one for its direction once a mixture of three is stored.
+    """
+    known = [m for (m,) in con.execute("SELECT DISTINCT modality FROM prediction ORDER BY 1").fetchall()]
+    known = [m for m in known if MODALITY.fullmatch(m)]
+    own = [m for m in known if m != FUSED]
+
+    def others(m: str) -> list[str]:
+        return [o for o in own if o != m]
+
+    three = con.execute("SELECT count(*) > 0 FROM mixture WHERE component = 2").fetchone() == (True,)
+    columns = {
+        "p_columns": [f"max(p_true) FILTER (modality = '{m}') AS p_{m}, " for m in known],
+        "p_names": [f"q.p_{m}, " for m in known],
+        "lead_names": [f"q.p_{m} - {_best_of(others(m))} AS lead_{m}, " for m in own if others(m)],
+        "mean_leads": [f"avg(lead_{m}) AS mean_lead_{m}, " for m in own if others(m)],
+        "ahead_columns": [
+            f"CASE WHEN count(p_{m}) > 0 THEN avg(coalesce(dominant = '{m}', false)::INTEGER) END AS ahead_{m}, "
+            for m in own
+        ],
+        "ahead_posteriors": [
+            f"max(CASE '{m}' WHEN split_part(pair, '|', 1) THEN p_first "
+            f"WHEN split_part(pair, '|', 2) THEN p_second END) AS p_ahead_{m}, "
+            for m in own
+            if three
+        ],
+        "ahead_names": [f"g.p_ahead_{m}, " for m in own if three],
+        "usability_columns": [
+            f"max(usability) FILTER (modality = '{m}') AS usability_{m}, "
+            f"max(contradiction) FILTER (modality = '{m}') AS contradiction_{m}, "
+            for m in own
+        ],
+        "usability_names": [f"u.usability_{m}, u.contradiction_{m}, " for m in own],
+    }
+    template = resources.files("curate.store").joinpath("samples.sql").read_text(encoding="utf-8")
+    for name, parts in columns.items():
+        template = template.replace(f"/* {name} */", "".join(parts))
+    con.execute(template)
+    for m in known:
+        what = "the fusion" if m == FUSED else m
+        con.execute(f"COMMENT ON COLUMN samples.p_{m} IS 'probability of the true class by {what}, 0..1'")
+    for m in own:
+        if three:
+            what = f"posterior of {m} being ahead, 0..1, the largest over its pairs; NULL for two components"
+            con.execute(f"COMMENT ON COLUMN samples.p_ahead_{m} IS '{what}'")
+        con.execute(
+            f"COMMENT ON COLUMN samples.usability_{m} IS "
+            f"'what {m} is worth there, by its look-alikes, 0..1, higher = more usable; NULL = not assessed'"
+        )
+        con.execute(
+            f"COMMENT ON COLUMN samples.contradiction_{m} IS "
+            f"'how much {m} denies the label, 0..1; above 0.5 it prefers another class; NULL = not assessed'"
+        )
+        con.execute(f"COMMENT ON COLUMN by_class.ahead_{m} IS 'share of samples in which {m} is dominant, 0..1'")
+        if others(m):
+            lead = f"p(true class) by {m} less that by the best other modality, -1..1; positive = {m} carries"
+            con.execute(f"COMMENT ON COLUMN samples.lead_{m} IS '{lead} the sample; may be averaged'")
+            con.execute(f"COMMENT ON COLUMN by_class.mean_lead_{m} IS 'mean of {lead} the class'")
+
+
+def _best_of(modalities: Sequence[str]) -> str:
+    """SQL for the largest probability of the true class by some modalities; NULLs, of other data sets, are left out."""
+    return f"greatest({', '.join(f'q.p_{m}' for m in modalities)})"

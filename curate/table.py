@@ -1,0 +1,137 @@
+"""The sample table for a notebook or a script: the commands that need no model, with DataFrames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curate.store.store import Store
+from curate.types import Round, Run, Selection
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Table:
+    """A sample table with a method for each command that needs no model; `curate.open` gives one.
+
+    What takes a `run` takes the newest finished scored run where it is None.
+
+    Attributes:
+        store: what the file holds, in parts: `store.runs`, `store.rounds`, `store.selections` and others.
+
+    Args:
+        path: the DuckDB file; made by the first write.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.store = Store(path)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.store.path
+
+    def samples(self) -> pd.DataFrame:
+        """The view `samples`, ascending by data set and id."""
+        return self.store.samples_frame()
+
+    def sql(self, query: str, allow_files: bool = False) -> pd.DataFrame:
+        """Read-only SQL, as `curate sql`.
+
+        Args:
+            allow_files: let it read local files, e.g. `FROM 'notes.csv'`.
+
+        Raises:
+            CurateError: it is not one statement, or DuckDB refuses it.
+        """
+        return _frame(*self.store.query(query, allow_files))
+
+    def query(self, query: str, allow_files: bool = False) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """The same as column names and tuples, without pandas."""
+        return self.store.query(query, allow_files)
+
+    def runs(self, **where: str | int | None) -> list[Run]:
+        """Runs, newest first, whose columns equal the given values, e.g. `kind="score"`."""
+        return self.store.runs.all(**where)
+
+    def find_run(self, run: str | None = None, **where: str | None) -> Run:
+        """The run of that name, or the newest that fits.
+
+        Raises:
+            CurateError: there is none; the nearest name is offered.
+        """
+        return self.store.runs.find(run, **where)
+
+    def run_frame(self) -> pd.DataFrame:
+        """All runs, newest first, as `curate runs`."""
+        return _frame(
+            ["run", "method", "dataset", "parent", "seed", "status", "test_accuracy"], self.store.runs.overview()
+        )
+
+    def scored(self, run: str | None = None) -> Round:
+        """Gaps, mixtures and posteriors of a run's round 0, samples ascending by id."""
+        return self.store.rounds.read(self._scored(run).run_id)
+
+    def selections(self) -> pd.DataFrame:
+        """All selections, newest first, as `curate selections`."""
+        columns = ["selection", "run", "dataset", "rule", "kept", "candidates", "created"]
+        return _frame(columns, self.store.selections.overview())
+
+    def selection(self, name: str) -> Selection:
+        """A stored selection, with what it does to class balance.
+
+        Raises:
+            CurateError: no selection has that name.
+        """
+        return self.store.selections.describe(name)
+
+    def choose(
+        self, name: str | None = None, *, run: str | None = None, replace: bool = False, **rule: Any
+    ) -> Selection:
+        """Select by a rule and store it, as `curate select`, e.g. `choose("clean", threshold=0.8, per_class=100)`.
+
+        Raises:
+            EmptySelectionError: nothing fulfils the rule; nothing is stored.
+        """
+        return self.store.selections.make(self._scored(run).run_id, name=name, replace=replace, **rule)
+
+    def compare(self, one: str, other: str) -> pd.DataFrame:
+        """How far two selections agree, per class, as `curate selections ONE OTHER`."""
+        return _frame(["class", one, other, "both", "jaccard"], self.store.selections.compare(one, other))
+
+    def report(self, run: str | None = None, output: str | Path = "reports") -> Path:
+        """Write the report's page, as `curate report`; where it is."""
+        from curate.report import build
+
+        return build(self.store, run, Path(output))
+
+    def export(self, path: str | Path) -> int:
+        """Write the view `samples` to a .csv or .parquet file, as `curate export`; how many rows."""
+        return self.store.export_samples(Path(path))
+
+    def score(self, *predictions: str | Path, dataset: str = "", only_missing: bool = False, **settings: Any) -> Run:
+        """Score saved predictions, as `curate score --predictions`.
+
+        Args:
+            predictions: files, or `"MODALITY=FILE"`.
+            settings: of section `score`, e.g. `family="student-t"`; with `only_missing` there are none.
+        """
+        from curate.predictions.score import score_missing_predictions, score_predictions
+
+        files = [str(p) for p in predictions]
+        if not only_missing:
+            return score_predictions(self.store, files, [{"score": settings}], dataset)
+        if settings:
+            raise ValueError("only_missing scores as the newest run did; it takes no settings")
+        return score_missing_predictions(self.store, files, dataset)[1]
+
+    def _scored(self, run: str | None) -> Run:
+        return self.store.runs.find(run, kind="score", status=None if run else "done")
+
+
+def _frame(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame.from_records([tuple(row) for row in rows], columns=list(columns))

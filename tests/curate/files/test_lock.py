@@ -1,0 +1,89 @@
+"""Who works on a run: one process at a time, and nobody after it was killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from curate.errors import LockedError
+from curate.files.lock import FILE, claimed, is_vacant
+
+ROOT = Path(__file__).parents[3]
+HOLD = """
+import os, signal, sys
+from pathlib import Path
+from curate.files.lock import claimed
+with claimed(Path(sys.argv[1])):
+    if len(sys.argv) > 2 and not os.fork():
+        signal.pause()
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def holder(folder: Path, *more: str) -> subprocess.Popen[str]:
+    """A process that has claimed a folder."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder), *more],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        start_new_session=True,
+    )
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_claimed_folder_names_the_process_that_works_there(tmp_path):
+    process = holder(tmp_path / "run-1")
+    with (
+        pytest.raises(LockedError, match=f"run-1 is being worked on by process {process.pid} on "),
+        claimed(tmp_path / "run-1"),
+    ):
+        pass
+    process.communicate("")
+    with claimed(tmp_path / "run-1"):
+        assert (tmp_path / "run-1" / FILE).read_text().split()[0] == str(os.getpid())
+
+
+def test_a_killed_process_lets_go_even_if_its_children_live_on(tmp_path):
+    process = holder(tmp_path / "run-1", "with a child")
+    process.kill()
+    process.wait()
+    try:
+        os.killpg(process.pid, 0)  # the child is there
+        with claimed(tmp_path / "run-1"):
+            pass
+    finally:
+        os.killpg(process.pid, 9)
+        process.stdin.close()
+        process.stdout.close()
+
+
+def test_nothing_is_left_of_a_folder_in_which_nothing_was_made(tmp_path):
+    with claimed(tmp_path / "runs" / "a"):
+        pass
+    with claimed(tmp_path / "runs" / "b"):
+        (tmp_path / "runs" / "b" / "last.pt").touch()
+    assert [p.name for p in (tmp_path / "runs").iterdir()] == ["b"]
+    with claimed(tmp_path / "runs" / "b"):
+        (tmp_path / "runs" / "b" / "last.pt").unlink()
+        (tmp_path / "runs" / "b" / FILE).unlink()
+        (tmp_path / "runs" / "b").rmdir()
+
+
+def test_a_folder_is_vacant_unless_something_is_there_or_somebody_works_there(tmp_path):
+    assert is_vacant(tmp_path / "none")
+    process = holder(tmp_path / "run-1")
+    assert not is_vacant(tmp_path / "run-1")
+    process.kill()
+    process.communicate()
+    assert (tmp_path / "run-1" / FILE).exists() and is_vacant(tmp_path / "run-1")
+    (tmp_path / "run-2").mkdir()
+    (tmp_path / "run-2" / "last.pt").touch()
+    assert not is_vacant(tmp_path / "run-2")

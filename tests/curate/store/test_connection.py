@@ -1,0 +1,250 @@
+"""The file itself: who may open it, what a user's SQL may do, and what is refused unchanged."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+
+from curate.errors import CurateError, LockedError
+from curate.scores.usability import Guard, Usability
+from curate.store import connection as database
+from curate.store.connection import SCHEMA_VERSION
+from curate.store.store import Store
+
+HOLD = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+
+
+def digest(path: Path) -> str:
+    """The content of a file, in short."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def held(scored_table):
+    """The process id of another process that has the scored table open for writing."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(scored_table.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process.pid
+        process.stdin.close()
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_a_locked_table_names_the_process_that_holds_it(scored_table, held, monkeypatch, write):
+    for name, value in {"READ_PATIENCE": 0.02, "WRITE_PATIENCE": 0.02, "PAUSE": 0.01}.items():
+        monkeypatch.setattr(database, name, value)
+    with pytest.raises(LockedError, match=f"locked by process {held} ") as error:
+        scored_table.runs.finish("score-toy-1", "done") if write else scored_table.runs.all()
+    assert error.value.exit_code == 4
+
+
+def test_a_lock_that_is_let_go_is_waited_for(scored_table, monkeypatch):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(scored_table.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "held\n"
+    monkeypatch.setattr(database.time, "sleep", lambda _: process.communicate())
+    assert len(scored_table.runs.all()) == 1
+    assert process.returncode == 0
+
+
+def test_another_connection_of_this_process_is_told_of(scored_table):
+    with duckdb.connect(str(scored_table.path)), pytest.raises(CurateError, match="open in this process"):
+        scored_table.runs.all()
+
+
+def test_a_missing_file_says_what_to_do_and_is_not_made(tmp_path):
+    with pytest.raises(CurateError, match="no sample table") as error:
+        Store(tmp_path / "none.duckdb").runs.all()
+    assert "curate score" in error.value.hint and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", [b"", b"sample_id,label\na,dog\n" * 500])
+def test_a_file_that_is_no_database_is_refused_unchanged(tmp_path, scoring, content):
+    path = tmp_path / "x.duckdb"
+    path.write_bytes(content)
+    for act in (Store(path).runs.all, lambda: Store(path).runs.start(scoring.run())):
+        with pytest.raises(CurateError, match="cannot open"):
+            act()
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", ["CREATE TABLE theirs AS SELECT 1 AS a", "CREATE VIEW theirs AS SELECT 1 AS a"])
+def test_a_database_that_is_not_ours_is_refused_unchanged(tmp_path, scoring, content):
+    path = tmp_path / "theirs.duckdb"
+    with duckdb.connect(str(path)) as con:
+        con.execute(content)
+    before = digest(path)
+    for act in (Store(path).runs.all, lambda: Store(path).runs.start(scoring.run())):
+        with pytest.raises(CurateError, match="not a sample table"):
+            act()
+    assert digest(path) == before
+
+
+def test_a_newer_schema_is_refused_with_the_file_unchanged(scored_table, scoring):
+    with duckdb.connect(str(scored_table.path)) as con:
+        con.execute("UPDATE schema_version SET version = ?", [SCHEMA_VERSION + 1])
+    before = digest(scored_table.path)
+    for act in (
+        scored_table.runs.all,
+        lambda: scored_table.runs.start(scoring.run("score-toy-2")),
+        lambda: scored_table.query("SELECT 1"),
+    ):
+        with pytest.raises(CurateError, match=f"schema version {SCHEMA_VERSION + 1}"):
+            act()
+    assert digest(scored_table.path) == before
+
+
+def test_new_files_open_in_the_older_1x_shells(scored_table):
+    with duckdb.connect(str(scored_table.path), read_only=True) as con:
+        (tags,) = con.execute("SELECT tags FROM duckdb_databases() WHERE path IS NOT NULL").fetchone()
+    assert tags["storage_version"].startswith("v1.0.0")
+
+
+def test_the_first_write_makes_the_folder_too(tmp_path, scoring):
+    table = Store(tmp_path / "new" / "folder" / "x.duckdb")
+    table.runs.start(scoring.run())
+    assert [r.run_id for r in table.runs.all()] == ["score-toy-1"]
+
+
+def test_a_first_write_that_died_before_its_tables_can_be_repeated(tmp_path, scoring, monkeypatch):
+    table = Store(tmp_path / "x.duckdb")
+    with monkeypatch.context() as broken:
+        broken.setattr("curate.store.views.refresh", lambda con: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            table.runs.start(scoring.run())
+    table.runs.start(scoring.run())
+    assert len(table.runs.all()) == 1
+
+
+def test_a_users_query_gives_names_and_rows(scored_table):
+    columns, rows = scored_table.query("SELECT split, count(*) AS n FROM samples GROUP BY ALL ORDER BY 1")
+    assert (columns, rows) == (["split", "n"], [("test", 1), ("train", 60), ("val", 1)])
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM read_text('{secret}')",
+        "SELECT * FROM read_csv('{secret}')",
+        "SELECT * FROM '{secret}'",
+        "ATTACH '{folder}/other.duckdb' AS other",
+        "COPY samples TO '{folder}/out.csv'",
+        "EXPORT DATABASE '{folder}/out'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SET enable_external_access = true",
+        "DELETE FROM run",
+        "DROP VIEW samples",
+        "CREATE TABLE mine AS SELECT 1",
+        "UPDATE sample SET label = 0",
+        "INSERT INTO selection_member VALUES ('a', 'b')",
+        "SELECT * FROM variable",
+    ],
+)
+def test_a_users_query_reaches_neither_files_nor_variables_and_changes_nothing(
+    scored_table, tmp_path, monkeypatch, sql
+):
+    monkeypatch.setattr(database, "variable", pd.DataFrame({"a": ["s3cret"]}), raising=False)
+    secret = tmp_path / "secret.csv"
+    secret.write_text("a\ns3cret\n")
+    before, there = digest(scored_table.path), set(tmp_path.iterdir())
+    with pytest.raises(CurateError) as error:
+        scored_table.query(sql.format(secret=secret, folder=tmp_path))
+    assert "s3cret" not in error.value.message and error.value.hint
+    assert digest(scored_table.path) == before and set(tmp_path.iterdir()) == there
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1; SELECT 2", "SELECT 1; DROP VIEW samples", "", " -- nothing"])
+def test_a_users_query_is_one_statement(scored_table, sql):
+    with pytest.raises(CurateError, match="one SQL statement"):
+        scored_table.query(sql)
+
+
+@pytest.mark.parametrize(
+    ("sql", "named"),
+    [
+        ("SELEC 1", "SELEC"),
+        ("SELECT nothing FROM samples", "nothing"),
+        ("SELECT * FROM sampel", "sampel"),
+        ("SELECT 'x'::INTEGER", "x"),
+        ("SELECT INTERVAL '1000000000 days'", "1000000000"),  # Python has no such time span
+    ],
+)
+def test_what_goes_wrong_in_a_query_is_told_in_one_line_that_names_it(scored_table, sql, named):
+    with pytest.raises(CurateError) as error:
+        scored_table.query(sql)
+    assert named in error.value.message and "\n" not in error.value.message and error.value.hint
+
+
+def test_a_time_with_a_zone_can_be_shown(scored_table):
+    time = "'2026-02-03 04:05:06+00'::TIMESTAMPTZ"
+    ((shown, [listed]),) = scored_table.query(f"SELECT {time}, [{time}]")[1]
+    assert shown == listed == datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
+
+
+def test_times_are_utc_without_a_zone(scored_table):
+    ((started, finished),) = scored_table.query("SELECT started, finished FROM run")[1]
+    assert isinstance(started, datetime) and started.tzinfo is None and started <= finished
+
+
+def write_usability(table) -> None:
+    """Usability of two modalities by hand, one of them judged."""
+    ids = table.rounds.read("score-toy-1").sample_ids
+    half = np.full((len(ids), 2), 0.5)
+    guards = (Guard(True, 0.2, 3.0, 0.1), Guard(False, withheld=True))
+    found = Usability(ids, ("audio", "visual"), half, half, half, guards, {})
+    table.usability.write("score-toy-1", found, half)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_no_number_of_any_table_can_be_nan_or_infinite(scored_table, predictions, value):
+    scored_table.epochs.write("score-toy-1", 1, [("train", "fused", "loss", 0.5)])
+    scored_table.epochs.write("score-toy-1", 1, [("train", "fused", "loss", 0.5)], fold=0)
+    scored_table.dynamics.write("score-toy-1", 1, predictions())
+    write_usability(scored_table)
+    with duckdb.connect(str(scored_table.path)) as con:
+        columns = con.execute(
+            "SELECT c.table_name, c.column_name FROM duckdb_columns() c JOIN duckdb_tables() t "
+            "USING (table_name) WHERE c.data_type IN ('DOUBLE', 'FLOAT')"
+        ).fetchall()
+        scored = {"prediction", "gap", "mixture", "posterior"}
+        assert {t for t, _ in columns} == scored | {"epoch", "fold_epoch", "dynamic", "usability", "guard"}
+        for table, column in columns:
+            assert con.execute(f"SELECT count(*) FROM {table}").fetchone() > (0,)
+            with pytest.raises(duckdb.ConstraintException):
+                con.execute(f"UPDATE {table} SET {column} = '{value}'::DOUBLE")
+
+
+def test_posteriors_must_add_to_one(scored_table):
+    names = "(run_id, round, sample_id, pair, p_balanced, p_imbalanced)"
+    insert = f"INSERT INTO posterior {names} VALUES ('score-toy-1', 0, ?, 'audio|visual', ?, ?)"
+    with duckdb.connect(str(scored_table.path)) as con:
+        for p, q in ((0.7, 0.31), (0.7, 0.2), (1.2, -0.2), (float("nan"), 0.5)):
+            with pytest.raises(duckdb.ConstraintException):
+                con.execute(insert, ["new", p, q])
+        con.execute(insert, ["new", 0.7, 0.3])
+
+
+def test_every_column_of_samples_and_every_number_anywhere_is_explained(scored_table):
+    _, silent = scored_table.query(
+        "SELECT table_name, column_name FROM duckdb_columns() "
+        "WHERE NOT internal AND comment IS NULL AND (table_name = 'samples' OR data_type IN "
+        "('DOUBLE', 'INTEGER', 'BIGINT', 'FLOAT'))"
+    )
+    assert silent == []
+    _, silent = scored_table.query(
+        "SELECT table_name FROM duckdb_tables() WHERE comment IS NULL AND table_name NOT IN "
+        "('schema_version', 'selection_member') "
+        "UNION SELECT view_name FROM duckdb_views() WHERE NOT internal AND comment IS NULL"
+    )
+    assert silent == []

@@ -1,0 +1,105 @@
+"""Usability in the table: what is written is read, and what `samples` says of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from curate.errors import CurateError
+from curate.scores.usability import Guard, Usability
+
+RUN = "score-toy-1"
+MODALITIES = ("audio", "visual")
+
+
+@pytest.fixture
+def assessed(scored_table):
+    """Four kinds of samples in turn: both usable, audio broken, visual broken, visual contradicting."""
+    ids = scored_table.rounds.read(RUN).sample_ids
+    kinds = np.resize(np.arange(4), len(ids))
+    worth = np.array([[1.0, 0.9], [0.1, 1.0], [1.0, 0.2], [1.0, 0.8]])[kinds]
+    p_broken = np.array([[0.0, 0.0], [0.9, 0.0], [0.0, 0.8], [0.0, 0.1]])[kinds]
+    denied = np.array([[0.1, 0.1], [0.95, 0.1], [0.1, 0.6], [0.1, 0.9]])[kinds]
+    guards = (Guard(True, 0.25, 4.0, 0.05), Guard(True, 0.25, 3.0, 0.1))
+    found = Usability(ids, MODALITIES, worth, worth, p_broken, guards, {})
+    scored_table.usability.write(RUN, found, denied)
+    return scored_table, ids, kinds, p_broken
+
+
+def test_what_is_written_is_read(assessed) -> None:
+    table, ids, _, p_broken = assessed
+    read, values = table.usability.p_broken(RUN)
+    assert np.array_equal(read, ids) and np.array_equal(values, p_broken)
+    assert list(table.usability.guards(RUN)) == list(MODALITIES) and table.usability.guards(RUN)["visual"].ratio == 0.1
+
+
+def test_samples_says_it_in_words(assessed) -> None:
+    table, ids, kinds, _ = assessed
+    rows = dict(
+        (i, rest)
+        for i, *rest in table.query(
+            "SELECT sample_id, imbalance, intact, broken, contradicts, usability_visual, contradiction_audio "
+            "FROM samples WHERE imbalance IS NOT NULL"
+        )[1]
+    )
+    assert set(rows) == set(ids.tolist())
+    told = [rows[i] for i in ids[np.unique(kinds, return_index=True)[1]].tolist()]
+    assert [row[2:4] for row in told] == [["", ""], ["audio", ""], ["visual", ""], ["", "visual"]]
+    assert [row[0] for row in told] == pytest.approx([0.1, 0.9, 0.8, 0.2])  # a (1 - v) + v (1 - a)
+    assert [row[1] for row in told] == ["audio", "visual", "audio", "audio"]
+    assert told[2][4:] == [0.2, 0.1]
+
+
+def test_a_modality_that_is_not_judged_claims_nothing(assessed) -> None:
+    table, ids, *_ = assessed
+    ones = np.ones((len(ids), 2))
+    guards = (Guard(True, 0.25, 4.0, 0.05), Guard(False, withheld=True))
+    table.usability.write(RUN, Usability(ids, MODALITIES, ones, ones, ones, guards, {}), ones)
+    assert table.query("SELECT DISTINCT broken FROM samples WHERE imbalance IS NOT NULL")[1] == [("audio",)]
+    assert table.query("SELECT count(p_broken) FROM usability WHERE modality = 'visual'")[1] == [(0,)]
+    assert (table.usability.p_broken(RUN)[1][:, 1] == 0).all()
+    assert table.query("SELECT verdict FROM guard WHERE withheld")[1][0][0].startswith("not judged")
+    both = tuple(Guard(False, withheld=True) for _ in MODALITIES)
+    table.usability.write(RUN, Usability(ids, MODALITIES, ones, ones, ones, both, {}), ones)
+    assert table.query("SELECT count(broken) FROM samples")[1] == [(0,)]
+
+
+def test_a_label_is_contradicted_only_where_damage_can_be_told_apart_and_the_samples_were_learnt(assessed) -> None:
+    table, ids, *_ = assessed
+    flagged = "SELECT DISTINCT contradicts FROM samples WHERE imbalance IS NOT NULL ORDER BY ALL"
+    assert table.query(flagged)[1] == [("",), ("visual",)]
+    with table.db.open(write=True) as con:
+        con.execute("UPDATE prediction SET fold = 0")
+    assert table.query(flagged)[1] == [(None,)]
+    with table.db.open(write=True) as con:
+        con.execute("UPDATE prediction SET fold = NULL")
+    ones, denied, whole = np.ones((len(ids), 2)), np.full((len(ids), 2), 0.9), np.zeros((len(ids), 2))
+    guards = (Guard(False), Guard(False, withheld=True))
+    table.usability.write(RUN, Usability(ids, MODALITIES, ones, ones, whole, guards, {}), denied)
+    assert table.query(flagged)[1] == [("audio",)]
+    both = tuple(Guard(False, withheld=True) for _ in MODALITIES)
+    table.usability.write(RUN, Usability(ids, MODALITIES, ones, ones, whole, both, {}), denied)
+    assert table.query(flagged)[1] == [(None,)]
+
+
+def test_evidence_is_the_mean_over_epochs(scored_table, predictions) -> None:
+    assert scored_table.dynamics.means(RUN) is None
+    for epoch in (1, 2):
+        scored_table.dynamics.write(RUN, epoch, predictions(epoch))
+    ids, p_true, margin = scored_table.dynamics.means(RUN)
+    said = [predictions(epoch) for epoch in (1, 2)]
+    rows = np.arange(len(said[0].labels))
+    for j, m in enumerate(MODALITIES):
+        p = [s.probs[m][rows, s.labels] for s in said]
+        assert p_true[:, j] == pytest.approx(np.mean(p, axis=0))
+        others = [np.where(np.arange(s.probs[m].shape[1]) == s.labels[:, None], 0, s.probs[m]).max(1) for s in said]
+        wanted = [np.log(np.maximum(a, 1e-3)) - np.log(np.maximum(b, 1e-3)) for a, b in zip(p, others, strict=True)]
+        assert margin[:, j] == pytest.approx(np.mean(wanted, axis=0))
+    assert np.array_equal(ids, said[0].sample_ids)
+
+
+def test_an_unassessed_run_says_so(scored_table) -> None:
+    assert scored_table.usability.guards(RUN) == {}
+    with pytest.raises(CurateError, match="nothing is known of usability in score-toy-1"):
+        scored_table.usability.p_broken(RUN)
+    assert scored_table.query("SELECT count(imbalance), count(broken) FROM samples")[1] == [(0, 0)]

@@ -1,0 +1,189 @@
+"""Comparisons through the table: cells shared, found, resumed and reported, on the toy data."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from curate.comparison.plan import Plan, Row, parse_methods, with_controls
+from curate.comparison.summary import summarize
+from curate.errors import CurateError
+from curate.train.loop import checkpoint
+from curate.train.methods import catalog
+from curate.train.stages import compare as comparing
+from curate.train.stages.compare import Protocol, compare
+
+FEW = [{"score": {"epochs": 1}, "train": {"epochs": 2}}]
+
+
+@pytest.fixture
+def calls(monkeypatch) -> list[str]:
+    """What was run: `score SEED`, `train METHOD SEED`, `resume METHOD SEED`."""
+    seen: list[str] = []
+    originals = {name: getattr(comparing, name) for name in ("score", "train", "resume_train", "resume_score")}
+
+    def score(work, name, root, layers, seed):
+        seen.append(f"score {seed}")
+        return originals["score"](work, name, root, layers, seed)
+
+    def train_one(work, parent, name, layers, seed):
+        seen.append(f"train {name} {seed}")
+        return originals["train"](work, parent, name, layers, seed)
+
+    def resume(work, run):
+        seen.append(f"resume {run.method} {run.seed}")
+        return originals["resume_train"](work, run)
+
+    monkeypatch.setattr(comparing, "score", score)
+    monkeypatch.setattr(comparing, "train", train_one)
+    monkeypatch.setattr(comparing, "resume_train", resume)
+    return seen
+
+
+def plan(*texts: str, controls: bool = False, name: str = "mine") -> Plan:
+    rows = tuple(parse_methods(texts, catalog.names()))
+    return with_controls(Plan(name, rows), {e.name: e.control for e in catalog.entries()}, controls)
+
+
+def numbers(work, name: str = "mine") -> list[tuple[object, ...]]:
+    """What was measured, without names of runs and times."""
+    return [(c.label, c.seed, c.reason, dict(c.values), c.epochs, c.gap) for c in work.store.comparisons.find(name)]
+
+
+@pytest.mark.slow
+def test_cells_share_a_scored_run_and_nothing_is_run_twice(work, calls) -> None:
+    compare(work, plan("warmup", "iprm"), Protocol("toy", None, FEW), [0, 1])
+    assert calls == ["score 0", "train warmup 0", "train iprm 0", "score 1", "train warmup 1", "train iprm 1"]
+    before = numbers(work)
+    calls.clear()
+    compare(work, plan("warmup", "iprm"), Protocol("toy", None, FEW), [0, 1])
+    assert calls == [] and numbers(work) == before
+    compare(work, plan("warmup", "iprm:method.alpha=0"), Protocol("toy", None, FEW), [1, 2])
+    assert calls == ["train iprm 1", "score 2", "train warmup 2", "train iprm 2"]
+
+
+def test_what_score_and_train_left_is_taken_as_it_stands(work, calls) -> None:
+    scored = comparing.score(work, "toy", None, [{"score": {"epochs": 1}}], 0)
+    comparing.train(work, scored, "warmup", [{"train": {"epochs": 2}}], 0)
+    calls.clear()
+    compare(work, plan("warmup"), Protocol("toy", None, FEW), [0])
+    assert calls == []
+    compare(work, plan("warmup"), Protocol("toy", None, [*FEW, {"optim": {"lr": 0.01}}]), [0])
+    assert calls == ["score 0", "train warmup 0"], "another setting is another cell"
+
+
+@pytest.mark.slow
+def test_a_stopped_comparison_goes_on_and_ends_as_if_it_had_not_been_stopped(work, calls, monkeypatch) -> None:
+    """Ctrl-C in the second epoch of the second method: one cell was finished, one is resumed, two are begun."""
+    wanted = plan("warmup", "iprm")
+    save, saved = checkpoint.save, []
+
+    def stop(trainer, path):
+        save(trainer, path)
+        saved.append(path)
+        if path.parent.name.startswith("iprm") and path.name == "last.pt":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", stop)
+        with pytest.raises(KeyboardInterrupt):
+            compare(work, wanted, Protocol("toy", None, FEW), [0, 1])
+    assert [c.reason for c in work.store.comparisons.find("mine")] == ["", *["not run yet"] * 3]
+    calls.clear()
+    compare(work, wanted, Protocol("toy", None, FEW), [0, 1])
+    assert calls == ["resume iprm 0", "score 1", "train warmup 1", "train iprm 1"]
+    stopped = numbers(work)
+    shutil.rmtree(work.runs_folder)
+    work.store.path.unlink()
+    compare(work, wanted, Protocol("toy", None, FEW), [0, 1])
+    assert numbers(work) == stopped
+
+
+def test_a_row_that_cannot_be_run_does_not_stop_the_others(work) -> None:
+    rows = (
+        Row("nobody's", "nobodys"),
+        Row("wrong", "iprm", {"method": {"alpha": "much"}}),
+        Row("empty", "subset", {"method": {"threshold": 1.5}}),
+        Row("rounds", "adaptive", {"method": {"rounds": 3}}),
+        Row("warmup", "warmup"),
+    )
+    compare(work, Plan("mine", rows), Protocol("toy", None, FEW), [0])
+    reasons = [c.reason for c in work.store.comparisons.find("mine")]
+    assert reasons[0].startswith("unknown method 'nobodys'") and reasons[1].startswith(
+        "method.alpha is a finite number"
+    )
+    assert (
+        "threshold is a probability" in reasons[2] and "do not divide into 3 rounds" in reasons[3] and reasons[4] == ""
+    )
+
+
+def test_what_cannot_begin_leaves_the_earlier_comparison(work) -> None:
+    compare(work, plan("warmup"), Protocol("toy", None, FEW), [0])
+    before = numbers(work)
+    with pytest.raises(CurateError, match=r"unknown setting 'score.epoch'"):
+        compare(work, plan("warmup"), Protocol("toy", None, [{"score": {"epoch": 1}}]), [0])
+    assert numbers(work) == before
+
+
+def test_settings_of_a_row_win_and_its_scored_run_is_its_own(work, calls) -> None:
+    rows = (
+        Row("a", "warmup"),
+        Row("b", "warmup", {"train": {"epochs": 1}}, {"optim": {"optimizer": "adam"}}),
+    )
+    layers = [*FEW, {"optim": {"optimizer": "sgd"}}]
+    compare(work, Plan("mine", rows, settings={"optim": {"lr": 0.03}}), Protocol("toy", None, layers), [0])
+    assert calls == ["score 0", "train warmup 0", "score 0", "train warmup 0"]
+    a, b = (work.store.runs.find(c.run_id) for c in work.store.comparisons.find("mine"))
+    for run, epochs, optimizer in ((a, 2, "sgd"), (b, 1, "adam")):
+        for stage in (run, work.store.runs.find(run.parent)):
+            assert (stage.config["optim"]["optimizer"], stage.config["optim"]["lr"]) == (optimizer, 0.03)
+        assert run.config["train"]["epochs"] == epochs
+
+
+def test_settings_of_the_project_s_file_are_below_those_of_a_row(work) -> None:
+    own = {"iprm": {"alpha": 0.3, "mixup": "linear"}, "lfm": {"none": 1}}
+    compare(work, plan("iprm:method.alpha=0.5"), Protocol("toy", None, FEW, own), [0])
+    (cell,) = work.store.comparisons.find("mine")
+    config = work.store.runs.find(cell.run_id).config["method"]
+    assert (config["alpha"], config["mixup"]) == (0.5, "linear")
+
+
+@pytest.mark.slow
+def test_every_training_is_scored_at_its_end_on_all_samples(work) -> None:
+    compare(
+        work, plan("subset:method.threshold=0.5", "joint", "adaptive:method.rounds=2"), Protocol("toy", None, FEW), [0]
+    )
+    for cell in work.store.comparisons.find("mine"):
+        rounds = work.store.rounds.numbers(cell.run_id)
+        found = work.store.rounds.read(cell.run_id, rounds[-1])
+        assert rounds[-1] == (2 if cell.method == "adaptive" else 1) and len(found.sample_ids) == 50
+        assert cell.gap == pytest.approx(abs(found.gaps.prob).mean())
+
+
+@pytest.mark.slow
+def test_controls_stand_beside_the_methods_at_as_many_epochs(work) -> None:
+    compare(work, plan("iprm", controls=True), Protocol("toy", None, FEW), [0])
+    lines = summarize(work.store.comparisons.find("mine"))
+    assert [(x.label, x.control, x.epochs) for x in lines] == [
+        ("joint", True, 3), ("warmup", True, 3), ("unimodal", True, 3), ("iprm", False, 3)
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_method_dropped_into_the_folder_is_compared_with_no_edit_elsewhere(work, tmp_path: Path, monkeypatch) -> None:
+    folder = tmp_path / "methods"
+    folder.mkdir()
+    for name in ("joint", "warmup", "unimodal"):
+        shutil.copy(catalog.FOLDER / f"{name}.py", folder)
+    (folder / "halved.py").write_text(
+        '"""A toy."""\nfrom .method import Method\n\n\nclass Halved(Method):\n    """Half the joint loss."""\n\n'
+        '    name = "halved"\n\n    def loss(self, outputs, batch):\n        return super().loss(outputs, batch) / 2\n'
+    )
+    monkeypatch.setattr(catalog, "FOLDER", folder)
+    monkeypatch.setattr("curate.train.methods.__path__", [str(folder)])
+    compare(work, plan("all", controls=True), Protocol("toy", None, FEW), [0])
+    cells = {c.label: c for c in work.store.comparisons.find("mine")}
+    assert set(cells) == {"joint", "warmup", "unimodal", "halved"}
+    assert cells["halved"].run_id and not cells["halved"].control and ("fused", "accuracy") in cells["halved"].values

@@ -1,0 +1,91 @@
+"""A run while it is worked on: held against other processes, its epochs and rounds written, its end recorded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import wraps
+from typing import Concatenate, ParamSpec
+
+import numpy as np
+
+from curate.files.lock import claimed
+from curate.store.store import Store
+from curate.train.data.samples import RunData
+from curate.train.loop import checkpoint
+from curate.train.loop.engine import fit, predict
+from curate.train.methods.method import Context
+from curate.types import FUSED, Predictions, Round, Run
+
+from .session import Session
+from .setup import BEST, LAST, Job
+
+Rest = ParamSpec("Rest")
+
+
+def exclusive(stage: Callable[Concatenate[Session, Run, Rest], Run]) -> Callable[Concatenate[Session, Run, Rest], Run]:
+    """A stage that no other process may work on at the same time, be it begun or resumed."""
+
+    @wraps(stage)
+    def claiming(session: Session, run: Run, *args: Rest.args, **kwargs: Rest.kwargs) -> Run:
+        with claimed(session.folder(run)):
+            return stage(session, run, *args, **kwargs)
+
+    return claiming
+
+
+@contextmanager
+def recorded(store: Store, run: Run) -> Iterator[None]:
+    """The run's row, with how it ended whatever happens."""
+    store.runs.start(run)
+    try:
+        yield
+    except KeyboardInterrupt:
+        store.runs.finish(run.run_id, "interrupted")
+        raise
+    except BaseException:
+        store.runs.finish(run.run_id, "failed")
+        raise
+
+
+def train_to(
+    job: Job, epochs: int, context: Context, *, data: RunData, keep_best: bool = False, dynamics: bool = False
+) -> None:
+    """Train up to `epochs` finished epochs; each is in the table and in a checkpoint before the next begins.
+
+    Args:
+        data: what is trained on, with the weights of the round; `job.data` where there are none.
+        keep_best: keep a second checkpoint, of the epoch that is best on validation.
+        dynamics: keep what the model says of every training sample after each epoch.
+    """
+    trainer, run_id = job.trainer, job.run.run_id
+    started = time.perf_counter()
+    job.progress("", trainer.epoch, epochs)
+    for values in fit(trainer, data, epochs, context):
+        seconds = time.perf_counter() - started
+        job.store.epochs.write(run_id, trainer.epoch, [*values, ("train", "all", "seconds", seconds)])
+        if dynamics:
+            job.store.dynamics.write(run_id, trainer.epoch, predict(trainer, data, data.fit))
+        if keep_best and trainer.best_epoch == trainer.epoch:
+            checkpoint.save(trainer, job.folder / BEST)
+        checkpoint.save(trainer, job.folder / LAST)
+        shown = next(v for s, m, k, v in values if (s, m, k) == ("val", FUSED, "accuracy"))
+        job.progress("", trainer.epoch, epochs, f"val {shown:.1%}")
+        started = time.perf_counter()
+
+
+def write_round(store: Store, run: Run, number: int, found: Round, predictions: Predictions | None) -> None:
+    """Put a round of a run into the table.
+
+    Args:
+        predictions: None where another run's were fitted.
+    """
+    kind = run.gap_kind or "prob"
+    store.rounds.write(run.run_id, number, predictions, found.gaps, found.fits, found.p_balanced, kind, found.p_ahead)
+
+
+def in_sample(predictions: Predictions) -> Predictions:
+    """Predictions by a model that was trained on every sample of them."""
+    return replace(predictions, in_sample=np.ones(len(predictions.labels), dtype=np.bool_))

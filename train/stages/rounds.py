@@ -1,0 +1,94 @@
+"""The rounds of a training: gaps, mixtures and posteriors, scored between its epochs and read back into the loss."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from curate import config
+from curate.errors import CurateError
+from curate.scores.gap import loss_kind
+from curate.scores.scoring import fit_gaps, fit_round, with_input
+from curate.train.loop.engine import predict
+from curate.train.methods.method import Context
+from curate.types import GapScores, Round, Run
+
+from .recording import in_sample, write_round
+from .session import Session
+from .settings import ScoreConfig
+from .setup import LAST, Job, prepare
+
+
+def round_of(job: Job, parent: Run, number: int) -> Round:
+    """Gaps, mixtures and posteriors of a round: from the table where they are there, else scored now and kept.
+
+    Round 0 reads the scored run; what a resumed run finds of its own is taken as it stands.
+
+    Raises:
+        CurateError: the scores are of other samples than are usable now.
+    """
+    run, store, fit = job.run, job.store, job.data.fit
+    if number in store.rounds.numbers(run.run_id):
+        return store.rounds.read(run.run_id, number)
+    if number == 0:
+        found, predictions = _from_scored(job, parent), None
+    else:
+        job.progress("scoring", number, job.trainer.method.rounds, "scoring")
+        predictions = in_sample(predict(job.trainer, job.data, fit))
+        found = fit_round(predictions, _later_rounds(job))
+    if not np.array_equal(found.sample_ids, fit.sample_ids):
+        raise CurateError(
+            f"the scores of {parent.run_id} are of other samples than are usable now", "score again: `curate score`"
+        )
+    write_round(store, run, number, found, predictions)
+    return found
+
+
+def _from_scored(job: Job, parent: Run) -> Round:
+    """The scored run's round, fitted anew where the method has a gap or a family of its own."""
+    run, config = job.run, _later_rounds(job)
+    found = job.store.rounds.read(parent.run_id)
+    gaps = found.gaps
+    if run.gap_kind != parent.gap_kind:
+        gaps = with_input(GapScores(gaps.sample_ids, gaps.pairs, gaps.prob, gaps.kl), config)
+    if (run.gap_kind, run.family) != (parent.gap_kind, parent.family):
+        found = fit_gaps(gaps, config, len(run.classes))
+    return found
+
+
+def context_of(found: Round, kind: str) -> Context:
+    """What a method is told of a round fitted to a gap of that kind.
+
+    Eq. 11 draws the gaps of one epoch towards the balanced component's location. Where the mixture saw something else,
+    a location is not in their units: the mean of those gaps under w0 takes its place, 0 where w0 is 0 throughout. It is
+    what the location of a Gaussian is to the gaps that were fitted, at the optimum of EM.
+    """
+    form = (found.gaps.input, found.gaps.average)
+    drawn = loss_kind(kind)
+    if drawn == kind and form == ("signed", "last"):
+        return Context(found.fits, drawn)
+    mass = found.p_balanced.sum(axis=0)
+    moment = (found.p_balanced * found.gaps.of(drawn)).sum(axis=0)
+    centres = np.divide(moment, mass, out=np.zeros_like(mass), where=mass > 0)
+    return Context(found.fits, drawn, tuple(centres.tolist()), found.gaps.input == "absolute")
+
+
+def score_end(session: Session, run: Run) -> None:
+    """Gaps, mixtures and posteriors of a finished training, as its last round: how the training left the samples.
+
+    Scored are all training samples, of a subset too, by the weights after the last epoch: every method at the same
+    number of epochs. Nothing is done where a method of several rounds has scored itself, or the weights are gone.
+    """
+    last = session.folder(run) / LAST
+    if max(session.store.rounds.numbers(run.run_id), default=0) > 0 or not last.exists():
+        return
+    job = prepare(session, run)
+    job.load(last)
+    predictions = in_sample(predict(job.trainer, job.data, job.data.fit))
+    write_round(job.store, run, job.trainer.method.rounds, fit_round(predictions, _later_rounds(job)), predictions)
+
+
+def _later_rounds(job: Job) -> ScoreConfig:
+    """How a training run's own rounds are fitted. A warm-up is averaged over once: they, and a gap of the method's own,
+    are of one epoch."""
+    own = {**job.run.config["score"], "gap": job.run.gap_kind, "family": job.run.family, "average": "last"}
+    return config.build(ScoreConfig, own, "score")

@@ -1,0 +1,171 @@
+"""Scoring: warm up, predict every training sample, fit the mixture of gaps, judge usability, write it all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate import config
+from curate.datasets import find as find_dataset
+from curate.datasets.base import Dataset
+from curate.errors import CurateError
+from curate.scores.gap import mean_gap
+from curate.scores.scoring import fit_round, versions
+from curate.train.loop import checkpoint
+from curate.train.loop.engine import predict
+from curate.train.methods.method import Context
+from curate.train.methods.optim import OptimConfig
+from curate.train.models.model import ModelConfig
+from curate.types import Predictions, Run
+
+from .assess import assess
+from .folds import USUAL, assign_folds, is_cheap, known_by_heart, out_of_fold
+from .recording import exclusive, in_sample, recorded, train_to, write_round
+from .session import Session
+from .settings import ScoreConfig, configure
+from .setup import LAST, Job, prepare
+
+
+def score(
+    session: Session,
+    name: str,
+    root: Path | None,
+    layers: Sequence[config.Layer],
+    seed: int,
+    weights: Path | None = None,
+) -> Run:
+    """Warm up by Eq. 8 (or load a checkpoint), predict every training sample, fit the mixture, write it all.
+
+    Args:
+        layers: settings in rising precedence, on top of the data set's own.
+        weights: a checkpoint to score with instead of a warm-up.
+    """
+    return _score(session, *plan_score(session, name, root, layers, seed, weights), weights)
+
+
+def plan_score(
+    session: Session,
+    name: str,
+    root: Path | None,
+    layers: Sequence[config.Layer],
+    seed: int,
+    weights: Path | None = None,
+) -> tuple[Run, Dataset]:
+    """The run that `score` would make, settings resolved and not begun, and its data set."""
+    kind = find_dataset(name)
+    name = kind.name
+    schemas = {"data": kind.Options, "model": ModelConfig, "optim": OptimConfig, "score": ScoreConfig}
+    configs = configure(kind, schemas, *layers)
+    folds = configs["score"].folds
+    if weights and folds:
+        raise CurateError(
+            f"out of fold, {folds} new models are trained; {weights.name} has seen every sample",
+            "leave the checkpoint out, or --folds (score.folds=0)",
+        )
+    if weights is not None and configs["score"].average == "warmup":
+        raise CurateError(
+            "score.average=warmup has nothing to average over with --checkpoint: there is no warm-up",
+            "leave one of them out",
+        )
+    dataset = kind(root.resolve() if root else None, configs["data"])
+    configs["data"] = dataset.options  # what it has measured is part of the run
+    for note in dataset.notes:
+        session.message(f"note: {note}")
+    run_id = session.store.runs.new_id(f"score-{name}", session.runs_folder)
+    run = Run(
+        run_id=run_id,
+        kind="score",
+        method="warmup",
+        dataset=name,
+        data_id=dataset.data_id(),
+        root=str(dataset.root) if dataset.root else None,
+        parent=None,
+        seed=seed,
+        modalities=dataset.modalities,
+        classes=dataset.classes,
+        gap_kind=configs["score"].gap,
+        family=configs["score"].family,
+        config=config.as_layer(configs),
+        versions=versions(),
+        folder=str(session.runs_folder / run_id),
+        note=f"weights of {weights.name}" if weights else f"out of fold, {folds} folds" if folds else None,
+    )
+    return run, dataset
+
+
+def resume_score(session: Session, run: Run) -> Run:
+    """Continue an interrupted scoring; the result equals that of an unbroken one."""
+    return _score(session, run)
+
+
+@exclusive
+def _score(session: Session, run: Run, dataset: Dataset | None = None, weights: Path | None = None) -> Run:
+    """The way of a sample's scores: from its label and media to probabilities, gaps, posteriors and the table."""
+    job = prepare(session, run, dataset)
+    folds = assign_folds(job.dataset, job.data.fit, run.folds, run.seed) if run.folds else None
+    with recorded(job.store, run):
+        _warm_up(job, weights)
+        decided = run
+        if folds is None:
+            predictions = _predict(job, trained=weights is None)
+            decided, folds = _decide_folds(job, predictions)
+        if folds is not None:
+            predictions = out_of_fold(job, folds)
+        config = job.settings.score
+        averaged = mean_gap(config.gap, job.store.dynamics.read(run.run_id)) if config.average == "warmup" else None
+        write_round(job.store, decided, 0, fit_round(predictions, config, averaged), predictions)
+        assess(job)
+        job.store.runs.finish(run.run_id, "done", checkpoint.sha256(job.folder / LAST))
+    return job.store.runs.find(run.run_id)
+
+
+def _warm_up(job: Job, weights: Path | None) -> None:
+    """Train the warm-up from where it stands, or take given weights in its place."""
+    config = job.settings.score
+    if weights is not None:
+        job.load_weights(weights)
+        checkpoint.save(job.trainer, job.folder / LAST)
+        return
+    if (job.folder / LAST).exists():
+        job.load(job.folder / LAST)
+    own = config.dynamics and not config.folds
+    train_to(job, config.epochs, Context(), data=job.data, dynamics=own)
+
+
+def _predict(job: Job, trained: bool) -> Predictions:
+    """What the model says of every training sample; what given weights were `trained` on is unknown."""
+    job.progress("scoring", 0, 1, "scoring")
+    predictions = predict(job.trainer, job.data, job.data.fit)
+    job.progress("scoring", 1, 1, "scoring")
+    return in_sample(predictions) if trained else predictions
+
+
+def _decide_folds(job: Job, predictions: Predictions) -> tuple[Run, NDArray[np.int64] | None]:
+    """Folds for samples that are known by heart, where they are cheap; what is decided is kept with the run.
+
+    Args:
+        predictions: of the training samples; where the model was not trained on them, or folds were asked for or
+            forbidden, nothing is decided.
+    """
+    run, data, epochs = job.run, job.data, job.settings.score.epochs
+    if predictions.in_sample is None or job.settings.score.folds is not None:
+        return run, None
+    why = known_by_heart(predictions, predict(job.trainer, data, data.val))
+    if not why or not is_cheap(job.trainer, data.fit, data, epochs):
+        return run, None
+    try:
+        folds = assign_folds(job.dataset, data.fit, USUAL, run.seed)
+    except CurateError as error:  # too few samples of a class, or too few groups
+        job.session.message(f"known by heart, but not to be scored out of fold: {error.message}")
+        return run, None
+    decided = {"folds": USUAL, "by_heart": why}
+    job.store.runs.decide(run.run_id, decided)
+    job.session.message(
+        f"known by heart (right on training and on validation samples: {why}): scored out of fold, in {USUAL} folds; "
+        "--set score.folds=0 leaves that out"
+    )
+    return replace(run, config={**run.config, "decided": decided}), folds

@@ -1,0 +1,110 @@
+"""The settings of the stages, and all settings of a run as one object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from curate import config
+from curate.datasets.base import Dataset
+from curate.errors import CurateError
+from curate.scores.scoring import MixtureConfig
+from curate.train.data.augment import Augment
+from curate.train.methods import catalog
+from curate.train.methods.optim import OptimConfig
+from curate.train.models.model import ModelConfig
+from curate.types import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreConfig(MixtureConfig):
+    """Warm-up, prediction, and the mixture of `MixtureConfig`.
+
+    Attributes:
+        epochs: E_warmup.
+        folds: 0 scores every sample with the model that was trained on it, as the papers do; K >= 2 out of fold, at
+            the cost of K more warm-ups, see `folds`; none does so in 5 folds where the model knows its training samples
+            by heart and the data are few or small, see `folds.is_cheap`.
+        dynamics: predict the training samples after every warm-up epoch too, for the views `dynamics` and
+            `gap_dynamics`; costs about half an epoch of a small network each.
+        batch_size: samples a forward when predicting.
+    """
+
+    epochs: int = 30
+    folds: int | None = None
+    dynamics: bool = True
+    batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        config.check_within(self, "score", {"epochs": (1, 1_000_000), "batch_size": (1, 1 << 20), "folds": (0, 10_000)})
+        if self.folds == 1:
+            raise CurateError(
+                f"out of range: score.folds={self.folds}", "2 or more, 0 for no folds, none to leave it to `score`"
+            )
+        if self.average == "warmup" and not self.dynamics:
+            raise CurateError(
+                "score.average=warmup needs the predictions of every epoch", "leave score.dynamics=false out"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """What every method shares.
+
+    Attributes:
+        epochs: of the method itself; a start from scratch adds the warm-up's epochs.
+        start: `warm`, `scratch`, or `auto` as the method says.
+        reset_optimizer: `once` fresh state at the start; `per_round` also at each round; `never` continues the
+            warm-up's.
+        augment: `dataset` augments as the data set wants; `shift` also rolls frames in space and spectrograms in time,
+            and masks some bins and columns.
+    """
+
+    epochs: int = 40
+    start: Literal["auto", "warm", "scratch"] = "auto"
+    reset_optimizer: Literal["once", "per_round", "never"] = "once"
+    augment: Augment = "dataset"
+
+    def __post_init__(self) -> None:
+        config.check_within(self, "train", {"epochs": (1, 1_000_000)})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of a run, resolved once.
+
+    Attributes:
+        model, optim, score: of the model, of optimisation, and of the warm-up and the mixture.
+        train: what every method shares; of a scored run its defaults.
+        method: a `Method.Config`.
+    """
+
+    model: ModelConfig
+    optim: OptimConfig
+    score: ScoreConfig
+    train: TrainConfig
+    method: Any
+
+    @classmethod
+    def of(cls, run: Run) -> Settings:
+        """Those that a run was planned with.
+
+        Raises:
+            CurateError: a newer or older version wrote settings that are not known here.
+        """
+        schemas = {
+            "model": ModelConfig,
+            "optim": OptimConfig,
+            "score": ScoreConfig,
+            "train": TrainConfig,
+            "method": catalog.find(run.method).Config,
+        }
+        return cls(**config.resolve(schemas, {k: run.config.get(k, {}) for k in schemas}))
+
+
+def configure(kind: type[Dataset], schemas: Mapping[str, type], *layers: config.Layer) -> dict[str, Any]:
+    """Configurations of the wanted sections: the data set's defaults, then `layers`."""
+    defaults = {k: v for k, v in config.dotted(kind.defaults).items() if k in schemas}
+    return config.resolve(schemas, defaults, *layers)

@@ -1,0 +1,173 @@
+"""A run made ready to work on: settings resolved, data set open, model and trainer as before the first epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from curate import config
+from curate.datasets import find as find_dataset
+from curate.datasets.base import Dataset
+from curate.datasets.cache import Cache
+from curate.errors import CurateError
+from curate.store.store import Store
+from curate.train.data.samples import RunData, Samples, mix_seed
+from curate.train.loop import checkpoint
+from curate.train.loop.engine import Trainer, make_trainer
+from curate.train.methods import catalog
+from curate.train.models.model import FusionModel
+from curate.types import Run
+
+from .session import Session
+from .settings import Settings
+
+LAST, BEST = "last.pt", "best.pt"
+"""Checkpoints in a run's folder: after its last finished epoch, and of the epoch that validation chose."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run with all that is needed to work on it.
+
+    Attributes:
+        session: store, cache, device, progress and messages.
+        run: what is worked on.
+        settings: of the run, resolved.
+        dataset: the run's.
+        cache: its decoded media.
+        trainer: model, method and optimizer.
+        data: training and validation samples; the test split is not in it.
+    """
+
+    session: Session
+    run: Run
+    settings: Settings
+    dataset: Dataset
+    cache: Cache
+    trainer: Trainer
+    data: RunData
+
+    @property
+    def store(self) -> Store:
+        """The sample table."""
+        return self.session.store
+
+    @property
+    def folder(self) -> Path:
+        """Where the run's checkpoints are."""
+        return self.session.folder(self.run)
+
+    def progress(self, what: str, done: int, total: int, note: str = "") -> None:
+        """Progress of a step of the run; `what` follows the run's name."""
+        self.session.progress(f"{self.run.run_id} {what}".strip(), done, total, note)
+
+    def load(self, path: Path) -> None:
+        """Set the trainer to a checkpoint."""
+        checkpoint.load_trainer(self.trainer, checkpoint.read(path, self.trainer.device), str(path))
+
+    def load_weights(self, path: Path) -> None:
+        """Set the model alone to a checkpoint's weights."""
+        checkpoint.load_model(self.trainer.model, checkpoint.read(path, self.trainer.device), str(path))
+
+    def samples(self, split: str) -> Samples:
+        """The usable samples of a split."""
+        return split_samples(self.dataset, self.cache, split)
+
+    def anew(self) -> Job:
+        """The same job before its first epoch."""
+        trainer, data = _make_trainer(self.session, self.run, self.settings, self.dataset, self.cache)
+        return replace(self, trainer=trainer, data=data)
+
+
+def prepare(session: Session, run: Run, dataset: Dataset | None = None) -> Job:
+    """A run before its first epoch: media decoded, warm weights loaded, heads attached.
+
+    Args:
+        dataset: the run's, where it is open already.
+
+    Raises:
+        CurateError: the data set has changed since the run was planned, or a split has no usable sample.
+    """
+    opened = reopen(run) if dataset is None else dataset
+    settings, cache = Settings.of(run), session.open_cache(opened)
+    return Job(session, run, settings, opened, cache, *_make_trainer(session, run, settings, opened, cache))
+
+
+def reopen(run: Run) -> Dataset:
+    """The data set a run was made on.
+
+    Raises:
+        CurateError: its content or preprocessing has changed since.
+    """
+    kind = find_dataset(run.dataset)
+    options = config.build(kind.Options, run.config["data"], "data")
+    dataset = kind(Path(run.root) if run.root else None, options)
+    if dataset.data_id() != run.data_id:
+        raise CurateError(f"{run.dataset} has changed since {run.run_id} scored it", "score it again: `curate score`")
+    return dataset
+
+
+def split_samples(dataset: Dataset, cache: Cache, split: str) -> Samples:
+    """The usable samples of a split, ascending by id.
+
+    Raises:
+        CurateError: there is none.
+    """
+    index = {c: i for i, c in enumerate(dataset.classes)}
+    usable = dict(zip(cache.sample_ids.tolist(), cache.usable.tolist(), strict=True))
+    chosen = sorted((s.sample_id, index[s.label]) for s in dataset.samples if s.split == split and usable[s.sample_id])
+    if not chosen:
+        listed = sum(s.split == split for s in dataset.samples)
+        raise CurateError(
+            f"no usable sample in split {split!r} of {dataset.name} ({listed} listed)",
+            'see their status with `curate sql "SELECT status, count(*) FROM samples GROUP BY 1"`',
+        )
+    ids, labels = zip(*chosen, strict=True)
+    return Samples(cache, np.array(ids), np.array(labels, dtype=np.int64))
+
+
+def _make_trainer(
+    session: Session, run: Run, settings: Settings, dataset: Dataset, cache: Cache
+) -> tuple[Trainer, RunData]:
+    device = session.runtime.torch_device()
+    method = catalog.find(run.method)(settings.method)
+    data = RunData(
+        split_samples(dataset, cache, "train"),
+        split_samples(dataset, cache, "val"),
+        dataset.specs,
+        settings.optim.batch_size,
+        settings.score.batch_size,
+        run.seed,
+        session.runtime.loaders(),
+        settings.train.augment,
+    )
+    torch.manual_seed(mix_seed(run.seed, 0))  # random weights depend on the seed alone
+    model = FusionModel(dataset.specs, dataset.classes, settings.model, session.runtime.precision)
+    model.observe(data.fit.cache.arrays, data.fit.rows)
+    warm = None
+    if run.parent is not None and settings.train.start == "warm":
+        path = session.folder(session.store.runs.find(run.parent)) / LAST
+        warm = checkpoint.read(path, device)
+        checkpoint.load_model(model, warm, str(path))
+    else:
+        model.load_weights()
+    method.attach(model, warm=warm is not None)
+    trainer = make_trainer(model, method, settings.optim, data, device)
+    if warm is not None and settings.train.reset_optimizer == "never":
+        _continue_optimizer(trainer, warm, run)
+    return trainer, data
+
+
+def _continue_optimizer(trainer: Trainer, warm: Mapping[str, Any], run: Run) -> None:
+    try:
+        trainer.optimizer.load_state_dict(warm["optimizer"])
+    except (ValueError, KeyError):
+        raise CurateError(
+            f"{run.method} cannot continue the warm-up's optimizer: its parameters differ",
+            "use --set train.reset_optimizer=once",
+        ) from None

@@ -1,0 +1,195 @@
+"""Training one method from a scored run, by rounds; the epoch chosen by validation, the test split measured once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from curate import config
+from curate.datasets import find as find_dataset
+from curate.errors import CurateError, EmptySelectionError
+from curate.scores import metrics
+from curate.scores.gap import describe
+from curate.scores.scoring import versions
+from curate.scores.selection import LOWER, random_subset, select_above
+from curate.train.data.samples import RunData, Samples
+from curate.train.loop import checkpoint
+from curate.train.loop.engine import predict
+from curate.train.methods import catalog
+from curate.train.methods.method import Context
+from curate.train.methods.optim import OptimConfig
+from curate.train.models.model import ModelConfig
+from curate.types import Run
+
+from .assess import judged
+from .recording import exclusive, recorded, train_to
+from .rounds import context_of, round_of
+from .session import Session
+from .settings import TrainConfig, configure
+from .setup import BEST, LAST, Job, prepare
+
+CONTROLS = {"random": "random subset", "shuffled": "shuffled usability"}
+"""What a run says of itself that is a method's own control, by its setting."""
+
+
+def train(session: Session, parent: Run, name: str, layers: Sequence[config.Layer], seed: int) -> Run:
+    """Train one method from a scored run and measure the test split once, at the epoch that validation chose.
+
+    Args:
+        parent: the scored run: its data, its warm checkpoint, its posteriors.
+        layers: settings in rising precedence, on top of the parent's.
+    """
+    return _train(session, plan_train(session, parent, name, layers, seed), parent)
+
+
+def plan_train(session: Session, parent: Run, name: str, layers: Sequence[config.Layer], seed: int) -> Run:
+    """The run that `train` would make, settings resolved and not begun."""
+    kind, method = find_dataset(parent.dataset), catalog.find(name)
+    schemas = {"model": ModelConfig, "optim": OptimConfig, "train": TrainConfig, "method": method.Config}
+    inherited = {k: parent.config[k] for k in ("model", "optim")}
+    if method.fusion is not None:
+        inherited["model"] = {**inherited["model"], "fusion": method.fusion}
+    configs = configure(kind, schemas, inherited, *layers)
+    if method.fusion not in (None, wanted := configs["model"].fusion):
+        raise CurateError(
+            f"method {name} is training with model.fusion={method.fusion}, the settings say {wanted}",
+            f"use --method joint --set model.fusion={wanted}, or --set model.fusion={method.fusion}",
+        )
+    chosen = configs["method"]
+    _refuse_online(chosen, parent)
+    run_id = session.store.runs.new_id(f"{name}-{parent.dataset}", session.runs_folder)
+    start = method.start if configs["train"].start == "auto" else configs["train"].start
+    configs["train"] = replace(configs["train"], start=start)
+    return replace(
+        parent,
+        run_id=run_id,
+        kind="train",
+        method=name,
+        parent=parent.run_id,
+        seed=seed,
+        versions=versions(),
+        gap_kind=_own(getattr(chosen, "gap", "scored"), parent.gap_kind),
+        family=_own(getattr(chosen, "family", "scored"), parent.family),
+        config={**{k: parent.config[k] for k in ("data", "score")}, **config.as_layer(configs)},
+        folder=str(session.runs_folder / run_id),
+        checkpoint_sha256=None,
+        note=CONTROLS.get(getattr(chosen, "control", "none")),
+    )
+
+
+def _refuse_online(chosen: object, parent: Run) -> None:
+    """Refuse posteriors from the current gap where the mixture sees something that it does not tell."""
+    if getattr(chosen, "posteriors", "fixed") != "online":
+        return
+    kind = _own(getattr(chosen, "gap", "scored"), parent.gap_kind)
+    average = parent.config["score"].get("average", "last")
+    if kind not in ("prob", "kl") or (average == "warmup" and kind == parent.gap_kind):
+        what = describe(kind or "prob", "signed", average)
+        raise CurateError(
+            f"method.posteriors=online takes w0 from the current gap, but {parent.run_id} was fitted to: {what}",
+            "leave it out: the posteriors of the table are then used for the whole round",
+        )
+
+
+def _own(choice: str, scored: str | None) -> str | None:
+    return scored if choice == "scored" else choice
+
+
+def resume_train(session: Session, run: Run) -> Run:
+    """Continue an interrupted training; the result equals that of an unbroken one."""
+    return _train(session, run, session.store.runs.find(run.parent))
+
+
+@exclusive
+def _train(session: Session, run: Run, parent: Run) -> Run:
+    """The way back of a sample's posterior: from the table to its weight in the loss."""
+    job = prepare(session, run)
+    job = replace(job, data=_training_data(job, parent))
+    method, trainer = job.trainer.method, job.trainer
+    total, per_round = _schedule(job)
+    if (job.folder / LAST).exists():
+        job.load(job.folder / LAST)
+    with recorded(job.store, run):
+        for number in range(method.rounds):
+            if trainer.epoch >= (number + 1) * per_round:
+                continue
+            if trainer.epoch == number * per_round and number and job.settings.train.reset_optimizer == "per_round":
+                trainer.reset_optimizer()
+            context, weighted = Context(epochs=total), job.data
+            if method.uses_posteriors:
+                found = round_of(job, parent, number)
+                context = replace(context_of(found, run.gap_kind or "prob"), epochs=total)
+                weighted = job.data.with_fit(job.data.fit.weighted(found.p_balanced))
+            train_to(job, min((number + 1) * per_round, total), context, data=weighted, keep_best=True)
+        if method.rounds > 1:
+            round_of(job, parent, method.rounds)
+        _measure_test(job)
+        job.store.runs.finish(run.run_id, "done", checkpoint.sha256(job.folder / BEST))
+    return job.store.runs.find(run.run_id)
+
+
+def _training_data(job: Job, parent: Run) -> RunData:
+    """The samples a method trains on, with what is known of their usability where it asks for that."""
+    method = job.trainer.method
+    data = job.data.with_fit(_chosen(job, parent, job.data.fit))
+    if method.uses_usability:
+        data = data.with_fit(judged(job.session, parent, data.fit, method.config.control, job.run.seed))
+    return data
+
+
+def _measure_test(job: Job) -> None:
+    """The test split, once, by the epoch that validation chose."""
+    job.load(job.folder / BEST)
+    tested = metrics.measure(predict(job.trainer, job.data, job.samples("test")))
+    values = [("test", m, k, v) for m, measured in tested.items() for k, v in measured.items()]
+    job.store.epochs.write(job.run.run_id, job.trainer.best_epoch, values)
+
+
+def _schedule(job: Job) -> tuple[int, int]:
+    """Total epochs, and epochs a round."""
+    method, shared = job.trainer.method, job.settings.train
+    total = shared.epochs
+    if shared.start == "scratch":
+        total += job.settings.score.epochs
+    if wanted := getattr(method.config, "epochs_per_round", 0):
+        total = wanted * method.rounds
+    if method.rounds < 1 or total < 1 or total % method.rounds:
+        raise CurateError(
+            f"{total} epochs do not divide into {method.rounds} rounds",
+            "set train.epochs to a multiple of method.rounds, or method.epochs_per_round; a start from scratch adds "
+            "the warm-up's epochs",
+        )
+    return total, total // method.rounds
+
+
+def _chosen(job: Job, parent: Run, samples: Samples) -> Samples:
+    """The samples a method trains on: all, or a selection, or its random control."""
+    method, run, store = job.trainer.method, job.run, job.store
+    if not method.uses_selection:
+        return samples
+    c = method.config
+    if c.selection:
+        selection = store.selections.find(c.selection)
+        if store.runs.find(selection.run_id).data_id != run.data_id:
+            raise CurateError(
+                f"selection {c.selection!r} is of {selection.run_id}, another data set",
+                f"select from {parent.run_id}: `curate select --run {parent.run_id}`",
+            )
+        keep = np.isin(samples.sample_ids, selection.sample_ids)
+        if not keep.any():
+            raise EmptySelectionError(f"no sample of selection {c.selection!r} is usable now", "select again")
+    else:
+        balanced = store.rounds.read(parent.run_id).balanced
+        keep = select_above(balanced, c.threshold)
+        if not keep.any():
+            raise EmptySelectionError(
+                f"no sample of {parent.run_id} has p_balanced >= {c.threshold}",
+                f"lower it: --set method.threshold={max(t for t in LOWER if (balanced >= t).any())}",
+            )
+    if keep.all():
+        job.session.message("the selection keeps every sample: this is the warm-up continued")
+    if c.control == "random":
+        keep = random_subset(len(samples), int(keep.sum()), run.seed)
+    return samples.subset(keep)
