@@ -187,7 +187,7 @@ def read_evidence(store: Store, run_id: str | None = None) -> Evidence:
     Raises:
         CurateError: there is no such run.
     """
-    from curate.render import describe_verdicts
+    from .describe import describe_verdicts
 
     run = store.runs.find(run_id, kind="score", status=None if run_id else "done")
     ((samples, size, imbalanced),) = store.rows(GAPS, [run.run_id])

@@ -73,6 +73,11 @@ def command_defaults(content: Mapping[str, Any], commands: Mapping[str, Any]) ->
     return {command: {own[k]: v for k, v in options.items() if k in own} for command, own in parameters.items()}
 
 
+def project(context: Any) -> Mapping[str, Any]:
+    """The content of curate.toml, read when the command line started."""
+    return context.obj or {}
+
+
 def is_from(context: Any, source: str, parameter: str) -> bool:
     """Whether a parameter's value comes from COMMANDLINE, ENVIRONMENT or DEFAULT_MAP, which is curate.toml."""
     found = context.get_parameter_source(parameter)
@@ -81,9 +86,8 @@ def is_from(context: Any, source: str, parameter: str) -> bool:
 
 def layers(
     context: Any,
-    content: Mapping[str, Any],
     sections: Sequence[str],
-    method_name: str | None,
+    method_name: str | None = None,
     **options: Mapping[str, str],
 ) -> list[Layer]:
     """Settings in rising precedence: curate.toml, CURATE_SET, the command line; in the last, --set over other options.
@@ -91,13 +95,12 @@ def layers(
     What file and variable say of other commands' sections is left out; on the command line it is an error.
 
     Args:
-        context: of the command, with a parameter `settings`.
-        content: of curate.toml.
+        context: of the command, with a parameter `settings`; its `obj` is the content of curate.toml.
         sections: those the command has.
         method_name: whose section, where `method` is one of them.
         options: {section: {key: parameter}} for the parameters that stand for a setting.
     """
-    file = {k: v for k, v in content.items() if k in sections}
+    file = {k: v for k, v in project(context).items() if k in sections}
     if "method" in file:
         file["method"] = file["method"].get(method_name, {})
     variable = parse_set(os.environ.get("CURATE_SET", "").split())

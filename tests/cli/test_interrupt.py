@@ -14,15 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from curate import cli
-
 ROOT = Path(__file__).parents[2]
 EPOCHS, HELD = 8, 6
 HOLD = f"""
 import sys
 from contextlib import contextmanager
 from curate import cli
-real = cli.progress
+from curate.train.commands import opening
+real = opening.progress
 @contextmanager
 def progress(quiet):
     with real(quiet) as advance:
@@ -31,7 +30,7 @@ def progress(quiet):
             if done == {HELD} and "val" in note:
                 sys.stdin.read()
         yield held
-cli.progress = progress
+opening.progress = progress
 cli.main()
 """
 """`curate`, which does not end by itself: at epoch HELD it waits for its standard input, which nobody closes."""
@@ -53,7 +52,8 @@ def break_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, str], None]:
 
             yield advance
 
-        monkeypatch.setattr(cli, "progress", progress)
+        for module in ("curate.commands.data", "curate.train.commands.opening"):
+            monkeypatch.setattr(f"{module}.progress", progress)
 
     return prepare
 

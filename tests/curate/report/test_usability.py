@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from curate.render import describe_verdicts
+from curate.advice.describe import describe_verdicts
 from curate.report import build
 from curate.report.figures import usability_scatter
 from curate.report.usability import (

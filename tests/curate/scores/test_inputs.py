@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from curate.advice.describe import describe_round
 from curate.errors import CurateError
-from curate.render import describe_round
 from curate.scores import gap, mixture
 from curate.scores.scoring import MixtureConfig, fit_gaps, fit_round
 from curate.store.store import Store

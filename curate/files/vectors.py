@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import CurateError
-from curate.files.npz import open_npz, texts
+
+from .npz import open_npz, texts
 
 FORMATS = (".npy", ".npz", ".parquet", ".pq")
 KEYS = ("sample_id", "label", "split", "group")

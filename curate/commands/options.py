@@ -1,0 +1,46 @@
+"""The options that several commands share, each said once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from curate.config import LARGEST
+from curate.render import Format
+
+Db = Annotated[Path, typer.Option("--db", envvar="CURATE_DB", help="The sample table, a DuckDB file.")]
+Cache = Annotated[Path | None, typer.Option(envvar="CURATE_CACHE", help="Folder of decoded media.")]
+Root = Annotated[Path | None, typer.Option(envvar="CURATE_ROOT", help="Where the data set lies.")]
+RunName = Annotated[str | None, typer.Option("--run", help="A run's name; the newest that fits when left out.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", envvar="CURATE_SET", metavar="SECTION.KEY=VALUE", help="Any setting, e.g. optim.lr=0.01; repeatable."
+    ),
+]
+Device = Annotated[str, typer.Option(envvar="CURATE_DEVICE", help="auto, cpu or cuda:N.")]
+Precision = Annotated[Literal["fp32", "bf16"], typer.Option(envvar="CURATE_PRECISION", help="Of the encoders.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        envvar="CURATE_WORKERS", min=0, max=1024, help="Processes that decode and load; left out, as the machine has."
+    ),
+]
+SplitVariant = Annotated[
+    str | None, typer.Option(help="Which public splits, where a data set has several: data.split_variant.")
+]
+DropLeaks = Annotated[
+    bool | None, typer.Option("--drop-leaks", help="Leave out training samples whose media are in a later split too.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", envvar="CURATE_QUIET", help="Errors and warnings only.")]
+Seed = Annotated[
+    int, typer.Option(envvar="CURATE_SEED", min=0, max=LARGEST, help="Of weights, order and augmentation.")
+]
+Output = Annotated[Format, typer.Option("--format", help="How to print.")]
+File = Annotated[Path | None, typer.Option("--output", "-o", help="Write to a .csv, .parquet or .txt (ids alone).")]
+
+DB = Path("curate.duckdb")
+DATA = {"split_variant": "split_variant", "drop_leaks": "drop_leaks"}
+"""Options that stand for settings of a data set."""

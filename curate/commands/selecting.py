@@ -1,0 +1,116 @@
+"""`curate select` and `curate selections`: samples named by a rule."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any, Literal
+
+import typer
+
+from curate.errors import CurateError
+
+from .messages import messages, percent, print_rows, print_selection
+from .options import DB, Db, File, Output, Quiet, RunName
+
+
+def select(
+    threshold: Annotated[float | None, typer.Option(help="Keep p_balanced (or --by) >= this, 0..1.")] = None,
+    where: Annotated[str | None, typer.Option(help="A condition on the columns of `samples`.")] = None,
+    per_class: Annotated[int | None, typer.Option(help="Of those, this many of each class, highest first.")] = None,
+    top: Annotated[int | None, typer.Option(help="Of those, this many, of highest p_balanced (or --by).")] = None,
+    fraction: Annotated[float | None, typer.Option(help="The same as a share of all candidates, 0..1.")] = None,
+    whole_groups: Annotated[bool, typer.Option("--whole-groups", help="Drop groups that lost a member.")] = False,
+    by: Annotated[
+        Literal["p_balanced", "usability", "gap"],
+        typer.Option(help="What counts: p_balanced, 1 - imbalance by usability, or 1 - |gap|."),
+    ] = "p_balanced",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what thresholds would keep; store nothing.")] = False,
+    name: Annotated[str | None, typer.Option(help="Name of the selection.")] = None,
+    output: File = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a selection of that name.")] = False,
+    run: RunName = None,
+    db: Db = DB,
+    form: Output = "table",
+    quiet: Quiet = False,
+) -> None:
+    """Name the training samples that a rule keeps, and say what that does to class balance.
+
+    Without a rule it takes the one that the evidence supports: not broken, or else --threshold 0.8.
+    The parts of a rule act in the order listed here, each on what the ones before left; ties are broken by id.
+    """
+    from curate.scores.selection import Rule
+    from curate.store.store import Store
+
+    rule: dict[str, Any] = {
+        "threshold": threshold,
+        "where": where,
+        "per_class": per_class,
+        "top": top,
+        "fraction": fraction,
+        "whole_groups": whole_groups,
+        "by": by,
+    }
+    if dry_run and (name or output or replace):
+        raise CurateError("--dry-run stores nothing", "leave --name, --output and --replace out")
+    store, message = Store(db), messages(quiet)
+    scored = store.runs.find(run, kind="score", status=None if run else "done")
+    if scored.folds:
+        message(f"{scored.run_id} was scored out of fold, in {scored.folds} folds")
+    if dry_run:
+        rows = [(t, k, percent(s, form), *least) for t, k, s, *least in store.selections.preview(scored.run_id, **rule)]
+        print_rows(["threshold", "kept", "share", "smallest class", "of it"], rows, form)
+        return
+    if all(v is None for k, v in rule.items() if k not in ("whole_groups", "by")):
+        suggested, why = {"threshold": 0.8}, "no rule given"
+        if by == "p_balanced":
+            suggested, why = store.selections.suggest(scored.run_id)
+        rule |= suggested
+        message(f"{why}; the same: curate select {Rule(**rule).options}")
+    chosen = store.selections.make(scored.run_id, name=name, replace=replace, **rule)
+    written = store.selections.export(chosen.name, output) if output else 0
+    print_selection(chosen, form, message)
+    if output:
+        message(f"wrote {written} rows to {output}")
+
+
+def selections(
+    names: Annotated[list[str] | None, typer.Argument(help="One in full, or two to compare; left out, all.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Delete the named one; its samples stay.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    output: File = None,
+    db: Db = DB,
+    form: Output = "table",
+    quiet: Quiet = False,
+) -> None:
+    """List the stored selections; tell one in full, or write it to a file; compare two, or remove one."""
+    from curate.store.store import Store
+
+    store, named, message = Store(db), names or [], messages(quiet)
+    if output and (len(named) != 1 or remove):
+        raise CurateError("--output writes one selection", "e.g. curate selections clean -o clean.txt")
+    if len(named) > 2 or (remove and len(named) != 1):
+        raise CurateError(
+            f"{len(named)} selections are named",
+            "name one to be told or removed, two to be compared, none for the list",
+        )
+    if remove:
+        store.selections.find(named[0])  # an unknown name has its own error
+        if not yes and not (sys.stdin.isatty() and typer.confirm(f"delete the selection {named[0]}?", err=True)):
+            raise CurateError(f"{named[0]} was not removed", "answer y, or give --yes")
+        store.selections.remove(named[0])
+        message(f"removed {named[0]}")
+    elif not named:
+        columns = ["selection", "run", "data set", "rule", "kept", "of", "made (UTC)"]
+        print_rows(columns, store.selections.overview(), form)
+    elif len(named) == 1:
+        found = store.selections.describe(named[0])
+        written = store.selections.export(found.name, output) if output else 0
+        message(f"{found.rule}, of {found.run_id}")
+        print_selection(found, form, message)
+        if output:
+            message(f"wrote {written} rows to {output}")
+    else:
+        print_rows(["class", *named, "both", "Jaccard"], store.selections.compare(*named), form)
+
+
+COMMANDS = (select, selections)

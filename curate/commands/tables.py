@@ -1,0 +1,110 @@
+"""`curate sql`, `curate runs`, `curate export` and `curate recommend`: what the table holds."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from curate.advice.describe import describe_verdicts
+from curate.errors import CurateError
+
+from .messages import messages, print_message, print_portions, print_rows, print_text
+from .options import DB, Db, File, Output, Quiet, RunName
+
+
+def sql(
+    query: Annotated[str, typer.Argument(help="One SELECT; - reads standard input.")] = "-",
+    allow_files: Annotated[bool, typer.Option("--allow-files", help="Let it read local files, e.g. 'x.csv'.")] = False,
+    db: Db = DB,
+    form: Output = "table",
+    quiet: Quiet = False,
+) -> None:
+    """Read-only SQL on the table; views: samples, by_class, by_modality, failures, findings, history, results."""
+    from curate.store.store import Store
+
+    message = messages(quiet)
+    if query == "-" and sys.stdin.isatty():
+        message("reading SQL from the terminal; end with Ctrl-D")
+    try:
+        text = sys.stdin.read() if query == "-" else query
+    except UnicodeDecodeError as error:
+        raise CurateError(f"standard input is no text in UTF-8: {error}", "give one SELECT") from None
+    with Store(db).stream(text, allow_files) as (columns, portions):
+        print_portions(columns, portions, form, message)
+
+
+def runs(
+    name: Annotated[str | None, typer.Argument(help="One run in full; all are listed when left out.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Delete this run's rows and checkpoints.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    db: Db = DB,
+    form: Output = "table",
+    quiet: Quiet = False,
+) -> None:
+    """List what has been run, newest first, or one run in full."""
+    from curate.store.store import Store
+
+    store = Store(db)
+    if remove and name is None:
+        raise CurateError("--remove needs the run's name", "e.g. curate runs adaptive-demo-1 --remove")
+    if name is None:
+        print_rows(
+            ["run", "method", "dataset", "parent", "seed", "status", "test accuracy"], store.runs.overview(), form
+        )
+        return
+    run = store.runs.find(name)
+    if remove:
+        if not yes and not (sys.stdin.isatty() and typer.confirm(f"delete {name}, its rows and its checkpoints?")):
+            raise CurateError(f"{name} was not removed", "answer y, or give --yes")
+        from curate.files.lock import claimed
+
+        folder = store.path.with_suffix(".runs") / name
+        with claimed(folder):
+            store.remove_run(name)
+            shutil.rmtree(folder, ignore_errors=True)
+        if not quiet:
+            print_message(f"removed {name}")
+        return
+    rows: list[Sequence[Any]] = [
+        [k, getattr(run, k)]
+        for k in ("status", "parent", "note", "seed", "data_id", "root", "folder", "checkpoint_sha256")
+    ]
+    rows += [[f"{s}.{k}", v] for s, values in run.config.items() for k, v in values.items()]
+    rows += [[f"version of {k}", v] for k, v in run.versions.items()]
+    rows += store.rounds.mixture_rows(name)
+    rows += [[f"usability of {m}", verdict] for m, verdict in describe_verdicts(store.usability.verdicts(name)).items()]
+    print_rows(["what", "value"], rows, form)
+
+
+def export(
+    target: Annotated[Path | None, typer.Argument(help="The same as --output.")] = None,
+    output: File = None,
+    db: Db = DB,
+    quiet: Quiet = False,
+) -> None:
+    """Write the view `samples` to a file."""
+    from curate.store.store import Store
+
+    path = output or target
+    if path is None or (output and target):
+        raise typer.BadParameter("one file is needed, e.g. curate export -o samples.parquet")
+    written = Store(db).export_samples(path)
+    if not quiet:
+        print_message(f"wrote {written} rows to {path}")
+
+
+def recommend(run: RunName = None, db: Db = DB) -> None:
+    """Say in three lines, from the table alone, which methods are worth trying first and why."""
+    from curate.advice.evidence import read_evidence
+    from curate.advice.recommend import recommend as advise
+    from curate.store.store import Store
+
+    print_text("\n".join(advise(read_evidence(Store(db), run))))
+
+
+COMMANDS = (recommend, runs, sql, export)

@@ -1,0 +1,109 @@
+"""`curate compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from curate.commands import precedence
+from curate.commands.messages import print_comparison, print_message, print_rows
+from curate.commands.options import DB, Cache, Db, Device, Output, Precision, Quiet, Root, Settings, Workers
+from curate.errors import CurateError
+
+from .opening import opened, repeatable
+
+if TYPE_CHECKING:
+    from curate.comparison.plan import Plan
+
+
+def compare(
+    ctx: typer.Context,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[:SECTION.KEY=VALUE,...]", help="A method with its settings, or all; repeatable."),
+    ] = None,
+    table_name: Annotated[
+        str | None, typer.Option("--table", help="A paper's table, a .toml file like one, or list.")
+    ] = None,
+    dataset: Annotated[str, typer.Option(help="Data set name, see `curate datasets`.")] = "",
+    root: Root = None,
+    seeds: Annotated[str, typer.Option(help="How many, from 0 on; or a list such as 0,7.")] = "3",
+    redraw: Annotated[bool, typer.Option("--redraw", help="Each seed redraws the data too: data.seed.")] = False,
+    controls: Annotated[bool, typer.Option("--controls/--no-controls", help="Measure the controls too.")] = True,
+    show_only: Annotated[bool, typer.Option("--show", help="Print what is in the table; run nothing.")] = False,
+    name: Annotated[str | None, typer.Option(help="Name of the comparison; the table's, or `compare`.")] = None,
+    output: Annotated[
+        list[Path] | None, typer.Option("--output", "-o", help=".md, .csv, .tex or .html; repeatable.")
+    ] = None,
+    db: Db = DB,
+    settings: Settings = None,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    workers: Workers = None,
+    cache: Cache = None,
+    quiet: Quiet = False,
+    form: Output = "table",
+) -> None:
+    """Train several methods with several seeds under one protocol; mean, spread and paired differences.
+
+    Finished cells are taken from the table, so the same command goes on after an interruption.
+    """
+    from curate.comparison import plan as plans
+    from curate.comparison.layout import check_outputs
+    from curate.store.store import Store
+
+    if table_name == "list":
+        print_rows(["table", "what"], [[n, plans.read_table(n).title] for n in plans.table_names()], form)
+        return
+    check_outputs(output or [])
+    store, plan = Store(db), plans.read_table(table_name) if table_name else None
+    if show_only:
+        stored = name or (plan.name if plan else None) or store.comparisons.newest()
+        plan = plan or (plans.read_table(stored) if stored in plans.table_names() else None)
+    else:
+        plan = _plan(plan, method or [], name, controls)
+        stored, drawn = plan.name, plans.parse_seeds(seeds)
+        from curate.datasets import find
+
+        find(dataset)  # before torch is loaded
+        layers = precedence.layers(ctx, plans.SHARED_SECTIONS)
+        of_method = precedence.project(ctx).get("method", {})
+        with opened(ctx) as session, repeatable(stored):
+            from curate.train.stages.compare import Protocol
+            from curate.train.stages.compare import compare as run_cells
+
+            run_cells(session, plan, Protocol(dataset, root, layers, of_method, redraw), drawn)
+    failed = print_comparison(store, stored, plan, form, quiet)
+    for path in output or []:
+        from curate.report.comparison import write_comparison
+
+        write_comparison(store, stored, plan, path)
+        print_message(f"wrote {path}")
+    raise typer.Exit(3 if failed and not show_only else 0)
+
+
+def _plan(plan: Plan | None, texts: Sequence[str], name: str | None, controls: bool) -> Plan:
+    """What --method or --table asks for, with its controls.
+
+    Raises:
+        CurateError: both, or neither.
+    """
+    from dataclasses import replace
+
+    from curate.comparison.plan import Plan, parse_methods, with_controls
+    from curate.train.methods import catalog
+
+    if bool(texts) == (plan is not None):
+        raise CurateError(
+            "compare needs either --method or --table",
+            "e.g. --method iprm --method adaptive, --method all, --table list",
+        )
+    plan = plan or Plan("compare", tuple(parse_methods(texts, catalog.names())))
+    own = {e.name: e.control for e in catalog.entries()}
+    return with_controls(replace(plan, name=name or plan.name), own, controls)
+
+
+COMMANDS = (compare,)

@@ -1,0 +1,52 @@
+"""`curate methods` and `curate report`: both read the methods and their settings from the sources."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from curate.commands.messages import messages, print_rows, print_text
+from curate.commands.options import DB, Cache, Db, Output, Quiet, RunName
+from curate.errors import unknown_name
+from curate.render import readable_type
+
+
+def methods(
+    name: Annotated[str | None, typer.Argument(help="A method; all are listed when left out.")] = None,
+    form: Output = "table",
+    quiet: Quiet = False,
+) -> None:
+    """List the methods; of one, its paper, where it starts, and what `--set` can change."""
+    from curate.train.methods import catalog
+
+    entries, message = {e.name: e for e in catalog.entries()}, messages(quiet)
+    if name is None:
+        print_rows(["name", "start", "what"], [[e.name, e.start, e.summary] for e in entries.values()], form)
+        message("paper and settings of one: curate methods NAME")
+        return
+    if name not in entries:
+        raise unknown_name("method", name, entries)
+    entry = entries[name]
+    message(f"{name}: {entry.summary}\n{entry.paper}; starts from {entry.start} weights")
+    knobs = [(f"method.{k}", readable_type(kind), default, what) for k, (kind, default, what) in entry.knobs.items()]
+    print_rows(["setting", "type", "default", "what"], knobs, form)
+
+
+def report(
+    run: RunName = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for reports.")] = Path("reports"),
+    db: Db = DB,
+    cache: Cache = None,
+) -> None:
+    """Write one self-contained HTML page and its figures."""
+    from curate.datasets.cache import default_folder
+    from curate.report import build
+    from curate.store.store import Store
+    from curate.train.methods import catalog
+
+    print_text(str(build(Store(db), run, output, cache or default_folder(), usual=catalog.usual_settings())))
+
+
+COMMANDS = (report, methods)

@@ -1,0 +1,103 @@
+"""What the commands with a model share: a session, and the runs to go on from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from curate.commands.messages import messages, print_message
+from curate.commands.options import DB
+from curate.errors import CurateError
+from curate.render import progress
+
+if TYPE_CHECKING:
+    from curate.store.store import Store
+    from curate.train.stages.session import Session
+    from curate.types import Run
+
+TRIO = ("torch", "torchvision", "torchaudio")
+"""What the model side needs, the extra `train`."""
+
+
+@contextmanager
+def opened(ctx: typer.Context, db: Path | None = None, cache: Path | None = None) -> Iterator[Session]:
+    """A session of the model side by a command's options, with progress on standard error.
+
+    Args:
+        db, cache: where the command has no such options.
+
+    Raises:
+        CurateError: what the model side needs is not installed.
+    """
+    if missing := [name for name in TRIO if find_spec(name) is None]:
+        raise CurateError(
+            f"this needs a model, and {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed",
+            "pip install 'curate-mm[train]'",
+        )
+    from curate.datasets.cache import default_folder
+    from curate.store.store import Store
+    from curate.train.loop.engine import Runtime
+    from curate.train.stages.session import Session
+
+    options = ctx.params
+    folder = cache or options.get("cache") or default_folder()
+    runtime = Runtime(
+        device=options["device"], precision=options.get("precision", "fp32"), workers=options.get("workers", 0)
+    )
+    with progress(options["quiet"]) as advance:
+        yield Session(Store(db or options["db"]), Path(folder), runtime, advance, messages(options["quiet"]))
+
+
+@contextmanager
+def resumable(store: Store, kind: str) -> Iterator[None]:
+    """Ctrl-C ends with what was kept and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        run = next(iter(store.runs.all(kind=kind)), None) if store.path.exists() else None
+        if run and run.status in ("interrupted", "running"):
+            db = "" if store.path == DB else f" --db {store.path}"
+            print_message(
+                f"interrupted: {run.run_id} keeps every finished epoch; go on with `curate {kind} --resume{db}`"
+            )
+        else:
+            print_message("interrupted: no run was begun; media decoded so far are kept for the next time")
+        raise typer.Exit(130) from None
+
+
+@contextmanager
+def repeatable(name: str) -> Iterator[None]:
+    """Ctrl-C ends with how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print_message(f"interrupted: {name} keeps its finished cells and epochs; the same command goes on from there")
+        raise typer.Exit(130) from None
+
+
+def unfinished(store: Store, kind: str, run: str | None, **where: str | None) -> Run:
+    """The newest run of a kind that did not end.
+
+    Raises:
+        CurateError: there is none.
+    """
+    if run is not None:
+        store.runs.find(run)  # an unknown name has its own error
+    for found in store.runs.all(kind=kind, run_id=run, **{k: v or None for k, v in where.items()}):
+        if found.status != "done":
+            return found
+    raise CurateError(f"no unfinished {kind} run to resume", "see `curate runs`")
+
+
+def need_model(run: Run) -> None:
+    """Refuse a run that was scored from saved predictions, where a model is to go on."""
+    if run.method == "predictions":
+        raise CurateError(
+            f"{run.run_id} was scored from saved predictions: there is no model to go on with",
+            "name a run of `curate score --dataset NAME` with --run, or `curate select -o ids.txt` and train elsewhere",
+        )
