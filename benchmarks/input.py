@@ -31,11 +31,11 @@ from curate.datasets.cache import prepare
 from curate.datasets.manifest import Manifest
 from curate.media import decode_media, load_medium, read_audio, read_frames
 from curate.media.source import Segment
+from curate.specs import AudioSpec, VisualSpec
 from curate.train.data.samples import IMAGENET, Batch, BatchTransform, RunData, Samples, mix_seed
 from curate.train.loop.engine import OptimConfig
 from curate.train.methods import catalog
 from curate.train.models.model import FusionModel, ModelConfig
-from curate.types import AudioSpec, VisualSpec
 
 AUDIO, VISUAL = AudioSpec(), VisualSpec()
 SPECS = {"audio": AUDIO, "visual": VISUAL}

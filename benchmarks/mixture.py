@@ -20,7 +20,8 @@ import numpy as np
 
 from curate.scores.cells import gather
 from curate.scores.em import starts
-from curate.scores.mixture import fit, p_balanced
+from curate.scores.mixture import fit
+from curate.scores.posteriors import p_balanced
 from curate.types import Floats, MixtureFit
 
 PAGE = resource.getpagesize()

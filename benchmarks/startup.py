@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from curate.scores import gap, mixture
+from curate.scores import gap, mixture, posteriors
 from curate.store.store import Store
 from curate.types import Predictions, Run, Sample
 
@@ -57,7 +57,13 @@ def scored_table(path: Path, count: int = 5000) -> None:
     ]
     table.samples.write("random-0", samples, CLASSES, ["ok"] * count, [""] * count)
     table.rounds.write(
-        "score-random-1", 0, predictions, gaps, [fitted], mixture.p_balanced(fitted, gaps.prob[:, 0])[:, None], "prob"
+        "score-random-1",
+        0,
+        predictions,
+        gaps,
+        [fitted],
+        posteriors.p_balanced(fitted, gaps.prob[:, 0])[:, None],
+        "prob",
     )
     table.runs.finish("score-random-1", "done")
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from curate.specs import AudioSpec, InputSpec, VisualSpec
 from curate.train.data.samples import Batch
 from curate.train.loop.engine import Runtime
 from curate.train.methods import catalog
@@ -30,7 +31,7 @@ from curate.train.methods.method import Context, Method
 from curate.train.methods.optim import OptimConfig
 from curate.train.models.encoders import input_size
 from curate.train.models.model import FusionModel, ModelConfig
-from curate.types import AudioSpec, InputSpec, MixtureFit, VisualSpec
+from curate.types import MixtureFit
 
 SPECS: Mapping[str, Mapping[str, InputSpec]] = {
     "resnet18": {"audio": AudioSpec(), "visual": VisualSpec(frames=1)},

@@ -29,7 +29,7 @@ import pytest
 from hypothesis import settings
 
 from curate import cli
-from curate.scores import gap, mixture
+from curate.scores import gap, mixture, posteriors
 from curate.store.store import Store
 from curate.types import FUSED, Predictions, Run, Sample
 
@@ -183,10 +183,10 @@ def write_scored(table: Store, predictions: Predictions, run_id: str = "score-to
     kind = run.gap_kind or "prob"
     columns = gaps.of(kind).T
     fits = [mixture.fit(x, run.family or "gaussian", scale=gap.gap_scale(kind, len(run.classes))) for x in columns]
-    posteriors = np.stack([mixture.p_balanced(f, x) for f, x in zip(fits, columns, strict=True)], axis=1)
+    weights = np.stack([posteriors.p_balanced(f, x) for f, x in zip(fits, columns, strict=True)], axis=1)
     write_data(table, run, predictions)
     table.runs.start(run)
-    table.rounds.write(run.run_id, 0, predictions, gaps, fits, posteriors, kind)
+    table.rounds.write(run.run_id, 0, predictions, gaps, fits, weights, kind)
     table.runs.finish(run.run_id, "done")
     return table.runs.find(run.run_id)
 

@@ -11,26 +11,9 @@ from curate.render import render
 from curate.types import FUSED
 
 if TYPE_CHECKING:
-    from .plan import Plan
+    from .plan import USUAL, Plan
     from .summary import Difference, Line, Spread
 
-COLUMNS = (
-    "accuracy",
-    "joint",
-    "continued",
-    "verdict",
-    "modalities",
-    "macro_f1",
-    "map",
-    "time",
-    "seconds",
-    "gap",
-    "epochs",
-    "seeds",
-    "remark",
-)
-"""What a comparison can show."""
-USUAL = tuple(c for c in COLUMNS if c != "seconds")
 NOTES = (
     "Test split, measured once a run at the epoch that validation chose. Percent, mean ± standard deviation over "
     "seeds; differences in points of fused accuracy, paired by seed, with the 95 % interval of Student's t "

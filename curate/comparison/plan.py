@@ -4,7 +4,7 @@ A table is a file such as those in `tables/`:
 
     title = "..."                       # one line
     note = "..."                        # what to know of it
-    columns = ["accuracy", "verdict"]   # of `layout.COLUMNS`; the usual ones when left out
+    columns = ["accuracy", "verdict"]   # of `COLUMNS`; the usual ones when left out
     set = ["optim.lr=0.002"]            # settings of every cell, scoring and training; a user's own win
 
     [[row]]
@@ -27,8 +27,24 @@ from typing import Any
 from curate.config import LARGEST, Layer, parse_set
 from curate.errors import CurateError, unknown_name
 
-from .layout import COLUMNS, USUAL
-
+COLUMNS = (
+    "accuracy",
+    "joint",
+    "continued",
+    "verdict",
+    "modalities",
+    "macro_f1",
+    "map",
+    "time",
+    "seconds",
+    "gap",
+    "epochs",
+    "seeds",
+    "remark",
+)
+"""What a comparison can show."""
+USUAL = tuple(c for c in COLUMNS if c != "seconds")
+"""What may be printed of a row, and what is where a table does not say."""
 JOINT, CONTINUED, APART = "joint", "warmup", "unimodal"
 CONTROLS = (JOINT, CONTINUED, APART)
 """Without these anything looks like a gain: plain joint training, the warm-up continued, separate networks."""

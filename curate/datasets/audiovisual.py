@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Literal
 from curate.errors import CurateError
 from curate.media import stamp
 from curate.media.source import Segment, split_source
-from curate.types import InputSpec, Sample, VisualSpec
+from curate.specs import InputSpec, VisualSpec
+from curate.types import Sample
 
 from .degrade import generator
 from .presets import AUDIO, AudioPreset

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from curate.errors import CurateError, MediaError
 from curate.media import fit_waveform, read_audio, stamp
-from curate.types import AudioSpec, Sample, VisualSpec
+from curate.specs import AudioSpec, VisualSpec
+from curate.types import Sample
 
 from .base import SPLITS, Dataset
 from .degrade import (

@@ -16,7 +16,8 @@ from curate.config import check_within
 from curate.errors import CurateError
 from curate.media import DECODING, Decoded
 from curate.media.source import Segment
-from curate.types import InputSpec, Sample, TextSpec
+from curate.specs import InputSpec, TextSpec
+from curate.types import Sample
 
 SPLITS = ("train", "val", "test")
 SHARE, COUNT = (0, 1), (0, 2**31 - 1)

@@ -19,7 +19,7 @@ import numpy as np
 
 from curate.errors import CurateError, MediaError
 from curate.media import USUAL, Decoded
-from curate.types import InputSpec
+from curate.specs import InputSpec
 
 from .base import Dataset
 

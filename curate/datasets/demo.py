@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from curate.media import fit_waveform
-from curate.types import AudioSpec, Sample, VisualSpec
+from curate.specs import AudioSpec, VisualSpec
+from curate.types import Sample
 
 from .base import Dataset
 from .degrade import (

@@ -13,7 +13,8 @@ from curate.errors import CurateError, MediaError
 from curate.files.tables import TableFile
 from curate.files.vectors import FORMATS, KEYS, Head, read_head, read_values
 from curate.media import stamp
-from curate.types import FUSED, MODALITY, FeatureSpec, Sample
+from curate.specs import FeatureSpec
+from curate.types import FUSED, MODALITY, Sample
 
 from .base import Dataset
 from .rows import NO_LABEL, MissingWords, Row, check_fractions, check_rows, read_rows, split_rows, understood

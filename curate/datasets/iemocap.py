@@ -19,7 +19,8 @@ from curate.errors import CurateError, MediaError, unknown_name
 from curate.media import Decoded, decode_media, stamp
 from curate.media.source import Segment, join_source, split_source
 from curate.media.text import make_tokenizer
-from curate.types import AudioSpec, InputSpec, Sample, TextSpec, VisualSpec
+from curate.specs import AudioSpec, InputSpec, TextSpec, VisualSpec
+from curate.types import Sample
 
 from .base import Dataset
 from .degrade import generator

@@ -15,7 +15,8 @@ from curate.files.tables import TableFile, is_missing
 from curate.media import Decoded, Window, stamp
 from curate.media.source import Segment, split_source
 from curate.media.text import make_tokenizer
-from curate.types import FUSED, AudioSpec, Sample, TextSpec, VisualSpec
+from curate.specs import AudioSpec, TextSpec, VisualSpec
+from curate.types import FUSED, Sample
 
 from .measure import fallback, measure
 from .recordings import Recordings, parse_range

@@ -17,7 +17,7 @@ import numpy as np
 from curate.errors import MediaError
 from curate.media import Probe, probe
 from curate.media.source import Segment
-from curate.types import AudioSpec, VisualSpec
+from curate.specs import AudioSpec, VisualSpec
 
 LOOKED_AT = 48  # files of a modality
 LONGEST = 10.0  # s of sound kept at most, unless data.seconds says otherwise

@@ -19,7 +19,8 @@ from curate.errors import CurateError, unknown_name
 from curate.media import stamp
 from curate.media.clips import compute_flow, load_clip, load_flow, need_opencv
 from curate.media.source import Segment
-from curate.types import ClipSpec, FlowSpec, Sample
+from curate.specs import ClipSpec, FlowSpec
+from curate.types import Sample
 
 from .base import Dataset
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal, get_args
 
-from curate.types import AudioSpec
+from curate.specs import AudioSpec
 
 AudioPreset = Literal["stft257x188", "spec257x299", "spec257x1004", "fbank1024x128"]
 

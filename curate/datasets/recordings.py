@@ -14,7 +14,8 @@ import numpy as np
 from curate.errors import CurateError, MediaError
 from curate.media import USUAL, Decoded, Limits, Window, choose_stretch, decode_media
 from curate.media.source import Segment
-from curate.types import AudioSpec, Sample, VisualSpec
+from curate.specs import AudioSpec, VisualSpec
+from curate.types import Sample
 
 from .base import Dataset
 

@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 
 from curate.errors import CurateError
-from curate.files.tables import TableFile, composed, is_missing, open_table, places
+from curate.files.names import composed
+from curate.files.tables import TableFile, is_missing, open_table, places
 
 from .base import SPLITS
 from .degrade import generator

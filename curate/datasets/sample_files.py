@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from curate.errors import MediaError, unknown_name
 from curate.media import FACTS
 from curate.media.clips import spread
-from curate.types import AudioSpec, ClipSpec, FlowSpec, InputSpec, Sample, VisualSpec
+from curate.specs import AudioSpec, ClipSpec, FlowSpec, InputSpec, VisualSpec
+from curate.types import Sample
 
 from .base import Dataset
 

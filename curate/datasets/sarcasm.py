@@ -17,7 +17,8 @@ from curate.errors import CurateError
 from curate.media import Decoded, stamp
 from curate.media.source import Segment
 from curate.media.text import make_tokenizer
-from curate.types import InputSpec, Sample, TextSpec, VisualSpec
+from curate.specs import InputSpec, TextSpec, VisualSpec
+from curate.types import Sample
 
 from .recordings import Recordings
 

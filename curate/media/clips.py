@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import CurateError, MediaError
-from curate.types import ClipSpec, FlowSpec
+from curate.specs import ClipSpec, FlowSpec
 
 from . import check_file, frames_between, resize
 

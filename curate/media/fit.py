@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import MediaError
-from curate.types import AudioSpec, VisualSpec
+from curate.specs import AudioSpec, VisualSpec
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import MediaError
-from curate.types import AudioSpec, InputSpec, VisualSpec
+from curate.specs import AudioSpec, InputSpec, VisualSpec
 
 from .container import check_segment, last_packet
 from .files import USUAL, Limits

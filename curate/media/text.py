@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import CurateError, MediaError
-from curate.types import TextSpec
+from curate.specs import TextSpec
 
 # A marker such as [LAUGHTER] or <user>, a word with its apostrophes, or one other sign.
 TOKEN = re.compile(r"\[\w+\]|<\w+>|\w+(?:['’]\w+)*|[^\w\s]")

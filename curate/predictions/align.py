@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from curate.datasets.rows import NO_LABEL, SPLIT_NAMES
 from curate.errors import CurateError
-from curate.files.tables import composed
+from curate.files.names import composed
 from curate.types import FUSED, Floats, Predictions
 
 from .part import Part, Texts, shown

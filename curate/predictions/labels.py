@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from curate.errors import CurateError
-from curate.files.tables import composed, is_missing
+from curate.files.names import composed
+from curate.files.tables import is_missing
 
 from .part import Texts, shown
 

@@ -97,7 +97,7 @@ def score_predictions(
         CurateError: a file cannot be read, or the predictions are not what they should be; nothing is stored then.
     """
     read = understand(sources, layers, name)
-    dataset, config, saved = read.dataset, read.config, read.saved
+    config, saved = read.config, read.saved
     tell(read.line)
     if config.average == "warmup" and len(saved.rounds) < 2:
         raise CurateError(
@@ -106,9 +106,36 @@ def score_predictions(
         )
     newest = saved.rounds[0]
     alike = read_embeddings(embeddings, saved.modalities, newest.sample_ids) if embeddings else None
-    runs_folder = store.path.with_suffix(".runs")
-    run = Run(
-        run_id=store.runs.new_id(f"score-{dataset}", runs_folder),
+    run = _planned(store, read, sources, embeddings)
+    store.samples.write(run.data_id, *_samples(saved))
+    with _recorded(store, run):
+        known = [gap.known(p) for p in saved.rounds] if config.average == "warmup" else []
+        for number, predictions in enumerate(saved.rounds):
+            averaged = gap.mean_gap(config.gap, known[number:]) if known else None
+            found = fit_round(predictions, config, averaged)
+            store.rounds.write(
+                run.run_id,
+                number,
+                predictions,
+                found.gaps,
+                found.fits,
+                found.p_balanced,
+                config.gap,
+                found.p_ahead,
+                others=saved.others if number == 0 else (),
+            )
+        _write_held_out(store, run, saved)
+        if alike is not None:
+            store.usability.write(run.run_id, *judge(saved.rounds, alike))
+        store.runs.finish(run.run_id, "done")
+    return store.runs.find(run.run_id)
+
+
+def _planned(store: Store, read: Understood, sources: Sequence[str], embeddings: Sequence[str]) -> Run:
+    """The run that scores what was read, not begun."""
+    dataset, config, saved = read.dataset, read.config, read.saved
+    return Run(
+        run_id=store.runs.new_id(f"score-{dataset}", store.path.with_suffix(".runs")),
         kind="score",
         method=METHOD,
         dataset=dataset,
@@ -134,28 +161,6 @@ def score_predictions(
         versions=versions(),
         folder="",
     )
-    store.samples.write(run.data_id, *_samples(saved))
-    with _recorded(store, run):
-        known = [gap.known(p) for p in saved.rounds] if config.average == "warmup" else []
-        for number, predictions in enumerate(saved.rounds):
-            averaged = gap.mean_gap(config.gap, known[number:]) if known else None
-            found = fit_round(predictions, config, averaged)
-            store.rounds.write(
-                run.run_id,
-                number,
-                predictions,
-                found.gaps,
-                found.fits,
-                found.p_balanced,
-                config.gap,
-                found.p_ahead,
-                others=saved.others if number == 0 else (),
-            )
-        _write_held_out(store, run, saved)
-        if alike is not None:
-            store.usability.write(run.run_id, *judge(saved.rounds, alike))
-        store.runs.finish(run.run_id, "done")
-    return store.runs.find(run.run_id)
 
 
 def score_missing_predictions(

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from curate.errors import CurateError
-from curate.files.tables import composed, open_table
+from curate.files.names import composed
+from curate.files.tables import open_table
 
 from .labels import named
 from .part import KEYS, Part, shown, whole

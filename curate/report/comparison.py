@@ -27,7 +27,7 @@ from curate.files.writing import replacing
 from curate.store.store import Store
 from curate.types import pair_name
 
-from . import figures, panels
+from . import drawing, panels
 
 BINS = 40
 
@@ -102,8 +102,8 @@ def _part(store: Store, name: str, plan: Plan | None, dataset: str, every: Seque
     }
 
 
-def _figure(name: str, drawing: figures.Drawing, title: str) -> dict[str, Any]:
-    svg = figures.inline_svg(figures.svg(drawing.figure), name)
+def _figure(name: str, drawn: drawing.Drawing, title: str) -> dict[str, Any]:
+    svg = drawing.inline_svg(drawing.svg(drawn.figure), name)
     return {"name": name, "title": title, "svg": Markup(svg)}
 
 

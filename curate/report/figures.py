@@ -8,58 +8,39 @@ Letters: N samples, G grid points.
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from curate.scores.mixture import TAIL, density, p_ahead, p_balanced
+from curate.scores.mixture import TAIL
+from curate.scores.posteriors import density, p_ahead, p_balanced
 from curate.types import Floats, MixtureFit
 
-WIDTH = 4.6  # inches
-DPI = 200  # of PNG files, twice the pixels of the page
-FONT = 8.5  # points
+from .drawing import (
+    BALANCED,
+    FONT,
+    GREEN,
+    IMBALANCED,
+    INK,
+    MUTED,
+    SKY,
+    STYLES,
+    Drawing,
+    canvas,
+    figure_axes,
+    legend,
+    plain,
+)
+
 BINS = 60
 MAX_ROUNDS = 8
 MAX_POINTS = 2000
 
-INK, MUTED, BALANCED, IMBALANCED = "#23272b", "#8b9299", "#0072b2", "#d55e00"
-GREEN, PURPLE, SKY, YELLOW = "#009e73", "#b0609b", "#3d9fd6", "#b8860b"
-PALETTE = (
-    (INK, "ink"),
-    (MUTED, "muted"),
-    (BALANCED, "blue"),
-    (IMBALANCED, "orange"),
-    (GREEN, "green"),
-    (PURPLE, "purple"),
-    (SKY, "sky"),
-    (YELLOW, "yellow"),
-)
-STYLES = (
-    (INK, "-", "o"),
-    (BALANCED, "-", "s"),
-    (IMBALANCED, "-", "^"),
-    (GREEN, "--", "D"),
-    (PURPLE, "--", "v"),
-    (SKY, "-.", "P"),
-    (YELLOW, "-.", "X"),
-    (MUTED, ":", "*"),
-)
 POINTS = ((IMBALANCED, "^"), (GREEN, "v"), (SKY, "s"), (MUTED, "o"))
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure and the numbers it shows."""
-
-    figure: Figure
-    data: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -115,7 +96,7 @@ def gap_histogram(
         limit: how far the axis reaches; for `prob` and `kl` the largest possible |gap|, 1 and log K.
         form: what was done to the gaps.
     """
-    figure, axes = _figure(3.3)
+    figure, axes = figure_axes(3.3)
     heights, edges = np.histogram(gaps, BINS, form.span(limit), density=bool(len(gaps)))
     grid = _grid(limit, form)
     parts = density(fit, grid)
@@ -130,7 +111,7 @@ def gap_histogram(
     _mark_tails(axes, gaps, limit, form)
     _gap_axis(axes, kind, pair, limit, form)
     axes.set_ylabel("density of samples")
-    _legend(figure, 1)
+    legend(figure, 1)
     centres = (edges[:-1] + edges[1:]) / 2
     columns = {"gap_from": edges[:-1], "gap_to": edges[1:], "density": heights}
     columns |= {f"component_{k}": part for k, part in enumerate(density(fit, centres))}
@@ -144,7 +125,7 @@ def posterior_curve(
 
     Of a fit of three, the posterior of each direction too.
     """
-    figure, axes = _figure(3.3)
+    figure, axes = figure_axes(3.3)
     heights, edges = np.histogram(gaps, BINS, form.span(limit))
     grid = _grid(limit, form)
     curve = p_balanced(fit, grid)
@@ -177,7 +158,7 @@ def posterior_curve(
     axes.set_ylim(0, 1.05)
     _gap_axis(axes, kind, pair, limit, form)
     axes.set_ylabel("p_balanced (0 to 1)" if len(fit.weights) < 3 else "posterior (0 to 1)")
-    _legend(figure, 1)
+    legend(figure, 1)
     return Drawing(figure, pd.DataFrame(columns))
 
 
@@ -195,7 +176,7 @@ def mixture_rounds(
     """The components of every round, one row a round; at most `MAX_ROUNDS`, evenly chosen, first and last included."""
     chosen = np.unique(np.linspace(0, len(fits) - 1, min(len(fits), MAX_ROUNDS)).round().astype(int))
     shown = {r: fits[r] for i, r in enumerate(sorted(fits)) if i in chosen}
-    figure = _canvas(1.1 + 0.62 * len(shown))
+    figure = canvas(1.1 + 0.62 * len(shown))
     rows = np.atleast_1d(figure.subplots(len(shown), 1, sharex=True))
     grid, tables = _grid(limit, form), []
     for axes, (number, fit) in zip(rows, shown.items(), strict=True):
@@ -207,7 +188,7 @@ def mixture_rounds(
                     {"round": number, "component": k, "balanced": k == fit.balanced, "gap": grid, "density": part}
                 )
             )
-        _plain(axes)
+        plain(axes)
         axes.spines["left"].set_visible(False)
         axes.set_yticks([])
         axes.set_ylim(bottom=0)
@@ -216,7 +197,7 @@ def mixture_rounds(
     others = "the tails" if any(len(fit.weights) == 3 for fit in shown.values()) else "the other component"
     rows[0].plot([], [], color=BALANCED, label="balanced component")
     rows[0].plot([], [], color=IMBALANCED, linestyle="--", label=others)
-    _legend(figure, 2)
+    legend(figure, 2)
     return Drawing(figure, pd.concat(tables, ignore_index=True))
 
 
@@ -229,7 +210,7 @@ def gap_dynamics(gaps: pd.DataFrame, kinds: pd.Series, order: Sequence[str], pai
         order: the kinds as the legend lists them.
         pair: names of first and second modality.
     """
-    figure, axes = _figure(3.6)
+    figure, axes = figure_axes(3.6)
     shown = gaps.iloc[np.unique(np.linspace(0, len(gaps) - 1, min(len(gaps), MAX_POINTS)).round().astype(int))]
     for kind, (colour, marker) in zip(order, POINTS, strict=True):
         for forgotten in (False, True):
@@ -248,7 +229,7 @@ def gap_dynamics(gaps: pd.DataFrame, kinds: pd.Series, order: Sequence[str], pai
     axes.set_ylim(bottom=0)
     _gap_axis(axes, "prob", pair, 1.0, Form(average="warmup"))
     axes.set_ylabel("spread over epochs (0 to 1)")
-    _legend(figure, 1)
+    legend(figure, 1)
     columns = ["sample_id", "mean_gap", "sd_gap", "forgotten"]
     return Drawing(figure, gaps[columns].assign(kind=kinds))
 
@@ -262,7 +243,7 @@ def usability_scatter(frame: pd.DataFrame, claims: pd.Series, order: Sequence[st
         order: claims as the legend lists them.
         pair: names of first and second modality.
     """
-    figure, axes = _figure(3.9)
+    figure, axes = figure_axes(3.9)
     first, second = (f"usability_{m}" for m in pair)
     shown = frame.iloc[np.unique(np.linspace(0, len(frame) - 1, min(len(frame), MAX_POINTS)).round().astype(int))]
     said = claims[shown.index].where(claims[shown.index].isin(order[:-1]), order[-1])
@@ -300,7 +281,7 @@ def curves(lines: Sequence[Curve], title: str, ylabel: str, labels: Sequence[str
         labels: all labels in the order of styles, so that a label looks the same in every figure.
         percent: values are shares in 0..1 and shown in percent.
     """
-    figure, axes = _figure(3.1)
+    figure, axes = figure_axes(3.1)
     factor = 100 if percent else 1
     seen: set[str] = set()
     for line in lines:
@@ -326,13 +307,13 @@ def curves(lines: Sequence[Curve], title: str, ylabel: str, labels: Sequence[str
             label=None if line.label in seen else line.label,
         )
         seen.add(line.label)
-    _plain(axes)
+    plain(axes)
     axes.grid(axis="y", color=MUTED, alpha=0.25, linewidth=0.6)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch, counted from the start of warm-up")
     axes.set_ylabel(ylabel)
     axes.set_title(title, loc="left", fontsize=FONT + 1, color=INK)
-    _legend(figure, 2)
+    legend(figure, 2)
     tables = [pd.DataFrame({"label": c.label, "run_id": c.run_id, "epoch": c.epochs, "value": c.values}) for c in lines]
     return Drawing(figure, pd.concat(tables, ignore_index=True))
 
@@ -347,60 +328,7 @@ def component_label(fit: MixtureFit, k: int, pair: tuple[str, str]) -> str:
 # --- files -----------------------------------------------------------------------------------------------------
 
 
-def svg(figure: Figure) -> str:
-    """A figure as SVG text, transparent, its letters as outlines; without date or program name."""
-    out = io.BytesIO()
-    nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    figure.savefig(out, format="svg", metadata=nothing, transparent=True)
-    return out.getvalue().decode("utf-8")
-
-
-def on_white(text: str) -> str:
-    """The text of `svg` with a white ground, for a file of its own."""
-    return re.sub(r"(<svg\b[^>]*>)", r'\1<rect width="100%" height="100%" fill="white"/>', text, count=1)
-
-
-def png(figure: Figure) -> bytes:
-    """A figure as PNG, white behind."""
-    out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=DPI, metadata={"Software": None})
-    return out.getvalue()
-
-
-def inline_svg(text: str, name: str) -> str:
-    """The text of `svg` for the page: colours as CSS variables, ids of its own beside other figures."""
-    text = text[text.index("<svg") :]
-    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
-    for color, variable in PALETTE:
-        text = text.replace(color, f"var(--{variable})")
-    text = re.sub(r'(<svg\b[^>]*?) height="[^"]*"', r"\1", text, count=1)
-    return re.sub(r'(<svg\b[^>]*?) width="[^"]*"', r'\1 aria-hidden="true"', text, count=1)
-
-
 # --- parts -----------------------------------------------------------------------------------------------------
-
-
-def _canvas(height: float) -> Figure:
-    return Figure(figsize=(WIDTH, height), layout="constrained")
-
-
-def _figure(height: float) -> tuple[Figure, Axes]:
-    figure = _canvas(height)
-    axes = figure.subplots()
-    _plain(axes)
-    return figure, axes
-
-
-def _plain(axes: Axes) -> None:
-    """No box; ink and sizes of the palette."""
-    axes.patch.set_alpha(0)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(MUTED)
-    axes.tick_params(colors=INK, labelsize=FONT, length=3, color=MUTED)
-    for label in (axes.xaxis.label, axes.yaxis.label):
-        label.set_color(INK)
-        label.set_fontsize(FONT)
 
 
 def _grid(limit: float, form: Form) -> Floats:
@@ -450,10 +378,3 @@ def _gap_axis(axes: Axes, kind: str, pair: tuple[str, str], limit: float, form: 
         sides = "both know the sample alike        one of them carries it  →"
     axes.set_xlim(*form.span(limit))
     axes.set_xlabel(f"{sides}\n{what}")
-
-
-def _legend(figure: Figure, columns: int) -> None:
-    if any(axes.get_legend_handles_labels()[0] for axes in figure.axes):
-        figure.legend(
-            loc="outside lower center", ncols=columns, fontsize=FONT, frameon=False, labelcolor=INK, handlelength=2.6
-        )

@@ -5,8 +5,6 @@ Its words are in `templates/page.html`, its numbers in `facts`.
 
 from __future__ import annotations
 
-import json
-import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,71 +13,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from curate.advice.evidence import conclusions
 from curate.files.writing import replacing
 from curate.scores.gap import gap_scale
-from curate.scores.mixture import p_balanced
+from curate.scores.posteriors import p_balanced
 from curate.scores.usability import RATIO, SEPARATION
 from curate.store.store import Store
 from curate.types import FUSED, Run, modality_pairs, pair_name
 
-from . import command, dynamics, figures, media, results, usability
+from . import command, drawing, dynamics, figures, media, results, usability
 from .facts import Facts, axis_limit, by_class, most_imbalanced, planted_scores, read
+from .texts import _flat_row, _percent, _points_text, _settings, _slug, _spread_text, explain, headline, with_code
 
 TOP_CLASSES = 20
-MEANINGS = (
-    (
-        "two tails",
-        "Some samples are carried by the first modality and others by the second. A mixture of two has room "
-        "for one of these groups only.",
-    ),
-    (
-        "no balanced peak",
-        "The component called balanced is so wide that it holds clearly unequal samples too: "
-        "p_balanced near 1 does not mean that both modalities know the sample.",
-    ),
-    (
-        "concentric",
-        "Components sit at about the same place and differ in width only: the split says small or "
-        "large gap, not which modality carries the sample.",
-    ),
-    ("no component is near zero", "Even the component called balanced leans to one modality."),
-    (
-        "small gaps",
-        "Most samples have hardly any gap. Either nothing was learnt yet, or the network knows its training "
-        "samples by heart; both hide imbalance.",
-    ),
-    (
-        "the rules",
-        "Reasonable definitions of 'balanced' pick different components here: p_balanced hangs on that choice.",
-    ),
-    (
-        "crossed tails",
-        "One tail is so wide that it reaches over to the other side: at the largest gaps its posterior points the "
-        "wrong way.",
-    ),
-    ("two populations", "The gaps do not support both tails and a middle; two components stand for them."),
-    ("the gaps do not fall", "Three components found no group on either side of a middle; two stand for the gaps."),
-    (
-        "one bell",
-        "Nothing in the shape of the gaps tells a balanced group from an imbalanced one: the threshold is a choice.",
-    ),
-    (
-        "hardly a sample is balanced",
-        "One modality is ahead nearly everywhere. What is selected is the least imbalanced part, not a balanced one.",
-    ),
-    ("the likelihood", "The fitted numbers are not final; more iterations would move them."),
-    ("only", "There are too few samples for a fit."),
-    ("the gaps are constant", "All samples have the same gap, so there is nothing to tell apart."),
-    ("a second component", "The gaps look like one population: no sample is called imbalanced."),
-    ("one population", "The gaps look like one population: no sample is called imbalanced."),
-    (
-        "memorised",
-        "Networks that know their training samples by heart show small gaps even where a modality is useless.",
-    ),
-)
 
 
 def build(
@@ -113,29 +61,6 @@ def build(
     for name, content in page.files.items():
         _write(folder / name, content, tell=False)
     return _write(folder / "index.html", text.encode("utf-8"))
-
-
-def headline(facts: Facts) -> list[tuple[str, str]]:
-    """The key figures: (number, meaning)."""
-    s, modalities = facts.samples, facts.run.modalities
-    right = s[[f"right_{m}" for m in modalities]].to_numpy(dtype=bool)
-    both = "both" if len(modalities) == 2 else "all"
-    return [
-        (f"{len(s):,}", "training samples scored"),
-        (_percent((s["p_balanced"] < 0.5).mean()), "called imbalanced: p_balanced below 0.5"),
-        *((_percent((s["dominant"] == m).mean()), f"{m} ahead") for m in modalities),
-        (_percent(right.all(axis=1).mean()), f"{both} modalities right on their own"),
-        (_percent((~right).all(axis=1).mean()), "no modality right on its own: a gap near zero says nothing good here"),
-    ]
-
-
-def explain(warning: str) -> str:
-    """What a warning of a fit means for the reader; '' if it is not known here."""
-    return next((meaning for start, meaning in MEANINGS if warning.startswith(start)), "")
-
-
-def _percent(share: float) -> str:
-    return f"{share:.1%}" if 0 < share < 0.1 or 0.9 < share < 1 else f"{share:.0%}"
 
 
 class Page:
@@ -186,13 +111,13 @@ class Page:
             database=shlex.quote(str(facts.database)),
         )
 
-    def _figure(self, name: str, drawing: figures.Drawing, title: str) -> dict[str, Any]:
+    def _figure(self, name: str, drawn: drawing.Drawing, title: str) -> dict[str, Any]:
         """Keep a drawing's three files; what the template needs to show it."""
-        text = figures.svg(drawing.figure)
-        self.files[f"figures/{name}.svg"] = figures.on_white(text).encode("utf-8")
-        self.files[f"figures/{name}.png"] = figures.png(drawing.figure)
-        self._csv(f"figures/{name}.csv", drawing.data)
-        return {"name": name, "title": title, "svg": Markup(figures.inline_svg(text, name))}
+        text = drawing.svg(drawn.figure)
+        self.files[f"figures/{name}.svg"] = drawing.on_white(text).encode("utf-8")
+        self.files[f"figures/{name}.png"] = drawing.png(drawn.figure)
+        self._csv(f"figures/{name}.csv", drawn.data)
+        return {"name": name, "title": title, "svg": Markup(drawing.inline_svg(text, name))}
 
     def _csv(self, name: str, data: pd.DataFrame) -> None:
         self.files[name] = data.to_csv(index=False, lineterminator="\n").encode("utf-8")
@@ -245,14 +170,14 @@ class Page:
             for j, pair in enumerate(self.facts.round.gaps.pairs):
                 of_pair = {n: f[j] for n, f in fits.items() if j < len(f)}
                 reach = max(float((np.abs(f.locs) + 3 * f.scales).max()) for f in of_pair.values())
-                drawing = figures.mixture_rounds(of_pair, kind, pair, axis_limit(kind, len(run.classes), reach), form)
+                found = figures.mixture_rounds(of_pair, kind, pair, axis_limit(kind, len(run.classes), reach), form)
                 title = f"The mixture of {pair_name(pair)} in each round of {run.run_id}"
                 out.append(
                     {
                         "run": run,
                         "pair": pair,
                         "fits": of_pair,
-                        "figure": self._figure(f"rounds-{_slug([run.run_id, *pair])}", drawing, title),
+                        "figure": self._figure(f"rounds-{_slug([run.run_id, *pair])}", found, title),
                     }
                 )
         return out
@@ -266,7 +191,7 @@ class Page:
             if not len(gaps):
                 continue
             name, order = _slug(pair), dynamics.kinds_of(pair)
-            drawing = figures.gap_dynamics(gaps, dynamics.classify(gaps, pair), order, pair)
+            found = figures.gap_dynamics(gaps, dynamics.classify(gaps, pair), order, pair)
             rows = dynamics.summary(gaps, pair)
             self._csv(f"tables/dynamics-{name}.csv", rows)
             title = f"Mean and spread of the gap between {' and '.join(pair)} over the warm-up's epochs"
@@ -278,7 +203,7 @@ class Page:
                     "most": figures.MAX_POINTS,
                     "planted": bool(gaps["planted"].notna().all()),
                     "rows": rows.to_dict("records"),
-                    "figure": self._figure(f"dynamics-{name}", drawing, title),
+                    "figure": self._figure(f"dynamics-{name}", found, title),
                 }
             )
         return out
@@ -292,8 +217,8 @@ class Page:
         drawn = []
         for pair in modality_pairs(modalities):
             order, claims = usability.claims_about(pair), usability.claims_of(frame, pair)
-            drawing = figures.usability_scatter(frame, claims, order, pair)
-            drawn.append(self._figure(f"usability-{_slug(pair)}", drawing, f"Usability of {pair[0]} and of {pair[1]}"))
+            found = figures.usability_scatter(frame, claims, order, pair)
+            drawn.append(self._figure(f"usability-{_slug(pair)}", found, f"Usability of {pair[0]} and of {pair[1]}"))
         extremes = usability.extremes(frame, modalities, self.count)
         denied = usability.contradicting(frame, self.count // 2)
         ids = pd.concat([*extremes.values(), denied])["sample_id"].drop_duplicates().tolist()
@@ -341,8 +266,8 @@ class Page:
             lines = self._curves(facts.children, "val", m, "accuracy")
             if lines:
                 what = "fused prediction" if m == FUSED else f"{m} alone"
-                drawing = figures.curves(lines, what, "validation accuracy, %", labels)
-                out.append(self._figure(f"accuracy-{m}", drawing, f"Validation accuracy over epochs, {what}"))
+                found = figures.curves(lines, what, "validation accuracy, %", labels)
+                out.append(self._figure(f"accuracy-{m}", found, f"Validation accuracy over epochs, {what}"))
         return out
 
     def _weights(self) -> list[dict[str, Any]]:
@@ -358,8 +283,8 @@ class Page:
         if not lines:
             return []
         labels = list(dict.fromkeys(line.label for line in lines))
-        drawing = figures.curves(lines, "weight of each modality", "omega (0 to 1)", labels, percent=False)
-        return [self._figure("omega", drawing, "Weight that iprm gives each modality over epochs")]
+        found = figures.curves(lines, "weight of each modality", "omega (0 to 1)", labels, percent=False)
+        return [self._figure("omega", found, "Weight that iprm gives each modality over epochs")]
 
     def _results(self) -> dict[str, Any]:
         facts = self.facts
@@ -391,57 +316,6 @@ class Page:
             "no_media": reason,
             "prepare_command": command.prepare_command(facts.run),
         }
-
-
-def with_code(text: str) -> Markup:
-    """A sentence as HTML, what stands between backticks as code."""
-    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
-
-
-def _slug(names: Sequence[str]) -> str:
-    """Names as part of a file name and of an element's id."""
-    return "-".join("".join(c if (c.isalnum() and c.isascii()) or c in "_-" else "_" for c in name) for name in names)
-
-
-def _spread_text(spread: results.Spread | None) -> str:
-    """A share as percent, with its spread over runs."""
-    if spread is None:
-        return "–"
-    sd = "" if spread.sd is None else f" ± {100 * spread.sd:.1f}"
-    return f"{100 * spread.mean:.1f}{sd}"
-
-
-def _points_text(spread: results.Spread | None) -> str:
-    """A difference in points, with its spread over seeds."""
-    if spread is None:
-        return "–"
-    return f"{spread.mean:+.1f}" + ("" if spread.sd is None else f" ± {spread.sd:.1f}")
-
-
-def _flat_row(row: results.Row, columns: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    out: dict[str, Any] = {
-        "method": row.method,
-        "note": row.note,
-        "settings": row.settings,
-        "runs": len(row.run_ids),
-        "epochs": row.epochs,
-    }
-    for modality, metric in columns:
-        spread = (row.values or {}).get((modality, metric))
-        out[f"{metric}_{modality}"] = spread.mean if spread else None
-        out[f"{metric}_{modality}_sd"] = spread.sd if spread else None
-    out["difference_points"] = row.difference.mean if row.difference else None
-    out["difference_points_sd"] = row.difference.sd if row.difference else None
-    return out
-
-
-def _settings(run: Run) -> list[tuple[str, str]]:
-    """(section.key, value) of the whole configuration, ascending."""
-    return sorted(
-        (f"{section}.{key}", json.dumps(value, default=str))
-        for section, values in run.config.items()
-        for key, value in values.items()
-    )
 
 
 def _write(path: Path, content: bytes, tell: bool = True) -> Path:

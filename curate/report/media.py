@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from curate import datasets
 from curate.datasets.cache import Cache, default_folder, open_cache
 from curate.errors import CurateError
-from curate.types import AudioSpec, ClipSpec, FeatureSpec, FlowSpec, InputSpec, Run, TextSpec
+from curate.specs import AudioSpec, ClipSpec, FeatureSpec, FlowSpec, InputSpec, TextSpec
+from curate.types import Run
 
 
 @dataclass(frozen=True)

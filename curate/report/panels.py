@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from curate.types import Floats
 
-from .figures import BALANCED, FONT, IMBALANCED, INK, MUTED, WIDTH, Drawing, _canvas, _legend, _plain
+from .drawing import BALANCED, FONT, IMBALANCED, INK, MUTED, WIDTH, Drawing, canvas, legend, plain
 
 COLUMNS = 4
 PANEL = 1.35  # inches
@@ -44,9 +44,9 @@ class Point:
 
 def accuracy_against_time(points: Sequence[Point]) -> Drawing:
     """Test accuracy over time an epoch: up and to the left is better."""
-    figure = _canvas(3.6)
+    figure = canvas(3.6)
     axes = figure.subplots()
-    _plain(axes)
+    plain(axes)
     for control, color, marker, what in (
         (False, BALANCED, "o", "method"),
         (True, IMBALANCED, "s", "control"),
@@ -71,7 +71,7 @@ def accuracy_against_time(points: Sequence[Point]) -> Drawing:
     axes.grid(axis="y", color=MUTED, alpha=0.25, linewidth=0.6)
     axes.set_xlabel("time of an epoch, joint training = 1")
     axes.set_ylabel("test accuracy, %")
-    _legend(figure, 1)
+    legend(figure, 1)
     return Drawing(figure, pd.DataFrame([vars(p) for p in points]))
 
 
@@ -140,7 +140,7 @@ def _grid(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
     for axes in panels[len(titles) :]:
         axes.set_axis_off()
     for axes, title in zip(panels, titles, strict=False):
-        _plain(axes)
+        plain(axes)
         axes.set_title(_short(title), loc="left", fontsize=FONT, color=INK)
     return figure, panels[: len(titles)]
 

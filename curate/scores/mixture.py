@@ -15,13 +15,13 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from curate.types import Floats, MixtureFit
 
 from . import two_sided
-from .cells import CHUNK, Cells, gather
-from .em import DOF_BOUNDS, Components, climb, e_step, log_density, starts
+from .cells import Cells, gather
+from .em import DOF_BOUNDS, Components, climb, starts
+from .posteriors import monotone_limits, p_ahead
 
 RULES = ("second_moment", "weight", "abs_mean")
 FAMILIES = (two_sided.FAMILY, "gaussian", "student-t")
@@ -271,79 +271,6 @@ def _one_component(cells: Cells, family: str, rule: str, outcome: str, why: str 
     return MixtureFit(
         family, one, one * loc, one * max(scale, 1e-3), one * dof, 0, rule, outcome=outcome, warnings=(note,)
     )
-
-
-def posterior(fitted: MixtureFit, gaps: NDArray[np.floating]) -> Floats:
-    """Eq. 10: (N,) gaps to (N, C) posteriors, each row adding to one.
-
-    Column `fitted.balanced` is the probability of being balanced. Not monotone in the gap where variances differ,
-    unless the fit has the limits of `monotone_limits`.
-    """
-    out = np.empty((len(gaps), len(fitted.weights)))
-    for start in range(0, len(gaps), CHUNK):
-        part = np.clip(np.asarray(gaps[start : start + CHUNK], dtype=np.float64), *fitted.limits)
-        if fitted.family == two_sided.FAMILY:
-            out[start : start + CHUNK] = softmax(two_sided.log_joint(fitted, part), axis=0).T
-        else:
-            out[start : start + CHUNK] = e_step(part, _components(fitted))[0][0].T
-    return out
-
-
-def p_balanced(fitted: MixtureFit, gaps: NDArray[np.floating]) -> Floats:
-    """w_0 of the paper, (N,): the posterior of the balanced component, in [0, 1]; higher = more balanced."""
-    out = np.empty(len(gaps))
-    for start in range(0, len(gaps), CHUNK):
-        out[start : start + CHUNK] = posterior(fitted, gaps[start : start + CHUNK])[:, fitted.balanced]
-    return out
-
-
-def p_ahead(fitted: MixtureFit, gaps: NDArray[np.floating]) -> Floats:
-    """Posteriors of each direction of a fit of three, (N, 2): first modality ahead, second ahead; NaN of any other fit.
-
-    They are those of the right and of the left tail, and add up to 1 - `p_balanced`.
-    """
-    out = np.full((len(gaps), 2), np.nan)
-    if len(fitted.weights) == 3:
-        for start in range(0, len(gaps), CHUNK):
-            out[start : start + CHUNK] = posterior(fitted, gaps[start : start + CHUNK])[:, [2, 0]]
-    return out
-
-
-def density(fitted: MixtureFit, grid: NDArray[np.floating]) -> Floats:
-    """pi_k f(g; mu_k, sigma_k) on a (G,) grid: (C, G), for plots."""
-    x = np.asarray(grid, dtype=np.float64)
-    if fitted.family == two_sided.FAMILY:
-        return np.exp(two_sided.log_joint(fitted, x))
-    return fitted.weights[:, None] * np.exp(log_density(x, _components(fitted))[0])
-
-
-def _components(fitted: MixtureFit) -> Components:
-    return Components(*(v[None] for v in (fitted.weights, fitted.locs, fitted.scales, fitted.dofs)))
-
-
-def monotone_limits(fitted: MixtureFit) -> tuple[float, float]:
-    """Between which gaps the posterior of a fit of two is monotone; clipped to them, it is so everywhere.
-
-    From mu_0, of the balanced component, to mu_1 the log odds rise. Outside they may turn: a Gaussian wider than the
-    other wins on both sides. The limits are the turning points nearest to the two locations, infinite where there is
-    none; clipped to them, p_imbalanced no longer falls beyond mu_1, and p_balanced no longer falls on the far side of
-    mu_0. So "imbalanced" means carried by the modality that mu_1 leans to; a large gap of the other sign counts as
-    balanced (the outcome `two_tailed` names the data where that is wrong).
-    """
-    if len(fitted.weights) != 2:
-        return -np.inf, np.inf
-    low, high = fitted.locs
-    width = high - low if high > low else 1.0
-    # In units of the distance, from the lower location: a = y - position, the slope of log f is -a * top / bottom.
-    y = np.polynomial.Polynomial([0, 1])
-    slopes = []
-    for loc, scale, nu in zip(fitted.locs, fitted.scales, fitted.dofs, strict=True):
-        a, variance = y - (loc - low) / width, (scale / width) ** 2
-        slopes.append((a, variance + 0 * y) if np.isinf(nu) else (a * (nu + 1), nu * variance + a**2))
-    (top, bottom), (other_top, other_bottom) = slopes
-    roots = (top * other_bottom - other_top * bottom).trim().roots()
-    turns = low + width * np.real(roots[np.abs(np.imag(roots)) < 1e-9])
-    return float(turns[turns <= low].max(initial=-np.inf)), float(turns[turns >= high].min(initial=np.inf))
 
 
 def diagnosed(fitted: MixtureFit, cells: Cells, scale: float, asked: int = 2) -> MixtureFit:

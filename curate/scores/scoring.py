@@ -12,7 +12,7 @@ import numpy as np
 from curate.errors import CurateError
 from curate.types import Floats, GapScores, Known, MixtureFit, Predictions, Round
 
-from . import gap, mixture, two_sided
+from . import gap, mixture, posteriors, two_sided
 
 OF_COMPONENTS = ("input", "components", "rule", "check", "posterior")
 """Settings that the two-sided mixture has not."""
@@ -41,7 +41,7 @@ class MixtureConfig:
         rule: which component of two is the balanced one, see `mixture.balanced_component`; of three it is the middle.
         check: `bic` falls back to fewer components where BIC does not support them; `none` fits two always, as the
             paper, and three wherever the gaps have both tails.
-        posterior: `literal` (Eq. 10) or `monotone` in the gap, see `mixture.monotone_limits`.
+        posterior: `literal` (Eq. 10) or `monotone` in the gap, see `posteriors.monotone_limits`.
     """
 
     gap: Literal["prob", "kl", "log_prob", "log_odds"] = "prob"
@@ -161,10 +161,10 @@ def fit_gaps(gaps: GapScores, config: MixtureConfig, classes: int) -> Round:
 def under(fits: tuple[MixtureFit, ...], gaps: GapScores, config: MixtureConfig) -> Round:
     """Posteriors of what `GapScores.seen` gives under mixtures that were fitted already, one a pair."""
     columns = gaps.seen(config.gap).T
-    weights = np.stack([mixture.p_balanced(f, x) for f, x in zip(fits, columns, strict=True)], axis=1)
+    weights = np.stack([posteriors.p_balanced(f, x) for f, x in zip(fits, columns, strict=True)], axis=1)
     ahead = None
     if any(len(f.weights) == 3 for f in fits):
-        ahead = np.stack([mixture.p_ahead(f, x) for f, x in zip(fits, columns, strict=True)], axis=1)
+        ahead = np.stack([posteriors.p_ahead(f, x) for f, x in zip(fits, columns, strict=True)], axis=1)
     return Round(gaps.sample_ids, gaps, fits, weights, ahead)
 
 

@@ -76,13 +76,7 @@ def fit(gaps: NDArray[np.floating], dof: float = DOF, scale: float = 1.0) -> Mix
     largest = np.abs(x if x.ndim == 2 else x[:, None]).max(axis=1, initial=0) / scale
     x = x.ravel() / scale
     size = gather(np.abs(x))
-    notes, outcome = [], "ok"
-    if size.total < FEWEST:
-        outcome = "too_few"
-        notes.append(f"only {size.total:g} gaps, at least {FEWEST} are needed to fit them: the usual scales are taken")
-    elif float(np.ptp(x)) <= CONSTANT:
-        outcome = "degenerate"
-        notes.append("the gaps are constant, there is nothing to tell apart: the usual scales are taken")
+    outcome, notes = _fittable(x, size)
     (weight, *scales), trace, converged = climb(size, dof) if outcome == "ok" else (USUAL, [], True)
     # BIC: the bell has two free parameters, the mixture three.
     if trace and _one_bell(x, dof) >= trace[-1] - 0.5 * float(np.log(size.total)):
@@ -114,6 +108,16 @@ def fit(gaps: NDArray[np.floating], dof: float = DOF, scale: float = 1.0) -> Mix
     if not converged:
         notes.append("the likelihood was still rising when the fit stopped")
     return replace(found, outcome=outcome, warnings=tuple(notes))
+
+
+def _fittable(x: Floats, size: Cells) -> tuple[str, list[str]]:
+    """Whether there is something to fit, as the outcome before it, `ok`, and what is to be said otherwise."""
+    if size.total < FEWEST:
+        few = f"only {size.total:g} gaps, at least {FEWEST} are needed to fit them: the usual scales are taken"
+        return "too_few", [few]
+    if float(np.ptp(x)) <= CONSTANT:
+        return "degenerate", ["the gaps are constant, there is nothing to tell apart: the usual scales are taken"]
+    return "ok", []
 
 
 def climb(size: Cells, dof: float) -> tuple[tuple[float, float, float], list[float], bool]:

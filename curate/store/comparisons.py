@@ -13,7 +13,8 @@ from curate.comparison.plan import Row
 from curate.comparison.summary import Cell
 from curate.errors import CurateError, unknown_name
 
-from .connection import Connection, insert, query_text
+from .connection import Connection, query_text
+from .rows import insert
 
 NOT_YET = "not run yet"
 

@@ -13,7 +13,8 @@ from curate.scores.gap import entropy, log_margin, true_class_probability
 from curate.types import Floats, Known, Predictions
 
 from .arrays import by_modality, read_known
-from .connection import Connection, insert
+from .connection import Connection
+from .rows import insert
 from .runs import declared
 
 

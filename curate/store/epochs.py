@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from .connection import Connection, insert
+from .connection import Connection
+from .rows import insert
 
 
 @dataclass(frozen=True)

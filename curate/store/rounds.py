@@ -16,7 +16,8 @@ from curate.types import MODALITY, GapScores, Known, MixtureFit, Predictions, Ro
 
 from . import usability, views
 from .arrays import read_known
-from .connection import Connection, copy_rows, delete, insert, query_text
+from .connection import Connection, query_text
+from .rows import copy_rows, delete, insert
 from .runs import declared
 
 COPIED = "sample_id IN (FROM copied)"
@@ -113,7 +114,7 @@ class Rounds:
             posteriors = [_column_arrays(con, "posterior", said[name], run_id, number, name) for name in names]
             fits = tuple(_read_fit(con, run_id, number, name) for name in names)
             if config.get("score", {}).get("posterior") == "monotone":
-                from curate.scores.mixture import monotone_limits  # loads scipy, which the other readers can do without
+                from curate.scores.posteriors import monotone_limits
 
                 fits = tuple(replace(f, limits=monotone_limits(f)) for f in fits)
         ids = gaps[0]["sample_id"]

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from curate.types import Finding, Sample
 
-from .connection import Connection, insert, query_text
+from .connection import Connection, query_text
+from .rows import insert
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from curate.errors import CurateError, EmptySelectionError, unknown_name
 from curate.scores.selection import By, Candidates, Rule, class_balance, relaxed
 from curate.types import Selection
 
-from .connection import SAFE, Connection, insert, query_text, sql_error
+from .connection import SAFE, Connection, query_text, sql_error
+from .rows import insert
 
 PREVIEWED = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 ALL_CLASSES = "(all)"

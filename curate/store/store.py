@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from curate.errors import CurateError
 
 from .comparisons import Comparisons
-from .connection import Connection, Portions, copy_rows, delete
+from .connection import Connection, Portions
 from .dynamics import Dynamics
 from .epochs import Epochs
 from .rounds import Rounds
+from .rows import copy_rows, delete
 from .runs import Runs
 from .samples import Samples
 from .selections import Selections

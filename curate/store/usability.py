@@ -14,7 +14,8 @@ from curate.types import Floats
 
 from . import views
 from .arrays import by_modality
-from .connection import Connection, copy_rows, delete, insert
+from .connection import Connection
+from .rows import copy_rows, delete, insert
 from .runs import declared
 
 if TYPE_CHECKING:

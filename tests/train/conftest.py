@@ -16,6 +16,7 @@ import torch
 
 from curate.datasets.base import Dataset
 from curate.datasets.cache import prepare
+from curate.specs import AudioSpec, VisualSpec
 from curate.store.store import Store
 from curate.train.data.samples import Batch, RunData
 from curate.train.loop.engine import Runtime
@@ -26,7 +27,7 @@ from curate.train.models.model import FusionModel, ModelConfig
 from curate.train.stages.score import score
 from curate.train.stages.session import Session
 from curate.train.stages.setup import split_samples
-from curate.types import AudioSpec, MixtureFit, Run, Sample, VisualSpec
+from curate.types import MixtureFit, Run, Sample
 
 SPECS = {
     "audio": AudioSpec(rate=1000, seconds=0.512, n_fft=64, hop=32, n_mels=16, fill="pad", standardize=True),

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from curate.types import AudioSpec, ClipSpec, InputSpec, VisualSpec
+from curate.specs import AudioSpec, ClipSpec, InputSpec, VisualSpec
 
 Augment = Literal["dataset", "shift"]
 ROLL, BINS, COLUMNS = 3 / 32, 5 / 32, 6 / 32

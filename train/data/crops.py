@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from curate.types import ClipSpec, FlowSpec
+from curate.specs import ClipSpec, FlowSpec
 
 
 class Clips(nn.Module):

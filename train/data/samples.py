@@ -19,7 +19,8 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, S
 from torchaudio.compliance import kaldi
 
 from curate.datasets.cache import Cache
-from curate.types import AudioSpec, ClipSpec, FeatureSpec, Floats, InputSpec, TextSpec, VisualSpec
+from curate.specs import AudioSpec, ClipSpec, FeatureSpec, InputSpec, TextSpec, VisualSpec
+from curate.types import Floats
 
 from .augment import Augment, shifted
 from .crops import Clips, random_boxes, resized_crops

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet18, video
 
 from curate.errors import CurateError, unknown_name
-from curate.types import AudioSpec, ClipSpec, FeatureSpec, InputSpec, TextSpec
+from curate.specs import AudioSpec, ClipSpec, FeatureSpec, InputSpec, TextSpec
 
 from .features import FEATURE_ENCODERS
 

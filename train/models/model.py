@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from curate.config import check_within
 from curate.errors import CurateError
-from curate.types import InputSpec, TextSpec
+from curate.specs import InputSpec, TextSpec
 
 from .encoders import make_encoders, pairs, size_of
 from .features import StandardisedFeatures

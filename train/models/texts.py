@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from curate.errors import CurateError
 from curate.media.text import need_transformers
-from curate.types import TextSpec
+from curate.specs import TextSpec
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:

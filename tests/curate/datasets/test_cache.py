@@ -18,7 +18,8 @@ from curate.datasets.base import Dataset
 from curate.datasets.demo import Demo
 from curate.datasets.manifest import Manifest
 from curate.errors import CurateError, MediaError
-from curate.types import AudioSpec, Sample, VisualSpec
+from curate.specs import AudioSpec, VisualSpec
+from curate.types import Sample
 
 N = 75
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from curate.errors import CurateError, MediaError
 from curate.media import clips, read_range
-from curate.types import ClipSpec, FlowSpec
+from curate.specs import ClipSpec, FlowSpec
 
 CLIP = ClipSpec(frames=4, size=16, channels=3, window=4, crop=16)
 FLOW = FlowSpec(frames=4, size=16, window=4, crop=16, limit=10.0)

@@ -8,7 +8,7 @@ import soundfile
 from curate import media as read
 from curate.errors import MediaError
 from curate.media import video
-from curate.types import AudioSpec, VisualSpec
+from curate.specs import AudioSpec, VisualSpec
 
 VIDEOS = (".mp4", ".mkv", ".avi", ".flv", ".webm")
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from curate.errors import CurateError, MediaError
 from curate.media.text import HuggingFace, Words, make_tokenizer, words
-from curate.types import TextSpec
+from curate.specs import TextSpec
 
 TEXTS = ["the cat sat", "the dog sat [LAUGHTER]", "the <user> don't know emoji_15 !"]
 

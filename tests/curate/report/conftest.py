@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from curate.report import figures
+from curate.report import drawing
 
 
 @pytest.fixture(scope="session", autouse=True)
 def few_pixels() -> Iterator[None]:
     """A tenth of the usual resolution."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "DPI", figures.DPI / 10)
+        patch.setattr(drawing, "DPI", drawing.DPI / 10)
         yield

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from curate.report import figures
-from curate.scores import mixture
+from curate.report import drawing, figures
+from curate.scores import mixture, posteriors
 from curate.types import MixtureFit
 
 PAIR = ("audio", "visual")
@@ -22,7 +22,7 @@ def test_histogram_integrates_to_one_and_holds_the_weighted_densities():
     data = figures.gap_histogram(GAPS, fit, "prob", PAIR).data
     assert ((data["gap_to"] - data["gap_from"]) * data["density"]).sum() == pytest.approx(1)
     centres = ((data["gap_from"] + data["gap_to"]) / 2).to_numpy()
-    np.testing.assert_allclose(data[["component_0", "component_1"]].T, mixture.density(fit, centres))
+    np.testing.assert_allclose(data[["component_0", "component_1"]].T, posteriors.density(fit, centres))
 
 
 def test_tail_shares_are_annotated():
@@ -54,8 +54,8 @@ def test_posterior_need_not_be_monotone():
 def test_one_component_draws_and_calls_nothing_imbalanced():
     fit = mixture.fit(np.zeros(50), "gaussian")
     assert fit.outcome == "degenerate"
-    figures.svg(figures.gap_histogram(np.zeros(50), fit, "prob", PAIR).figure)
-    figures.svg(figures.posterior_curve(np.zeros(50), fit, "prob", PAIR).figure)
+    drawing.svg(figures.gap_histogram(np.zeros(50), fit, "prob", PAIR).figure)
+    drawing.svg(figures.posterior_curve(np.zeros(50), fit, "prob", PAIR).figure)
     assert figures.imbalanced_ranges(fit) == []
 
 
@@ -75,9 +75,9 @@ def test_curves_of_one_label_share_a_legend_entry_and_the_origin_is_no_data():
 
 
 def test_inline_svg_follows_the_theme_and_keeps_ids_apart():
-    text = figures.svg(figures.gap_histogram(GAPS, mixture.fit(GAPS, "gaussian"), "prob", PAIR).figure)
-    first, second = figures.inline_svg(text, "one"), figures.inline_svg(text, "two")
-    assert "var(--blue)" in first and "var(--ink)" in first and figures.BALANCED not in first
+    text = drawing.svg(figures.gap_histogram(GAPS, mixture.fit(GAPS, "gaussian"), "prob", PAIR).figure)
+    first, second = drawing.inline_svg(text, "one"), drawing.inline_svg(text, "two")
+    assert "var(--blue)" in first and "var(--ink)" in first and drawing.BALANCED not in first
     ids = {part.split('"')[0] for part in first.split(' id="')[1:]}
     assert ids and all(i.startswith("one-") for i in ids)
     assert not ids & {part.split('"')[0] for part in second.split(' id="')[1:]}
@@ -86,5 +86,5 @@ def test_inline_svg_follows_the_theme_and_keeps_ids_apart():
 
 def test_files_are_opaque():
     figure = figures.gap_histogram(GAPS, mixture.fit(GAPS, "gaussian"), "prob", PAIR).figure
-    assert figures.png(figure).startswith(b"\x89PNG")
-    assert '<rect width="100%" height="100%" fill="white"/>' in figures.on_white(figures.svg(figure))
+    assert drawing.png(figure).startswith(b"\x89PNG")
+    assert '<rect width="100%" height="100%" fill="white"/>' in drawing.on_white(drawing.svg(figure))

@@ -10,7 +10,7 @@ import pytest
 
 from curate.report import build, figures
 from curate.report.facts import axis_limit, planted_scores, read
-from curate.report.html import explain
+from curate.report.texts import explain
 from curate.scores import gap, mixture
 from curate.scores.scoring import MixtureConfig, fit_round
 from curate.store.store import Store

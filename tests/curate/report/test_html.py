@@ -12,8 +12,8 @@ import pytest
 from curate.errors import CurateError
 from curate.report import build
 from curate.report.facts import planted_scores, read
-from curate.report.html import MEANINGS, explain, with_code
-from curate.scores import gap, mixture
+from curate.report.texts import MEANINGS, explain, with_code
+from curate.scores import gap, mixture, posteriors
 from curate.store.store import Store
 from curate.types import FUSED, Finding, Predictions, Run, Sample, modality_pairs
 
@@ -58,7 +58,7 @@ def _round(table: Store, run_id: str, number: int, modalities: Sequence[str], co
     )
     gaps = gap.modality_gap(p)
     fits = [mixture.fit(gaps.prob[:, j], check="none") for j in range(len(gaps.pairs))]
-    balanced = np.stack([mixture.p_balanced(f, gaps.prob[:, j]) for j, f in enumerate(fits)], axis=1)
+    balanced = np.stack([posteriors.p_balanced(f, gaps.prob[:, j]) for j, f in enumerate(fits)], axis=1)
     table.rounds.write(run_id, number, p, gaps, fits, balanced, "prob")
     return p
 
@@ -269,7 +269,7 @@ def test_a_fit_that_means_little_is_named_and_still_shown_as_two(tmp_path: Path)
     gaps = gap.modality_gap(p)
     x = gaps.prob[:, 0]
     fit = replace(mixture.fit(x, check="none"), outcome="two_tailed", warnings=("two tails: of a test",))
-    table.rounds.write("score-toy-1", 0, None, gaps, [fit], mixture.p_balanced(fit, x)[:, None], "prob")
+    table.rounds.write("score-toy-1", 0, None, gaps, [fit], posteriors.p_balanced(fit, x)[:, None], "prob")
     text = build(table, None, tmp_path, tmp_path).read_text(encoding="utf-8")
     assert "outcome <code>two_tailed</code>" in text and "two tails: of a test" in text
     assert "No mixture of two was fitted" not in text and "The fit has one component only" not in text
@@ -329,7 +329,7 @@ def test_media_come_from_an_existing_cache_only(tmp_path: Path):
     )
     gaps = gap.modality_gap(p)
     fit = mixture.fit(gaps.prob[:, 0], "gaussian")
-    table.rounds.write("score-demo-1", 0, p, gaps, [fit], mixture.p_balanced(fit, gaps.prob[:, 0])[:, None], "prob")
+    table.rounds.write("score-demo-1", 0, p, gaps, [fit], posteriors.p_balanced(fit, gaps.prob[:, 0])[:, None], "prob")
     table.runs.finish("score-demo-1", "done")
 
     cache = tmp_path / "cache"

@@ -12,7 +12,7 @@ import pytest
 
 from curate.advice.describe import describe_round
 from curate.errors import CurateError
-from curate.scores import gap, mixture
+from curate.scores import gap, mixture, posteriors
 from curate.scores.scoring import MixtureConfig, fit_gaps, fit_round
 from curate.store.store import Store
 from curate.types import FUSED, Predictions, Round
@@ -52,7 +52,7 @@ def test_the_papers_form_sees_the_gap_as_it_stands(kind):
     assert found.gaps.fitted is None and found.p_ahead is None
     x = gap.modality_gap(p).of(kind)[:, 0]
     expected = mixture.fit(x, "gaussian", scale=gap.gap_scale(kind, 2))
-    np.testing.assert_array_equal(found.p_balanced[:, 0], mixture.p_balanced(expected, x))
+    np.testing.assert_array_equal(found.p_balanced[:, 0], posteriors.p_balanced(expected, x))
 
 
 def test_the_size_alone_finds_both_tails():
@@ -84,7 +84,7 @@ def test_an_average_is_what_the_mixture_sees_and_its_size_that_of_the_mean():
     signed = fit_round(p, MixtureConfig(average="warmup", family="gaussian"), mean)
     np.testing.assert_array_equal(signed.gaps.fitted, mean)
     np.testing.assert_array_equal(signed.gaps.prob, gap.modality_gap(p).prob)
-    expected = mixture.p_balanced(mixture.fit(mean[:, 0], "gaussian"), mean[:, 0])
+    expected = posteriors.p_balanced(mixture.fit(mean[:, 0], "gaussian"), mean[:, 0])
     np.testing.assert_array_equal(signed.p_balanced[:, 0], expected)
     sized = fit_round(p, MixtureConfig(average="warmup", input="absolute"), mean)
     np.testing.assert_array_equal(sized.gaps.fitted, np.abs(mean))
@@ -240,4 +240,4 @@ def test_gaps_alone_are_fitted_as_they_were_seen():
     found = fit_round(p, MixtureConfig(input="absolute"))
     again = fit_gaps(found.gaps, MixtureConfig(input="absolute", family="student-t"), 2)
     x = np.abs(found.gaps.prob[:, 0])
-    np.testing.assert_array_equal(again.p_balanced[:, 0], mixture.p_balanced(mixture.fit(x, "student-t"), x))
+    np.testing.assert_array_equal(again.p_balanced[:, 0], posteriors.p_balanced(mixture.fit(x, "student-t"), x))

@@ -15,9 +15,9 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 from sklearn.mixture import GaussianMixture
 
-from curate.scores import mixture
+from curate.scores import mixture, posteriors
 from curate.scores.em import Components, e_step, m_step, starts
-from curate.scores.mixture import p_balanced, posterior
+from curate.scores.posteriors import p_balanced, posterior
 from curate.types import MixtureFit
 
 PAPERS = ("gaussian", "student-t")
@@ -83,7 +83,7 @@ def test_density_is_that_of_scipy(family, dof):
         pi * law(loc, scale).pdf(grid)
         for pi, loc, scale in zip(fitted.weights, fitted.locs, fitted.scales, strict=True)
     ]
-    np.testing.assert_allclose(mixture.density(fitted, grid), expected, rtol=1e-10)
+    np.testing.assert_allclose(posteriors.density(fitted, grid), expected, rtol=1e-10)
     _, likelihood = e_step(
         grid, Components(fitted.weights[None], fitted.locs[None], fitted.scales[None], fitted.dofs[None])
     )

@@ -7,7 +7,8 @@ import pytest
 
 from curate.scores import mixture
 from curate.scores.em import Components, e_step, m_step
-from curate.scores.mixture import RULES, balanced_component, blamed_on_memory, p_balanced
+from curate.scores.mixture import RULES, balanced_component, blamed_on_memory
+from curate.scores.posteriors import p_balanced
 
 PAPERS = ("gaussian", "student-t")
 

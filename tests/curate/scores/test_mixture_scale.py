@@ -13,7 +13,7 @@ import pytest
 from curate.scores import cells, mixture
 from curate.scores.cells import CHUNK, EXACT, Cells, gather
 from curate.scores.em import Components, e_step, log_density, m_step, starts
-from curate.scores.mixture import p_balanced, posterior
+from curate.scores.posteriors import p_balanced, posterior
 
 
 def fit(x, family="gaussian", **options):

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from curate.scores import mixture
 from curate.scores.cells import single
 from curate.scores.em import Components, climb, m_step, starts
-from curate.scores.mixture import holds_both_tails, p_ahead, p_balanced, posterior
+from curate.scores.mixture import holds_both_tails
+from curate.scores.posteriors import p_ahead, p_balanced, posterior
 
 PAPERS = ("gaussian", "student-t")
 

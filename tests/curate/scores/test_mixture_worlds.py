@@ -14,7 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from curate.scores import mixture
-from curate.scores.mixture import monotone_limits, p_balanced
+from curate.scores.posteriors import monotone_limits, p_balanced
 from curate.types import MixtureFit
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from curate.errors import CurateError
 from curate.scores.gap import modality_gap
-from curate.scores.mixture import monotone_limits, p_balanced
+from curate.scores.posteriors import monotone_limits, p_balanced
 from curate.scores.scoring import MixtureConfig, fit_gaps, fit_round
 from curate.types import FUSED, Predictions
 

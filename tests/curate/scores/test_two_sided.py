@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from curate.errors import CurateError
 from curate.scores import mixture, two_sided
 from curate.scores.cells import gather, single
-from curate.scores.mixture import density, p_balanced
+from curate.scores.posteriors import density, p_balanced
 from curate.scores.scoring import MixtureConfig, fit_gaps, fit_round
 from curate.scores.two_sided import LEAST, PEAK, TAILS, WEIGHTS, climb, fit, reach
 from curate.types import GapScores, MixtureFit

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from curate.errors import CurateError, EmptySelectionError
-from curate.scores import gap, mixture
+from curate.scores import gap, mixture, posteriors
 from curate.store import rounds
 from curate.store.store import Store
 from curate.types import GapScores, Sample, Selection
@@ -25,7 +25,7 @@ def round_of(p, family: str = "gaussian", dof: float | None = 4.0):
     """Gaps, fits and (N, P) posteriors of predictions."""
     gaps = gap.modality_gap(p)
     fits = [mixture.fit(x, family, dof=dof) for x in gaps.prob.T]
-    return gaps, fits, np.stack([mixture.p_balanced(f, x) for f, x in zip(fits, gaps.prob.T, strict=True)], axis=1)
+    return gaps, fits, np.stack([posteriors.p_balanced(f, x) for f, x in zip(fits, gaps.prob.T, strict=True)], axis=1)
 
 
 def selection(ids: list[str], rule: str = "p_balanced >= 0.5", name: str = "good") -> Selection:
@@ -62,7 +62,7 @@ def test_a_round_is_read_back_bit_for_bit(scored_table, predictions, scoring, fa
             assert getattr(ours, name) == getattr(theirs, name)
         assert ours.log_likelihoods == theirs.log_likelihoods[-1:]
         x = gaps.prob[:, 0]
-        np.testing.assert_array_equal(mixture.posterior(ours, x), mixture.posterior(theirs, x))
+        np.testing.assert_array_equal(posteriors.posterior(ours, x), posteriors.posterior(theirs, x))
 
 
 def test_a_round_is_read_ascending_by_id_whatever_the_order_it_was_written_in(scored_table, predictions):

@@ -10,10 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curate.specs import AudioSpec, FeatureSpec, FlowSpec, TextSpec, VisualSpec
 from curate.train.data import augment
 from curate.train.data.augment import draw_bands, draw_rolls, masked, rolled, shifted, widest
 from curate.train.data.samples import Batch, BatchTransform, DataView
-from curate.types import AudioSpec, FeatureSpec, FlowSpec, TextSpec, VisualSpec
 
 AUDIO = AudioSpec(rate=1000, seconds=0.512, n_fft=64, hop=32, n_mels=16, fill="pad", standardize=True)
 PICTURE = VisualSpec(frames=2, size=16, channels=3, augment="crop_flip")

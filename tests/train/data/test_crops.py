@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
+from curate.specs import VisualSpec
 from curate.train.data.crops import random_boxes, resized_crops
 from curate.train.data.samples import GREY, IMAGENET, Frames
-from curate.types import VisualSpec
 
 
 @given(st.integers(0, 2**31), st.integers(1, 64), st.integers(1, 64))

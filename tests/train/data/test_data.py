@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from curate.datasets.cache import prepare
+from curate.specs import AudioSpec, VisualSpec
 from curate.train.data.samples import BatchTransform, DataView, Frames, RunData, Samples, Spectrogram, mix_seed
 from curate.train.models.encoders import ResNet18, SmallCNN, input_size, make_encoder, over_frames
-from curate.types import AudioSpec, VisualSpec
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from curate.datasets.cache import Cache
+from curate.specs import VisualSpec
 from curate.train.data.samples import RunData, Samples
-from curate.types import VisualSpec
 
 ROWS, SIDE = 600, 256
 STATUS = Path("/proc/self/status")

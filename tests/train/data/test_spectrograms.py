@@ -9,8 +9,8 @@ from scipy import signal
 from torchaudio.compliance import kaldi
 
 from curate.datasets.presets import AUDIO
+from curate.specs import AudioSpec
 from curate.train.data.samples import BatchTransform, FilterBank, Spectrogram, trailing_zeros_from
-from curate.types import AudioSpec
 
 
 def noise(seed: int, length: int, peak: float = 0.3) -> torch.Tensor:

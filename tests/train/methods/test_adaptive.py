@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from curate.scores import mixture
+from curate.scores import posteriors
 from curate.train.data.samples import Batch
 from curate.train.methods.adaptive import Adaptive, posterior_balanced
 from curate.train.methods.losses import multimodal_cross_entropy
@@ -38,7 +38,7 @@ def adaptive(fit: MixtureFit, epoch: int = 0, kind: str = "prob", pairs: int = 1
 
 
 def test_loss_by_hand(two_component_fit: MixtureFit) -> None:
-    w0 = float(mixture.p_balanced(two_component_fit, np.array([0.25]))[0])
+    w0 = float(posteriors.p_balanced(two_component_fit, np.array([0.25]))[0])
     assert w0 == pytest.approx(0.619091, abs=1e-6)
     first = adaptive(two_component_fit).loss(outputs(A, V), batch([0], [[w0]]))
     assert float(first) == pytest.approx(1.245237, abs=2e-6)
@@ -124,10 +124,10 @@ def test_swapping_modalities_mirrors_the_fit_and_leaves_the_loss(two_component_f
     mirrored = MixtureFit("gaussian", f.weights[::-1].copy(), -f.locs[::-1], f.scales[::-1].copy(), f.dofs, 1, f.rule)
     a, v = torch.randn(4, 3, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64)
     b = batch([0, 1, 2, 0])
-    for posteriors in ("fixed", "online"):
+    for kind in ("fixed", "online"):
         b = batch([0, 1, 2, 0], [[0.2], [0.9], [0.5], [0.7]])
-        here = adaptive(f, posteriors=posteriors).loss(outputs(a, v), b)
-        there = adaptive(mirrored, posteriors=posteriors).loss(outputs(v, a), b)
+        here = adaptive(f, posteriors=kind).loss(outputs(a, v), b)
+        there = adaptive(mirrored, posteriors=kind).loss(outputs(v, a), b)
         torch.testing.assert_close(here, there)
 
 
@@ -138,15 +138,15 @@ def test_device_posterior_equals_the_table_s(two_component_fit: MixtureFit, dof:
     fit = MixtureFit(family, f.weights, f.locs, f.scales, np.full(2, dof), 0, f.rule)
     gaps = np.linspace(-1, 1, 41)
     ours = posterior_balanced(torch.from_numpy(gaps), fit).numpy()
-    np.testing.assert_allclose(ours, mixture.p_balanced(fit, gaps), atol=1e-6)
-    monotone = replace(fit, limits=mixture.monotone_limits(fit))
+    np.testing.assert_allclose(ours, posteriors.p_balanced(fit, gaps), atol=1e-6)
+    monotone = replace(fit, limits=posteriors.monotone_limits(fit))
     ours = posterior_balanced(torch.from_numpy(gaps), monotone).numpy()
     assert np.isfinite(monotone.limits).any() and (np.diff(ours) <= 1e-12).all()
-    np.testing.assert_allclose(ours, mixture.p_balanced(monotone, gaps), atol=1e-6)
+    np.testing.assert_allclose(ours, posteriors.p_balanced(monotone, gaps), atol=1e-6)
 
 
 def test_online_posteriors_follow_the_current_gap_without_gradient(two_component_fit: MixtureFit) -> None:
-    w0 = mixture.p_balanced(two_component_fit, np.array([0.25]))
+    w0 = posteriors.p_balanced(two_component_fit, np.array([0.25]))
     online = adaptive(two_component_fit, posteriors="online").loss(outputs(A, V), batch([0]))
     fixed = adaptive(two_component_fit).loss(outputs(A, V), batch([0], [[float(w0[0])]]))
     torch.testing.assert_close(online, fixed)

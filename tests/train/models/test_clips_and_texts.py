@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from curate.errors import CurateError
+from curate.specs import AudioSpec, ClipSpec, FlowSpec, TextSpec, VisualSpec
 from curate.train.data.crops import Clips
 from curate.train.data.samples import Batch, BatchTransform, Tokens
 from curate.train.models.encoders import CLIPS, ResNet18, Small3D, choose, input_size, make_encoder, size_of
 from curate.train.models.model import FusionModel, ModelConfig
 from curate.train.models.texts import Pretrained, TextTransformer, masked_mean
 from curate.train.models.weights import load_encoder
-from curate.types import AudioSpec, ClipSpec, FlowSpec, TextSpec, VisualSpec
 
 SOUND = AudioSpec(rate=1000, seconds=0.512, n_fft=64, hop=32, n_mels=16)
 PICTURE = VisualSpec(frames=2, size=16)

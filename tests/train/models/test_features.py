@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from curate.datasets.features import Features
 from curate.errors import CurateError
+from curate.specs import AudioSpec, FeatureSpec
 from curate.store.store import Store
 from curate.train.loop import checkpoint
 from curate.train.loop.engine import Runtime, fit
@@ -25,7 +26,6 @@ from curate.train.stages.score import score
 from curate.train.stages.session import Session
 from curate.train.stages.setup import prepare
 from curate.train.stages.training import train
-from curate.types import AudioSpec, FeatureSpec
 
 NAMES = ("low", "middle", "high")
 SHORT = {"score": {"epochs": 2}, "optim": {"batch_size": 16}}

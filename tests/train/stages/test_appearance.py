@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from curate.specs import ClipSpec, FeatureSpec, TextSpec, VisualSpec
 from curate.train.loop.engine import make_trainer
 from curate.train.methods.method import Method
 from curate.train.methods.optim import OptimConfig
@@ -13,7 +14,6 @@ from curate.train.models.encoders import Projected, make_encoder
 from curate.train.models.model import ModelConfig
 from curate.train.models.texts import TextTransformer
 from curate.train.stages.appearance import appearance, early_layers, is_deep
-from curate.types import ClipSpec, FeatureSpec, TextSpec, VisualSpec
 
 PICTURE = VisualSpec(size=32, channels=1, frames=1)
 

@@ -8,7 +8,7 @@ import torch
 
 from curate.errors import CurateError
 from curate.predictions.refit import refit
-from curate.scores import gap, mixture
+from curate.scores import gap, posteriors
 from curate.scores.scoring import MixtureConfig, fit_round
 from curate.train.data.samples import Batch
 from curate.train.loop import checkpoint
@@ -45,7 +45,7 @@ def test_an_averaged_gap_is_the_mean_of_the_stored_dynamics(work) -> None:
     _, rows = work.store.query("SELECT mean_gap, epochs FROM gap_dynamics ORDER BY sample_id")
     np.testing.assert_allclose(found.gaps.fitted[:, 0], [g for g, _ in rows], atol=1e-12)
     assert {n for _, n in rows} == {3}
-    np.testing.assert_array_equal(found.p_balanced[:, 0], mixture.p_balanced(found.fits[0], found.gaps.fitted[:, 0]))
+    np.testing.assert_array_equal(found.p_balanced[:, 0], posteriors.p_balanced(found.fits[0], found.gaps.fitted[:, 0]))
     assert work.store.query("SELECT DISTINCT input, average FROM mixture")[1] == [("signed", "warmup")]
     assert not np.array_equal(found.gaps.fitted, found.gaps.prob)
 
@@ -171,7 +171,7 @@ def test_online_posteriors_of_a_size_are_those_of_the_size(two_component_fit) ->
     method = Adaptive(Adaptive.Config(posteriors="online"))
     x = torch.tensor([[-0.6], [0.6], [-0.1]])
     method.begin_epoch(None, 0, Context((two_component_fit,), "prob", (0.0,), absolute=True))
-    expected = mixture.p_balanced(two_component_fit, np.array([0.6, 0.6, 0.1]))
+    expected = posteriors.p_balanced(two_component_fit, np.array([0.6, 0.6, 0.1]))
     np.testing.assert_allclose(method._posteriors(x, None)[:, 0].numpy(), expected, atol=1e-5)
 
 

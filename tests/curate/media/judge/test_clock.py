@@ -14,7 +14,7 @@ import pytest
 from curate.errors import MediaError
 from curate.media import Limits, decode_media, decode_medium, read_audio, read_frames
 from curate.media.source import Segment
-from curate.types import AudioSpec, VisualSpec
+from curate.specs import AudioSpec, VisualSpec
 
 ENDINGS = ["mp4", "mov", "mkv", "ts", "mpg", "flv", "avi", "webm", "nut", "frag.mp4"]
 SOUND = AudioSpec(rate=8000, seconds=1.0, fill="pad")

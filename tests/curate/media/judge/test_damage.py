@@ -18,7 +18,7 @@ from curate.datasets.cache import prepare
 from curate.datasets.manifest import Manifest
 from curate.errors import MediaError
 from curate.media import decode_medium
-from curate.types import AudioSpec, VisualSpec
+from curate.specs import AudioSpec, VisualSpec
 
 STATUSES = {
     "undecodable",

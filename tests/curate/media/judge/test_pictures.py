@@ -11,7 +11,7 @@ from PIL import Image
 
 from curate.errors import MediaError
 from curate.media import Limits, decode_medium, load_medium, read_frames
-from curate.types import VisualSpec
+from curate.specs import VisualSpec
 
 WHITE, RED, BLUE = (255, 255, 255), (255, 0, 0), (0, 0, 255)
 STORED = np.zeros((8, 24, 3), np.uint8)  # a red left half, a blue right half, a green stripe at the upper edge

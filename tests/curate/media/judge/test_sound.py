@@ -12,7 +12,7 @@ from curate.errors import MediaError
 from curate.media import Limits, decode_media, decode_medium, read_audio, resample
 from curate.media.container import promised_by_wave
 from curate.media.source import Segment
-from curate.types import AudioSpec
+from curate.specs import AudioSpec
 
 RATE = 16000
 TONE = (0.5 * np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE)).astype(np.float32)
