@@ -10,8 +10,10 @@ from curate.errors import CurateError
 from curate.render import render
 from curate.types import FUSED
 
+from .plan import USUAL
+
 if TYPE_CHECKING:
-    from .plan import USUAL, Plan
+    from .plan import Plan
     from .summary import Difference, Line, Spread
 
 NOTES = (
