@@ -129,9 +129,9 @@ def check_within(config: Any, section: str, ranges: Mapping[str, tuple[float, fl
     values = {name: getattr(config, name, None) for name in ranges}
     wrong = [name for name, v in values.items() if v is not None and not ranges[name][0] <= v <= ranges[name][1]]
     if wrong:
-        told = ", ".join(f"{section}.{name}={values[name]}" for name in wrong)
+        shown = ", ".join(f"{section}.{name}={values[name]}" for name in wrong)
         hint = ", ".join(f"{ranges[name][0]:.10g} <= {name} <= {ranges[name][1]:.10g}" for name in wrong)
-        raise CurateError(f"out of range: {told}", hint)
+        raise CurateError(f"out of range: {shown}", hint)
 
 
 def as_layer(configs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

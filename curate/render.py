@@ -116,10 +116,10 @@ def _grid(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int | No
         cells = [_cell(r[j]) for r in rows]
         longest = max(len(text) for text in (name, *cells))
         # Names stay whole, so that they can be copied; the terminal may break the line instead.
-        whole = longest <= MAX_WHOLE and not any(" " in text for text in (name, *cells))
-        needed += longest if whole else MIN_FOLDED
+        complete = longest <= MAX_WHOLE and not any(" " in text for text in (name, *cells))
+        needed += longest if complete else MIN_FOLDED
         right = _is_number(next((r[j] for r in rows if r[j] is not None), ""))
-        grid.add_column(Text(_cell(name)), justify="right" if right else "left", overflow="fold", no_wrap=whole)
+        grid.add_column(Text(_cell(name)), justify="right" if right else "left", overflow="fold", no_wrap=complete)
     for row in rows:
         grid.add_row(*(Text(_cell(v)) for v in row))
     wide = max(width, needed) if width else 1_000_000_000
@@ -174,7 +174,7 @@ def progress(quiet: bool) -> Iterator[Advance]:
     """Called with (label, done, total, note): bars on a terminal's standard error, else a line now and then.
 
     Args:
-        quiet: tell nothing.
+        quiet: show nothing.
     """
     if quiet or not sys.stderr.isatty():
         yield _silent if quiet else _lines()
@@ -207,14 +207,14 @@ def _silent(label: str, done: int, total: int, note: str) -> None:
 def _lines() -> Advance:
     """Plain lines on standard error: of a label the first and the last, and between them one every few seconds."""
     last: dict[str, float] = {}
-    told: dict[str, str] = {}
+    shown: dict[str, str] = {}
 
     def advance(label: str, done: int, total: int, note: str) -> None:
         text, now = f"{label}: {done}/{total} {note}".rstrip(), time.monotonic()
         news = label not in last or done == total or now - last[label] >= LINE_SECONDS
-        if news and text != told.get(label):
+        if news and text != shown.get(label):
             sys.stderr.write(text + "\n")
             sys.stderr.flush()
-            last[label], told[label] = now, text
+            last[label], shown[label] = now, text
 
     return advance

@@ -1,4 +1,4 @@
-"""What flows between the rooms: frozen holders whose shapes are checked at birth.
+"""What flows between the parts: frozen dataclasses whose shapes are checked when they are made.
 
 Letters: N samples, M modalities, K classes, P pairs of modalities = M (M - 1) / 2, C mixture components.
 """
@@ -365,9 +365,9 @@ class Round:
 
     def _repr_html_(self) -> str:
         pairs = zip(self.gaps.pairs, self.fits, self.p_balanced.T, strict=True)
-        told = [
+        described = [
             f"<p>{escape(pair_name(pair))}: {len(p)} samples, p_balanced below 0.5 on {(p < 0.5).mean():.1%}</p>"
             + fitted._repr_html_()
             for pair, fitted, p in pairs
         ]
-        return "".join(told)
+        return "".join(described)

@@ -52,11 +52,11 @@ def describe_round(run: Run, found: Round) -> list[str]:
 
 def describe_verdicts(verdicts: Sequence[tuple[str, str, bool, float, float | None]]) -> dict[str, str]:
     """{modality: whether it has a broken group, and by what evidence}, of `Table.verdicts`."""
-    told = {}
+    shown = {}
     for modality, verdict, found, separation, ratio in verdicts:
-        told[modality] = verdict
+        shown[modality] = verdict
         if ratio is not None:
             which = "it keeps" if found else "the lowest group keeps"
-            told[modality] += f" ({which} {max(ratio, 0):.0%} of the held-out recognition of the rest"
-            told[modality] += f", separation {separation:.1f})"
-    return told
+            shown[modality] += f" ({which} {max(ratio, 0):.0%} of the held-out recognition of the rest"
+            shown[modality] += f", separation {separation:.1f})"
+    return shown

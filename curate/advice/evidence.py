@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TAIL = 0.3
 """|gap| above which one modality knows a sample clearly better."""
-PARTED = 0.15
+DIFFERENCE = 0.15
 """By how much accuracy on training samples exceeds that on held-out ones where the two part."""
 KNOWN_WELL = 0.8
 """Accuracy on training samples from which on, where they part, the training samples are known by heart."""
@@ -140,7 +140,7 @@ class Evidence:
         return tuple(
             m
             for m in self.modalities
-            if parted(self.accuracy.get(m, 0.0), self.held_out.accuracy.get(m, 1.0), self.held_out.samples)
+            if differ(self.accuracy.get(m, 0.0), self.held_out.accuracy.get(m, 1.0), self.held_out.samples)
         )
 
     @property
@@ -173,12 +173,12 @@ class Evidence:
         return first
 
 
-def parted(trained: float, held_out: float, samples: int) -> bool:
+def differ(trained: float, held_out: float, samples: int) -> bool:
     """Whether accuracy on the samples trained on exceeds that on so many held-out ones by `PARTED`, beyond chance."""
     if samples < FEWEST:
         return False
     error = sqrt(held_out * (1 - held_out) / samples)
-    return trained - held_out > max(PARTED, ERRORS * error)
+    return trained - held_out > max(DIFFERENCE, ERRORS * error)
 
 
 def read_evidence(store: Store, run_id: str | None = None) -> Evidence:
@@ -291,10 +291,10 @@ def _broken(e: Evidence) -> str:
     """What is broken, how sure, and what to do."""
     if not e.verdicts:
         return "broken: not known, usability was not measured" + ("" if e.has_model else "; see --embeddings")
-    told = "; ".join(f"{m}: {verdict}" for m, verdict in e.verdicts.items())
+    shown = "; ".join(f"{m}: {verdict}" for m, verdict in e.verdicts.items())
     if not e.broken:
-        return f"broken: {told}"
-    return f"broken: {told}; look at them: `curate sql \"SELECT sample_id, broken FROM samples WHERE broken <> ''\"`"
+        return f"broken: {shown}"
+    return f"broken: {shown}; look at them: `curate sql \"SELECT sample_id, broken FROM samples WHERE broken <> ''\"`"
 
 
 def _lead(e: Evidence) -> str:

@@ -84,8 +84,8 @@ def _check(e: Evidence) -> str:
             f"one of its size, in {STUDY}"
         )
     lost = [line.label for line in e.compared if line.own is not None and line.own[1].verdict != BETTER]
-    told = f"{', '.join(lost)}: not ahead of the same at random; " if lost else ""
-    return f"{told}more seeds narrow an interval: {command}; `curate compare --show` has what was measured"
+    shown = f"{', '.join(lost)}: not ahead of the same at random; " if lost else ""
+    return f"{shown}more seeds narrow an interval: {command}; `curate compare --show` has what was measured"
 
 
 def _seen(line: Line) -> str:

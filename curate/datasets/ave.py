@@ -108,10 +108,10 @@ class Ave(AudioVisual):
             rows[event.video].append(event)
         samples = []
         for video, own in rows.items():
-            whole = videos.get(video) or f"{at}AVE/{video}.mp4"
-            paths = {"audio": whole, "visual": whole}
+            complete = videos.get(video) or f"{at}AVE/{video}.mp4"
+            paths = {"audio": complete, "visual": complete}
             if video not in videos:
-                paths = {"audio": sounds.get(video, whole), "visual": frames.get(video, whole)}
+                paths = {"audio": sounds.get(video, complete), "visual": frames.get(video, complete)}
             samples += [self._sample(event, number, own, paths) for number, event in enumerate(own, start=1)]
         return samples
 

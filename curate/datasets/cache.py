@@ -48,7 +48,7 @@ DONE = {
     "orientation": "turned",
     "transparent": "laid on white",
 }
-WORTH_TELLING = 200  # items; fewer are decoded before it is told how long they take
+NOTED = 200  # items; fewer are decoded before it is told how long they take
 DROPPED = "dropped_leak"
 
 Progress = Callable[[int, int], None]
@@ -103,8 +103,8 @@ class Cache:
 
     def media(self) -> list[dict[str, Facts]]:
         """Per sample {modality: what was done to its medium}."""
-        told = zip(*self.facts.values(), strict=True)
-        return [{m: dict(own) for m, own in zip(self.facts, row, strict=True) if own} for row in told]
+        shown = zip(*self.facts.values(), strict=True)
+        return [{m: dict(own) for m, own in zip(self.facts, row, strict=True) if own} for row in shown]
 
     @cached_property
     def _position(self) -> dict[str, int]:
@@ -160,15 +160,15 @@ def describe_plan(dataset: Dataset, folder: Path, workers: int) -> str:
     """
     final, count = folder / dataset.data_id(), len(dataset.samples)
     size = disk_use(dataset) / 1e6
-    told = f"{dataset.name}: {count} items, {f'{size:.1f} MB' if size < 1000 else f'{size / 1000:.1f} GB'} in {final}"
-    if final.exists() or not dataset.decodes or count < WORTH_TELLING:
-        return told
+    shown = f"{dataset.name}: {count} items, {f'{size:.1f} MB' if size < 1000 else f'{size / 1000:.1f} GB'} in {final}"
+    if final.exists() or not dataset.decodes or count < NOTED:
+        return shown
     each = seconds_an_item(dataset, workers)
     if each is None:
-        return told
+        return shown
     seconds = each * count / max(workers, 1)
     about = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-    return f"{told}; about {about} with {max(workers, 1)} processes"
+    return f"{shown}; about {about} with {max(workers, 1)} processes"
 
 
 def describe_done(cache: Cache) -> str:
@@ -177,8 +177,8 @@ def describe_done(cache: Cache) -> str:
     for modality, facts in cache.facts.items():
         for own in facts:
             counts.update(f"{modality} {DONE[name]}" for name in DONE if name in own)
-    told = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
-    return told and f'done to media: {told}; see `curate sql "SELECT sample_id, media FROM samples"`'
+    shown = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
+    return shown and f'done to media: {shown}; see `curate sql "SELECT sample_id, media FROM samples"`'
 
 
 def disk_use(dataset: Dataset) -> int:

@@ -51,8 +51,8 @@ def check(dataset: Dataset) -> tuple[Finding, ...]:
 def summary(found: Sequence[Finding]) -> str:
     """How many findings there are of each kind, and where they are listed; '' where there are none."""
     counts = Counter(f.kind for f in found)
-    told = ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind])
-    return told and f'suspicious: {told}; listed by `curate sql "SELECT * FROM findings"`'
+    shown = ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind])
+    return shown and f'suspicious: {shown}; listed by `curate sql "SELECT * FROM findings"`'
 
 
 def leaking(dataset: Dataset) -> dict[str, str]:
@@ -134,12 +134,12 @@ def compare(samples: Sequence[Sample], media: Mapping[str, Media]) -> Iterator[F
     for sample in samples:
         for modality, medium in media[sample.sample_id].items():
             sharing[modality, medium].append(sample)
-    told: dict[tuple[str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    shown: dict[tuple[str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for (modality, _), same in sharing.items():
         if len(same) > 1:
             for kind, sample, other in _kinds(same):
-                told[kind, sample.sample_id][_said(other)].append(modality)
-    for (kind, sample_id), others in told.items():
+                shown[kind, sample.sample_id][_said(other)].append(modality)
+    for (kind, sample_id), others in shown.items():
         yield Finding(kind, sample_id, "; ".join(f"{' and '.join(m)} of {other}" for other, m in others.items()))
 
 

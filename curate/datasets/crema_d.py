@@ -90,9 +90,9 @@ class CremaD(AudioVisual):
         self.classes = CLASSES
         folder = inner(self.root, "CREMA-D")
         at = "" if folder == self.root else "CREMA-D/"
-        sounds = _whole(index_media(self.root, [f"{at}AudioWAV", f"{at}AudioMP3"], SOUND_ENDINGS))
-        videos = _whole(index_media(self.root, [f"{at}VideoFlash"], VIDEO_ENDINGS))
-        videos = {**_whole(index_media(self.root, [f"{at}Image-01-FPS"], ["/"])), **videos}
+        sounds = _complete(index_media(self.root, [f"{at}AudioWAV", f"{at}AudioMP3"], SOUND_ENDINGS))
+        videos = _complete(index_media(self.root, [f"{at}VideoFlash"], VIDEO_ENDINGS))
+        videos = {**_complete(index_media(self.root, [f"{at}Image-01-FPS"], ["/"])), **videos}
         votes = read_votes(folder / VOTES)
         rows = self._rows(folder, sorted({*sounds, *videos}))
         samples = [
@@ -115,8 +115,8 @@ class CremaD(AudioVisual):
         if self.variant == "actor":
             samples = self.carve(samples, "test", TEST_FRACTION, whole_groups=True)
         if not any(s.split == "val" for s in samples):
-            whole = self.variant == "actor" or self.options.val_by_actor
-            samples = self.carve(samples, "val", self.options.val_fraction, whole_groups=whole)
+            complete = self.variant == "actor" or self.options.val_by_actor
+            samples = self.carve(samples, "val", self.options.val_fraction, whole_groups=complete)
         return samples
 
     def _rows(self, folder: Path, stems: list[str]) -> list[tuple[str, str, str]]:
@@ -184,7 +184,7 @@ class CremaD(AudioVisual):
         return found
 
 
-def _whole(found: Mapping[str, str]) -> dict[str, str]:
+def _complete(found: Mapping[str, str]) -> dict[str, str]:
     """Media by clip; old copies spell the level of one clip with a single X."""
     return {re.sub(r"_X$", "_XX", stem): path for stem, path in found.items() if STEM.fullmatch(stem)}
 

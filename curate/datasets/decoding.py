@@ -70,7 +70,7 @@ def decode_rows(dataset: Dataset, partial: Path, todo: Sequence[int], workers: i
                 "run again with fewer workers; finished samples are kept",
             )
         for row in suspects:
-            yield {row: _alone(dataset, partial, row, crashes)}
+            yield {row: _decode_one(dataset, partial, row, crashes)}
         chunks = [left for chunk in chunks if (left := [row for row in chunk if row not in suspects])]
 
 
@@ -143,7 +143,7 @@ def _in_pool(
                 path.unlink(missing_ok=True)
 
 
-def _alone(dataset: Dataset, partial: Path, row: int, crashes: Counter[Path]) -> dict[str, Outcome]:
+def _decode_one(dataset: Dataset, partial: Path, row: int, crashes: Counter[Path]) -> dict[str, Outcome]:
     """One row, each modality in a process of its own."""
     found: dict[str, Outcome] = {}
     files = dataset.media(dataset.samples[row])

@@ -121,7 +121,7 @@ def _files(root: Path, wanted: str) -> dict[str, Path]:
     """{modality: its file}, in the order wanted, or alphabetical.
 
     Raises:
-        CurateError: no folder, a modality missing or told twice, a name that will not do, less than two modalities.
+        CurateError: no folder, a modality missing or named twice, a name that will not do, less than two modalities.
     """
 
     if not root.is_dir():
@@ -192,8 +192,8 @@ def _places(head: Head, rows: Sequence[Row]) -> dict[str, int]:
         values = head.keys[key].tolist()
         for row in rows:
             if values[places[row["sample_id"]]] != row[key]:
-                told = f"{key} {values[places[row['sample_id']]]!r}, and {row[key]!r} elsewhere"
-                raise CurateError(f"features: {name} gives sample {row['sample_id']!r} {told}", "make the files agree")
+                shown = f"{key} {values[places[row['sample_id']]]!r}, and {row[key]!r} elsewhere"
+                raise CurateError(f"features: {name} gives sample {row['sample_id']!r} {shown}", "make the files agree")
     return places
 
 

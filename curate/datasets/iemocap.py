@@ -157,8 +157,8 @@ class Iemocap(Recordings):
             split = "test" if session == o.test_session else "val" if session == o.val_session else "train"
             yield name, labels[turn.label], split, turn.text
         if left_out:
-            told = ", ".join(f"{count} {label}" for label, count in sorted(left_out.items()))
-            self.notes += (f"{left_out.total()} utterances have none of the {o.labels} classes: {told}",)
+            shown = ", ".join(f"{count} {label}" for label, count in sorted(left_out.items()))
+            self.notes += (f"{left_out.total()} utterances have none of the {o.labels} classes: {shown}",)
 
     def _listed(self) -> Iterator[Row]:
         """The rows of the public list, in order."""
@@ -187,8 +187,8 @@ class Iemocap(Recordings):
 
     def _audio(self, name: str, parts: Mapping[str, str]) -> str:
         cut = self.root / "subaudio" / f"{name}.wav"
-        whole = self._release / f"Session{parts['session']}" / "sentences/wav" / parts["dialog"] / f"{name}.wav"
-        return (cut if cut.is_file() else whole).relative_to(self.root).as_posix()
+        complete = self._release / f"Session{parts['session']}" / "sentences/wav" / parts["dialog"] / f"{name}.wav"
+        return (cut if cut.is_file() else complete).relative_to(self.root).as_posix()
 
     def _visual(self, name: str, parts: Mapping[str, str], turn: Utterance | None) -> str:
         """A folder of faces, a cut video, or the dialogue's video from the start to the end of the turn."""
@@ -222,8 +222,8 @@ class Iemocap(Recordings):
         """Stretches of the sample's file; of a dialogue's video the half of the speaker."""
         path, cut = self.media(sample)[modality]
         halves = {"left": (0.0, 0.5), "right": (0.5, 1.0), "all": (0.0, 1.0)}
-        whole = cut is None or modality != "visual"
-        part = halves["all" if whole else half(_parts(sample.sample_id), self.options.left)]
+        complete = cut is None or modality != "visual"
+        part = halves["all" if complete else half(_parts(sample.sample_id), self.options.left)]
         in_step = self.options.window != "own"
         return decode_media(path, self.specs[modality], segments, in_step, part, self.limits)
 
@@ -308,8 +308,8 @@ def _with_val(rows: list[Row], options: Iemocap.Options) -> list[Row]:
     if any(row[2] == "val" for row in rows):
         return rows
     pool = [i for i, row in enumerate(rows) if row[2] == "train"]
-    whole = options.split_variant == "session"
-    groups = [_parts(rows[i][0])["dialog"] if whole else None for i in pool]
+    complete = options.split_variant == "session"
+    groups = [_parts(rows[i][0])["dialog"] if complete else None for i in pool]
     drawn = draw([rows[i][1] for i in pool], groups, options.val_fraction, generator(options.seed, "val"))
     chosen = {pool[position] for position in drawn}
     return [(name, label, "val" if i in chosen else split, text) for i, (name, label, split, text) in enumerate(rows)]
@@ -325,16 +325,16 @@ def _check_options(options: Iemocap.Options) -> None:
         raise CurateError(f"iemocap: two or three modalities are needed, got {options.modalities!r}", "name each once")
     sessions = {options.test_session, options.val_session} - {None}
     if not sessions <= set(SESSIONS) or options.test_session == options.val_session:
-        told = f"test_session={options.test_session}, val_session={options.val_session}"
-        raise CurateError(f"iemocap: impossible settings: {told}", "sessions are 1 to 5, and the two differ")
+        shown = f"test_session={options.test_session}, val_session={options.val_session}"
+        raise CurateError(f"iemocap: impossible settings: {shown}", "sessions are 1 to 5, and the two differ")
     if (
         min(options.tokens, options.frames, options.size) <= 0
         or options.seconds < 0
         or not 0 < options.val_fraction < 1
     ):
-        told = f"tokens={options.tokens}, seconds={options.seconds}, frames={options.frames}, size={options.size}"
+        shown = f"tokens={options.tokens}, seconds={options.seconds}, frames={options.frames}, size={options.size}"
         raise CurateError(
-            f"iemocap: impossible settings: {told}, val_fraction={options.val_fraction}",
+            f"iemocap: impossible settings: {shown}, val_fraction={options.val_fraction}",
             "positive, seconds may be 0; val_fraction is below 1",
         )
     if options.split_variant == "mla" and options.labels != 4:

@@ -102,10 +102,10 @@ class KineticsSounds(AudioVisual):
         for clip, label, split in rows:
             counts[clip] += 1
             key = _key(clip)
-            whole = videos.get(key, f"{clip}.mp4")
-            paths = {"audio": whole, "visual": whole}
+            complete = videos.get(key, f"{clip}.mp4")
+            paths = {"audio": complete, "visual": complete}
             if key not in videos:
-                paths = {"audio": sounds.get(key, whole), "visual": frames.get(key, whole)}
+                paths = {"audio": sounds.get(key, complete), "visual": frames.get(key, complete)}
             sample_id = clip if counts[clip] == 1 else f"{clip}#{split}"
             samples.append(Sample(sample_id=sample_id, label=label, split=split, inputs=paths, group=key[0]))
         if not any(s.split == "val" for s in samples):

@@ -33,15 +33,15 @@ class Measured:
 
     Attributes:
         settings: {setting: value} for all that could be measured.
-        told: {what was seen: the settings chosen for it}.
+        described: {what was seen: the settings chosen for it}.
     """
 
     settings: dict[str, Any] = field(default_factory=dict)
-    told: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    shown: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def notes(self, wanted: Sequence[str]) -> tuple[str, ...]:
         """A sentence for each thing seen that decided some of the wanted settings."""
-        chosen = {seen: [n for n in names if n in wanted] for seen, names in self.told.items()}
+        chosen = {seen: [n for n in names if n in wanted] for seen, names in self.shown.items()}
         return tuple(
             f"{seen}: {', '.join(f'data.{n}={self.settings[n]}' for n in names)} was chosen; another by --set"
             for seen, names in chosen.items()
@@ -89,7 +89,7 @@ def _measure_sound(looked: Sequence[tuple[Probe, float]], found: Measured) -> No
     while window > 8 and window > rate * seconds / 2:
         window //= 2
     found.settings |= {"rate": rate, "seconds": seconds, "n_fft": window, "hop": max(round(HOP * rate), 1)}
-    found.told[f"sound is of {_span(rates)} Hz and {_span(lengths)} s"] = ("rate", "seconds", "n_fft", "hop")
+    found.shown[f"sound is of {_span(rates)} Hz and {_span(lengths)} s"] = ("rate", "seconds", "n_fft", "hop")
 
 
 def _measure_pictures(looked: Sequence[tuple[Probe, float]], found: Measured) -> None:
@@ -102,7 +102,7 @@ def _measure_pictures(looked: Sequence[tuple[Probe, float]], found: Measured) ->
     found.settings |= {"size": size, "frames": frames}
     kind = "pictures" if frames == 1 else "videos"
     wide = _span([round(side) for side in sides])
-    found.told[f"{kind} are about {wide} pixels wide and high"] = ("size", "frames")
+    found.shown[f"{kind} are about {wide} pixels wide and high"] = ("size", "frames")
     deep = [one for one in seen if one.values is not None]
     if deep:
         low = min(one.values[0] for one in deep if one.values)
@@ -112,7 +112,7 @@ def _measure_pictures(looked: Sequence[tuple[Probe, float]], found: Measured) ->
             high = _rounded_up(high)
             low = 0.0 if low >= 0 else -_rounded_up(-low)
             found.settings["depth_range"] = f"{low:g},{high:g}"
-            found.told[f"pictures of more than 8 bits hold values up to {high:g}"] = ("depth_range",)
+            found.shown[f"pictures of more than 8 bits hold values up to {high:g}"] = ("depth_range",)
 
 
 def _rounded_up(value: float) -> float:

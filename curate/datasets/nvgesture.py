@@ -117,9 +117,9 @@ class NvGesture(Dataset):
         o = self.options
         sizes = {"frames": o.frames, "size": o.size, "window": o.window, "crop": o.crop}
         if not (1 <= o.window <= o.frames and 1 <= o.crop <= o.size and o.flow_limit > 0):
-            told = ", ".join(f"{k}={v}" for k, v in {**sizes, "flow_limit": o.flow_limit}.items())
+            shown = ", ".join(f"{k}={v}" for k, v in {**sizes, "flow_limit": o.flow_limit}.items())
             raise CurateError(
-                f"nvgesture: impossible settings: {told}", "window <= frames and crop <= size, all positive"
+                f"nvgesture: impossible settings: {shown}", "window <= frames and crop <= size, all positive"
             )
         kinds = {
             "visual": ClipSpec(**sizes),

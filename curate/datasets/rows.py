@@ -98,8 +98,8 @@ def check_rows(rows: Sequence[Row], who: str = "manifest", missing_words: Missin
         raise CurateError(message, hint)
     labels = {row["label"] for row in rows} - {""}
     if len(labels) < 2:
-        told = f"every row has the label {labels.pop()!r}" if labels else "no row has a label"
-        raise CurateError(f"{who}: {told}", "a classifier needs two classes")
+        shown = f"every row has the label {labels.pop()!r}" if labels else "no row has a label"
+        raise CurateError(f"{who}: {shown}", "a classifier needs two classes")
 
 
 def understood(table: TableFile, rows: Sequence[Row], splits: Sequence[str], modalities: Sequence[str] = ()) -> str:
@@ -112,20 +112,20 @@ def understood(table: TableFile, rows: Sequence[Row], splits: Sequence[str], mod
     counts = Counter(split for row, split in zip(rows, splits, strict=True) if row["label"])
     trained = {row["label"] for row, split in zip(rows, splits, strict=True) if split == "train"}
     classes = sorted({row["label"] for row in rows} - {""})
-    told = [
+    shown = [
         f"{table.path.name}{form}: {len(rows)} rows and ids",
         ", ".join(f"{counts[split]} {split}" for split in SPLITS if counts[split]),
         f"{len(classes)} classes",
     ]
     if absent := [name for name in classes if name not in trained]:
-        told.append(f"in no training sample: {listed(absent)}")
+        shown.append(f"in no training sample: {listed(absent)}")
     if alike := similar(classes):
-        told.append(f"classes that differ in case or spaces alone: {listed(alike)}")
+        shown.append(f"classes that differ in case or spaces alone: {listed(alike)}")
     if empty := sum(not row["label"] for row in rows):
-        told.append(f"{empty} without label, status {NO_LABEL}")
+        shown.append(f"{empty} without label, status {NO_LABEL}")
     counts = Counter(m for m in modalities for row in rows if is_missing(row[m]))
-    told += [f"{counts[m]} without {m}" for m in modalities if counts[m]]
-    return "; ".join(told)
+    shown += [f"{counts[m]} without {m}" for m in modalities if counts[m]]
+    return "; ".join(shown)
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:

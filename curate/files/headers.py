@@ -35,9 +35,9 @@ def _text_header(
     """The header's cells, and encoding, separator and number of lines up to its end."""
     with path.open("rb") as binary:
         start = binary.read(HEAD)
-    for magic, told in OTHER_KINDS.items():
+    for magic, shown in OTHER_KINDS.items():
         if start.startswith(magic):
-            raise CurateError(f"{who}{path} is no table of text", f"it is {told}")
+            raise CurateError(f"{who}{path} is no table of text", f"it is {shown}")
     encoding = _encoding(start)
     try:
         with path.open(newline="", encoding=encoding) as file:

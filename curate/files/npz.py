@@ -74,8 +74,8 @@ def open_npz(path: Path, expected: str) -> Archive:
                 if dtype.hasobject:
                     raise CurateError(f"{path}: {name} holds Python objects, which are not loaded", TEXT_HINT)
                 if begins + math.prod(shape) * dtype.itemsize != member.file_size:
-                    told = f"{path}: {name} says it is {dtype} {shape}, and has other bytes"
-                    raise CurateError(told, "the file is damaged: write it again")
+                    shown = f"{path}: {name} says it is {dtype} {shape}, and has other bytes"
+                    raise CurateError(shown, "the file is damaged: write it again")
                 shapes[name] = (shape, dtype)
     return Archive(path, expected, shapes)
 
@@ -106,8 +106,8 @@ def _refuse_bomb(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
     packed, unpacked = sum(m.compress_size for m in members), sum(m.file_size for m in members)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if unpacked > memory / 2 or (unpacked > BOMB_BYTES and unpacked > BOMB_RATIO * packed):
-        told = f"{path} has {packed / 1e6:.4g} MB and would unpack to {unpacked / 1e6:.4g} MB"
-        raise CurateError(told, "if it is meant so, save it with np.savez, and in parts that fit into memory")
+        shown = f"{path} has {packed / 1e6:.4g} MB and would unpack to {unpacked / 1e6:.4g} MB"
+        raise CurateError(shown, "if it is meant so, save it with np.savez, and in parts that fit into memory")
 
 
 @contextmanager

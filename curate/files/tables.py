@@ -146,11 +146,11 @@ class TableFile:
             return row[:width]
         if not any(cell.strip() for cell in row):
             return [""] * width
-        told = f"{self.who}line {line} of {self.path} has {len(row)} cells, its header {width}"
+        described = f"{self.who}line {line} of {self.path} has {len(row)} cells, its header {width}"
         if row[0].lstrip().startswith("#") and len(row) == 1:
-            raise CurateError(told, "comment lines may stand above the header only")
+            raise CurateError(described, "comment lines may stand above the header only")
         what = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}.get(self.separator, self.separator)
-        raise CurateError(told, f'put a value with {what} in it between "quotes"')
+        raise CurateError(described, f'put a value with {what} in it between "quotes"')
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
@@ -194,8 +194,8 @@ class TableFile:
             hint = "write plain numbers such as 0.25 or 1e-3, and nothing where there is none"
             if cell.endswith("%"):
                 hint = "leave out the percent sign"
-            told = f"{self.who}{self.path}, line {line}, column {self.names[place]!r}: {cell!r} is no number"
-            raise CurateError(told, hint) from None
+            described = f"{self.who}{self.path}, line {line}, column {self.names[place]!r}: {cell!r} is no number"
+            raise CurateError(described, hint) from None
 
     def _read_parquet(self, texts: Sequence[str], numbers: Sequence[str]) -> Rows:
         """By position, so that names which differ in case alone stay apart; cells as text, or as numbers, by SQL: a
@@ -223,8 +223,10 @@ class TableFile:
             cells = _parquet(self.path, f"SELECT coalesce({at[name]}::VARCHAR, '') AS t {source}", self.who)["t"]
             for row in np.flatnonzero(np.isnan(found[f"n{i}"])).tolist():
                 if str(cells[row]).strip().lower() not in MISSING_WORDS:
-                    told = f"{self.who}{self.path}, row {row + 1}, column {name!r}: {str(cells[row])!r} is no number"
-                    raise CurateError(told, "store numbers, and NULL where there is none")
+                    described = (
+                        f"{self.who}{self.path}, row {row + 1}, column {name!r}: {str(cells[row])!r} is no number"
+                    )
+                    raise CurateError(described, "store numbers, and NULL where there is none")
 
 
 def open_table(path: Path, known: Sequence[str], needed: Sequence[str], expected: str, who: str = "") -> TableFile:
@@ -299,5 +301,5 @@ def _parquet(path: Path, sql: str, who: str) -> dict[str, NDArray[Any]]:
         with duckdb.connect() as connection:
             return connection.execute(sql, [str(path)]).fetchnumpy()
     except (duckdb.Error, RuntimeError) as error:
-        told = f"{who}{path} cannot be read: {str(error).splitlines()[0]}"
-        raise CurateError(told, "expected a Parquet file") from None
+        described = f"{who}{path} cannot be read: {str(error).splitlines()[0]}"
+        raise CurateError(described, "expected a Parquet file") from None

@@ -62,10 +62,10 @@ def read_head(path: Path) -> Head:
     except CurateError:
         raise
     except Exception as error:  # whatever a damaged file does to its reader
-        told = str(error).splitlines()[0] if str(error) else type(error).__name__
-        objects = "bject" in told or "pickle" in told
+        shown = str(error).splitlines()[0] if str(error) else type(error).__name__
+        objects = "bject" in shown or "pickle" in shown
         hint = "save numbers and text, not Python objects" if objects else NPY
-        raise CurateError(f"{path} cannot be read: {told}", hint) from None
+        raise CurateError(f"{path} cannot be read: {shown}", hint) from None
 
 
 @lru_cache(maxsize=16)
@@ -123,8 +123,8 @@ def _parquet_head(path: Path) -> Head:
     other = np.flatnonzero(widths != widths[0]) if len(widths) else np.array([], dtype=np.int64)
     if len(other):
         first, ids = int(other[0]), texts["sample_id"].tolist()
-        told = f"{path}: sample {ids[0]!r} has {widths[0]} features, {ids[first]!r} has {widths[first]}"
-        raise CurateError(told, "give every sample the same number of features")
+        shown = f"{path}: sample {ids[0]!r} has {widths[0]} features, {ids[first]!r} has {widths[first]}"
+        raise CurateError(shown, "give every sample the same number of features")
     dim = int(widths[0]) if len(widths) else 0
     return Head(path, *_shape(path, (len(widths), dim), np.dtype(np.float64), PARQUET), texts)
 
@@ -152,8 +152,8 @@ def _parquet_columns(path: Path) -> tuple[list[str], list[str], bool]:
     if wrong:
         raise CurateError(f"{path}: column {wrong[0]!r} holds {numbers[wrong[0]]}, not numbers", PARQUET)
     if not numbers or (lists and len(numbers) > 1):
-        told = f"{lists[0]!r} holds lists, and there is {next(n for n in numbers if n != lists[0])!r}" if lists else ""
-        raise CurateError(f"{path}: {told or 'no column of features'}", PARQUET)
+        shown = f"{lists[0]!r} holds lists, and there is {next(n for n in numbers if n != lists[0])!r}" if lists else ""
+        raise CurateError(f"{path}: {shown or 'no column of features'}", PARQUET)
     return [k for k in KEYS if k in types], list(numbers), bool(lists)
 
 

@@ -14,13 +14,13 @@ LOG = logging.getLogger(__name__)
 
 
 @contextmanager
-def replacing(path: Path, tell: bool = True) -> Iterator[Path]:
+def replacing(path: Path, message: bool = True) -> Iterator[Path]:
     """Where to write what shall become the file `path`: it takes its place at the end, or goes when something fails.
 
     It lies in a folder made for it beside `path`, so that whatever the writer puts next to it meets no other file.
 
     Args:
-        tell: that an earlier file was replaced.
+        message: say that an earlier file was replaced.
 
     Raises:
         CurateError: the place cannot be written, or the disk is full; an earlier file is as it was.
@@ -36,5 +36,5 @@ def replacing(path: Path, tell: bool = True) -> Iterator[Path]:
             f"cannot write {path}: {error.strerror or error}",
             "check who may write there, and the space left on the disk",
         ) from None
-    if existed and tell:
+    if existed and message:
         LOG.warning("replaced %s", path)

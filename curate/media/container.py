@@ -64,13 +64,13 @@ def opened(path: Path) -> Iterator[InputContainer]:
     except MemoryError as error:
         raise MediaError("too_large", f"{path} needs more memory than there is") from error
     except (av.FFmpegError, OSError, ValueError, IndexError, OverflowError) as error:
-        raise MediaError("undecodable", f"{path}: {_told(error)}") from error
+        raise MediaError("undecodable", f"{path}: {_described(error)}") from error
 
 
 OPENING = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
 
 
-def _told(error: Exception) -> str:
+def _described(error: Exception) -> str:
     """What FFmpeg says, without the address it was given."""
     return str(getattr(error, "strerror", None) or error or type(error).__name__)
 
@@ -192,7 +192,7 @@ def decoded(container: InputContainer, stream: Any) -> Iterator[Any]:
         raise MediaError("undecodable", f"{bad} broken packets against {good} good frames in {container.name}")
 
 
-def check_whole(path: Path, ended: float) -> None:
+def check_complete(path: Path, ended: float) -> None:
     """Refuse a file that was cut: all its tracks end well before its header says.
 
     Args:
@@ -220,15 +220,15 @@ def promised_by_wave(path: Path) -> float:
     """
     try:
         with path.open("rb") as file:
-            kind, whole, form = struct.unpack("<4sI4s", file.read(12))
+            kind, complete, form = struct.unpack("<4sI4s", file.read(12))
             if (kind, form) != (b"RIFF", b"WAVE"):
                 return 0.0
             second = 0
             while True:
                 name, size = struct.unpack("<4sI", file.read(8))
                 if name == b"data":
-                    size = min(size, whole + 8 - file.tell())
-                    return size / second if second and size > 0 and max(size, whole) < PLACEHOLDER else 0.0
+                    size = min(size, complete + 8 - file.tell())
+                    return size / second if second and size > 0 and max(size, complete) < PLACEHOLDER else 0.0
                 body = file.read(16) if name == b"fmt " else b""
                 second = struct.unpack("<I", body[8:12])[0] if body else second
                 file.seek(size + size % 2 - len(body), 1)

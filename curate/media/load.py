@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Part = tuple[float, float]
-WHOLE: Part = (0.0, 1.0)
+WHOLE_NUMBER: Part = (0.0, 1.0)
 
 
 class Decoded(NamedTuple):
@@ -59,7 +59,7 @@ def decode_medium(
     spec: InputSpec,
     segment: Segment | None = None,
     in_step: bool = False,
-    part: Part = WHOLE,
+    part: Part = WHOLE_NUMBER,
     limits: Limits = USUAL,
 ) -> Decoded:
     """The same, and what was done to it; see `decode_media`."""
@@ -74,7 +74,7 @@ def decode_media(
     spec: InputSpec,
     segments: Sequence[Segment | None],
     in_step: bool = False,
-    part: Part = WHOLE,
+    part: Part = WHOLE_NUMBER,
     limits: Limits = USUAL,
 ) -> Outcomes:
     """Several stretches of one file, in one pass where a seek would not be exact.
@@ -161,7 +161,7 @@ def _stacked(shown: Sequence[Shown], facts: dict[str, Any], spec: VisualSpec) ->
 
 
 def _share(picture: Image, part: Part) -> Image:
-    if part == WHOLE:
+    if part == WHOLE_NUMBER:
         return picture
     return picture.crop((int(picture.width * part[0]), 0, int(picture.width * part[1]), picture.height))
 

@@ -267,9 +267,9 @@ class _Scale:
 
     def facts(self) -> dict[str, Any]:
         """The scale, and the shares of values outside it and not finite."""
-        told: dict[str, Any] = {"depth_range": [self.low, self.high]}
-        told |= {"clipped": round(self.clipped / self.seen, 6)} if self.clipped else {}
-        return told | ({"not_finite": round(self.absent / self.seen, 6)} if self.absent else {})
+        described: dict[str, Any] = {"depth_range": [self.low, self.high]}
+        described |= {"clipped": round(self.clipped / self.seen, 6)} if self.clipped else {}
+        return described | ({"not_finite": round(self.absent / self.seen, 6)} if self.absent else {})
 
 
 def turned(image: Image, orientation: int) -> Image:

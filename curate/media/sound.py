@@ -13,7 +13,7 @@ import numpy as np
 from curate.errors import MediaError
 
 from . import resample
-from .container import audio_stream, check_segment, check_whole, declared_length, decoded, is_cover, opened, origin
+from .container import audio_stream, check_complete, check_segment, declared_length, decoded, is_cover, opened, origin
 from .files import USUAL, Limits
 from .resample import Heard, Wave
 from .source import Segment
@@ -213,7 +213,7 @@ def _collect(path: Path, rate: int, wanted: Sequence[_Wanted], limits: Limits) -
             frames = decoded(container, audio_stream(container, path))
             ended = _fill(path, rate, wanted, resample.mono_pieces(path, frames, rate, 0, late, clock, limits), limits)
     if any(one.last is None or one.first + one.have < one.last for one in wanted):
-        check_whole(path, late + ended / rate)
+        check_complete(path, late + ended / rate)
 
 
 def _fill(

@@ -74,7 +74,7 @@ def read_tiles(path: Path, grid: Grid, depth_range: Range | None = None, limits:
     from PIL.Image import Transpose
 
     limits.check_pixels(path, grid.width, grid.height)
-    whole = Image.new("RGB", (grid.width, grid.height))
+    complete = Image.new("RGB", (grid.width, grid.height))
     places = {item: place for place, item in enumerate(grid.tiles)}
     done: set[int] = set()
     with opened(path) as container:
@@ -87,7 +87,7 @@ def read_tiles(path: Path, grid: Grid, depth_range: Range | None = None, limits:
                 break
             tile = show_frame(path, frame, depth_range, limits, turn=False).image
             row, column = divmod(places[stream_id], grid.columns)
-            whole.paste(tile, (column * tile.width, row * tile.height))
+            complete.paste(tile, (column * tile.width, row * tile.height))
             done.add(stream_id)
             fits = (grid.columns - 1) * tile.width < grid.width <= grid.columns * tile.width
             if not fits or not (grid.rows - 1) * tile.height < grid.height <= grid.rows * tile.height:
@@ -96,10 +96,10 @@ def read_tiles(path: Path, grid: Grid, depth_range: Range | None = None, limits:
         raise MediaError("undecodable", f"{path}: {len(done)} of {len(grid.tiles)} tiles can be decoded")
     for kind, value in grid.turns:
         if kind == b"irot" and value:
-            whole = whole.transpose((Transpose.ROTATE_90, Transpose.ROTATE_180, Transpose.ROTATE_270)[value - 1])
+            complete = complete.transpose((Transpose.ROTATE_90, Transpose.ROTATE_180, Transpose.ROTATE_270)[value - 1])
         if kind == b"imir":
-            whole = whole.transpose((Transpose.FLIP_TOP_BOTTOM, Transpose.FLIP_LEFT_RIGHT)[value])
-    return Picture(whole, {"size": [grid.width, grid.height], "codec": "heic", "container": "tiles"})
+            complete = complete.transpose((Transpose.FLIP_TOP_BOTTOM, Transpose.FLIP_LEFT_RIGHT)[value])
+    return Picture(complete, {"size": [grid.width, grid.height], "codec": "heic", "container": "tiles"})
 
 
 def _boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -17,7 +17,7 @@ from .container import (
     LENGTHLESS,
     MAX_GAP,
     TIME_SLACK,
-    check_whole,
+    check_complete,
     declared_length,
     decoded,
     frame_rate,
@@ -267,7 +267,7 @@ def _ended_early(path: Path, ended: float, moments: Moments) -> MediaError:
     if not ended:
         return MediaError("undecodable", f"no frame of {path} can be decoded")
     try:
-        check_whole(path, ended)
+        check_complete(path, ended)
     except MediaError as error:
         return error
     return Shorter(f"the video of {path} ends at {ended:.2f} s, before {moments[-1]:.2f} s", ended)

@@ -10,7 +10,7 @@ from curate.errors import CurateError
 from curate.files.npz import Archive, open_npz, texts
 
 from .labels import class_names, named
-from .part import KEYS, Part, shown, whole
+from .part import KEYS, Part, complete, shown
 
 ARRAYS = "arrays sample_id (N,), label (N,), classes (K,) and one (N, K) array a modality"
 
@@ -27,7 +27,7 @@ def read_npz(path: Path) -> Part:
         np.array(texts(arrays["sample_id"], f"{path}: sample_id"), dtype=np.str_),
         labels,
         np.array(texts(arrays["split"], f"{path}: split"), dtype=np.str_) if "split" in arrays else None,
-        whole(arrays["epoch"], str(path)) if "epoch" in arrays else None,
+        complete(arrays["epoch"], str(path)) if "epoch" in arrays else None,
         {m: (names, archive.load([m])[m].astype(np.float64)) for m in modalities},
         note,
     )

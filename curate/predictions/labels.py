@@ -16,7 +16,7 @@ from curate.files.tables import is_missing
 
 from .part import Texts, shown
 
-WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
+WHOLE_NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
 
 
 def class_names(given: Sequence[Any], where: str) -> tuple[str, ...]:
@@ -47,25 +47,25 @@ def named(given: Sequence[Any], classes: Sequence[str], where: str, positions: b
         CurateError: numbers that are neither classes nor positions.
     """
     exact = {name: name for name in classes}
-    whole = [(str(int(float(name))), name) for name in classes if WHOLE.fullmatch(name) and len(name) < 16]
-    counts = Counter(number for number, _ in whole)
-    by_number = {number: name for number, name in whole if counts[number] == 1}
+    complete = [(str(int(float(name))), name) for name in classes if WHOLE_NUMBER.fullmatch(name) and len(name) < 16]
+    counts = Counter(number for number, _ in complete)
+    by_number = {number: name for number, name in complete if counts[number] == 1}
     distinct = {value: _text(value) for value in dict.fromkeys(map(_hashable, given))}
-    found = {v: exact.get(composed(t.strip())) or by_number.get(_whole(t), "") for v, t in distinct.items()}
+    found = {v: exact.get(composed(t.strip())) or by_number.get(_complete(t), "") for v, t in distinct.items()}
     rest = [v for v, t in distinct.items() if not found[v] and not is_missing(t)]
-    numbers = [_whole(t) for v, t in distinct.items() if found[v] or v in rest]
+    numbers = [_complete(t) for v, t in distinct.items() if found[v] or v in rest]
     note = ""
     if positions and all(numbers) and numbers and all(_is_number(v) for v in rest):
         at = [int(number) for number in numbers]
         counted = all(0 <= i < len(classes) for i in at)
         if rest and not counted:
             names = f"the classes {shown(list(classes))}, nor positions among {len(classes)}"
-            out = [v for v in rest if not 0 <= int(_whole(distinct[v])) < len(classes)] or rest
+            out = [v for v in rest if not 0 <= int(_complete(distinct[v])) < len(classes)] or rest
             raise CurateError(f"{where}: labels {shown(out)} are not {names}", "give the names of classes")
         if rest:
-            found = {v: classes[int(_whole(t))] if _whole(t) else "" for v, t in distinct.items()}
+            found = {v: classes[int(_complete(t))] if _complete(t) else "" for v, t in distinct.items()}
             note = "labels are positions, counted from 0"
-        elif counted and any(found[v] != classes[int(_whole(t))] for v, t in distinct.items() if _whole(t)):
+        elif counted and any(found[v] != classes[int(_complete(t))] for v, t in distinct.items() if _complete(t)):
             note = "labels are names of classes, not positions"
         rest = []
     for value in rest:  # told as an unknown class
@@ -94,7 +94,7 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _whole(text: str) -> str:
+def _complete(text: str) -> str:
     """A whole number as its digits; '' where a text is none."""
     text = text.strip()
-    return str(int(float(text))) if WHOLE.fullmatch(text) and len(text) < 16 else ""
+    return str(int(float(text))) if WHOLE_NUMBER.fullmatch(text) and len(text) < 16 else ""

@@ -14,7 +14,7 @@ from curate.errors import CurateError
 from curate.types import Floats
 
 from .labels import class_names, named
-from .part import Part, shown, whole
+from .part import Part, complete, shown
 
 LINES = 'lines like {"sample_id": "a", "label": "cat", "audio": {"cat": 0.9, "dog": 0.1}, "visual": {...}}'
 DYNAMICS = "training dynamics are of one modality: --predictions audio=FILE --predictions visual=FILE"
@@ -47,7 +47,7 @@ def read_jsonl(path: Path) -> Part:
         np.array(["" if row["sample_id"] is None else str(row["sample_id"]).strip() for _, row in rows]),
         labels,
         np.array([str(row["split"]).strip() for _, row in rows]) if "split" in first else None,
-        whole([row["epoch"] for _, row in rows], str(path)) if "epoch" in first else None,
+        complete([row["epoch"] for _, row in rows], str(path)) if "epoch" in first else None,
         values,
         note,
     )

@@ -49,7 +49,7 @@ def shown(items: Sequence[Any] | NDArray[Any]) -> str:
     return ", ".join(repr(str(item)) for item in items[:SHOWN]) + more
 
 
-def whole(values: Any, source: str) -> NDArray[np.int64]:
+def complete(values: Any, source: str) -> NDArray[np.int64]:
     """(N,) epochs as whole numbers."""
     try:
         numbers = np.asarray(values, dtype=np.float64)

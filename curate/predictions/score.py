@@ -79,7 +79,7 @@ def score_predictions(
     layers: Sequence[settings.Layer],
     name: str = "",
     embeddings: Sequence[str] = (),
-    tell: Callable[[str], None] = lambda line: None,
+    message: Callable[[str], None] = lambda line: None,
 ) -> Run:
     """Score saved predictions: gaps, mixtures and posteriors of the training samples, as a run that is done.
 
@@ -91,14 +91,14 @@ def score_predictions(
         layers: settings of section `score` in rising precedence; the last one is the user's own.
         name: of the data set; '' takes that of the first file.
         embeddings: files with the embeddings of every modality, for usability; none leaves it unknown.
-        tell: called with what was understood, before anything is computed.
+        message: called with what was understood, before anything is computed.
 
     Raises:
         CurateError: a file cannot be read, or the predictions are not what they should be; nothing is stored then.
     """
     read = understand(sources, layers, name)
     config, saved = read.config, read.saved
-    tell(read.line)
+    message(read.line)
     if config.average == "warmup" and len(saved.rounds) < 2:
         raise CurateError(
             "score.average=warmup needs the predictions of several epochs, the files have one",
@@ -164,7 +164,7 @@ def _planned(store: Store, read: Understood, sources: Sequence[str], embeddings:
 
 
 def score_missing_predictions(
-    store: Store, sources: Sequence[str], name: str = "", tell: Callable[[str], None] = lambda line: None
+    store: Store, sources: Sequence[str], name: str = "", message: Callable[[str], None] = lambda line: None
 ) -> tuple[Run, Run]:
     """Score the rows of saved predictions whose ids have no score yet; the others keep theirs, see `growth`.
 
@@ -172,7 +172,7 @@ def score_missing_predictions(
 
     Args:
         name: of the data set; '' takes that of the first file.
-        tell: called with what was understood, before anything is computed.
+        message: called with what was understood, before anything is computed.
 
     Returns:
         The scored run there was, and the grown one; twice the former where nothing is missing.
@@ -185,7 +185,7 @@ def score_missing_predictions(
     scored = store.runs.find(kind="score", method=METHOD, dataset=dataset, status="done")
     read = understand(sources, [{"score": {"values": scored.config["score"]["values"]}}], name)
     saved = read.saved
-    tell(read.line)
+    message(read.line)
     newest = saved.rounds[0]
     labels = {str(i): saved.classes[k] for i, k in zip(newest.sample_ids, newest.labels, strict=True)}
     new = missing(store, scored, labels)

@@ -28,17 +28,17 @@ def understood(saved: Saved, name: str) -> str:
 
 def _splits(saved: Saved) -> str:
     counts = Counter(saved.splits.tolist())
-    told = ", ".join(f"{counts[split]} {split}" for split in SPLITS if counts[split])
-    return f"{told}, {len(saved.rounds[0].sample_ids)} to score"
+    shown = ", ".join(f"{counts[split]} {split}" for split in SPLITS if counts[split])
+    return f"{shown}, {len(saved.rounds[0].sample_ids)} to score"
 
 
 def _classes(saved: Saved) -> str:
     seen = set(np.unique(saved.labels[(saved.splits == "train")]).tolist())
     absent = [name for k, name in enumerate(saved.classes) if k not in seen]
-    told = f"{len(saved.classes)} classes"
-    told += f", in no training sample {listed(absent)}" if absent else ""
+    shown = f"{len(saved.classes)} classes"
+    shown += f", in no training sample {listed(absent)}" if absent else ""
     alike = similar(saved.classes)
-    return told + (f", differing in case or spaces alone {listed(alike)}" if alike else "")
+    return shown + (f", differing in case or spaces alone {listed(alike)}" if alike else "")
 
 
 def _right(saved: Saved, modality: str) -> str:

@@ -86,13 +86,13 @@ def _by_evidence(modality: str, rows: Floats, owners: Texts, fits: NDArray[np.bo
         near = fits | (np.abs(total - 1) <= TOLERANCE)
         telling = (rows != np.round(rows)).any(axis=1)  # whole numbers add to one by chance
     if fits.all() or (telling.any() and near[telling].mean() >= SHARE):
-        told = f"add to one in {near.sum()} of {len(rows)} rows, but do not lie in 0..1 and add to one"
-        _refuse(modality, told, owners, ~fits, hint)
+        described = f"add to one in {near.sum()} of {len(rows)} rows, but do not lie in 0..1 and add to one"
+        _refuse(modality, described, owners, ~fits, hint)
         return reading
     fits, reading = _as_probabilities(rows, 100.0)
     if fits.mean() >= SHARE:
-        told = f"add to 100 in {fits.sum()} of {len(rows)} rows, as percentages, but not"
-        _refuse(modality, told, owners, ~fits, hint)
+        described = f"add to 100 in {fits.sum()} of {len(rows)} rows, as percentages, but not"
+        _refuse(modality, described, owners, ~fits, hint)
         return reading
     if (logs := _as_logarithms(modality, rows, owners)) is not None:
         return logs
@@ -119,8 +119,8 @@ def _as_logarithms(modality: str, rows: Floats, owners: Texts) -> Reading | None
         powers = np.exp(-rows)
         sure = powers.max(axis=1) > 0.99  # (5, 0) are logits of two classes as well
         if sure.mean() < 0.5 and (np.abs(powers.sum(axis=1) - 1) <= LOG_TOLERANCE).mean() > 1 - SHARE:
-            told = "are negative log-probabilities: exp(-x) adds to one"
-            _refuse(modality, told, owners, np.full(len(rows), True), "write log-probabilities, with their sign")
+            described = "are negative log-probabilities: exp(-x) adds to one"
+            _refuse(modality, described, owners, np.full(len(rows), True), "write log-probabilities, with their sign")
         return None
     if (rows > LOG_TOLERANCE).any():
         return None
@@ -130,8 +130,8 @@ def _as_logarithms(modality: str, rows: Floats, owners: Texts) -> Reading | None
             if base != np.e and len(rows) < 3:
                 continue  # two rows may add to one by chance
             if base != np.e:  # natural ones are logits, whatever they add to
-                told = f"are logarithms to base {base:.0f} in {(~off).sum()} of {len(rows)} rows, but not"
-                _refuse(modality, told, owners, off, "mend these rows, or leave them out")
+                described = f"are logarithms to base {base:.0f} in {(~off).sum()} of {len(rows)} rows, but not"
+                _refuse(modality, described, owners, off, "mend these rows, or leave them out")
             return Reading(kind, f"{'e' if base == np.e else f'{base:.0f}'} to the power of them adds to one")
     return None
 

@@ -12,7 +12,7 @@ from curate.files.names import composed
 from curate.files.tables import open_table
 
 from .labels import named
-from .part import KEYS, Part, shown, whole
+from .part import KEYS, Part, complete, shown
 
 WIDE = "one row a sample: sample_id, label, [split], [epoch] and a column <modality>.<class> for each of both"
 
@@ -31,9 +31,9 @@ def read_wide(path: Path) -> Part:
         start += len(own)
     every = list(dict.fromkeys(name for own in columns.values() for name in own))
     labels, note = named(found.texts["label"], every, str(path))
-    epochs = whole(texts["epoch"], str(path)) if "epoch" in texts else None
-    told = [table.form, "decimal commas" if found.decimal_comma else "", note]
-    form = ", ".join(part for part in told if part)
+    epochs = complete(texts["epoch"], str(path)) if "epoch" in texts else None
+    described = [table.form, "decimal commas" if found.decimal_comma else "", note]
+    form = ", ".join(part for part in described if part)
     return Part(str(path), texts["sample_id"], labels, texts.get("split"), epochs, values, form)
 
 

@@ -223,8 +223,8 @@ def planted_scores(facts: Facts) -> list[tuple[str, float | None, str]]:
     rows.append(("p_imbalanced", auroc(s["p_imbalanced"].to_numpy(), one), question))
     signed = gaps.seen(facts.kind) if gaps.input == "signed" else gaps.prob
     for j, pair in enumerate(gaps.pairs):
-        told = direction_auroc(signed[known, j], alone, pair)
-        rows.append(("signed gap", told, f"of those, is it {pair[1]} and not {pair[0]}?"))
+        shown = direction_auroc(signed[known, j], alone, pair)
+        rows.append(("signed gap", shown, f"of those, is it {pair[1]} and not {pair[0]}?"))
     return rows
 
 

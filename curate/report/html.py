@@ -59,7 +59,7 @@ def build(
     text = page.render()
     folder = output / facts.run.run_id
     for name, content in page.files.items():
-        _write(folder / name, content, tell=False)
+        _write(folder / name, content, message=False)
     return _write(folder / "index.html", text.encode("utf-8"))
 
 
@@ -318,8 +318,8 @@ class Page:
         }
 
 
-def _write(path: Path, content: bytes, tell: bool = True) -> Path:
+def _write(path: Path, content: bytes, message: bool = True) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path, tell) as fresh:
+    with replacing(path, message) as fresh:
         fresh.write_bytes(content)
     return path

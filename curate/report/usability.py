@@ -40,8 +40,8 @@ def assessed(rows: pd.DataFrame, modalities: Sequence[str]) -> pd.DataFrame:
     wide = rows.pivot(index="sample_id", columns="modality", values=list(VALUES)).reindex(first["sample_id"])
     out = first.assign(**{f"{v}_{m}": wide[v, m].to_numpy(dtype=float) for v in VALUES for m in modalities})
     usable = out[[f"usability_{m}" for m in modalities]].to_numpy()
-    whole = ~(out[[f"p_broken_{m}" for m in modalities]].to_numpy() > CLAIMED)
-    denies = np.where(whole, out[[f"contradiction_{m}" for m in modalities]].to_numpy(), 0.0)
+    complete = ~(out[[f"p_broken_{m}" for m in modalities]].to_numpy() > CLAIMED)
+    denies = np.where(complete, out[[f"contradiction_{m}" for m in modalities]].to_numpy(), 0.0)
     return out.assign(
         imbalance=some_not_all(usable),
         intact=np.array(modalities, dtype=object)[usable.argmax(axis=1)],
@@ -111,8 +111,8 @@ def checked(frame: pd.DataFrame, modalities: Sequence[str]) -> list[tuple[str, f
     rows = [("imbalance", auroc(frame["imbalance"].to_numpy(), partly), question)]
     for a, b in modality_pairs(tuple(modalities)):
         difference = (frame[f"usability_{a}"] - frame[f"usability_{b}"]).to_numpy()
-        told = direction_auroc(difference, alone, (a, b))
-        rows.append(("difference of usability", told, f"of those, is it {b} and not {a}?"))
+        shown = direction_auroc(difference, alone, (a, b))
+        rows.append(("difference of usability", shown, f"of those, is it {b} and not {a}?"))
     return rows
 
 

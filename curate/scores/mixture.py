@@ -327,7 +327,7 @@ def _crossed(fitted: MixtureFit, cells: Cells) -> list[str]:
     ]
 
 
-def blamed_on_memory(fitted: MixtureFit, gaps: NDArray[np.floating], accuracy: float, scale: float) -> MixtureFit:
+def marked_memorised(fitted: MixtureFit, gaps: NDArray[np.floating], accuracy: float, scale: float) -> MixtureFit:
     """The fit, called `memorised` where its gaps are small because both modalities know the scored samples by heart.
 
     A fit of one component keeps its outcome and gains the warning.

@@ -112,7 +112,7 @@ def fit_known(
     right = dict(zip(known.modalities, known.correct.mean(axis=0).tolist(), strict=True))
     scale = gap.gap_scale(config.gap, classes)
     fits = tuple(
-        mixture.blamed_on_memory(fitted, x, min(right[m] for m in pair), scale)
+        mixture.marked_memorised(fitted, x, min(right[m] for m in pair), scale)
         for fitted, x, pair in zip(found.fits, found.gaps.seen(config.gap).T, found.gaps.pairs, strict=True)
     )
     return replace(found, fits=fits)

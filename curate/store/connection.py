@@ -43,7 +43,7 @@ WRITING = {
     "storage_compatibility_version": "v1.0.0",  # readable by DuckDB shells from 1.1 on too
     "pandas_analyze_sample": "0",  # Python objects are text; DuckDB before 2.0 fails to guess at a column of NULLs
 }
-FILES_ALONE = "SET allowed_directories = ['/']; SET enable_external_access = false; SET lock_configuration = true"
+FILES_ONLY = "SET allowed_directories = ['/']; SET enable_external_access = false; SET lock_configuration = true"
 """Local files, without extensions and network; directories can be allowed in an open database only."""
 BROKEN = (
     duckdb.IOException,
@@ -213,7 +213,7 @@ class Connection:
         self._check_statement(sql, allow_files)
         with self.open(settings=READING if allow_files else SAFE) as con:
             if allow_files:
-                con.execute(FILES_ALONE)
+                con.execute(FILES_ONLY)
             cursor = _interruptible(con, lambda: con.execute(sql), allow_files)
 
             columns = [c[0] for c in cursor.description or []]

@@ -26,7 +26,7 @@ class Dynamics:
 
     db: Connection
 
-    def write(self, run_id: str, epoch: int, predictions: Predictions, whole: bool = True) -> None:
+    def write(self, run_id: str, epoch: int, predictions: Predictions, complete: bool = True) -> None:
         """What each modality and the fusion said of the training samples after an epoch of the warm-up.
 
         Args:
@@ -35,7 +35,7 @@ class Dynamics:
         labels = predictions.labels
         with self.db.open(write=True) as con:
             con.register("written", {"sample_id": predictions.sample_ids.astype(object)})
-            these = "" if whole else " AND sample_id IN (FROM written)"
+            these = "" if complete else " AND sample_id IN (FROM written)"
             con.execute(f"DELETE FROM dynamic WHERE run_id = ? AND epoch = ?{these}", [run_id, epoch])
             con.unregister("written")
             for modality, probs in predictions.probs.items():

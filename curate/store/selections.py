@@ -90,7 +90,7 @@ class Selections:
         seen = self.candidates(run_id, wanted.where, wanted.by)
         kept = wanted.keep(seen)
         if not kept.any():
-            raise EmptySelectionError(f"no sample fulfils {wanted}", self._way_out(run_id, wanted, seen))
+            raise EmptySelectionError(f"no sample fulfils {wanted}", self._alternative(run_id, wanted, seen))
         selection = Selection(
             name or f"{run_id}: {wanted}",
             run_id,
@@ -102,7 +102,7 @@ class Selections:
         self.write(selection, replace)
         return selection
 
-    def _way_out(self, run_id: str, wanted: Rule, seen: Candidates) -> str:
+    def _alternative(self, run_id: str, wanted: Rule, seen: Candidates) -> str:
         """A command that keeps something, tried."""
         found = relaxed(wanted, seen)
         if found is None:

@@ -37,12 +37,12 @@ class Clips(nn.Module):
 
         Args:
             clips: (B, F, S, S, C).
-            place: (B, 3) in [0, 1), where the window begins, and top and left of the square, as shares of the room
+            place: (B, 3) in [0, 1), where the window begins, and top and left of the square, as shares of the spare length
                 there is; equal places see the same part in every modality. None is the middle.
         """
         window, crop = self.spec.window, self.spec.crop
-        room = torch.tensor([self.spec.frames - window, self.spec.size - crop, self.spec.size - crop])
-        corners = (room // 2).expand(len(clips), 3) if place is None else (place * (room + 1)).long()
+        spare = torch.tensor([self.spec.frames - window, self.spec.size - crop, self.spec.size - crop])
+        corners = (spare // 2).expand(len(clips), 3) if place is None else (place * (spare + 1)).long()
         parts = [
             clip[t : t + window, y : y + crop, x : x + crop]
             for clip, (t, y, x) in zip(clips, corners.tolist(), strict=True)
@@ -91,9 +91,9 @@ def resized_crops(frames: Tensor, boxes: Tensor, flipped: Tensor, side: int) -> 
     """
     b, f, _, _, c = frames.shape
     out = torch.empty(b, f, c, side, side, device=frames.device)
-    whole = frames.device.type == "cpu"  # only there can whole numbers be resized, and that is faster
+    complete = frames.device.type == "cpu"  # only there can whole numbers be resized, and that is faster
     for i, ((top, left, high, wide), mirror) in enumerate(zip(boxes.tolist(), flipped.tolist(), strict=True)):
         part = frames[i, :, top : top + high, left : left + wide].movedim(-1, 1)
-        square = F.interpolate(part if whole else part.float(), (side, side), mode="bilinear", antialias=True)
+        square = F.interpolate(part if complete else part.float(), (side, side), mode="bilinear", antialias=True)
         out[i] = square.flip(-1) if mirror else square
-    return out if whole else out.round_().clamp_(0, 255)
+    return out if complete else out.round_().clamp_(0, 255)

@@ -133,7 +133,7 @@ Coalitions = Mapping[frozenset[str], Tensor]
 
 
 @torch.no_grad()
-def _coalitions(model: FusionModel, inputs: Mapping[str, Tensor], whole: Tensor) -> Coalitions:
+def _coalitions(model: FusionModel, inputs: Mapping[str, Tensor], complete: Tensor) -> Coalitions:
     """{modalities that are there: (B, K) fused logits}, absent inputs zero, in evaluation mode; `whole` is for all.
 
     An encoder sees no other modality's input, so that one forward of each and one of a zero sample serve all masks.
@@ -142,7 +142,7 @@ def _coalitions(model: FusionModel, inputs: Mapping[str, Tensor], whole: Tensor)
         there = model.encode(inputs)
         absent = model.encode({m: torch.zeros_like(x[:1]) for m, x in inputs.items()})
     names = model.modalities
-    values = {frozenset(names): whole}
+    values = {frozenset(names): complete}
     for size in range(1, len(names)):
         for present in combinations(names, size):
             features = {m: f if m in present else absent[m].expand_as(f) for m, f in there.items()}

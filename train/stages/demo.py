@@ -51,8 +51,8 @@ class Outcome:
 
     def result_rows(self) -> list[list[Any]]:
         return [
-            [m, f"{v[FUSED]:.1%}", *(f"{v[k]:.1%}" for k in self.scored.modalities), remark]
-            for m, remark, v in self.results
+            [m, f"{v[FUSED]:.1%}", *(f"{v[k]:.1%}" for k in self.scored.modalities), what]
+            for m, what, v in self.results
         ]
 
 
@@ -68,10 +68,10 @@ def run_demo(session: Session, seed: int, extra: Layer | None = None) -> Outcome
     scored = score(session, "demo", None, [scoring], seed)
     session.store.selections.make(scored.run_id, threshold=0.5, name="high quality", replace=True)
     results = []
-    for method, remark, changes in PLAN:
+    for method, what, changes in PLAN:
         run = train(session, scored, method, [training, dotted(changes)], seed)
         tested = session.store.epochs.test_metrics(run.run_id)
-        results.append((method, remark, {m: v["accuracy"] for m, v in tested.items()}))
+        results.append((method, what, {m: v["accuracy"] for m, v in tested.items()}))
     found = session.store.rounds.read(scored.run_id)
     planted = session.store.samples.planted(scored.run_id)
     judged = session.store.usability.imbalance(scored.run_id)

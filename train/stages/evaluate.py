@@ -21,7 +21,7 @@ def evaluate(session: Session, run: Run, split: str) -> Mapping[str, Mapping[str
 def evaluate_weighted(session: Session, run: Run, split: str) -> Mapping[str, Mapping[str, float]]:
     """{weighting of the fusion: {metric: value}} on a split: none, by usability, and its controls.
 
-    Usability is told by the warm model of the run that was scored, whichever run is evaluated.
+    Usability is judged by the warm model of the run that was scored, whichever run is evaluated.
 
     Raises:
         CurateError: usability is not known there, or the run's fusion is no sum of unimodal logits.

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
-from curate.advice.evidence import KNOWN_WELL, parted
+from curate.advice.evidence import KNOWN_WELL, differ
 from curate.datasets.base import Dataset
 from curate.scores.folds import cut_folds
 from curate.scores.metrics import accuracy
@@ -37,12 +37,12 @@ two cores."""
 
 def known_by_heart(predictions: Predictions, held_out: Predictions) -> str:
     """Which modalities are right far more often on the samples they were trained on than on others; '' if none is."""
-    told = []
+    shown = []
     for m in predictions.modalities:
         seen, unseen = (accuracy(p.probs[m], p.labels) for p in (predictions, held_out))
-        if seen >= KNOWN_WELL and parted(seen, unseen, len(held_out.labels)):
-            told.append(f"{m} {seen:.0%} and {unseen:.0%}")
-    return ", ".join(told)
+        if seen >= KNOWN_WELL and differ(seen, unseen, len(held_out.labels)):
+            shown.append(f"{m} {seen:.0%} and {unseen:.0%}")
+    return ", ".join(shown)
 
 
 def is_cheap(trainer: Trainer, samples: Samples, data: RunData, epochs: int) -> bool:
@@ -96,7 +96,7 @@ def _warm_up(job: Job, held_out: Samples, number: int, count: int) -> None:
         seconds = time.perf_counter() - started
         job.store.epochs.write(run_id, trainer.epoch, [*values, ("train", "all", "seconds", seconds)], number)
         if config.dynamics:
-            job.store.dynamics.write(run_id, trainer.epoch, predict(trainer, job.data, held_out), whole=False)
+            job.store.dynamics.write(run_id, trainer.epoch, predict(trainer, job.data, held_out), complete=False)
         checkpoint.save(trainer, path)
         job.progress(label, trainer.epoch, config.epochs)
         started = time.perf_counter()

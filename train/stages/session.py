@@ -21,8 +21,8 @@ def no_progress(label: str, done: int, total: int, note: str) -> None:
     """No progress."""
 
 
-def no_message(remark: str) -> None:
-    """No remarks."""
+def no_message(text: str) -> None:
+    """No messages."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Session:
         cache_folder: where decoded media are.
         runtime: device, precision, loader processes.
         progress: called with (label, done, total, note).
-        tell: called with a remark of one line.
+        message: called with a line for the person.
     """
 
     store: Store
@@ -70,6 +70,6 @@ class Session:
                 self.message(done)
             found = checks.check(dataset)
             self.store.samples.write_findings(cache.data_id, found)
-            if told := checks.summary(found):
-                self.message(told)
+            if shown := checks.summary(found):
+                self.message(shown)
         return cache

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from curate.advice.evidence import Evidence, HeldOut, conclusions, parted, read_evidence
+from curate.advice.evidence import Evidence, HeldOut, conclusions, differ, read_evidence
 from curate.advice.recommend import STUDY, recommend
 from curate.comparison.summary import Cell, Line, summarize
 
@@ -143,7 +143,7 @@ def test_nothing_is_said_to_be_known_by_heart_on_slight_grounds() -> None:
     half = replace(HEART, accuracy={"audio": 0.75, "visual": 0.5}, held_out=HeldOut("val", 100, {"audio": 0.5}))
     assert half.apart == ("audio",) and half.by_heart == () and conclusions(half)[0].startswith("memory:")
     # Standard error of 0.5 at 25 samples is 0.1: 0.15 are within two of it.
-    assert not parted(0.69, 0.5, 25) and parted(0.71, 0.5, 25)
+    assert not differ(0.69, 0.5, 25) and differ(0.71, 0.5, 25)
 
 
 def test_a_lead_needs_more_than_two_standard_errors() -> None:

@@ -300,7 +300,7 @@ def test_every_warning_of_a_fit_is_explained():
         mixture.fit(worlds[1], "gaussian", iterations=1, check="none"),
     ]
     fits += [mixture.fit(w, check="none") for w in worlds]
-    fits += [mixture.blamed_on_memory(mixture.fit(worlds[0], check="none"), worlds[0], 1.0, 1.0)]
+    fits += [mixture.marked_memorised(mixture.fit(worlds[0], check="none"), worlds[0], 1.0, 1.0)]
     warnings = [w for fit in fits for w in fit.warnings]
     assert len(warnings) > 6
     assert all(explain(w) for w in warnings)

@@ -7,7 +7,7 @@ import pytest
 
 from curate.scores import mixture
 from curate.scores.em import Components, e_step, m_step
-from curate.scores.mixture import RULES, balanced_component, blamed_on_memory
+from curate.scores.mixture import RULES, balanced_component, marked_memorised
 from curate.scores.posteriors import p_balanced
 
 PAPERS = ("gaussian", "student-t")
@@ -178,13 +178,13 @@ def test_two_tailed_names_three_groups_and_keeps_the_posterior(posterior):
 
 def test_memorised_needs_both_small_gaps_and_accuracy():
     small, large = draw(0, (900, 0, 0.02), (100, 0.3, 0.1)), draw(0, (600, 0, 0.1), (250, 0.7, 0.1))
-    blamed = blamed_on_memory(fit(small), small, 0.99, 1.0)
+    blamed = marked_memorised(fit(small), small, 0.99, 1.0)
     assert blamed.outcome == "memorised" and warned(blamed, "memorised: each modality alone is right on at least 99.0%")
     np.testing.assert_array_equal(p_balanced(blamed, small), p_balanced(fit(small), small))
-    assert blamed_on_memory(fit(small), small, 0.97, 1.0).outcome != "memorised"
-    assert blamed_on_memory(fit(large), large, 1.0, 1.0).outcome == "ok"
-    assert blamed_on_memory(fit(large, scale=5.0), large, 1.0, 5.0).outcome == "memorised", "small for their scale"
-    constant = blamed_on_memory(fit(np.zeros(50)), np.zeros(50), 1.0, 1.0)
+    assert marked_memorised(fit(small), small, 0.97, 1.0).outcome != "memorised"
+    assert marked_memorised(fit(large), large, 1.0, 1.0).outcome == "ok"
+    assert marked_memorised(fit(large, scale=5.0), large, 1.0, 5.0).outcome == "memorised", "small for their scale"
+    constant = marked_memorised(fit(np.zeros(50)), np.zeros(50), 1.0, 1.0)
     assert constant.outcome == "degenerate" and warned(constant, "memorised")
 
 
