@@ -361,7 +361,8 @@ class Round:
     @property
     def balanced(self) -> Floats:
         """(N,) p_balanced of a sample: that of its least balanced pair; higher = more balanced."""
-        return self.p_balanced.min(axis=1)
+        result: Floats = self.p_balanced.min(axis=1)
+        return result
 
     def _repr_html_(self) -> str:
         pairs = zip(self.gaps.pairs, self.fits, self.p_balanced.T, strict=True)

@@ -79,7 +79,8 @@ class Cache:
     @property
     def usable(self) -> NDArray[np.bool_]:
         """(N,) True where every modality is `ok`."""
-        return np.all([status == "ok" for status in self.status.values()], axis=0)
+        result: NDArray[np.bool_] = np.all([status == "ok" for status in self.status.values()], axis=0)
+        return result
 
     def rows(self, sample_ids: Sequence[str] | NDArray[np.str_]) -> NDArray[np.int64]:
         """(n,) positions of samples, in the order asked for.

@@ -182,7 +182,7 @@ def _begin(memory: float) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (int(memory * 1e9), most))
 
 
-def _watched(jobs: set[Future], partial: Path) -> Iterator[Future]:
+def _watched(jobs: set[Future[Any]], partial: Path) -> Iterator[Future[Any]]:
     """Jobs as they end; a process that is at one item for longer than `PATIENCE` is killed."""
     while jobs:
         done, jobs = wait(jobs, LOOK_EVERY, FIRST_COMPLETED)

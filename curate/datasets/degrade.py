@@ -74,7 +74,8 @@ def enlarge(picture: Floats, size: int) -> Floats:
     """Bilinear enlargement of a square picture to (size, size)."""
     at = np.clip((np.arange(size) + 0.5) * len(picture) / size - 0.5, 0, len(picture) - 1)
     weights = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(len(picture))))
-    return weights @ picture @ weights.T
+    result: Floats = weights @ picture @ weights.T
+    return result
 
 
 def to_uint8(picture: Floats) -> NDArray[np.uint8]:
@@ -114,7 +115,8 @@ def add_noise(wave: Floats, noise: Floats, snr: float, power: float | None = Non
     """
     power = float(np.mean(wave**2)) if power is None else power
     mixed = wave + noise * np.sqrt(power / 10 ** (snr / 10))
-    return 0.9 * mixed / max(float(np.abs(mixed).max()), 1e-12)
+    result: Floats = 0.9 * mixed / max(float(np.abs(mixed).max()), 1e-12)
+    return result
 
 
 def add_grain(picture: Floats, sd: float, rng: np.random.Generator) -> Floats:
@@ -158,4 +160,5 @@ def relight(picture: Floats, rng: np.random.Generator) -> Floats:
 def high_pass(wave: Floats) -> Floats:
     """A gentle high-pass, x[t] - 0.6 x[t - 1], at the loudness of before: sounds thinner, and says as much."""
     thin = wave - 0.6 * np.concatenate([[0.0], wave[:-1]])
-    return thin * np.sqrt(np.mean(wave**2) / max(float(np.mean(thin**2)), 1e-12))
+    result: Floats = thin * np.sqrt(np.mean(wave**2) / max(float(np.mean(thin**2)), 1e-12))
+    return result

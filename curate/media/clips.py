@@ -89,7 +89,8 @@ def keep_flow(flow: Floats, spec: FlowSpec) -> NDArray[np.int8]:
     scale = np.array([spec.size / flow.shape[2], spec.size / flow.shape[1]], dtype=np.float32)
     if flow.shape[1:3] != (spec.size, spec.size):
         flow = _resize_flow(flow, spec.size)
-    return np.round(np.clip(flow * scale / spec.limit, -1, 1) * 127).astype(np.int8)
+    result: NDArray[np.int8] = np.round(np.clip(flow * scale / spec.limit, -1, 1) * 127).astype(np.int8)
+    return result
 
 
 def need_opencv(data_set: str) -> None:

@@ -147,7 +147,8 @@ def video_stream(container: InputContainer, path: Path) -> av.VideoStream:
     moving = [stream for stream in container.streams.video if not is_cover(stream)]
     if not moving:
         raise MediaError("no_video", f"{path} has no video track")
-    return _first_known(moving, path)
+    result: av.VideoStream = _first_known(moving, path)
+    return result
 
 
 def audio_stream(container: InputContainer, path: Path) -> av.AudioStream:
@@ -158,7 +159,8 @@ def audio_stream(container: InputContainer, path: Path) -> av.AudioStream:
     """
     if not container.streams.audio:
         raise MediaError("no_audio", f"{path} has no audio track")
-    return _first_known(container.streams.audio, path)
+    result: av.AudioStream = _first_known(container.streams.audio, path)
+    return result
 
 
 def is_cover(stream: Any) -> bool:

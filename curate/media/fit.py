@@ -35,7 +35,8 @@ def fit_waveform(wave: NDArray[np.floating], spec: AudioSpec) -> NDArray[np.int1
         fitted = np.resize(wave, length)  # repeats from the beginning
     else:
         fitted = np.pad(wave, (0, length - len(wave)))
-    return np.round(np.clip(fitted, -1, 1) * 32767).astype(np.int16)
+    result: NDArray[np.int16] = np.round(np.clip(fitted, -1, 1) * 32767).astype(np.int16)
+    return result
 
 
 def fit_frames(frames: NDArray[np.uint8], spec: VisualSpec) -> NDArray[np.uint8]:

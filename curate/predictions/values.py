@@ -209,14 +209,16 @@ def to_probabilities(values: Floats, reading: Reading) -> Floats:
         zeros = p == 0
         lost = np.clip(1 - p.sum(axis=1), 0, None) / np.maximum(zeros.sum(axis=1), 1)
         p = p + zeros * np.minimum(lost, reading.step / 2)[:, None]
-    return p / p.sum(axis=1, keepdims=True)
+    result: Floats = p / p.sum(axis=1, keepdims=True)
+    return result
 
 
 def softmax(logits: Floats) -> Floats:
     """(N, K) logits to probabilities; of any size, -inf stands for 0."""
     with np.errstate(over="ignore"):
         e = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
+    result: Floats = e / e.sum(axis=1, keepdims=True)
+    return result
 
 
 def product(probs: Sequence[Floats]) -> Floats:

@@ -84,9 +84,12 @@ def _media(cache: Cache, specs: Mapping[str, InputSpec], sources: Mapping[str, s
 def _still(clip: NDArray[np.integer], spec: ClipSpec) -> NDArray[np.uint8]:
     """The middle frame of a clip; of optical flow how far things move, white being the limit or more."""
     middle = clip[len(clip) // 2]
+    result: NDArray[np.uint8]
     if not isinstance(spec, FlowSpec):
-        return middle.astype(np.uint8)
-    return np.minimum(2 * np.linalg.norm(middle.astype(np.float32), axis=-1), 255).astype(np.uint8)[..., None]
+        result = middle.astype(np.uint8)
+        return result
+    result = np.minimum(2 * np.linalg.norm(middle.astype(np.float32), axis=-1), 255).astype(np.uint8)[..., None]
+    return result
 
 
 def wav_uri(samples: NDArray[np.int16], rate: int) -> str:

@@ -66,11 +66,14 @@ def log_density(x: Floats | Cells, c: Components) -> Floats:
     """log f(x; mu, sigma, nu) without mixing weights: (G,) to (S, C, G). Infinite nu is the Gaussian."""
     z2 = _square(_cells(x), c)
     log_scale = np.log(c.scales)[..., None]
+    result: Floats
     if np.isinf(c.dofs).all():
-        return -0.5 * z2 - (0.5 * np.log(2 * np.pi) + log_scale)
+        result = -0.5 * z2 - (0.5 * np.log(2 * np.pi) + log_scale)
+        return result
     nu = c.dofs[..., None]
     norm = gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * np.log(nu * np.pi)
-    return (norm - log_scale) - (nu + 1) / 2 * np.log1p(z2 / nu)
+    result = (norm - log_scale) - (nu + 1) / 2 * np.log1p(z2 / nu)
+    return result
 
 
 def e_step(x: Floats | Cells, c: Components) -> tuple[Floats, Floats]:
@@ -123,7 +126,8 @@ def _next_dofs(nu: Floats, surprise: Floats) -> Floats:
         half = np.exp(middle) / 2
         rising = constant - digamma(half) + np.log(half) > 0
         low, high = np.where(rising, middle, low), np.where(rising, high, middle)
-    return np.clip(np.exp((low + high) / 2), *DOF_BOUNDS)
+    result: Floats = np.clip(np.exp((low + high) / 2), *DOF_BOUNDS)
+    return result
 
 
 def starts(x: Floats | Cells, dof: float, components: int = 2) -> Components:
@@ -183,7 +187,8 @@ def _three_means(x: Cells, iterations: int = 50) -> list[float]:
         if (new == centres).all():
             break
         centres = new
-    return centres.tolist()
+    result: list[float] = centres.tolist()
+    return result
 
 
 def _two_means(x: Cells, iterations: int = 50) -> tuple[float, float]:
@@ -266,7 +271,8 @@ def _followers(c: Components, likelihood: Floats, unit: float) -> NDArray[np.boo
     ahead = (likelihood[None] > likelihood[:, None]) | (
         (likelihood[None] == likelihood[:, None]) & (index[None] < index[:, None])
     )
-    return (near & ahead).any(axis=1)
+    result: NDArray[np.bool_] = (near & ahead).any(axis=1)
+    return result
 
 
 def _leap(c: Components, one: Components, two: Components, unit: float, floor: float, estimate_dof: bool) -> Components:

@@ -9,7 +9,7 @@ Letters: N samples, M modalities, K classes, P pairs of modalities.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,13 +37,17 @@ def log_margin(probs: Floats, labels: NDArray[np.int64]) -> Floats:
     """
     others = np.array(probs, dtype=np.float64)
     others[np.arange(len(labels)), labels] = 0.0
-    return np.log(np.maximum(true_class_probability(probs, labels), LEAST)) - np.log(np.maximum(others.max(1), LEAST))
+    result: Floats = np.log(np.maximum(true_class_probability(probs, labels), LEAST)) - np.log(
+        np.maximum(others.max(1), LEAST)
+    )
+    return result
 
 
 def entropy(probs: Floats) -> Floats:
     """Shannon entropy in nats, (..., K) to (...), in [0, log K]; 0 log 0 = 0. Higher = less sure."""
     p = np.asarray(probs, dtype=np.float64)
-    return -np.sum(p * np.log(np.where(p > 0, p, 1.0)), axis=-1)
+    result: Floats = -np.sum(p * np.log(np.where(p > 0, p, 1.0)), axis=-1)
+    return result
 
 
 def probability_gap(first: Floats, second: Floats, labels: NDArray[np.int64]) -> Floats:
@@ -91,12 +95,13 @@ def signed_gap(kind: str, of: Known) -> Floats:
     p(y) being kept `FLOOR` away from 0, and for the odds from 1 too.
     """
     p = np.clip(of.p_true, FLOOR, None)
-    level = {
+    levels: dict[str, Callable[[], Floats]] = {
         "prob": lambda: of.p_true,
         "kl": lambda: -of.entropy,
         "log_prob": lambda: np.log(p),
         "log_odds": lambda: np.log(p) - np.log(np.clip(1 - of.p_true, FLOOR, None)),
-    }[kind]()
+    }
+    level = levels[kind]()
     position = {m: i for i, m in enumerate(of.modalities)}
     pairs = modality_pairs(of.modalities)
     return np.stack([level[:, position[a]] - level[:, position[b]] for a, b in pairs], axis=1)

@@ -54,7 +54,8 @@ def density(fitted: MixtureFit, grid: NDArray[np.floating]) -> Floats:
     x = np.asarray(grid, dtype=np.float64)
     if fitted.family == two_sided.FAMILY:
         return np.exp(two_sided.log_joint(fitted, x))
-    return fitted.weights[:, None] * np.exp(log_density(x, _components(fitted))[0])
+    result: Floats = fitted.weights[:, None] * np.exp(log_density(x, _components(fitted))[0])
+    return result
 
 
 def _components(fitted: MixtureFit) -> Components:

@@ -186,7 +186,8 @@ def keep_whole_groups(kept: Mask, groups: NDArray[np.str_]) -> Mask:
         raise CurateError("--whole-groups, but no scored sample has a group", "a manifest names them in column `group`")
     _, codes = np.unique(groups, return_inverse=True)
     broken = np.bincount(codes, weights=~kept) > 0
-    return kept & ((groups == "") | ~broken[codes])
+    result: Mask = kept & ((groups == "") | ~broken[codes])
+    return result
 
 
 def random_subset(candidates: int, count: int, seed: int) -> Mask:

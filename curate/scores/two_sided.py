@@ -155,7 +155,8 @@ def _log_densities(square: Floats, weight: float, peak: float, tails: float, dof
     norm = gammaln((dof + 1) / 2) - gammaln(dof / 2) - 0.5 * np.log(dof * np.pi)
 
     def bell(s: float) -> Floats:
-        return norm - np.log(s) - (dof + 1) / 2 * np.log1p(square / s**2 / dof)
+        result: Floats = norm - np.log(s) - (dof + 1) / 2 * np.log1p(square / s**2 / dof)
+        return result
 
     with np.errstate(divide="ignore"):
         rising = np.log(square) - np.log(tails**2 * dof / (dof - 2))

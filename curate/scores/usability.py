@@ -79,7 +79,8 @@ class LookAlikes:
         search = NearestNeighbors(n_neighbors=k + (samples is not None), algorithm="brute").fit(self.bank)
         found = self.members[search.kneighbors(self.project(appearance), return_distance=False)]
         if samples is None:
-            return found
+            result: NDArray[np.int64] = found
+            return result
         # The sample itself goes last, or, where it is not among them, nobody: the farthest is dropped either way.
         order = np.argsort(found == samples[:, None], axis=1, kind="stable")
         return np.take_along_axis(found, order, axis=1)[:, :k]
@@ -224,7 +225,8 @@ class Reference:
 
     def recognition(self, appearance: Floats, samples: NDArray[np.int64] | None = None) -> Floats:
         """(n, D) appearance to (n,) mean p_true of the look-alikes; see `LookAlikes.nearest`."""
-        return self.p_true[self.look_alikes.nearest(appearance, samples)].mean(axis=1)
+        result: Floats = self.p_true[self.look_alikes.nearest(appearance, samples)].mean(axis=1)
+        return result
 
     def usability(self, recognition: Floats) -> Floats:
         """(n,) in [0, 1]; higher = more usable. All 1 where the training samples are recognised no better than chance:
@@ -329,7 +331,8 @@ def some_not_all(good: Floats) -> Floats:
 
     1 - prod(g) - prod(1 - g), the modalities taken as independent; for two, g_a (1 - g_v) + g_v (1 - g_a).
     """
-    return np.clip(1 - good.prod(axis=1) - (1 - good).prod(axis=1), 0, 1)
+    result: Floats = np.clip(1 - good.prod(axis=1) - (1 - good).prod(axis=1), 0, 1)
+    return result
 
 
 def contradiction(log_margin: Floats) -> Floats:
@@ -358,7 +361,8 @@ def weighted_fusion(probs: Mapping[str, Floats], usability: Floats) -> Floats:
     logits = sum(r[:, None] * log for r, log in zip(usability.T, logs, strict=True))
     logits = logits - logits.max(axis=1, keepdims=True)
     fused = np.exp(logits)
-    return fused / fused.sum(axis=1, keepdims=True)
+    result: Floats = fused / fused.sum(axis=1, keepdims=True)
+    return result
 
 
 def save(path: Path, references: Mapping[str, Reference]) -> None:

@@ -194,7 +194,8 @@ class Connection:
                 f"{self.path} has schema version {row[0]}, this curate knows {SCHEMA_VERSION}",
                 "install the newer curate that wrote it; nothing was changed",
             )
-        return row[0]
+        result: int = row[0]
+        return result
 
     @contextmanager
     def stream(self, sql: str, allow_files: bool = False, rows: int = 10_000) -> Iterator[Portions]:
@@ -337,7 +338,8 @@ def _interruptible(con: duckdb.DuckDBPyConnection, work: Callable[[], T], other_
         raise sql_error(error)
     if error is not None:
         raise error
-    return outcome["value"]
+    result: T = outcome["value"]
+    return result
 
 
 def _is_broken(error: BaseException) -> bool:

@@ -37,7 +37,7 @@ class Clips(nn.Module):
 
         Args:
             clips: (B, F, S, S, C).
-            place: (B, 3) in [0, 1), where the window begins, and top and left of the square, as shares of the spare length
+            place: (B, 3) in [0, 1), where the window begins, and top and left of the square, as shares of the length
                 there is; equal places see the same part in every modality. None is the middle.
         """
         window, crop = self.spec.window, self.spec.crop

@@ -59,7 +59,7 @@ class Batch:
         return Batch(self.sample_ids, {m: move(x) for m, x in self.inputs.items()}, move(self.labels), weights, broken)
 
 
-class Samples(Dataset):
+class Samples(Dataset[Any]):
     """Some rows of a cache, read a batch at a time.
 
     Args:
@@ -150,7 +150,7 @@ class RunData:
         sampler = SequentialSampler(samples)
         return iter(self._loader(samples, BatchSampler(sampler, self.eval_batch_size, drop_last=False)))
 
-    def _loader(self, samples: Samples, batches: BatchSampler) -> DataLoader:
+    def _loader(self, samples: Samples, batches: BatchSampler) -> DataLoader[Any]:
         return DataLoader(
             samples,
             batch_sampler=batches,
@@ -225,7 +225,8 @@ class PowerDensity(nn.Module):
     def forward(self, waveforms: Tensor) -> Tensor:
         frames = waveforms.unfold(-1, self.size, self.hop)
         frames = (frames - frames.mean(-1, keepdim=True)) * self.window
-        return torch.fft.rfft(frames).abs().square().mT * self.weights
+        result: Tensor = torch.fft.rfft(frames).abs().square().mT * self.weights
+        return result
 
 
 class FilterBank(nn.Module):

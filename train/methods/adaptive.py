@@ -90,7 +90,8 @@ class Adaptive(Method):
 
     @property
     def rounds(self) -> int:
-        return self.config.rounds
+        result: int = self.config.rounds
+        return result
 
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
         self.annealing = self.config.decay**epoch
@@ -115,7 +116,8 @@ class Adaptive(Method):
         if c.unimodal:
             damped = damped + unimodal_cross_entropy(outputs, batch.labels)
         fused = F.cross_entropy(outputs.fused, batch.labels, reduction="none")
-        return (c.alpha * w0.mean(dim=1) * fused + self.annealing * damped).mean()
+        result: Tensor = (c.alpha * w0.mean(dim=1) * fused + self.annealing * damped).mean()
+        return result
 
     def _gap(self, outputs: Outputs, labels: Tensor) -> Tensor:
         """(B, P) gaps of Eq. 6 or 7, with gradient."""

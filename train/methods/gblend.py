@@ -111,7 +111,8 @@ class Gblend(Method):
 def branch(model: FusionModel, name: str, batch: Batch) -> Tensor:
     """(B, K) logits of one modality's own head, or of the fusion; encoders it does not need are not run."""
     if name == FUSED:
-        return model.fusion(model.encode(batch.inputs))[1]
+        result: Tensor = model.fusion(model.encode(batch.inputs))[1]
+        return result
     return model.own_logits(model.encode({name: batch.inputs[name]}))[name]
 
 

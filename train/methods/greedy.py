@@ -161,7 +161,8 @@ def _staged(model: FusionModel, modality: str) -> StagedEncoder:
 
 def _over_frames(net: nn.Module, x: Tensor) -> Tensor:
     """A picture network on each frame of (B, F, ...)."""
-    return net(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+    result: Tensor = net(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+    return result
 
 
 @torch.no_grad()

@@ -111,7 +111,8 @@ class Iprm(Method):
         heads = model.extra["mix"]
         assert isinstance(heads, nn.ModuleList)
         head = heads[self.pairs.index(pair) if self.config.heads == "tri" else 0]
-        return head(mixup(unit[pair[0]], unit[pair[1]], weights[0], weights[1]))
+        result: Tensor = head(mixup(unit[pair[0]], unit[pair[1]], weights[0], weights[1]))
+        return result
 
     def _learn(
         self, model: FusionModel, pair: Pair, unit: Mapping[str, Tensor], logits: Mapping[str, Tensor]

@@ -76,7 +76,8 @@ class Lfm(Method):
         loss = self.weight * super().loss(outputs, batch)
         if self.weight < 1:
             loss = loss + (1 - self.weight) * self._alignment(outputs)
-        return self.config.scale * loss
+        result: Tensor = self.config.scale * loss
+        return result
 
     def _alignment(self, outputs: Outputs) -> Tensor:
         if self.config.align == "infonce":

@@ -104,7 +104,8 @@ class Method:
 
     def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
         """One forward in training or evaluation."""
-        return model(inputs)
+        result: Outputs = model(inputs)
+        return result
 
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         """A scalar."""

@@ -82,7 +82,8 @@ class Mslr(Method):
         return self.constants[modality] * r
 
     def _over(self, epoch: int) -> bool:
-        return 0 < self.config.until <= epoch
+        result: bool = 0 < self.config.until <= epoch
+        return result
 
     def modulate(self, model: FusionModel, outputs: Outputs, batch: Batch) -> int | None:
         if self.config.scale == "rate":

@@ -48,10 +48,13 @@ class StagedEncoder(Encoder, Protocol):
 
 def over_frames(net: nn.Module, x: Tensor) -> Tensor:
     """Apply a picture network to (B, C, H, W), or to each of (B, F, C, H, W) and average over F."""
+    result: Tensor
     if x.ndim == 4:
-        return net(x)
+        result = net(x)
+        return result
     b, f = x.shape[:2]
-    return net(x.flatten(0, 1)).unflatten(0, (b, f)).mean(dim=1)
+    result = net(x.flatten(0, 1)).unflatten(0, (b, f)).mean(dim=1)
+    return result
 
 
 class ResNet18(nn.Module):
@@ -156,7 +159,8 @@ class VideoResNet(nn.Module):
         return self.net.layer1, self.net.layer2
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.net(x.transpose(1, 2))
+        result: Tensor = self.net(x.transpose(1, 2))
+        return result
 
 
 class Small3D(nn.Module):
@@ -179,7 +183,8 @@ class Small3D(nn.Module):
         return self.net[2], self.net[5]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.net(x.transpose(1, 2))
+        result: Tensor = self.net(x.transpose(1, 2))
+        return result
 
 
 class Projected(nn.Module):
@@ -197,7 +202,8 @@ class Projected(nn.Module):
         return getattr(self.encoder, "early", ())
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.net(self.encoder(x))
+        result: Tensor = self.net(self.encoder(x))
+        return result
 
 
 PICTURES: dict[str, Callable[[int], nn.Module]] = {"resnet18": ResNet18, "small_cnn": SmallCNN}

@@ -45,7 +45,8 @@ class TextTransformer(nn.Module):
         hidden = ~mask
         hidden[:, 0] &= mask.any(dim=1)
         x = self.net(self.words(ids) + self.places[: ids.shape[1]], src_key_padding_mask=hidden)
-        return self.head(masked_mean(x, mask))
+        result: Tensor = self.head(masked_mean(x, mask))
+        return result
 
 
 class Pretrained(nn.Module):
@@ -93,4 +94,5 @@ class Pretrained(nn.Module):
         seen = mask.clone()
         seen[:, 0] |= ~mask.any(dim=1)
         x = self.net(input_ids=(ids - 1).clamp(min=0), attention_mask=seen.long()).last_hidden_state
-        return self.head(masked_mean(x, mask))
+        result: Tensor = self.head(masked_mean(x, mask))
+        return result

@@ -69,6 +69,7 @@ def _safetensors(path: Path) -> Mapping[str, Tensor]:
     except ImportError:
         raise CurateError(f"{path} needs the package safetensors", "pip install 'curate-mm[text]'") from None
     try:
-        return load_file(path)
+        result: Mapping[str, Tensor] = load_file(path)
+        return result
     except SafetensorError as error:
         raise CurateError(f"{path} cannot be loaded as weights: {error}", HINT) from None

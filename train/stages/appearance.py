@@ -55,7 +55,8 @@ def _statistics(maps: Tensor, batch: int) -> Tensor:
     """(B x frames, C, H, W) or (B, C, T, H, W) to (B, 2 C)."""
     over = tuple(range(2, maps.ndim))
     both = torch.cat([maps.mean(over), maps.std(over, correction=0)], dim=1)
-    return both.float().unflatten(0, (batch, -1)).mean(dim=1)
+    result: Tensor = both.float().unflatten(0, (batch, -1)).mean(dim=1)
+    return result
 
 
 @contextmanager

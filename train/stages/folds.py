@@ -54,7 +54,8 @@ def is_cheap(trainer: Trainer, samples: Samples, data: RunData, epochs: int) -> 
     with FlopCounterMode(display=False) as counter:
         predict(trainer, data, few)
     each = counter.get_total_flops() / len(few)
-    return 3 * each * len(samples) * epochs * (USUAL - 1) <= CHEAP
+    result: bool = 3 * each * len(samples) * epochs * (USUAL - 1) <= CHEAP
+    return result
 
 
 def assign_folds(dataset: Dataset, samples: Samples, count: int, seed: int) -> NDArray[np.int64]:

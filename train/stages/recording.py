@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import wraps
-from typing import Concatenate, ParamSpec
 
 import numpy as np
 
-from curate.files.lock import claimed
 from curate.store.store import Store
 from curate.train.data.samples import RunData
 from curate.train.loop import checkpoint
@@ -19,21 +16,7 @@ from curate.train.loop.engine import fit, predict
 from curate.train.methods.method import Context
 from curate.types import FUSED, Predictions, Round, Run
 
-from .session import Session
 from .setup import BEST, LAST, Job
-
-Rest = ParamSpec("Rest")
-
-
-def exclusive(stage: Callable[Concatenate[Session, Run, Rest], Run]) -> Callable[Concatenate[Session, Run, Rest], Run]:
-    """A stage that no other process may work on at the same time, be it begun or resumed."""
-
-    @wraps(stage)
-    def claiming(session: Session, run: Run, *args: Rest.args, **kwargs: Rest.kwargs) -> Run:
-        with claimed(session.folder(run)):
-            return stage(session, run, *args, **kwargs)
-
-    return claiming
 
 
 @contextmanager

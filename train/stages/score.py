@@ -13,6 +13,7 @@ from curate import config
 from curate.datasets import find as find_dataset
 from curate.datasets.base import Dataset
 from curate.errors import CurateError
+from curate.files.lock import claimed
 from curate.scores.gap import mean_gap
 from curate.scores.scoring import fit_round, versions
 from curate.train.loop import checkpoint
@@ -24,7 +25,7 @@ from curate.types import Predictions, Run
 
 from .assess import assess
 from .folds import USUAL, assign_folds, is_cheap, known_by_heart, out_of_fold
-from .recording import exclusive, in_sample, recorded, train_to, write_round
+from .recording import in_sample, recorded, train_to, write_round
 from .session import Session
 from .settings import ScoreConfig, configure
 from .setup import LAST, Job, prepare
@@ -102,25 +103,25 @@ def resume_score(session: Session, run: Run) -> Run:
     return _score(session, run)
 
 
-@exclusive
 def _score(session: Session, run: Run, dataset: Dataset | None = None, weights: Path | None = None) -> Run:
     """The way of a sample's scores: from its label and media to probabilities, gaps, posteriors and the table."""
-    job = prepare(session, run, dataset)
-    folds = assign_folds(job.dataset, job.data.fit, run.folds, run.seed) if run.folds else None
-    with recorded(job.store, run):
-        _warm_up(job, weights)
-        decided = run
-        if folds is None:
-            predictions = _predict(job, trained=weights is None)
-            decided, folds = _decide_folds(job, predictions)
-        if folds is not None:
-            predictions = out_of_fold(job, folds)
-        config = job.settings.score
-        averaged = mean_gap(config.gap, job.store.dynamics.read(run.run_id)) if config.average == "warmup" else None
-        write_round(job.store, decided, 0, fit_round(predictions, config, averaged), predictions)
-        assess(job)
-        job.store.runs.finish(run.run_id, "done", checkpoint.sha256(job.folder / LAST))
-    return job.store.runs.find(run.run_id)
+    with claimed(session.folder(run)):
+        job = prepare(session, run, dataset)
+        folds = assign_folds(job.dataset, job.data.fit, run.folds, run.seed) if run.folds else None
+        with recorded(job.store, run):
+            _warm_up(job, weights)
+            decided = run
+            if folds is None:
+                predictions = _predict(job, trained=weights is None)
+                decided, folds = _decide_folds(job, predictions)
+            if folds is not None:
+                predictions = out_of_fold(job, folds)
+            config = job.settings.score
+            averaged = mean_gap(config.gap, job.store.dynamics.read(run.run_id)) if config.average == "warmup" else None
+            write_round(job.store, decided, 0, fit_round(predictions, config, averaged), predictions)
+            assess(job)
+            job.store.runs.finish(run.run_id, "done", checkpoint.sha256(job.folder / LAST))
+        return job.store.runs.find(run.run_id)
 
 
 def _warm_up(job: Job, weights: Path | None) -> None:

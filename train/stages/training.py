@@ -10,6 +10,7 @@ import numpy as np
 from curate import config
 from curate.datasets import find as find_dataset
 from curate.errors import CurateError, EmptySelectionError
+from curate.files.lock import claimed
 from curate.scores import metrics
 from curate.scores.gap import describe
 from curate.scores.scoring import versions
@@ -24,7 +25,7 @@ from curate.train.models.model import ModelConfig
 from curate.types import Run
 
 from .assess import judged
-from .recording import exclusive, recorded, train_to
+from .recording import recorded, train_to
 from .rounds import context_of, round_of
 from .session import Session
 from .settings import TrainConfig, configure
@@ -102,32 +103,32 @@ def resume_train(session: Session, run: Run) -> Run:
     return _train(session, run, session.store.runs.find(run.parent))
 
 
-@exclusive
 def _train(session: Session, run: Run, parent: Run) -> Run:
     """The way back of a sample's posterior: from the table to its weight in the loss."""
-    job = prepare(session, run)
-    job = replace(job, data=_training_data(job, parent))
-    method, trainer = job.trainer.method, job.trainer
-    total, per_round = _schedule(job)
-    if (job.folder / LAST).exists():
-        job.load(job.folder / LAST)
-    with recorded(job.store, run):
-        for number in range(method.rounds):
-            if trainer.epoch >= (number + 1) * per_round:
-                continue
-            if trainer.epoch == number * per_round and number and job.settings.train.reset_optimizer == "per_round":
-                trainer.reset_optimizer()
-            context, weighted = Context(epochs=total), job.data
-            if method.uses_posteriors:
-                found = round_of(job, parent, number)
-                context = replace(context_of(found, run.gap_kind or "prob"), epochs=total)
-                weighted = job.data.with_fit(job.data.fit.weighted(found.p_balanced))
-            train_to(job, min((number + 1) * per_round, total), context, data=weighted, keep_best=True)
-        if method.rounds > 1:
-            round_of(job, parent, method.rounds)
-        _measure_test(job)
-        job.store.runs.finish(run.run_id, "done", checkpoint.sha256(job.folder / BEST))
-    return job.store.runs.find(run.run_id)
+    with claimed(session.folder(run)):
+        job = prepare(session, run)
+        job = replace(job, data=_training_data(job, parent))
+        method, trainer = job.trainer.method, job.trainer
+        total, per_round = _schedule(job)
+        if (job.folder / LAST).exists():
+            job.load(job.folder / LAST)
+        with recorded(job.store, run):
+            for number in range(method.rounds):
+                if trainer.epoch >= (number + 1) * per_round:
+                    continue
+                if trainer.epoch == number * per_round and number and job.settings.train.reset_optimizer == "per_round":
+                    trainer.reset_optimizer()
+                context, weighted = Context(epochs=total), job.data
+                if method.uses_posteriors:
+                    found = round_of(job, parent, number)
+                    context = replace(context_of(found, run.gap_kind or "prob"), epochs=total)
+                    weighted = job.data.with_fit(job.data.fit.weighted(found.p_balanced))
+                train_to(job, min((number + 1) * per_round, total), context, data=weighted, keep_best=True)
+            if method.rounds > 1:
+                round_of(job, parent, method.rounds)
+            _measure_test(job)
+            job.store.runs.finish(run.run_id, "done", checkpoint.sha256(job.folder / BEST))
+        return job.store.runs.find(run.run_id)
 
 
 def _training_data(job: Job, parent: Run) -> RunData:

@@ -12,8 +12,8 @@ import pytest
 
 from curate.datasets.cache import prepare
 from curate.datasets.features import Features
-from curate.datasets.vectors import read_head, read_values
 from curate.errors import CurateError
+from curate.files.vectors import read_head, read_values
 
 N, D = 12, 5
 IDS = np.array([f"s{i:02d}" for i in range(N)])

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.datasets.vectors import read_head, read_values
 from curate.errors import CurateError
 from curate.files import npz
 from curate.files.npz import open_npz, texts
+from curate.files.vectors import read_head, read_values
 
 
 def npy(array: np.ndarray) -> bytes:
