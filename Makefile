@@ -7,13 +7,19 @@ PIP := $(BIN)/python -m pip install -qq --constraint constraints.txt
 UV := $(BIN)/uv pip
 TEST := -m pytest -q -n 2 --dist worksteal
 
-.PHONY: demo test fuzz lint test-lowest test-newest constraints bench clean
+.PHONY: demo check test fuzz lint test-lowest test-newest constraints bench clean
 
 demo: $(READY)
 	$(BIN)/curate demo
 
 test: $(READY)
 	$(BIN)/python $(TEST)
+
+# Style, types, and the quick tests of the parts in which something was changed: what to run while working.
+CHANGED = $(shell { git diff --name-only HEAD; git ls-files --others --exclude-standard; } | \
+	sed -nE 's,^(curate|train)/([a-z]+)/.*,tests/\1/\2,p; s,^tests/([a-z]+)/([a-z]+)/.*,tests/\1/\2,p' | sort -u)
+check: lint
+	$(BIN)/python $(TEST) -m 'not slow' --maxfail=5 tests/test_layers.py $(wildcard $(CHANGED))
 
 fuzz: $(READY)
 	CURATE_FUZZ=1000 $(BIN)/python -m pytest -q tests/curate/files/test_tables.py tests/curate/predictions \

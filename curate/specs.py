@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from typing_extensions import override
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,7 @@ class AudioSpec:
 
     @property
     def dtype(self) -> np.dtype:
+        """Kind of one cached array."""
         return np.dtype(np.int16)
 
 
@@ -81,6 +83,7 @@ class VisualSpec:
 
     @property
     def dtype(self) -> np.dtype:
+        """Kind of one cached array."""
         return np.dtype(np.uint8)
 
 
@@ -102,6 +105,7 @@ class FeatureSpec:
 
     @property
     def dtype(self) -> np.dtype:
+        """Kind of one cached array."""
         return np.dtype(np.float32)
 
 
@@ -138,6 +142,7 @@ class ClipSpec:
 
     @property
     def dtype(self) -> np.dtype:
+        """Kind of one cached array."""
         return np.dtype(np.uint8)
 
 
@@ -153,6 +158,7 @@ class FlowSpec(ClipSpec):
     channels: int = 2
     limit: float = 20.0
 
+    @override
     @property
     def dtype(self) -> np.dtype:
         return np.dtype(np.int8)
@@ -180,6 +186,7 @@ class TextSpec:
 
     @property
     def dtype(self) -> np.dtype:
+        """Kind of one cached array."""
         return np.dtype(np.int32)
 
 

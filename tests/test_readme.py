@@ -69,14 +69,22 @@ def test_every_data_set_is_named_and_asks_for_what_the_table_says() -> None:
 
 
 def test_the_tree_is_the_tree() -> None:
-    """What it names exists, and what exists it names, but for single data sets, methods and readers."""
-    modules = {p.name for room in ("curate", "train") for p in (ROOT / room).rglob("*.py")} | {"cli.py"}
-    named = set(re.findall(r"\b[a-z_]+\.py\b", section("Where things are")))
-    assert named <= modules
-    by_folder = [
-        f for folder in ("curate", "curate/comparison", "curate/report", "train") for f in (ROOT / folder).glob("*.py")
-    ]
-    assert {p.name for p in by_folder} - named == {"__init__.py"}
+    """What the guide names exists, and of folders and modules beside them it names all."""
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tree = re.search(r"^    curate/ .*?^    reports/[^\n]*", guide, re.M | re.S)
+    assert tree is not None and tree[0].count("\n") < 40
+    links = {ROOT / "curate/train", ROOT / "curate/cli.py"}
+    for side in ("curate", "train"):
+        own = re.search(rf"^    {side}/ .*?(?=^    \w)", tree[0], re.M | re.S)
+        assert own is not None
+        named = set(re.findall(r"\b[a-z_]+(?:\.py|/)", own[0].partition("\n")[2]))
+        there = {p for p in (ROOT / side).iterdir() if p not in links and p.name[0] not in "_."}
+        there = {f"{p.name}/" if p.is_dir() else p.name for p in there if p.is_dir() or p.suffix == ".py"}
+        assert there <= named
+    paths = set(re.findall(r"`((?:curate|train|tests)/[\w/]+(?:\.\w+)?)`", guide)) - {
+        "tests/train/methods/test_NAME.py"
+    }
+    assert not [p for p in paths if not (ROOT / p).exists() and "NAME" not in p]
 
 
 def test_named_views_and_tables_of_papers_exist() -> None:

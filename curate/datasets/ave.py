@@ -7,6 +7,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from typing_extensions import override
+
 from curate.errors import CurateError
 from curate.media.source import Segment, join_source
 from curate.types import Sample
@@ -92,6 +94,7 @@ class Ave(AudioVisual):
 
     options: Options
 
+    @override
     def read(self) -> list[Sample]:
         self.classes = CLASSES
         folder = inner(self.root, "AVE_Dataset")

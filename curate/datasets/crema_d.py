@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from typing_extensions import override
+
 from curate.errors import CurateError, MediaError
 from curate.media import Decoded, declared_seconds
 from curate.types import Sample
@@ -86,6 +88,7 @@ class CremaD(AudioVisual):
 
     options: Options
 
+    @override
     def read(self) -> list[Sample]:
         self.classes = CLASSES
         folder = inner(self.root, "CREMA-D")

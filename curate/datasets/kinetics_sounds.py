@@ -9,6 +9,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Literal
 
+from typing_extensions import override
+
 from curate.errors import CurateError
 from curate.types import Sample
 
@@ -91,6 +93,7 @@ class KineticsSounds(AudioVisual):
 
     options: Options
 
+    @override
     def read(self) -> list[Sample]:
         self.classes = CLASSES
         videos = self._found((*(f"{name}/*" for name in KINETICS), "videos", ""), VIDEO_ENDINGS)

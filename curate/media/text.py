@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from curate.errors import CurateError, MediaError
 from curate.specs import TextSpec
@@ -72,6 +73,7 @@ class Words(Tokenizer):
         self.vocabulary = UNKNOWN + 1 + len(kept)
         self.name = f"words-{_digest(*(word.encode() for word in kept))}"
 
+    @override
     def ids(self, text: str, most: int) -> list[int]:
         return [self._ids.get(word, UNKNOWN) for word in words(text)[:most]]
 
@@ -88,6 +90,7 @@ class HuggingFace(Tokenizer):
         self.vocabulary = 1 + len(_pretrained(folder))
         self.name = f"huggingface-{_digest(*_content(folder))}"
 
+    @override
     def ids(self, text: str, most: int) -> list[int]:
         return [i + 1 for i in _pretrained(self._folder)(text, truncation=True, max_length=most)["input_ids"]]
 

@@ -76,10 +76,16 @@ def inline_svg(text: str, name: str) -> str:
 
 
 def canvas(height: float) -> Figure:
+    """An empty figure of the page's width.
+
+    Args:
+        height: inches.
+    """
     return Figure(figsize=(WIDTH, height), layout="constrained")
 
 
 def figure_axes(height: float) -> tuple[Figure, Axes]:
+    """A figure with one pair of plain axes."""
     figure = canvas(height)
     axes = figure.subplots()
     plain(axes)
@@ -99,6 +105,7 @@ def plain(axes: Axes) -> None:
 
 
 def legend(figure: Figure, columns: int) -> None:
+    """A legend below a figure, where something in it has a label."""
     if any(axes.get_legend_handles_labels()[0] for axes in figure.axes):
         figure.legend(
             loc="outside lower center", ncols=columns, fontsize=FONT, frameon=False, labelcolor=INK, handlelength=2.6

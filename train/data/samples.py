@@ -17,6 +17,7 @@ from scipy import signal
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 from torchaudio.compliance import kaldi
+from typing_extensions import override
 
 from curate.datasets.cache import Cache
 from curate.specs import AudioSpec, ClipSpec, FeatureSpec, InputSpec, TextSpec, VisualSpec
@@ -49,9 +50,11 @@ class Batch:
     p_broken: Tensor | None = None
 
     def pin_memory(self) -> Batch:
+        """The batch in page-locked memory, which a GPU copies from faster."""
         return self._map(lambda t: t.pin_memory())
 
     def to(self, device: torch.device) -> Batch:
+        """The batch on a device."""
         return self._map(lambda t: t.to(device, non_blocking=True))
 
     def _map(self, move: Any) -> Batch:
@@ -137,6 +140,7 @@ class RunData:
     augment: Augment = "dataset"
 
     def with_fit(self, samples: Samples) -> RunData:
+        """The same data with other training samples."""
         return replace(self, fit=samples)
 
     def training_batches(self, epoch: int) -> Iterator[Batch]:
@@ -188,6 +192,7 @@ class Spectrogram(nn.Module):
                 spec.rate, spec.n_fft, hop_length=spec.hop, n_mels=spec.n_mels, power=2.0
             )
 
+    @override
     def forward(self, waveforms: Tensor) -> Tensor:
         x = torch.log(self.net(waveforms.float() / 32767) + 1e-7)
         if self.standardize:
@@ -222,6 +227,7 @@ class PowerDensity(nn.Module):
         scaled = torch.from_numpy(weights / (spec.rate * (window**2).sum())).float()
         self.register_buffer("weights", scaled, persistent=False)
 
+    @override
     def forward(self, waveforms: Tensor) -> Tensor:
         frames = waveforms.unfold(-1, self.size, self.hop)
         frames = (frames - frames.mean(-1, keepdim=True)) * self.window
@@ -254,6 +260,7 @@ class FilterBank(nn.Module):
         self.register_buffer("mel", nn.functional.pad(banks, (0, 1)), persistent=False)  # half the rate counts nothing
         self.register_buffer("window", torch.hann_window(spec.n_fft, periodic=False), persistent=False)
 
+    @override
     def forward(self, waveforms: Tensor) -> Tensor:
         ends = trailing_zeros_from(waveforms)
         inside = torch.arange(waveforms.shape[1], device=waveforms.device) < ends[:, None]
@@ -295,6 +302,7 @@ class Frames(nn.Module):
         self.size = spec.size
         self.augment = spec.augment == "crop_flip"
 
+    @override
     def forward(self, frames: Tensor) -> Tensor:
         if self.training and self.augment:
             count, _, height, width, _ = frames.shape
@@ -308,6 +316,7 @@ class Frames(nn.Module):
 class Tokens(nn.Module):
     """Token ids (B, L) int32 to (B, L) int64, cut behind the longest text of the batch."""
 
+    @override
     def forward(self, ids: Tensor) -> Tensor:
         used = (ids != 0).any(dim=0).nonzero()
         longest = int(used.max()) + 1 if len(used) else 1

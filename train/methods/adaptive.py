@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from curate.scores.two_sided import FAMILY
 from curate.train.data.samples import Batch
@@ -88,15 +89,18 @@ class Adaptive(Method):
         self.annealing = 1.0
         self.context = Context()
 
+    @override
     @property
     def rounds(self) -> int:
         result: int = self.config.rounds
         return result
 
+    @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
         self.annealing = self.config.decay**epoch
         self.context = context
 
+    @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         c = self.config
         gap = self._gap(outputs, batch.labels)
@@ -139,6 +143,7 @@ class Adaptive(Method):
         assert batch.p_balanced is not None
         return batch.p_balanced
 
+    @override
     def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
         return [("all", "lambda", self.annealing)]
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from curate.errors import CurateError
 from curate.train.data.samples import Batch
@@ -79,6 +80,7 @@ class Agm(Method):
         self.shares: dict[str, Tensor] = {}
         self.strengths: Scalars = {}
 
+    @override
     def attach(self, model: FusionModel, warm: bool) -> None:
         if model.config.fusion not in ("concat", "sum"):
             raise CurateError(
@@ -87,16 +89,19 @@ class Agm(Method):
             )
         self.running = {m: torch.zeros((), dtype=torch.float64) for m in model.modalities}
 
+    @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
         self.active = self.config.first_epoch <= epoch <= self.config.last_epoch
         self.means = Means()
 
+    @override
     def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
         outputs = super().forward(model, inputs)
         if model.training and self.active:
             self.shares = shapley(_coalitions(model, inputs, outputs.fused.detach()), model.modalities)
         return outputs
 
+    @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         if not self.active:
             return super().loss(outputs, batch)
@@ -119,12 +124,15 @@ class Agm(Method):
             _clip(model, self.config.clip)
         return sum(p.grad is not None for m in model.modalities for p in model.encoder_parameters(m))
 
+    @override
     def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
         return self.means.rows()
 
+    @override
     def state_dict(self) -> dict[str, Any]:
         return {"running": dict(self.running), "steps": self.steps}
 
+    @override
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.running, self.steps = dict(state["running"]), state["steps"]
 

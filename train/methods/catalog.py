@@ -51,7 +51,12 @@ class Entry:
 
 def names() -> list[str]:
     """Names of all methods, ascending."""
-    return sorted(p.stem for p in FOLDER.glob("*.py") if f'name = "{p.stem}"' in p.read_text(encoding="utf-8"))
+    return sorted(p.stem for p in FOLDER.glob("*.py") if _is_method(p))
+
+
+def _is_method(path: Path) -> bool:
+    """Whether a file holds a method of its name, and not what several share."""
+    return bool(re.search(rf'^    name = "{path.stem}"$', path.read_text(encoding="utf-8"), re.M))
 
 
 def entries() -> list[Entry]:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import override
 
 from curate.errors import CurateError
 from curate.train.data.samples import Batch
@@ -61,10 +62,12 @@ class Dr(Method):
             rules = {"strength >= 0": self.strength >= 0, "every >= 0": self.every >= 0}
             check_ranges(self, rules | {"times >= 0": self.times >= 0, "restarts >= 1": self.restarts >= 1})
 
+    @override
     def attach(self, model: FusionModel, warm: bool) -> None:
         self.initial = {m: [p.detach().clone() for p in model.encoder_parameters(m)] for m in model.modalities}
         self.measured: list[tuple[str, str, float]] = []
 
+    @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
         self.measured = []
         every = self.config.every or max(1, round(context.epochs * 2 / 9))
@@ -85,12 +88,15 @@ class Dr(Method):
         if self.config.reset_optimizer:
             context.optimizer.state.clear()
 
+    @override
     def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
         return self.measured
 
+    @override
     def state_dict(self) -> dict[str, Any]:
         return {"initial": self.initial}
 
+    @override
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.initial = dict(state["initial"])
 

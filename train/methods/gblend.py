@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from curate.train.data.samples import Batch, DataView, Split
 from curate.train.models.model import FusionModel, Outputs
@@ -59,6 +60,7 @@ class Gblend(Method):
         def __post_init__(self) -> None:
             check_ranges(self, {"super_epoch >= 0": self.super_epoch >= 0})
 
+    @override
     def attach(self, model: FusionModel, warm: bool) -> None:
         model.add_own_heads(warm)
         names = (*model.modalities, FUSED)
@@ -67,6 +69,7 @@ class Gblend(Method):
             self.weights = per_modality(self.config.weights, names, 0.0, "method.weights")
         self.measured: list[tuple[str, str, float]] = []
 
+    @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
         self.measured = []
         length = self.config.super_epoch or max(1, context.epochs // 10)
@@ -89,21 +92,26 @@ class Gblend(Method):
         for name in names:
             self.measured += [(name, "delta_g", gained[name]), (name, "delta_o", overfitted[name])]
 
+    @override
     def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
         features = model.encode(inputs)
         return Outputs(features, model.own_logits(features), model.fusion(features)[1])
 
+    @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         branches = {**outputs.logits, FUSED: outputs.fused}
         weighted = [self.weights[k] * F.cross_entropy(logits, batch.labels) for k, logits in branches.items()]
         return torch.stack(weighted).sum()
 
+    @override
     def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
         return [*self.measured, *((name, "weight", w) for name, w in self.weights.items())]
 
+    @override
     def state_dict(self) -> dict[str, Any]:
         return {"weights": dict(self.weights)}
 
+    @override
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.weights = dict(state["weights"])
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from curate.errors import CurateError
 from curate.train.data.samples import Batch
@@ -70,6 +71,7 @@ class Greedy(Method):
         self.remaining = 0
         self.speed = 0.0
 
+    @override
     def attach(self, model: FusionModel, warm: bool) -> None:
         self.pair = model.modalities
         if len(self.pair) != 2:
@@ -80,10 +82,12 @@ class Greedy(Method):
         self.main = dict.fromkeys(self.pair, torch.zeros((), dtype=torch.float64))
         self.bypass = dict(self.main)
 
+    @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
         self.active = epoch >= self.config.first_epoch
         self.steps, self.curated = 0, dict.fromkeys(self.pair, 0)
 
+    @override
     def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
         frozen = self.frozen if model.training else None
         maps = {m: x.unsqueeze(1) if x.ndim == 4 else x for m, x in inputs.items()}
@@ -97,6 +101,7 @@ class Greedy(Method):
         logits = model.own_logits(features)
         return Outputs(features, logits, torch.stack(list(logits.values())).mean(dim=0))
 
+    @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         return unimodal_cross_entropy(outputs, batch.labels).mean()
 
@@ -130,10 +135,12 @@ class Greedy(Method):
         if self.active and abs(self.speed) > self.config.epsilon:
             self.frozen, self.remaining = (first if self.speed > 0 else second), self.config.window
 
+    @override
     def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
         shares = [(m, "frozen_share", n / max(self.steps, 1)) for m, n in self.curated.items()]
         return [*shares, ("all", "speed_difference", self.speed)]
 
+    @override
     def state_dict(self) -> dict[str, Any]:
         return {
             "main": dict(self.main),
@@ -143,6 +150,7 @@ class Greedy(Method):
             "speed": self.speed,
         }
 
+    @override
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.main = {m: x.cpu() for m, x in state["main"].items()}
         self.bypass = {m: x.cpu() for m, x in state["bypass"].items()}

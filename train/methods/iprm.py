@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from curate.train.data.samples import Batch
 from curate.train.models.fusion import common_dim, geodesic_mixup, linear_mixup, normalize
@@ -77,6 +78,7 @@ class Iprm(Method):
         self.seen: dict[Pair, bool] = {}
         self.sums: dict[Pair, tuple[Tensor, Tensor, int]] = {}
 
+    @override
     def attach(self, model: FusionModel, warm: bool) -> None:
         dim, classes = common_dim(model.dims, "IPRM"), len(model.classes)
         self.pairs = modality_pairs(model.modalities)
@@ -87,9 +89,11 @@ class Iprm(Method):
             self.weights[pair] = self.carried[pair] = torch.tensor([0.5, 0.5])
             self.seen[pair] = False
 
+    @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
         self.sums = {}
 
+    @override
     def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
         features = model.encode(inputs)
         logits = model.own_logits(features)
@@ -140,6 +144,7 @@ class Iprm(Method):
         total_lambda, total_omega, count = self.sums.get(pair, (zero, zero, 0))
         self.sums[pair] = (total_lambda + carried, total_omega + omega, count + 1)
 
+    @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         mixed = torch.stack([F.cross_entropy(v, batch.labels, reduction="none") for v in outputs.mixed.values()]).sum(0)
         if self.config.weighted:
@@ -147,11 +152,13 @@ class Iprm(Method):
             mixed = mixed * batch.p_balanced.mean(dim=1)
         return (mixed + unimodal_cross_entropy(outputs, batch.labels)).mean()
 
+    @override
     def predict(self, outputs: Outputs) -> tuple[dict[str, Tensor], Tensor]:
         if self.config.predict == "fused":
             return outputs.logits, outputs.fused
         return outputs.logits, torch.stack([outputs.fused, *outputs.logits.values()]).sum(dim=0)
 
+    @override
     def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
         values = []
         for pair, (lambdas, omegas, count) in self.sums.items():
@@ -163,6 +170,7 @@ class Iprm(Method):
                 ]
         return values
 
+    @override
     def state_dict(self) -> dict[str, Any]:
         return {
             "weights": list(self.weights.values()),
@@ -170,6 +178,7 @@ class Iprm(Method):
             "seen": list(self.seen.values()),
         }
 
+    @override
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for i, pair in enumerate(self.pairs):
             self.weights[pair], self.carried[pair] = state["weights"][i], state["carried"][i]

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from curate.train.data.samples import Batch
 from curate.train.models.fusion import common_dim, normalize
@@ -58,20 +59,24 @@ class Lfm(Method):
             rules = {"0 <= begin <= 1": 0 <= self.begin <= 1, "0 <= end <= 1": 0 <= self.end <= 1}
             check_ranges(self, rules | {"temperature > 0": self.temperature > 0, "scale > 0": self.scale > 0})
 
+    @override
     def attach(self, model: FusionModel, warm: bool) -> None:
         if self.config.align == "infonce":
             common_dim(model.dims, "LFM's contrastive loss")
         model.add_own_heads(warm)
 
+    @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
         share = min(epoch / (context.epochs - 1), 1.0) if context.epochs > 1 else 0.0
         self.weight = self.config.begin + (self.config.end - self.config.begin) * share
 
+    @override
     def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
         features = model.encode(inputs)
         logits = model.own_logits(features)
         return Outputs(features, logits, torch.stack(list(logits.values())).mean(dim=0))
 
+    @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         loss = self.weight * super().loss(outputs, batch)
         if self.weight < 1:
@@ -88,6 +93,7 @@ class Lfm(Method):
             terms = [divergence_from_mean(logits[a], logits[b]) for a, b in modality_pairs(tuple(logits))]
         return torch.stack(terms).mean()
 
+    @override
     def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
         return [("all", "weight", self.weight)]
 

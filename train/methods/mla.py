@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from typing_extensions import override
 
 from curate.train.data.samples import Batch
 from curate.train.models.fusion import common_dim
@@ -51,6 +52,7 @@ class Mla(Method):
         projection: Literal["previous", "current", "off"] = "previous"
         weights: str = ""
 
+    @override
     def attach(self, model: FusionModel, warm: bool) -> None:
         dim = common_dim(model.dims, "MLA")
         model.extra["shared"] = nn.Linear(dim, len(model.classes))
@@ -60,11 +62,13 @@ class Mla(Method):
         self.steps = 1
         self.taken = 0
 
+    @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
         self.taken = 0
         if context.data is not None:
             self.steps = context.data.steps
 
+    @override
     def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
         features = model.encode(inputs)
         logits = {m: model.extra["shared"](f) for m, f in features.items()}
@@ -79,6 +83,7 @@ class Mla(Method):
         """sum_m CE(l_m); the steps take its terms one by one."""
         return unimodal_cross_entropy(outputs, batch.labels).mean()
 
+    @override
     def step(self, model: FusionModel, optimizer: Optimizer, batch: Batch) -> Tensor:
         head = model.extra["shared"]
         assert isinstance(head, nn.Linear)
@@ -103,9 +108,11 @@ class Mla(Method):
         assert head.weight.grad is not None
         head.weight.grad = (head.weight.grad.double() @ used).to(head.weight.grad.dtype)
 
+    @override
     def state_dict(self) -> dict[str, Any]:
         return {"projection": self.projection, "taken": self.taken}
 
+    @override
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.projection, self.taken = state["projection"], state["taken"]
 

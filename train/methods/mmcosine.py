@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from curate.train.models.fusion import normalize
 from curate.train.models.model import FusionModel, Outputs
@@ -39,6 +40,7 @@ class MMCosine(Method):
         def __post_init__(self) -> None:
             check_ranges(self, {"scale > 0": self.scale > 0})
 
+    @override
     def attach(self, model: FusionModel, warm: bool) -> None:
         heads = nn.ModuleDict({m: nn.Linear(d, len(model.classes), bias=False) for m, d in model.dims.items()})
         if warm:
@@ -47,6 +49,7 @@ class MMCosine(Method):
                     heads.get_parameter(f"{m}.weight").copy_(model.fusion.unimodal_head(m).weight)
         model.extra["cosine"] = heads
 
+    @override
     def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
         features = model.encode(inputs)
         heads, scale = model.extra["cosine"], self.config.scale

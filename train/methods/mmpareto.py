@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from typing_extensions import override
 
 from curate.train.data.samples import Batch
 from curate.train.models.model import FusionModel, Outputs
@@ -55,19 +56,24 @@ class MMPareto(Method):
         super().__init__(config)
         self.means = Means()
 
+    @override
     def attach(self, model: FusionModel, warm: bool) -> None:
         model.add_own_heads(warm)
 
+    @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
         self.means = Means()
 
+    @override
     def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
         features = model.encode(inputs)
         return Outputs(features, model.own_logits(features), model.fusion(features)[1])
 
+    @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         return multimodal_cross_entropy(outputs, batch.labels)
 
+    @override
     def step(self, model: FusionModel, optimizer: Optimizer, batch: Batch) -> Tensor:
         optimizer.zero_grad(set_to_none=True)
         outputs = self.forward(model, batch.inputs)
@@ -92,6 +98,7 @@ class MMPareto(Method):
         optimizer.step()
         return total
 
+    @override
     def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
         return self.means.rows()
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch.optim import Optimizer
+from typing_extensions import override
 
 from curate.train.data.samples import Batch
 from curate.train.models.model import FusionModel, Outputs
@@ -53,17 +54,20 @@ class Mslr(Method):
         def __post_init__(self) -> None:
             check_ranges(self, {"window >= 1": self.window >= 1, "until >= 0": self.until >= 0})
 
+    @override
     def attach(self, model: FusionModel, warm: bool) -> None:
         self.constants = per_modality(self.config.factors, model.modalities, 1.0, "method.factors")
         self.accuracies: dict[str, list[float]] = {m: [] for m in model.modalities}
         self.factors = dict(self.constants)
 
+    @override
     def optimizer(self, model: FusionModel, optim: OptimConfig) -> Optimizer:
         own = [model.modality_parameters(m) for m in model.modalities]
         taken = {id(p) for parameters in own for p in parameters}
         rest = [p for p in model.parameters() if id(p) not in taken]
         return optim.over([{"params": parameters} for parameters in (*own, rest)])
 
+    @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
         for m, values in self.accuracies.items():
             if context.metrics:
@@ -85,6 +89,7 @@ class Mslr(Method):
         result: bool = 0 < self.config.until <= epoch
         return result
 
+    @override
     def modulate(self, model: FusionModel, outputs: Outputs, batch: Batch) -> int | None:
         if self.config.scale == "rate":
             return None
@@ -96,12 +101,15 @@ class Mslr(Method):
                     edited += 1
         return edited
 
+    @override
     def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
         return [(m, "rate_factor", f) for m, f in self.factors.items()]
 
+    @override
     def state_dict(self) -> dict[str, Any]:
         return {"accuracies": {m: list(v) for m, v in self.accuracies.items()}}
 
+    @override
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.accuracies = {m: list(v) for m, v in state["accuracies"].items()}
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from typing_extensions import override
+
 from curate.train.data.samples import Batch
 from curate.train.models.model import FusionModel, Outputs
 
@@ -52,10 +54,12 @@ class Ogm(Method):
         self.active = False
         self.means = Means()
 
+    @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
         self.active = self.config.first_epoch <= epoch <= self.config.last_epoch
         self.means = Means()
 
+    @override
     def modulate(self, model: FusionModel, outputs: Outputs, batch: Batch) -> int | None:
         if not self.active:
             return None
@@ -63,5 +67,6 @@ class Ogm(Method):
         self.means.add(gradient_factor=factors)
         return damp_gradients(model, factors, conv_only=self.config.conv_only)
 
+    @override
     def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
         return self.means.rows()

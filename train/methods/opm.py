@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from curate.train.data.samples import Batch
 from curate.train.models.model import FusionModel, Outputs
@@ -63,13 +64,16 @@ class Opm(Method):
         self.active = False
         self.means = Means()
 
+    @override
     def attach(self, model: FusionModel, warm: bool) -> None:
         self.fuse = model.fusion
 
+    @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
         self.active = epoch >= self.config.first_epoch
         self.means = Means()
 
+    @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         c = self.config
         if not self.active or torch.rand(()) >= c.p_exe:
@@ -79,5 +83,6 @@ class Opm(Method):
         _, fused = self.fuse(drop_features(outputs.features, probabilities))
         return F.cross_entropy(fused, batch.labels)
 
+    @override
     def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
         return self.means.rows()

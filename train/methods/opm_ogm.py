@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from curate.train.data.samples import Batch
 from curate.train.models.model import FusionModel, Outputs
@@ -70,15 +71,18 @@ class OpmOgm(Method):
         self.dropping = self.damping = False
         self.dropped, self.damped = Means(), Means()
 
+    @override
     def attach(self, model: FusionModel, warm: bool) -> None:
         self.fuse = model.fusion
 
+    @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
         c = self.config
         self.dropping = epoch >= c.opm_first_epoch
         self.damping = c.ogm_first_epoch <= epoch <= c.ogm_last_epoch
         self.dropped, self.damped = Means(), Means()
 
+    @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         c = self.config
         if not self.dropping or torch.rand(()) >= c.p_exe:
@@ -88,6 +92,7 @@ class OpmOgm(Method):
         _, fused = self.fuse(drop_features(outputs.features, probabilities))
         return F.cross_entropy(fused, batch.labels)
 
+    @override
     def modulate(self, model: FusionModel, outputs: Outputs, batch: Batch) -> int | None:
         if not self.damping:
             return None
@@ -95,5 +100,6 @@ class OpmOgm(Method):
         self.damped.add(gradient_factor=factors)
         return damp_gradients(model, factors, conv_only=self.config.conv_only, noise=self.config.noise)
 
+    @override
     def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
         return [*self.dropped.rows(), *self.damped.rows()]

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from curate.train.data.samples import Batch
 from curate.train.models.model import FusionModel, Outputs
@@ -64,6 +65,7 @@ class Pmr(Method):
             shares = {f"0 <= {k} <= 1": 0 <= getattr(self, k) <= 1 for k in ("entropy_share", "momentum")}
             check_ranges(self, rules | shares)
 
+    @override
     def attach(self, model: FusionModel, warm: bool) -> None:
         classes = len(model.classes)
         self.prototypes = {m: torch.zeros(classes, d) for m, d in model.dims.items()}
@@ -72,6 +74,7 @@ class Pmr(Method):
         self.active = self.early = False
         self.shares: list[Tensor] = []
 
+    @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
         self.active = not 0 < self.config.until <= epoch
         self.early = epoch < self.config.entropy_share * context.epochs
@@ -88,6 +91,7 @@ class Pmr(Method):
         self.seen = self.seen.to(seen.device) | seen
         self.refreshes += 1
 
+    @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         loss = super().loss(outputs, batch)
         if not self.active:
@@ -111,15 +115,18 @@ class Pmr(Method):
         distances = negative_distances(features, prototypes)
         return torch.where(self.seen.to(features.device), distances, distances.new_tensor(UNSEEN))
 
+    @override
     def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
         if not self.shares:
             return ()
         means = torch.stack(self.shares).mean(dim=0).tolist()
         return [(m, "prototype_p_true", v) for m, v in zip(model.modalities, means, strict=True)]
 
+    @override
     def state_dict(self) -> dict[str, Any]:
         return {"prototypes": dict(self.prototypes), "seen": self.seen, "refreshes": self.refreshes}
 
+    @override
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.prototypes, self.seen = dict(state["prototypes"]), state["seen"]
         self.refreshes = state["refreshes"]

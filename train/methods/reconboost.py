@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from curate.train.data.samples import Batch
 from curate.train.models.fusion import common_dim
@@ -62,9 +63,11 @@ class ReconBoost(Method):
     alone: str | None = None
     previous: str | None = None
 
+    @override
     def attach(self, model: FusionModel, warm: bool) -> None:
         model.extra["boost"] = Ensemble(common_dim(model.dims, "ReconBoost"), len(model.classes))
 
+    @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
         length = self.config.epochs
         if context.epochs:
@@ -76,6 +79,7 @@ class ReconBoost(Method):
         if epoch % length == 0 and context.optimizer is not None:
             context.optimizer.state.clear()
 
+    @override
     def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
         features = self._encode_alone(model, inputs) if self.alone and model.training else model.encode(inputs)
         ensemble = _ensemble(model)
@@ -95,6 +99,7 @@ class ReconBoost(Method):
         features |= model.encode({m: x for m, x in inputs.items() if m == self.alone})
         return {m: features[m] for m in model.modalities}
 
+    @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         if self.alone is None:
             return super().loss(outputs, batch)
@@ -106,6 +111,7 @@ class ReconBoost(Method):
             loss = loss + self.config.memory * F.mse_loss(F.softmax(own, dim=1), target)
         return loss
 
+    @override
     def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
         alone = [(m, "alone", float(m == self.alone)) for m in model.modalities]
         return [*alone, ("all", "scale", _ensemble(model).scale.item())]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
+from typing_extensions import override
 
 from curate.train.data.samples import Batch
 from curate.train.models.model import Outputs
@@ -35,5 +36,6 @@ class Subset(Method):
         selection: str = ""
         control: Literal["none", "random"] = "none"
 
+    @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         return multimodal_cross_entropy(outputs, batch.labels)

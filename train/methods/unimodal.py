@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from curate.train.data.samples import Batch
 from curate.train.models.model import FusionModel, Outputs
@@ -25,14 +26,17 @@ class Unimodal(Method):
     paper = "baseline"
     start = "scratch"
 
+    @override
     def attach(self, model: FusionModel, warm: bool) -> None:
         model.add_own_heads(warm)
 
+    @override
     def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
         features = model.encode(inputs)
         logits = model.own_logits(features)
         fused = torch.stack([F.log_softmax(v, dim=1) for v in logits.values()]).sum(dim=0)
         return Outputs(features, logits, fused)
 
+    @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         return unimodal_cross_entropy(outputs, batch.labels).mean()

@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from curate.train.data.samples import Batch
 from curate.train.models.model import Outputs
@@ -48,6 +49,7 @@ class Usable(Method):
         mode: Literal["soften", "skip"] = "soften"
         control: Literal["none", "shuffled"] = "none"
 
+    @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         assert batch.p_broken is not None
         total = F.cross_entropy(outputs.fused, batch.labels, reduction="none")

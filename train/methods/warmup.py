@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from curate.train.data.samples import Batch
 from curate.train.models.model import Outputs
@@ -17,5 +18,6 @@ class WarmUp(Method):
     name = "warmup"
     paper = "Liu et al., arXiv 2510.21797 (2025), Eq. 8"
 
+    @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         return multimodal_cross_entropy(outputs, batch.labels)

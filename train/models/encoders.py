@@ -12,6 +12,7 @@ from typing import Protocol, cast, runtime_checkable
 
 from torch import Tensor, nn
 from torchvision.models import resnet18, video
+from typing_extensions import override
 
 from curate.errors import CurateError, unknown_name
 from curate.specs import AudioSpec, ClipSpec, FeatureSpec, InputSpec, TextSpec
@@ -24,7 +25,9 @@ class Encoder(Protocol):
 
     dim: int
 
-    def __call__(self, x: Tensor) -> Tensor: ...
+    def __call__(self, x: Tensor) -> Tensor:
+        """Features (B, D)."""
+        ...
 
 
 @runtime_checkable
@@ -32,18 +35,20 @@ class StagedEncoder(Encoder, Protocol):
     """An encoder that can be run stage by stage: `pool` after all four `stages` is its network.
 
     Attributes:
-        stages: four picture networks that follow one another.
-        pool: from the last stage's maps (B, C, H, W) to (B, D).
         widths: channels after each stage.
     """
 
     widths: tuple[int, ...]
 
     @property
-    def stages(self) -> tuple[nn.Module, ...]: ...
+    def stages(self) -> tuple[nn.Module, ...]:
+        """Four picture networks that follow one another."""
+        ...
 
     @property
-    def pool(self) -> nn.Module: ...
+    def pool(self) -> nn.Module:
+        """From the last stage's maps (B, C, H, W) to (B, D)."""
+        ...
 
 
 def over_frames(net: nn.Module, x: Tensor) -> Tensor:
@@ -89,6 +94,7 @@ class ResNet18(nn.Module):
         """(B, 512, H, W) to (B, 512)."""
         return nn.Sequential(self.net.avgpool, nn.Flatten())
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         return over_frames(self.net, x)
 
@@ -126,6 +132,7 @@ class SmallCNN(nn.Module):
         """(B, 64, H, W) to (B, 64)."""
         return self.net[12:]
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         return over_frames(self.net, x)
 
@@ -158,6 +165,7 @@ class VideoResNet(nn.Module):
         """The modules that end the first two stages."""
         return self.net.layer1, self.net.layer2
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.net(x.transpose(1, 2))
         return result
@@ -182,6 +190,7 @@ class Small3D(nn.Module):
         """The modules that end the first two stages."""
         return self.net[2], self.net[5]
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.net(x.transpose(1, 2))
         return result
@@ -201,6 +210,7 @@ class Projected(nn.Module):
         """Those of the encoder."""
         return getattr(self.encoder, "early", ())
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.net(self.encoder(x))
         return result

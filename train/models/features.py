@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from typing_extensions import override
 
 CHUNK = 8192  # rows
 
@@ -41,6 +42,7 @@ class StandardisedFeatures(nn.Module):
         self.mean.copy_(torch.from_numpy(mean))
         self.scale.copy_(torch.from_numpy(np.where(constant, 1.0, np.sqrt(variance))))
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean) / self.scale
 
@@ -53,6 +55,7 @@ class MLP(StandardisedFeatures):
         self.dim = 256
         self.hidden = nn.Linear(inputs, self.dim)
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(self.hidden(super().forward(x)))
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from curate.errors import CurateError
 
@@ -61,6 +62,7 @@ class Concat(Fusion):
         parts = self.head.weight.split(list(self.dims.values()), dim=1)
         return parts[list(self.dims).index(modality)], self.head.bias / len(self.dims)
 
+    @override
     def forward(self, features: Mapping[str, Tensor]) -> tuple[Logits, Tensor]:
         logits = {m: F.linear(features[m], *self._readout(m)) for m in self.dims}
         return logits, torch.stack(list(logits.values())).sum(dim=0)
@@ -78,9 +80,11 @@ class Sum(Fusion):
         assert isinstance(head, nn.Linear)
         return head.weight, head.bias
 
+    @override
     def own_parameters(self, modality: str) -> list[nn.Parameter]:
         return list(self.heads.get_submodule(modality).parameters())
 
+    @override
     def forward(self, features: Mapping[str, Tensor]) -> tuple[Logits, Tensor]:
         logits = {m: F.linear(features[m], *self._readout(m)) for m in self.dims}
         return logits, torch.stack(list(logits.values())).sum(dim=0)
@@ -100,6 +104,7 @@ class Weight(Fusion):
     def _readout(self, modality: str) -> tuple[Tensor, Tensor]:
         return self.head.weight, self.head.bias
 
+    @override
     def forward(self, features: Mapping[str, Tensor]) -> tuple[Logits, Tensor]:
         stacked = torch.stack([features[m] for m in self.dims])
         shares = F.log_softmax(stacked, dim=-1).softmax(dim=0)

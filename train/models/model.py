@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from typing_extensions import override
 
 from curate.config import check_within
 from curate.errors import CurateError
@@ -138,6 +139,7 @@ class FusionModel(nn.Module):
         device = next(iter(inputs.values())).device.type
         return torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
+    @override
     def forward(self, inputs: Mapping[str, Tensor]) -> Outputs:
         features = self.encode(inputs)
         logits, fused = self.fusion(features)

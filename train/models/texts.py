@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from curate.errors import CurateError
 from curate.media.text import need_transformers
@@ -39,6 +40,7 @@ class TextTransformer(nn.Module):
         self.net = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
         self.head = nn.Linear(width, dim)
 
+    @override
     def forward(self, ids: Tensor) -> Tensor:
         mask = ids != 0
         # A text of padding alone attends to its first place: attention over nothing is NaN.
@@ -89,6 +91,7 @@ class Pretrained(nn.Module):
         self.dim = dim
         self.head = nn.Linear(config.hidden_size, dim)
 
+    @override
     def forward(self, ids: Tensor) -> Tensor:
         mask = ids != 0
         seen = mask.clone()

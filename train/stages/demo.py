@@ -40,6 +40,7 @@ class Outcome:
     results: Sequence[tuple[str, str, Mapping[str, float]]]
 
     def recovery_rows(self) -> list[list[Any]]:
+        """What finds the planted damage, as rows of (measure, what it means, AUROC)."""
         first, second = self.scored.modalities
         what = {
             "usability": "imbalance, by usability, finds samples with one bad modality",
@@ -50,6 +51,7 @@ class Outcome:
         return [[name, what[name], value] for name, value in self.recovery.items()]
 
     def result_rows(self) -> list[list[Any]]:
+        """The methods as rows of (method, accuracies in percent, what it is)."""
         return [
             [m, f"{v[FUSED]:.1%}", *(f"{v[k]:.1%}" for k in self.scored.modalities), what]
             for m, what, v in self.results

@@ -16,7 +16,9 @@ README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
 
 def test_a_data_set_in_one_file(tmp_path, monkeypatch, media):
     (tmp_path / "code").mkdir()
-    (code,) = re.findall(r"^```python\n(.*?class Memes.*?)^```", README.partition("### Add a data set")[2], re.M | re.S)
+    (code,) = re.findall(
+        r"^```python\n(.*?class Memes.*?)^```", README.partition("## A data set of your own")[2], re.M | re.S
+    )
     (tmp_path / "code/memes.py").write_text(code, encoding="utf-8")
     monkeypatch.setattr(datasets, "__path__", [*datasets.__path__, str(tmp_path / "code")])
     monkeypatch.delitem(sys.modules, "curate.datasets.memes", raising=False)
