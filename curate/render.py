@@ -129,6 +129,13 @@ def _grid(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int | No
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
+def duration(seconds: float) -> str:
+    """About how long: `45 s`, `12 min`, `3.5 h`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
 def readable_type(annotation: str) -> str:
     """`Literal['a', 'b'] | None` as `a | b | none`, which is what one types; what is neither as it is written."""
     choices = LITERAL.sub(lambda found: " | ".join(map(str, ast.literal_eval(f"[{found[1]}]"))), annotation)

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from curate.errors import CurateError
 from curate.files.lock import FILE as CLAIM
 from curate.files.lock import claimed
+from curate.render import duration
 
 from . import checks
 from .base import Dataset
@@ -167,9 +168,7 @@ def describe_plan(dataset: Dataset, folder: Path, workers: int) -> str:
     each = seconds_an_item(dataset, workers)
     if each is None:
         return shown
-    seconds = each * count / max(workers, 1)
-    about = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-    return f"{shown}; about {about} with {max(workers, 1)} processes"
+    return f"{shown}; about {duration(each * count / max(workers, 1))} with {max(workers, 1)} processes"
 
 
 def describe_done(cache: Cache) -> str:

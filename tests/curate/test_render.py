@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.render import readable_hint, readable_type, render
+from curate.render import duration, readable_hint, readable_type, render
 
 # A lone carriage return is left out: Python 3.11 writes it without quotes and then cannot read it back.
 TEXT = st.text(st.characters(exclude_characters="\r\0", exclude_categories=("Cs",)), max_size=12)
@@ -123,3 +123,8 @@ def test_types_are_shown_as_what_one_types():
     assert readable_hint(named | None) == readable_type("Literal['a', 'b'] | None") == "a | b | none"
     assert readable_hint(int | None) == readable_type("int | None") == "int | none"
     assert readable_hint(Literal[4, 6]) == "4 | 6" and readable_hint(float) == "float"
+
+
+def test_durations_have_the_unit_of_their_size() -> None:
+    shown = [duration(s) for s in (0.4, 45, 119.4, 150, 7199, 12_600)]
+    assert shown == ["0 s", "45 s", "119 s", "2 min", "120 min", "3.5 h"]

@@ -13,10 +13,14 @@ from curate.store.store import Store
 from curate.train.data.samples import RunData
 from curate.train.loop import checkpoint
 from curate.train.loop.engine import fit, predict
+from curate.train.loop.estimate import estimate
 from curate.train.methods.method import Context
 from curate.types import FUSED, Predictions, Round, Run
 
 from .setup import BEST, LAST, Job
+
+LONG = 20.0
+"""Seconds from which on a training is announced."""
 
 
 @contextmanager
@@ -57,6 +61,20 @@ def train_to(
         shown = next(v for s, m, k, v in values if (s, m, k) == ("val", FUSED, "accuracy"))
         job.progress("", trainer.epoch, epochs, f"val {shown:.1%}")
         started = time.perf_counter()
+
+
+def announce(job: Job, epochs: int, predicted: int) -> None:
+    """Say beforehand how long a training of so many further epochs will take, if long, and refuse what cannot fit.
+
+    Args:
+        predicted: samples predicted in each epoch.
+
+    Raises:
+        CurateError: a step needs more memory than there is.
+    """
+    found, trained = estimate(job.trainer, job.data), len(job.data.fit)
+    if found.seconds(trained, predicted) * epochs >= LONG:
+        job.session.message(f"{job.run.run_id}: {found.describe(trained, predicted, epochs)}")
 
 
 def write_round(store: Store, run: Run, number: int, found: Round, predictions: Predictions | None) -> None:

@@ -25,7 +25,7 @@ from curate.types import Predictions, Run
 
 from .assess import assess
 from .folds import USUAL, assign_folds, is_cheap, known_by_heart, out_of_fold
-from .recording import in_sample, recorded, train_to, write_round
+from .recording import announce, in_sample, recorded, train_to, write_round
 from .session import Session
 from .settings import ScoreConfig, configure
 from .setup import LAST, Job, prepare
@@ -108,6 +108,8 @@ def _score(session: Session, run: Run, dataset: Dataset | None = None, weights: 
     with claimed(session.folder(run)):
         job = prepare(session, run, dataset)
         folds = assign_folds(job.dataset, job.data.fit, run.folds, run.seed) if run.folds else None
+        if weights is None:
+            _resume(job)
         with recorded(job.store, run):
             _warm_up(job, weights)
             decided = run
@@ -124,6 +126,16 @@ def _score(session: Session, run: Run, dataset: Dataset | None = None, weights: 
         return job.store.runs.find(run.run_id)
 
 
+def _resume(job: Job) -> None:
+    """Take the warm-up up where it stands, and say what is left of it."""
+    config, data = job.settings.score, job.data
+    if (job.folder / LAST).exists():
+        job.load(job.folder / LAST)
+    models = max(config.folds or 1, 1)  # K models of K - 1 folds each are K - 1 more, beside the ordinary one
+    predicted = len(data.val) + (len(data.fit) if config.dynamics else 0)
+    announce(job, (config.epochs - job.trainer.epoch) * models, predicted)
+
+
 def _warm_up(job: Job, weights: Path | None) -> None:
     """Train the warm-up from where it stands, or take given weights in its place."""
     config = job.settings.score
@@ -131,8 +143,6 @@ def _warm_up(job: Job, weights: Path | None) -> None:
         job.load_weights(weights)
         checkpoint.save(job.trainer, job.folder / LAST)
         return
-    if (job.folder / LAST).exists():
-        job.load(job.folder / LAST)
     own = config.dynamics and not config.folds
     train_to(job, config.epochs, Context(), data=job.data, dynamics=own)
 

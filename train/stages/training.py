@@ -25,7 +25,7 @@ from curate.train.models.model import ModelConfig
 from curate.types import Run
 
 from .assess import judged
-from .recording import recorded, train_to
+from .recording import announce, recorded, train_to
 from .rounds import context_of, round_of
 from .session import Session
 from .settings import TrainConfig, configure
@@ -112,6 +112,7 @@ def _train(session: Session, run: Run, parent: Run) -> Run:
         total, per_round = _schedule(job)
         if (job.folder / LAST).exists():
             job.load(job.folder / LAST)
+        announce(job, total - trainer.epoch, len(job.data.val))
         with recorded(job.store, run):
             for number in range(method.rounds):
                 if trainer.epoch >= (number + 1) * per_round:

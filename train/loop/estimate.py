@@ -1,0 +1,122 @@
+"""What a training will take, measured before it begins: seconds an epoch and bytes of memory."""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+
+from curate.errors import CurateError
+from curate.render import duration
+from curate.train.data.samples import RunData
+from curate.train.models.model import FusionModel
+
+from .engine import Trainer
+
+FEW = 4
+"""Samples of the trial step that measures memory."""
+LONGEST_TRIAL = 3.0
+"""Seconds that a trial of a full batch may take; beyond that the few samples are extrapolated."""
+COPIES = 4
+"""Of the weights: themselves, gradients, the optimizer's state, and a copy on its way to a checkpoint."""
+FORWARD = 1 / 3
+"""Share of a step's time that a forward takes."""
+CGROUP = Path("/sys/fs/cgroup/memory.max")
+"""The limit of a container, where there is one."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a training will take, about.
+
+    Attributes:
+        step: seconds of one sample in a training step.
+        memory: bytes, on the device.
+    """
+
+    step: float
+    memory: int
+
+    def seconds(self, trained: int, predicted: int) -> float:
+        """Seconds for so many samples trained on, and so many predicted."""
+        return self.step * (trained + FORWARD * predicted)
+
+    def describe(self, trained: int, predicted: int, epochs: int) -> str:
+        """A line on so many epochs, in each of which so many samples are trained on and so many predicted."""
+        each = self.seconds(trained, predicted)
+        memory = f"{self.memory / 1e9:.1f} GB" if self.memory >= 1e8 else f"{self.memory / 1e6:.0f} MB"
+        total = duration(each * epochs)
+        return f"{trained} samples, {epochs} epochs of about {each:.1f} s: about {total} and {memory} of memory"
+
+
+def estimate(trainer: Trainer, data: RunData) -> Estimate:
+    """Try a plain step (cross-entropy of all logits) on a copy of the model; nothing of the training is changed.
+
+    Memory is counted, not measured: weights `COPIES` times, and what a step keeps for its backward pass, which grows
+    with the batch. Methods that go through a batch several times take longer.
+
+    Raises:
+        CurateError: it needs more memory than there is.
+    """
+    devices = [trainer.device] if trainer.device.type == "cuda" else []
+    batch_size = min(data.batch_size, len(data.fit))
+    with torch.random.fork_rng(devices=devices):
+        model = copy.deepcopy(trainer.model).train()
+        few = min(FEW, batch_size)
+        seconds, saved = _step(trainer, model, data, few)
+        weights = sum(p.numel() * p.element_size() for p in model.parameters())
+        memory = COPIES * weights + saved * batch_size // few
+        if memory > (there := available(trainer.device)):
+            raise CurateError(
+                f"a step of {batch_size} samples needs about {memory / 1e9:.1f} GB of memory, {there / 1e9:.1f} GB are "
+                "there",
+                "lower optim.batch_size, data.size or data.frames, or choose a smaller model.encoder",
+            )
+        seconds, _ = _step(trainer, model, data, few)  # the first one also loads and plans
+        if seconds * batch_size / few <= LONGEST_TRIAL:
+            seconds, _ = _step(trainer, model, data, batch_size)
+            few = batch_size
+    return Estimate(seconds / few, memory)
+
+
+def _step(trainer: Trainer, model: FusionModel, data: RunData, count: int) -> tuple[float, int]:
+    """Seconds of a step on the first samples, reading included, and bytes that it keeps for its backward pass."""
+    kept: dict[int, int] = {}
+    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    started = time.perf_counter()
+    raw = data.fit.__getitems__(range(count))
+    trainer.transform.train()
+    batch = trainer.transform(raw.to(trainer.device), 0)
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        outputs = model(batch.inputs)
+        logits = (outputs.fused, *outputs.logits.values())
+        loss = torch.stack([F.cross_entropy(x, batch.labels) for x in logits]).sum()
+    loss.backward()
+    if trainer.device.type == "cuda":
+        torch.cuda.synchronize(trainer.device)
+    inputs = sum(x.numel() * x.element_size() for x in batch.inputs.values())
+    model.zero_grad(set_to_none=True)
+    return time.perf_counter() - started, sum(kept.values()) + int(inputs)
+
+
+def available(device: torch.device) -> int:
+    """Bytes of memory that a training may take: what is free on a GPU, what the machine or its container has else."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = CGROUP.read_text(encoding="ascii").strip() if CGROUP.exists() else ""
+    return min(there, int(limit)) if limit.isdigit() else there
