@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -77,14 +77,24 @@ def announce(job: Job, epochs: int, predicted: int) -> None:
         job.session.message(f"{job.run.run_id}: {found.describe(trained, predicted, epochs)}")
 
 
-def write_round(store: Store, run: Run, number: int, found: Round, predictions: Predictions | None) -> None:
+def write_round(
+    store: Store,
+    run: Run,
+    number: int,
+    found: Round,
+    predictions: Predictions | None,
+    partial: Sequence[Predictions] = (),
+) -> None:
     """Put a round of a run into the table.
 
     Args:
         predictions: None where another run's were fitted.
+        partial: of samples that lack a modality, by those they have.
     """
-    kind = run.gap_kind or "prob"
-    store.rounds.write(run.run_id, number, predictions, found.gaps, found.fits, found.p_balanced, kind, found.p_ahead)
+    kind, posteriors = run.gap_kind or "prob", found.p_balanced
+    store.rounds.write(
+        run.run_id, number, predictions, found.gaps, found.fits, posteriors, kind, found.p_ahead, others=partial
+    )
 
 
 def in_sample(predictions: Predictions) -> Predictions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,24 @@ def reopen(run: Run) -> Dataset:
     if dataset.data_id() != run.data_id:
         raise CurateError(f"{run.dataset} has changed since {run.run_id} scored it", "score it again: `curate score`")
     return dataset
+
+
+def partial_samples(dataset: Dataset, cache: Cache) -> Iterator[tuple[tuple[str, ...], Samples]]:
+    """Labelled training samples of which some modalities can be used and some cannot.
+
+    Yields:
+        The usable modalities, in declared order, and the samples that have exactly these, ascending by id.
+    """
+    index = {c: i for i, c in enumerate(dataset.classes)}
+    row = {i: r for r, i in enumerate(cache.sample_ids.tolist())}
+    groups: dict[tuple[str, ...], list[tuple[str, int]]] = {}
+    for s in dataset.samples:
+        usable = tuple(m for m in dataset.modalities if cache.status[m][row[s.sample_id]] == "ok")
+        if s.split == "train" and s.label and 0 < len(usable) < len(dataset.modalities):
+            groups.setdefault(usable, []).append((s.sample_id, index[s.label]))
+    for usable, chosen in sorted(groups.items()):
+        ids, labels = zip(*sorted(chosen), strict=True)
+        yield usable, Samples(cache, np.array(ids), np.array(labels, dtype=np.int64))
 
 
 def split_samples(dataset: Dataset, cache: Cache, split: str) -> Samples:
