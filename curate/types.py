@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .render import printable
+
 Floats = NDArray[np.float64]
 FUSED = "fused"
 MODALITY = re.compile(r"[a-z][a-z0-9_]*")
@@ -64,11 +66,12 @@ def _html(title: str, head: Sequence[object], rows: Sequence[Sequence[object]]) 
     """A table for a notebook; every text is escaped."""
 
     def line(cells: Sequence[object], tag: str) -> str:
-        shown = (f"{c:.4g}" if isinstance(c, float) else str(c) for c in cells)
+        shown = (f"{c:.4g}" if isinstance(c, float) else printable(str(c)) for c in cells)
         return "<tr>" + "".join(f"<{tag}>{escape(c)}</{tag}>" for c in shown) + "</tr>"
 
     body = "".join(line(row, "td") for row in rows)
-    return f"<table><caption>{escape(title)}</caption><thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table>"
+    caption = f"<caption>{escape(printable(title))}</caption>"
+    return f"<table>{caption}<thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table>"
 
 
 def modality_pairs(modalities: Sequence[str]) -> tuple[tuple[str, str], ...]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from curate.advice.describe import describe_round
+from curate.errors import CurateError
+from curate.files.writing import replacing
 from curate.render import Format, pieces, printable
 
 if TYPE_CHECKING:
@@ -22,6 +24,14 @@ if TYPE_CHECKING:
 
 
 Message = Callable[[str], None]
+ENDINGS: Mapping[str, Format] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".md": "markdown",
+}
+"""Of files of rows."""
 MOST_ROWS = 10_000
 """Of a table for people."""
 
@@ -45,15 +55,31 @@ def messages(quiet: bool) -> Message:
     return no_message if quiet else print_message
 
 
-def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Format = "table") -> None:
-    """Rows to standard output; never folded in a pipe."""
-    print_portions(columns, [rows], form)
+def print_rows(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Format = "table", output: Path | None = None
+) -> None:
+    """Rows to standard output, never folded in a pipe; or to a file."""
+    print_portions(columns, [rows], form, output=output)
 
 
 def print_portions(
-    columns: Sequence[str], portions: Iterable[Sequence[Sequence[Any]]], form: Format, message: Message = print_message
+    columns: Sequence[str],
+    portions: Iterable[Sequence[Sequence[Any]]],
+    form: Format,
+    message: Message = print_message,
+    output: Path | None = None,
 ) -> None:
-    """Rows to standard output as they come; of a table, which needs all before the first, so many as can be read."""
+    """Rows to standard output as they come; of a table, which needs all before the first, so many as can be read.
+
+    Args:
+        output: the file that gets them, all of them, instead.
+
+    Raises:
+        CurateError: the file's ending is none of `ENDINGS`, or it cannot be written.
+    """
+    if output is not None:
+        _write_portions(columns, portions, output)
+        return
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if terminal else None
     if form == "table":
@@ -66,15 +92,27 @@ def print_portions(
         typer.echo(printable(piece, keep="\n\t") if terminal else piece, color=True)
 
 
+def _write_portions(columns: Sequence[str], portions: Iterable[Sequence[Sequence[Any]]], output: Path) -> None:
+    if output.suffix not in ENDINGS:
+        raise CurateError(
+            f"cannot write rows to {output}: its ending is not known", f"name a file ending in {', '.join(ENDINGS)}"
+        )
+    with replacing(output) as fresh, fresh.open("w", encoding="utf-8") as file:
+        for piece in pieces(columns, portions, ENDINGS[output.suffix]):
+            file.write(piece + "\n")
+
+
 def percent(value: float, form: Format) -> str | float:
     """A share in 0..1, in percent where people read it."""
     return f"{value:.1%}" if form in ("table", "markdown") else value
 
 
-def print_metrics(values: Mapping[str, Mapping[str, float]], form: Format = "table") -> None:
+def print_metrics(
+    values: Mapping[str, Mapping[str, float]], form: Format = "table", output: Path | None = None
+) -> None:
     """{modality: {metric: value}} as a table."""
     names = list(next(iter(values.values())))
-    print_rows(["", *names], [[m, *(v[k] for k in names)] for m, v in values.items()], form)
+    print_rows(["", *names], [[m, *(v[k] for k in names)] for m, v in values.items()], form, output)
 
 
 def warn_unusable(store: Store, data_id: str) -> bool:

@@ -39,6 +39,10 @@ Seed = Annotated[
     int, typer.Option(envvar="CURATE_SEED", min=0, max=LARGEST, help="Of weights, order and augmentation.")
 ]
 Output = Annotated[Format, typer.Option("--format", help="How to print.")]
+RowsFile = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Write the rows to a .csv, .tsv, .json, .jsonl or .md instead."),
+]
 File = Annotated[Path | None, typer.Option("--output", "-o", help="Write to a .csv, .parquet or .txt (ids alone).")]
 
 DB = Path("curate.duckdb")

@@ -14,13 +14,14 @@ from curate.advice.describe import describe_verdicts
 from curate.errors import CurateError
 
 from .messages import messages, print_message, print_portions, print_rows, print_text
-from .options import DB, Db, File, Output, Quiet, RunName
+from .options import DB, Db, File, Output, Quiet, RowsFile, RunName
 
 
 def sql(
     query: Annotated[str, typer.Argument(help="One SELECT; - reads standard input.")] = "-",
     allow_files: Annotated[bool, typer.Option("--allow-files", help="Let it read local files, e.g. 'x.csv'.")] = False,
     db: Db = DB,
+    output: RowsFile = None,
     form: Output = "table",
     quiet: Quiet = False,
 ) -> None:
@@ -35,7 +36,7 @@ def sql(
     except UnicodeDecodeError as error:
         raise CurateError(f"standard input is no text in UTF-8: {error}", "give one SELECT") from None
     with Store(db).stream(text, allow_files) as (columns, portions):
-        print_portions(columns, portions, form, message)
+        print_portions(columns, portions, form, message, output)
 
 
 def runs(
@@ -43,6 +44,7 @@ def runs(
     remove: Annotated[bool, typer.Option("--remove", help="Delete this run's rows and checkpoints.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     db: Db = DB,
+    output: RowsFile = None,
     form: Output = "table",
     quiet: Quiet = False,
 ) -> None:
@@ -53,9 +55,8 @@ def runs(
     if remove and name is None:
         raise CurateError("--remove needs the run's name", "e.g. curate runs adaptive-demo-1 --remove")
     if name is None:
-        print_rows(
-            ["run", "method", "dataset", "parent", "seed", "status", "test accuracy"], store.runs.overview(), form
-        )
+        columns = ["run", "method", "dataset", "parent", "seed", "status", "test accuracy"]
+        print_rows(columns, store.runs.overview(), form, output)
         return
     run = store.runs.find(name)
     if remove:
@@ -78,7 +79,7 @@ def runs(
     rows += [[f"version of {k}", v] for k, v in run.versions.items()]
     rows += store.rounds.mixture_rows(name)
     rows += [[f"usability of {m}", verdict] for m, verdict in describe_verdicts(store.usability.verdicts(name)).items()]
-    print_rows(["what", "value"], rows, form)
+    print_rows(["what", "value"], rows, form, output)
 
 
 def export(
@@ -98,7 +99,7 @@ def export(
         print_message(f"wrote {written} rows to {path}")
 
 
-def recommend(run: RunName = None, db: Db = DB) -> None:
+def recommend(run: RunName = None, db: Db = DB, quiet: Quiet = False) -> None:
     """Say in three lines, from the table alone, which methods are worth trying first and why."""
     from curate.advice.evidence import read_evidence
     from curate.advice.recommend import recommend as advise

@@ -28,6 +28,7 @@ from curate.store.store import Store
 from curate.types import pair_name
 
 from . import drawing, panels
+from .texts import displayable
 
 BINS = 40
 
@@ -60,6 +61,7 @@ def comparison_page(store: Store, name: str, plan: Plan | None = None) -> str:
     environment = Environment(
         loader=PackageLoader("curate.report"),
         autoescape=True,
+        finalize=displayable,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -25,7 +25,18 @@ from curate.types import FUSED, Run, modality_pairs, pair_name
 
 from . import command, drawing, dynamics, figures, media, results, usability
 from .facts import Facts, axis_limit, by_class, most_imbalanced, planted_scores, read
-from .texts import _flat_row, _percent, _points_text, _settings, _slug, _spread_text, explain, headline, with_code
+from .texts import (
+    displayable,
+    explain,
+    flat_row,
+    headline,
+    in_percent,
+    points_text,
+    settings_of,
+    slug,
+    spread_text,
+    with_code,
+)
 
 TOP_CLASSES = 20
 
@@ -75,11 +86,12 @@ class Page:
         environment = Environment(
             loader=PackageLoader("curate.report"),
             autoescape=True,
+            finalize=displayable,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        environment.filters |= {"percent": _percent, "spread": _spread_text, "points": _points_text}
+        environment.filters |= {"percent": in_percent, "spread": spread_text, "points": points_text}
         facts = self.facts
         return environment.get_template("page.html").render(
             run=facts.run,
@@ -106,7 +118,7 @@ class Page:
             bad=facts.statuses.query("status != 'ok'").to_dict("records"),
             unusable=facts.unusable.to_dict("records"),
             findings=facts.findings.to_dict("records"),
-            settings=_settings(facts.run),
+            settings=settings_of(facts.run),
             score_command=command.score_command(facts.run, self.usual),
             database=shlex.quote(str(facts.database)),
         )
@@ -128,7 +140,7 @@ class Page:
         form = self._form(facts.round.gaps.input, facts.round.gaps.average, facts.kind)
         out = []
         for j, (pair, fit) in enumerate(zip(facts.round.gaps.pairs, facts.round.fits, strict=True)):
-            gaps, name = facts.round.gaps.seen(facts.kind)[:, j], _slug(pair)
+            gaps, name = facts.round.gaps.seen(facts.kind)[:, j], slug(pair)
             both = " and ".join(pair)
             arguments = (gaps, fit, facts.kind, pair, facts.limit, form)
             low, high = form.span(facts.limit)
@@ -177,7 +189,7 @@ class Page:
                         "run": run,
                         "pair": pair,
                         "fits": of_pair,
-                        "figure": self._figure(f"rounds-{_slug([run.run_id, *pair])}", found, title),
+                        "figure": self._figure(f"rounds-{slug([run.run_id, *pair])}", found, title),
                     }
                 )
         return out
@@ -190,7 +202,7 @@ class Page:
             gaps = gaps[(gaps["pair"] == pair_name(pair)) & (gaps["epochs"] > 1)]
             if not len(gaps):
                 continue
-            name, order = _slug(pair), dynamics.kinds_of(pair)
+            name, order = slug(pair), dynamics.kinds_of(pair)
             found = figures.gap_dynamics(gaps, dynamics.classify(gaps, pair), order, pair)
             rows = dynamics.summary(gaps, pair)
             self._csv(f"tables/dynamics-{name}.csv", rows)
@@ -218,7 +230,7 @@ class Page:
         for pair in modality_pairs(modalities):
             order, claims = usability.claims_about(pair), usability.claims_of(frame, pair)
             found = figures.usability_scatter(frame, claims, order, pair)
-            drawn.append(self._figure(f"usability-{_slug(pair)}", found, f"Usability of {pair[0]} and of {pair[1]}"))
+            drawn.append(self._figure(f"usability-{slug(pair)}", found, f"Usability of {pair[0]} and of {pair[1]}"))
         extremes = usability.extremes(frame, modalities, self.count)
         denied = usability.contradicting(frame, self.count // 2)
         ids = pd.concat([*extremes.values(), denied])["sample_id"].drop_duplicates().tolist()
@@ -290,7 +302,7 @@ class Page:
         facts = self.facts
         rows = results.compare(facts.tests, [facts.run, *facts.children], facts.lengths, facts.run.run_id)
         columns = [(m, k) for k, _ in results.METRICS for m in (FUSED, *facts.run.modalities)]
-        self._csv("tables/results.csv", pd.DataFrame([_flat_row(row, columns) for row in rows]))
+        self._csv("tables/results.csv", pd.DataFrame([flat_row(row, columns) for row in rows]))
         return {
             "rows": rows,
             "verdicts": results.verdicts(rows),

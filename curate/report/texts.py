@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from curate.render import printable
 from curate.types import Run
 
 from . import results
@@ -74,10 +75,13 @@ def headline(facts: Facts) -> list[tuple[str, str]]:
     both = "both" if len(modalities) == 2 else "all"
     return [
         (f"{len(s):,}", "training samples scored"),
-        (_percent((s["p_balanced"] < 0.5).mean()), "called imbalanced: p_balanced below 0.5"),
-        *((_percent((s["dominant"] == m).mean()), f"{m} ahead") for m in modalities),
-        (_percent(right.all(axis=1).mean()), f"{both} modalities right on their own"),
-        (_percent((~right).all(axis=1).mean()), "no modality right on its own: a gap near zero says nothing good here"),
+        (in_percent((s["p_balanced"] < 0.5).mean()), "called imbalanced: p_balanced below 0.5"),
+        *((in_percent((s["dominant"] == m).mean()), f"{m} ahead") for m in modalities),
+        (in_percent(right.all(axis=1).mean()), f"{both} modalities right on their own"),
+        (
+            in_percent((~right).all(axis=1).mean()),
+            "no modality right on its own: a gap near zero says nothing good here",
+        ),
     ]
 
 
@@ -86,8 +90,14 @@ def explain(warning: str) -> str:
     return next((meaning for start, meaning in MEANINGS if warning.startswith(start)), "")
 
 
-def _percent(share: float) -> str:
+def in_percent(share: float) -> str:
+    """A share in 0..1; with one decimal near its ends."""
     return f"{share:.1%}" if 0 < share < 0.1 or 0.9 < share < 1 else f"{share:.0%}"
+
+
+def displayable(value: Any) -> Any:
+    """A text of a page with its control and direction marks written as escapes, as on a terminal; else the value."""
+    return type(value)(printable(value, keep="\n\t")) if isinstance(value, str) else value
 
 
 def with_code(text: str) -> Markup:
@@ -95,12 +105,12 @@ def with_code(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
 
 
-def _slug(names: Sequence[str]) -> str:
+def slug(names: Sequence[str]) -> str:
     """Names as part of a file name and of an element's id."""
     return "-".join("".join(c if (c.isalnum() and c.isascii()) or c in "_-" else "_" for c in name) for name in names)
 
 
-def _spread_text(spread: results.Spread | None) -> str:
+def spread_text(spread: results.Spread | None) -> str:
     """A share as percent, with its spread over runs."""
     if spread is None:
         return "–"
@@ -108,14 +118,15 @@ def _spread_text(spread: results.Spread | None) -> str:
     return f"{100 * spread.mean:.1f}{sd}"
 
 
-def _points_text(spread: results.Spread | None) -> str:
+def points_text(spread: results.Spread | None) -> str:
     """A difference in points, with its spread over seeds."""
     if spread is None:
         return "–"
     return f"{spread.mean:+.1f}" + ("" if spread.sd is None else f" ± {spread.sd:.1f}")
 
 
-def _flat_row(row: results.Row, columns: Sequence[tuple[str, str]]) -> dict[str, Any]:
+def flat_row(row: results.Row, columns: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """A method's results as one row of a file."""
     out: dict[str, Any] = {
         "method": row.method,
         "note": row.note,
@@ -132,7 +143,7 @@ def _flat_row(row: results.Row, columns: Sequence[tuple[str, str]]) -> dict[str,
     return out
 
 
-def _settings(run: Run) -> list[tuple[str, str]]:
+def settings_of(run: Run) -> list[tuple[str, str]]:
     """(section.key, value) of the whole configuration, ascending."""
     return sorted(
         (f"{section}.{key}", json.dumps(value, default=str))

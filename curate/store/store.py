@@ -76,9 +76,9 @@ class Store:
         """A user's SQL, see `Connection.query`."""
         return self.db.query(sql, allow_files)
 
-    def stream(self, sql: str, allow_files: bool = False) -> AbstractContextManager[Portions]:
-        """A user's SQL, see `Connection.stream`."""
-        return self.db.stream(sql, allow_files)
+    def stream(self, sql: str, allow_files: bool = False, rows: int = 10_000) -> AbstractContextManager[Portions]:
+        """A user's SQL in portions of so many rows, see `Connection.stream`."""
+        return self.db.stream(sql, allow_files, rows)
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Our own SQL as tuples, see `Connection.rows`."""

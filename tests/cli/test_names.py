@@ -82,6 +82,7 @@ def test_files_keep_names_and_people_see_escapes(named: Path, curate: Callable, 
     assert not Path("all.txt").exists()
     page = Path(curate("report").out.strip()).read_text(encoding="utf-8")
     assert "<img src=x" not in page
+    assert not UNSAFE.search(page.replace("\n", "").replace("\t", "")), "the page shows escapes, as a terminal does"
 
 
 def test_csv_on_a_terminal_is_escaped_and_in_a_pipe_is_not(named: Path, curate: Callable) -> None:

@@ -12,11 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
-from curate.commands import messages as telling
+from curate import cli
+from curate.commands import messages as messaging
 from curate.store.store import Store
 
 ROOT = Path(__file__).parents[2]
+COMMANDS = get_command(cli.app).commands
 
 
 def test_files_are_written_by_the_same_option(curate: Callable, refused: Callable, db: Path) -> None:
@@ -49,6 +52,26 @@ def test_quiet_leaves_the_result_alone(curate: Callable, db: Path, words: tuple[
     assert quiet.code == 0 and quiet.err == "" and quiet.out == loud.out
 
 
+@pytest.mark.parametrize("ending", ["csv", "tsv", "json", "jsonl", "md"])
+def test_rows_go_to_a_file_as_they_are_printed(curate: Callable, db: Path, ending: str) -> None:
+    form = {"md": "markdown"}.get(ending, ending)
+    for words in (("sql", "SELECT sample_id, p_balanced FROM samples"), ("runs",), ("methods",), ("methods", "joint")):
+        printed = curate(*words, "--format", form)
+        ended = curate(*words, "-o", f"rows.{ending}")
+        assert (ended.code, ended.out) == (0, "")
+        assert Path(f"rows.{ending}").read_text(encoding="utf-8").splitlines() == printed.out.splitlines()
+
+
+def test_a_file_of_rows_has_a_known_ending(refused: Callable, db: Path) -> None:
+    assert "its ending is not known" in refused("sql", "SELECT 1", "-o", "rows.xlsx")
+    assert not Path("rows.xlsx").exists()
+
+
+def test_every_command_can_be_quiet() -> None:
+    without = [n for n, c in COMMANDS.items() if "--quiet" not in {o for p in c.params for o in p.opts}]
+    assert without == []
+
+
 def test_a_query_is_fetched_as_it_is_read(scored_table: Store) -> None:
     """Of 300 million rows the first come at once, the others never."""
     with scored_table.stream("SELECT * FROM range(300000000)", rows=1000) as (columns, portions):
@@ -59,7 +82,7 @@ def test_a_query_is_fetched_as_it_is_read(scored_table: Store) -> None:
 
 
 def test_a_table_for_people_ends_and_says_so(curate: Callable, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telling, "MOST_ROWS", 3)
+    monkeypatch.setattr(messaging, "MOST_ROWS", 3)
     ended = curate("sql", "SELECT * FROM range(4)")
     assert ended.out.split() == ["range", "─" * 5, "0", "1", "2"] and "first 3 rows" in ended.err
     assert curate("sql", "SELECT * FROM range(3)").err == ""

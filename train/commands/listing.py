@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from curate.commands.messages import messages, print_rows, print_text
-from curate.commands.options import DB, Cache, Db, Output, Quiet, RunName
+from curate.commands.options import DB, Cache, Db, Output, Quiet, RowsFile, RunName
 from curate.errors import unknown_name
 from curate.render import readable_type
 
 
 def methods(
     name: Annotated[str | None, typer.Argument(help="A method; all are listed when left out.")] = None,
+    output: RowsFile = None,
     form: Output = "table",
     quiet: Quiet = False,
 ) -> None:
@@ -23,7 +24,7 @@ def methods(
 
     entries, message = {e.name: e for e in catalog.entries()}, messages(quiet)
     if name is None:
-        print_rows(["name", "start", "what"], [[e.name, e.start, e.summary] for e in entries.values()], form)
+        print_rows(["name", "start", "what"], [[e.name, e.start, e.summary] for e in entries.values()], form, output)
         message("paper and settings of one: curate methods NAME")
         return
     if name not in entries:
@@ -31,7 +32,7 @@ def methods(
     entry = entries[name]
     message(f"{name}: {entry.summary}\n{entry.paper}; starts from {entry.start} weights")
     knobs = [(f"method.{k}", readable_type(kind), default, what) for k, (kind, default, what) in entry.knobs.items()]
-    print_rows(["setting", "type", "default", "what"], knobs, form)
+    print_rows(["setting", "type", "default", "what"], knobs, form, output)
 
 
 def report(
@@ -39,6 +40,7 @@ def report(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for reports.")] = Path("reports"),
     db: Db = DB,
     cache: Cache = None,
+    quiet: Quiet = False,
 ) -> None:
     """Write one self-contained HTML page and its figures."""
     from curate.datasets.cache import default_folder

@@ -7,8 +7,20 @@ from typing import Annotated, Literal
 import typer
 
 from curate.commands import precedence
-from curate.commands.messages import messages, print_message, print_metrics
-from curate.commands.options import DB, Cache, Db, Device, Output, Precision, Quiet, RunName, Settings, Workers
+from curate.commands.messages import messages, print_metrics
+from curate.commands.options import (
+    DB,
+    Cache,
+    Db,
+    Device,
+    Output,
+    Precision,
+    Quiet,
+    RowsFile,
+    RunName,
+    Settings,
+    Workers,
+)
 from curate.config import LARGEST
 from curate.errors import CurateError, unknown_name
 
@@ -36,6 +48,8 @@ def train(
     workers: Workers = None,
     cache: Cache = None,
     quiet: Quiet = False,
+    output: RowsFile = None,
+    form: Output = "table",
 ) -> None:
     """Train a method from a scored run, choose the epoch by validation, measure the test split once."""
     from curate.train.methods import catalog
@@ -53,10 +67,6 @@ def train(
     else:
         parent = store.runs.find(run, kind="score", status=None if run else "done")
         need_model(parent)
-        if selection and (made := store.selections.find(selection).run_id) != parent.run_id:
-            print_message(
-                f"warning: selection {selection} was made from {made}, the training starts from {parent.run_id}"
-            )
     with opened(ctx) as session, resumable(store, "train"):
         from curate.train.stages.training import resume_train
         from curate.train.stages.training import train as train_method
@@ -74,7 +84,7 @@ def train(
             done = train_method(session, parent, method, layers, parent.seed if seed is None else seed)
     best = store.epochs.best(done.run_id)
     messages(quiet)(f"{done.run_id}: {done.method} from {done.parent}, best epoch {best} by validation; test split:")
-    print_metrics(store.epochs.test_metrics(done.run_id))
+    print_metrics(store.epochs.test_metrics(done.run_id), form, output)
 
 
 def evaluate(
@@ -90,6 +100,7 @@ def evaluate(
     workers: Workers = None,
     cache: Cache = None,
     quiet: Quiet = False,
+    output: RowsFile = None,
     form: Output = "table",
 ) -> None:
     """Accuracy, macro-F1 and mean average precision of a run, per modality and fused."""
@@ -104,7 +115,7 @@ def evaluate(
         values = measured(session, found, split)
     how = "" if weighting == "none" else "; the fusion by the weight of its modalities, and the weight's controls"
     messages(quiet)(f"{found.run_id}: split {split}{how}")
-    print_metrics(values, form)
+    print_metrics(values, form, output)
 
 
 COMMANDS = (train, evaluate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -31,6 +32,7 @@ from .session import Session
 from .settings import TrainConfig, configure
 from .setup import BEST, LAST, Job, prepare
 
+LOG = logging.getLogger(__name__)
 CONTROLS = {"random": "random subset", "shuffled": "shuffled usability"}
 """What a run says of itself that is a method's own control, by its setting."""
 
@@ -178,6 +180,13 @@ def _chosen(job: Job, parent: Run, samples: Samples) -> Samples:
             raise CurateError(
                 f"selection {c.selection!r} is of {selection.run_id}, another data set",
                 f"select from {parent.run_id}: `curate select --run {parent.run_id}`",
+            )
+        if selection.run_id != parent.run_id:
+            LOG.warning(
+                "warning: selection %s was made from %s, the training starts from %s",
+                c.selection,
+                selection.run_id,
+                parent.run_id,
             )
         keep = np.isin(samples.sample_ids, selection.sample_ids)
         if not keep.any():

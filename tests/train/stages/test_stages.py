@@ -375,3 +375,12 @@ def test_a_sample_that_lacks_a_modality_is_predicted_by_the_one_it_has(work, toy
     with torch.no_grad():
         logits = job.trainer.model(batch.inputs).logits["audio"].double().softmax(dim=1)[0]
     assert heard == pytest.approx(float(logits[dataset.classes.index(sample.label)]), abs=1e-5)
+
+
+def test_a_selection_of_another_scored_run_is_used_with_a_warning(work, scored, caplog) -> None:
+    found = work.store.rounds.read(scored.run_id)
+    other = score(work, "toy", None, [{"score": {"epochs": 1}}], 1)
+    work.store.selections.write(Selection("theirs", other.run_id, "by hand", found.sample_ids[:9], 50))
+    run = train(work, scored, "subset", [{"method": {"selection": "theirs"}, "train": {"epochs": 1}}], 0)
+    assert run.status == "done"
+    assert f"selection theirs was made from {other.run_id}, the training starts from {scored.run_id}" in caplog.text
