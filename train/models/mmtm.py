@@ -1,7 +1,7 @@
 """Multimodal transfer module: squeeze-and-excitation across the feature maps of several modalities.
 
-Joze, Shaban, Iuzzolino, Koishida, CVPR 2020, with the gate of Wu et al., ICML 2022, and its running mean: sigmoid(E)
-in place of 2 sigmoid(E). Letters: B batch, F frames, C channels of a modality.
+Joze, Shaban, Iuzzolino, Koishida, CVPR 2020, with two changes of Wu et al., ICML 2022: the gate is sigmoid(E) instead
+of 2 sigmoid(E), and it has a running mean. Letters: B batch, F frames, C channels of a modality.
 """
 
 from __future__ import annotations
