@@ -38,8 +38,8 @@ class Clips(nn.Module):
 
         Args:
             clips: (B, F, S, S, C).
-            place: (B, 3) in [0, 1), where the window begins, and top and left of the square, as shares of the room
-                there is; equal places give the same part in every modality. None is the middle.
+            place: (B, 3) in [0, 1), where the window begins, and top and left of the square, as shares of the range
+                available; equal places give the same part in every modality. None is the middle.
         """
         window, crop = self.spec.window, self.spec.crop
         spare = torch.tensor([self.spec.frames - window, self.spec.size - crop, self.spec.size - crop])
