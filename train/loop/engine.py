@@ -67,7 +67,7 @@ class Runtime:
         return (2 if self.torch_device().type == "cuda" else 0) if self.workers is None else self.workers
 
     def decoders(self, files: bool) -> int:
-        """Processes that decode media; 0 if there are no files, as that is too little work for a process."""
+        """Processes that decode media; by default 0 without files, since there is too little work for a process."""
         return ((os.cpu_count() or 1) if files else 0) if self.workers is None else self.workers
 
 

@@ -32,8 +32,8 @@ class Context:
     Attributes:
         fits: one fitted mixture per pair, for methods that use posteriors; empty otherwise.
         gap_kind: the paper's gap that a loss reduces, `prob` or `kl`; see `curate.scores.gap.loss_kind`.
-        centres: mu_0 of each pair in units of that gap; None if the mixtures were fitted to that same gap, so that
-            mu_0 is their location.
+        centres: mu_0 of each pair in units of that gap; None if the mixtures were fitted to that same gap; mu_0 is
+            then their location.
         absolute: whether the mixtures were fitted to the absolute value of the gap.
         epochs: of the whole run; 0 when unknown.
         metrics: {modality or "fused": {metric: value}} on validation after the last epoch; empty before the first.

@@ -26,7 +26,7 @@ class OptimConfig:
         lr: learning rate.
         momentum: of SGD.
         weight_decay: L2 penalty.
-        batch_size: samples a step.
+        batch_size: samples per step.
         step_size: epochs after which the learning rate is multiplied by `gamma`; 0 keeps it constant.
         gamma: that factor.
         ema: decay per step of the moving average of the weights, such as 0.99; the average is then validated, chosen

@@ -48,8 +48,8 @@ def known_by_heart(predictions: Predictions, held_out: Predictions) -> str:
 def is_cheap(trainer: Trainer, samples: Samples, data: RunData, epochs: int) -> bool:
     """Whether `USUAL` more warm-ups take at most `CHEAP` operations: with few samples, or small ones like features.
 
-    A backward pass counts as two forward passes. Operations are counted instead of seconds, so that the decision is the
-    same on every machine.
+    A backward pass counts as two forward passes. Operations are counted, not seconds: the decision is then the same on
+    every machine.
     """
     few = samples.subset(np.arange(len(samples)) < 2)
     with FlopCounterMode(display=False) as counter:

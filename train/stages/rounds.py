@@ -75,8 +75,8 @@ def context_of(found: Round, kind: str) -> Context:
 def score_end(session: Session, run: Run) -> None:
     """Store gaps, mixtures and posteriors after a finished training as its last round.
 
-    All training samples are scored, even after training on a subset, with the weights after the last epoch, so that all
-    methods are scored after the same number of epochs. Nothing is done if a method of several rounds has already scored
+    All training samples are scored, even after training on a subset. The weights after the last epoch are used: every
+    method is scored after the same number of epochs. Nothing is done if a method of several rounds has already scored
     itself, or if the weights are gone.
     """
     last = session.folder(run) / LAST
