@@ -1,6 +1,6 @@
 """The command line: assembles the commands of `curate.commands` and `curate.train.commands`; the one error handler.
 
-A command parses, makes one call, and renders. Heavy imports stand inside the bodies.
+A command parses its options, makes one call, and prints. Heavy imports are inside the bodies.
 """
 
 # ruff: noqa: E402
@@ -12,7 +12,7 @@ import sys
 
 STARTED = __name__ == "__main__" or sys.argv[0].endswith("/curate")
 if STARTED and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends at once, until `main` is there to say how it ended
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends at once until `main` handles it
 
 import io
 import os
@@ -47,7 +47,7 @@ FIRST = (
     "methods",
     "export",
 )
-"""The order of `curate --help`; what is not named here follows."""
+"""The order of `curate --help`; commands not named here follow."""
 
 app = typer.Typer(
     name="curate",
@@ -61,14 +61,14 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line; the one place where errors are shown."""
+    """Run the command line; the one place where errors are printed."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks is still shown
+            stream.reconfigure(errors="backslashreplace")  # prints names outside the terminal's encoding
     try:
-        " ".join(sys.argv).encode()  # a name that is no text can be stored nowhere
+        " ".join(sys.argv).encode()  # a name that is not valid text cannot be stored
         app()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def as_user_error(error: Exception) -> CurateError:
-    """What the system refuses, as one line and a hint."""
+    """Any handled error as a `CurateError`: one line and a hint."""
     if isinstance(error, CurateError):
         return error
     if isinstance(error, UnicodeError):
@@ -94,7 +94,7 @@ def as_user_error(error: Exception) -> CurateError:
 
 
 def version(wanted: bool) -> None:
-    """Print the version and leave."""
+    """Print the version and exit."""
     if wanted:
         from importlib.metadata import version as installed
 
@@ -119,7 +119,7 @@ def start(
 
 
 def add_commands() -> None:
-    """Every command of every module of the two packages is found, with no list to edit."""
+    """Add every command of every module in the two packages; there is no list to edit."""
     found = {}
     for package in (curate.commands, curate.train.commands):
         for info in iter_modules(package.__path__):

@@ -1,11 +1,12 @@
-"""What the cache is worth: samples per second from files to what a network sees, in one run and one process.
+"""How much the cache gains: samples per second from files to network inputs, in one run and one process.
 
 Claims: batches from the cache, transforms included, come at least 10 times as fast as decoding each clip's MP4 and its
-sound track on the fly (a), and at least 3 times as fast as the public loaders' way, WAV to STFT in NumPy and extracted
-JPEG to crop in Pillow, one sample at a time (b); an epoch of two ResNet-18 waits for data less than 5 % of it (c).
-The same clips and the same transforms everywhere: 3 s of sound at 22.05 kHz to a log STFT of 257x188, three frames
-cropped and flipped at random to 224x224, normalised. Of a long recording a stretch costs its own length wherever it
-begins, and a thousand stretches cost no more than decoding it once and as much as they last themselves (d).
+sound track on the fly (a), and at least 3 times as fast as the method of public loaders, WAV to STFT in NumPy and
+extracted JPEG to crop in Pillow, one sample at a time (b); an epoch of two ResNet-18 waits for data less than 5 % of
+its time (c). All use the same clips and the same transforms: 3 s of sound at 22.05 kHz to a log STFT of 257x188, three
+frames cropped and flipped at random to 224x224, normalised. Decoding a stretch of a long recording costs as much as its
+length, wherever it begins, and a thousand stretches cost no more than decoding the recording once plus their own
+lengths (d).
 Run: python benchmarks/input.py [--clips 48] [--repeat 3] [--minutes 20] [--device cuda:0] [--threads 2]
 """
 
@@ -101,7 +102,7 @@ def on_the_fly(paths: list[Path], transform: BatchTransform, device: torch.devic
 
 
 def one_by_one(paths: list[Path], device: torch.device) -> None:
-    """(b) WAV to STFT in NumPy, JPEG to random crop in Pillow, normalised; a sample at a time, stacked to batches."""
+    """(b) WAV to STFT in NumPy, JPEG to random crop in Pillow, normalised; one sample at a time, stacked to batches."""
     rng = np.random.default_rng(0)
     mean, deviation = (np.array(x, dtype=np.float32)[:, None, None] for x in IMAGENET)
     window = np.hanning(AUDIO.n_fft + 1)[:-1].astype(np.float32)
@@ -198,7 +199,7 @@ def write_recording(path: Path, minutes: int) -> None:
 
 
 def stretches(folder: Path, minutes: int) -> dict[str, dict[str, float]]:
-    """(d) seconds that stretches of 3 s cost in one recording: one at several offsets, a thousand, all of it."""
+    """(d) seconds to decode stretches of 3 s of one recording: one at several offsets, a thousand, and all of it."""
     found: dict[str, dict[str, float]] = {}
     for ending in ("wav", "flac", "mp3", "mp4"):
         path = folder / f"long.{ending}"
@@ -223,7 +224,7 @@ def _seconds(work: Callable[..., object], *given: object) -> float:
 
 
 def rate(work: Callable[[], None], count: int, device: torch.device) -> float:
-    """Samples a second of one call."""
+    """Samples per second of one call."""
     begun = time.perf_counter()
     work()
     _wait(device)

@@ -1,8 +1,8 @@
 """What fifty SIGKILLs at random moments of `curate score` and `curate train` do to the sample table.
 
-Claim: the table always opens and holds whole rounds only, the next command goes on from there, and in the end every row
-is that of a run that nobody killed.
-Run: python benchmarks/kills.py [--kills 50] [--seed 0]; exits with 1 where the claim fails.
+Claim: the table always opens and contains only whole rounds, the next command goes on from there, and in the end every
+row equals that of a run that was not killed.
+Run: python benchmarks/kills.py [--kills 50] [--seed 0]; exits with 1 if the claim fails.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ TORN = {
 
 
 def write_clips(folder: Path) -> Path:
-    """A manifest of short tones and small pictures, both of which tell the class."""
+    """A manifest of short tones and small pictures; both depend on the class."""
     folder.mkdir()
     rng, seconds = np.random.default_rng(0), np.arange(RATE // 2) / RATE
     rows = ["sample_id,label,split,audio,image"]
@@ -92,7 +92,7 @@ class Place:
         }
 
     def next(self) -> list[str] | None:
-        """The command that goes on from what the table holds; None when both runs are done."""
+        """The command that goes on from the state of the table; None when both runs are done."""
         status = {}
         if self.db.exists():
             with duckdb.connect(str(self.db), read_only=True) as con:
@@ -104,7 +104,7 @@ class Place:
         return None
 
     def start(self, command: list[str]) -> subprocess.Popen[str]:
-        """A command as a process of its own."""
+        """Start a command as a process of its own."""
         return subprocess.Popen(
             [sys.executable, str(CLI), *command],
             cwd=self.folder,
@@ -117,12 +117,12 @@ class Place:
         )  # fmt: skip
 
     def checkpoint(self, kind: str) -> Path:
-        """What the command writes after every epoch."""
+        """The file that the command writes after every epoch."""
         name = {"score": "score-manifest-1", "train": "adaptive-manifest-1"}[kind]
         return self.folder / "curate.runs" / name / "last.pt"
 
     def torn(self) -> list[str]:
-        """What is wrong with the table; a table that does not open raises."""
+        """The faults of the table; raises if the table does not open."""
         if not self.db.exists():
             return []
         with duckdb.connect(str(self.db), read_only=True) as con:
@@ -147,7 +147,7 @@ class Place:
 
 
 def lives_until_a_moment(process: subprocess.Popen[str], checkpoint: Path, rng: random.Random, seconds: float) -> bool:
-    """Wait for a random moment, four times of five within the work itself; whether the process is still there then."""
+    """Wait until a random moment, in four of five cases after the first epoch; whether the process still runs then."""
     saves, since = rng.choice([0, 1, 1, 2, 3]), stamp(checkpoint)
     while saves and process.poll() is None:
         time.sleep(0.005)
@@ -159,12 +159,12 @@ def lives_until_a_moment(process: subprocess.Popen[str], checkpoint: Path, rng: 
 
 
 def stamp(path: Path) -> int:
-    """When a file was written; 0 before."""
+    """When a file was written, in nanoseconds; 0 if it does not exist."""
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def whole(place: Place) -> dict[str, float]:
-    """Run both commands unkilled: the seconds of each."""
+    """Run both commands without a kill; return the seconds of each."""
     took = {}
     while command := place.next():
         started = time.perf_counter()

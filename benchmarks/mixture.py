@@ -1,8 +1,9 @@
 """The mixture at scale: 10 million gaps against scikit-learn, memory, Student-t, and cost against N.
 
 Claims: on the same gaps, from the same start, every parameter is within 1e-3 of that of scikit-learn's GaussianMixture
-and the fit at least 300 times faster; peak memory stays below 1.2 times the input; a Student-t fit of 10 million gaps
-ends within 3 seconds; cost is linear in N, of three components too. One process; scikit-learn's part takes minutes.
+and the fit is at least 300 times faster; peak memory stays below 1.2 times the input; a Student-t fit of 10 million
+gaps ends within 3 seconds; cost is linear in N, also with three components. Uses one process; scikit-learn's part takes
+minutes.
 Run: python benchmarks/mixture.py [--n 10000000] [--skip-sklearn]
 """
 
@@ -28,7 +29,7 @@ PAGE = resource.getpagesize()
 
 
 def gaps(n: int) -> Floats:
-    """A balanced peak and an imbalanced group, in [-1, 1] but for a few, shuffled."""
+    """A balanced peak and an imbalanced group, shuffled; all but a few in [-1, 1]."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal(n)
     far = rng.random(n) < 0.25
@@ -48,12 +49,12 @@ def timed(work: Callable[[], MixtureFit], repeats: int = 3) -> tuple[float, Mixt
 
 
 def resident() -> int:
-    """Bytes this process holds in memory now."""
+    """Bytes of memory that this process uses now."""
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * PAGE
 
 
 def peak_growth(work: Callable[[], object]) -> int:
-    """By how many bytes the resident memory grew at most while `work` ran, looked at every millisecond."""
+    """Largest growth of resident memory while `work` ran, in bytes, sampled every millisecond."""
     before, most, over = resident(), 0, threading.Event()
 
     def watch() -> None:
@@ -70,7 +71,7 @@ def peak_growth(work: Callable[[], object]) -> int:
 
 
 def memory(x: Floats) -> None:
-    """Peak of input and fit over the input, seen by the operating system and by Python's allocator."""
+    """Print the peak memory of input and fit over the input's, from the operating system and Python's allocator."""
     print(f"memory, {x.size} gaps of {x.nbytes / 1e6:.0f} MB; input and fit at their peak over the input:")
     for family, dof in (("gaussian", 4.0), ("student-t", 4.0), ("student-t", None)):
 
@@ -88,7 +89,7 @@ def memory(x: Floats) -> None:
 
 
 def against_sklearn(x: Floats) -> None:
-    """Seconds and parameters of both, from one of our starts."""
+    """Compare seconds and parameters of both, from one of our starts."""
     from sklearn.mixture import GaussianMixture
 
     ours = fit(x)
@@ -105,7 +106,7 @@ def against_sklearn(x: Floats) -> None:
         began = time.perf_counter()
         theirs.fit(x[:, None])
         needed = time.perf_counter() - began
-        seconds, _ = timed(lambda: fit(x), 5)  # right after, so that both met the same machine
+        seconds, _ = timed(lambda: fit(x), 5)  # right after, so that the machine's load is the same
         order = np.argsort(theirs.means_[:, 0])
         pairs = (
             (ours.weights, theirs.weights_[order]),
@@ -123,7 +124,7 @@ def against_sklearn(x: Floats) -> None:
 
 
 def cost(x: Floats) -> None:
-    """Seconds and nanoseconds a gap of fit and posterior, at growing N."""
+    """Print seconds, and nanoseconds per gap, of fit and posterior at growing N."""
     kinds = (("gaussian", 4.0), ("student-t", 4.0), ("student-t", None))
     print("seconds (ns a gap): " + ", ".join(f"{f} dof {d}" for f, d in kinds) + ", p_balanced")
     for n in (10**k for k in range(4, 9) if 10**k <= x.size):
@@ -137,8 +138,8 @@ def cost(x: Floats) -> None:
 
 
 def three(x: Floats) -> None:
-    """Seconds of a fit of three where there are two tails, and of two on the same gaps."""
-    x = np.where(np.arange(x.size) % 3, x, -x)  # the tail of one gap in three on the other side
+    """Print seconds of a fit of three components to gaps with two tails, and of two components to the same gaps."""
+    x = np.where(np.arange(x.size) % 3, x, -x)  # flips one gap in three, so that there are two tails
     kinds = (("gaussian", 4.0), ("student-t", 4.0), ("student-t", None))
     print("three components, seconds (of two): " + ", ".join(f"{f} dof {d}" for f, d in kinds))
     for n in (10**k for k in range(4, 9) if 10**k <= x.size):

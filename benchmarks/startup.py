@@ -1,6 +1,6 @@
-"""How long the commands that need no model take to start, against the interpreter's own start.
+"""How long the commands that need no model take to start, compared with the interpreter alone.
 
-Claim: `curate --help` within 0.25 s, and `sql`, `runs`, `select` within 0.5 s, of a bare interpreter.
+Claim: `curate --help` takes at most 0.25 s, and `sql`, `runs` and `select` at most 0.5 s, more than a bare interpreter.
 Run: python benchmarks/startup.py
 """
 
@@ -88,7 +88,7 @@ def main() -> None:
             "curate select": ([curate, "select", "--db", db, "--threshold", "0.5"], 0.5),
         }
         times: dict[str, list[float]] = {name: [] for name in commands}
-        for _ in range(REPEATS):  # interleaved, so that a slow moment hits all alike
+        for _ in range(REPEATS):  # interleaved, so that a slow moment affects all alike
             for name, (command, _) in commands.items():
                 times[name].append(seconds(command))
     bare = statistics.median(times["bare interpreter"])

@@ -1,12 +1,12 @@
-"""What a training step of each method costs, relative to joint training, beside the encoder passes it makes.
+"""The cost of a training step of each method, relative to joint training, compared with its encoder passes.
 
 Claim: no method costs more than its passes explain, within 5 %. A method's passes are counted by hooks on the encoders,
-in shares of joint training's: one forward through every encoder is 1, one backward is 1. What they explain is what the
-same passes cost in joint training, timed here: forward share x forward time + backward share x backward time + the
-rest of a joint step. Epochs a method trains apart from its steps (G-Blend's probes, passes over the data between
-epochs) are not in a step. Joint runs twice, the second time under the name of `noise`: what two runs of the same thing
-differ by here. A method whose steps differ by epoch is timed in each kind of its epochs. Memory is kept by the process
-between steps (`KEEP`): to give it back and fetch it again costs more, and less evenly, than what is measured.
+in shares of joint training's: one forward through every encoder is 1, one backward is 1. The explained cost is that of
+the same passes in joint training, timed here: forward share x forward time + backward share x backward time + the rest
+of a joint step. Work outside a method's steps (G-Blend's probes, passes over the data between epochs) is not counted.
+Joint training runs twice, the second time as `noise`, to show how much two runs of the same thing differ here. A method
+whose steps differ by epoch is timed in each kind of its epochs. The process keeps its memory between steps (`KEEP`):
+releasing and allocating it again costs more, and varies more, than what is measured.
 Run: python benchmarks/step_overhead.py [--device cuda:0] [--encoder resnet18] [--batch 8] [--steps 12] [--only NAME]
 """
 
@@ -42,10 +42,10 @@ SPECS: Mapping[str, Mapping[str, InputSpec]] = {
 }
 CLASSES = [f"class {k}" for k in range(6)]
 EPOCHS: Mapping[str, Mapping[str, int]] = {"reconboost": {"alone": 0, "all": 4}}
-"""Epochs to time, where a method's steps differ by epoch; else the first."""
+"""Epochs to time for methods whose steps differ by epoch; for all others it is the first."""
 NOISE = "noise"
 KEEP = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(10**11)}
-"""Of glibc, read when a process starts."""
+"""Environment variables of glibc, read when a process starts."""
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Contestant:
 
 
 class Fixed:
-    """One batch, as a method's view of the data."""
+    """A method's view of the data that has only one batch."""
 
     steps = 1
 
@@ -119,8 +119,8 @@ def step(c: Contestant, batch: Batch, device: torch.device) -> float:
 def counted(c: Contestant, batch: Batch) -> tuple[float, float]:
     """Forward and backward passes of one step, the mean over encoders.
 
-    A hook on an output is called when its gradient is complete, once a backward through that forward, which is when the
-    encoder is about to be passed backwards. Staged encoders are counted at their last stage.
+    A hook on an output is called when its gradient is complete, once per backward through that forward, just before the
+    backward pass enters the encoder. Staged encoders are counted at their last stage.
     """
     forwards = backwards = 0
 
@@ -142,7 +142,7 @@ def counted(c: Contestant, batch: Batch) -> tuple[float, float]:
 
 
 def last_module(encoder: torch.nn.Module) -> torch.nn.Module:
-    """The pooling at an encoder's end, through which every pass goes, whole or in stages."""
+    """The pooling at an encoder's end, which every pass uses, whether it is run whole or in stages."""
     return [m for m in encoder.modules() if isinstance(m, torch.nn.AdaptiveAvgPool2d)][-1]
 
 
@@ -164,7 +164,7 @@ def joint_parts(c: Contestant, batch: Batch, device: torch.device, steps: int) -
 
 
 def clock(device: torch.device) -> float:
-    """Now, with nothing pending on the device."""
+    """The time now, after the device has finished."""
     synchronize(device)
     return time.perf_counter()
 
@@ -176,7 +176,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def interleaved(contestants: list[Contestant], steps: int, take: Callable[[Contestant], float]) -> None:
-    """Steps of all in turn; the order turns too, so that no method always follows another."""
+    """Time steps of all in turn; the order rotates, so that no method always follows the same other one."""
     for number in range(steps + 2):  # two to warm up
         turn = number % len(contestants)
         for c in contestants[turn:] + contestants[:turn]:

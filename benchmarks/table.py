@@ -1,6 +1,6 @@
-"""How fast posteriors go into the table, come back in training order, and are selected from.
+"""How fast posteriors are written to the table, read in training order, and selected from.
 
-Claim: within 1.5 times of DuckDB's own bulk insert and scan of the same columns.
+Claim: at most 1.5 times the time of DuckDB's own bulk insert and scan of the same columns.
 Run: python benchmarks/table.py [--rows 10000000]
 """
 
@@ -38,7 +38,7 @@ def seconds(work: Callable[..., object], *arguments: object) -> float:
 
 
 def write_plain(path: str, columns: dict[str, np.ndarray]) -> None:
-    """Two tables of the same columns, without any check of their values, on disk when it returns."""
+    """Write two tables of the same columns, without any check of their values; they are on disk when it returns."""
     with duckdb.connect(path) as con:
         con.execute(OURS)
         con.execute(OURS.replace("gap_", "posterior_"))
@@ -48,7 +48,7 @@ def write_plain(path: str, columns: dict[str, np.ndarray]) -> None:
 
 
 def read_plain(path: str) -> None:
-    """The rows of both tables as arrays, in the order of the ids."""
+    """Read the rows of both tables as arrays, in the order of the ids."""
     with duckdb.connect(path, read_only=True) as con:
         con.execute(
             "SELECT g.sample_id, g.a, g.b, p.a FROM gap_ g "
@@ -67,7 +67,7 @@ def main() -> None:
     gaps, p = rng.uniform(-1, 1, (n, 1)), rng.uniform(0, 1, (n, 1))
     scores = GapScores(ids, (("a", "v"),), gaps, gaps)
     columns = {"sample_id": ids.astype(object), "a": p[:, 0].copy(), "b": 1 - p[:, 0]}
-    for number in range(options.repeats):  # in turn: what else the machine does hits both
+    for number in range(options.repeats):  # in turn, so that other load on the machine affects both
         with tempfile.TemporaryDirectory() as folder:
             table = Store(Path(folder) / "t.duckdb")
             table.runs.start(RUN)
@@ -80,7 +80,7 @@ def main() -> None:
             if number + 1 == options.repeats:
                 items = [Sample(sample_id=str(i), label="k", split="train", inputs={}) for i in ids]
                 table.samples.write("d-0", items, ("k",), ["ok"] * n, [""] * n)
-                times["select"].append(seconds(partial(table.select, "r", threshold=0.8, name="best")))
+                times["select"].append(seconds(partial(table.selections.make, "r", threshold=0.8, name="best")))
     best = {name: min(taken) for name, taken in times.items()}
     print(f"{n} samples; a round is their gaps and their posteriors, a row each; best of {options.repeats}")
     print(

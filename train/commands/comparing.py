@@ -86,10 +86,10 @@ def compare(
 
 
 def _plan(plan: Plan | None, texts: Sequence[str], name: str | None, controls: bool) -> Plan:
-    """What --method or --table asks for, with its controls.
+    """The plan that --method or --table asks for, with its controls.
 
     Raises:
-        CurateError: both, or neither.
+        CurateError: both are given, or neither.
     """
     from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What the commands with a model share: a session, and the runs to go on from."""
+"""What the commands with a model share: opening a session, and finding the run to continue."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from curate.types import Run
 
 TRIO = ("torch", "torchvision", "torchaudio")
-"""What the model side needs, the extra `train`."""
+"""The packages that the model side needs, from the extra `train`."""
 
 
 @contextmanager
 def opened(ctx: typer.Context, db: Path | None = None, cache: Path | None = None) -> Iterator[Session]:
-    """A session of the model side by a command's options, with progress on standard error.
+    """Open a session of the model side from a command's options, with progress on standard error.
 
     Args:
-        db, cache: where the command has no such options.
+        db, cache: for commands that have no such options.
 
     Raises:
-        CurateError: what the model side needs is not installed.
+        CurateError: a package that the model side needs is not installed.
     """
     if missing := [name for name in TRIO if find_spec(name) is None]:
         raise CurateError(
@@ -55,7 +55,7 @@ def opened(ctx: typer.Context, db: Path | None = None, cache: Path | None = None
 
 @contextmanager
 def resumable(store: Store, kind: str) -> Iterator[None]:
-    """Ctrl-C ends with what was kept and how to go on."""
+    """On Ctrl-C, print what was kept and how to go on, and exit with 130."""
     try:
         yield
     except KeyboardInterrupt:
@@ -72,7 +72,7 @@ def resumable(store: Store, kind: str) -> Iterator[None]:
 
 @contextmanager
 def repeatable(name: str) -> Iterator[None]:
-    """Ctrl-C ends with how to go on."""
+    """On Ctrl-C, print how to go on, and exit with 130."""
     try:
         yield
     except KeyboardInterrupt:
@@ -81,7 +81,7 @@ def repeatable(name: str) -> Iterator[None]:
 
 
 def unfinished(store: Store, kind: str, run: str | None, **where: str | None) -> Run:
-    """The newest run of a kind that did not end.
+    """The newest run of a kind that is not done.
 
     Raises:
         CurateError: there is none.
@@ -95,7 +95,7 @@ def unfinished(store: Store, kind: str, run: str | None, **where: str | None) ->
 
 
 def need_model(run: Run) -> None:
-    """Refuse a run that was scored from saved predictions, where a model is to go on."""
+    """Refuse a run that was scored from saved predictions, since the command needs a model."""
     if run.method == "predictions":
         raise CurateError(
             f"{run.run_id} was scored from saved predictions: there is no model to go on with",

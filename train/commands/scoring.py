@@ -1,4 +1,4 @@
-"""`curate score`: which of its kinds of scoring was asked for, one function each."""
+"""`curate score`: finds out which kind of scoring was asked for; each kind has one function."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from curate.types import Run
 
 MIXTURE = ("gap", "components", "family")
-"""Options that stand for the settings of the same names."""
+"""Options that set the settings of the same names."""
 FITTED = (*MIXTURE, "paper")
-"""Options that say which mixture is fitted."""
+"""Options that choose the mixture."""
 
 
 def score(
@@ -114,7 +114,7 @@ def score(
 
 
 def _refit(ctx: typer.Context, store: Store, name: str) -> Run | None:
-    """`--refit`: another mixture on what a scored run kept; what cannot be used was said when that was scored."""
+    """`--refit`: another mixture on what a scored run kept; that run has already reported what cannot be used."""
     from curate.predictions.refit import refit
 
     precedence.refuse_beside_refit(ctx)
@@ -126,7 +126,7 @@ def _refit(ctx: typer.Context, store: Store, name: str) -> Run | None:
 def _saved(
     ctx: typer.Context, store: Store, files: Sequence[str], dataset: str, only_missing: bool, embeddings: Sequence[str]
 ) -> Run | None:
-    """`--predictions`: nothing of the model side is loaded."""
+    """`--predictions`: scores saved predictions; nothing of the model side is loaded."""
     from curate.predictions.score import score_missing_predictions, score_predictions, understand
 
     precedence.refuse_beside_predictions(ctx)
@@ -149,10 +149,10 @@ def _saved(
 def _named_dataset(
     ctx: typer.Context, dataset: str, root: Path | None, features: Path | None, resume: bool
 ) -> tuple[str, Path | None]:
-    """The data set to score with a model and where it lies; '' where a run is resumed whichever it is of.
+    """The data set to score with a model, and its folder; '' if a run on any data set may be resumed.
 
     Raises:
-        CurateError: none is named, or an option is of another kind of scoring.
+        CurateError: none is named, or an option belongs to another kind of scoring.
     """
     if ctx.params["dry_run"]:
         raise CurateError("--dry-run goes with --predictions", "of a data set: `curate datasets NAME --root PATH`")
@@ -169,7 +169,7 @@ def _named_dataset(
 
 
 def _missing(ctx: typer.Context, store: Store, dataset: str, root: Path | None) -> Run:
-    """`--only-missing`: new samples by the network that scored the others."""
+    """`--only-missing`: scores new samples with the network that scored the others."""
     precedence.refuse_beside_missing(ctx, *FITTED, *DATA, "epochs", "folds", "checkpoint", "resume", "seed", "settings")
     before = store.runs.find(kind="score", dataset=dataset, status="done")
     need_model(before)
@@ -181,7 +181,7 @@ def _missing(ctx: typer.Context, store: Store, dataset: str, root: Path | None) 
 
 
 def _resumed(ctx: typer.Context, store: Store, dataset: str, name: str | None) -> Run:
-    """`--resume`: the newest unfinished scoring, or the named one, with its own settings."""
+    """`--resume`: continues the newest unfinished scoring, or the named one, with its own settings."""
     fixed = (*FITTED, *DATA, "root", "epochs", "folds", "checkpoint", "seed", "settings")
     precedence.refuse_beside_resume(ctx, *fixed)
     begun = unfinished(store, "score", name, dataset=dataset)
@@ -197,7 +197,7 @@ def _resumed(ctx: typer.Context, store: Store, dataset: str, name: str | None) -
 def _warmed_up(
     ctx: typer.Context, store: Store, dataset: str, root: Path | None, seed: int, checkpoint: Path | None
 ) -> Run:
-    """A warm-up, or a checkpoint in its place, and every training sample scored by it."""
+    """Warms up, or loads a checkpoint instead, and scores every training sample."""
     with opened(ctx) as session, resumable(store, "score"):
         from curate.train.stages.score import score as score_dataset
 
@@ -209,7 +209,7 @@ def _warmed_up(
 
 
 def _layers(ctx: typer.Context, *sections: str, **options: Mapping[str, str]) -> list[Layer]:
-    """Settings in rising precedence; `--paper` stands just below the options that are typed."""
+    """Settings in rising precedence; `--paper` comes just below the options that are typed."""
     from curate.scores.scoring import PAPER
 
     layers = precedence.layers(ctx, sections, None, **options)
@@ -219,7 +219,7 @@ def _layers(ctx: typer.Context, *sections: str, **options: Mapping[str, str]) ->
 
 
 def _same(names: Sequence[str]) -> dict[str, str]:
-    """Options that have the names of the settings they stand for."""
+    """{option: setting} for options that have the same names as their settings."""
     return {name: name for name in names}
 
 

@@ -1,1 +1,1 @@
-"""Samples as batches, and what turns them into a network's input."""
+"""Samples as batches, and the transforms that turn them into a network's input."""

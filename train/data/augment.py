@@ -1,9 +1,10 @@
 """Plain augmentation, the same for every data set: circular rolls, and masked bands of spectrograms.
 
-What any remedy must face: it needs no score, and beats most of what does. Its extents are shares of the input, those
-that helped on inputs of 32 x 32: rolls of up to 3, masks of up to 5 bins and 6 columns.
+Every remedy must be compared with it: it needs no score, and is better than most remedies that do. Its extents are
+shares of the input, taken from those that helped on inputs of 32 x 32: rolls of up to 3, masks of up to 5 bins and 6
+columns.
 
-Letters: B batch, C whatever lies between batch and the last two axes, H rows or bins, W columns.
+Letters: B batch, C all axes between batch and the last two, H rows or bins, W columns.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from curate.specs import AudioSpec, ClipSpec, InputSpec, VisualSpec
 
 Augment = Literal["dataset", "shift"]
 ROLL, BINS, COLUMNS = 3 / 32, 5 / 32, 6 / 32
-"""Shares of the extent: the farthest roll either way, the widest mask in frequency, the widest in time."""
+"""Shares of the extent: the farthest roll in either direction, the widest mask in frequency, the widest in time."""
 
 
 def shifted(x: Tensor, spec: InputSpec) -> Tensor:
-    """A batch of network inputs, each sample changed in its own way; texts and features are left as they are.
+    """A batch of network inputs, with random changes for each sample; texts and features are left unchanged.
 
-    Spectrograms (B, 1, bins, columns) are rolled in time, and some bins and some columns take the sample's mean.
-    Frames (B, F, C, H, W) are rolled in both directions of space, all frames of a sample alike.
+    Spectrograms (B, 1, bins, columns) are rolled in time, and some bins and some columns are set to the sample's mean.
+    Frames (B, F, C, H, W) are rolled in both directions of space, by the same steps for all frames of a sample.
     """
     if isinstance(spec, AudioSpec):
         x = rolled(x, torch.stack([torch.zeros(len(x), dtype=torch.long), draw_rolls(len(x), x.shape[-1])], dim=1))
@@ -41,13 +42,13 @@ def widest(extent: int, share: float) -> int:
 
 
 def draw_rolls(count: int, extent: int) -> Tensor:
-    """(count,) whole steps, uniform up to `ROLL` of the extent either way."""
+    """(count,) whole steps, uniform up to `ROLL` of the extent in either direction."""
     reach = widest(extent, ROLL)
     return torch.randint(-reach, reach + 1, (count,))
 
 
 def draw_bands(count: int, extent: int, share: float) -> Tensor:
-    """(count, extent) true on a band of uniform width, 1 up to `share` of the extent, anywhere it fits."""
+    """(count, extent) true on a band at a random place, its width uniform from 1 to `share` of the extent."""
     width = torch.randint(1, widest(extent, share) + 1, (count, 1))
     start = (torch.rand(count, 1) * (extent - width + 1)).long()
     places = torch.arange(extent)

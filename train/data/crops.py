@@ -1,6 +1,7 @@
-"""The part of frames and clips that a network sees: a window of frames, a square or any rectangle of them.
+"""Crops of frames and clips for the network: a window of frames, and a square or any rectangle of them.
 
-Letters: B batch, F frames kept, T frames seen, H height, W width, S side of the kept or the resized frame, C channels.
+Letters: B batch, F frames stored, T frames cropped, H height, W width, S side of the stored or the resized frame,
+C channels.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from curate.specs import ClipSpec, FlowSpec
 
 
 class Clips(nn.Module):
-    """Clips (B, F, S, S, C) of integers to (B, T, C, crop, crop): a part of each, scaled as the network wants it.
+    """Clips (B, F, S, S, C) of integers to (B, T, C, crop, crop): a part of each, scaled for the network.
 
-    Optical flow becomes motion in units of `FlowSpec.limit`, in [-1, 1]; RGB has ImageNet's mean and deviation, grey
-    lies in [-1, 1].
+    Optical flow becomes motion in units of `FlowSpec.limit`, in [-1, 1]; RGB is normalised by ImageNet's mean and
+    deviation; grey is scaled to [-1, 1].
     """
 
     mean: Tensor
@@ -33,12 +34,12 @@ class Clips(nn.Module):
         self.register_buffer("deviation", unit * torch.tensor(scale)[:, None, None], persistent=False)
 
     def forward(self, clips: Tensor, place: Tensor | None = None) -> Tensor:
-        """The parts.
+        """Crop and scale clips.
 
         Args:
             clips: (B, F, S, S, C).
-            place: (B, 3) in [0, 1), where the window begins, and top and left of the square, as shares of the length
-                there is; equal places see the same part in every modality. None is the middle.
+            place: (B, 3) in [0, 1), where the window begins, and top and left of the square, as shares of the range
+                available; equal places give the same part in every modality. None is the middle.
         """
         window, crop = self.spec.window, self.spec.crop
         spare = torch.tensor([self.spec.frames - window, self.spec.size - crop, self.spec.size - crop])
@@ -57,7 +58,7 @@ def random_boxes(count: int, height: int, width: int) -> Tensor:
     """Rectangles of random area and shape, as those of torchvision's `RandomResizedCrop`, drawn for a batch at once.
 
     The area is uniform in 0.08 to 1 of the frame, the logarithm of width / height uniform between those of 3/4 and
-    4/3; of ten draws the first that fits in the frame counts, and the whole frame where none does.
+    4/3. The first of ten draws that fits in the frame is used, or the whole frame if none fits.
 
     Returns:
         (count, 4) int64: top, left, height, width.
@@ -75,10 +76,10 @@ def random_boxes(count: int, height: int, width: int) -> Tensor:
 
 
 def resized_crops(frames: Tensor, boxes: Tensor, flipped: Tensor, side: int) -> Tensor:
-    """The rectangle of each clip as a square, mirrored where asked.
+    """The rectangle of each clip resized to a square, and mirrored if asked for.
 
-    Bilinear with antialiasing: where a rectangle is larger than the square its pixels are averaged. Rounded to whole
-    numbers. Equals torchvision's `resized_crop` of each clip, on a CPU to the last bit.
+    Resizing is bilinear with antialiasing: if a rectangle is larger than the square, its pixels are averaged. Values
+    are rounded to whole numbers. The result equals torchvision's `resized_crop` of each clip, on a CPU bit for bit.
 
     Args:
         frames: (B, F, H, W, C) uint8.
@@ -91,7 +92,7 @@ def resized_crops(frames: Tensor, boxes: Tensor, flipped: Tensor, side: int) -> 
     """
     b, f, _, _, c = frames.shape
     out = torch.empty(b, f, c, side, side, device=frames.device)
-    complete = frames.device.type == "cpu"  # only there can whole numbers be resized, and that is faster
+    complete = frames.device.type == "cpu"  # integers can be resized only on a CPU, and that is faster
     for i, ((top, left, high, wide), mirror) in enumerate(zip(boxes.tolist(), flipped.tolist(), strict=True)):
         part = frames[i, :, top : top + high, left : left + wide].movedim(-1, 1)
         square = F.interpolate(part if complete else part.float(), (side, side), mode="bilinear", antialias=True)

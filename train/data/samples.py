@@ -1,4 +1,4 @@
-"""Batches from the memory-mapped cache, and the transforms that turn them into what a network sees.
+"""Batches from the memory-mapped cache, and the transforms that turn them into network inputs.
 
 Letters: B batch, F frames, T waveform samples, M modalities, P pairs of modalities.
 """
@@ -37,7 +37,7 @@ class Batch:
 
     Attributes:
         sample_ids: (B,) strings.
-        inputs: {modality: raw from the cache, or what the network sees once transformed}.
+        inputs: {modality: raw from the cache, or after the transform the network's input}.
         labels: (B,) class indices.
         p_balanced: (B, P) posterior of the balanced component from the table, or None.
         p_broken: (B, M) guarded probability that a modality is broken, from the table, or None.
@@ -50,7 +50,7 @@ class Batch:
     p_broken: Tensor | None = None
 
     def pin_memory(self) -> Batch:
-        """The batch in page-locked memory, which a GPU copies from faster."""
+        """The batch in page-locked memory, from which copies to a GPU are faster."""
         return self._map(lambda t: t.pin_memory())
 
     def to(self, device: torch.device) -> Batch:
@@ -67,7 +67,7 @@ class Samples(Dataset[Any]):
 
     Args:
         cache: the memory-mapped arrays.
-        sample_ids: (N,) which samples, in this order.
+        sample_ids: (N,) the samples, in this order.
         labels: (N,) class indices.
         p_balanced: (N, P) posteriors in the same order, or None.
         p_broken: (N, M) in the same order, or None.
@@ -102,7 +102,7 @@ class Samples(Dataset[Any]):
         )
 
     def subset(self, keep: NDArray[np.bool_]) -> Samples:
-        """The samples of an (N,) mask."""
+        """The samples where an (N,) mask is True."""
         weights, broken = (None if x is None else x[keep] for x in (self.p_balanced, self.p_broken))
         return Samples(self.cache, self.sample_ids[keep], self.labels[keep], weights, broken)
 
@@ -117,17 +117,17 @@ class Samples(Dataset[Any]):
 
 @dataclass(frozen=True)
 class RunData:
-    """What a training run may see: there is no test split here.
+    """The data that a training run may use: it has no test split.
 
     Attributes:
         fit: the samples trained on.
-        val: the samples that choose the epoch.
-        specs: how each modality is kept.
-        batch_size: samples a step.
-        eval_batch_size: samples a forward in evaluation.
+        val: the samples by which the epoch is chosen.
+        specs: {modality: its stored form}.
+        batch_size: samples per step.
+        eval_batch_size: samples per forward in evaluation.
         seed: of shuffling and augmentation.
         workers: loader processes; 0 reads in this one.
-        augment: what training batches go through besides the data set's own augmentation.
+        augment: the augmentation of training batches, besides the data set's own.
     """
 
     fit: Samples
@@ -161,7 +161,7 @@ class RunData:
             collate_fn=_as_it_is,
             num_workers=self.workers,
             pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator().manual_seed(0),  # else every pass draws from the global one
+            generator=torch.Generator().manual_seed(0),  # otherwise every pass draws from the global generator
         )
 
 
@@ -171,7 +171,7 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def mix_seed(seed: int, *parts: int) -> int:
-    """A seed for a place in a run, far from that of every other place."""
+    """A seed for one use in a run (`parts`), unrelated to those of all other uses."""
     return int(np.random.SeedSequence([seed, *parts]).generate_state(1, np.uint64)[0] >> 1)
 
 
@@ -201,15 +201,15 @@ class Spectrogram(nn.Module):
 
 
 def fit_columns(x: Tensor, columns: int | None) -> Tensor:
-    """(B, bins, any) to (B, bins, columns), cut at the end or followed by zeros; None leaves it."""
+    """(B, bins, any) to (B, bins, columns), cut or filled with zeros at the end; None leaves it unchanged."""
     return x if columns is None else nn.functional.pad(x[..., :columns], (0, max(columns - x.shape[-1], 0)))
 
 
 class PowerDensity(nn.Module):
     """Waveforms (B, T) to power spectral densities (B, bins, frames) in 1/Hz.
 
-    The defaults of `scipy.signal.spectrogram`, for a batch: each frame minus its mean, times a Tukey window of which a
-    quarter tapers; one-sided, so that what lies between 0 Hz and half the rate counts twice.
+    As `scipy.signal.spectrogram` with its defaults, for a batch: each frame minus its mean, times a Tukey window with a
+    tapered quarter. The spectrum is one-sided, so bins between 0 Hz and half the rate count twice.
     """
 
     window: Tensor
@@ -238,11 +238,11 @@ class PowerDensity(nn.Module):
 class FilterBank(nn.Module):
     """Waveforms (B, T) int16 to Kaldi log mel energies (B, 1, bands, columns), normalised.
 
-    `torchaudio.compliance.kaldi.fbank` with hanning window, no dither and no energy, for a batch; of waveforms minus
-    their mean, in [-1, 1]. Normalised by the mean and twice the standard deviation of AudioSet, as public loaders of
-    Kinetics-Sounds do. They fill up with zeros before they normalise, which makes 0.44 of what is absent and -1.11 of
-    silence; here what is absent is 0: columns beyond the clip, and those whose samples are all fill. They also keep
-    (time, band); here, as everywhere, frequency comes first.
+    As `torchaudio.compliance.kaldi.fbank` with hanning window, no dither and no energy, for a batch, on waveforms minus
+    their mean, in [-1, 1]. Normalised by the mean and twice the standard deviation of AudioSet, as in public loaders of
+    Kinetics-Sounds. Those loaders fill with zeros before they normalise, so absent columns become 0.44 and silence
+    -1.11. Here absent columns are 0: those beyond the clip, and those whose samples are all fill. The loaders also use
+    the order (time, band); here, as everywhere, frequency comes first.
     """
 
     MEAN, SPREAD = -4.503877, 2 * 5.141276
@@ -257,7 +257,7 @@ class FilterBank(nn.Module):
         self.size, self.hop, self.columns = spec.n_fft, spec.hop, spec.columns
         self.fft = 1 << (spec.n_fft - 1).bit_length()
         banks, _ = kaldi.get_mel_banks(spec.n_mels, self.fft, spec.rate, 20.0, 0.0, 100.0, -500.0, 1.0)
-        self.register_buffer("mel", nn.functional.pad(banks, (0, 1)), persistent=False)  # half the rate counts nothing
+        self.register_buffer("mel", nn.functional.pad(banks, (0, 1)), persistent=False)  # weight 0 at half the rate
         self.register_buffer("window", torch.hann_window(spec.n_fft, periodic=False), persistent=False)
 
     @override
@@ -283,13 +283,13 @@ class FilterBank(nn.Module):
 
 
 def trailing_zeros_from(waveforms: Tensor) -> Tensor:
-    """(B,) where the zeros at the end of each row of (B, T) begin."""
+    """(B,) the index at which the zeros at the end of each row of (B, T) begin."""
     places = torch.arange(1, waveforms.shape[1] + 1, device=waveforms.device)
     return ((waveforms != 0) * places).amax(1)
 
 
 class Frames(nn.Module):
-    """Frames (B, F, H, W, C) uint8 to normalised (B, F, C, H, W); augmented in training, each clip its own way."""
+    """Frames (B, F, H, W, C) uint8 to normalised (B, F, C, H, W); in training, each clip is augmented at random."""
 
     mean: Tensor
     deviation: Tensor
@@ -314,7 +314,7 @@ class Frames(nn.Module):
 
 
 class Tokens(nn.Module):
-    """Token ids (B, L) int32 to (B, L) int64, cut behind the longest text of the batch."""
+    """Token ids (B, L) int32 to int64, cut to the length of the longest text of the batch."""
 
     @override
     def forward(self, ids: Tensor) -> Tensor:
@@ -324,7 +324,7 @@ class Tokens(nn.Module):
 
 
 def transform_of(spec: InputSpec) -> nn.Module:
-    """What turns a modality's cached rows into what its network sees."""
+    """The transform from a modality's cached rows to its network input."""
     if isinstance(spec, AudioSpec):
         return FilterBank(spec) if spec.features == "fbank" else Spectrogram(spec)
     if isinstance(spec, FeatureSpec):
@@ -340,8 +340,8 @@ class BatchTransform(nn.Module):
     """Raw batches to network inputs, on the device. Augments in training mode only.
 
     Args:
-        specs: {modality: how it is kept}.
-        augment: `dataset` is what the data set itself wants; `shift` the plain augmentation on top, see `augment`.
+        specs: {modality: its stored form}.
+        augment: `dataset` is the data set's own augmentation; `shift` adds the plain one, see `augment`.
     """
 
     def __init__(self, specs: Mapping[str, InputSpec], augment: Augment = "dataset") -> None:
@@ -353,9 +353,9 @@ class BatchTransform(nn.Module):
 
     @torch.no_grad()
     def forward(self, batch: Batch, seed: int = 0) -> Batch:
-        """The batch with transformed inputs; `seed` alone decides the augmentation.
+        """The batch with transformed inputs; the augmentation depends only on `seed`.
 
-        Clips of a sample are cut at one place in all its modalities, each sample at its own.
+        All clips of a sample are cropped at the same random place in all its modalities.
         """
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
@@ -370,9 +370,9 @@ class BatchTransform(nn.Module):
 
 
 class DataView:
-    """What a method may look at between its steps: the run's training and validation samples, never a test split.
+    """The data that a method may read between its steps: the run's training and validation samples, never a test split.
 
-    Batches are network inputs on the device. Looking draws nothing from the global random numbers.
+    Batches are network inputs on the device. Reading them does not use the global random numbers.
     """
 
     def __init__(self, data: RunData, device: torch.device) -> None:
@@ -393,7 +393,7 @@ class DataView:
             yield self._plain(raw.to(self._device))
 
     def shuffled(self, *key: int) -> Iterator[Batch]:
-        """The training samples in an order and augmentation of their own, for training a copy: a function of `key`."""
+        """The training samples in an order and augmentation that depend on `key`, for training a copy of the model."""
         seed = mix_seed(self._data.seed, 4, *key)
         for step, raw in enumerate(replace(self._data, seed=seed).training_batches(0)):
             yield self._augmenting(raw.to(self._device), mix_seed(seed, step))

@@ -1,4 +1,4 @@
-"""Checkpoints: written at once or not at all, loaded as data only."""
+"""Checkpoints: written completely or not at all, loaded as data only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMAT = 1
 
 
 def save(trainer: Trainer, path: Path) -> None:
-    """Everything a resumed training needs, and what identifies the model."""
+    """Save everything that a resumed training needs, and what identifies the model."""
     model = trainer.model
     _write(
         {
@@ -35,7 +35,7 @@ def save(trainer: Trainer, path: Path) -> None:
             "epoch": trainer.epoch,
             "best_epoch": trainer.best_epoch,
             "best_accuracy": trainer.best_accuracy,
-            # As text: a pickle also tells which equal strings are one object, and a resumed run has others.
+            # As text: a pickle depends on which equal strings are one object, and that differs in a resumed run.
             "metrics": json.dumps(trainer.metrics),
             **({} if trainer.averaged is None else {"averaged": trainer.averaged.module.state_dict()}),
         },
@@ -49,7 +49,7 @@ def _write(content: Mapping[str, Any], path: Path) -> None:
     try:
         torch.save(content, partial)
         partial.replace(path)
-    except (OSError, RuntimeError) as error:  # the latter is what torch makes of a full disk
+    except (OSError, RuntimeError) as error:  # torch raises RuntimeError if the disk is full
         partial.unlink(missing_ok=True)
         raise CurateError(
             f"cannot write the checkpoint {path}: {str(error).splitlines()[0]}",
@@ -61,7 +61,7 @@ def read(path: Path, device: torch.device) -> Mapping[str, Any]:
     """The content of a checkpoint.
 
     Raises:
-        CurateError: it is missing or not one of ours.
+        CurateError: it is missing, or was not written by `save`.
     """
     if not path.exists():
         raise CurateError(f"no checkpoint at {path}", "was its folder moved? score or train again")
@@ -69,7 +69,7 @@ def read(path: Path, device: torch.device) -> Mapping[str, Any]:
         content = torch.load(path, map_location=device, weights_only=True)
     except OSError:
         raise
-    except Exception as error:  # whatever a file that is none does to its reader
+    except Exception as error:  # a file that is no checkpoint can raise anything
         detail = (str(error) or type(error).__name__).splitlines()[0]
         raise CurateError(
             f"{path} cannot be loaded as a checkpoint: {detail}",
@@ -84,12 +84,12 @@ def read(path: Path, device: torch.device) -> Mapping[str, Any]:
 
 
 def load_model(model: FusionModel, content: Mapping[str, Any], source: str) -> None:
-    """Weights of encoders and fusion; heads that only a method had are left out, unless the model has them too.
+    """Load weights of encoders and fusion; heads of a method are left out, unless the model has them too.
 
-    Where weights were averaged it is the average, which is what was scored, that others go on from.
+    If the weights were averaged, the average is loaded, since the average is what was scored.
 
     Raises:
-        CurateError: it is a model of other classes, modalities, fusion or encoders.
+        CurateError: the checkpoint has other classes, modalities, fusion or encoders.
     """
     _load(model, content, content.get("averaged", content["model"]), source)
 
@@ -114,7 +114,7 @@ def _load(model: FusionModel, content: Mapping[str, Any], stored: Mapping[str, A
 
 
 def load_trainer(trainer: Trainer, content: Mapping[str, Any], source: str) -> None:
-    """The whole state of an interrupted training."""
+    """Load the whole state of an interrupted training."""
     _load(trainer.model, content, content["model"], source)
     if "averaged" in content:
         trainer.average()

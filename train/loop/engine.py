@@ -1,4 +1,4 @@
-"""The only training loop of the repository, and prediction. The test split never comes near `fit`."""
+"""The only training loop of the repository, and prediction. `fit` never uses the test split."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from curate.types import FUSED, Predictions
 
 Values = list[tuple[str, str, str, float]]
 CHECK_EVERY = 16
-"""Steps between looks at the loss; each look waits for the device."""
+"""Steps between checks that the loss is finite; each check waits for the device."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +33,8 @@ class Runtime:
     Attributes:
         device: `auto` takes a CUDA device when there is one.
         precision: `fp32`, or `bf16` in the encoders.
-        workers: decoding and loading processes; None decodes files with one a core, and loads with none on a CPU and
-            two beside a GPU.
+        workers: decoding and loading processes; None decodes files with one per core, and loads with none on a CPU and
+            with two on a GPU.
     """
 
     device: str = "auto"
@@ -45,7 +45,7 @@ class Runtime:
         """The device.
 
         Raises:
-            CurateError: it is not there.
+            CurateError: it is unknown, not supported or not available.
         """
         name = ("cuda:0" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
         try:
@@ -67,20 +67,20 @@ class Runtime:
         return (2 if self.torch_device().type == "cuda" else 0) if self.workers is None else self.workers
 
     def decoders(self, files: bool) -> int:
-        """Processes that decode media; without files there is nothing worth a process."""
+        """Processes that decode media; by default 0 without files, since there is too little work for a process."""
         return ((os.cpu_count() or 1) if files else 0) if self.workers is None else self.workers
 
 
 @dataclass
 class Trainer:
-    """A model in training: what `fit` moves, and what a checkpoint keeps.
+    """A model in training: the state that `fit` changes and a checkpoint saves.
 
     Attributes:
-        optim: what optimizer and scheduler were made from.
+        optim: the settings that optimizer and scheduler were made from.
         epoch: finished epochs.
         best_epoch, best_accuracy: the earliest epoch of highest fused validation accuracy; 0 before the first.
         metrics: {modality or "fused": {metric: value}} on validation after the last epoch; empty before the first.
-        averaged: the moving average of the weights; None where there is none, or before the first step.
+        averaged: the moving average of the weights; None if there is none, or before the first step.
     """
 
     model: FusionModel
@@ -98,7 +98,7 @@ class Trainer:
 
     @property
     def evaluated(self) -> FusionModel:
-        """The model that predicts: the averaged one where there is one."""
+        """The model that predicts: the averaged one if there is one."""
         if self.averaged is None:
             return self.model
         averaged = self.averaged.module
@@ -106,14 +106,14 @@ class Trainer:
         return averaged
 
     def average(self) -> None:
-        """Take the weights after a step into their average; the first ones are the average."""
+        """Update the average with the weights after a step; at the first step they are the average."""
         if self.optim.ema:
             if self.averaged is None:
                 self.averaged = self.optim.average(self.model)
             self.averaged.update_parameters(self.model)
 
     def reset_optimizer(self) -> None:
-        """A fresh optimizer and schedule, as at the start."""
+        """Make a new optimizer and schedule, as at the start."""
         self.optimizer = self.method.optimizer(self.model, self.optim)
         self.scheduler = self.optim.schedule(self.optimizer)
 
@@ -121,7 +121,7 @@ class Trainer:
 def make_trainer(
     model: FusionModel, method: Method, optim: OptimConfig, data: RunData, device: torch.device
 ) -> Trainer:
-    """A trainer with a fresh optimizer; heads must be attached already."""
+    """A trainer with a new optimizer; heads must be attached already."""
     model.to(device)
     optimizer = method.optimizer(model, optim)
     transform = BatchTransform(data.specs, data.augment).to(device)
@@ -137,14 +137,14 @@ def fit(
 ) -> Iterator[Values]:
     """Train up to `epochs` finished epochs, yielding each epoch's (split, modality, metric, value).
 
-    What an epoch does depends on (seed, epoch) and the state before it, so a resumed run equals an unbroken one.
-    `begin_epoch` has random numbers of its own: what it draws changes nothing in the steps that follow.
+    An epoch depends only on (seed, epoch) and the state before it, so a resumed run equals an unbroken one.
+    `begin_epoch` has random numbers of its own, so its draws do not change the steps that follow.
 
     Args:
-        context: what the stage knows of the round; the rest of it is filled in here, anew each epoch.
+        context: what the stage sets for the round; the rest of it is set here at each epoch.
 
     Raises:
-        NonFiniteError: the loss became NaN or infinite; the samples of the batch are named.
+        NonFiniteError: the loss became NaN or infinite; the message has the samples of the batch.
     """
     model, method = trainer.model, trainer.method
     context = replace(context or Context(), data=DataView(data, trainer.device), optim=trainer.optim)
@@ -171,7 +171,7 @@ def fit(
 
 
 def _now(context: Context, trainer: Trainer, seed: int, epochs: int) -> Context:
-    """The context of the epoch that begins."""
+    """The context of the epoch that is about to begin."""
     return replace(
         context,
         epochs=context.epochs or epochs,
@@ -182,7 +182,7 @@ def _now(context: Context, trainer: Trainer, seed: int, epochs: int) -> Context:
 
 
 def _train_epoch(trainer: Trainer, data: RunData, seed: int, on_step: Callable[[int, int], None] | None) -> np.ndarray:
-    """One pass over the training samples; the loss of every step."""
+    """Do one pass over the training samples; return the loss of every step."""
     total = -(-len(data.fit) // data.batch_size)
     losses: list[Tensor] = []
     recent: list[tuple[Batch, Tensor]] = []

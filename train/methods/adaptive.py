@@ -33,9 +33,10 @@ class Adaptive(Method):
     with g the current gap (with gradient), w0 = `p_balanced` of the table, w1 = 1 - w0, mu0 the balanced component's
     location. With M > 2 the gap terms and w0 are means over the pairs; the paper has M = 2.
 
-    Where the scored run's mixture saw something else than the paper's gap (its size, its mean over the warm-up, log
-    probabilities or odds), w0 is of that mixture all the same, g is the probability gap (the KL gap for `kl`), and mu0
-    the mean of that gap under w0. Later rounds fit the same form to the gaps of their own epoch: there is no mean.
+    If the scored run's mixture was fitted to something other than the paper's gap (its absolute value, its mean over
+    the warm-up, log probabilities or odds), w0 still comes from that mixture, g is the probability gap (the KL gap for
+    `kl`), and mu0 is the mean of that gap weighted by w0. Later rounds fit the same form to the gaps of their own
+    epoch, without a mean over epochs.
     """
 
     name = "adaptive"
@@ -44,7 +45,7 @@ class Adaptive(Method):
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """Coefficients the paper leaves open are 1; see each.
+        """Coefficients that the paper does not give are 1 by default.
 
         Attributes:
             alpha: weight of the fused cross-entropy.
@@ -54,9 +55,10 @@ class Adaptive(Method):
             rounds: S, how often the training set is scored and the mixture fitted.
             epochs_per_round: E; 0 divides `train.epochs` by the rounds.
             posteriors: `fixed` weights from the table for the whole round, or `online` from the current gap and the
-                round's mixture, without gradient; refused where that saw no `prob` or `kl` gap of one epoch.
-            gap, family: `scored` as the scored run has it, or a gap and mixture family of this method's own; another
-                gap than the scored one is that of the last epoch.
+                round's mixture, without gradient; refused unless that mixture was fitted to a `prob` or `kl` gap of
+                one epoch.
+            gap, family: `scored` as in the scored run, or a gap and mixture family of this method's own; a gap that
+                differs from the scored one is that of the last epoch.
             use_weights: False sets w0 = w1 = 1, the ablation "w/o w".
             unimodal: False drops sum_m CE(l_m), the ablation "w/o L_a, L_v".
             detach_strong: no gradient of the gap into the modality that is ahead; the paper has gradient into both.
@@ -149,7 +151,7 @@ class Adaptive(Method):
 
 
 def _knowledge(logits: Tensor, labels: Tensor, kind: str) -> Tensor:
-    """(B,) what the gap is the difference of: p(y), or -H = KL from uniform less a constant."""
+    """(B,) the quantity whose difference is the gap: p(y), or -H = KL from uniform minus a constant."""
     if kind == "prob":
         return F.softmax(logits, dim=1).gather(1, labels[:, None])[:, 0]
     log_p = F.log_softmax(logits, dim=1)
@@ -164,7 +166,7 @@ def posterior_balanced(gap: Tensor, fitted: MixtureFit) -> Tensor:
     if torch.isfinite(dofs).all():
         norm = torch.lgamma((dofs + 1) / 2) - torch.lgamma(dofs / 2) - 0.5 * dofs.log()
         log_f = norm - scales.log() - (dofs + 1) / 2 * torch.log1p(z2 / dofs)
-    if fitted.family == FAMILY:  # the tails vanish at zero: their density has the factor g^2, of mean one
+    if fitted.family == FAMILY:  # the tails' density is 0 at zero: it has the factor g^2, of mean one
         rising = z2[:, 1].clamp_min(torch.finfo(z2.dtype).tiny).log() + ((dofs[1] - 2) / dofs[1]).log()
         log_f = log_f + torch.stack([torch.zeros_like(rising), rising], dim=1)
     return torch.softmax(weights.log() + log_f, dim=1)[:, fitted.balanced]

@@ -30,14 +30,14 @@ class Agm(Method):
 
     o_m is modality m's Shapley value of the fused logits over forwards in which absent modalities are zero inputs, the
     value of no modality being 0, so that sum_m o_m is the fused logits. u_m = mean of -log softmax(o_m)[y], and
-    r_m = exp(M / (M - 1) (mean_j u_j - u_m)): above 1 = stronger than the others. tau_m is the same of the running
-    means of u, before this step enters them. What flows back through modality m's logits is multiplied by
-    k_m = exp(alpha min(tau_m - r_m, 10)): below 1 for a modality stronger than it used to be. (A public benchmark has
-    this sign inverted.)
+    r_m = exp(M / (M - 1) (mean_j u_j - u_m)): above 1 = stronger than the others. tau_m is the same function of the
+    running means of u, before they are updated with this step. The gradient through modality m's logits is multiplied
+    by k_m = exp(alpha min(tau_m - r_m, 10)): below 1 for a modality stronger than it used to be. (A public benchmark
+    has this sign inverted.)
 
     The masked forwards run without gradient and in evaluation mode, each encoder once on its inputs and once on a zero
-    sample. The published code sends gradient through them too, which in late fusion gives the same k_m on the path of
-    the real inputs, and besides it a gradient of zero inputs that is left out here. Outside the window k is 1; the
+    sample. The published code backpropagates through them too. In late fusion that gives the same k_m for the real
+    inputs, and in addition a gradient of the zero inputs, which is left out here. Outside the window k is 1; the
     published code keeps the last k. The logits must be a sum over modalities: fusion `concat` or `sum`.
     """
 
@@ -52,8 +52,8 @@ class Agm(Method):
         Attributes:
             alpha: strength, at least 0; published with 1 to 2.5.
             first_epoch, last_epoch: modulated epochs, counted from 0, both included.
-            clip: norm to which all gradients together are cut in a modulated step where an element of the fusion's
-                gradient exceeds 1, as the published code does for CREMA-D; 0 never cuts.
+            clip: norm to which all gradients together are clipped in a modulated step where an element of the
+                fusion's gradient exceeds 1, as the published code does for CREMA-D; 0 never clips.
         """
 
         alpha: float = 1.0
@@ -113,7 +113,7 @@ class Agm(Method):
         return F.cross_entropy(torch.stack(parts).sum(dim=0), batch.labels)
 
     def modulate(self, model: FusionModel, outputs: Outputs, batch: Batch) -> int | None:
-        """Count what the modulated loss reached, cut it, and let this step into the running means."""
+        """Count the encoder parameters with a gradient, clip the gradients, and update the running means."""
         if not self.active:
             return None
         self.steps += 1
@@ -142,9 +142,10 @@ Coalitions = Mapping[frozenset[str], Tensor]
 
 @torch.no_grad()
 def _coalitions(model: FusionModel, inputs: Mapping[str, Tensor], complete: Tensor) -> Coalitions:
-    """{modalities that are there: (B, K) fused logits}, absent inputs zero, in evaluation mode; `whole` is for all.
+    """{modalities present: (B, K) fused logits}, absent inputs zero, in evaluation mode; `complete` is for all present.
 
-    An encoder sees no other modality's input, so that one forward of each and one of a zero sample serve all masks.
+    An encoder gets only its own modality's input, so one forward on the batch and one on a zero sample are enough for
+    all masks.
     """
     with _evaluating(model):
         there = model.encode(inputs)
@@ -168,7 +169,7 @@ def _evaluating(model: FusionModel) -> Iterator[None]:
 
 
 def shapley(values: Coalitions, modalities: Sequence[str]) -> dict[str, Tensor]:
-    """Each modality's Shapley value; they add up to the value of all. The value of none is taken as 0.
+    """Each modality's Shapley value; the sum is the value of all modalities. The value of none is taken as 0.
 
     o_m = sum over S without m of |S|! (M - |S| - 1)! / M! (v(S and m) - v(S)). With two modalities
     o_a = (v(a, v) - v(v) + v(a)) / 2.
@@ -207,7 +208,7 @@ def _advantage(surprises: Mapping[str, Tensor]) -> Scalars:
 
 
 def _scale_gradient(x: Tensor, factor: Tensor) -> Tensor:
-    """x itself, to the last bit, with its gradient multiplied by the factor."""
+    """x, bit for bit, with its gradient multiplied by the factor."""
     fixed = x.detach()
     return fixed + factor * (x - fixed)
 

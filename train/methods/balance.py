@@ -1,4 +1,4 @@
-"""Maths that several balancing methods share: which modality is ahead in a batch, and what is done about it.
+"""Maths that several balancing methods share: which modality is ahead in a batch, and how training counteracts it.
 
 Letters: B batch, M modalities, K classes, D features of a modality.
 """
@@ -24,7 +24,7 @@ def discrepancy(outputs: Outputs, labels: Tensor) -> Scalars:
     """How far each modality is ahead of the others in this batch; above 1 = ahead.
 
     rho_m = S_m / mean of the other modalities' S, S_m = sum_i softmax(l_m)[y_i] + 1e-8: with two modalities the ratio
-    of OGM-GE (Peng et al., CVPR 2022). No gradient. The weakest modality is never above 1, whatever rounding says.
+    of OGM-GE (Peng et al., CVPR 2022). No gradient. The weakest modality's ratio is at most 1, in spite of rounding.
 
     Args:
         outputs: unimodal logits {m: (B, K)} of two or more modalities.
@@ -55,15 +55,15 @@ def damp_gradients(
     conv_only: bool = False,
     noise: Literal["none", "damped", "all"] = "none",
 ) -> int:
-    """Multiply the gradients of each modality's encoder by its factor; the number of parameters edited.
+    """Multiply the gradients of each modality's encoder by its factor; return the number of parameters edited.
 
-    Edited are tensors of two or more axes: biases and batch norm keep their gradients, and so do all heads.
+    Only tensors of two or more axes are edited: biases and batch norm keep their gradients, and so do all heads.
 
     Args:
         factors: {m: k_m}.
-        conv_only: only tensors of four axes, as published; on an encoder without convolutions that is nothing.
-        noise: add Gaussian noise of the standard deviation of the tensor's gradient before the damping, to `all`
-            modalities, or to the `damped` ones (k < 1), or to `none`.
+        conv_only: edit only tensors of four axes, as published; an encoder without convolutions has none.
+        noise: add Gaussian noise with the standard deviation that the tensor's gradient had before the damping, to
+            `all` modalities, to the `damped` ones (k < 1), or to `none`.
     """
     edited = 0
     for modality, factor in factors.items():
@@ -92,8 +92,8 @@ def drop_probabilities(ratios: Mapping[str, Tensor], base: float, growth: float)
 def drop_features(features: Mapping[str, Tensor], probabilities: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Features {m: (B, D_m)} with each sample's modalities dropped at random, and the rest rescaled.
 
-    mask * f / (1 - theta) in every modality, theta = sum_m D_m q_m / sum_m D_m: dividing by the kept share of the whole
-    concatenation, as published, and not by each modality's own.
+    mask * f / (1 - theta) in every modality, theta = sum_m D_m q_m / sum_m D_m. The divisor is the kept share of the
+    whole concatenation, as published, not that of each modality.
     """
     dropped = sum(f.shape[1] * probabilities[m] for m, f in features.items())
     kept_share = 1 - dropped / sum(f.shape[1] for f in features.values())

@@ -1,4 +1,4 @@
-"""Which methods and settings there are, read from their sources, so that listing them loads no torch."""
+"""The methods and their settings, parsed from the source files, so that listing them does not load torch."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ SHARED = {
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of a method before it is loaded.
+    """What is known about a method before it is loaded.
 
     Attributes:
-        name: on the command line, and of its file.
+        name: its name on the command line and the name of its file.
         summary: first line of the class's docstring.
-        paper: where it is from.
+        paper: the paper it is from.
         start: `warm` or `scratch`.
         knobs: {key: (type, default, what it does)} as written in its `Config`.
     """
@@ -44,7 +44,7 @@ class Entry:
 
     @property
     def control(self) -> str:
-        """The setting of its knob `control` that makes it a control of its own; '' where it has no such knob."""
+        """The value of its knob `control` that makes it its own control; '' if it has no such knob."""
         kind, *_ = self.knobs.get("control", ("",))
         return next((c for c in re.findall(r"'(\w+)'", kind) if c != "none"), "")
 
@@ -55,7 +55,7 @@ def names() -> list[str]:
 
 
 def _is_method(path: Path) -> bool:
-    """Whether a file holds a method of its name, and not what several share."""
+    """Whether a file defines a method of the same name, rather than code that several methods share."""
     return bool(re.search(rf'^    name = "{path.stem}"$', path.read_text(encoding="utf-8"), re.M))
 
 
@@ -68,7 +68,7 @@ def find(name: str) -> type[Method]:
     """The class of a method, loaded.
 
     Raises:
-        CurateError: there is none; the nearest name is offered.
+        CurateError: there is none; the message names the nearest one.
     """
     if name not in names():
         raise unknown_name("method", name, names())
@@ -77,7 +77,7 @@ def find(name: str) -> type[Method]:
 
 
 def usual_settings() -> dict[str, dict[str, Any]]:
-    """{section: {key: default}} of the settings that methods share; of `score` those of the warm-up."""
+    """{section: {key: default}} of the settings that all methods share; `score` has those of the warm-up."""
     found = {}
     for section, (file, name) in SHARED.items():
         tree = ast.parse((FOLDER.parent / file).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Diagnosing and re-learning (D&R): encoders whose features fit the training set alone go back towards their start.
+"""Diagnosing and re-learning (D&R): encoders that over-fit are moved back towards their initial weights.
 
 Letters: N samples, D features.
 """
@@ -30,9 +30,9 @@ class Dr(Method):
     Features of training and validation samples in eval mode, scaled to [-1, 1] each, are clustered into as many
     clusters as there are classes; purity is the share of samples in the majority class of their cluster. With
     a_m = tanh(strength |purity_train - purity_val|), every parameter of encoder m becomes
-    a_m * initial + (1 - a_m) * present. Batch statistics, heads and, unless asked, momentum stay, as in the published
-    code. It happens before an epoch begins, so that validation has judged the weights that were trained. With a start
-    from the warm checkpoint the warm weights are the initial ones.
+    a_m * initial + (1 - a_m) * present. Batch statistics and heads are left unchanged, as in the published code, and so
+    is momentum unless `reset_optimizer` is set. This happens before an epoch begins, so validation measures the weights
+    as they were trained. With a start from the warm checkpoint, the warm weights are the initial ones.
     """
 
     name = "dr"
@@ -48,8 +48,8 @@ class Dr(Method):
             every: epochs between re-initialisations; the first comes after `every` + 1 epochs, as published. 0 is two
                 ninths of all epochs, the published 20 of 90.
             times: how often at most.
-            restarts: of the clustering, the best of which counts.
-            reset_optimizer: forget momentum too.
+            restarts: runs of the clustering; the best one is used.
+            reset_optimizer: reset momentum too.
         """
 
         strength: float = 3.0

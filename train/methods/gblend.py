@@ -1,4 +1,4 @@
-"""Gradient-Blending: losses weighted by what each gained on held-out samples per squared overfitting."""
+"""Gradient-Blending: losses weighted by the gain of each on held-out samples over its squared overfitting."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ SPLITS: tuple[Split, Split] = ("fit", "val")
 class Gblend(Method):
     """Cross-entropies of every modality's own head and of the fusion, blended by weights that probes estimate.
 
-    L = sum_k w_k CE(l_k) over the modalities and the fusion, sum_k w_k = 1. At the start of a super-epoch each branch k
-    is trained alone from the current weights, on a copy, for as many epochs; with mean losses L^T on the training and
-    L^V on the held-out samples before and after, and O = L^V - L^T,
+    L = sum_k w_k CE(l_k) over the modalities and the fusion, sum_k w_k = 1. At the start of a super-epoch a copy of
+    each branch k is trained alone from the current weights, for as many epochs as the super-epoch has. With mean losses
+    L^T on the training and L^V on the held-out samples before and after, and O = L^V - L^T,
     w_k ~ max(dG_k, 0) / max(dO_k^2, 1e-4), dG_k = L^V_before - L^V_after, dO_k = O_after - O_before.
-    All equal where no branch gained. The floors are ours: the paper divides by dO^2 whatever it is. Held out is the
-    run's validation split, on which no method trains, so that this method sees as many training samples as the others;
-    the paper cuts its own part from the training set. Prediction is the fusion. Public re-implementations take |dG|,
-    which rewards a branch that got worse, and sums of losses over splits of different size; neither is offered.
+    If no branch gained, all weights are equal. The floors are ours: the paper divides by dO^2, however small. The
+    held-out samples are the run's validation split, on which no method trains, so this method has as many training
+    samples as the others; the paper takes them from the training set. The prediction is that of the fusion. Public
+    re-implementations use |dG|, which rewards a branch that got worse, and sums of losses over splits of different
+    size; neither is offered.
     """
 
     name = "gblend"
@@ -49,8 +50,8 @@ class Gblend(Method):
         Attributes:
             mode: `online` at every super-epoch; `offline` once, before the first epoch; `fixed` never.
             super_epoch: epochs of a super-epoch, and of each probe; 0 is a tenth of all epochs.
-            weights: of `fixed`, e.g. `audio=0.2,visual=0.2,fused=0.6`; a branch left out has 0, none named is all
-                equal. The authors' code has such constants alone, and fused=1 by default.
+            weights: of `fixed`, e.g. `audio=0.2,visual=0.2,fused=0.6`; a branch that is not named has 0; if none is
+                named, all are equal. The authors' code has only such constants, and fused=1 by default.
         """
 
         mode: Literal["online", "offline", "fixed"] = "online"
@@ -117,7 +118,7 @@ class Gblend(Method):
 
 
 def branch(model: FusionModel, name: str, batch: Batch) -> Tensor:
-    """(B, K) logits of one modality's own head, or of the fusion; encoders it does not need are not run."""
+    """(B, K) logits of one modality's own head, or of the fusion; encoders that it does not need are not run."""
     if name == FUSED:
         result: Tensor = model.fusion(model.encode(batch.inputs))[1]
         return result
@@ -126,7 +127,7 @@ def branch(model: FusionModel, name: str, batch: Batch) -> Tensor:
 
 @torch.no_grad()
 def mean_losses(model: FusionModel, data: DataView, split: Split, names: Sequence[str]) -> Losses:
-    """Mean cross-entropy over all samples of a split in eval mode, a branch; the model's mode is restored."""
+    """Mean cross-entropy of each branch over all samples of a split in eval mode; the model's mode is restored."""
     training = model.training
     model.eval()
     parts: dict[str, list[Tensor]] = {name: [] for name in names}
@@ -138,7 +139,7 @@ def mean_losses(model: FusionModel, data: DataView, split: Split, names: Sequenc
 
 
 def _train_alone(model: FusionModel, name: str, start: int, epochs: int, context: Context) -> None:
-    """Train one branch of a copy by a fresh optimizer at the run's present rate, every branch on the same batches."""
+    """Train one branch of a copy with a new optimizer at the run's current rate; all branches get the same batches."""
     assert context.data is not None and context.optimizer is not None
     optimizer = replace(context.optim, lr=context.optimizer.param_groups[-1]["lr"]).make(model)
     model.train()
@@ -157,7 +158,7 @@ def generalisation(before: Sequence[Losses], after: Sequence[Losses]) -> tuple[L
 
 
 def blend(gained: Losses, overfitted: Losses) -> Losses:
-    """Weights max(dG, 0) / max(dO^2, 1e-4), made to add to one; all equal where nothing gained or a probe diverged."""
+    """Weights max(dG, 0) / max(dO^2, 1e-4), scaled to sum 1; all equal if no branch gained or a probe diverged."""
     raw = {k: max(g, 0.0) / max(overfitted[k] ** 2, FLOOR) for k, g in gained.items()}
     total = sum(raw.values())
     if not math.isfinite(total) or total <= 0:

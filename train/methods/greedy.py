@@ -26,15 +26,17 @@ TINY = 1e-30
 class Greedy(Method):
     """Two encoders joined by MMTM gates; that of the modality that relies on the other is frozen for some steps.
 
-    MMTM layers stand after the second, third and fourth stage of the encoders. Each modality has a head of its own; the
+    MMTM layers follow the second, third and fourth stage of the encoders. Each modality has a head of its own; the
     loss is the sum of their cross-entropies, the fused logits are their mean. After the backward pass of a step with no
-    gate frozen, the effective updates ||gradient||^2 / ||weights||^2 of two sets of parameters a modality are added up:
-    main, its encoder and head; bypass, its gates and the shared squeezes. With the conditional learning speed
-    s_m = log10(bypass_m / main_m) and d = s_first - s_second: once |d| > epsilon, for the next `window` steps the gate
-    of the first modality (d > 0) or the second (d < 0) is its running mean, without gradient, and nothing is added up.
+    gate frozen, the effective updates ||gradient||^2 / ||weights||^2 are added up for two sets of parameters per
+    modality: main, its encoder and head; bypass, its gates and the shared squeezes. The conditional learning speed is
+    s_m = log10(bypass_m / main_m), and d = s_first - s_second. Once |d| > epsilon, the gate of the first modality
+    (d > 0) or the second (d < 0) is replaced by its running mean for the next `window` steps. It then has no gradient,
+    and nothing is added up.
 
-    As published, but: each gate has a running mean of its own (in the published code the second modality's is the
-    first's), kept in checkpoints and updated in training alone; evaluation never freezes a gate. Two modalities only.
+    As published, except that each gate has its own running mean (in the published code the second modality's is the
+    first's), which is kept in checkpoints and updated only in training; evaluation never freezes a gate. Two modalities
+    only.
     """
 
     name = "greedy"
@@ -47,9 +49,9 @@ class Greedy(Method):
 
         Attributes:
             epsilon: difference of the two speeds, a power of ten, above which a gate is frozen; at least 0.
-            window: for how many steps.
+            window: for how many steps a gate is frozen.
             first_epoch: the first epoch in which a gate may be frozen, counted from 0; speeds are added up before it.
-            guide: `speed` as above, or `random`: each step freezes none, the first or the second, with equal chance.
+            guide: `speed` as above, or `random`: each step freezes none, the first or the second, equally often.
             ratio: an MMTM's shared squeeze has 2 sum(channels) / ratio features.
         """
 
@@ -106,7 +108,7 @@ class Greedy(Method):
         return unimodal_cross_entropy(outputs, batch.labels).mean()
 
     def modulate(self, model: FusionModel, outputs: Outputs, batch: Batch) -> int | None:
-        """Read this step's gradients and decide about the next; no gradient is edited."""
+        """Read this step's gradients and decide which gate the next step freezes; no gradient is edited."""
         self.steps += 1
         if self.frozen is not None:
             self.curated[self.frozen] += 1

@@ -33,12 +33,12 @@ class Iprm(Method):
     Each step, for a pair (a, v) with carried weights lambda:
     probe, without gradient: K_m = mean KL(softmax l_m || softmax H(mix(lambda))), omega_a = K_v / (K_a + K_v), and
     omega_v = 1 - omega_a; learn: CE(H(mix(omega))) + sum_m CE(l_m); then lambda <- alpha lambda + (1 - alpha) omega.
-    Own heads see the raw features, the mixup head H unit vectors; the encoders run once. A modality's omega is larger
+    Own heads get the raw features, the mixup head H unit vectors; the encoders run once. A modality's omega is larger
     the *closer* it is to the mixed prediction; this sign is the paper's.
 
     Prediction is the sum of the own heads and the mean over pairs of H(mix(lambda of the last probe)), as in the
     published code. Departures from it: the first lambda is the first omega, as on the poster (`ema_init=half` for the
-    code's rule); a third modality has a head of its own; mixing is safe for parallel, opposite and zero features.
+    code's rule); a third modality has a head of its own; mixing stays finite for parallel, opposite and zero features.
     """
 
     name = "iprm"
@@ -50,14 +50,14 @@ class Iprm(Method):
         """Knobs and ablations.
 
         Attributes:
-            alpha: memory of lambda in [0, 1); 0 is the ablation "w/o EMA".
+            alpha: weight of the previous lambda in its moving average, in [0, 1); 0 is the ablation "w/o EMA".
             ema_init: `omega` lambda_1 = omega_0 (poster); `half` lambda_1 = alpha / 2 + (1 - alpha) omega_0 (code).
             mixup: `geodesic`, or `linear` = the ablation "w/ L-Mixup".
             one_pass: learn with mix(lambda) and rebalance for the next step only: the ablation "one-pass".
-            heads: with three or more modalities `tri` has one mixup head a pair and learns all; `single` shares one
-                and learns one random pair a step.
+            heads: with three or more modalities `tri` has one mixup head per pair and trains on all pairs; `single`
+                has one shared head and trains on one random pair per step.
             predict: `sum` of all heads, or `fused`, the mixup heads alone.
-            weighted: multiply each sample's mixup loss by its `p_balanced` of the table.
+            weighted: multiply each sample's mixup loss by its `p_balanced` from the table.
         """
 
         alpha: float = 0.8
@@ -121,7 +121,7 @@ class Iprm(Method):
     def _learn(
         self, model: FusionModel, pair: Pair, unit: Mapping[str, Tensor], logits: Mapping[str, Tensor]
     ) -> Tensor:
-        """Probe a pair, rebalance, and give the (B, K) mixed logits that are learned."""
+        """Probe a pair, rebalance, and return the (B, K) mixed logits that the loss uses."""
         carried = self.carried[pair].to(unit[pair[0]].device)
         if self.config.one_pass:
             mixed = self._mix(model, pair, unit, carried)
@@ -187,10 +187,10 @@ class Iprm(Method):
 
 @torch.no_grad()
 def probe(first: Tensor, second: Tensor, mixed: Tensor) -> Tensor:
-    """omega, a (2,) tensor adding to one: each modality's share is the *other's* distance to the mixed prediction.
+    """omega, a (2,) tensor with sum 1: each modality's share is the *other's* distance to the mixed prediction.
 
-    Distance is the batch mean of KL(softmax unimodal || softmax mixed), (B, K) logits each; with both distances zero
-    the shares are one half.
+    The distance is the batch mean of KL(softmax unimodal || softmax mixed), (B, K) logits each. If both distances are
+    zero, the shares are one half.
     """
     log_mixed = F.log_softmax(mixed, dim=1)
     distance = torch.stack(

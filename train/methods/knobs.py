@@ -18,7 +18,7 @@ def check_ranges(config: Any, rules: Mapping[str, bool]) -> None:
         rules: {what must hold, in terms of the knobs' names, such as `alpha >= 0`: whether it does}.
 
     Raises:
-        CurateError: a rule is broken; it and the values of the knobs in it are named.
+        CurateError: a rule is broken; the message has the rule and the values of its knobs.
     """
     if broken := [rule for rule, holds in rules.items() if not holds]:
         named = set(re.findall(r"\w+", " ".join(broken)))

@@ -1,4 +1,4 @@
-"""Learning to rebalance by the modality gap (LFM): classification and alignment, with weights that move.
+"""Learning to rebalance by the modality gap (LFM): classification and alignment, with weights that change over epochs.
 
 Letters: B batch, K classes, D features.
 """
@@ -29,9 +29,10 @@ class Lfm(Method):
 
     L = scale * (a CE(l) + (1 - a) A), l = mean_m l_m, a growing linearly from `begin` in the first to `end` in the last
     epoch. A is a mean over pairs: `infonce`, the paper's contrastive loss on unit features, or `js_code`,
-    (KL(n || p) + KL(n || q)) / 2 with n = (p + q) / 2 of the predictions, which the published code has in its place and
-    which is not the Jensen-Shannon divergence it is named after. That code's weight is a polynomial in the epoch that
-    fits its own 200 epochs alone (it leaves [0, 1]), and its learned variant hardly moves: neither is offered.
+    (KL(n || p) + KL(n || q)) / 2 with n = (p + q) / 2 of the predictions. The published code uses the latter instead;
+    it is not the Jensen-Shannon divergence that its name suggests. The weight in that code is a polynomial in the epoch
+    that fits only its own 200 epochs (otherwise it leaves [0, 1]), and its learned variant hardly changes; neither is
+    offered.
     """
 
     name = "lfm"
@@ -99,7 +100,7 @@ class Lfm(Method):
 
 
 def infonce(a: Tensor, b: Tensor, temperature: float) -> Tensor:
-    """Contrastive loss of (B, D) unit features, each sample's own counterpart among the batch's; both ways, a mean."""
+    """Contrastive loss of (B, D) unit features: find each one's counterpart in the batch; mean of both directions."""
     similarity = a @ b.T / temperature
     own = torch.arange(len(a), device=a.device)
     return (F.cross_entropy(similarity, own) + F.cross_entropy(similarity.T, own)) / 2

@@ -1,7 +1,7 @@
-"""What a training method is: a few seams around one step, every default of which is joint training.
+"""The base class of the training methods: a few hooks around one step, whose defaults are joint training.
 
-A method is a paper on one page, `train/methods/<name>.py`. It sees the model, the fusion and small shared maths, and
-never the table. Rounds, optimizer resets and subsets are the stages' work; a method only declares that it wants them.
+Each method implements one paper in one file, `train/methods/<name>.py`. It uses the model, the fusion and small shared
+maths, never the table. The stages do rounds, optimizer resets and subsets; a method only declares that it needs them.
 """
 
 from __future__ import annotations
@@ -27,19 +27,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Context:
-    """What a method may know of its round and of the run, at the start of an epoch.
+    """What a method is given at the start of an epoch: facts about its round and the run.
 
     Attributes:
-        fits: one fitted mixture a pair, for methods that use posteriors; empty otherwise.
-        gap_kind: the gap of the paper that a loss draws together, `prob` or `kl`; see `curate.scores.gap.loss_kind`.
-        centres: mu_0 of each pair in units of that gap; None where the fits are on that very gap: their locations.
-        absolute: the fits are on the size of that gap.
+        fits: one fitted mixture per pair, for methods that use posteriors; empty otherwise.
+        gap_kind: the paper's gap that a loss reduces, `prob` or `kl`; see `curate.scores.gap.loss_kind`.
+        centres: mu_0 of each pair in units of that gap; None if the mixtures were fitted to that same gap; mu_0 is
+            then their location.
+        absolute: whether the mixtures were fitted to the absolute value of the gap.
         epochs: of the whole run; 0 when unknown.
         metrics: {modality or "fused": {metric: value}} on validation after the last epoch; empty before the first.
         data: the training and validation samples, to look at.
         optim: the run's settings of optimisation, for optimizers of the method's own.
-        optimizer: the run's optimizer: rates may be set, state forgotten; it is in every checkpoint.
-        generator: random numbers for this epoch that nobody else draws, on the CPU.
+        optimizer: the run's optimizer; a method may set its rates and clear its state; it is in every checkpoint.
+        generator: random numbers for this epoch, on the CPU, which nothing else draws from.
     """
 
     fits: tuple[MixtureFit, ...] = ()
@@ -58,14 +59,15 @@ class Method:
     """Joint training: cross-entropy of the fused logits, one backward, one step.
 
     Class attributes:
-        name: the name on the command line, and of the file.
-        paper: where it is from, with the year.
+        name: its name on the command line and the name of its file.
+        paper: the paper it is from, with the year.
         start: `warm` begins at the scored run's warm checkpoint; `scratch` from random weights, with the warm-up's
-            epochs added, so that every method has seen the same number of epochs at its end.
-        uses_posteriors: `fixed` or `optional` posteriors reach `Batch.p_balanced` when not None.
-        uses_usability: how surely each modality is broken reaches `Batch.p_broken`; never None then.
-        uses_selection: it trains on a selection of the training set.
-        fusion: what `model.fusion` is where the user says nothing; None leaves it to the scored run.
+            epochs added, so that every method has had the same number of epochs at its end.
+        uses_posteriors: whether `Batch.p_balanced` is set to the posteriors of the round.
+        uses_usability: whether `Batch.p_broken` is set to the probability that each modality is broken; then it is
+            never None.
+        uses_selection: whether it trains on a selection of the training set.
+        fusion: `model.fusion` unless the user sets it; None keeps that of the scored run.
     """
 
     name: ClassVar[str] = "method"
@@ -85,21 +87,21 @@ class Method:
 
     @property
     def rounds(self) -> int:
-        """Into how many scored rounds the epochs are divided; each begins with fresh posteriors."""
+        """The number of scored rounds into which the epochs are divided; each begins with new posteriors."""
         return 1
 
     def attach(self, model: FusionModel, warm: bool) -> None:
         """Add heads to `model.extra`, once, before the optimizer is made; `warm` weights are loaded already."""
 
     def optimizer(self, model: FusionModel, optim: OptimConfig) -> Optimizer:
-        """The run's optimizer, over every parameter; `optim.over` takes groups. Made anew where a run resets it."""
+        """The run's optimizer, over every parameter; `optim.over` takes groups. Called again when a run resets it."""
         return optim.make(model)
 
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
         """Called before each epoch; `epoch` counts from 0 within this method.
 
-        It may look at data, edit weights and leave the model in any mode. What a checkpoint after an epoch must
-        restore belongs to `state_dict`.
+        It may read data, edit weights and leave the model in any mode. Everything that a checkpoint after an epoch must
+        restore belongs in `state_dict`.
         """
 
     def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
@@ -112,14 +114,14 @@ class Method:
         return F.cross_entropy(outputs.fused, batch.labels)
 
     def modulate(self, model: FusionModel, outputs: Outputs, batch: Batch) -> int | None:
-        """Edit gradients after backward; the number of parameters edited, or None outside its active window."""
+        """Edit gradients after backward; return the number of parameters edited, or None outside its active window."""
         return None
 
     def step(self, model: FusionModel, optimizer: Optimizer, batch: Batch) -> Tensor:
-        """One whole optimisation step; the detached loss.
+        """Do one whole optimisation step; return the detached loss.
 
         Raises:
-            CurateError: there are no encoder gradients to edit: linear heads on features.
+            CurateError: there are no encoder gradients to edit, as with linear heads on features.
             RuntimeError: the gradient edit was active and touched no parameter.
         """
         optimizer.zero_grad(set_to_none=True)
@@ -137,11 +139,11 @@ class Method:
         return loss.detach()
 
     def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
-        """Called after each epoch; (modality or "all", metric, value) to be kept in the table."""
+        """Called after each epoch; returns (modality or "all", metric, value) rows for the table."""
         return ()
 
     def predict(self, outputs: Outputs) -> tuple[dict[str, Tensor], Tensor]:
-        """Unimodal and fused logits that decide: {m: (B, K)} and (B, K). No sample may depend on its batch mates."""
+        """Unimodal {m: (B, K)} and fused (B, K) logits to predict with. No sample may depend on others in its batch."""
         return outputs.logits, outputs.fused
 
     def state_dict(self) -> dict[str, Any]:
@@ -153,10 +155,10 @@ class Method:
 
 
 def per_modality(text: str, modalities: Sequence[str], default: float, setting: str) -> dict[str, float]:
-    """A number a modality from a knob such as `audio=0.9,visual=1.1`; `default` where it is silent.
+    """One number per modality from a knob such as `audio=0.9,visual=1.1`; `default` for those not named.
 
     Raises:
-        CurateError: it names another modality, or something is not a number.
+        CurateError: it names an unknown modality, or a value is not a number.
     """
     values = dict.fromkeys(modalities, default)
     for part in filter(None, (p.strip() for p in text.split(","))):

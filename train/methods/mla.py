@@ -24,14 +24,14 @@ from .method import Context, Method, per_modality
 
 
 class Mla(Method):
-    """A step of every modality in turn, the shared head's gradient kept off what the earlier ones use.
+    """One step per modality in turn; the shared head's gradient is projected away from the features of earlier steps.
 
     Step of m: gradient of CE(H f_m); the gradient G (K, D) of the head's weight becomes G P; then, with
-    r = mean_B f_m and k = P r, P <- P - k k' / (a + r' k), a = 0.1^(1 + t / T) at step t of T. P begins as I and keeps
-    all that it has taken in. Prediction: sum_m w_m l_m, w = softmax over modalities of the negative entropies, a weight
-    a *sample*. In the published code the projection never runs (`projection=off`) and the entropies are taken over the
-    batch, so that a prediction depends on its batch mates, which is not offered. P is float64: in single precision the
-    recursion loses its positive sign over a long training.
+    r = mean_B f_m and k = P r, P <- P - k k' / (a + r' k), a = 0.1^(1 + t / T) at step t of T. P begins as I and is
+    never reset. Prediction: sum_m w_m l_m, w = softmax over modalities of the negative entropies, one weight per
+    *sample*. In the published code the projection never runs (`projection=off`). The entropies there are taken over the
+    batch, so a prediction depends on the rest of its batch; that is not offered. P is float64: in single precision the
+    recursion is no longer positive definite over a long training.
     """
 
     name = "mla"
@@ -43,8 +43,9 @@ class Mla(Method):
         """Projection and fusion.
 
         Attributes:
-            projection: `previous` by what came before this step, as the paper has it; `current` takes in this step's
-                features first, the order of the published code, had it run; `off` its behaviour.
+            projection: `previous` uses the features before this step, as in the paper; `current` adds this step's
+                features first, the order in the published code, where it never runs; `off` does not project, which is
+                that code's behaviour.
             weights: fixed weights of the fusion instead of entropies, e.g. `audio=0.55,visual=0.45`; 1/M where not
                 named.
         """
@@ -80,7 +81,7 @@ class Mla(Method):
         return Outputs(features, logits, (weights[:, :, None] * stacked).sum(dim=0))
 
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
-        """sum_m CE(l_m); the steps take its terms one by one."""
+        """sum_m CE(l_m); each step minimises one of its terms."""
         return unimodal_cross_entropy(outputs, batch.labels).mean()
 
     @override
@@ -101,7 +102,7 @@ class Mla(Method):
         return torch.stack(losses).sum()
 
     def _project(self, head: nn.Linear, r: Tensor) -> None:
-        """Project the head's gradient, and take the mean feature r (D,) into the projection."""
+        """Project the head's gradient, and add the mean feature r (D,) to the projection."""
         before = self.projection.to(r.device)
         self.projection = shrink(before, r.double(), 0.1 ** (1 + self.taken / self.steps))
         used = before if self.config.projection == "previous" else self.projection
@@ -118,12 +119,12 @@ class Mla(Method):
 
 
 def shrink(projection: Tensor, r: Tensor, a: float) -> Tensor:
-    """P - k k' / (a + r' k), k = P r: what (D, D) P leaves of r becomes a / (a + r' P r) of it; r (D,)."""
+    """P - k k' / (a + r' k), k = P r, for (D, D) P and (D,) r: it multiplies P r by a / (a + r' P r)."""
     k = projection @ r
     return projection - torch.outer(k, k) / (a + r @ k)
 
 
 def entropy_weights(logits: Tensor) -> Tensor:
-    """(M, B, K) logits to (M, B) weights that add to one over modalities; less entropy, more weight."""
+    """(M, B, K) logits to (M, B) weights with sum 1 over modalities; lower entropy gives more weight."""
     log_p = F.log_softmax(logits, dim=2)
     return F.softmax((log_p.exp() * log_p).sum(dim=2), dim=0)

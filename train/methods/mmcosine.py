@@ -20,7 +20,7 @@ class MMCosine(Method):
     """Cosine logits per modality, added up: no modality can win by the length of its features or weights.
 
     l_m[c] = scale cos(f_m, W_m[c]), l = sum_m l_m, no bias; cross-entropy of l. A zero feature has zero logits. The
-    published code trains so but evaluates the plain linear head; here both are the cosine sum.
+    published code trains this way but evaluates the plain linear head; here both use the cosine sum.
     """
 
     name = "mmcosine"
@@ -32,7 +32,7 @@ class MMCosine(Method):
         """Scale.
 
         Attributes:
-            scale: what cosines are multiplied by, above 0: the fused logit of a class lies within M times it.
+            scale: factor of the cosines, above 0; the size of a fused logit is at most M times this factor.
         """
 
         scale: float = 10.0

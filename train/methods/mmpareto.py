@@ -27,12 +27,13 @@ class MMPareto(Method):
     """Each encoder learns from a direction common to its multimodal and its unimodal loss, with enlarged magnitude.
 
     Losses are the cross-entropy of the fusion and that of each modality's own head. For an encoder with gradients g
-    (multimodal) and u (unimodal): k = 1/2 where <g, u> > 0, else that of the shortest k g + (1 - k) u;
+    (multimodal) and u (unimodal): k = 1/2 where <g, u> > 0, else the k of the shortest k g + (1 - k) u;
     h = 2 k g + 2 (1 - k) u; then, tensor by tensor, h is multiplied by gamma max(||g + u|| / ||h||, 1), which without
-    conflict makes gamma (g + u). Heads keep the gradient of the summed losses. Where g or u is zero k is 1/2 too, since
-    the shortest vector would be zero; exactly opposite gradients of equal length leave an encoder at rest.
+    conflict makes gamma (g + u). Heads keep the gradient of the summed losses. If g or u is zero, k is 1/2 too, since
+    the shortest vector would be zero. Exactly opposite gradients of equal length leave an encoder unchanged.
 
-    Each loss has a backward pass of its own: an encoder is passed twice in place of once, for any number of modalities.
+    Each loss has its own backward pass, so backward runs through an encoder twice instead of once, for any number of
+    modalities.
     """
 
     name = "mmpareto"
@@ -111,7 +112,7 @@ def _assign(parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor]) -> 
 def integrate(multimodal: Sequence[Tensor], unimodal: Sequence[Tensor], gamma: float) -> tuple[list[Tensor], Tensor]:
     """An encoder's final gradient, tensor by tensor, and whether the two gradients were in conflict (0 or 1).
 
-    The multimodal gradients are overwritten by it: with new tensors, this would cost as much as half a backward pass.
+    The result overwrites the multimodal gradients: new tensors would cost as much as half a backward pass.
     Norms come from inner products, ||a g + b u||^2 = a^2 <g, g> + b^2 <u, u> + 2 a b <g, u>.
     """
     gg, uu, gu = (_inner(a, b) for a, b in ((multimodal, multimodal), (unimodal, unimodal), (multimodal, unimodal)))

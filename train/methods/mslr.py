@@ -18,13 +18,13 @@ from .optim import OptimConfig
 
 
 class Mslr(Method):
-    """A learning rate a modality: the run's, times c_m, times how much better the modality has lately become.
+    """One learning rate per modality: the run's, times c_m, times the modality's recent improvement.
 
-    r_m = (validation accuracy after the last epoch) / (mean of the `window` epochs before it), 1 until there are as
-    many, clipped to [0.1, 10]; encoder m and its head take steps of lr * c_m * r_m. The loss is the fused
-    cross-entropy. Late fusion by sum, so that every modality has a head of its own; in a fusion with a shared head that
-    head keeps the run's rate. The paper's other two strategies are constants c_m with `dynamic=false`. The known public
-    implementation multiplies gradients instead, `scale=gradient`, nearly without effect under Adam, and takes test
+    r_m = (validation accuracy after the last epoch) / (mean of the `window` epochs before it), 1 until there are that
+    many, clipped to [0.1, 10]; encoder m and its head have the learning rate lr * c_m * r_m. The loss is the fused
+    cross-entropy. The fusion is `sum`, so every modality has a head of its own; a shared head of another fusion keeps
+    the run's rate. The paper's other two strategies are constants c_m with `dynamic=false`. The known public
+    implementation multiplies gradients instead (`scale=gradient`), which has nearly no effect under Adam, and uses test
     accuracy, which is not offered.
     """
 
@@ -39,7 +39,7 @@ class Mslr(Method):
 
         Attributes:
             factors: the constants c_m, e.g. `audio=0.9,visual=1.1`; 1 where not named.
-            dynamic: adapt by validation accuracy; false leaves the constants alone.
+            dynamic: adapt by validation accuracy; false uses only the constants.
             window: epochs whose mean the last one is compared with.
             until: epoch, counted from 0, from which on all rates are the run's again; 0 is never (public code: 20).
             scale: `rate` changes learning rates, `gradient` gradients.
@@ -75,7 +75,7 @@ class Mslr(Method):
                 del values[: -self.config.window - 1]
             self.factors[m] = self._factor(m, epoch)
         if self.config.scale == "rate" and context.optimizer is not None:
-            *own, rest = context.optimizer.param_groups  # the schedule's own rate stands in the last group
+            *own, rest = context.optimizer.param_groups  # the schedule's own rate is in the last group
             for group, factor in zip(own, self.factors.values(), strict=True):
                 group["lr"] = rest["lr"] * factor
 
@@ -115,7 +115,7 @@ class Mslr(Method):
 
 
 def ratio(accuracies: Sequence[float], window: int) -> float:
-    """The last accuracy over the mean of the `window` before it, in [0.1, 10]; 1 where fewer are known or all are 0."""
+    """The last accuracy over the mean of the `window` before it, in [0.1, 10]; 1 if fewer are known or all are 0."""
     before = accuracies[-window - 1 : -1]
     if len(before) < window or sum(before) == 0:
         return 1.0

@@ -21,8 +21,8 @@ class Ogm(Method):
 
     rho_m = S_m / mean of the others' S, S_m = sum_i softmax(l_m)[y_i]; the gradient of encoder m is multiplied by
     k_m = 1 - tanh(alpha rho_m) where rho_m > 1, else 1; heads are left alone. With the paper's two modalities the mean
-    of the others is the other. Edited are all tensors of two or more axes; the published code edits convolutions alone
-    (`conv_only`) and so does nothing to encoders that have none, which here is an error.
+    of the others is that of the other one. All tensors of two or more axes are edited. The published code edits
+    convolutions alone (`conv_only`) and therefore does nothing to encoders without any; here that is an error.
     """
 
     name = "ogm"

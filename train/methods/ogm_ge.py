@@ -17,11 +17,11 @@ from .method import Context, Method
 
 
 class OgmGe(Method):
-    """OGM, and Gaussian noise of the gradients' own spread to make up for what damping takes from their noise.
+    """OGM, plus Gaussian noise with the gradients' own spread, to replace the gradient noise that damping removes.
 
     g <- k_m g + e, e ~ N(0, std(g)^2) tensor by tensor, std(g) of the gradient before damping, k_m as in `ogm`. As
-    published the noise goes into every modality's encoder, damped or not; with `noise=damped` only where k_m < 1.
-    Edited are all tensors of two or more axes; the published code edits convolutions alone (`conv_only`).
+    published, the noise is added to every modality's encoder, damped or not; with `noise=damped` only where k_m < 1.
+    All tensors of two or more axes are edited; the published code edits convolutions alone (`conv_only`).
     """
 
     name = "ogm_ge"

@@ -23,10 +23,10 @@ class Opm(Method):
     """On-the-fly prediction modulation: drop the features of the modality that is ahead from some of the samples.
 
     With rho_m as in OGM and t_m = tanh(max(rho_m - 1, 0)): a modality that is ahead is dropped from a sample with
-    probability q_m = min(q_base (1 + growth t_m), 1); all features are then divided by the share that is kept,
-    1 - sum_m D_m q_m / sum_m D_m, fused, and learned by the cross-entropy of the fusion. Only some batches are treated
-    (`p_exe`), none in the first epochs; the batch norms see everything. The paper has two modalities; with more, rho is
-    against the mean of the others. The weakest modality is never dropped, so that no sample is left without any.
+    probability q_m = min(q_base (1 + growth t_m), 1). All features are then divided by the share that is kept,
+    1 - sum_m D_m q_m / sum_m D_m, and fused; the loss is the cross-entropy of the fusion. Only some batches are treated
+    (`p_exe`), none in the first epochs; batch norm still runs on all samples. The paper has two modalities; with more,
+    rho compares with the mean of the others. The weakest modality is never dropped, so no sample loses all.
     """
 
     name = "opm"

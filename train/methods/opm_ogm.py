@@ -22,7 +22,7 @@ from .method import Context, Method
 class OpmOgm(Method):
     """OPM in the forward pass and OGM after the backward pass, by the same scores of the undropped features.
 
-    The stages are those of `opm` and `ogm`. `noise=all` with `conv_only` is what the published script runs.
+    The two parts are those of `opm` and `ogm`. The published script runs with `noise=all` and `conv_only`.
     """
 
     name = "opm_ogm"

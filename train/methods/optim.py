@@ -14,23 +14,23 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from curate.config import LARGEST, check_within
 
 TINY = 1e-30
-"""What counts as more than nothing."""
+"""The smallest number that counts as above 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
-    """Optimisation, the papers' by default.
+    """Settings of optimisation; the defaults are the papers'.
 
     Attributes:
         optimizer: `sgd` or `adam`.
         lr: learning rate.
         momentum: of SGD.
         weight_decay: L2 penalty.
-        batch_size: samples a step.
+        batch_size: samples per step.
         step_size: epochs after which the learning rate is multiplied by `gamma`; 0 keeps it constant.
         gamma: that factor.
-        ema: decay a step of the average of the weights, such as 0.99; what is validated, chosen and tested is then the
-            average. 0 averages nothing.
+        ema: decay per step of the moving average of the weights, such as 0.99; the average is then validated, chosen
+            and tested in place of the weights. 0 does not average.
     """
 
     optimizer: Literal["sgd", "adam"] = "sgd"
@@ -62,7 +62,7 @@ class OptimConfig:
         return StepLR(optimizer, self.step_size or 10**9, self.gamma)
 
     def average(self, model: nn.Module) -> AveragedModel:
-        """An average of a model's weights and of its batch statistics that has seen nothing yet.
+        """A new moving average of a model's weights and of its batch statistics.
 
         After each step w <- ema w + (1 - ema) theta, beginning at w = theta.
         """

@@ -31,8 +31,8 @@ class Pmr(Method):
     L = CE(l) + alpha sum_m b_m CE(P_m) - mu sum_m g_m H(P_m), b_m = clip(max S / S_m - 1, 0, 1) and
     g_m = clip(S_m / min S - 1, 0, 1), which for two modalities is the paper's. Before each epoch c_m is refreshed by
     the class means of the training features, in eval mode, mixed with the old ones from the third refresh on. All
-    training samples are used; the published code takes the first tenth, and one data set's test samples. A class
-    that is not in the training set has no prototype.
+    training samples are used; the published code uses the first tenth, and for one data set test samples. A class that
+    is not in the training set has no prototype.
     """
 
     name = "pmr"
@@ -45,7 +45,7 @@ class Pmr(Method):
 
         Attributes:
             alpha: weight of the prototype cross-entropy.
-            coefficient: `paper` b_m as above; `switch` 1 for every modality but the fastest, 0 where all are as fast
+            coefficient: `paper` b_m as above; `switch` 1 for every modality but the fastest, 0 if all are equally fast
                 (published code).
             entropy: mu, weight of the entropy term; the published code has none.
             entropy_share: share of the epochs, from the first, in which it acts.
@@ -83,7 +83,7 @@ class Pmr(Method):
             self._refresh(*class_means(model, context.data.ordered("fit")))
 
     def _refresh(self, means: Mapping[str, Tensor], seen: Tensor) -> None:
-        keep = self.config.momentum if self.refreshes >= 2 else 0.0  # the first are of an untrained network
+        keep = self.config.momentum if self.refreshes >= 2 else 0.0  # the first come from an untrained network
         for m, new in means.items():
             old = self.prototypes[m].to(new)
             mixed = torch.where(self.seen.to(seen.device)[:, None], keep * old + (1 - keep) * new, new)
@@ -134,7 +134,7 @@ class Pmr(Method):
 
 @torch.no_grad()
 def class_means(model: FusionModel, batches: Iterable[Batch]) -> tuple[dict[str, Tensor], Tensor]:
-    """{m: (K, D) mean feature of every class} in eval mode, zero where absent, and which classes (K,) there are."""
+    """{m: (K, D) mean feature of every class} in eval mode, zero where absent, and which classes (K,) are present."""
     model.eval()
     sums: dict[str, Tensor] = {}
     classes = len(model.classes)

@@ -29,10 +29,11 @@ class ReconBoost(Method):
     The ensemble is l = s sum_m l_m with a learned scale s, l_m = H(f_m), H one hidden layer of 256. Stage n takes
     modality n mod M. Its first phase trains that encoder and H by
     -(w1 - w2 J[y]) / K * log softmax(l_m)[y], J = softmax(s sum of the other modalities' l), without gradient; its
-    second trains everything by CE(l). Each phase begins with fresh optimizer state. In the first phase the others are
-    in eval mode, so that nothing of them moves, batch statistics included; the published code moves those. Its term of
-    agreement with the previous modality has no gradient there; `memory` gives it one. At the first stage J is that of
-    the untrained others; published code takes 1. Stages end with the run's epochs, the published 1001 never.
+    second trains everything by CE(l). Each phase begins with new optimizer state. In the first phase the others are
+    in eval mode, so nothing in them changes, batch statistics included; the published code updates those. In that code
+    the term for agreement with the previous modality has no gradient; `memory` gives it one. In the first stage J is
+    that of the untrained others; the published code takes 1. The stages end with the run's epochs; the published 1001
+    never do.
     """
 
     name = "reconboost"
@@ -47,8 +48,8 @@ class ReconBoost(Method):
             first: w1; the paper's AVE has 4.
             second: w2.
             memory: weight of mean (softmax l_m - softmax l_previous)^2 in a first phase, gradient into l_m alone, from
-                the second stage on; the paper's is 0.5, with the published code 0 is the same.
-            epochs: of a phase, two phases a stage; fewer where a run is too short for a stage of every modality.
+                the second stage on; the paper's is 0.5, which in the published code has the same effect as 0.
+            epochs: of a phase, two phases per stage; fewer if a run is too short for one stage per modality.
         """
 
         first: float = 5.0
@@ -88,7 +89,7 @@ class ReconBoost(Method):
         return Outputs(features, logits, ensemble.scale * torch.stack(list(logits.values())).sum(dim=0))
 
     def _encode_alone(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Features with gradient into one encoder; the others as they predict."""
+        """Features with gradient into one encoder; the others run in eval mode, without gradient."""
         others = {m: x for m, x in inputs.items() if m != self.alone}
         for m in others:
             model.encoders[m].eval()
@@ -118,7 +119,7 @@ class ReconBoost(Method):
 
 
 class Ensemble(nn.Module):
-    """The head of every modality, (B, D) to (B, K), and the scale of the sum of its logits."""
+    """The head that all modalities share, (B, D) to (B, K), and the scale of the sum of its logits."""
 
     def __init__(self, dim: int, classes: int) -> None:
         super().__init__()

@@ -27,9 +27,9 @@ class Subset(Method):
         """Which samples.
 
         Attributes:
-            threshold: kept are samples with `p_balanced >= threshold`.
+            threshold: samples with `p_balanced >= threshold` are kept.
             selection: a stored selection's name, instead of the threshold; '' for none.
-            control: `random` draws as many samples at random, the control without which fine-tuning looks like a gain.
+            control: `random` draws as many samples at random; without this control any fine-tuning looks like a gain.
         """
 
         threshold: float = 0.5

@@ -9,7 +9,7 @@ class Sum(Method):
     """Late fusion that adds one linear layer per modality, cross-entropy of the fused logits only.
 
     l = sum_m (W_m f_m + b_m), unimodal logits W_m f_m + b_m: `joint` with `model.fusion=sum`, whatever the scored run's
-    fusion was. Against `concat` only the number of biases differs.
+    fusion was. It differs from `concat` only in the number of biases.
     """
 
     name = "sum"

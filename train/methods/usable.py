@@ -1,4 +1,4 @@
-"""The warm-up loss, without asking of a broken modality what it cannot know.
+"""The warm-up loss, with softened or left-out unimodal losses of broken modalities.
 
 Letters: B batch, M modalities, K classes.
 """
@@ -23,13 +23,13 @@ class Usable(Method):
     """The warm-up loss continued, each unimodal loss as far as the modality is usable on the sample.
 
     Per sample, then mean over the batch, with u_m = 1 - `p_broken` of the scored run's table:
-    `soften`: CE(l) + sum_m CE(l_m, q_m), q_m = u_m onehot(y) + (1 - u_m) / K, what is broken is to say that it does not
-    know;
-    `skip`: CE(l) + sum_m u_m CE(l_m), it need not be learnt by heart.
+    `soften`: CE(l) + sum_m CE(l_m, q_m), q_m = u_m onehot(y) + (1 - u_m) / K: a broken modality is trained to predict
+    the uniform distribution;
+    `skip`: CE(l) + sum_m u_m CE(l_m): a broken modality is not trained to memorise the sample.
 
-    The fused loss keeps every label: a fusion that never saw a broken modality fails on the broken ones of the test
-    split. Where no broken group was found u_m is 1, and both are the warm-up loss, bit for bit. No paper; `soften` is
-    the default since it was ahead on validation samples (`reports/studies/remedies.md`).
+    The fused loss keeps every label: a fusion that was not trained on broken modalities fails on those of the test
+    split. If no broken group was found, u_m is 1, and both are the warm-up loss, bit for bit. No paper; `soften` is
+    the default since it was better on validation samples (`reports/studies/remedies.md`).
     """
 
     name = "usable"
@@ -38,12 +38,12 @@ class Usable(Method):
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """What becomes of the loss of a broken modality.
+        """How the loss of a broken modality is changed.
 
         Attributes:
             mode: `soften` moves its target to the uniform distribution; `skip` leaves it out.
-            control: `shuffled` gives each sample another's probabilities, the control without which anything that
-                weakens unimodal losses looks like knowledge.
+            control: `shuffled` gives each sample the probabilities of another; without this control, a gain from
+                weaker unimodal losses alone looks like a gain from the probabilities.
         """
 
         mode: Literal["soften", "skip"] = "soften"

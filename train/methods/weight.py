@@ -8,8 +8,8 @@ from .method import Method
 class Weight(Method):
     """Late fusion by element-wise attention over modalities, cross-entropy of the fused logits only.
 
-    h = sum_m r_m * f_m, r_m = a_m / sum_k a_k, a_m = softmax of f_m over its features; one linear layer serves h and
-    every f_m, whose sizes must be equal: `joint` with `model.fusion=weight`, whatever the scored run's fusion was.
+    h = sum_m r_m * f_m, r_m = a_m / sum_k a_k, a_m = softmax of f_m over its features. One linear layer is applied to h
+    and to every f_m, whose sizes must be equal: `joint` with `model.fusion=weight`, whatever the scored run's fusion.
     """
 
     name = "weight"

@@ -1,7 +1,7 @@
 """Encoders: a batch of one modality's inputs to features (B, D).
 
 Inputs are spectrograms (B, 1, frequency, time), frames (B, F, C, H, W), or token ids (B, L) for those of `texts`.
-Encoders of pictures see each frame by itself and are pooled over time, those of clips convolve over time too.
+Encoders of pictures process each frame by itself and are pooled over time, those of clips convolve over time too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .features import FEATURE_ENCODERS
 
 
 class Encoder(Protocol):
-    """What a model needs of an encoder: its feature size, and a forward to (B, D)."""
+    """What a model needs from an encoder: its feature size, and a forward to (B, D)."""
 
     dim: int
 
@@ -32,7 +32,7 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class StagedEncoder(Encoder, Protocol):
-    """An encoder that can be run stage by stage: `pool` after all four `stages` is its network.
+    """An encoder that can be run stage by stage: its network is the four `stages`, then `pool`.
 
     Attributes:
         widths: channels after each stage.
@@ -42,7 +42,7 @@ class StagedEncoder(Encoder, Protocol):
 
     @property
     def stages(self) -> tuple[nn.Module, ...]:
-        """Four picture networks that follow one another."""
+        """Four picture networks, to be applied in order."""
         ...
 
     @property
@@ -221,13 +221,13 @@ CLIPS: dict[str, Callable[[int], nn.Module]] = {
     **{kind: partial(VideoResNet, kind) for kind in ("r3d_18", "mc3_18", "r2plus1d_18")},
     "small_3d": Small3D,
 }
-TEXT_DIM = 512  # features of a text where the other encoders do not agree on a number
+TEXT_DIM = 512  # features of a text if the other encoders differ in theirs
 
 TextMaker = Callable[[TextSpec, int], nn.Module]
 
 
 def input_size(spec: InputSpec) -> tuple[int, int, int]:
-    """(channels, height, width) that the network sees of a modality; a text or a vector is one row of one channel."""
+    """(channels, height, width) of a modality's network input; a text or a vector is one row of one channel."""
     if isinstance(spec, FeatureSpec):
         return 1, 1, spec.dim
     if isinstance(spec, AudioSpec):
@@ -244,7 +244,7 @@ def make_encoder(kind: str, spec: InputSpec) -> nn.Module:
     Args:
         kind: a name that `suits` the modality; `auto` takes the small one for inputs of at most 64x64, one that
             convolves over time for a `ClipSpec`, and `linear` for features.
-        spec: how the modality looks.
+        spec: the modality's input.
     """
     if isinstance(spec, FeatureSpec):
         return FEATURE_ENCODERS["linear" if kind == "auto" else kind](spec.dim)
@@ -258,16 +258,16 @@ def make_encoder(kind: str, spec: InputSpec) -> nn.Module:
 def make_encoders(
     specs: Mapping[str, InputSpec], choice: str, dim: int | None, text: TextMaker
 ) -> dict[str, nn.Module]:
-    """One encoder a modality, in declared order.
+    """One encoder per modality, in declared order.
 
     Args:
-        specs: {modality: how it looks}.
+        specs: {modality: its input}.
         choice: see `choose`.
-        dim: feature size of all; None leaves each its own, and gives texts that of the others.
-        text: makes the encoder of a text, with the feature size asked for.
+        dim: feature size of all; None keeps each encoder's own, and gives texts that of the others.
+        text: makes the encoder of a text, with a given feature size.
 
     Raises:
-        CurateError: as `choose`.
+        CurateError: as in `choose`.
     """
     kinds = choose(choice, specs)
     made = {m: make_encoder(kinds[m], spec) for m, spec in specs.items() if not isinstance(spec, TextSpec)}
@@ -285,12 +285,12 @@ def size_of(encoder: nn.Module) -> int:
 
 
 def choose(choice: str, specs: Mapping[str, InputSpec]) -> dict[str, str]:
-    """{modality: name of its encoder} for all modalities but texts.
+    """{modality: name of its encoder} for all modalities except texts.
 
     Args:
-        choice: `auto`; a name, for every modality that it suits; or `modality=name` pairs, comma separated, the rest
-            being `auto`.
-        specs: how the modalities look.
+        choice: `auto`; a name, for every modality that it suits; or `modality=name` pairs, comma separated, with
+            `auto` for the rest.
+        specs: {modality: its input}.
 
     Raises:
         CurateError: an unknown name or modality, or an encoder that does not suit its modality.
@@ -323,7 +323,7 @@ def suits(name: str, spec: InputSpec) -> bool:
 
 
 def suiting(spec: InputSpec) -> list[str]:
-    """The names of the encoders that can read a modality: sound has no frames to convolve over."""
+    """The names of the encoders that can read a modality; sound has no frames to convolve over."""
     if isinstance(spec, FeatureSpec):
         return ["auto", *FEATURE_ENCODERS]
     return ["auto", *PICTURES, *([] if isinstance(spec, AudioSpec) else CLIPS)]
@@ -333,7 +333,7 @@ def pairs(text: str, setting: str, modalities: Iterable[str]) -> dict[str, str]:
     """{modality: value} of `modality=value,...`.
 
     Raises:
-        CurateError: a part is no such pair, or of an unknown modality.
+        CurateError: a part is not such a pair, or its modality is unknown.
     """
     known, found = list(modalities), {}
     for part in filter(None, map(str.strip, text.split(","))):

@@ -1,4 +1,4 @@
-"""Encoders of features computed beforehand: vectors (B, D_in) to features (B, D), standardised on the way."""
+"""Encoders of features computed beforehand: vectors (B, D_in) are standardised and become features (B, D)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ CHUNK = 8192  # rows
 
 
 class StandardisedFeatures(nn.Module):
-    """Vectors less their mean, over their standard deviation; the fusion's head on them is a linear classifier.
+    """Vectors minus their mean, divided by their standard deviation; the fusion's head on them is a linear classifier.
 
-    Mean and standard deviation are those of the samples trained on, kept with the weights: neither validation and test
-    nor, out of fold, the samples held out have a part in them. A feature that is constant there is only centred.
+    Mean and standard deviation are those of the samples trained on, and are saved with the weights. Validation and test
+    samples are not used for them, nor are samples held out of a fold. A feature that is constant there is only centred.
 
     Args:
         inputs: number of features, which is also that of the output.
@@ -34,10 +34,10 @@ class StandardisedFeatures(nn.Module):
         self.register_buffer("scale", torch.ones(inputs))
 
     def observe(self, array: NDArray[Any], rows: NDArray[np.int64]) -> None:
-        """Take mean and standard deviation, each (D_in,), from some rows of (N, D_in), in float64 by chunks."""
+        """Set mean and standard deviation, each (D_in,), from some rows of (N, D_in), in float64 by chunks."""
         mean = sum(part.sum(axis=0) for part in _chunks(array, rows)) / len(rows)
         variance = sum(np.square(part - mean).sum(axis=0) for part in _chunks(array, rows)) / len(rows)
-        # As far from zero as rounding alone takes a constant.
+        # Rounding alone makes the deviation of a constant this large.
         constant = np.sqrt(variance) <= 1e-7 * np.abs(mean)
         self.mean.copy_(torch.from_numpy(mean))
         self.scale.copy_(torch.from_numpy(np.where(constant, 1.0, np.sqrt(variance))))
@@ -64,6 +64,6 @@ FEATURE_ENCODERS: dict[str, type[StandardisedFeatures]] = {"linear": Standardise
 
 
 def _chunks(array: NDArray[Any], rows: NDArray[np.int64]) -> Iterator[NDArray[np.float64]]:
-    """(at most CHUNK, D) rows at a time."""
+    """The rows as arrays (at most CHUNK, D)."""
     for start in range(0, len(rows), CHUNK):
         yield array[rows[start : start + CHUNK]].astype(np.float64)

@@ -1,4 +1,4 @@
-"""Fusion of features: fused *and* unimodal logits live here, once; and the two mixups of normalised features.
+"""Fusion of features: the one place that computes fused *and* unimodal logits; and two mixups of normalised features.
 
 Letters: B batch, M modalities, K classes, D features of a modality.
 """
@@ -40,7 +40,7 @@ class Fusion(nn.Module, ABC):
         return head
 
     def own_parameters(self, modality: str) -> list[nn.Parameter]:
-        """The parameters that serve one modality alone; none where the modalities share a head."""
+        """The parameters that only one modality uses; none if the modalities share a head."""
         return []
 
     @abstractmethod
@@ -93,8 +93,8 @@ class Sum(Fusion):
 class Weight(Fusion):
     """Attention over modalities, element by element: h = sum_m r_m * f_m, r_m = a_m / sum_k a_k, a_m = softmax(f_m).
 
-    One linear layer serves h and every f_m alone; all feature sizes must be equal. In log space, so that a softmax
-    that underflows in every modality gives equal shares instead of 0 / 0.
+    One linear layer is applied to h and to every f_m alone; all feature sizes must be equal. The shares are computed in
+    log space: a softmax that underflows in every modality then gives equal shares instead of 0 / 0.
     """
 
     def __init__(self, dims: Mapping[str, int], classes: int) -> None:
@@ -115,10 +115,10 @@ FUSIONS: dict[str, type[Fusion]] = {"concat": Concat, "sum": Sum, "weight": Weig
 
 
 def common_dim(dims: Mapping[str, int], what: str) -> int:
-    """The one feature size of all modalities.
+    """The feature size that all modalities have in common.
 
     Raises:
-        CurateError: they differ.
+        CurateError: their sizes differ.
     """
     if len(set(dims.values())) != 1:
         raise CurateError(
@@ -136,9 +136,9 @@ def normalize(x: Tensor) -> Tensor:
 def geodesic_mixup(a: Tensor, b: Tensor, weight_a: Tensor, weight_b: Tensor) -> Tensor:
     """Spherical mixture of unit vectors: sin(w_a t) / sin t * a + sin(w_b t) / sin t * b, t the angle between them.
 
-    The poster's "GMM" of IPRM (Yang, Wu, Jiang, IJCAI 2025). With w_a + w_b = 1 the result has unit norm; w = (1, 0)
-    gives a. Where sin t < 1e-3 (parallel or opposite) it is the linear mixture, made unit near opposite vectors, so
-    that values and gradients stay finite; the published code gives zeros or NaN there.
+    The "GMM" on the poster of IPRM (Yang, Wu, Jiang, IJCAI 2025). With w_a + w_b = 1 the result has unit norm;
+    w = (1, 0) gives a. If sin t < 1e-3 (parallel or opposite vectors), it is the linear mixture, normalised near
+    opposite vectors. Values and gradients thus stay finite; the published code gives zeros or NaN there.
 
     Args:
         a, b: (B, D) of unit norm (or zero).

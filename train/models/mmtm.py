@@ -1,7 +1,7 @@
 """Multimodal transfer module: squeeze-and-excitation across the feature maps of several modalities.
 
-Joze, Shaban, Iuzzolino, Koishida, CVPR 2020, with the gate that Wu et al., ICML 2022, publish: sigmoid(E), where the
-former have 2 sigmoid(E), and its running mean. Letters: B batch, F frames, C channels of a modality.
+Joze, Shaban, Iuzzolino, Koishida, CVPR 2020, with two changes of Wu et al., ICML 2022: the gate is sigmoid(E) instead
+of 2 sigmoid(E), and it has a running mean. Letters: B batch, F frames, C channels of a modality.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Gate(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
     def forward(self, squeezed: Tensor, frozen: bool) -> Tensor:
-        """The gate, or where `frozen` its running mean, the same for every sample and without gradient."""
+        """The gate, or if `frozen` its running mean, which is the same for every sample and has no gradient."""
         gate = torch.sigmoid(self.excite(squeezed))
         if self.training:
             self.steps += 1
@@ -35,7 +35,7 @@ class Gate(nn.Module):
 
 
 class MMTM(nn.Module):
-    """Every modality's maps times a gate that is computed from the pooled maps of all.
+    """Multiplies every modality's maps by a gate that is computed from the pooled maps of all modalities.
 
     Args:
         channels: {m: C_m}.

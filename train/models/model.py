@@ -1,4 +1,4 @@
-"""The model: one encoder a modality, one fusion, and whatever heads a method attaches.
+"""The model: one encoder per modality, one fusion, and the heads that a method attaches.
 
 Letters: B batch, K classes, D features.
 """
@@ -38,11 +38,11 @@ class ModelConfig:
             `r2plus1d_18` or `small_3d`, which convolve over time; of features `linear` or `mlp`; or `modality=name`
             pairs, comma separated.
         fusion: `concat` (unimodal logits = split head), `sum` or `weight`.
-        dim: features of every modality, by a linear layer where the encoder's own number differs; None leaves it.
+        dim: features of every modality; if an encoder's own number differs, a linear layer follows. None keeps it.
         weights: local files to start encoders from, `modality=FILE` pairs, comma separated.
-        text: folder of a Hugging Face model, for texts of its tokeniser; '' is a Transformer from scratch.
-        text_width: of that Transformer.
-        text_layers: of that Transformer.
+        text: folder of a Hugging Face model, for texts from its tokeniser; '' is a Transformer from scratch.
+        text_width: width of that Transformer.
+        text_layers: number of its layers.
     """
 
     encoder: str = "auto"
@@ -68,13 +68,13 @@ class ModelConfig:
 
 @dataclass
 class Outputs:
-    """What one forward gives.
+    """The result of one forward.
 
     Attributes:
         features: {m: (B, D)}.
         logits: {m: (B, K)} unimodal logits.
         fused: (B, K).
-        mixed: {(first, second): (B, K)} logits of mixed pairs, where a method has them.
+        mixed: {(first, second): (B, K)} logits of mixed pairs, if a method has them.
     """
 
     features: dict[str, Tensor]
@@ -87,7 +87,7 @@ class FusionModel(nn.Module):
     """Encoders, fusion, and heads attached by a method in `extra`.
 
     Args:
-        specs: {modality: how its input looks}, in declared order.
+        specs: {modality: its input}, in declared order.
         classes: class names.
         config: architecture.
         precision: `fp32`, or `bf16` for the encoders; heads, losses and logits are fp32 either way.
@@ -108,10 +108,10 @@ class FusionModel(nn.Module):
         self.extra = nn.ModuleDict()
 
     def observe(self, arrays: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) -> None:
-        """Let encoders that standardise their inputs see the samples that are trained on, and no others.
+        """Set the mean and deviation of encoders that standardise their inputs, only from the samples trained on.
 
         Args:
-            arrays: {m: (N, ...)} of a cache.
+            arrays: {m: (N, ...)} from a cache.
             rows: the training samples among the N.
         """
         for m, encoder in self.encoders.items():
@@ -135,7 +135,7 @@ class FusionModel(nn.Module):
         return {m: f.to(torch.promote_types(f.dtype, torch.float32)) for m, f in features.items()}
 
     def autocast(self, inputs: Mapping[str, Tensor]) -> torch.autocast:
-        """The context encoders run in: bf16 where `precision` says so."""
+        """The context in which the encoders run: bf16 if that is the `precision`."""
         device = next(iter(inputs.values())).device.type
         return torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
@@ -146,15 +146,15 @@ class FusionModel(nn.Module):
         return Outputs(features, logits, fused)
 
     def encoder_parameters(self, modality: str) -> list[nn.Parameter]:
-        """The parameters of one modality's encoder, by module and never by name."""
+        """The parameters of one modality's encoder, found by module, not by name."""
         return list(self.encoders[modality].parameters())
 
     def modality_parameters(self, modality: str) -> list[nn.Parameter]:
-        """The parameters that serve one modality alone: its encoder's, and its head's where the fusion has one."""
+        """The parameters that only one modality uses: its encoder's, and its head's if the fusion has one."""
         return [*self.encoder_parameters(modality), *self.fusion.own_parameters(modality)]
 
     def add_own_heads(self, warm: bool) -> None:
-        """A linear head for every modality in `extra`; `warm` ones compute the fusion's unimodal logits."""
+        """Add a linear head for every modality to `extra`; `warm` ones compute the fusion's unimodal logits."""
         heads = {
             m: self.fusion.unimodal_head(m) if warm else nn.Linear(d, len(self.classes)) for m, d in self.dims.items()
         }

@@ -1,4 +1,4 @@
-"""Encoders of texts: token ids (B, L), 0 being padding, to features (B, D)."""
+"""Encoders of texts: token ids (B, L), where 0 is padding, to features (B, D)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from curate.specs import TextSpec
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
-    """The mean of (B, L, W) over the positions where (B, L) is True; zeros where it is True nowhere."""
+    """The mean of (B, L, W) over the positions where (B, L) is True; zeros if there are none."""
     weights = mask.unsqueeze(-1).to(x.dtype)
     return (x * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 
@@ -23,7 +23,7 @@ class TextTransformer(nn.Module):
     """A small Transformer from random initialisation: word and position embeddings, mean over the words, linear layer.
 
     Args:
-        spec: how texts are kept.
+        spec: the format of the stored texts.
         dim: number of features D.
         width: size of embeddings and layers.
         layers: of self-attention, four times as wide inside.
@@ -43,7 +43,7 @@ class TextTransformer(nn.Module):
     @override
     def forward(self, ids: Tensor) -> Tensor:
         mask = ids != 0
-        # A text of padding alone attends to its first place: attention over nothing is NaN.
+        # A text of padding only attends to its first position: attention over no position is NaN.
         hidden = ~mask
         hidden[:, 0] &= mask.any(dim=1)
         x = self.net(self.words(ids) + self.places[: ids.shape[1]], src_key_padding_mask=hidden)
@@ -54,15 +54,15 @@ class TextTransformer(nn.Module):
 class Pretrained(nn.Module):
     """A Hugging Face model from a local folder, mean over its tokens, and a linear layer to D features.
 
-    Weights are read as data only (safetensors, or PyTorch's restricted loader), code of the folder is never run.
+    Weights are read as data only (safetensors, or PyTorch's restricted loader); code in the folder is never run.
 
     Args:
-        folder: with `config.json` and the weights.
+        folder: contains `config.json` and the weights.
         spec: made by the tokeniser of the same folder.
         dim: number of features D.
 
     Raises:
-        CurateError: the extra `text` is missing, the folder holds no model, or the tokens are another tokeniser's.
+        CurateError: the extra `text` is missing, the folder has no model, or the tokens are from another tokeniser.
     """
 
     def __init__(self, folder: Path, spec: TextSpec, dim: int) -> None:

@@ -41,10 +41,10 @@ def load_encoder(encoder: nn.Module, path: Path) -> None:
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:
-    """The tensors of a file by name; those under `state_dict` where there is such a part.
+    """The tensors of a file by name; those under `state_dict` if the file has such a key.
 
     Raises:
-        CurateError: it is missing, cannot be read as data alone, or holds something else.
+        CurateError: it is missing, cannot be read as data only, or contains something else.
     """
     if not path.is_file():
         raise CurateError(f"no weights at {path}", "give a local file, model.weights=MODALITY=FILE")

@@ -1,7 +1,7 @@
 """What a sample looks or sounds like at the lowest level: statistics of an encoder's first two stages.
 
-Deeper layers know what a sample *is*, and by heart: look-alikes sought there are alike in how well they were
-memorised, and say nothing about whether a modality is broken.
+Deeper layers encode what a sample *is* and have memorised it: samples that are close there are alike in how well they
+were memorised, which shows nothing about whether a modality is broken.
 
 Letters: N samples, B batch, C channels, D appearance statistics.
 """
@@ -26,7 +26,7 @@ def early_layers(encoder: nn.Module) -> tuple[nn.Module, ...]:
 
 
 def is_deep(encoder: nn.Module) -> bool:
-    """Whether only features as a whole can be had of an encoder: of texts, or of what was computed beforehand."""
+    """Whether an encoder gives only its final features, as those of texts and of features computed beforehand do."""
     return not early_layers(encoder)
 
 
@@ -34,7 +34,7 @@ def is_deep(encoder: nn.Module) -> bool:
 def appearance(trainer: Trainer, data: RunData, samples: Samples) -> dict[str, Floats]:
     """{modality: (N, D)} in eval mode and un-augmented: spatial mean and standard deviation of each channel.
 
-    Of several frames the statistics are averaged. An encoder without early layers gives its features, see `is_deep`.
+    The statistics are averaged over frames. For an encoder without early layers they are its features, see `is_deep`.
     """
     model = trainer.evaluated
     model.eval()
@@ -61,7 +61,7 @@ def _statistics(maps: Tensor, batch: int) -> Tensor:
 
 @contextmanager
 def _watched(layers: tuple[nn.Module, ...]) -> Iterator[list[Tensor]]:
-    """What the layers give during one forward, in order."""
+    """The outputs of the layers during one forward, in order."""
     seen: list[Tensor] = []
     hooks = [layer.register_forward_hook(lambda _, __, output: seen.append(output)) for layer in layers]
     try:

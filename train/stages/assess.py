@@ -1,4 +1,4 @@
-"""Usability of a scored run: what the warm-up said epoch by epoch, pooled over samples that look alike."""
+"""Usability of a scored run: the warm-up's predictions epoch by epoch, pooled over samples that look alike."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ REFERENCES = "usability.npz"
 
 
 def references(session: Session, run: Run) -> Path:
-    """Where a scored run keeps what new samples are compared with."""
+    """The file in which a scored run keeps the references that new samples are compared with."""
     return session.folder(run) / REFERENCES
 
 
 def assess(job: Job) -> None:
-    """Judge every modality on every training sample, and keep it; nothing where the epochs were not kept.
+    """Assess every modality on every training sample, and store it; do nothing if no predictions per epoch were kept.
 
-    The claim that a group is broken is checked on the validation samples, which the model was not trained on.
+    Whether a group is broken is checked on the validation samples, which the model was not trained on.
     """
     run, trainer, data = job.run, job.trainer, job.data
     known = job.store.dynamics.means(run.run_id)
@@ -60,9 +60,9 @@ def assess(job: Job) -> None:
 
 
 def judged(session: Session, scored: Run, samples: Samples, control: str, seed: int) -> Samples:
-    """Training samples with the probabilities of being broken that a scored run's table has of them.
+    """Training samples with their probabilities of being broken, from the table of a scored run.
 
-    A sample that it has not assessed counts as whole: nothing is known against it.
+    A sample that was not assessed there counts as not broken.
 
     Args:
         control: `shuffled` permutes the rows over the samples by the seed, all modalities of a sample together.

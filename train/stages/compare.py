@@ -1,4 +1,4 @@
-"""The cells of a comparison, one after another: what is finished in the table is taken from there."""
+"""The cells of a comparison, one after another; runs that are finished in the table are taken from there."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Protocol:
     """What all cells of a comparison share.
 
     Attributes:
-        dataset, root: as of `score`.
+        dataset, root: as in `score`.
         layers: settings in rising precedence, above the plan's own and below those of a row.
         of_method: {method: settings of its own}, below those of a row.
         redraw: each seed redraws the data set too: `data.seed` is the seed.
@@ -41,13 +41,13 @@ class Protocol:
 
 
 def compare(session: Session, plan: Plan, protocol: Protocol, seeds: Sequence[int]) -> None:
-    """Score once a seed and train every row from it; every cell and what became of it is in the table.
+    """Score once per seed and train every row from it; every cell and its outcome are stored in the table.
 
-    A cell whose run is done is not run again, one that was interrupted goes on. A row that cannot be run (its method
+    A cell whose run is done is not run again; one that was interrupted is resumed. A row that cannot be run (its method
     is not installed, its settings do not fit, its loss diverged, its subset is empty) does not stop the others.
     """
     first = _only(SCORED, [plan.settings, *protocol.layers])
-    plan_score(session, protocol.dataset, protocol.root, first, seeds[0])  # what cannot begin replaces nothing
+    plan_score(session, protocol.dataset, protocol.root, first, seeds[0])  # an error here overwrites nothing
     session.store.comparisons.begin(plan.name, protocol.dataset, plan.rows, seeds)
     inner = replace(session, progress=_folded(session.progress))
     total, done = len(plan.rows) * len(seeds), 0
@@ -65,7 +65,7 @@ def compare(session: Session, plan: Plan, protocol: Protocol, seeds: Sequence[in
                 raise
             except CurateError as error:
                 if not parents:
-                    raise  # without the scored run that all share nothing can be compared
+                    raise  # nothing can be compared without the scored run that all rows share
                 run_id, reason = None, error.message
             session.store.comparisons.fill(plan.name, protocol.dataset, row.label, seed, run_id, reason)
             done += 1
@@ -73,7 +73,7 @@ def compare(session: Session, plan: Plan, protocol: Protocol, seeds: Sequence[in
 
 
 def _folded(advance: Progress) -> Progress:
-    """Progress of whatever cell is running, under one label."""
+    """The progress of the cell that is running, under one label."""
     return lambda label, done, total, note: advance("this cell", done, total, f"{label} {note}".strip())
 
 
@@ -107,7 +107,7 @@ def _only(sections: Sequence[str], layers: Sequence[Layer]) -> list[Layer]:
 
 
 def _same(session: Session, wanted: Run) -> Run | None:
-    """The run of the table that equals a planned one: a finished one if there is one, else the newest."""
+    """The run in the table that equals a planned one: a finished one if there is one, else the newest."""
     if not session.store.path.exists():
         return None
     where = {"kind": wanted.kind, "method": wanted.method, "data_id": wanted.data_id, "parent": wanted.parent}

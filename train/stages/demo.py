@@ -40,7 +40,7 @@ class Outcome:
     results: Sequence[tuple[str, str, Mapping[str, float]]]
 
     def recovery_rows(self) -> list[list[Any]]:
-        """What finds the planted damage, as rows of (measure, what it means, AUROC)."""
+        """How well each measure finds the planted damage, as rows of (measure, what it means, AUROC)."""
         first, second = self.scored.modalities
         what = {
             "usability": "imbalance, by usability, finds samples with one bad modality",

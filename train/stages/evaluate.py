@@ -1,4 +1,4 @@
-"""What a finished run says of a split, as numbers."""
+"""The metrics of a finished run on a split."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def evaluate(session: Session, run: Run, split: str) -> Mapping[str, Mapping[str
 def evaluate_weighted(session: Session, run: Run, split: str) -> Mapping[str, Mapping[str, float]]:
     """{weighting of the fusion: {metric: value}} on a split: none, by usability, and its controls.
 
-    Usability is judged by the warm model of the run that was scored, whichever run is evaluated.
+    Usability is assessed with the warm model of the scored run, whichever run is evaluated.
 
     Raises:
-        CurateError: usability is not known there, or the run's fusion is no sum of unimodal logits.
+        CurateError: usability was not assessed there, or the run's fusion is not a sum of unimodal logits.
     """
     scored = run if run.parent is None else session.store.runs.find(run.parent)
     weights = usability_of(session, scored, split)
@@ -32,7 +32,7 @@ def evaluate_weighted(session: Session, run: Run, split: str) -> Mapping[str, Ma
 
 
 def _predicted(session: Session, run: Run, split: str) -> Predictions:
-    """What a run's best (or warm) checkpoint says of a split."""
+    """The predictions of a run's best (or warm) checkpoint for a split."""
     job = prepare(session, run)
     job.load(job.folder / (BEST if run.kind == "train" else LAST))
     return predict(job.trainer, job.data, job.samples(split))

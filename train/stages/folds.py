@@ -1,10 +1,10 @@
-"""Out-of-fold scores: every training sample is judged by a model that never saw it.
+"""Out-of-fold scores: every training sample is scored by a model that was not trained on it.
 
-The training split is cut into K folds, and for each of them the whole warm-up is done again without it. What the K
-models share with one another and with the ordinary warm-up is the seed: the same random initial weights. They never
-start from the ordinary warm-up's weights, or from a short warm-up in common, since these have seen the samples that
-are held out: such scores would look out of fold and not be. So K folds cost K more warm-ups, each on (K - 1) / K of the
-samples. The ordinary warm-up stays what `train` starts from.
+The training split is cut into K folds, and for each of them the whole warm-up is done again without it. The K models
+share the seed, and so the random initial weights, with one another and with the ordinary warm-up. They never start from
+the ordinary warm-up's weights or from a short common warm-up, since those were trained on the samples that are held
+out: such scores would not really be out of fold. So K folds cost K more warm-ups, each on (K - 1) / K of the samples.
+`train` still starts from the ordinary warm-up.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from curate.types import Predictions
 from .setup import Job
 
 USUAL = 5
-"""Folds where nobody asked for a number."""
+"""Number of folds if the user gave none."""
 CHEAP = 1e12
-"""Floating-point operations of all folds' warm-ups together up to which they need not be asked for: about a minute on
-two cores."""
+"""Floating-point operations of all folds' warm-ups together up to which they are done without being asked for: about a
+minute on two cores."""
 
 
 def known_by_heart(predictions: Predictions, held_out: Predictions) -> str:
@@ -46,9 +46,10 @@ def known_by_heart(predictions: Predictions, held_out: Predictions) -> str:
 
 
 def is_cheap(trainer: Trainer, samples: Samples, data: RunData, epochs: int) -> bool:
-    """Whether `USUAL` more warm-ups take at most `CHEAP` operations: of few samples, or of small ones like features.
+    """Whether `USUAL` more warm-ups take at most `CHEAP` operations: with few samples, or small ones like features.
 
-    A backward pass counts as two forward passes. Not measured in seconds, so that every machine decides alike.
+    A backward pass counts as two forward passes. Operations are counted, not seconds: the decision is then the same on
+    every machine.
     """
     few = samples.subset(np.arange(len(samples)) < 2)
     with FlopCounterMode(display=False) as counter:
@@ -65,13 +66,13 @@ def assign_folds(dataset: Dataset, samples: Samples, count: int, seed: int) -> N
 
 
 def out_of_fold(job: Job, folds: NDArray[np.int64]) -> Predictions:
-    """Predictions of every training sample by the model of its fold, ascending by id.
+    """Predictions for every training sample by the model of its fold, ascending by id.
 
-    Each fold's model is kept in `fold-<number>.pt` after every epoch. An interrupted call goes on from there, and ends
-    as an unbroken one.
+    Each fold's model is saved in `fold-<number>.pt` after every epoch. An interrupted call goes on from there, with the
+    same result as an unbroken one.
 
     Args:
-        folds: (N,) of `assign_folds`.
+        folds: (N,) from `assign_folds`.
     """
     parts = []
     for number in range(int(folds.max()) + 1):
@@ -85,7 +86,7 @@ def out_of_fold(job: Job, folds: NDArray[np.int64]) -> Predictions:
 
 
 def _warm_up(job: Job, held_out: Samples, number: int, count: int) -> None:
-    """Train the model of one fold of `count`; each epoch is in the table and in a checkpoint before the next begins."""
+    """Train the model of one of `count` folds; each epoch is in the table and a checkpoint before the next begins."""
     config, trainer, run_id = job.settings.score, job.trainer, job.run.run_id
     path = job.folder / f"fold-{number}.pt"
     if path.exists():

@@ -1,4 +1,4 @@
-"""New samples of a data set are scored by the network that scored the old ones, which keep their scores."""
+"""Scores new samples of a data set with the network that scored the old ones; these keep their scores."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from .setup import LAST, prepare
 
 
 def score_missing(session: Session, scored: Run, root: Path | None) -> Run:
-    """Score what a data set holds now and a run has not scored, as a new run beside it, with copies of the old scores.
+    """Score the samples of a data set that a run has not scored, as a new run with copies of the old scores.
 
     Args:
-        root: where the data set lies now; None = where it lay.
+        root: the data set's folder now; None = the same as before.
 
     Returns:
-        The new run; the old one where nothing is missing.
+        The new run; the old one if nothing is missing.
 
     Raises:
         CurateError: classes, modalities or labels of scored samples have changed.
@@ -66,7 +66,8 @@ def score_missing(session: Session, scored: Run, root: Path | None) -> Run:
         shutil.copyfile(source, copy)
         if (known := references(session, scored)).exists():
             shutil.copyfile(known, references(session, run))
-        # Its rows first: one that is killed leaves no unfinished run, which --resume would warm up and fit again.
+        # The run's rows come first. If the process is killed, there is no unfinished run, which --resume would warm up
+        # and fit again.
         write_grown(session.store, scored, run, data.fit.sample_ids[~wanted], predictions)
         session.store.runs.start(replace(run, note=note(len(new), scored)))
         session.store.runs.finish(run_id, "done", checkpoint.sha256(copy))

@@ -1,4 +1,4 @@
-"""A run while it is worked on: held against other processes, its epochs and rounds written, its end recorded."""
+"""Records a run while it is worked on: its row and how it ended, its epochs, and its rounds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LONG = 20.0
 
 @contextmanager
 def recorded(store: Store, run: Run) -> Iterator[None]:
-    """The run's row, with how it ended whatever happens."""
+    """Store the run's row, and how the run ended in every case."""
     store.runs.start(run)
     try:
         yield
@@ -43,9 +43,9 @@ def train_to(
     """Train up to `epochs` finished epochs; each is in the table and in a checkpoint before the next begins.
 
     Args:
-        data: what is trained on, with the weights of the round; `job.data` where there are none.
+        data: what is trained on, with the weights of the round; `job.data` if there are none.
         keep_best: keep a second checkpoint, of the epoch that is best on validation.
-        dynamics: keep what the model says of every training sample after each epoch.
+        dynamics: store the model's predictions for every training sample after each epoch.
     """
     trainer, run_id = job.trainer, job.run.run_id
     started = time.perf_counter()
@@ -85,10 +85,10 @@ def write_round(
     predictions: Predictions | None,
     partial: Sequence[Predictions] = (),
 ) -> None:
-    """Put a round of a run into the table.
+    """Write a round of a run to the table.
 
     Args:
-        predictions: None where another run's were fitted.
+        predictions: None if those of another run were fitted.
         partial: of samples that lack a modality, by those they have.
     """
     kind, posteriors = run.gap_kind or "prob", found.p_balanced
@@ -98,5 +98,5 @@ def write_round(
 
 
 def in_sample(predictions: Predictions) -> Predictions:
-    """Predictions by a model that was trained on every sample of them."""
+    """Mark predictions as made by a model that was trained on all of their samples."""
     return replace(predictions, in_sample=np.ones(len(predictions.labels), dtype=np.bool_))

@@ -1,4 +1,4 @@
-"""The rounds of a training: gaps, mixtures and posteriors, scored between its epochs and read back into the loss."""
+"""The rounds of a training: gaps, mixtures and posteriors, scored between its epochs and then used by the loss."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .setup import LAST, Job, prepare
 
 
 def round_of(job: Job, parent: Run, number: int) -> Round:
-    """Gaps, mixtures and posteriors of a round: from the table where they are there, else scored now and kept.
+    """Gaps, mixtures and posteriors of a round: from the table if they are there, else scored now and stored.
 
-    Round 0 reads the scored run; what a resumed run finds of its own is taken as it stands.
+    Round 0 reads the scored run. A resumed run reuses, unchanged, the rounds that it has stored itself.
 
     Raises:
-        CurateError: the scores are of other samples than are usable now.
+        CurateError: the scored samples are not the ones that are usable now.
     """
     run, store, fit = job.run, job.store, job.data.fit
     if number in store.rounds.numbers(run.run_id):
@@ -44,7 +44,7 @@ def round_of(job: Job, parent: Run, number: int) -> Round:
 
 
 def _from_scored(job: Job, parent: Run) -> Round:
-    """The scored run's round, fitted anew where the method has a gap or a family of its own."""
+    """The scored run's round, fitted again if the method has a gap or a family of its own."""
     run, config = job.run, _later_rounds(job)
     found = job.store.rounds.read(parent.run_id)
     gaps = found.gaps
@@ -56,11 +56,11 @@ def _from_scored(job: Job, parent: Run) -> Round:
 
 
 def context_of(found: Round, kind: str) -> Context:
-    """What a method is told of a round fitted to a gap of that kind.
+    """The facts about a round, fitted to a gap of that kind, that a method is given.
 
-    Eq. 11 draws the gaps of one epoch towards the balanced component's location. Where the mixture saw something else,
-    a location is not in their units: the mean of those gaps under w0 takes its place, 0 where w0 is 0 throughout. It is
-    what the location of a Gaussian is to the gaps that were fitted, at the optimum of EM.
+    Eq. 11 draws the gaps of one epoch towards the balanced component's location. If the mixture was fitted to something
+    else, its location is not in the units of those gaps. It is then replaced by their mean weighted by w0, or by 0 if
+    w0 is 0 throughout. At the optimum of EM, the location of a Gaussian is the same mean of the gaps it was fitted to.
     """
     form = (found.gaps.input, found.gaps.average)
     drawn = loss_kind(kind)
@@ -73,10 +73,11 @@ def context_of(found: Round, kind: str) -> Context:
 
 
 def score_end(session: Session, run: Run) -> None:
-    """Gaps, mixtures and posteriors of a finished training, as its last round: how the training left the samples.
+    """Store gaps, mixtures and posteriors after a finished training as its last round.
 
-    Scored are all training samples, of a subset too, by the weights after the last epoch: every method at the same
-    number of epochs. Nothing is done where a method of several rounds has scored itself, or the weights are gone.
+    All training samples are scored, even after training on a subset. The weights after the last epoch are used: every
+    method is scored after the same number of epochs. Nothing is done if a method of several rounds has already scored
+    itself, or if the weights are gone.
     """
     last = session.folder(run) / LAST
     if max(session.store.rounds.numbers(run.run_id), default=0) > 0 or not last.exists():
@@ -88,7 +89,7 @@ def score_end(session: Session, run: Run) -> None:
 
 
 def _later_rounds(job: Job) -> ScoreConfig:
-    """How a training run's own rounds are fitted. A warm-up is averaged over once: they, and a gap of the method's own,
-    are of one epoch."""
+    """How a training run's own rounds are fitted. Only a warm-up's gaps are averaged over epochs; those of later
+    rounds, and a gap of the method's own, are of one epoch."""
     own = {**job.run.config["score"], "gap": job.run.gap_kind, "family": job.run.family, "average": "last"}
     return config.build(ScoreConfig, own, "score")

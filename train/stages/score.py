@@ -1,4 +1,4 @@
-"""Scoring: warm up, predict every training sample, fit the mixture of gaps, judge usability, write it all."""
+"""Scoring: warm up, predict every training sample, fit the mixture of gaps, assess usability, store the results."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def score(
     seed: int,
     weights: Path | None = None,
 ) -> Run:
-    """Warm up by Eq. 8 (or load a checkpoint), predict every training sample, fit the mixture, write it all.
+    """Warm up by Eq. 8 (or load a checkpoint), predict every training sample, fit the mixture, store the results.
 
     Args:
         layers: settings in rising precedence, on top of the data set's own.
@@ -57,7 +57,7 @@ def plan_score(
     seed: int,
     weights: Path | None = None,
 ) -> tuple[Run, Dataset]:
-    """The run that `score` would make, settings resolved and not begun, and its data set."""
+    """The run that `score` would make, with settings resolved but not begun, and its data set."""
     kind = find_dataset(name)
     name = kind.name
     schemas = {"data": kind.Options, "model": ModelConfig, "optim": OptimConfig, "score": ScoreConfig}
@@ -74,7 +74,7 @@ def plan_score(
             "leave one of them out",
         )
     dataset = kind(root.resolve() if root else None, configs["data"])
-    configs["data"] = dataset.options  # what it has measured is part of the run
+    configs["data"] = dataset.options  # the options that it measured are part of the run
     for note in dataset.notes:
         session.message(f"note: {note}")
     run_id = session.store.runs.new_id(f"score-{name}", session.runs_folder)
@@ -105,7 +105,7 @@ def resume_score(session: Session, run: Run) -> Run:
 
 
 def _score(session: Session, run: Run, dataset: Dataset | None = None, weights: Path | None = None) -> Run:
-    """The way of a sample's scores: from its label and media to probabilities, gaps, posteriors and the table."""
+    """All steps of a sample's scores: from its label and media to probabilities, gaps, posteriors and the table."""
     with claimed(session.folder(run)):
         job = prepare(session, run, dataset)
         folds = assign_folds(job.dataset, job.data.fit, run.folds, run.seed) if run.folds else None
@@ -138,7 +138,7 @@ def _resume(job: Job) -> None:
 
 
 def _warm_up(job: Job, weights: Path | None) -> None:
-    """Train the warm-up from where it stands, or take given weights in its place."""
+    """Train the warm-up from its last finished epoch, or load the given weights instead."""
     config = job.settings.score
     if weights is not None:
         job.load_weights(weights)
@@ -149,7 +149,7 @@ def _warm_up(job: Job, weights: Path | None) -> None:
 
 
 def _predict(job: Job, trained: bool) -> Predictions:
-    """What the model says of every training sample; what given weights were `trained` on is unknown."""
+    """The model's predictions for every training sample; `trained` is False if the weights come from elsewhere."""
     job.progress("scoring", 0, 1, "scoring")
     predictions = predict(job.trainer, job.data, job.data.fit)
     job.progress("scoring", 1, 1, "scoring")
@@ -173,10 +173,10 @@ def _partial(job: Job) -> list[Predictions]:
 
 
 def _decide_folds(job: Job, predictions: Predictions) -> tuple[Run, NDArray[np.int64] | None]:
-    """Folds for samples that are known by heart, where they are cheap; what is decided is kept with the run.
+    """Choose folds if the training samples are memorised and folds are cheap; the decision is stored with the run.
 
     Args:
-        predictions: of the training samples; where the model was not trained on them, or folds were asked for or
+        predictions: for the training samples; if the model was not trained on them, or if folds were asked for or
             forbidden, nothing is decided.
     """
     run, data, epochs = job.run, job.data, job.settings.score.epochs

@@ -1,4 +1,4 @@
-"""What the stages of one command work with: store, cache, device, progress and messages."""
+"""What the stages of one command use: store, cache, device, progress and messages."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def no_message(text: str) -> None:
 
 @dataclass(frozen=True)
 class Session:
-    """What the stages work with.
+    """What the stages of one command use.
 
     Attributes:
         store: the sample table.
         cache_folder: where decoded media are.
         runtime: device, precision, loader processes.
         progress: called with (label, done, total, note).
-        message: called with a line for the person.
+        message: called with a line for the user.
     """
 
     store: Store
@@ -45,15 +45,15 @@ class Session:
 
     @property
     def runs_folder(self) -> Path:
-        """Beside the table, `<its name>.runs`."""
+        """The folder of all runs: beside the table, `<its name>.runs`."""
         return self.store.path.with_suffix(".runs")
 
     def folder(self, run: Run) -> Path:
-        """Where a run's checkpoints are: with the table, wherever it was moved."""
+        """The folder of a run's checkpoints: beside the table, even if that was moved."""
         return self.runs_folder / run.run_id
 
     def open_cache(self, dataset: Dataset) -> Cache:
-        """The decoded media of a data set, decoded now if need be; every item and its status go to the table."""
+        """The decoded media of a data set, decoded now if needed; every item and its status go into the table."""
         workers = self.runtime.decoders(dataset.decodes)
         if not (self.cache_folder / dataset.data_id()).exists():
             self.message(describe_plan(dataset, self.cache_folder, workers))

@@ -24,11 +24,11 @@ class ScoreConfig(MixtureConfig):
     Attributes:
         epochs: E_warmup.
         folds: 0 scores every sample with the model that was trained on it, as the papers do; K >= 2 out of fold, at
-            the cost of K more warm-ups, see `folds`; none does so in 5 folds where the model knows its training samples
-            by heart and the data are few or small, see `folds.is_cheap`.
+            the cost of K more warm-ups, see `folds`; none does so in 5 folds if the model has memorised its training
+            samples and the data are few or small, see `folds.is_cheap`.
         dynamics: predict the training samples after every warm-up epoch too, for the views `dynamics` and
             `gap_dynamics`; costs about half an epoch of a small network each.
-        batch_size: samples a forward when predicting.
+        batch_size: samples per forward when predicting.
     """
 
     epochs: int = 30
@@ -55,11 +55,10 @@ class TrainConfig:
 
     Attributes:
         epochs: of the method itself; a start from scratch adds the warm-up's epochs.
-        start: `warm`, `scratch`, or `auto` as the method says.
-        reset_optimizer: `once` fresh state at the start; `per_round` also at each round; `never` continues the
-            warm-up's.
-        augment: `dataset` augments as the data set wants; `shift` also rolls frames in space and spectrograms in time,
-            and masks some bins and columns.
+        start: `warm`, `scratch`, or `auto`, which is the method's own.
+        reset_optimizer: `once` new state at the start; `per_round` also at each round; `never` continues the warm-up's.
+        augment: `dataset` uses the data set's own augmentation; `shift` also rolls frames in space and spectrograms in
+            time, and masks some bins and columns.
     """
 
     epochs: int = 40
@@ -77,7 +76,7 @@ class Settings:
 
     Attributes:
         model, optim, score: of the model, of optimisation, and of the warm-up and the mixture.
-        train: what every method shares; of a scored run its defaults.
+        train: what every method shares; defaults for a scored run.
         method: a `Method.Config`.
     """
 
@@ -89,10 +88,10 @@ class Settings:
 
     @classmethod
     def of(cls, run: Run) -> Settings:
-        """Those that a run was planned with.
+        """The settings that a run was planned with.
 
         Raises:
-            CurateError: a newer or older version wrote settings that are not known here.
+            CurateError: the run has settings of a newer or older version that do not exist here.
         """
         schemas = {
             "model": ModelConfig,
@@ -105,6 +104,6 @@ class Settings:
 
 
 def configure(kind: type[Dataset], schemas: Mapping[str, type], *layers: config.Layer) -> dict[str, Any]:
-    """Configurations of the wanted sections: the data set's defaults, then `layers`."""
+    """Configurations of the sections in `schemas`: the data set's defaults, then `layers`."""
     defaults = {k: v for k, v in config.dotted(kind.defaults).items() if k in schemas}
     return config.resolve(schemas, defaults, *layers)

@@ -1,4 +1,4 @@
-"""A run made ready to work on: settings resolved, data set open, model and trainer as before the first epoch."""
+"""Prepares a run: settings resolved, data set open, model and trainer as before the first epoch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .session import Session
 from .settings import Settings
 
 LAST, BEST = "last.pt", "best.pt"
-"""Checkpoints in a run's folder: after its last finished epoch, and of the epoch that validation chose."""
+"""Checkpoints in a run's folder: after its last finished epoch, and of the best epoch on validation."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Job:
 
     Attributes:
         session: store, cache, device, progress and messages.
-        run: what is worked on.
+        run: the run itself.
         settings: of the run, resolved.
-        dataset: the run's.
+        dataset: the run's data set.
         cache: its decoded media.
         trainer: model, method and optimizer.
         data: training and validation samples; the test split is not in it.
@@ -63,15 +63,15 @@ class Job:
         return self.session.folder(self.run)
 
     def progress(self, what: str, done: int, total: int, note: str = "") -> None:
-        """Progress of a step of the run; `what` follows the run's name."""
+        """Report progress of a step of the run; `what` follows the run's name."""
         self.session.progress(f"{self.run.run_id} {what}".strip(), done, total, note)
 
     def load(self, path: Path) -> None:
-        """Set the trainer to a checkpoint."""
+        """Load a checkpoint into the trainer."""
         checkpoint.load_trainer(self.trainer, checkpoint.read(path, self.trainer.device), str(path))
 
     def load_weights(self, path: Path) -> None:
-        """Set the model alone to a checkpoint's weights."""
+        """Load only a checkpoint's weights, into the model."""
         checkpoint.load_model(self.trainer.model, checkpoint.read(path, self.trainer.device), str(path))
 
     def samples(self, split: str) -> Samples:
@@ -88,7 +88,7 @@ def prepare(session: Session, run: Run, dataset: Dataset | None = None) -> Job:
     """A run before its first epoch: media decoded, warm weights loaded, heads attached.
 
     Args:
-        dataset: the run's, where it is open already.
+        dataset: the run's, if it is open already.
 
     Raises:
         CurateError: the data set has changed since the run was planned, or a split has no usable sample.
@@ -99,7 +99,7 @@ def prepare(session: Session, run: Run, dataset: Dataset | None = None) -> Job:
 
 
 def reopen(run: Run) -> Dataset:
-    """The data set a run was made on.
+    """The data set of a run, opened again.
 
     Raises:
         CurateError: its content or preprocessing has changed since.
@@ -164,7 +164,7 @@ def _make_trainer(
         session.runtime.loaders(),
         settings.train.augment,
     )
-    torch.manual_seed(mix_seed(run.seed, 0))  # random weights depend on the seed alone
+    torch.manual_seed(mix_seed(run.seed, 0))  # random weights depend only on the seed
     model = FusionModel(dataset.specs, dataset.classes, settings.model, session.runtime.precision)
     model.observe(data.fit.cache.arrays, data.fit.rows)
     warm = None

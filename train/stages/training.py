@@ -1,4 +1,4 @@
-"""Training one method from a scored run, by rounds; the epoch chosen by validation, the test split measured once."""
+"""Trains one method from a scored run, by rounds; validation chooses the epoch, the test split is measured once."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ from .setup import BEST, LAST, Job, prepare
 
 LOG = logging.getLogger(__name__)
 CONTROLS = {"random": "random subset", "shuffled": "shuffled usability"}
-"""What a run says of itself that is a method's own control, by its setting."""
+"""{setting of `control`: note of a run that is a method's own control}."""
 
 
 def train(session: Session, parent: Run, name: str, layers: Sequence[config.Layer], seed: int) -> Run:
-    """Train one method from a scored run and measure the test split once, at the epoch that validation chose.
+    """Train one method from a scored run and measure the test split once, at the best epoch on validation.
 
     Args:
-        parent: the scored run: its data, its warm checkpoint, its posteriors.
+        parent: the scored run, which gives the data, the warm checkpoint and the posteriors.
         layers: settings in rising precedence, on top of the parent's.
     """
     return _train(session, plan_train(session, parent, name, layers, seed), parent)
 
 
 def plan_train(session: Session, parent: Run, name: str, layers: Sequence[config.Layer], seed: int) -> Run:
-    """The run that `train` would make, settings resolved and not begun."""
+    """The run that `train` would make, with settings resolved but not begun."""
     kind, method = find_dataset(parent.dataset), catalog.find(name)
     schemas = {"model": ModelConfig, "optim": OptimConfig, "train": TrainConfig, "method": method.Config}
     inherited = {k: parent.config[k] for k in ("model", "optim")}
@@ -83,7 +83,7 @@ def plan_train(session: Session, parent: Run, name: str, layers: Sequence[config
 
 
 def _refuse_online(chosen: object, parent: Run) -> None:
-    """Refuse posteriors from the current gap where the mixture sees something that it does not tell."""
+    """Refuse posteriors from the current gap if the mixture was fitted to something that cannot be computed from it."""
     if getattr(chosen, "posteriors", "fixed") != "online":
         return
     kind = _own(getattr(chosen, "gap", "scored"), parent.gap_kind)
@@ -106,7 +106,7 @@ def resume_train(session: Session, run: Run) -> Run:
 
 
 def _train(session: Session, run: Run, parent: Run) -> Run:
-    """The way back of a sample's posterior: from the table to its weight in the loss."""
+    """All steps of a training, which bring a sample's posterior from the table to its weight in the loss."""
     with claimed(session.folder(run)):
         job = prepare(session, run)
         job = replace(job, data=_training_data(job, parent))
@@ -135,7 +135,7 @@ def _train(session: Session, run: Run, parent: Run) -> Run:
 
 
 def _training_data(job: Job, parent: Run) -> RunData:
-    """The samples a method trains on, with what is known of their usability where it asks for that."""
+    """The samples that a method trains on, with their usability if the method uses it."""
     method = job.trainer.method
     data = job.data.with_fit(_chosen(job, parent, job.data.fit))
     if method.uses_usability:
@@ -144,7 +144,7 @@ def _training_data(job: Job, parent: Run) -> RunData:
 
 
 def _measure_test(job: Job) -> None:
-    """The test split, once, by the epoch that validation chose."""
+    """Measure the test split, once, with the best epoch on validation."""
     job.load(job.folder / BEST)
     tested = metrics.measure(predict(job.trainer, job.data, job.samples("test")))
     values = [("test", m, k, v) for m, measured in tested.items() for k, v in measured.items()]
@@ -152,7 +152,7 @@ def _measure_test(job: Job) -> None:
 
 
 def _schedule(job: Job) -> tuple[int, int]:
-    """Total epochs, and epochs a round."""
+    """Total epochs, and epochs per round."""
     method, shared = job.trainer.method, job.settings.train
     total = shared.epochs
     if shared.start == "scratch":
@@ -169,7 +169,7 @@ def _schedule(job: Job) -> tuple[int, int]:
 
 
 def _chosen(job: Job, parent: Run, samples: Samples) -> Samples:
-    """The samples a method trains on: all, or a selection, or its random control."""
+    """The samples that a method trains on: all, a selection, or a random control of the same size."""
     method, run, store = job.trainer.method, job.run, job.store
     if not method.uses_selection:
         return samples

@@ -1,4 +1,4 @@
-"""What usability buys at test time: unimodal logits weighted by it before they are summed, with its controls.
+"""Usability at test time: unimodal logits are weighted by it before they are summed; with controls.
 
 No label of the weighted samples is used, and no weight is trained.
 """
@@ -20,7 +20,7 @@ from .session import Session
 from .setup import LAST, prepare
 
 SUM = 1e-4
-"""How far the fused probabilities may lie from those of the sum of the unimodal logits."""
+"""Largest allowed difference between the fused probabilities and those of the sum of the unimodal logits."""
 
 
 def usability_of(session: Session, scored: Run, split: str) -> Floats:
@@ -49,15 +49,15 @@ def usability_of(session: Session, scored: Run, split: str) -> Floats:
 def weighted_metrics(said: Predictions, weights: Floats, seed: int) -> dict[str, Mapping[str, float]]:
     """{how the fusion is weighted: {metric: value}}: not at all, by usability, and by its two controls.
 
-    `shuffled` has the same weights on other samples, `constant` their mean on every sample: what is gained must need
-    the right weight on the right sample.
+    `shuffled` has the same weights on other samples, `constant` their mean on every sample. A real gain must need the
+    right weight on the right sample, so it must be larger than theirs.
 
     Args:
         weights: (N, M) in [0, 1], rows as the samples of `said`.
         seed: of the permutation.
 
     Raises:
-        CurateError: the fused logits are not the sum of the unimodal ones, so that there is nothing to weight.
+        CurateError: the fused logits are not the sum of the unimodal ones, so they cannot be weighted.
     """
     alone = {m: said.probs[m] for m in said.modalities}
     apart = np.abs(usability.weighted_fusion(alone, np.ones_like(weights)) - said.probs[FUSED]).max()
