@@ -31,7 +31,7 @@ ERRORS = 2.0
 NEAR_CHANCE = 1.5
 """A modality whose accuracy is below this many times that of guessing counts as hardly better than guessing."""
 KEPT = 0.8
-"""The threshold of p_balanced that the sentences mention, the default of `curate select`."""
+"""The threshold of p_balanced that the sentences mention; `curate select` falls back to it."""
 GAPS = (
     "SELECT count(*), coalesce(avg(abs(gap)), 0), coalesce(avg((p_imbalanced > 0.5)::INTEGER), 0) FROM ("
     "SELECT g.sample_id, arg_max(g.prob_gap, abs(g.prob_gap)) AS gap, max(p.p_imbalanced) AS p_imbalanced "
