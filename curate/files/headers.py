@@ -64,8 +64,7 @@ def _text_header(
 
 
 def _first_line(file: IO[str]) -> tuple[str, int, str]:
-    """(separator given by a first line such as `sep=;`, or ''; number of lines before the first with text; that line).
-    """
+    """(separator given by a first line such as `sep=;`, or ''; lines before the first with text; that line)."""
     separator, lines, text = "", 0, file.readline(LONGEST_HEADER)
     if named := re.fullmatch(r'"?sep=(.)"?[\s,;]*', text.rstrip("\r\n"), re.IGNORECASE):
         separator, lines, text = named[1], 1, file.readline(LONGEST_HEADER)

@@ -49,8 +49,7 @@ def claimed(folder: Path, wait: bool = False) -> Iterator[None]:
 
 
 def is_vacant(folder: Path) -> bool:
-    """Whether a run's folder has no file and no process working on it; a lock file left by a killed process is ignored.
-    """
+    """Whether a run's folder has no file and no process works on it; a lock file that nobody holds is ignored."""
     if not folder.exists():
         return True
     if any(left.name != FILE for left in folder.iterdir()):

@@ -174,7 +174,7 @@ class TableFile:
             try:
                 cells = chain.from_iterable(map(itemgetter(*places, places[0]), (row for _, row in chunk)))
                 flat = np.fromiter(map(float, cells), np.float64, len(chunk) * (len(places) + 1))
-                return flat.reshape(len(chunk), -1)[:, :-1]  # one column twice: with a single one itemgetter gives no tuples
+                return flat.reshape(len(chunk), -1)[:, :-1]  # one column twice: for one alone there is no tuple
             except ValueError:
                 pass  # an empty cell, or one that is not a number
         out = np.empty((len(chunk), len(places)))
@@ -198,8 +198,8 @@ class TableFile:
             raise CurateError(described, hint) from None
 
     def _read_parquet(self, texts: Sequence[str], numbers: Sequence[str]) -> Rows:
-        """Read Parquet by column position, because SQL does not distinguish names that differ in case alone. SQL converts
-        cells to text or numbers: a conversion through floating point would round ids of 18 digits.
+        """Read Parquet by column position, because SQL does not distinguish names that differ in case alone. Cells are
+        converted to text or numbers by SQL: a conversion through floating point would round ids of 18 digits.
         """
         at = {name: f"c{i}" for i, name in enumerate(self.names)}
         aliases = ", ".join(f"c{i}" for i in range(len(self.names)))
