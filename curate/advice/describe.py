@@ -51,7 +51,7 @@ def describe_round(run: Run, found: Round) -> list[str]:
 
 
 def describe_verdicts(verdicts: Sequence[tuple[str, str, bool, float, float | None]]) -> dict[str, str]:
-    """{modality: whether it has a broken group, and the evidence for that}, from the rows of `Table.verdicts`."""
+    """{modality: whether it has a broken group, and the evidence for that}, from `store.usability.verdicts`."""
     shown = {}
     for modality, verdict, found, separation, ratio in verdicts:
         shown[modality] = verdict

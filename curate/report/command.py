@@ -23,8 +23,8 @@ def score_command(run: Run, usual: Usual) -> str:
     Weights given by --checkpoint and scores copied by --only-missing are not part of it: the run's note names them.
 
     Args:
-        usual: {section: {key: default}} of settings beyond the mixture's and the data set's; a setting that is not in it
-            is always written out.
+        usual: {section: {key: default}} of settings beyond the mixture's and the data set's; a setting that is not in
+            it is always written out.
     """
     seed = [] if "predictions" in run.config else ["--seed", str(run.seed)]
     known: dict[str, Mapping[str, Any]] = {k: usual.get(k, {}) for k in ("model", "optim", "score")}

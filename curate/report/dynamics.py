@@ -1,4 +1,4 @@
-"""How each sample's gap changed over the warm-up; tells samples that stay imbalanced from those that were so once.
+"""How each sample's gap changed over the warm-up: samples that stay imbalanced differ from those that were so once.
 
 Letters: N samples.
 """
