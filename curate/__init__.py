@@ -3,7 +3,7 @@
 The commands without the terminal:
 
     table = curate.open("curate.duckdb")
-    table.samples_frame()                          # the wide view as a DataFrame
+    table.samples()                          # the wide view as a DataFrame
     table.sql("SELECT * FROM by_class")      # the result of any SELECT as a DataFrame
     table.choose("clean", threshold=0.8)     # a stored selection, which prints as a table; see curate.table
     table.score("preds.csv")                 # scores saved predictions of any model
