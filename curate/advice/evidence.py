@@ -90,7 +90,7 @@ class Evidence:
         size: mean |probability gap|, 0..1, of each sample's widest pair.
         imbalanced: share with p_imbalanced above 0.5; it changes with the number of epochs, so it only describes.
         accuracy: {modality or "fused": accuracy on the scored samples}.
-        outcomes: of the fits, one a pair.
+        outcomes: outcome of each fit, one per pair.
         ahead: {modality: share of samples whose true class it gives the largest probability}.
         carried: {modality: share of samples that are called imbalanced and in which it is ahead}.
         held_out: how often each modality is right on samples that were not trained on; None where there are none.

@@ -64,8 +64,8 @@ class Row:
     Attributes:
         label: its name in the printed table.
         method: its name on the command line.
-        settings: of its training.
-        scoring: of the scored run it starts from, on top of those that all share.
+        settings: settings of its training.
+        scoring: settings of the scored run it starts from, in addition to those of all rows.
         control: whether it is what others are compared with.
         twin: label of the control that belongs to this row alone, such as a random subset; '' for none.
         paper: {data set: {metric, or modality: percent}} as the paper prints it.
@@ -88,8 +88,8 @@ class Plan:
         name: under which it is stored.
         rows: in the order they are printed.
         title, note: of a table; '' otherwise.
-        settings: of every cell, below a user's own.
-        columns: what is printed.
+        settings: settings of every cell; a user's own settings win.
+        columns: the columns that are printed.
     """
 
     name: str

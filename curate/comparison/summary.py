@@ -32,7 +32,7 @@ class Cell:
 
     Attributes:
         comparison, dataset, label, method, control, twin, seed: what was asked for, see `plan.Row`.
-        run_id: the run that holds the results, or None.
+        run_id: the run with the results, or None.
         reason: why there are none; '' otherwise.
         modalities: in declared order.
         values: {(modality or "fused", metric): test value in 0..1}.

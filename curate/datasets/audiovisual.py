@@ -34,10 +34,10 @@ class AudioVisual(Recordings):
 
         Attributes:
             audio: preset of the spectrogram, see `presets`.
-            frames: frames a clip.
+            frames: frames per clip.
             size: side of a frame, pixels.
             augment: `crop_flip` or `none`.
-            splits: folder of the split lists, if they do not lie under the root.
+            splits: folder of the split lists, if they are not under the root.
             val_fraction: share of train that becomes val where the split has none, in (0, 1); stratified.
             seed: of the val part and of splits that are drawn.
         """

@@ -85,7 +85,7 @@ class AvDigits(Dataset):
 
         Attributes:
             seed: redraws the split of scans, pairing, noise and damage.
-            degrade: add base noise and destroy a share; False leaves recordings and scans as they are.
+            degrade: add base noise and destroy a share; False leaves recordings and scans unchanged.
             degraded_audio: share of recordings destroyed when `degrade`, in [0, 1].
             degraded_visual: share of scans destroyed when `degrade`, in [0, 1].
             degraded_class: destroy these shares of this class alone; '' is all classes.

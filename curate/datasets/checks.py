@@ -80,7 +80,7 @@ def _file_status(path: Path) -> str:
             check_file(path)
     except MediaError as error:
         return error.status
-    except OSError:  # a name that the file system cannot hold
+    except OSError:  # a name that the file system does not allow
         return "missing"
     return "ok"
 

@@ -95,7 +95,7 @@ class Iemocap(Recordings):
             tokenizer: `words` = those of the training texts, or a folder with a Hugging Face tokenizer.
             tokens: kept of a text.
             audio: how sound becomes a picture, a preset by name.
-            seconds: kept of a recording; 0 is what the preset says.
+            seconds: kept of a recording; 0 takes the value of the preset.
             frames, size: of the pictures.
         """
 

@@ -58,11 +58,11 @@ class Manifest(Recordings):
             audio: which of them are sound, comma separated.
             text: which of them hold texts, comma separated.
             tokenizer: `words` = those of the training texts, or a folder with a Hugging Face tokenizer.
-            seed: of the splits that are drawn.
+            seed: seed of the splits that are drawn.
             val_fraction: share of the drawn-from rows that becomes val, in [0, 1).
             test_fraction: share that becomes test when there is no `split` column, in [0, 1).
-            missing_words: what NA, nan, None, null, ? or - mean in the column of labels: `ask` refuses them, `class`
-                takes them for names of classes, `missing` for rows without a label.
+            missing_words: what NA, nan, None, null, ? or - mean in the column of labels: `ask` is an error for them,
+                `class` takes them for names of classes, `missing` for rows without a label.
         """
 
         modalities: str = ""

@@ -32,8 +32,8 @@ class Recordings(Dataset):
 
         Attributes:
             window: which stretch a sample shows: `own` = sound from the beginning of the file or event, pictures from
-                all of it, as the papers do; or one stretch for sound and pictures alike, as long as the sound that is
-                kept: `start`, `centre`, `loudest`, or `whole`, which refuses what is longer (`too_long`).
+                all of it, as the papers do; or the same stretch for sound and pictures, as long as the sound that is
+                kept: `start`, `centre`, `loudest`, or `whole`, with which longer ones are an error (`too_long`).
             depth_range: of pictures with one channel of more than 8 bits, e.g. depth in mm: which values become black
                 and white, e.g. 0,4000; empty = all that their type can hold.
             max_pixels: of a picture or frame; a larger one is `too_large`.

@@ -49,7 +49,7 @@ def claimed(folder: Path, wait: bool = False) -> Iterator[None]:
 
 
 def is_vacant(folder: Path) -> bool:
-    """Whether a run's folder has no file and no process works on it; a lock file that nobody holds is ignored."""
+    """Whether a run's folder has no file and no process works on it; a lock file of an ended process is ignored."""
     if not folder.exists():
         return True
     if any(left.name != FILE for left in folder.iterdir()):

@@ -6,7 +6,7 @@ posterior may rise again in a tail, or never reach a threshold. The form of this
     p(g) = pi_0 t(g; s_0) + pi_1 (g^2 / v_1) t(g; s_1),    v_1 = s_1^2 nu / (nu - 2),
 
 with t the Student-t density of nu degrees of freedom at zero. The first component is a balanced peak at zero. The
-second is two tails, one on either side, that vanish at zero: v_1 is the second moment of t, so that it is a density.
+second is two tails, one on each side, that vanish at zero; it is a density because v_1 is the second moment of t.
 With s_0 <= s_1 the odds of the tails grow with |g| everywhere. The posterior of the peak is therefore 1 at zero, falls
 steadily on both sides, and ranks samples exactly as |gap| does. The tails of t are heavy enough that it never rounds to
 0.

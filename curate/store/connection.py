@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 3
 BRIEF = 10
 """A result with fewer portions is fetched completely before it is returned."""
-READ_PATIENCE, WRITE_PATIENCE, PAUSE = 1.0, 20.0, 0.1  # s; a reader waits for two at most
+READ_PATIENCE, WRITE_PATIENCE, PAUSE = 1.0, 20.0, 0.1  # s; a reader has data, or the writer's name, within two
 SAFE = {
     "enable_external_access": "false",
     "python_enable_replacements": "false",
