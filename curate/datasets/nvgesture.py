@@ -80,7 +80,7 @@ class NvGesture(Dataset):
             flow: `files`, `compute` (needs the extra `flow`), or `auto`: files where there is a folder of them.
             val_subjects: subjects of the train list that become val, comma separated.
             frames, size: kept of every clip.
-            window, crop: part that the network sees, at random in training.
+            window, crop: part that the network receives, at random in training.
             flow_limit: pixels of motion, between frames of the kept size, that the largest value stands for.
         """
 

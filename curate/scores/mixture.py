@@ -85,7 +85,8 @@ def fit(
     Args:
         gaps: (N,) finite values.
         family: `two-sided`, see `two_sided.fit`, which has only the options `dof`, above 2, and `scale` of those below;
-            or the paper's `gaussian` or `student-t`. `auto` is `gaussian` if one of the other options is given.
+            or the paper's `gaussian` or `student-t`. `auto` is `gaussian` if one of weights, rule, check, posterior and
+            components is given.
         weights: (N,) finite, >= 0: how many samples each gap stands for; None is one each.
         dof: degrees of freedom of the t components; None estimates them in [1, 100].
         rule: see `balanced_component`.
