@@ -3,15 +3,15 @@
 The commands without the terminal:
 
     table = curate.open("curate.duckdb")
-    table.samples_frame()                          # the wide view as a DataFrame
-    table.sql("SELECT * FROM by_class")      # any question, as one
-    table.choose("clean", threshold=0.8)     # a stored selection, which shows itself; see curate.table
-    table.score("preds.csv")                 # anyone's predictions, scored
+    table.samples()                          # the wide view as a DataFrame
+    table.sql("SELECT * FROM by_class")      # the result of any SELECT as a DataFrame
+    table.choose("clean", threshold=0.8)     # a stored selection, which prints as a table; see curate.table
+    table.score("preds.csv")                 # scores saved predictions of any model
     curate.modality_gap(predictions)         # probability and KL gap of every pair
     curate.fit_mixture(gaps)                 # a mixture of two or three, see curate.scores.mixture.fit
     curate.select(p_balanced, 0.8)           # the high-quality subset, a mask
 
-Everything is loaded when it is first used.
+Every function is imported when it is first used.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from .errors import CurateError, shorten, unknown_name
 
 Layer = Mapping[str, Mapping[str, Any]]
 LARGEST = 2**31 - 1
-"""Whole numbers lie within it, as those of the table do."""
+"""Largest magnitude of a whole number, the same as in the table."""
 T = TypeVar("T")
 
 
@@ -86,7 +86,7 @@ def build(schema: type[T], values: Mapping[str, Any], section: str) -> T:
 
 
 def _coerce(value: Any, hint: Any, name: str) -> Any:
-    """`value` as the annotated type, or an error that says what was expected."""
+    """`value` as the annotated type, or an error that names the expected type."""
     options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     if type(None) in options and (value is None or value == "none"):
         return None
@@ -115,16 +115,16 @@ def _coerce(value: Any, hint: Any, name: str) -> Any:
 
 
 def check_within(config: Any, section: str, ranges: Mapping[str, tuple[float, float]]) -> None:
-    """Refuse numbers outside their range.
+    """Check that numbers are within their range.
 
     Args:
-        config: a configuration dataclass.
-        section: of its settings.
-        ranges: {name: (least, largest)}, both allowed; names that the dataclass lacks, and values of None, are passed
-            over.
+        config: an instance of a configuration dataclass.
+        section: the section of its settings.
+        ranges: {name: (least, largest)}, both allowed; names that the dataclass lacks, and values of None, are
+            skipped.
 
     Raises:
-        CurateError: a number is outside; it and its range are named.
+        CurateError: a number is outside; the message names it and its range.
     """
     values = {name: getattr(config, name, None) for name in ranges}
     wrong = [name for name, v in values.items() if v is not None and not ranges[name][0] <= v <= ranges[name][1]]

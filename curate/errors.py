@@ -1,4 +1,4 @@
-"""What goes wrong at a user's door: each error says what was expected, what came, and what to do."""
+"""Errors shown to users: each states what was expected, what was found, and what to do."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ MOST_NAMES, LONGEST = 20, 200
 
 
 class CurateError(Exception):
-    """A user's error, told in one line and one hint, without a traceback.
+    """A user's error, printed as one line and one hint, without a traceback.
 
     Attributes:
-        message: what was expected and what came.
+        message: what was expected and what was found.
         hint: what to do about it.
         exit_code: the exit status of the command line.
     """
@@ -43,12 +43,12 @@ class NonFiniteError(CurateError):
 
 
 class MediaError(Exception):
-    """One modality of one sample cannot be used: recorded with its sample, never fatal for a run.
+    """One modality of one sample cannot be used: it is recorded with its sample and never ends a run.
 
     Attributes:
         status: `missing`, `lfs_pointer`, `empty`, `undecodable`, `decoder_crashed`, `no_audio`, `no_video`, `silent`,
             `too_short`, `too_long`, `too_large`, `too_many_channels`, `truncated`, `out_of_range`, `empty_event`,
-            `not_finite` or `dropped_leak`.
+            `not_finite`, `no_label` or `dropped_leak`.
         reason: one sentence for the table.
     """
 
@@ -59,7 +59,7 @@ class MediaError(Exception):
 
 
 def shorten(value: Any, most: int = 60) -> str:
-    """A value as it is written, its middle left out where it is long."""
+    """The `repr` of a value, its middle left out where it is long."""
     try:
         text = repr(value)
     except ValueError:  # a whole number of more digits than Python writes
@@ -68,7 +68,7 @@ def shorten(value: Any, most: int = 60) -> str:
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> CurateError:
-    """An error for a name that is not among `known`; the hint offers the nearest one."""
+    """An error for a name that is not among `known`; the hint gives the nearest one."""
     names = sorted(known)
     nearest = get_close_matches(name[:LONGEST], names, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""

@@ -1,4 +1,4 @@
-"""Rows to text: a table for people, CSV, TSV, JSON, JSON lines or Markdown for the rest; progress on standard error."""
+"""Rows to text: a table for the terminal, CSV, TSV, JSON, JSON lines or Markdown; progress on standard error."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Format = Literal["table", "csv", "tsv", "json", "jsonl", "markdown"]
 Advance = Callable[[str, int, int, str], None]
 
 MAX_WHOLE, MIN_FOLDED = 32, 8
-"""Characters: how long a name may be to be kept in one line, and how narrow a folded column may get."""
+"""Characters: longest name that is never folded, and least width of a folded column."""
 UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\U000e0000-\U000e007f]"
 )
-"""What `printable` escapes."""
+"""Characters that `printable` escapes."""
 LITERAL = re.compile(r"Literal\[([^\]]*)\]")
 LINE_SECONDS = 10.0
-"""Where there is no terminal, a line of progress at most this often, s; ends of stages always."""
+"""Least time between two lines of progress without a terminal, s; the end of a stage is always printed."""
 
 
 def render(
@@ -47,7 +47,7 @@ def render(
 def pieces(
     columns: Sequence[str], portions: Iterable[Sequence[Sequence[Any]]], form: Format = "csv", width: int | None = None
 ) -> Iterator[str]:
-    """The same in pieces of whole lines: rows come in portions, and all but a `table` needs one at a time."""
+    """As `render`, in pieces of whole lines: rows come in portions; only a `table` needs all of them at once."""
     if form == "table":
         yield _grid(columns, [row for portion in portions for row in portion], width)
         return
@@ -64,7 +64,7 @@ def pieces(
 
 
 def _records(columns: Sequence[str], portions: Iterable[Sequence[Sequence[Any]]], form: Format) -> Iterator[str]:
-    """An object a row, on a line of its own or in one list."""
+    """One JSON object per row, on its own line or in one list."""
     names = [c if c not in columns[:i] else f"{c}_{i + 1}" for i, c in enumerate(columns)]
     before = ""  # the last objects of a list have no comma behind them
     for rows in portions:
@@ -89,13 +89,13 @@ def _separated(rows: Sequence[Sequence[Any]], form: Format) -> str:
 
 
 def printable(text: str, keep: str = "") -> str:
-    """A text whose control, direction and tag characters, and lone surrogates, are written as escapes.
+    """The text with control, direction and tag characters, and lone surrogates, written as escapes.
 
-    Ids, labels and paths are anyone's: shown raw, an escape sequence commands the terminal, and a direction mark shows
-    a name that is not the name.
+    Ids, labels and paths are not trusted: an escape sequence printed unchanged could control the terminal, and a
+    direction mark could show a false name.
 
     Args:
-        keep: characters that stay as they are.
+        keep: characters that are not escaped.
     """
     return UNSAFE.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
 
@@ -115,7 +115,7 @@ def _grid(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int | No
     for j, name in enumerate(columns):
         cells = [_cell(r[j]) for r in rows]
         longest = max(len(text) for text in (name, *cells))
-        # Names stay whole, so that they can be copied; the terminal may break the line instead.
+        # Names are not folded, to be copied easily; the terminal may break the line instead.
         complete = longest <= MAX_WHOLE and not any(" " in text for text in (name, *cells))
         needed += longest if complete else MIN_FOLDED
         right = _is_number(next((r[j] for r in rows if r[j] is not None), ""))
@@ -137,13 +137,13 @@ def duration(seconds: float) -> str:
 
 
 def readable_type(annotation: str) -> str:
-    """`Literal['a', 'b'] | None` as `a | b | none`, which is what one types; what is neither as it is written."""
+    """`Literal['a', 'b'] | None` as `a | b | none`, which a user types; other types are unchanged."""
     choices = LITERAL.sub(lambda found: " | ".join(map(str, ast.literal_eval(f"[{found[1]}]"))), annotation)
     return re.sub(r"\bNone\b", "none", choices)
 
 
 def readable_hint(hint: Any) -> str:
-    """The same of a type itself, so that one with a name of its own shows its choices."""
+    """As `readable_type`, for a type object; a named type is shown by its choices."""
     parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     words = [typing.get_args(p) if typing.get_origin(p) is Literal else (_type_name(p),) for p in parts]
     return " | ".join(str(word) for choices in words for word in choices)
@@ -154,7 +154,7 @@ def _type_name(kind: type) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no NaN and no infinity, and its keys are texts."""
+    """A value for JSON, which has no NaN and no infinity (here None), and whose keys are texts."""
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -178,7 +178,7 @@ def _cell(value: Any, keep: str = "") -> str:
 
 @contextmanager
 def progress(quiet: bool) -> Iterator[Advance]:
-    """Called with (label, done, total, note): bars on a terminal's standard error, else a line now and then.
+    """A function to call with (label, done, total, note): bars on a terminal's standard error, else lines of text.
 
     Args:
         quiet: show nothing.
@@ -212,7 +212,7 @@ def _silent(label: str, done: int, total: int, note: str) -> None:
 
 
 def _lines() -> Advance:
-    """Plain lines on standard error: of a label the first and the last, and between them one every few seconds."""
+    """Plain lines on standard error: for each label the first and the last, and one every `LINE_SECONDS` between."""
     last: dict[str, float] = {}
     shown: dict[str, str] = {}
 

@@ -1,4 +1,4 @@
-"""How each modality of a data set is kept: shape and kind of one cached array, and what a network makes of it."""
+"""How each modality of a data set is stored: shape and type of one cached array, and how a network uses it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing_extensions import override
 
 @dataclass(frozen=True, kw_only=True)
 class AudioSpec:
-    """How a clip's waveform is kept, and which spectrogram the network sees.
+    """How a clip's waveform is stored, and which spectrogram the network receives.
 
     Attributes:
         rate: samples per second, Hz.
@@ -20,11 +20,11 @@ class AudioSpec:
         hop: STFT hop, samples.
         n_mels: mel bands, or None for the linear magnitude with `n_fft // 2 + 1` bins.
         fill: a shorter clip is repeated (`tile`, as the literature does) or followed by zeros (`pad`).
-        standardize: z-score of each clip's log spectrogram; False keeps log(|x| + 1e-7) as it is.
-        features: `stft`, centred frames; `spectrogram`, frames that lie within the clip, detrended, tapered and scaled
+        standardize: z-score of each clip's log spectrogram; False leaves log(|x| + 1e-7) unchanged.
+        features: `stft`, centred frames; `spectrogram`, frames entirely within the clip, detrended, tapered and scaled
             to a power density as `scipy.signal.spectrogram` does by default; or `fbank`, the Kaldi filter bank of
             `n_mels` bands, normalised by (x + 4.503877) / (2 * 5.141276).
-        columns: spectrogram columns, cut or filled up with zeros after normalisation; None as many as there are.
+        columns: spectrogram columns, cut or filled up with zeros after normalisation; None keeps all there are.
     """
 
     kind: ClassVar[str] = "audio"
@@ -45,7 +45,7 @@ class AudioSpec:
 
     @property
     def picture(self) -> tuple[int, int]:
-        """(bins, columns) of the spectrogram that the network sees."""
+        """(bins, columns) of the spectrogram that the network receives."""
         (length,) = self.shape
         columns = length // self.hop + 1 if self.features == "stft" else (length - self.n_fft) // self.hop + 1
         return self.n_mels or self.n_fft // 2 + 1, self.columns or columns
@@ -58,15 +58,15 @@ class AudioSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class VisualSpec:
-    """How a clip's frames (or one picture) are kept.
+    """How a clip's frames (or one picture) are stored.
 
     Attributes:
         frames: frames per clip, taken at the centres of as many equal segments.
         size: side of the square frame, pixels.
         channels: 1 (grey) or 3 (RGB).
         augment: `none`, or `crop_flip` = random resized crop and horizontal flip in training.
-        depth_range: which values of a single channel of more than 8 bits become 0 and 255; None all that its type can
-            hold.
+        depth_range: values of a single channel of more than 8 bits that become 0 and 255; None: the full range of its
+            type.
     """
 
     kind: ClassVar[str] = "visual"
@@ -89,7 +89,7 @@ class VisualSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSpec:
-    """How a vector of features computed beforehand is kept: as it is.
+    """A vector of features computed beforehand, stored unchanged.
 
     Attributes:
         dim: number of features D.
@@ -111,17 +111,17 @@ class FeatureSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ClipSpec:
-    """How the consecutive frames of a clip are kept, and which part of them the network sees at once.
+    """How the consecutive frames of a clip are stored, and which part of them the network receives at once.
 
-    In training the part is drawn at random, in scoring it is the middle one; it is the same for all modalities of a
-    sample, whose frames belong together.
+    In training the part is drawn at random, in scoring it is the middle one. It is the same for all modalities of a
+    sample, because their frames belong together.
 
     Attributes:
-        frames: consecutive frames kept.
-        size: side of the kept square frame, pixels.
+        frames: consecutive frames stored.
+        size: side of the stored square frame, pixels.
         channels: 1 (grey, depth), 3 (RGB); 2 for `FlowSpec`.
-        window: consecutive frames seen.
-        crop: side of the square seen, pixels.
+        window: consecutive frames that the network receives.
+        crop: side of the square that the network receives, pixels.
     """
 
     kind: ClassVar[str] = "clip"
@@ -148,10 +148,10 @@ class ClipSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class FlowSpec(ClipSpec):
-    """How the optical flow of a clip is kept: (right, down) motion to the next frame.
+    """How the optical flow of a clip is stored: (right, down) motion to the next frame.
 
     Attributes:
-        limit: motion is clipped to this many pixels of the kept frame, either way; the int8 127 stands for it.
+        limit: motion is clipped to this many pixels of the stored frame in each direction; it is stored as int8 127.
     """
 
     kind: ClassVar[str] = "flow"
@@ -166,12 +166,12 @@ class FlowSpec(ClipSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class TextSpec:
-    """How a text is kept: the ids of its first tokens.
+    """How a text is stored: the ids of its first tokens.
 
     Attributes:
-        tokens: ids kept; a shorter text is followed by zeros.
+        tokens: number of ids; a shorter text is followed by zeros.
         vocabulary: ids are below this; 0 is padding, and no token has it.
-        tokenizer: which one made the ids, as `curate.media.text.Tokenizer.name`.
+        tokenizer: the one that made the ids, by `curate.media.text.Tokenizer.name`.
     """
 
     kind: ClassVar[str] = "text"

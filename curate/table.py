@@ -1,4 +1,4 @@
-"""The sample table for a notebook or a script: the commands that need no model, with DataFrames."""
+"""The sample table for notebooks and scripts: the commands that need no model, with DataFrames."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class Table:
-    """A sample table with a method for each command that needs no model; `curate.open` gives one.
+    """A sample table with a method for each command that needs no model; `curate.open` returns one.
 
-    What takes a `run` takes the newest finished scored run where it is None.
+    If `run` is None, methods use the newest finished scored run.
 
     Attributes:
-        store: what the file holds, in parts: `store.runs`, `store.rounds`, `store.selections` and others.
+        store: the content of the file: `store.runs`, `store.rounds`, `store.selections` and others.
 
     Args:
         path: the DuckDB file; made by the first write.
@@ -44,12 +44,12 @@ class Table:
             allow_files: let it read local files, e.g. `FROM 'notes.csv'`.
 
         Raises:
-            CurateError: it is not one statement, or DuckDB refuses it.
+            CurateError: it is not one statement, or DuckDB raises an error.
         """
         return _frame(*self.store.query(query, allow_files))
 
     def query(self, query: str, allow_files: bool = False) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """The same as column names and tuples, without pandas."""
+        """As `sql`, but returns column names and tuples, without pandas."""
         return self.store.query(query, allow_files)
 
     def runs(self, **where: str | int | None) -> list[Run]:
@@ -60,7 +60,7 @@ class Table:
         """The run of that name, or the newest that fits.
 
         Raises:
-            CurateError: there is none; the nearest name is offered.
+            CurateError: there is none; the hint gives the nearest name.
         """
         return self.store.runs.find(run, **where)
 
@@ -80,7 +80,7 @@ class Table:
         return _frame(columns, self.store.selections.overview())
 
     def selection(self, name: str) -> Selection:
-        """A stored selection, with what it does to class balance.
+        """A stored selection with its class balance.
 
         Raises:
             CurateError: no selection has that name.
@@ -102,13 +102,13 @@ class Table:
         return _frame(["class", one, other, "both", "jaccard"], self.store.selections.compare(one, other))
 
     def report(self, run: str | None = None, output: str | Path = "reports") -> Path:
-        """Write the report's page, as `curate report`; where it is."""
+        """Write the report's page, as `curate report`; returns its path."""
         from curate.report import build
 
         return build(self.store, run, Path(output))
 
     def export(self, path: str | Path) -> int:
-        """Write the view `samples` to a .csv or .parquet file, as `curate export`; how many rows."""
+        """Write the view `samples` to a .csv or .parquet file, as `curate export`; returns the number of rows."""
         return self.store.export_samples(Path(path))
 
     def score(self, *predictions: str | Path, dataset: str = "", only_missing: bool = False, **settings: Any) -> Run:

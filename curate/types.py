@@ -1,4 +1,4 @@
-"""What flows between the parts: frozen dataclasses whose shapes are checked when they are made.
+"""Data passed between the parts: frozen dataclasses whose shapes are checked when they are made.
 
 Letters: N samples, M modalities, K classes, P pairs of modalities = M (M - 1) / 2, C mixture components.
 """
@@ -21,7 +21,7 @@ from .render import printable
 Floats = NDArray[np.float64]
 FUSED = "fused"
 MODALITY = re.compile(r"[a-z][a-z0-9_]*")
-"""What a modality may be called, so that columns can have its name."""
+"""Allowed names of modalities, which are used in names of columns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +32,10 @@ class Sample:
         sample_id: stable and unique within the data set; the only join key.
         label: the class *name*.
         split: `train`, `val` or `test`.
-        inputs: {modality: where its medium is}; relative to the data set's root when it is a path. A text itself.
-        group: what must not cross splits (speaker, source video), or None.
+        inputs: {modality: source of its medium}: a path relative to the data set's root, or for a text the text itself.
+        group: the group that must not be in two splits (speaker, source video), or None.
         planted: modalities degraded on purpose, joined by '+' in declared order; '' none; None unknown.
-        extra: what else the annotation says of it, {name: text or number}: human votes, a second or corrected label.
+        extra: other annotations, {name: text or number}: human votes, a second or corrected label.
     """
 
     sample_id: str
@@ -49,12 +49,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something suspicious about a sample, listed and left to the user.
+    """Something suspicious about a sample; it is only listed, the user decides.
 
     Attributes:
         kind: one of `datasets.checks.KINDS`.
-        sample_id: whom it is about.
-        detail: with which other sample, of which modality.
+        sample_id: the sample.
+        detail: the other sample, and the modality.
     """
 
     kind: str
@@ -85,7 +85,7 @@ def pair_name(pair: tuple[str, str]) -> str:
 
 
 def are_unique(ids: NDArray[np.str_]) -> bool:
-    """Whether no id is there twice; ascending ones, as ours are, are told at once."""
+    """Whether no id occurs twice; this is fast for ascending ids, as ours are."""
     return bool((ids[1:] > ids[:-1]).all()) or len(np.unique(ids)) == len(ids)
 
 
@@ -99,9 +99,9 @@ class Predictions:
         classes: K class names.
         modalities: M names in declared order.
         probs: {modality or "fused": (N, K)} float64; rows add to one.
-        in_sample: (N,) whether the model that said it had been trained on the sample; None where that is unknown.
-        fold: (N,) the fold, counted from 0, in which a model predicted the sample without having seen it; None where
-            nothing was held out.
+        in_sample: (N,) whether the model that predicted the sample was trained on it; None if that is unknown.
+        fold: (N,) the fold, counted from 0, in which the sample was held out when it was predicted; None if nothing was
+            held out.
     """
 
     sample_ids: NDArray[np.str_]
@@ -138,15 +138,15 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Known:
-    """How well each modality knows each sample: what every kind of gap is made of.
+    """How well each modality predicts each sample: the values from which every kind of gap is computed.
 
     Attributes:
         sample_ids: (N,) strings.
         modalities: M names in declared order.
-        p_true: (N, M) probability of the labelled class, in [0, 1]; higher = better known.
-        entropy: (N, M) of the prediction, nats; NaN where it was not kept.
+        p_true: (N, M) probability of the labelled class, in [0, 1]; higher = better predicted.
+        entropy: (N, M) of the prediction, nats; NaN where it was not stored.
         correct: (N, M) whether the predicted class is the labelled one.
-        held_out: the models that said it had not been trained on the samples: nobody knows them by heart.
+        held_out: the models had not been trained on the samples, which therefore cannot be memorised.
     """
 
     sample_ids: NDArray[np.str_]
@@ -171,9 +171,9 @@ class GapScores:
         pairs: the P pairs.
         prob: (N, P) probability gap in [-1, 1], Eq. 6 of the adaptive-loss paper.
         kl: (N, P) KL gap in [-log K, log K], Eq. 7.
-        fitted: (N, P) what the mixture saw, where that is none of the two as they stand.
-        input: `signed`, or `absolute` where the mixture saw the size alone.
-        average: `last`, or `warmup` where it saw the mean over the epochs of the warm-up.
+        fitted: (N, P) the gaps that the mixture was fitted to; None if that is `prob` or `kl` unchanged.
+        input: `signed`, or `absolute` if the mixture was fitted to the size alone.
+        average: `last`, or `warmup` if it was fitted to the mean over the epochs of the warm-up.
     """
 
     sample_ids: NDArray[np.str_]
@@ -196,7 +196,7 @@ class GapScores:
         return {"prob": self.prob, "kl": self.kl}[kind]
 
     def seen(self, kind: str) -> Floats:
-        """(N, P) what a mixture of that kind of gap was fitted to."""
+        """(N, P) gaps that a mixture of that kind of gap was fitted to."""
         return self.of(kind) if self.fitted is None else self.fitted
 
 
@@ -211,17 +211,17 @@ class MixtureFit:
         scales: (C,) scales sigma (standard deviation for `gaussian`).
         dofs: (C,) degrees of freedom; infinite for `gaussian`.
         balanced: index of the balanced component.
-        rule: the rule that chose it, see `mixture.balanced_component`; `middle` of three.
+        rule: the rule that chose it, see `mixture.balanced_component`; `middle` for three components.
         rule_conflict: whether the rules of `mixture.RULES` disagree.
-        log_likelihoods: total log-likelihood after each iteration of the winning start.
+        log_likelihoods: total log-likelihood after each iteration of the best start.
         converged: whether it stopped because it no longer rose.
-        outcome: `ok`, or the gravest of what speaks against the fit. Two-sided: `one_bell`, `none_balanced`, `too_few`
-            or `degenerate`, see `two_sided.fit`. Of the paper's: `one_component` (BIC does not support two, or a
-            component died), `degenerate` (constant gaps) and `too_few` hold one component, so that every sample counts
-            as balanced; `two_components` holds two where three were asked for; `memorised`, `two_tailed` and
-            `rule_conflict` keep all and say that they mean little.
-        warnings: all that speaks against reading the fit as two populations, each with what to do.
-        limits: gaps are clipped to them before the posterior is taken; infinite for Eq. 10 as it stands, see
+        outcome: `ok`, or the most serious problem of the fit. Two-sided: `one_bell`, `none_balanced`, `too_few` or
+            `degenerate`, see `two_sided.fit`. The paper's: with `one_component` (BIC does not support two, or a
+            component lost all its samples), `degenerate` (constant gaps) and `too_few` there is one component, and
+            every sample counts as balanced; with `two_components` there are two where three were asked for; with
+            `memorised`, `two_tailed` and `rule_conflict` all components are kept, but mean little.
+        warnings: all reasons against reading the fit as two populations, each with what to do.
+        limits: gaps are clipped to them before the posterior is computed; infinite for Eq. 10 unchanged, see
             `posteriors.monotone_limits`.
     """
 
@@ -246,7 +246,7 @@ class MixtureFit:
             raise ValueError("weights must add to one and scales be positive")
 
     def role(self, k: int, pair: tuple[str, str]) -> str:
-        """What a component stands for: `balanced`, `imbalanced`, or of three the modality that is ahead there."""
+        """The meaning of a component: `balanced`, `imbalanced`, or with three the modality that is ahead there."""
         if k == self.balanced:
             return "balanced"
         if len(self.weights) < 3:
@@ -266,11 +266,11 @@ class Selection:
 
     Attributes:
         name: its name in the table.
-        run_id: the scored run whose posteriors it was made from.
-        rule: the rule, readable.
+        run_id: the scored run from whose results it was made.
+        rule: the rule in words.
         sample_ids: (S,) the kept samples, ascending.
-        candidates: how many samples the rule saw.
-        kept: {class name: (kept, seen)}: what the selection does to class balance.
+        candidates: number of samples to which the rule was applied.
+        kept: {class name: (kept, candidates)}: the class balance.
     """
 
     name: str
@@ -287,18 +287,18 @@ class Selection:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One row of the table's `run`: what was run, on what, from what.
+    """One row of the table's `run`: the method, its data, and the run that it started from.
 
     Attributes:
         run_id: readable and unique within the table, e.g. `score-demo-1`.
         kind: `score` or `train`.
         method: `warmup` for a scored run, the method's name otherwise.
         dataset, data_id: the data set's name, and the digest of its content and preprocessing.
-        root: what `--root` was, or None.
+        root: the value of `--root`, or None.
         parent: the scored run a training run starts from, or None.
-        seed: the one seed.
+        seed: the seed of everything.
         modalities, classes: in declared order.
-        gap_kind, family: what the posteriors were fitted on, or None.
+        gap_kind, family: the gap and the family of the mixtures behind the posteriors, or None.
         config: the resolved configuration, {section: {key: value}}.
         versions: of Python and the libraries.
         folder: where its checkpoints are.
@@ -327,9 +327,9 @@ class Run:
 
     @property
     def folds(self) -> int:
-        """In how many folds a scored run held its samples out; 0 where every sample was trained on and then scored.
+        """Number of folds in which a scored run held its samples out; 0 if every sample was trained on and then scored.
 
-        `decided` in the configuration is what `score` found out for itself, where the settings left it open.
+        `decided` in the configuration has what `score` determined itself because the settings left it open.
         """
         if self.kind != "score":
             return 0
@@ -344,15 +344,15 @@ class Run:
 
 @dataclass(frozen=True)
 class Round:
-    """What one scoring of the training set left behind.
+    """The results of one scoring of the training set.
 
     Attributes:
         sample_ids: (N,) strings, ascending.
         gaps: of every pair.
-        fits: one mixture a pair.
+        fits: one mixture per pair.
         p_balanced: (N, P) posterior of the balanced component, in [0, 1]; higher = more balanced.
-        p_ahead: (N, P, 2) posteriors of the first and of the second modality being ahead, which add up to
-            1 - p_balanced; NaN in pairs whose fit has not three components, None where no pair's has.
+        p_ahead: (N, P, 2) posteriors of the first and of the second modality being ahead, which add to 1 - p_balanced;
+            NaN for pairs whose fit does not have three components, None if no fit has three.
     """
 
     sample_ids: NDArray[np.str_]
@@ -363,7 +363,7 @@ class Round:
 
     @property
     def balanced(self) -> Floats:
-        """(N,) p_balanced of a sample: that of its least balanced pair; higher = more balanced."""
+        """(N,) p_balanced of each sample: that of its least balanced pair; higher = more balanced."""
         result: Floats = self.p_balanced.min(axis=1)
         return result
 

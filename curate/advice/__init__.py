@@ -1,1 +1,1 @@
-"""What the stored numbers say, in sentences."""
+"""The stored numbers, explained in sentences."""

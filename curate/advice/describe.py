@@ -1,4 +1,4 @@
-"""A round's mixtures, and the verdicts on usability, in lines for people."""
+"""A round's mixtures and the verdicts on usability as lines of text."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 def describe_round(run: Run, found: Round) -> list[str]:
-    """The mixtures of a scored run in numbers: what they saw, and what speaks against them.
+    """The mixtures of a scored run in numbers: the gaps they were fitted to, their components and their warnings.
 
-    The two-sided mixture is of all pairs together, and said once.
+    The two-sided mixture is fitted to all pairs together, so it is described once.
     """
-    from curate.scores.gap import describe  # numpy, which the lists of other commands can do without
+    from curate.scores.gap import describe  # late: it needs numpy, which other commands do not
     from curate.scores.two_sided import FAMILY
 
     if all(fitted.family == FAMILY for fitted in found.fits):
@@ -51,7 +51,7 @@ def describe_round(run: Run, found: Round) -> list[str]:
 
 
 def describe_verdicts(verdicts: Sequence[tuple[str, str, bool, float, float | None]]) -> dict[str, str]:
-    """{modality: whether it has a broken group, and by what evidence}, of `Table.verdicts`."""
+    """{modality: whether it has a broken group, and the evidence for that}, from `store.usability.verdicts`."""
     shown = {}
     for modality, verdict, found, separation, ratio in verdicts:
         shown[modality] = verdict

@@ -1,7 +1,7 @@
-"""What a scored table says of a data set, and what follows from it: who leads, what is known by heart, what is broken.
+"""What a scored table shows about a data set: which modality leads, which is memorised, which is broken.
 
-`conclusions` puts it into sentences, the strongest signal first; the closing lines of `score`, `recommend` and the
-report all use them, so that they say the same numbers in the same words.
+`conclusions` puts it into sentences, the strongest signal first. The closing lines of `score`, `recommend` and the
+report all use these sentences, so the numbers and the wording are the same everywhere.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from curate.types import Round, Run
 
 TAIL = 0.3
-"""|gap| above which one modality knows a sample clearly better."""
+"""|gap| above which one modality predicts a sample clearly better."""
 DIFFERENCE = 0.15
-"""By how much accuracy on training samples exceeds that on held-out ones where the two part."""
+"""Accuracy on training samples must exceed accuracy on held-out ones by more than this to count as different."""
 KNOWN_WELL = 0.8
-"""Accuracy on training samples from which on, where they part, the training samples are known by heart."""
+"""If the two differ, the training samples count as memorised from this accuracy on them upwards."""
 FEWEST = 20
-"""Held-out samples that it takes to say so."""
+"""Fewest held-out samples with which the two are compared."""
 ERRORS = 2.0
 """Standard errors that a difference of accuracies must exceed to count."""
 NEAR_CHANCE = 1.5
-"""Times the accuracy of guessing below which a modality knows hardly more."""
+"""A modality whose accuracy is below this many times that of guessing counts as hardly better than guessing."""
 KEPT = 0.8
-"""The threshold of p_balanced that the sentences speak of, the one of the main job."""
+"""The threshold of p_balanced that the sentences mention; `curate select` falls back to it."""
 GAPS = (
     "SELECT count(*), coalesce(avg(abs(gap)), 0), coalesce(avg((p_imbalanced > 0.5)::INTEGER), 0) FROM ("
     "SELECT g.sample_id, arg_max(g.prob_gap, abs(g.prob_gap)) AS gap, max(p.p_imbalanced) AS p_imbalanced "
@@ -48,7 +48,7 @@ LEADS = (
 )
 KNOWN = (
     "SELECT modality, avg(correct::INTEGER), bool_or(in_sample) "
-    "FROM prediction WHERE run_id = ? AND round = 0 AND sample_id IN "  # one that lacks a modality has no gap
+    "FROM prediction WHERE run_id = ? AND round = 0 AND sample_id IN "  # a sample that lacks a modality has no gap
     "(SELECT sample_id FROM gap WHERE run_id = ? AND round = 0) GROUP BY 1 ORDER BY 1"
 )
 HELD_OUT = (
@@ -65,7 +65,7 @@ CLAIMED = (
 
 @dataclass(frozen=True)
 class HeldOut:
-    """How often each modality is right where the model was not trained.
+    """How often each modality is right on samples that the model was not trained on.
 
     Attributes:
         split: `val`; `test` where saved predictions have no validation samples.
@@ -80,7 +80,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a scored table says of a data set.
+    """What a scored table shows about a data set.
 
     Attributes:
         dataset, run_id: of the scored run.
@@ -88,17 +88,17 @@ class Evidence:
         classes: how many.
         samples: how many were scored.
         size: mean |probability gap|, 0..1, of each sample's widest pair.
-        imbalanced: share with p_imbalanced above 0.5; moves with the number of epochs, so a description only.
+        imbalanced: share with p_imbalanced above 0.5; it changes with the number of epochs, so it only describes.
         accuracy: {modality or "fused": accuracy on the scored samples}.
-        outcomes: of the fits, one a pair.
+        outcomes: outcome of each fit, one per pair.
         ahead: {modality: share of samples whose true class it gives the largest probability}.
-        carried: {modality: share that is called imbalanced and in which it is ahead}.
+        carried: {modality: share of samples that are called imbalanced and in which it is ahead}.
         held_out: how often each modality is right on samples that were not trained on; None where there are none.
-        folds: in how many folds the scored samples were held out; 0 if they were not.
+        folds: number of folds in which the scored samples were held out; 0 if they were not.
         was_by_heart: why `score` decided to score out of fold by itself; '' if it did not.
         in_sample: whether the model that scored them had been trained on them; None where that is unknown.
         broken: {modality: share of samples claimed to be broken}, of modalities with a broken group.
-        verdicts: {modality: what is claimed of it, in words}; {} where usability is not known.
+        verdicts: {modality: what is claimed about it, in words}; {} where usability is not known.
         posterior: how p_balanced was made, and how far to trust it, in words.
         has_model: False for a run of saved predictions.
         compared: lines of this data set's comparisons.
@@ -127,14 +127,14 @@ class Evidence:
 
     @property
     def judged_by(self) -> HeldOut | None:
-        """What dominance is judged by: predictions that nobody was trained for; None where there are none."""
+        """Accuracies that dominance is judged by, on samples not trained on; None where there are none."""
         if self.folds or self.in_sample is False:
             return HeldOut("out of fold" if self.folds else "scored", self.samples, self.accuracy)
         return self.held_out
 
     @property
     def apart(self) -> tuple[str, ...]:
-        """Modalities whose accuracy on the samples they were trained on exceeds that on held-out ones clearly."""
+        """Modalities whose accuracy on the samples they were trained on clearly exceeds that on held-out ones."""
         if self.folds or self.in_sample is False or self.held_out is None:
             return ()
         return tuple(
@@ -145,12 +145,12 @@ class Evidence:
 
     @property
     def by_heart(self) -> tuple[str, ...]:
-        """Those of them that are right on nearly all of the samples they were trained on."""
+        """The modalities of `apart` that are right on nearly all of the samples they were trained on."""
         return tuple(m for m in self.apart if self.accuracy[m] >= KNOWN_WELL)
 
     @property
     def at_chance(self) -> str:
-        """The modality that knows hardly more than guessing, while another knows much more; '' if there is none."""
+        """The modality that is hardly better than guessing while another is much better; '' if there is none."""
         right = (self.judged_by or HeldOut("", self.samples, self.accuracy)).accuracy
         weak = min(self.modalities, key=lambda m: right.get(m, 1.0))
         strong = max(right.get(m, 0.0) for m in self.modalities)
@@ -174,7 +174,7 @@ class Evidence:
 
 
 def differ(trained: float, held_out: float, samples: int) -> bool:
-    """Whether accuracy on the samples trained on exceeds that on so many held-out ones by `PARTED`, beyond chance."""
+    """Whether `trained` exceeds `held_out`, an accuracy on so many samples, by more than `DIFFERENCE` and chance."""
     if samples < FEWEST:
         return False
     error = sqrt(held_out * (1 - held_out) / samples)
@@ -182,7 +182,7 @@ def differ(trained: float, held_out: float, samples: int) -> bool:
 
 
 def read_evidence(store: Store, run_id: str | None = None) -> Evidence:
-    """The evidence of a scored run, the newest finished one when none is named; with every comparison of its data set.
+    """The evidence of a scored run and every comparison of its data set; without a name, of the newest finished run.
 
     Raises:
         CurateError: there is no such run.
@@ -197,7 +197,7 @@ def read_evidence(store: Store, run_id: str | None = None) -> Evidence:
     trained = {seen for _, _, seen in known} - {None}
     scored, verdicts = store.rounds.read(run.run_id), store.usability.verdicts(run.run_id)
     lines = {
-        line.label: line  # of those of one name the newest
+        line.label: line  # of several lines with one label the newest is kept
         for name in store.comparisons.names(run.dataset)
         for line in summarize([c for c in store.comparisons.find(name) if c.dataset == run.dataset])
     }
@@ -234,7 +234,7 @@ def _held_out(rows: Sequence[tuple[str, str, float, int]]) -> HeldOut | None:
 
 
 def describe_posterior(run: Run, scored: Round) -> str:
-    """How p_balanced was made, what 0.8 of it means and keeps, and how far to trust it."""
+    """How p_balanced was computed, what p_balanced >= 0.8 means and keeps, and how far to trust it."""
     from curate.scores import two_sided
     from curate.scores.gap import describe, gap_scale
 
@@ -259,13 +259,13 @@ def describe_posterior(run: Run, scored: Round) -> str:
 
 
 def conclusions(e: Evidence) -> list[str]:
-    """What was found, a sentence a line, each with the word that it is about; the strongest signal first."""
+    """What was found, one sentence per line, each starting with its topic; the strongest signal first."""
     balance = f"balance: {e.posterior}" if e.posterior else ""
     return [text for text in (_heart(e), _broken(e), _lead(e), balance) if text]
 
 
 def _heart(e: Evidence) -> str:
-    """Where training and held-out samples part, and what to do about it; '' if they do not."""
+    """Where accuracy differs between training and held-out samples, and what to do about it; '' if it does not."""
     if e.was_by_heart:
         return (
             f"by heart: right on training and on validation samples: {e.was_by_heart}; so every sample was scored by a "
@@ -288,7 +288,7 @@ def _heart(e: Evidence) -> str:
 
 
 def _broken(e: Evidence) -> str:
-    """What is broken, how sure, and what to do."""
+    """What is broken, how sure that is, and what to do."""
     if not e.verdicts:
         return "broken: not known, usability was not measured" + ("" if e.has_model else "; see --embeddings")
     shown = "; ".join(f"{m}: {verdict}" for m, verdict in e.verdicts.items())
@@ -298,7 +298,7 @@ def _broken(e: Evidence) -> str:
 
 
 def _lead(e: Evidence) -> str:
-    """Which modality leads: by what was not trained on, then sample by sample."""
+    """Which modality leads: first on samples that were not trained on, then sample by sample."""
     known = e.judged_by
     per_sample = ", ".join(f"{m} on {e.ahead[m]:.0%}" for m in e.modalities if m in e.ahead)
     if known is None:

@@ -1,7 +1,7 @@
-"""Which methods are worth trying first on a scored data set: three lines, each with the evidence it rests on.
+"""Which methods are worth trying first on a scored data set: three lines, each with its evidence.
 
-The table's own comparisons come first. Where there is none, the studies in `reports/studies` speak, and are named; they
-are of one data set, so nothing of them is promised for another.
+The table's own comparisons come first. Where there is none, the studies in `reports/studies` are used, and named. They
+are of one data set, so their results may not hold for another.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from .evidence import Evidence, conclusions
 
 STUDY = "reports/studies/comparison.md (digits, three seeds)"
 SMALL_GAP = 0.1
-"""Mean |gap| below which the gaps say little."""
+"""Mean |gap| below which the gaps carry little information."""
 NO_FIT = ("one_component", "degenerate", "too_few")
 """Outcomes of a fit in which nothing is called imbalanced."""
 
 
 def recommend(evidence: Evidence) -> list[str]:
-    """Three lines: what the table says, what to try first and why, and what that is to be measured against."""
+    """Three lines: what the table shows, what to try first and why, and what to compare that with."""
     return [f"found: {_found(evidence)}", f"try: {_try(evidence)}", f"check: {_check(evidence)}"]
 
 
 def _found(e: Evidence) -> str:
-    """What `score` says too, in one line."""
+    """The conclusions that `score` prints too, in one line."""
     text = f"{e.dataset}, {e.samples} samples of {e.run_id}; " + "; ".join(conclusions(e))
     return text + ("; gaps this small say little" if e.size < SMALL_GAP else "")
 

@@ -1,1 +1,1 @@
-"""The commands that need no model: options, messages, one module a group of commands."""
+"""The commands that need no model: options, messages, and one module for each group of commands."""

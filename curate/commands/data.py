@@ -116,7 +116,7 @@ def prepare(
 
 
 def data_options(ctx: typer.Context, kind: type[Dataset]) -> Any:
-    """The settings of a data set, of a command that has no other section."""
+    """The settings of a data set, for a command that has no other section."""
     from curate.config import build
 
     values = {k: v for layer in precedence.layers(ctx, ["data"], data=DATA) for k, v in layer.get("data", {}).items()}

@@ -1,4 +1,4 @@
-"""What a command says: rows on standard output, and on standard error how it went and what to do next."""
+"""What a command prints: rows on standard output; how it went and what to do next on standard error."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ENDINGS: Mapping[str, Format] = {
 }
 """Of files of rows."""
 MOST_ROWS = 10_000
-"""Of a table for people."""
+"""Most rows printed in the format `table`."""
 
 
 def print_message(text: str) -> None:
@@ -47,18 +47,18 @@ def print_text(text: str) -> None:
 
 
 def no_message(text: str) -> None:
-    """Leaves a line out."""
+    """Prints nothing."""
 
 
 def messages(quiet: bool) -> Message:
-    """Where a command's messages go: nowhere where it is to be quiet."""
+    """The function that prints a command's messages; with `quiet` it prints nothing."""
     return no_message if quiet else print_message
 
 
 def print_rows(
     columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Format = "table", output: Path | None = None
 ) -> None:
-    """Rows to standard output, never folded in a pipe; or to a file."""
+    """Rows to standard output, where lines are never wrapped in a pipe, or to a file."""
     print_portions(columns, [rows], form, output=output)
 
 
@@ -69,10 +69,10 @@ def print_portions(
     message: Message = print_message,
     output: Path | None = None,
 ) -> None:
-    """Rows to standard output as they come; of a table, which needs all before the first, so many as can be read.
+    """Rows to standard output as they come; in the format `table`, which needs all first, `MOST_ROWS` at most.
 
     Args:
-        output: the file that gets them, all of them, instead.
+        output: the file that gets all of them instead.
 
     Raises:
         CurateError: the file's ending is none of `ENDINGS`, or it cannot be written.
@@ -88,7 +88,7 @@ def print_portions(
         if len(rows) > MOST_ROWS:
             message(f"these are the first {MOST_ROWS} rows, there are more: --format csv gives all")
     for piece in pieces(columns, portions, form, width):
-        # With color=True nothing is taken out: in a pipe an id stays the id.
+        # With color=True typer removes no characters: in a pipe an id is printed unchanged.
         typer.echo(printable(piece, keep="\n\t") if terminal else piece, color=True)
 
 
@@ -103,7 +103,7 @@ def _write_portions(columns: Sequence[str], portions: Iterable[Sequence[Sequence
 
 
 def percent(value: float, form: Format) -> str | float:
-    """A share in 0..1, in percent where people read it."""
+    """A share in 0..1: as text in percent in the formats `table` and `markdown`, else the number."""
     return f"{value:.1%}" if form in ("table", "markdown") else value
 
 
@@ -116,7 +116,7 @@ def print_metrics(
 
 
 def warn_unusable(store: Store, data_id: str) -> bool:
-    """Say how many items of a data set cannot be used, and why; whether there are any."""
+    """Print how many items of a data set cannot be used, and why; returns whether there are any."""
     bad = store.samples.status_counts(data_id)
     if bad:
         print_message(
@@ -128,7 +128,7 @@ def warn_unusable(store: Store, data_id: str) -> bool:
 
 
 def print_plan(dataset: Dataset, folder: Path, workers: int) -> None:
-    """What is decoded, where to, how much disk that takes, and about how long."""
+    """Print what is decoded, where to, how much disk space that takes, and about how long."""
     from curate.datasets.cache import describe_plan
 
     for note in dataset.notes:
@@ -137,7 +137,7 @@ def print_plan(dataset: Dataset, folder: Path, workers: int) -> None:
 
 
 def print_sample(dataset: Dataset, sample_id: str, folder: Path, form: Format) -> None:
-    """What was done to the media of a sample, and where it is to be seen and heard."""
+    """Print what was done to the media of a sample, and which files show the result."""
     from curate.datasets.sample_files import find_sample, write_sample
 
     sample = find_sample(dataset, sample_id)
@@ -149,7 +149,7 @@ def print_sample(dataset: Dataset, sample_id: str, folder: Path, form: Format) -
 
 
 def print_findings(dataset: Dataset, message: Message = print_message) -> None:
-    """How a data set was read, which of its files are there, and what is suspicious about it."""
+    """Print how a data set was read, which of its files are there, and what is suspicious about it."""
     from curate.datasets import checks
 
     for note in dataset.notes:
@@ -166,7 +166,7 @@ def print_findings(dataset: Dataset, message: Message = print_message) -> None:
 
 
 def print_score(store: Store, run: Run) -> None:
-    """A scored run: what was found, the strongest signal first, and below it the mixture in numbers."""
+    """Print a scored run: what was found, the strongest signal first, and below it the mixture in numbers."""
     from curate.advice.evidence import conclusions, read_evidence
 
     evidence = read_evidence(store, run.run_id)
@@ -183,7 +183,7 @@ def print_score(store: Store, run: Run) -> None:
 
 
 def print_growth(store: Store, before: Run, grown: Run) -> None:
-    """What `--only-missing` found to do."""
+    """Print what `--only-missing` had to score."""
     if grown.run_id == before.run_id:
         print_message(f"nothing is missing: every training sample has its score in {before.run_id}")
     else:
@@ -192,7 +192,7 @@ def print_growth(store: Store, before: Run, grown: Run) -> None:
 
 
 def print_selection(chosen: Selection, form: Format, message: Message = print_message) -> None:
-    """What a selection kept, and what that does to class balance."""
+    """Print what a selection kept, and how that changes class balance."""
     kept = len(chosen.sample_ids)
     message(f"{chosen.name}: kept {kept} of {chosen.candidates} ({kept / chosen.candidates:.1%})")
     if kept == chosen.candidates:
@@ -203,7 +203,7 @@ def print_selection(chosen: Selection, form: Format, message: Message = print_me
 
 
 def print_comparison(store: Store, name: str, plan: Plan | None, form: Format, quiet: bool) -> bool:
-    """Print a stored comparison and how to read it; whether a cell has no result."""
+    """Print a stored comparison and how to read it; returns whether a cell has no result."""
     from curate.comparison.layout import cells, notes, records
     from curate.comparison.plan import CONTROLS
     from curate.comparison.summary import missing_controls, summarize

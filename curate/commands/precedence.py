@@ -1,7 +1,8 @@
 """Where a value comes from: the command line, then CURATE_* variables, then ./curate.toml, then defaults.
 
-Options of a command stand at the top of curate.toml, settings in the sections that `--set` knows too, and those of a
-method in [method.NAME]. A context is what the command line's parser hands to a command: values, and their source.
+Options of a command are at the top of curate.toml, settings in the sections that `--set` has too, and those of a
+method in [method.NAME]. A context is the object that the command line's parser passes to a command: values, and where
+each comes from.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from curate.errors import CurateError, unknown_name
 
 SECTIONS = ("data", "model", "optim", "score", "train", "method")
 NEVER_DEFAULT = {"help", "set", "resume", "replace", "refit"}
-"""Options that a file may not give: what they do must be asked for each time, or has sections instead."""
+"""Options that a file may not set: they must be given each time, or there are sections for them."""
 ABOUT_WARM_UP = (
     "root",
     "split_variant",
@@ -36,7 +37,7 @@ def read_project(path: Path, methods: Callable[[], Sequence[str]]) -> Mapping[st
     """The content of curate.toml, {} without one.
 
     Args:
-        methods: the names of the methods, asked for when the file speaks of one.
+        methods: returns the names of the methods; called only when the file has a section for a method.
 
     Raises:
         CurateError: it is not TOML, or has a section that nothing reads.
@@ -54,7 +55,7 @@ def read_project(path: Path, methods: Callable[[], Sequence[str]]) -> Mapping[st
 
 
 def command_defaults(content: Mapping[str, Any], commands: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """{command: {parameter: value}} from the options at the top of curate.toml, each for the commands that have it.
+    """{command: {parameter: value}} from the options at the top of curate.toml; each goes to the commands that have it.
 
     Raises:
         CurateError: no command has such an option.
@@ -90,14 +91,14 @@ def layers(
     method_name: str | None = None,
     **options: Mapping[str, str],
 ) -> list[Layer]:
-    """Settings in rising precedence: curate.toml, CURATE_SET, the command line; in the last, --set over other options.
+    """Settings in rising precedence: curate.toml, CURATE_SET, the command line; there --set wins over other options.
 
-    What file and variable say of other commands' sections is left out; on the command line it is an error.
+    Sections of other commands are ignored in the file and in the variable; on the command line they are an error.
 
     Args:
         context: of the command, with a parameter `settings`; its `obj` is the content of curate.toml.
         sections: those the command has.
-        method_name: whose section, where `method` is one of them.
+        method_name: the method whose section is used, where `method` is among the sections.
         options: {section: {key: parameter}} for the parameters that stand for a setting.
     """
     file = {k: v for k, v in project(context).items() if k in sections}
@@ -131,12 +132,12 @@ def layers(
 
 
 def refuse_beside_predictions(context: Any) -> None:
-    """Saved predictions need no model: refuse what is about one on the command line."""
+    """Saved predictions need no model: refuse options about a model on the command line."""
     _refuse(context, ABOUT_MODEL, "--predictions scores what is in the file")
 
 
 def refuse_beside_refit(context: Any) -> None:
-    """What a run kept is fitted anew: refuse what is about another run, or about a model, on the command line."""
+    """A run's stored scores are fitted again: refuse options about another run or a model on the command line."""
     _refuse(context, (*ABOUT_MODEL, "dataset", "predictions", "embeddings"), "--refit fits what the named run kept")
 
 
@@ -148,12 +149,12 @@ def _refuse(context: Any, parameters: Sequence[str], why: str) -> None:
 
 
 def refuse_beside_features(context: Any) -> None:
-    """A folder of features is a data set of its own: refuse another one on the command line, and a resumed run."""
+    """A folder of features is a data set of its own: refuse another data set or a run on the command line."""
     _refuse(context, ("dataset", "root", "resume", "run"), "--features DIR stands for --dataset features --root DIR")
 
 
 def refuse_beside_resume(context: Any, *parameters: str) -> None:
-    """A resumed run goes on with its own settings: refuse those given on the command line."""
+    """A resumed run continues with its own settings: refuse those given on the command line."""
     for parameter in context.command.params:
         if parameter.name in parameters and is_from(context, "COMMANDLINE", parameter.name):
             option = parameter.opts[0]

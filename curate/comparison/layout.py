@@ -41,7 +41,7 @@ def cells(lines: Sequence[Line], plan: Plan | None = None) -> tuple[list[str], l
     """Column heads and rows as text, for people.
 
     Args:
-        plan: whose columns are shown, and whose paper's numbers beside ours on the paper's data sets.
+        plan: its columns are shown; on the data sets of its paper, the paper's numbers are shown beside ours.
     """
     parts = [_column(c, lines) for c in (plan.columns if plan else USUAL)]
     shown = [(head, value) for part in parts for head, value in part]
@@ -58,7 +58,7 @@ def to_markdown(title: str, lines: Sequence[Line], plan: Plan | None = None) -> 
 
 
 def to_csv(lines: Sequence[Line]) -> str:
-    """Full numbers, shares in 0..1, an empty field where there is none; every column whatever a plan shows."""
+    """Full numbers, shares in 0..1, an empty field where there is none; every column, whichever a plan shows."""
     return render(*records(lines), "csv") + "\n"
 
 
@@ -84,7 +84,7 @@ def to_latex(title: str, lines: Sequence[Line], plan: Plan | None = None) -> str
 
 
 def escape_latex(text: str) -> str:
-    """Text that LaTeX prints as it stands."""
+    """The text with LaTeX's special characters escaped."""
     return "".join(LATEX.get(c, c) for c in text)
 
 
@@ -95,7 +95,7 @@ def notes(plan: Plan | None = None) -> list[str]:
 
 
 def records(lines: Sequence[Line]) -> tuple[list[str], list[list[Any]]]:
-    """The numbers behind a comparison: column names and one row a line."""
+    """The numbers of a comparison: column names, and one row for each line."""
     keys = list(dict.fromkeys(key for line in lines for key in line.values))
     names = [f"{m}_{k}_{s}" for m, k in keys for s in ("mean", "sd")]
     head = ["dataset", "label", "method", "control", "seeds", *names]
@@ -113,10 +113,10 @@ def records(lines: Sequence[Line]) -> tuple[list[str], list[list[Any]]]:
 
 
 def check_outputs(paths: Sequence[Path]) -> None:
-    """Refuse, before anything is run, a file that cannot be written.
+    """Check that the files can be written before anything is run.
 
     Raises:
-        CurateError: of another suffix, or in a folder that does not exist.
+        CurateError: a file has a suffix that is not in `SUFFIXES`, or its folder does not exist.
     """
     for path in paths:
         if path.suffix not in SUFFIXES:
@@ -130,7 +130,7 @@ Value = Callable[["Line"], str]
 
 
 def _column(name: str, lines: Sequence[Line]) -> list[tuple[str, Value]]:
-    """(head, value of a line) of the columns that a name stands for."""
+    """(head, function from a line to its text) of the columns that a name stands for."""
     modalities = list(dict.fromkeys(m for line in lines for m in line.modalities))
     single: dict[str, tuple[str, Value]] = {
         "accuracy": ("accuracy, %", lambda line: _percent(line.values.get((FUSED, "accuracy")))),
@@ -156,7 +156,7 @@ def _of(modality: str) -> Value:
 
 
 def _paper_column(plan: Plan, lines: Sequence[Line]) -> list[tuple[str, Value]]:
-    """The paper's numbers, where the paper has this data set."""
+    """The paper's numbers, where the paper reports this data set."""
     paper: Mapping[str, Any] = {row.label: row.paper for row in plan.rows}
     datasets = {dataset for known in paper.values() for dataset in known}
 

@@ -1,11 +1,11 @@
-"""What is compared: rows of a method with its settings, from `--method` or from a table in TOML, and their controls.
+"""What is compared: each row is a method with its settings, from `--method` or a table in TOML; and the controls.
 
 A table is a file such as those in `tables/`:
 
     title = "..."                       # one line
-    note = "..."                        # what to know of it
-    columns = ["accuracy", "verdict"]   # of `COLUMNS`; the usual ones when left out
-    set = ["optim.lr=0.002"]            # settings of every cell, scoring and training; a user's own win
+    note = "..."                        # what to know about it
+    columns = ["accuracy", "verdict"]   # from `COLUMNS`; the usual ones when left out
+    set = ["optim.lr=0.002"]            # settings of every cell, scoring and training; a user's own settings win
 
     [[row]]
     label = "without the weights"       # the method's name and settings when left out
@@ -44,7 +44,7 @@ COLUMNS = (
 )
 """What a comparison can show."""
 USUAL = tuple(c for c in COLUMNS if c != "seconds")
-"""What may be printed of a row, and what is where a table does not say."""
+"""The columns that are printed where a table does not list any."""
 JOINT, CONTINUED, APART = "joint", "warmup", "unimodal"
 CONTROLS = (JOINT, CONTINUED, APART)
 """Without these anything looks like a gain: plain joint training, the warm-up continued, separate networks."""
@@ -64,10 +64,10 @@ class Row:
     Attributes:
         label: its name in the printed table.
         method: its name on the command line.
-        settings: of its training.
-        scoring: of the scored run it starts from, on top of those that all share.
+        settings: settings of its training.
+        scoring: settings of the scored run it starts from, in addition to those of all rows.
         control: whether it is what others are compared with.
-        twin: label of a control of its own, such as a random subset; '' for none.
+        twin: label of the control that belongs to this row alone, such as a random subset; '' for none.
         paper: {data set: {metric, or modality: percent}} as the paper prints it.
     """
 
@@ -88,8 +88,8 @@ class Plan:
         name: under which it is stored.
         rows: in the order they are printed.
         title, note: of a table; '' otherwise.
-        settings: of every cell, below a user's own.
-        columns: what is printed.
+        settings: settings of every cell; a user's own settings win.
+        columns: the columns that are printed.
     """
 
     name: str
@@ -131,7 +131,7 @@ def parse_methods(texts: Iterable[str], known: Sequence[str]) -> list[Row]:
     """Rows of `NAME` or `NAME:section.key=value,section.key=value`; `all` is every known method as it is.
 
     Raises:
-        CurateError: an unknown method, a setting of a section that a training has not, or the same row twice.
+        CurateError: an unknown method, a setting of a section that training does not have, or the same row twice.
     """
     rows: list[Row] = []
     for text in texts:
@@ -148,11 +148,11 @@ def parse_methods(texts: Iterable[str], known: Sequence[str]) -> list[Row]:
 
 
 def with_controls(plan: Plan, controls: Mapping[str, str], measure: bool = True) -> Plan:
-    """The plan with its controls in front, and behind every row with a control of its own that control.
+    """The plan with the general controls in front; a row's own control, if it has one, follows it.
 
     Args:
         controls: {method: its `method.control` that makes a control of its own}, e.g. `random`; '' for none.
-        measure: False leaves out controls that nobody asked for, so that they are missing in what is printed.
+        measure: False leaves out controls that were not asked for; what is printed then lacks them.
 
     Raises:
         CurateError: a row has the label of a control.
@@ -179,10 +179,10 @@ def with_controls(plan: Plan, controls: Mapping[str, str], measure: bool = True)
 
 
 def parse_seeds(text: str) -> list[int]:
-    """`3` is 0, 1, 2; `0,7` is these two.
+    """Seeds from text: `3` is 0, 1, 2; `0,7` is 0 and 7.
 
     Raises:
-        CurateError: neither.
+        CurateError: the text has neither form.
     """
     try:
         seeds = [int(part) for part in text.split(",")]

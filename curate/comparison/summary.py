@@ -1,9 +1,9 @@
-"""Cells of a comparison to one line a method: mean, spread, paired differences with their interval, a verdict. Pure.
+"""Cells of a comparison to one line per method: mean, spread, paired differences with interval, a verdict. Pure.
 
-Differences are paired by seed: both methods saw the same data, split and warm start. The interval is Student's, of n
-paired differences d: mean(d) +- t(0.975, n - 1) sd(d) / sqrt(n). One seed has no interval, so nothing is claimed of it.
-Departure: sd(d) is taken as `FLOOR` where it is less: accuracies are counts, and seeds that happen to agree would
-otherwise leave an interval of no width.
+Differences are paired by seed: both methods had the same data, split and warm start. The interval is Student's, for n
+paired differences d: mean(d) +- t(0.975, n - 1) sd(d) / sqrt(n). One seed has no interval, so nothing is claimed from
+it. Departure: where sd(d) is less than `FLOOR`, `FLOOR` is used: accuracies are counts, and seeds that happen to agree
+would otherwise give an interval of no width.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from .plan import CONTINUED, JOINT
 
 CONFIDENCE = 0.95
 FLOOR = 0.005
-"""Of the standard deviation of a paired difference, as a share. Chosen, not measured: single runs that differ in the
-order of their batches alone were seen to spread by 0.5 to 1.1 points on one data set, of spoken digits; for paired
-differences nothing was measured."""
+"""Least standard deviation of a paired difference, as a share. Chosen, not measured: single runs that differed only in
+the order of their batches had a spread of 0.5 to 1.1 points on one data set, of spoken digits; for paired differences
+nothing was measured."""
 ACCURACY = (FUSED, "accuracy")
 BETTER, WORSE, EVEN, UNJUDGED = "better", "worse", "no difference shown", "one seed, not judged"
 REFERENCE, MISSING, NO_CONTROL = "reference", "missing", "not judged, no control"
@@ -32,7 +32,7 @@ class Cell:
 
     Attributes:
         comparison, dataset, label, method, control, twin, seed: what was asked for, see `plan.Row`.
-        run_id: the run that holds the results, or None.
+        run_id: the run with the results, or None.
         reason: why there are none; '' otherwise.
         modalities: in declared order.
         values: {(modality or "fused", metric): test value in 0..1}.
@@ -99,7 +99,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Line:
-    """What a comparison says of one method with its settings on one data set.
+    """The result of a comparison for one method with its settings on one data set.
 
     Attributes:
         dataset, label, method, control: see `Cell`.
@@ -107,14 +107,14 @@ class Line:
         run_ids: of these seeds.
         modalities: in declared order.
         values: {(modality or "fused", metric): spread over seeds, in 0..1}.
-        epochs: in all; None where seeds differ.
+        epochs: in all, warm-up included; None where seeds differ.
         joint, continued: difference to plain joint training, and to the warm-up continued.
         own: (label, difference) to a control of its own, where it has one that was measured.
         time: time of an epoch relative to joint training, paired by seed.
         seconds: time of an epoch, s.
         gap: mean |gap| of the training samples at the end, 0..1.
-        verdict: against the warm-up continued; against joint training, and so named, where that is missing.
-        remark: what to know besides: seeds without a result and why, another number of epochs, its own control.
+        verdict: against the warm-up continued; where that is missing, against joint training, and marked so.
+        remark: anything else to know: seeds without a result and why, another number of epochs, its own control.
     """
 
     dataset: str
@@ -137,7 +137,7 @@ class Line:
 
 
 def spread(values: Iterable[float]) -> Spread | None:
-    """None of no values."""
+    """Mean and standard deviation of the values; None if there are none."""
     found = list(values)
     return Spread(mean(found), stdev(found) if len(found) > 1 else None, len(found)) if found else None
 
@@ -150,7 +150,7 @@ def difference(mine: Mapping[int, float], other: Mapping[int, float]) -> Differe
         return None
     if found.sd is None:
         return Difference(found.mean, None, None, paired)
-    from scipy.special import stdtrit  # Student's quantile; late, since what does not compare needs no scipy
+    from scipy.special import stdtrit  # Student's quantile; imported late, since only comparisons need scipy
 
     half = float(stdtrit(found.count - 1, (1 + CONFIDENCE) / 2)) * max(found.sd, FLOOR) / found.count**0.5
     return Difference(found.mean, found.mean - half, found.mean + half, paired)

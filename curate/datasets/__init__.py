@@ -1,4 +1,4 @@
-"""The known data sets: every file of this folder that holds a `Dataset` is found, with no list to edit."""
+"""The known data sets: every `Dataset` class in this folder is found automatically, there is no list to edit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def find(name: str) -> type[Dataset]:
     """The class of a data set; dashes may stand for underscores.
 
     Raises:
-        CurateError: no data set has this name; the hint offers the nearest one.
+        CurateError: no data set has this name; the hint gives the nearest one.
     """
     found = _found()
     name = name.replace("-", "_")

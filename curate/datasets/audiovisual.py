@@ -1,4 +1,4 @@
-"""What the audio-visual data sets share: sound by a named preset, some frames, media as files or extracted."""
+"""Base of the audio-visual data sets: sound by a named preset, a few frames, media as files or already extracted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .rows import draw
 class AudioVisual(Recordings):
     """Audio-visual clips; a subclass reads its annotation in `read`.
 
-    `Sample.inputs` are paths relative to the root, `#t=2,8` behind them for the stretch from 2 to 8 s.
+    `Sample.inputs` are paths relative to the root; `#t=2,8` after a path means the stretch from 2 to 8 s.
     """
 
     reusable: ClassVar[bool] = True
@@ -34,10 +34,10 @@ class AudioVisual(Recordings):
 
         Attributes:
             audio: preset of the spectrogram, see `presets`.
-            frames: frames a clip.
+            frames: frames per clip.
             size: side of a frame, pixels.
             augment: `crop_flip` or `none`.
-            splits: folder of the split lists, if they do not lie under the root.
+            splits: folder of the split lists, if they are not under the root.
             val_fraction: share of train that becomes val where the split has none, in (0, 1); stratified.
             seed: of the val part and of splits that are drawn.
         """
@@ -54,7 +54,7 @@ class AudioVisual(Recordings):
 
     def __init__(self, root: Path | None, options: Options) -> None:
         super().__init__(root, options)
-        assert root is not None  # the base class has refused it
+        assert root is not None  # the base class raises an error for None
         self.root: Path = root
         if options.frames < 1 or options.size < 1 or not 0 < options.val_fraction < 1:
             wrong = f"frames={options.frames}, size={options.size}, val_fraction={options.val_fraction}"
@@ -68,7 +68,7 @@ class AudioVisual(Recordings):
 
     @abstractmethod
     def read(self) -> list[Sample]:
-        """The samples, from annotation files and file names; sets `notes`."""
+        """Read the samples from annotation files and file names; sets `notes`."""
 
     def media(self, sample: Sample) -> dict[str, tuple[Path, Segment | None]]:
         """The files below the root."""
@@ -76,12 +76,12 @@ class AudioVisual(Recordings):
         return {m: (self.root / path, segment) for m, (path, segment) in parts.items()}
 
     def content(self, sample: Sample) -> Any:
-        """The sources, with size and time of each file: one that was missing and now is there is decoded."""
+        """The sources, with size and time of each file: a file that was missing before is decoded once it is there."""
         files = self.media(sample)
         return {m: [source, stamp(files[m][0])] for m, source in sample.inputs.items()}
 
     def carve(self, samples: Sequence[Sample], split: str, fraction: float, whole_groups: bool = False) -> list[Sample]:
-        """The samples with a stratified part of train turned into `split`; a function of the seed alone."""
+        """The samples with a stratified part of train moved to `split`; the draw depends on the seed alone."""
         pool = sorted((s for s in samples if s.split == "train"), key=lambda s: s.sample_id)
         groups = [s.group if whole_groups else None for s in pool]
         drawn = draw([s.label for s in pool], groups, fraction, generator(self.options.seed, self.name, split))
@@ -94,5 +94,5 @@ class AudioVisual(Recordings):
         return [dataclasses.replace(s, split=split) if s.sample_id in chosen else s for s in samples]
 
     def wrong_line(self, path: Path, line: str, expected: str) -> CurateError:
-        """An error for a line of a list that does not fit."""
+        """An error for a line of a list that does not have the expected form."""
         return CurateError(f"{self.name}: {path} has the line {line[:60]!r}", f"expected {expected}")

@@ -40,7 +40,7 @@ RECORDING = re.compile(r"(?P<digit>\d)_(?P<speaker>[^_]+)_(?P<take>\d+)\.wav")
 LAYOUT = "recordings/{digit}_{speaker}_{take}.wav of the Free Spoken Digit Dataset"
 
 VAL_SHARE, TEST_SHARE = 0.1, 0.3  # of the scans
-TEST_DRAWS = 3  # recordings paired with each test scan, to have less sampling noise in a test accuracy
+TEST_DRAWS = 3  # recordings paired with each test scan: less sampling noise in a test accuracy
 BANK_SIZE = 24  # train recordings that babble is made of
 
 # 1 s at 8 kHz: 1 + 8000 // 256 = 32 columns of a centred STFT
@@ -60,17 +60,18 @@ class AvDigits(Dataset):
     """Recordings of spoken digits paired by class with scikit-learn's handwritten digits.
 
     Recordings and scans are both disjoint between splits: takes 0-4 are test (the recordings' own convention), 5-9
-    val, the others train; scans are split 60 / 10 / 30, stratified. Train and val hold each recording once, test each
-    scan with 3 recordings; all 3000 recordings give 2400 / 300 / 1617 samples. A partial copy gives fewer.
+    val, the others train; scans are split 60 / 10 / 30, stratified. In train and val each recording occurs once; in
+    test each scan is paired with 3 recordings. All 3000 recordings give 2400 / 300 / 1617 samples. A partial copy gives
+    fewer.
 
     By that convention every speaker is in every split, so `Sample.group` stays None: this data set does not measure
     how well a model does on new speakers.
 
-    With `degrade`, base noise is on everything (sound: white, pink or babble at 3 to 18 dB; scan: Gaussian, 0.35 of
-    the range), and a known share is destroyed on purpose, independently, in every split: see `Sample.planted`. A share
-    can also be changed without harm (`harmless` in `Sample.extra`), or be replaced by the recording or scan of another
-    class (`swapped` there): what a detector of damage should leave alone, and what it may be blind to. With
-    `second_voice` every pair is a triple.
+    With `degrade`, base noise is added to everything (sound: white, pink or babble at 3 to 18 dB; scan: Gaussian, 0.35
+    of the range), and a known share is destroyed on purpose, independently, in every split: see `Sample.planted`. A
+    share can also be changed without harm (`harmless` in `Sample.extra`): a detector of damage should not report it. Or
+    a share is replaced by the recording or scan of another class (`swapped` there), which such a detector may miss.
+    With `second_voice` every pair is a triple.
     """
 
     name = "avdigits"
@@ -84,7 +85,7 @@ class AvDigits(Dataset):
 
         Attributes:
             seed: redraws the split of scans, pairing, noise and damage.
-            degrade: add base noise and destroy a share; False leaves recordings and scans as they are.
+            degrade: add base noise and destroy a share; False leaves recordings and scans unchanged.
             degraded_audio: share of recordings destroyed when `degrade`, in [0, 1].
             degraded_visual: share of scans destroyed when `degrade`, in [0, 1].
             degraded_class: destroy these shares of this class alone; '' is all classes.
@@ -116,7 +117,7 @@ class AvDigits(Dataset):
 
     def __init__(self, root: Path | None, options: Options) -> None:
         super().__init__(root, options)
-        assert root is not None  # the base class has refused it
+        assert root is not None  # the base class raises an error for None
         self.root: Path = root
         self.specs = {"audio": AUDIO, "visual": VISUAL, **({"voice": AUDIO} if options.second_voice else {})}
         self.modalities = tuple(self.specs)
@@ -163,7 +164,7 @@ class AvDigits(Dataset):
         return samples
 
     def _draw(self, split: str, pairs: list[Pair], shares: Mapping[str, float], *kind: str) -> list[str]:
-        """What happens to the modalities of each pair, see `plant`; damage may be tied to one class."""
+        """For each pair the modalities that are changed, see `plant`; damage may be limited to one class."""
         tied = self.options.degraded_class if not kind else ""
         among = [i for i, (label, _, _) in enumerate(pairs) if tied in ("", label)]
         drawn = dict(zip(among, plant(len(among), shares, self.options.seed, split, *kind), strict=True))
@@ -179,11 +180,11 @@ class AvDigits(Dataset):
                 draws = min(TEST_DRAWS, len(paths))
                 yield from ((label, paths[i], scan) for scan in own for i in rng.permutation(len(paths))[:draws])
             else:
-                # In turn, so that every scan is seen before one is seen twice.
+                # In turn: every scan is used once before any is used twice.
                 yield from ((label, path, own[i % len(own)]) for i, path in enumerate(paths))
 
     def _choose_bank(self, recordings: ByClass) -> tuple[Path, ...]:
-        """The train recordings babble is made of, in every split."""
+        """The train recordings that babble is made of, in every split."""
         paths = sorted(path for found in recordings.values() for path in found)
         chosen = generator(self.options.seed, "bank").permutation(len(paths))[:BANK_SIZE]
         return tuple(paths[i] for i in chosen)
@@ -203,14 +204,14 @@ class AvDigits(Dataset):
         if damaged:
             scan = destroy_picture(scan, rng)
         if self.options.degrade:
-            # At the scan's own 8x8 resolution: noise of the 32x32 picture would average out in enlarging.
+            # Added at the scan's own 8x8 resolution: noise added to the enlarged 32x32 picture would average out.
             scan = add_grain(scan, GRAIN[self.options.noise], rng)
         if changed:
             scan = relight(scan, rng)
         return to_uint8(enlarge(scan, VISUAL.size))
 
     def _recording(self, path: Path, damaged: bool, changed: bool, rng: np.random.Generator) -> np.ndarray:
-        """A recording, followed by zeros; noise covers the zeros too, or the length would tell it apart."""
+        """A recording padded with zeros; noise covers the zeros too, else the length would identify the recording."""
         wave = read_audio(path, AUDIO.rate, AUDIO.seconds).astype(np.float64)
         if changed:
             wave = high_pass(wave)
@@ -250,11 +251,11 @@ def find_recordings(root: Path) -> dict[str, ByClass]:
 
 @lru_cache(maxsize=1)
 def babble_bank(paths: tuple[Path, ...]) -> tuple[tuple[Path, Floats], ...]:
-    """(path, waveform) of the readable ones among some recordings; read once in a process."""
+    """(path, waveform) of those recordings that can be read; read once per process."""
     bank = []
     for path in paths:
         try:
             bank.append((path, read_audio(path, AUDIO.rate, AUDIO.seconds).astype(np.float64)))
         except MediaError:
-            continue  # it has its own row and status
+            continue  # reported in its own row, with its status
     return tuple(bank)

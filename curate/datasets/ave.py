@@ -52,7 +52,7 @@ LINE = "Category&VideoID&Quality&StartTime&EndTime"
 
 
 class Event(NamedTuple):
-    """A line of a split list; times in whole seconds, the end exclusive."""
+    """One line of a split list; times in whole seconds, the end exclusive."""
 
     label: str
     video: str
@@ -67,10 +67,10 @@ class Ave(AudioVisual):
     One video may hold several events: 45 have two or three labels for the same times, 18 of them in two splits. Each
     row is a sample. The first label of a video in alphabetical order has the video's id, the next ones `<id>#2`,
     `<id>#3`; `extra` has the other labels, and the group is the video. Public loaders keep one row of each video
-    within a split, by file name: `split_variant` `first` (PMR, ReconBoost) or `last` (OGM-GE) does so too.
+    within a split, by file name: `split_variant` `first` (PMR, ReconBoost) or `last` (OGM-GE) does the same.
 
-    Sound is exactly the event, repeated to 10 s; frames are from within it. One event, VWi2ENBuTbw, lasts from 0 to
-    0 s: `empty_event`. Class order is that of the annotation files.
+    Sound is exactly the event, repeated to 10 s; frames are taken from the event. One event, VWi2ENBuTbw, lasts from 0
+    to 0 s; its status is `empty_event`. Class order is that of the annotation files.
     """
 
     name = "ave"
@@ -133,7 +133,7 @@ class Ave(AudioVisual):
         )
 
     def _read_list(self, folders: list[Path], split: str) -> list[Event]:
-        """The events of a split, in the order of its list; a header line is none."""
+        """The events of a split, in the order of its list; a header line is skipped."""
         path = find_list(folders, [f"{split}Set.txt"])
         if path is None:
             raise CurateError(

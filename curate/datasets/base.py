@@ -1,4 +1,4 @@
-"""What a data set is to `curate`: its samples, its classes, and one array per sample and modality."""
+"""The interface of a data set: its samples, its classes, and one array per sample and modality."""
 
 from __future__ import annotations
 
@@ -38,32 +38,32 @@ RANGES: Mapping[str, tuple[float, float]] = {
     **{f"{what}_fraction": SHARE for what in ("val", "test")},
     **{f"{what}_{m}": SHARE for what in ("degraded", "harmless", "swapped") for m in ("audio", "visual", "voice")},
 }
-"""Of the settings of all data sets, by name: least and largest."""
+"""{setting: (least, largest)} for the settings of all data sets."""
 
 
 class Dataset(ABC):
-    """One data set: a file in this folder with one subclass, discovered by its `name`.
+    """One data set: a file in this folder with one subclass, found by its `name`.
 
-    A subclass fills `modalities`, `classes`, `specs` and `samples` in `__init__`, reading annotation files only;
-    media are touched by `load` alone, which runs in worker processes (so an instance must pickle).
+    A subclass fills `modalities`, `classes`, `specs` and `samples` in `__init__`, which reads annotation files only.
+    Only `load` reads media; it runs in worker processes, so an instance must be picklable.
 
     Class attributes:
         name: the name on the command line.
         summary: one line for `curate datasets`.
         layout: what is expected under `--root`, shown when it is missing; '' when no root is needed.
-        revision: raised whenever `load` gives other arrays for the same samples, so that old caches are not used.
-        reusable: an array depends on the sample's own content alone, so that of a data set of which some files changed
-            only these are decoded again.
-        defaults: configuration this data set starts from, e.g. `{"score.epochs": 20}`; a user's own settings win.
+        revision: increased whenever `load` gives other arrays for the same samples; old caches are then not used.
+        reusable: True if an array depends on the sample's own content alone; when some files change, only these are
+            decoded again.
+        defaults: default settings of this data set, e.g. `{"score.epochs": 20}`; a user's own settings win.
 
     Attributes:
         root: the folder given by `--root`, or None.
         options: the resolved `Options`.
-        modalities: names in declared order; the first minus the second is the sign of the gap.
+        modalities: names in declared order; the gap is the first minus the second.
         classes: class names; a sample's class index is its position here.
-        specs: {modality: how it is kept}.
+        specs: {modality: how its arrays are stored}.
         samples: every item of every split, in a fixed order.
-        notes: what a user should know of how the data were read, a sentence each.
+        notes: what a user should know about how the data were read, one sentence each.
     """
 
     name: ClassVar[str]
@@ -108,20 +108,20 @@ class Dataset(ABC):
         """
 
     def decode(self, sample: Sample, modality: str) -> Decoded:
-        """What `load` gives, and what was done to the medium."""
+        """The array of `load`, and what was done to the medium."""
         return Decoded(self.load(sample, modality), {})
 
     def decode_all(self, samples: Sequence[Sample], modality: str) -> Iterator[Decoded | Exception]:
-        """The same of several samples in order, or what is wrong with each."""
+        """`decode` for several samples in order; an exception in place of a result where it failed."""
         for sample in samples:
             try:
                 yield self.decode(sample, modality)
-            except Exception as error:  # whatever one file does to a decoder must not cost the run
+            except Exception as error:  # an error of one file must not end the run
                 yield error
 
     @property
     def decodes(self) -> bool:
-        """Whether `load` decodes files, which is worth a process a core."""
+        """Whether `load` decodes files; then one process per core is worthwhile."""
         return self.root is not None
 
     def content(self, sample: Sample) -> Any:
@@ -129,7 +129,7 @@ class Dataset(ABC):
         return dict(sample.inputs)
 
     def media(self, sample: Sample) -> Mapping[str, tuple[Path, Segment | None]]:
-        """{modality: file and stretch of it} that the checks compare; by default none, for data made up here."""
+        """{modality: (file, stretch of it)} that the checks compare; by default none, for generated data."""
         return {}
 
     def texts(self, sample: Sample) -> Mapping[str, str]:
@@ -138,7 +138,7 @@ class Dataset(ABC):
         return {m: sample.inputs[m] for m in own if m in sample.inputs}
 
     def recipe(self) -> Any:
-        """What decides the arrays of all samples, beside their content; JSON-like."""
+        """Everything except the samples' content that determines their arrays; JSON-like."""
         specs = {m: [s.kind, dataclasses.asdict(s)] for m, s in self.specs.items()}
         decoding = [DECODING] if self.decodes else []
         return [self.revision, *decoding, self.modalities, self.classes, specs, dataclasses.asdict(self.options)]

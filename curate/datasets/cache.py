@@ -1,13 +1,13 @@
-"""Decode once, keep, memory-map: one array file a modality, and the status of every medium.
+"""Decode once, store, memory-map: one array file per modality, and the status of every medium.
 
 A cache is a folder named after the data set's `data_id`:
-    <modality>.npy   (N, *spec.shape), one row a sample, in the order of `dataset.samples`
-    status.json      sample ids, and of every medium status, reason and what was done to it; what decided the arrays,
-                     and the rows' content
+    <modality>.npy   (N, *spec.shape), one row per sample, in the order of `dataset.samples`
+    status.json      sample ids; for every medium status, reason and what was done to it; digests of the recipe and of
+                     the content of each row
 
 While it is being made it is called `<data_id>.partial` and holds `done.jsonl` in place of `status.json`: a line for
-each finished chunk of rows. An interrupted run goes on from there, and a complete cache appears by one rename.
-Where some files of a data set have changed, the rows of all others are copied from its older cache.
+each finished chunk of rows. An interrupted run continues from there; a complete cache gets its final name by one
+rename. If some files of a data set have changed, the rows of all others are copied from its older cache.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ DONE = {
     "orientation": "turned",
     "transparent": "laid on white",
 }
-NOTED = 200  # items; fewer are decoded before it is told how long they take
+NOTED = 200  # items; with fewer no time is estimated
 DROPPED = "dropped_leak"
 
 Progress = Callable[[int, int], None]
@@ -61,7 +61,7 @@ class Cache:
 
     Attributes:
         data_id: the key of the data set's content.
-        folder: where it lies.
+        folder: its folder.
         sample_ids: (N,) in the order of the rows.
         arrays: {modality: (N, *spec.shape)}, read-only memory maps; rows that are not `ok` are zeros.
         status: {modality: (N,)}: `ok`, or a status of `MediaError`.
@@ -84,7 +84,7 @@ class Cache:
         return result
 
     def rows(self, sample_ids: Sequence[str] | NDArray[np.str_]) -> NDArray[np.int64]:
-        """(n,) positions of samples, in the order asked for.
+        """(n,) positions of samples, in the order of `sample_ids`.
 
         Raises:
             ValueError: an id is not in this cache.
@@ -95,7 +95,7 @@ class Cache:
             raise ValueError(f"sample {error} is not in the cache of {self.data_id}") from None
 
     def summary(self) -> tuple[list[str], list[str]]:
-        """Per sample, the first status that is not ok, and the reasons of all its media that are not."""
+        """Per sample, the first status that is not `ok`, and the reasons for all its media that are not `ok`."""
         statuses, reasons = [], []
         for row in range(len(self.sample_ids)):
             bad = [m for m in self.status if self.status[m][row] != "ok"]
@@ -104,7 +104,7 @@ class Cache:
         return statuses, reasons
 
     def media(self) -> list[dict[str, Facts]]:
-        """Per sample {modality: what was done to its medium}."""
+        """Per sample, {modality: what was done to its medium}."""
         shown = zip(*self.facts.values(), strict=True)
         return [{m: dict(own) for m, own in zip(self.facts, row, strict=True) if own} for row in shown]
 
@@ -125,15 +125,15 @@ def default_folder() -> Path:
 
 
 def prepare(dataset: Dataset, folder: Path, workers: int = 0, progress: Progress | None = None) -> Cache:
-    """The cache of a data set under `folder`: opened if it is there, made or completed otherwise.
+    """The cache of a data set under `folder`: opened if it exists, made or completed otherwise.
 
-    Of several processes that want the same cache one makes it, and the others wait.
+    If several processes need the same cache, one makes it and the others wait.
 
     Args:
         dataset: what to decode, every sample and modality.
-        folder: where caches live; this one is `folder/<data_id>`.
-        workers: decoding processes; 0 decodes in this one. The result does not depend on it.
-        progress: called with (samples done, samples in all), first with what an earlier run left.
+        folder: folder of all caches; this one is `folder/<data_id>`.
+        workers: number of decoding processes; 0 decodes in this process. The result does not depend on it.
+        progress: called with (samples done, samples in all), first with those that are already done.
 
     Raises:
         CurateError: the disk is too full or cannot be written, or a decoding process was killed.
@@ -156,9 +156,9 @@ def prepare(dataset: Dataset, folder: Path, workers: int = 0, progress: Progress
 
 
 def describe_plan(dataset: Dataset, folder: Path, workers: int) -> str:
-    """How many items there are, how much disk their cache takes, and about how long making it will.
+    """How many items there are, how much disk space their cache takes, and about how long making it takes.
 
-    A few items are decoded to tell the time; none where the cache is there already.
+    A few items are decoded to estimate the time; none if the cache already exists.
     """
     final, count = folder / dataset.data_id(), len(dataset.samples)
     size = disk_use(dataset) / 1e6
@@ -172,7 +172,7 @@ def describe_plan(dataset: Dataset, folder: Path, workers: int) -> str:
 
 
 def describe_done(cache: Cache) -> str:
-    """What was done to media that a person may want to know, counted; '' where nothing was."""
+    """Counts of the changes to media that a user may want to know about; '' where there are none."""
     counts: Counter[str] = Counter()
     for modality, facts in cache.facts.items():
         for own in facts:
@@ -210,7 +210,7 @@ def open_cache(folder: Path) -> Cache:
 
 
 def _complete(dataset: Dataset, partial: Path, workers: int, progress: Progress | None) -> None:
-    """Fill what is missing of a partial cache and write its status file."""
+    """Fill the missing rows of a partial cache and write its status file."""
     partial.mkdir(parents=True, exist_ok=True)
     done, total = _read_log(partial, dataset), len(dataset.samples)
     _check_space(dataset, partial, total - len(done))
@@ -221,7 +221,7 @@ def _complete(dataset: Dataset, partial: Path, workers: int, progress: Progress 
     if progress:
         progress(len(done), total)
     with (partial / LOG_FILE).open("a", encoding="utf-8") as log:
-        log.write("\n")  # closes a line that a kill has cut
+        log.write("\n")  # ends a line that was cut when a process was killed
         for outcomes in decode_rows(dataset, partial, todo, workers):
             log.write(json.dumps(outcomes) + "\n")
             log.flush()
@@ -233,7 +233,7 @@ def _complete(dataset: Dataset, partial: Path, workers: int, progress: Progress 
 
 
 def _dropped(dataset: Dataset) -> Outcomes:
-    """The rows that `drop_leaks` leaves out, undecoded; none unless it is set."""
+    """The rows that `drop_leaks` leaves out, which are not decoded; none unless it is set."""
     why = checks.leaking(dataset) if dataset.options.drop_leaks else {}
     return {
         row: {m: (DROPPED, f"{why[s.sample_id]} has the same medium"[:MAX_REASON], {}) for m in dataset.specs}
@@ -243,7 +243,7 @@ def _dropped(dataset: Dataset) -> Outcomes:
 
 
 def _copied(dataset: Dataset, partial: Path, done: Outcomes) -> Outcomes:
-    """Copy rows that are not done from the newest cache of the same recipe, where their content is the same."""
+    """Copy rows that are not done from the newest cache with the same recipe, where their content is the same."""
     older = _older_cache(dataset, partial) if dataset.reusable else None
     if older is None:
         return {}
@@ -266,7 +266,7 @@ def _copied(dataset: Dataset, partial: Path, done: Outcomes) -> Outcomes:
 
 
 def _older_cache(dataset: Dataset, partial: Path) -> tuple[Cache, list[str]] | None:
-    """The newest readable cache with the same recipe, and what its rows were made of."""
+    """The newest readable cache with the same recipe, and the digests of its rows' content."""
     recipe = _digest(dataset.recipe())
     for folder in sorted(partial.parent.glob(f"{dataset.name}-*"), key=lambda p: (-p.stat().st_mtime, p.name)):
         with suppress(OSError, ValueError, CurateError):
@@ -277,7 +277,7 @@ def _older_cache(dataset: Dataset, partial: Path) -> tuple[Cache, list[str]] | N
 
 
 def _contents(dataset: Dataset) -> list[str]:
-    """What each row is made of."""
+    """A digest of each row's content; [] where rows cannot be reused."""
     return [_digest([dict(s.inputs), dataset.content(s)]) for s in dataset.samples] if dataset.reusable else []
 
 
@@ -286,7 +286,7 @@ def _digest(values: Any) -> str:
 
 
 def _read_log(partial: Path, dataset: Dataset) -> Outcomes:
-    """What an interrupted run has finished; a line cut by a kill does not count, nor do rows without their array."""
+    """The rows that an interrupted run finished; a line that was cut and rows without their array do not count."""
     if not all(array_file(partial, modality).exists() for modality in dataset.specs):
         return {}
     done: Outcomes = {}
@@ -298,7 +298,7 @@ def _read_log(partial: Path, dataset: Dataset) -> Outcomes:
 
 
 def _write_status(dataset: Dataset, partial: Path, done: Outcomes) -> None:
-    """The status file, in the order of the samples."""
+    """Write the status file, in the order of the samples."""
     columns = {
         modality: {name: [done[row][modality][part] for row in range(len(done))] for part, name in enumerate(FIELDS)}
         for modality in dataset.specs
@@ -311,7 +311,7 @@ def _write_status(dataset: Dataset, partial: Path, done: Outcomes) -> None:
 
 
 def _check_space(dataset: Dataset, partial: Path, rows: int) -> None:
-    """Refuse to fill the disk: better now than after an hour."""
+    """Check before decoding that the disk has room for the remaining rows."""
     need = rows * _row_bytes(dataset)
     free = shutil.disk_usage(partial).free
     if need > free:
@@ -326,7 +326,7 @@ def _row_bytes(dataset: Dataset) -> int:
 
 
 def _create_array(folder: Path, modality: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    """An array of zeros on disk (sparse until written), kept if an interrupted run has made it."""
+    """Make an array of zeros on disk (sparse until written); one from an interrupted run is kept."""
     path = array_file(folder, modality)
     if not path.exists():
         np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape).flush()

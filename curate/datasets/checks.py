@@ -1,8 +1,8 @@
-"""What is suspicious about a data set before any of it is decoded: leaks, conflicting labels, duplicated content.
+"""Checks of a data set before any of it is decoded: leaks, conflicting labels, duplicated content.
 
-A medium is a file, or a stretch of one, byte for byte; or a text, whatever its case, spaces and Unicode form.
+Media are compared: a file or a stretch of one byte for byte, a text without regard to case, spaces and Unicode form.
 
-Nothing here is dropped: it is listed, and `data.drop_leaks` leaves out the training samples that leak.
+Nothing is dropped here, findings are only listed; `data.drop_leaks` leaves out the training samples that leak.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from curate.types import Finding, Sample
 
 from .base import SPLITS, Dataset
 
-Medium = tuple[str, Segment | None]  # what it is, by path or by content, and which stretch of it
+Medium = tuple[str, Segment | None]  # (path, digest of the content or text; stretch of the file)
 Media = Mapping[str, Medium]
 SHORT = 5
-"""Words; shorter texts are alike by chance."""
+"""Words; texts with fewer may be alike by chance."""
 ALIKE = 0.6
 RARE = 20
-"""Texts; a run of words that more have is a phrase."""
+"""Texts; a run of words that occurs in more of them is a common phrase."""
 KINDS = {
     "leak": "the same medium in a later split too",
     "label_conflict": "the same medium under another label",
@@ -80,17 +80,17 @@ def _file_status(path: Path) -> str:
             check_file(path)
     except MediaError as error:
         return error.status
-    except OSError:  # a name that the file system cannot hold
+    except OSError:  # a name that the file system does not allow
         return "missing"
     return "ok"
 
 
 def identify(dataset: Dataset, shortest: int = 1) -> dict[str, Media]:
-    """{sample id: {modality: what it is}}: files of the same bytes are one thing, whatever their names, and so are
-    texts of the same words.
+    """{sample id: {modality: medium}}: files with the same bytes are the same medium, whatever their names, and so are
+    texts with the same words.
 
     Args:
-        shortest: words of the shortest text that counts.
+        shortest: fewest words of a text that is compared.
     """
     read = {s.sample_id: dataset.media(s) for s in dataset.samples}
     digests = content_digests({path for media in read.values() for path, _ in media.values()})
@@ -105,12 +105,12 @@ def identify(dataset: Dataset, shortest: int = 1) -> dict[str, Media]:
 
 
 def plain(text: str) -> str:
-    """A text without what does not count when texts are compared: Unicode form, case, spaces."""
+    """A text without the differences that comparisons ignore: Unicode form, case, spaces."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def content_digests(paths: Iterable[Path]) -> dict[Path, str]:
-    """{path: SHA-256} of the files that share their size with another; the others are unlike any, and are not read."""
+    """{path: SHA-256} of the files that have the same size as another; the others differ from all and are not read."""
     by_size: dict[int, list[Path]] = defaultdict(list)
     for path in sorted(set(paths)):
         if os.path.isfile(path) and (size := path.stat().st_size):
@@ -124,11 +124,11 @@ def _digest(path: Path) -> str:
 
 
 def compare(samples: Sequence[Sample], media: Mapping[str, Media]) -> Iterator[Finding]:
-    """A finding for each sample and kind: whom it shares a medium with, across splits, labels or ids.
+    """A finding for each sample and kind: which samples it shares a medium with, across splits, labels or ids.
 
     Args:
         samples: all of them.
-        media: {sample id: {modality: what it is}}.
+        media: {sample id: {modality: medium}}.
     """
     sharing: dict[tuple[str, Medium], list[Sample]] = defaultdict(list)
     for sample in samples:
@@ -144,7 +144,7 @@ def compare(samples: Sequence[Sample], media: Mapping[str, Media]) -> Iterator[F
 
 
 def _kinds(same: Sequence[Sample]) -> Iterator[tuple[str, Sample, Sample]]:
-    """(kind, sample, the first other sample of that kind) of those that share a medium."""
+    """(kind, sample, another sample that makes it one of that kind) for samples that share a medium."""
     latest = max(same, key=lambda s: SPLITS.index(s.split))
     labelled = [s for s in same if s.label]
     other = next((s for s in labelled if s.label != labelled[0].label), None)
@@ -161,11 +161,11 @@ def _said(sample: Sample) -> str:
 
 
 def near(samples: Sequence[Sample], texts: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
-    """A finding for each sample with a text much like one of another sample, that of the most alike.
+    """A finding for each sample with a text much like that of another sample; it names the most similar one.
 
-    Texts are compared by their runs of three words: much alike are two that share at least `ALIKE` of all runs that
-    either has (Jaccard index). Pairs are found by the runs that few texts have, so that common phrases cost nothing;
-    texts of fewer than `SHORT` words, and equal ones, are left out.
+    Texts are compared by their runs of three words: two texts are much alike if they share at least `ALIKE` of all runs
+    that either has (Jaccard index). Pairs are found by runs that at most `RARE` texts have, so common phrases cost no
+    time. Texts of fewer than `SHORT` words, and equal ones, are left out.
 
     Args:
         samples: all of them.
@@ -190,7 +190,7 @@ def _runs(text: str) -> frozenset[str]:
 
 
 def _most_alike(runs: Sequence[frozenset[str]]) -> dict[int, tuple[int, float]]:
-    """{place: (place of the most alike, share of the runs of both)} of the texts that are much like another."""
+    """{position: (position of the most similar text, Jaccard index)} of the texts that are much like another."""
     having: dict[str, list[int]] = defaultdict(list)
     for place, own in enumerate(runs):
         for run in own:
@@ -207,7 +207,7 @@ def _most_alike(runs: Sequence[frozenset[str]]) -> dict[int, tuple[int, float]]:
 
 
 def crossing_groups(samples: Iterable[Sample]) -> Iterator[Finding]:
-    """A finding for each group in more than one split, told of its first sample."""
+    """A finding for each group in more than one split, listed under its first sample."""
     members: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         if sample.group is not None:

@@ -50,20 +50,20 @@ KNOWN = {
 
 
 class CremaD(AudioVisual):
-    """Acted emotions; the class of a clip is the intended one, named by the code in its file name.
+    """Acted emotions; the class of a clip is the intended emotion, given by the code in its file name.
 
     The download has no split. Lists are looked for under the root and in its `splits`, `data` and `data/CREMAD`, or in
     `data.splits`: `ogm` = `pmr` (6698 / 744 rows), `dr` (5954 / 744 / 744), `mla` (6698 / 744, another draw: 673 of its
-    test clips train elsewhere), `agm` (the first nine tenths of either `ogm` list, val the rest of both). All of them
-    have every actor on both sides. `actor` needs no list: a tenth of the actors are test, a tenth of the others' clips
-    by actor val. `auto` is `ogm` where its lists are, else `actor`.
+    test clips are training clips in the others), `agm` (the first nine tenths of each `ogm` list; val is the rest of
+    both). In all of them every actor is in both train and test. `actor` needs no list: a tenth of the actors are test,
+    and a tenth of the others' clips, by actor, are val. `auto` is `ogm` if its lists exist, else `actor`.
 
-    `extra` has, where `processedResults/tabulatedVotes.csv` is, the votes of people who only heard (`voice_`), only saw
-    (`face_`), or heard and saw (`av_`) the clip, for each emotion, and `human_voice`, `human_face`, `human_av`: the
-    share for the intended one; and `known_issue` for what the authors say of four clips.
+    If `processedResults/tabulatedVotes.csv` exists, `extra` has for each emotion the votes of people who only heard
+    (`voice_`), only saw (`face_`), or heard and saw (`av_`) the clip, and `human_voice`, `human_face`, `human_av`: the
+    share of votes for the intended emotion. `known_issue` has what the authors report about four clips.
 
-    With `length_slack` above 0 a sound that is more than so many seconds shorter than its video, or the reverse, is
-    `truncated`: `--set data.length_slack=0.5`. Off by default, so that the published splits keep all their clips.
+    With `length_slack` above 0, a sound that is more than so many seconds shorter than its video, or the reverse, is
+    `truncated`: `--set data.length_slack=0.5`. It is off by default: the published splits keep all their clips.
     """
 
     name = "crema_d"
@@ -123,7 +123,7 @@ class CremaD(AudioVisual):
         return samples
 
     def _rows(self, folder: Path, stems: list[str]) -> list[tuple[str, str, str]]:
-        """(clip, label, split) of every clip; of all as `train` where there is no list."""
+        """(clip, label, split) of every clip; without lists every split is `train`."""
         folders = list_folders(folder, self.options.splits, FOLDERS)
         chosen = self.options.split_variant
         names = LISTS.get("ogm" if chosen in ("auto", "agm") else chosen, {})
@@ -154,7 +154,7 @@ class CremaD(AudioVisual):
         return [(stem, label, split) for split, stem, label in rows]
 
     def _all(self, folder: Path, stems: list[str]) -> list[str]:
-        """All clips of the official list, or those of which there is a file."""
+        """All clips of the official list; without that list, those that have a file."""
         path = folder / "SentenceFilenames.csv"
         if not path.is_file():
             return stems
@@ -175,7 +175,7 @@ class CremaD(AudioVisual):
         return found
 
     def decode(self, sample: Sample, modality: str) -> Decoded:
-        """One file, decoded; refused where it is clearly shorter than the other one of its clip."""
+        """One file, decoded; with `length_slack` an error where it is clearly shorter than the clip's other file."""
         found = super().decode(sample, modality)
         paths = {m: path for m, (path, _) in self.media(sample).items()}
         if self.options.length_slack and all(path.is_file() for path in paths.values()):
@@ -188,18 +188,18 @@ class CremaD(AudioVisual):
 
 
 def _complete(found: Mapping[str, str]) -> dict[str, str]:
-    """Media by clip; old copies spell the level of one clip with a single X."""
+    """{clip: path}; old copies write the level of one clip with a single X."""
     return {re.sub(r"_X$", "_XX", stem): path for stem, path in found.items() if STEM.fullmatch(stem)}
 
 
 def _emotion(stem: str) -> str | None:
-    """The intended emotion, by the name of the clip."""
+    """The intended emotion, from the name of the clip."""
     match = STEM.fullmatch(stem)
     return match["emotion"] if match and match["emotion"] in CLASSES else None
 
 
 def _recut(rows: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
-    """AGM's split: the first nine tenths of either list stay, the rest of both is val."""
+    """AGM's split: the first nine tenths of each list stay, the rest of both is val."""
     out = []
     for split in ("train", "test"):
         own = [row for row in rows if row[0] == split]
@@ -209,10 +209,10 @@ def _recut(rows: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
 
 
 def read_votes(path: Path) -> dict[str, dict[str, float]]:
-    """{clip: {`voice_ANG`: votes, ...}} of the authors' table of votes; {} where there is none.
+    """{clip: {`voice_ANG`: votes, ...}} from the authors' table of votes; {} where there is none.
 
     Raises:
-        CurateError: it is not that table.
+        CurateError: the file does not have the form of that table.
     """
     if not path.is_file():
         return {}
@@ -233,7 +233,7 @@ def read_votes(path: Path) -> dict[str, dict[str, float]]:
 
 
 def _extra(stem: str, label: str, votes: dict[str, float]) -> dict[str, str | float]:
-    """What is kept of a clip beside its label."""
+    """What is stored about a clip in addition to its label."""
     extra: dict[str, str | float] = {**votes}
     for condition in CONDITIONS.values() if votes else ():
         if total := sum(votes.get(f"{condition}_{c}", 0.0) for c in CLASSES):

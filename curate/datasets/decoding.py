@@ -1,4 +1,4 @@
-"""Filling rows of a cache, in worker processes that may die: a crash of a decoder costs one item, not the run."""
+"""Fill rows of a cache in worker processes that may crash: a crash of a decoder loses one item, not the run."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from .base import Dataset
 
 FIELDS = ("status", "reason", "facts")
 MAX_REASON = 300  # characters
-MAX_CHUNK = 32  # rows; what an interrupt may lose, and how often progress is told
-TOGETHER = 512  # rows of one file, which is read once for all of them where it cannot be sought in
+MAX_CHUNK = 32  # rows; an interrupt may lose so many, and progress is reported once per chunk
+TOGETHER = 512  # rows of one file; a file without random access is read once for all of them
 MARK = "decoding."
 PATIENCE = 1800.0  # s for one item, or all rows of one file
 OWN_MEMORY = 1.0  # GB that a process needs for itself
 HOPELESS = 3  # crashes on one file, after which its other rows are not tried
-TRIED = 8  # items decoded to tell how long all will take
+TRIED = 8  # items decoded to estimate how long all will take
 LONGEST_TRIAL = 5.0  # s
-STARTING = 60.0  # s until a process has begun, at worst
-LOOK_EVERY = 5.0  # s between looks at how long the items take
+STARTING = 60.0  # s that a process takes to start, at most
+LOOK_EVERY = 5.0  # s between checks of how long the current items take
 
 Facts = dict[str, Any]  # see `media.FACTS`
 Outcome = tuple[str, str, Facts]  # the FIELDS of one medium
@@ -45,13 +45,13 @@ def decode_rows(dataset: Dataset, partial: Path, todo: Sequence[int], workers: i
     """Fill rows chunk by chunk; the chunks come in any order.
 
     Args:
-        dataset: whose samples are decoded.
-        partial: where the arrays lie.
+        dataset: its samples are decoded.
+        partial: folder of the arrays.
         todo: rows, which are positions in `dataset.samples`.
-        workers: processes; with 0 this one decodes, and a decoder that crashes takes it along.
+        workers: processes; with 0 this process decodes, and a crash of a decoder ends it too.
 
     Raises:
-        CurateError: processes die before they begin.
+        CurateError: processes are killed before they begin.
     """
     chunks = chunk_rows(dataset, todo, workers)
     if workers == 0:
@@ -75,7 +75,7 @@ def decode_rows(dataset: Dataset, partial: Path, todo: Sequence[int], workers: i
 
 
 def chunk_rows(dataset: Dataset, todo: Sequence[int], workers: int) -> list[list[int]]:
-    """Rows in chunks; those of one file stay together, up to `TOGETHER`."""
+    """Rows in chunks; rows of one file stay together, up to `TOGETHER`."""
     size = max(1, min(MAX_CHUNK, math.ceil(len(todo) / (4 * max(workers, 1)))))
     named = {row: [path for path, _ in dataset.media(dataset.samples[row]).values()] for row in todo}
     counts = Counter(path for paths in named.values() for path in set(paths))
@@ -92,10 +92,10 @@ def chunk_rows(dataset: Dataset, todo: Sequence[int], workers: int) -> list[list
 
 
 def seconds_an_item(dataset: Dataset, workers: int) -> float | None:
-    """How long one item takes to decode, by a few of them; None where that kills a process.
+    """Seconds to decode one item, measured on a few; None where a process crashes or takes too long.
 
     Args:
-        workers: with 0 this process decodes, as it will.
+        workers: with 0 this process decodes, as in `decode_rows`.
     """
     places = [len(dataset.samples) * k // TRIED for k in range(TRIED)]
     part = _part(dataset, places)
@@ -111,12 +111,12 @@ def seconds_an_item(dataset: Dataset, workers: int) -> float | None:
 
 
 def _try(part: Dataset) -> float:
-    """The mean over the samples; the first loads the decoders and does not count, unless it is the only one."""
+    """Mean seconds per sample; the first loads the decoders and does not count, unless it is the only one."""
     seconds: list[float] = []
     for sample in part.samples:
         begin = time.perf_counter()
         for modality in part.specs:
-            with suppress(Exception):  # told when it is decoded in earnest
+            with suppress(Exception):  # reported when it is decoded for the cache
                 part.decode(sample, modality)
         seconds.append(time.perf_counter() - begin)
         if sum(seconds) > LONGEST_TRIAL:
@@ -127,7 +127,9 @@ def _try(part: Dataset) -> float:
 def _in_pool(
     dataset: Dataset, partial: Path, chunks: list[list[int]], workers: int, suspects: list[int]
 ) -> Iterator[Outcomes]:
-    """Outcomes of chunks, which are taken out of the list; where a process died, what it was at goes to `suspects`."""
+    """Outcomes of chunks; finished chunks are removed from the list. If a process died, the rows that were being
+    decoded are added to `suspects`.
+    """
     with _pool(dataset, min(workers, len(chunks))) as pool:
         try:
             jobs = {pool.submit(_fill, _part(dataset, chunk), partial, chunk): chunk for chunk in chunks}
@@ -166,14 +168,14 @@ def _decode_one(dataset: Dataset, partial: Path, row: int, crashes: Counter[Path
 
 
 def _pool(dataset: Dataset, workers: int) -> ProcessPoolExecutor:
-    """Fresh interpreters: a fork of a process that holds torch's threads may hang."""
+    """A pool of newly started interpreters: a fork of a process that has torch's threads may hang."""
     spawn = multiprocessing.get_context("spawn")
     limits = getattr(dataset, "limits", USUAL)
     return ProcessPoolExecutor(workers, spawn, _begin, (limits.memory + OWN_MEMORY,))
 
 
 def _begin(memory: float) -> None:
-    """Set up a worker of at most `memory` GB; Ctrl-C reaches all, and the first process alone decides what it means."""
+    """Set up a worker of at most `memory` GB. It ignores Ctrl-C, which only the main process handles."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(ImportError, ValueError, OSError):  # not on every system
         import resource
@@ -183,7 +185,7 @@ def _begin(memory: float) -> None:
 
 
 def _watched(jobs: set[Future[Any]], partial: Path) -> Iterator[Future[Any]]:
-    """Jobs as they end; a process that is at one item for longer than `PATIENCE` is killed."""
+    """Jobs as they end; a process that spends longer than `PATIENCE` on one item is killed."""
     while jobs:
         done, jobs = wait(jobs, LOOK_EVERY, FIRST_COMPLETED)
         yield from done
@@ -195,7 +197,7 @@ def _watched(jobs: set[Future[Any]], partial: Path) -> Iterator[Future[Any]]:
 
 
 def _marks(partial: Path) -> list[tuple[int, str]]:
-    """(row, modality) that each process began last."""
+    """The (row, modality) that each process started last."""
     found = []
     for path in partial.glob(f"{MARK}*"):
         with suppress(OSError, ValueError):
@@ -205,14 +207,14 @@ def _marks(partial: Path) -> list[tuple[int, str]]:
 
 
 def _part(dataset: Dataset, rows: list[int]) -> Dataset:
-    """The data set with these samples alone: what a process is sent grows with its chunk, not with the data set."""
+    """The data set with these samples alone: what is sent to a process grows with its chunk, not with the data set."""
     part = copy.copy(dataset)
     part.samples = tuple(dataset.samples[row] for row in rows)
     return part
 
 
 def _fill(part: Dataset, partial: Path, rows: list[int], modalities: Sequence[str] = ()) -> Outcomes:
-    """Decode the samples of `part` into `rows` of the arrays; the arrays themselves never cross a process."""
+    """Decode the samples of `part` into `rows` of the arrays; the arrays are never sent between processes."""
     mark = partial / f"{MARK}{os.getpid()}"
     outcomes: Outcomes = {row: {} for row in rows}
     for modality in modalities or part.specs:
@@ -221,13 +223,13 @@ def _fill(part: Dataset, partial: Path, rows: list[int], modalities: Sequence[st
         for row in rows:
             mark.write_text(f"{row} {modality}", encoding="utf-8")
             array[row], outcomes[row][modality] = _outcome(next(found), spec)
-        array.flush()  # the rows are on disk before the log says so
+        array.flush()  # the rows are on disk before the log lists them
     mark.unlink(missing_ok=True)
     return outcomes
 
 
 def _outcome(found: Decoded | Exception, spec: InputSpec) -> tuple[np.ndarray, Outcome]:
-    """One medium and what became of it; zeros where it cannot be used."""
+    """The array of one medium and its outcome; zeros where it cannot be used."""
     if isinstance(found, MediaError):
         outcome: Outcome = found.status, found.reason[:MAX_REASON], {}
     elif isinstance(found, MemoryError):
@@ -243,10 +245,10 @@ def _outcome(found: Decoded | Exception, spec: InputSpec) -> tuple[np.ndarray, O
 
 
 def array_file(folder: Path, modality: str) -> Path:
-    """Where the array of a modality lies."""
+    """The file with the array of a modality."""
     return folder / f"{modality}.npy"
 
 
 def open_array(folder: Path, modality: str, mode: Literal["r", "r+"]) -> np.memmap:
-    """A memory map of one array; a pickle in its place is refused by NumPy."""
+    """A memory map of one array; NumPy raises an error if the file holds a pickle."""
     return np.lib.format.open_memmap(array_file(folder, modality), mode=mode)

@@ -1,6 +1,6 @@
 """Seeded damage to waveforms and pictures, for data sets whose bad samples are known.
 
-`demo` and `avdigits` plant it: where a tool looks for samples carried by one modality, the truth must be at hand.
+`demo` and `avdigits` use it: to test a tool that looks for samples carried by one modality, the truth must be known.
 Pure functions; every random number comes from the generator they are given. Pictures are (S, S) floats in [0, 1].
 """
 
@@ -23,7 +23,7 @@ VOICES = 4  # clips summed to babble
 
 
 def generator(*names: object) -> np.random.Generator:
-    """A generator that depends on `names` alone, so that neither order nor process count changes a draw."""
+    """A generator that depends on `names` alone; neither order nor number of processes changes a draw."""
     digest = hashlib.sha256("\0".join(map(str, names)).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "little"))
 
@@ -40,7 +40,7 @@ def plant(count: int, shares: Mapping[str, float], *names: object) -> list[str]:
         For each sample the damaged modalities joined by '+', '' for none: `Sample.planted`.
 
     Raises:
-        CurateError: a share is no share.
+        CurateError: a share is not in [0, 1].
     """
     for modality, share in shares.items():
         if not 0 <= share <= 1:
@@ -51,7 +51,7 @@ def plant(count: int, shares: Mapping[str, float], *names: object) -> list[str]:
 
 @lru_cache(maxsize=1)
 def digit_scans() -> tuple[Floats, NDArray[np.int64]]:
-    """The 1797 handwritten digits that scikit-learn carries: (1797, 8, 8) in [0, 1], and their (1797,) digits."""
+    """The 1797 handwritten digits of scikit-learn: (1797, 8, 8) in [0, 1], and their (1797,) digits."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -111,7 +111,7 @@ def add_noise(wave: Floats, noise: Floats, snr: float, power: float | None = Non
         wave: (n,) clean signal.
         noise: (n,) from `coloured_noise`.
         snr: signal to noise ratio, dB; lower = worse.
-        power: mean square of the signal where it sounds; None takes all of `wave`.
+        power: mean square of the signal without its silent part; None uses all of `wave`.
     """
     power = float(np.mean(wave**2)) if power is None else power
     mixed = wave + noise * np.sqrt(power / 10 ** (snr / 10))
@@ -125,7 +125,7 @@ def add_grain(picture: Floats, sd: float, rng: np.random.Generator) -> Floats:
 
 
 def destroy_picture(picture: Floats, rng: np.random.Generator) -> Floats:
-    """One of `PICTURE_DAMAGES`, each so strong that hardly anything of the digit is left."""
+    """The picture with one of `PICTURE_DAMAGES`, each so strong that hardly anything of the digit is left."""
     kind = PICTURE_DAMAGES[int(rng.integers(len(PICTURE_DAMAGES)))]
     if kind == "noise":
         return add_grain(picture, rng.uniform(4, 8), rng)
@@ -135,7 +135,7 @@ def destroy_picture(picture: Floats, rng: np.random.Generator) -> Floats:
 
 
 def occlude(picture: Floats, side: float, rng: np.random.Generator) -> Floats:
-    """A flat grey square of `side` (share of the picture's side) somewhere over the picture."""
+    """The picture with a flat grey square of `side` (share of the picture's side) at a random place over it."""
     cover = round(side * len(picture))
     top, left = rng.integers(len(picture) - cover + 1, size=2)
     hidden = picture.copy()
@@ -152,13 +152,13 @@ def blur(picture: Floats, sd: float) -> Floats:
 
 
 def relight(picture: Floats, rng: np.random.Generator) -> Floats:
-    """Another contrast (0.5 to 0.8 of it) and brightness: looks different, and says as much as before."""
+    """Another contrast (0.5 to 0.8 of it) and brightness: it looks different and holds the same information."""
     contrast = rng.uniform(0.5, 0.8)
     return picture * contrast + rng.uniform(0, 1 - contrast)
 
 
 def high_pass(wave: Floats) -> Floats:
-    """A gentle high-pass, x[t] - 0.6 x[t - 1], at the loudness of before: sounds thinner, and says as much."""
+    """A gentle high-pass, x[t] - 0.6 x[t - 1], at the same loudness: it sounds thinner, with the same information."""
     thin = wave - 0.6 * np.concatenate([[0.0], wave[:-1]])
     result: Floats = thin * np.sqrt(np.mean(wave**2) / max(float(np.mean(thin**2)), 1e-12))
     return result

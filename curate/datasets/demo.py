@@ -37,7 +37,7 @@ VAL_SHARE, TEST_SHARE = 0.1, 0.18
 AUDIO = AudioSpec(rate=8000, seconds=0.75, n_fft=512, hop=192, n_mels=32, fill="pad", standardize=True)
 VISUAL = VisualSpec(frames=1, size=32, channels=1, augment="none")
 
-# Base noise, tuned so that a small network is good but not perfect after a few epochs, the tone the stronger one.
+# Base noise, tuned for a small network to be good but not perfect after a few epochs, better on tones than on scans.
 TONE_SNR = (-16.0, -1.0)  # dB
 GRAIN = 0.75  # standard deviation, of the picture's range
 DESTROYED_SNR = (-50.0, -40.0)  # dB; a pure tone is audible far below its noise
@@ -46,8 +46,8 @@ DESTROYED_SNR = (-50.0, -40.0)  # dB; a pure tone is audible far below its noise
 class Demo(Dataset):
     """A scan of scikit-learn's digits (real) paired with the two-tone signal of its telephone key (synthetic).
 
-    Each scan is one sample, so no scan is in two splits. Base noise is on everything; on top of it a known share of
-    tones and scans is destroyed, independently, in every split: `Sample.planted`.
+    Each scan is one sample, so no scan is in two splits. Base noise is added to everything; in addition a known share
+    of tones and scans is destroyed, independently, in every split: `Sample.planted`.
     """
 
     name = "demo"
@@ -104,7 +104,7 @@ class Demo(Dataset):
 
 
 def _tone(key: str, damaged: bool, rng: np.random.Generator) -> np.ndarray:
-    """The two tones of a key for 0.15 to 0.5 s, somewhere in the clip, under white or pink noise."""
+    """The two tones of a key for 0.15 to 0.5 s, at a random time in the clip, with white or pink noise."""
     (length,) = AUDIO.shape
     row, column = divmod(KEYS.index(key), len(COLUMNS))
     duration = round(AUDIO.rate * rng.uniform(0.15, 0.5))
@@ -118,13 +118,13 @@ def _tone(key: str, damaged: bool, rng: np.random.Generator) -> np.ndarray:
 
 
 def _sine(frequency: float, samples: int, rng: np.random.Generator) -> Floats:
-    """A sine of random phase, 1.5 % off pitch at most, as real dialling is allowed to be."""
+    """A sine of random phase, at most 1.5 % off pitch, the tolerance of real dialling."""
     pitch = frequency * rng.uniform(0.985, 1.015)
     return np.sin(2 * np.pi * (pitch * np.arange(samples) / AUDIO.rate + rng.uniform()))
 
 
 def _scan(index: int, damaged: bool, rng: np.random.Generator) -> np.ndarray:
-    """A scan, enlarged, under Gaussian noise."""
+    """A scan, enlarged, with Gaussian noise."""
     picture = enlarge(digit_scans()[0][index], VISUAL.size)
     if damaged:
         picture = destroy_picture(picture, rng)

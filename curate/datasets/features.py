@@ -1,4 +1,4 @@
-"""`features`: a folder of features computed beforehand, an array a modality, with ids and labels."""
+"""`features`: a folder of features computed beforehand, one array per modality, with ids and labels."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ SHOWN = 3
 
 
 class Features(Dataset):
-    """Features of any network, one vector a sample and modality, on which heads are trained.
+    """Features of any network, one vector per sample and modality, on which heads are trained.
 
-    The folder holds a file of features for each modality, called after it: NPY (N, D), its rows in the order of
+    The folder holds a file of features for each modality, named after it: NPY (N, D), its rows in the order of
     `samples.csv`; NPZ with arrays `sample_id` and `features`; or Parquet with `sample_id` and either numeric columns or
     one column of lists. Files with ids are joined by them. Ids and labels, and optional `split` and `group`, are in
-    `samples.csv` or `samples.parquet`; without such a file they are in the NPZ or Parquet files themselves. What two
-    files both say must agree. Other files are not looked at.
+    `samples.csv` or `samples.parquet`; without such a file they are in the NPZ or Parquet files themselves. Values that
+    occur in two files must agree. Other files are ignored.
 
-    Splits are given or drawn as `manifest` has it. Vectors are kept in float32 as they are: what standardises them is
-    learnt from the samples that a model is trained on, see `curate.train.models.features`. A vector with NaN or an
+    Splits are given or drawn as in `manifest`. Vectors are stored unchanged, in float32: their mean and scale are
+    estimated from the samples that a model is trained on, see `curate.train.models.features`. A vector with NaN or an
     infinite value cannot be used, and has the status `not_finite`.
     """
 
@@ -67,7 +67,7 @@ class Features(Dataset):
 
     def __init__(self, root: Path | None, options: Options) -> None:
         super().__init__(root, options)
-        assert root is not None  # the base class has refused it
+        assert root is not None  # the base class raises an error for None
         self.root: Path = root
         check_fractions(options.val_fraction, options.test_fraction, self.name)
         heads = {m: read_head(path) for m, path in _files(root, options.modalities).items()}
@@ -94,7 +94,7 @@ class Features(Dataset):
 
     @property
     def decodes(self) -> bool:
-        """A row of an array is read faster than sent to another process."""
+        """False: reading a row of an array is faster than sending it to another process."""
         return False
 
     def content(self, sample: Sample) -> Any:
@@ -108,7 +108,7 @@ class Features(Dataset):
             raise MediaError(NO_LABEL, "no file gives it a label")
         name, _, row = sample.inputs[modality].rpartition("#")
         values = read_values(self.root / name, tuple(self._stamps[modality]))
-        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and told below
+        with np.errstate(over="ignore"):  # too large for float32 becomes infinite, reported below
             vector = np.asarray(values[int(row)], dtype=np.float32)
         wrong = np.flatnonzero(~np.isfinite(vector))
         if len(wrong):
@@ -121,7 +121,7 @@ def _files(root: Path, wanted: str) -> dict[str, Path]:
     """{modality: its file}, in the order wanted, or alphabetical.
 
     Raises:
-        CurateError: no folder, a modality missing or named twice, a name that will not do, less than two modalities.
+        CurateError: no folder, a modality missing or named twice, a forbidden name, or fewer than two modalities.
     """
 
     if not root.is_dir():
@@ -148,7 +148,7 @@ def _files(root: Path, wanted: str) -> dict[str, Path]:
 
 
 def _rows(root: Path, heads: Mapping[str, Head]) -> tuple[list[Row], TableFile | None]:
-    """Ids, labels, splits and groups, from `samples.*` or else from the files of features."""
+    """Ids, labels, splits and groups, from `samples.*` or, without it, from the files of features."""
     paths = [root / name for name in SAMPLES if (root / name).exists()]
     if len(paths) > 1:
         raise CurateError(f"features: {' and '.join(p.name for p in paths)} are both in {root}", "keep one of them")
@@ -165,8 +165,8 @@ def _places(head: Head, rows: Sequence[Row]) -> dict[str, int]:
     """{sample_id: its row in a file of features}.
 
     Raises:
-        CurateError: rows are too few or too many, ids are repeated, missing or unknown, or what the file says of a
-            sample is not what the others say.
+        CurateError: there are too few or too many rows, ids are repeated, missing or unknown, or a label, split or
+            group of the file differs from that in the other files.
     """
     name, ids = head.path.name, [row["sample_id"] for row in rows]
     if "sample_id" not in head.keys:

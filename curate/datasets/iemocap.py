@@ -43,12 +43,12 @@ LIST_NAMES = {"train": "my_train_iemo.txt", "val": "my_dev_iemo.txt", "test": "m
 
 @dataclass(frozen=True)
 class Utterance:
-    """A turn of a dialogue, as the release tells it.
+    """A turn of a dialogue, as recorded in the release.
 
     Attributes:
         start, end: in its dialogue, s.
         label: three letters, `neu`, `hap`, `exc`, `xxx` (no agreement) ...
-        text: what is said; '' where there is no transcription.
+        text: the words spoken; '' where there is no transcription.
     """
 
     start: float
@@ -61,12 +61,12 @@ class Iemocap(Recordings):
     """Utterances in four classes (excitement counted as happiness) or six.
 
     By default speakers are disjoint: session 5 is test, session 4 val, the others train. `split_variant=mla` reads the
-    public random list of 60 / 20 / 20 per cent, in which every speaker and nearly every dialogue is in all splits; its
-    part for validation was never published and is drawn from train.
+    public random list of 60 / 20 / 20 per cent, in which every speaker and nearly every dialogue is in all splits. Its
+    validation part was never published and is drawn from train.
 
     Pictures come from `faces/<utterance>/` (all frames there, by sorted name), from `subvideo/<utterance>.mp4`, or
-    from the dialogue's AVI by the times of the utterance. In the AVI both actors sit side by side; which of them sits
-    left is not documented: `left` says it, and the report page shows it.
+    from the dialogue's AVI by the times of the utterance. In the AVI both actors sit side by side. Which of them sits
+    on the left is not documented: the option `left` sets it, and the report page shows it.
     """
 
     name = "iemocap"
@@ -95,7 +95,7 @@ class Iemocap(Recordings):
             tokenizer: `words` = those of the training texts, or a folder with a Hugging Face tokenizer.
             tokens: kept of a text.
             audio: how sound becomes a picture, a preset by name.
-            seconds: kept of a recording; 0 is what the preset says.
+            seconds: kept of a recording; 0 takes the value of the preset.
             frames, size: of the pictures.
         """
 
@@ -118,7 +118,7 @@ class Iemocap(Recordings):
 
     def __init__(self, root: Path | None, options: Options) -> None:
         super().__init__(root, options)
-        assert root is not None  # the base class has refused it
+        assert root is not None  # the base class raises an error for None
         _check_options(options)
         self.root: Path = root
         self._release = root / RELEASE if (root / RELEASE).is_dir() else root
@@ -219,7 +219,7 @@ class Iemocap(Recordings):
     def _read_files(
         self, sample: Sample, modality: str, segments: Sequence[Segment | None]
     ) -> Iterator[Decoded | MediaError]:
-        """Stretches of the sample's file; of a dialogue's video the half of the speaker."""
+        """Stretches of the sample's file; for a dialogue's video only the half that shows the speaker."""
         path, cut = self.media(sample)[modality]
         halves = {"left": (0.0, 0.5), "right": (0.5, 1.0), "all": (0.0, 1.0)}
         complete = cut is None or modality != "visual"
@@ -228,7 +228,7 @@ class Iemocap(Recordings):
         return decode_media(path, self.specs[modality], segments, in_step, part, self.limits)
 
     def decode_all(self, samples: Sequence[Sample], modality: str) -> Iterator[Decoded | Exception]:
-        """The same of several; one by one, for speakers sit in different halves."""
+        """`decode` for several samples, one by one because speakers sit in different halves."""
         return Dataset.decode_all(self, samples, modality)
 
 
@@ -236,9 +236,9 @@ Row = tuple[str, str, str, str]  # utterance, class name, split, text
 
 
 def read_release(release: Path) -> dict[str, Utterance]:
-    """{utterance: what is known of it} of all sessions under a folder; {} where there is no release.
+    """{utterance: what is known about it} of all sessions under a folder; {} where there is no release.
 
-    Files beginning with a dot, which some copies carry beside the real ones, are no part of it.
+    Files whose names begin with a dot, which some copies have beside the real ones, are ignored.
     """
     found: dict[str, Utterance] = {}
     for session in SESSIONS:
@@ -252,7 +252,7 @@ def read_release(release: Path) -> dict[str, Utterance]:
 
 
 def _matches(folder: Path, pattern: re.Pattern[str], of: Any) -> Iterator[Any]:
-    """`of` each line of the text files of a folder that the pattern matches, files by name."""
+    """`of(match)` for each line that the pattern matches in the text files of a folder, sorted by file name."""
     for path in sorted(folder.glob("Ses*.txt")):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             if match := pattern.match(line):
@@ -263,7 +263,7 @@ def read_list(path: Path, classes: tuple[str, ...]) -> list[tuple[str, str, str]
     """(utterance, text, class name) of each line `<utterance>.mp4 [split|sign] <text> [split|sign] <class>`.
 
     Raises:
-        CurateError: a line has other fields, an unknown class, or an utterance listed before.
+        CurateError: a line has other fields, an unknown class, or an utterance that was already listed.
     """
     rows: dict[str, tuple[str, str, str]] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
@@ -281,7 +281,7 @@ def read_list(path: Path, classes: tuple[str, ...]) -> list[tuple[str, str, str]
 
 
 def _sound(options: Iemocap.Options) -> AudioSpec:
-    """The preset; with `seconds`, as much of it, and as many columns as that gives."""
+    """The preset; with `seconds`, of that length and with as many columns as result from it."""
     preset = AUDIO[options.audio]
     return dataclasses.replace(preset, seconds=options.seconds, columns=None) if options.seconds else preset
 
@@ -296,7 +296,7 @@ def half(parts: Mapping[str, str], left: str | None) -> str:
 
 
 def _parts(name: str) -> Mapping[str, str]:
-    """Dialogue, session, who wears the markers and who speaks, of `Ses01F_impro05a_M012`."""
+    """Dialogue, session, who wears the markers and who speaks, from a name such as `Ses01F_impro05a_M012`."""
     match = UTTERANCE.fullmatch(name)
     if match is None:
         raise CurateError(f"iemocap: {name!r} is no utterance", "expected e.g. Ses01F_impro01_F000")
@@ -304,7 +304,7 @@ def _parts(name: str) -> Mapping[str, str]:
 
 
 def _with_val(rows: list[Row], options: Iemocap.Options) -> list[Row]:
-    """The rows; where none is val, some of train are turned into it, whole dialogues of a split by session."""
+    """The rows; if none is val, some of train become val, whole dialogues if the split is by session."""
     if any(row[2] == "val" for row in rows):
         return rows
     pool = [i for i, row in enumerate(rows) if row[2] == "train"]
@@ -316,7 +316,7 @@ def _with_val(rows: list[Row], options: Iemocap.Options) -> list[Row]:
 
 
 def _check_options(options: Iemocap.Options) -> None:
-    """Refuse settings that nothing can follow."""
+    """Check for impossible settings."""
     chosen = [name.strip() for name in options.modalities.split(",")]
     for name in chosen:
         if name not in ("audio", "visual", "text"):

@@ -65,12 +65,12 @@ class KineticsSounds(AudioVisual):
 
     Lists are looked for under the root and in its `splits`, `annotations`, `data` and `data/KineticSound`, or in
     `data.splits`: `ogm` (`my_train.txt` 14 799, `my_test.txt` 2597), `bml` (`KS_train_val.json`: the same and 1320
-    validation clips), `ks_json` (`KS.json` with `my_test.txt`: its training part holds the whole test part, each such
-    test clip gets the id `<clip>#test`; for those who want to see what that does), and `folders`, which needs no list:
-    the folders of Kinetics-400 themselves. `auto` is the first of `ogm`, `bml` and `folders` that is there.
+    validation clips), `ks_json` (`KS.json` with `my_test.txt`: its training part contains the whole test part, and each
+    such test clip gets the id `<clip>#test`; useful only to measure the effect of this leak), and `folders`, which
+    needs no list: the folders of Kinetics-400 themselves. `auto` is the first that exists of `ogm`, `bml`, `folders`.
 
-    The lists write the second at which a clip starts in two ways (`_000002_000012` in train, `_2` in test); files are
-    found by YouTube id and second whichever way either is written.
+    The lists write the second at which a clip starts in two ways (`_000002_000012` in train, `_2` in test). Files are
+    found by YouTube id and second, in either notation.
     """
 
     name = "kinetics_sounds"
@@ -185,7 +185,7 @@ class KineticsSounds(AudioVisual):
 
 
 def _key(clip: str) -> tuple[str, int]:
-    """(YouTube id, second at which the clip starts); an id may hold '_' and start with '-'."""
+    """(YouTube id, second at which the clip starts); an id may contain '_' and start with '-'."""
     match = CLIP.fullmatch(clip)
     if match is None:
         raise ValueError(f"{clip!r} is no clip of Kinetics")

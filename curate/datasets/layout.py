@@ -1,4 +1,4 @@
-"""Finding annotation lists and media below a data set's root, in whichever of the usual layouts they lie."""
+"""Find annotation lists and media below a data set's root, in any of the usual layouts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SOUND_ENDINGS = (".wav", ".flac", ".mp3")
 
 
 def inner(root: Path, name: str) -> Path:
-    """The folder that an archive unpacks to, where the root is the folder around it; else the root."""
+    """The folder `name` that an archive unpacks to, if it is below the root; else the root itself."""
     return root / name if (root / name).is_dir() else root
 
 
@@ -26,7 +26,7 @@ def find_list(folders: Iterable[Path], names: Sequence[str]) -> Path | None:
 
 
 def list_folders(root: Path, chosen: str, usual: Sequence[str]) -> list[Path]:
-    """Where annotation lists are looked for: the folder of `data.splits` alone, or the root and the usual ones below.
+    """Folders to search for annotation lists: that of `data.splits` alone, or the root and the usual ones below it.
 
     Raises:
         CurateError: the chosen folder does not exist.
@@ -40,10 +40,10 @@ def list_folders(root: Path, chosen: str, usual: Sequence[str]) -> list[Path]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a list: UTF-8 with or without byte order mark, any line ending, blank ones left out.
+    """The lines of a list: UTF-8 with or without byte order mark, any line ending, blank lines left out.
 
     Raises:
-        CurateError: it cannot be read, or has no lines.
+        CurateError: the file cannot be read, or has no lines.
     """
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
@@ -60,8 +60,8 @@ def index_media(root: Path, folders: Iterable[str], endings: Sequence[str]) -> M
     """{name without ending: path relative to the root} of media files and, with the ending '/', of folders of frames.
 
     Args:
-        folders: below the root, in falling precedence; `*` stands for any one name.
-        endings: in falling precedence within a folder; lower case.
+        folders: below the root, highest precedence first; `*` stands for any one name.
+        endings: highest precedence within a folder first; lower case.
     """
     found: dict[str, str] = {}
     for pattern in folders:

@@ -1,4 +1,4 @@
-"""`manifest`: any data set, told by a CSV or Parquet file with a path per sample and modality."""
+"""`manifest`: any data set, described by a CSV or Parquet file with a path per sample and modality."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from .rows import NO_LABEL, MissingWords, Row, check_fractions, check_rows, read
 
 KNOWN_MODALITIES = ("audio", "visual", "video", "image", "rgb", "depth", "flow", "text")
 SENTENCES = 20
-"""Cells of a column of paths that are looked at, to see whether they are texts."""
+"""Number of cells of a column of paths that are checked for being texts."""
 
 
 class Manifest(Recordings):
     """Rows of a table: `sample_id`, `label`, optional `split` and `group`, and a column of paths per modality.
 
-    Paths are relative to the manifest's folder; `clip.mp4#t=2,8` is the stretch from 2 to 8 s of one. `audio` columns
-    are sound, `text` columns hold the texts themselves, all others are pictures or video; an audio and a visual column
-    may name the same video file. Missing or broken media are no errors here: they get a status in the cache.
+    Paths are relative to the manifest's folder; `clip.mp4#t=2,8` is the stretch from 2 to 8 s of a file. `audio`
+    columns are sound, `text` columns hold the texts themselves, all others are pictures or video; an audio and a visual
+    column may name the same video file. Missing or broken media are not errors here: they get a status in the cache.
 
-    Without a `split` column the rows are split at random but reproducibly, classes in proportion, no group across
-    splits (see `draw`); with one that names no `val`, val is drawn from train in the same way. Rows are sorted by
-    `sample_id` before anything is drawn, so their order in the file does not matter.
+    Without a `split` column the rows are split at random but reproducibly, with the same class proportions and no group
+    in two splits (see `draw`). With a `split` column without `val`, val is drawn from train in the same way. Rows are
+    sorted by `sample_id` before anything is drawn, so their order in the file does not matter.
     """
 
     name = "manifest"
@@ -46,10 +46,11 @@ class Manifest(Recordings):
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Options(Recordings.Options):
-        """Settings of `manifest`; what is not said here is said by `AudioSpec`, `VisualSpec` and `Recordings`.
+        """Settings of `manifest`; the others are described in `AudioSpec`, `VisualSpec` and `Recordings`.
 
-        `rate`, `seconds`, `n_fft`, `hop`, `frames`, `size` and `depth_range` are measured where they are none: so that
-        little is enlarged or cut, and no more than the papers have (22.05 kHz, 224 pixels, 3 frames) or 10 s.
+        `rate`, `seconds`, `n_fft`, `hop`, `frames`, `size` and `depth_range` are measured where they are none. The
+        measured values enlarge or cut little, and are at most those of the papers (22.05 kHz, 224 pixels, 3 frames) and
+        10 s.
 
         Attributes:
             modalities: columns to use, comma separated, in the order that gives the gap its sign; '' takes every
@@ -57,11 +58,11 @@ class Manifest(Recordings):
             audio: which of them are sound, comma separated.
             text: which of them hold texts, comma separated.
             tokenizer: `words` = those of the training texts, or a folder with a Hugging Face tokenizer.
-            seed: of the splits that are drawn.
+            seed: seed of the splits that are drawn.
             val_fraction: share of the drawn-from rows that becomes val, in [0, 1).
             test_fraction: share that becomes test when there is no `split` column, in [0, 1).
-            missing_words: what NA, nan, None, null, ? or - mean in the column of labels: `ask` refuses them, `class`
-                takes them for names of classes, `missing` for rows without a label.
+            missing_words: what NA, nan, None, null, ? or - mean in the column of labels: `ask` is an error for them,
+                `class` takes them for names of classes, `missing` for rows without a label.
         """
 
         modalities: str = ""
@@ -93,7 +94,7 @@ class Manifest(Recordings):
 
     def __init__(self, root: Path | None, options: Options) -> None:
         super().__init__(root, options)
-        assert root is not None  # the base class has refused it
+        assert root is not None  # the base class raises an error for None
         self._folder = root.parent
         given, table = read_rows(root, self.name, (*KNOWN_MODALITIES, *_listed(options.modalities)), self.layout)
         rows = sorted(given, key=lambda row: row["sample_id"])
@@ -122,7 +123,7 @@ class Manifest(Recordings):
         self.samples = tuple(self._sample(row, split) for row, split in zip(rows, splits, strict=True))
 
     def _measured(self, rows: list[Row], options: Manifest.Options) -> Manifest.Options:
-        """The options, with what they leave open measured; what was chosen goes to `notes`."""
+        """The options, with the settings that are None measured; the values chosen are listed in `notes`."""
         left_open = [name for name in fallback() if getattr(options, name) is None]
         if not left_open:
             return options
@@ -148,7 +149,7 @@ class Manifest(Recordings):
         )
 
     def _refuse_texts(self, rows: Sequence[Row], options: Manifest.Options) -> None:
-        """Refuse a column of sentences that is taken for one of paths."""
+        """Check that no column of paths holds sentences instead."""
         for modality in (m for m in self.modalities if m not in _listed(options.text)):
             cells = [row[modality] for row in rows if not is_missing(row[modality])][:SENTENCES]
             texts = [c for c in cells if len(c.split()) > 2 and not os.path.exists(_found(self._folder, c))]
@@ -158,7 +159,7 @@ class Manifest(Recordings):
                 raise CurateError(message, f"name the columns of texts: --set data.text={listed}")
 
     def content(self, sample: Sample) -> Any:
-        """The texts; the paths, with size and time of each file: one that was missing and now is there is decoded."""
+        """The texts; the paths, with size and time of each file: a missing file is decoded once it is there."""
         files = self.media(sample)
         found = {
             m: source if m in self._tokenizers else [source, stamp(files[m][0]) if source else None]
@@ -187,7 +188,7 @@ class Manifest(Recordings):
 
 
 def _check_options(options: Manifest.Options) -> None:
-    """Refuse settings that no spec can follow."""
+    """Check for settings that no spec allows."""
     positive = ("rate", "seconds", "n_fft", "hop", "frames", "size", "tokens")
     wrong = [f"{name}={getattr(options, name)}" for name in positive if getattr(options, name) <= 0]
     features = ("features", ("stft", "spectrogram", "fbank"))
@@ -208,8 +209,8 @@ def _check_options(options: Manifest.Options) -> None:
 
 
 def _found(folder: Path, path: str) -> Path:
-    """A path beside the table: as it is written or, where nothing is there, with / for \\, or in the other Unicode form
-    of its letters.
+    """A path relative to the table's folder: as written or, if no such file exists, with / for \\, or in the other
+    Unicode form of its letters.
     """
     written = folder / path
     if os.path.exists(written) or (path.isascii() and "\\" not in path):
@@ -222,7 +223,7 @@ def _found(folder: Path, path: str) -> Path:
 
 
 def _cause(path: Path, source: str) -> str:
-    """Why a path may lead nowhere, as the end of a sentence; '' where nothing shows."""
+    """A likely reason why a path does not exist, as the end of a sentence; '' if none is found."""
     if "://" in source:
         return "; it is a URL: give the path of a file on this machine"
     if source.startswith("~"):
@@ -264,7 +265,7 @@ def _modalities(table: TableFile, options: Manifest.Options) -> tuple[str, ...]:
 
 
 def _spec(modality: str, options: Manifest.Options, depth_range: tuple[float, float] | None) -> AudioSpec | VisualSpec:
-    """How a column's files are kept."""
+    """The spec of the arrays that are made from a column's files."""
     kind = AudioSpec if modality in _listed(options.audio) else VisualSpec
     values = {field.name: getattr(options, field.name) for field in dataclasses.fields(kind)}
     return kind(**values | ({"depth_range": depth_range} if kind is VisualSpec else {}))

@@ -1,6 +1,6 @@
-"""What the files of a data set are like, and the settings that neither enlarge nor cut much of them.
+"""Measure the files of a data set, and choose settings that neither enlarge nor cut much of them.
 
-A few dozen files of each modality are looked at, the same ones each time; of sound and video the headers alone.
+A few dozen files of each modality are examined, the same ones each time; of sound and video only the headers are read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from curate.media.source import Segment
 from curate.specs import AudioSpec, VisualSpec
 
 LOOKED_AT = 48  # files of a modality
-LONGEST = 10.0  # s of sound kept at most, unless data.seconds says otherwise
+LONGEST = 10.0  # s of sound kept at most, unless data.seconds is set
 SMALLEST = 16  # pixels
 WINDOW, HOP = AudioSpec.n_fft / AudioSpec.rate, AudioSpec.hop / AudioSpec.rate  # s
 
@@ -29,18 +29,18 @@ Source = tuple[Path, Segment | None]
 
 @dataclass
 class Measured:
-    """What was found.
+    """The settings that were measured.
 
     Attributes:
         settings: {setting: value} for all that could be measured.
-        described: {what was seen: the settings chosen for it}.
+        shown: {description of what was found: the settings chosen for it}.
     """
 
     settings: dict[str, Any] = field(default_factory=dict)
     shown: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def notes(self, wanted: Sequence[str]) -> tuple[str, ...]:
-        """A sentence for each thing seen that decided some of the wanted settings."""
+        """A sentence for each finding that determined some of the wanted settings."""
         chosen = {seen: [n for n in names if n in wanted] for seen, names in self.shown.items()}
         return tuple(
             f"{seen}: {', '.join(f'data.{n}={self.settings[n]}' for n in names)} was chosen; another by --set"
@@ -50,7 +50,7 @@ class Measured:
 
 
 def measure(sounds: Sequence[Source], pictures: Sequence[Source]) -> Measured:
-    """Settings for the files of the sound columns and of all others; what cannot be read is left out."""
+    """Settings for the files of the sound columns and of all others; files that cannot be read are ignored."""
     found = Measured()
     _measure_sound(_look(sounds), found)
     _measure_pictures(_look(pictures), found)
@@ -58,14 +58,14 @@ def measure(sounds: Sequence[Source], pictures: Sequence[Source]) -> Measured:
 
 
 def spread_out(sources: Sequence[Source]) -> list[Source]:
-    """At most `LOOKED_AT` of some files, evenly spaced."""
+    """At most `LOOKED_AT` of the files, evenly spaced in the list."""
     if len(sources) <= LOOKED_AT:
         return list(sources)
     return [sources[int(i * len(sources) / LOOKED_AT)] for i in range(LOOKED_AT)]
 
 
 def _look(sources: Sequence[Source]) -> list[tuple[Probe, float]]:
-    """What the readable ones are, and how long each is, or its event, s."""
+    """(probe, length in s) of the files that can be read; the length is that of the stretch, if one is given."""
     found = []
     for path, segment in spread_out(sources):
         try:
@@ -116,7 +116,7 @@ def _measure_pictures(looked: Sequence[tuple[Probe, float]], found: Measured) ->
 
 
 def _rounded_up(value: float) -> float:
-    """To two digits, away from zero."""
+    """A positive value rounded up to two significant digits."""
     unit = 10.0 ** (math.floor(math.log10(value)) - 1)
     return math.ceil(value / unit - 1e-9) * unit
 
@@ -127,7 +127,7 @@ def _span(values: Sequence[float]) -> str:
 
 
 def fallback() -> Mapping[str, Any]:
-    """What is taken where nothing could be measured."""
+    """The settings that are used where nothing could be measured."""
     return {
         "rate": AudioSpec.rate,
         "seconds": AudioSpec.seconds,

@@ -37,12 +37,12 @@ SUBJECT = re.compile(r"(subject\d+)_r\d+")
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a list: `path:... depth:sk_depth:146:226 color:sk_color:146:226 duo_left:... label:1`.
+    """One line of a list: `path:... depth:sk_depth:146:226 color:sk_color:146:226 duo_left:... label:1`.
 
     Attributes:
         clip: the clip's folder below `Video_data`, e.g. `class_01/subject3_r0`.
         ranges: {file without ending: (first frame, one past the last)}.
-        label: the class name, `class_01` to `class_25`; the folder's may be another.
+        label: the class name, `class_01` to `class_25`; the folder's name may differ.
     """
 
     clip: str
@@ -53,12 +53,12 @@ class Line:
 class NvGesture(Dataset):
     """Clips of 80 frames in 25 classes, by the official lists; the label is the list's, never the folder's.
 
-    The second edition of the lists corrects 23 labels (15 train, 8 test) and is the default; where both editions are
-    there `extra` keeps `label_v1` and `label_v2`, a real label noise. Subjects are disjoint between train and test,
-    and those of `val_subjects` are held out of train for validation.
+    The second edition of the lists corrects 23 labels (15 train, 8 test) and is the default. If both editions are
+    there, `extra` has `label_v1` and `label_v2`, an example of real label noise. Subjects are disjoint between train
+    and test, and those of `val_subjects` are held out of train for validation.
 
-    Flow is read from `flow_data/{train,test}/<row>.npy` where that folder exists: public code names these files by
-    the row of the list, counted from 0, not by the clip. It is computed from the colour frames otherwise.
+    Flow is read from `flow_data/{train,test}/<row>.npy` if that folder exists: public code names these files by the row
+    of the list, counted from 0, not by the clip. Otherwise it is computed from the colour frames.
     """
 
     name = "nvgesture"
@@ -80,7 +80,7 @@ class NvGesture(Dataset):
             flow: `files`, `compute` (needs the extra `flow`), or `auto`: files where there is a folder of them.
             val_subjects: subjects of the train list that become val, comma separated.
             frames, size: kept of every clip.
-            window, crop: part that the network sees, at random in training.
+            window, crop: part that the network receives, at random in training.
             flow_limit: pixels of motion, between frames of the kept size, that the largest value stands for.
         """
 
@@ -99,7 +99,7 @@ class NvGesture(Dataset):
 
     def __init__(self, root: Path | None, options: Options) -> None:
         super().__init__(root, options)
-        assert root is not None  # the base class has refused it
+        assert root is not None  # the base class raises an error for None
         self.root: Path = root
         self.modalities = _modalities(options.modalities)
         self.classes = tuple(f"class_{k:02}" for k in range(1, CLASSES + 1))
@@ -129,7 +129,7 @@ class NvGesture(Dataset):
         return {m: kinds[m] for m in self.modalities}
 
     def _has_flow_files(self) -> bool:
-        """Whether flow is read; that it can be computed otherwise."""
+        """Whether flow is read from files; raises an error where it must be computed and OpenCV is missing."""
         folder = self.root / FLOW_FOLDER
         wanted = self.options.flow == "files" or (self.options.flow == "auto" and folder.is_dir())
         if wanted and self.options.split_variant == "mini":
@@ -166,7 +166,7 @@ class NvGesture(Dataset):
         )
 
     def _source(self, folder: str, stream: str, line: Line) -> str:
-        """`<file>@<first>-<end>`; a stream that the list does not name has the frames of the depth it was made from."""
+        """`<file>@<first>-<end>`; a stream that the list does not name has the frame range of `sk_depth`."""
         first, end = line.ranges.get(stream, line.ranges["sk_depth"])
         return f"{folder}/{stream}.avi@{first}-{end}"
 
@@ -181,7 +181,7 @@ class NvGesture(Dataset):
         return found
 
     def _check_val(self) -> None:
-        """Refuse subjects that the train list does not have, and an empty validation or training set."""
+        """Check that the train list has the chosen subjects, and that neither val nor train is empty."""
         groups = {str(s.group) for s in self.samples if s.split != "test"}
         chosen = set(_listed(self.options.val_subjects))
         if unknown := sorted(chosen - groups):
@@ -195,7 +195,7 @@ class NvGesture(Dataset):
         return {m: [sample.inputs[m], stamp(path)] for m, (path, _) in self.media(sample).items()}
 
     def media(self, sample: Sample) -> dict[str, tuple[Path, Segment | None]]:
-        """The files of a clip, each the clip's own."""
+        """The files of a clip; each belongs to this clip alone."""
         return {m: (self.root / source.partition("@")[0], None) for m, source in sample.inputs.items()}
 
     def load(self, sample: Sample, modality: str) -> np.ndarray:
@@ -215,7 +215,7 @@ def read_list(path: Path) -> list[Line]:
     """The lines of a list, in order.
 
     Raises:
-        CurateError: a line is not as expected, or a clip is listed twice.
+        CurateError: a line does not have the expected form, or a clip is listed twice.
     """
     lines = []
     for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):

@@ -1,4 +1,4 @@
-"""How the literature turns sound into a picture, by name; all fields of a preset are part of a run's `data_id`."""
+"""Spectrogram settings of the literature, by name; all fields of a preset are part of a run's `data_id`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AUDIO: dict[str, AudioSpec] = {
     # PMR: 16 kHz, frames of 512 that overlap by 353, z-score; 3 s on CREMA-D, 10 s on AVE.
     "spec257x299": SPEC,
     "spec257x1004": dataclasses.replace(SPEC, seconds=10.0),
-    # OGM-GE on Kinetics-Sounds: windows of 25 ms every 10 ms. It keeps the rate of each file; a batch has one rate.
+    # OGM-GE on Kinetics-Sounds: windows of 25 ms every 10 ms. There each file keeps its rate; here all have one.
     "fbank1024x128": AudioSpec(
         rate=16000, seconds=10.24, n_fft=400, hop=160, n_mels=128, features="fbank", columns=1024, fill="pad"
     ),

@@ -1,4 +1,4 @@
-"""What the data sets have in common whose media are files: limits, one stretch of time a sample, files read once."""
+"""Base of the data sets whose media are files: limits, one stretch of time per sample, each file read once."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from .base import Dataset
 
 
 class Recordings(Dataset):
-    """A data set whose media are files; `media` says which.
+    """A data set whose media are files; `media` names them.
 
-    A subclass overrides `decode` for modalities that are no files of sound or pictures.
+    A subclass overrides `decode` for modalities that are not files of sound or pictures.
     """
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Options(Dataset.Options):
-        """Settings of how files are decoded.
+        """Settings for decoding files.
 
         Attributes:
             window: which stretch a sample shows: `own` = sound from the beginning of the file or event, pictures from
-                all of it, as the papers do; or one stretch for sound and pictures alike, as long as the sound that is
-                kept: `start`, `centre`, `loudest`, or `whole`, which refuses what is longer (`too_long`).
+                all of it, as the papers do; or the same stretch for sound and pictures, as long as the sound that is
+                kept: `start`, `centre`, `loudest`, or `whole`, with which longer ones are an error (`too_long`).
             depth_range: of pictures with one channel of more than 8 bits, e.g. depth in mm: which values become black
                 and white, e.g. 0,4000; empty = all that their type can hold.
             max_pixels: of a picture or frame; a larger one is `too_large`.
@@ -72,7 +72,7 @@ class Recordings(Dataset):
 
     @abstractmethod
     def media(self, sample: Sample) -> Mapping[str, tuple[Path, Segment | None]]:
-        """{modality: file and event} of sound and pictures."""
+        """{modality: (file, stretch of the event)} of sound and pictures."""
 
     def load(self, sample: Sample, modality: str) -> np.ndarray:
         """One medium, decoded."""
@@ -86,12 +86,12 @@ class Recordings(Dataset):
         return found
 
     def decode_all(self, samples: Sequence[Sample], modality: str) -> Iterator[Decoded | Exception]:
-        """The same of several samples; samples of one file are read together."""
+        """`decode` for several samples in order; samples of one file are read together."""
         together: dict[Path, list[int]] = defaultdict(list)
         if isinstance(self.specs[modality], AudioSpec | VisualSpec):
             for place, sample in enumerate(samples):
                 path, _ = self.media(sample).get(modality, (None, None))
-                if path is not None and sample.label and path.exists():  # what is missing is told one by one
+                if path is not None and sample.label and path.exists():  # missing files are reported one by one
                     together[path].append(place)
         found: dict[int, Decoded | Exception] = {}
         for place, sample in enumerate(samples):
@@ -108,7 +108,7 @@ class Recordings(Dataset):
         if len(places) == 1:
             try:
                 return {places[0]: self.decode(samples[places[0]], modality)}
-            except Exception as error:  # whatever one file does to a decoder must not cost the run
+            except Exception as error:  # an error of one file must not end the run
                 return {places[0]: error}
         found: dict[int, Decoded | Exception] = {}
         wanted: list[tuple[int, Segment | None]] = []
@@ -127,15 +127,15 @@ class Recordings(Dataset):
     def _read_files(
         self, sample: Sample, modality: str, segments: Sequence[Segment | None]
     ) -> Iterator[Decoded | MediaError]:
-        """Stretches of the file of a sample."""
+        """Decoded stretches of a sample's file."""
         path, spec = self.media(sample)[modality][0], self.specs[modality]
         return decode_media(path, spec, segments, self.options.window != "own", limits=self.limits)
 
     def stretch(self, sample: Sample, modality: str) -> Segment | None:
-        """Which stretch of its file a modality shows; None for the whole.
+        """The stretch of its file that a modality shows; None for the whole file.
 
         Raises:
-            MediaError: as `choose_stretch`.
+            MediaError: as in `choose_stretch`.
         """
         files = {m: f for m, f in self.media(sample).items() if isinstance(self.specs[m], AudioSpec | VisualSpec)}
         if self.options.window == "own":
@@ -165,7 +165,7 @@ def parse_range(text: str, who: str) -> tuple[float, float] | None:
     """`0,4000` to (0, 4000); None for ''.
 
     Raises:
-        CurateError: it is something else.
+        CurateError: the text is not two different finite numbers.
     """
     if not text.strip():
         return None

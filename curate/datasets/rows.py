@@ -1,4 +1,4 @@
-"""Rows of ids and labels, from tables: read, checked, split, and said in one line."""
+"""Rows of ids and labels, from tables: read, checked, split, and summarised in one line."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NO_LABEL = "no_label"
 
 
 class Row(dict[str, str]):
-    """The cells of a row by column; `line` says where it ends in the file, 0 where it is of no table of text."""
+    """The cells of a row by column; `line` is the line where it ends in the file, 0 if it is not from a text table."""
 
     line: int = 0
 
@@ -47,13 +47,13 @@ def read_rows(
     """The rows of a CSV or Parquet file, every value a stripped string, and how they were written.
 
     Args:
-        path: the file, read as `curate.files.tables` says.
-        who: the data set that errors speak for.
+        path: the file, read as described in `curate.files.tables`.
+        who: name of the data set, with which error messages begin.
         known: columns that are looked for, beside `sample_id`, `label`, `split` and `group`.
         expected: one line on what the table should look like.
 
     Raises:
-        CurateError: the file is no such table, has no rows, or a row does not fit its header.
+        CurateError: the file is not such a table, has no rows, or a row does not fit its header.
     """
     table = open_table(path, (*COLUMNS, *known), ("sample_id", "label"), expected, f"{who}: ")
     names = [name for name in table.names if name]
@@ -71,9 +71,9 @@ def read_rows(
 
 
 def check_rows(rows: Sequence[Row], who: str = "manifest", missing_words: MissingWords = "ask") -> None:
-    """Refuse rows without id, repeated ids, words for missing values as labels, and tables of a single class.
+    """Check for rows without id, repeated ids, words for missing values as labels, and tables of a single class.
 
-    A word for a missing value that counts as one is emptied, in place.
+    With `missing_words="missing"` a label that is a word for a missing value becomes '', in place.
     """
     if empty := [row.line for row in rows if not row["sample_id"]]:
         raise CurateError(f"{who}: {len(empty)} rows have no sample_id: {places(empty)}", "give every row a sample_id")
@@ -103,7 +103,7 @@ def check_rows(rows: Sequence[Row], who: str = "manifest", missing_words: Missin
 
 
 def understood(table: TableFile, rows: Sequence[Row], splits: Sequence[str], modalities: Sequence[str] = ()) -> str:
-    """What a table was read as, in one line.
+    """One line on how a table was read: format, and numbers of rows, splits, classes and missing values.
 
     Args:
         modalities: columns in which an empty cell is a missing medium.
@@ -129,7 +129,7 @@ def understood(table: TableFile, rows: Sequence[Row], splits: Sequence[str], mod
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:
-    """The first few names, quoted, and how many there are."""
+    """The first few names, quoted; if there are more, also their number."""
     more = f", ... ({len(names)} in all)" if len(names) > most else ""
     return ", ".join(map(repr, names[:most])) + more
 
@@ -147,15 +147,15 @@ def split_rows(
     """The split of every row: given, or drawn, or given with val drawn from train.
 
     Args:
-        rows: ascending by id, so that what is drawn does not depend on a file's order.
-        seed: of what is drawn.
-        val_fraction, test_fraction: shares, as `Manifest.Options` has them.
-        who: the data set that errors speak for.
+        rows: ascending by id; the draw then does not depend on a file's order.
+        seed: of the draw.
+        val_fraction, test_fraction: shares, as in `Manifest.Options`.
+        who: name of the data set, with which error messages begin.
 
     Raises:
         CurateError: an unknown split, a group in two splits, or nothing in train.
 
-    Rows without a label are in train where no split is given; nothing is drawn of them.
+    Rows without a label are in train where no split is given; they are never drawn into another split.
     """
     given = "split" in rows[0]
     splits = _given_splits(rows, who) if given else ["train"] * len(rows)
@@ -175,7 +175,7 @@ def split_rows(
 
 
 def _given_splits(rows: list[Row], who: str) -> list[str]:
-    """The split column under our names.
+    """The split column, with names translated to `train`, `val` and `test`.
 
     Raises:
         CurateError: an unknown name, or a group in two splits.
@@ -197,7 +197,7 @@ def _given_splits(rows: list[Row], who: str) -> list[str]:
 
 
 def _draw_into(split: str, fraction: float, rows: list[Row], splits: list[str], seed: int, who: str) -> None:
-    """Turn a drawn part of the train rows into `split`, in place."""
+    """Move a drawn part of the train rows to `split`, in place."""
     pool = [i for i, own in enumerate(splits) if own == "train"]
     if fraction == 0 or not pool:
         return
@@ -212,19 +212,19 @@ def _draw_into(split: str, fraction: float, rows: list[Row], splits: list[str], 
 
 
 def draw(labels: Sequence[str], groups: Sequence[str | None], fraction: float, rng: np.random.Generator) -> list[int]:
-    """Positions of a stratified part of about `fraction` of the rows, groups whole.
+    """Positions of a stratified part of about `fraction` of the rows; groups are never divided.
 
-    Units (a group, or a row without one) are walked class by class, in random order within a class, the class of a
-    group being its commonest label. A unit is taken when that brings the taken rows closer to `fraction` of the rows
-    walked so far; so each class is in proportion to within a row or two, and the total to within half a group. The
-    first unit of a class is never taken: every class keeps a part for training. If nothing comes out, the smallest
-    unit that may be taken is.
+    A unit is a group, or a row without one; the class of a group is its commonest label. Units are visited class by
+    class, in random order within a class. A unit is taken if that brings the number of taken rows closer to `fraction`
+    of the rows visited so far. Each class is therefore in proportion to within a row or two, and the total to within
+    half a group. The first unit of a class is never taken: every class keeps a part for training. If no unit was taken,
+    the smallest one that may be taken is.
 
     Args:
         labels: (n,) class names.
-        groups: (n,) what must stay together, or None.
+        groups: (n,) name of the group that must stay together, or None.
         fraction: share wanted, in (0, 1).
-        rng: the only source of chance.
+        rng: the only source of randomness.
 
     Returns:
         Positions, ascending.
@@ -267,7 +267,7 @@ def _commonest(labels: Iterable[str]) -> str:
 
 
 def check_fractions(val: float, test: float, who: str = "manifest") -> None:
-    """Refuse shares that leave nothing to train on."""
+    """Check that the shares leave something to train on."""
     if min(val, test) < 0 or val + test >= 1:
         message = f"{who}: val_fraction={val} and test_fraction={test} leave nothing for train"
         raise CurateError(message, "they must be 0 or more and add to less than 1")

@@ -1,4 +1,4 @@
-"""One sample as the network is given it, as files that a person can look at and listen to."""
+"""One sample in the form that the network receives, written as files to look at and listen to."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def find_sample(dataset: Dataset, sample_id: str) -> Sample:
     """The sample of this id.
 
     Raises:
-        CurateError: there is none; the hint offers the nearest.
+        CurateError: there is none; the hint gives the nearest id.
     """
     for sample in dataset.samples:
         if sample.sample_id == sample_id:
@@ -35,7 +35,7 @@ def find_sample(dataset: Dataset, sample_id: str) -> Sample:
 
 
 def write_sample(dataset: Dataset, sample: Sample, folder: Path) -> tuple[list[Row], list[Path]]:
-    """Decode a sample, and write what the network sees as PNG, its frames side by side, and what it hears as WAV.
+    """Decode a sample, and write its pictures as PNG, frames side by side, and its sound as WAV.
 
     Returns:
         What was done to each medium, or why it cannot be used; and the files, `<id>-<modality>.png` or `.wav`.
@@ -73,7 +73,7 @@ def _write_wave(path: Path, samples: NDArray[np.int16], rate: int) -> Path:
 
 
 def _write_picture(path: Path, frames: NDArray[Any], spec: InputSpec) -> Path:
-    """(F, H, W, C) frames side by side; of optical flow how far things move, white being the limit."""
+    """(F, H, W, C) frames side by side; optical flow is shown as the length of the motion, white at the limit."""
     from PIL import Image
 
     if isinstance(spec, ClipSpec):

@@ -23,23 +23,23 @@ from curate.types import Sample
 from .recordings import Recordings
 
 NAMES = ("not sarcastic", "sarcastic")  # labels 0 and 1
-# Words that give the answer away; upstream drops the training rows with them, and their pictures are not published.
+# Words that reveal the label; the authors drop the training rows with them, and their pictures are not published.
 TELLTALES = frozenset(
     {"exgag", "sarcasm", "sarcastic", "reposting", "<url>", "joke", "humour", "humor", "jokes", "irony", "ironic"}
 )
 FOLDERS = ("images", "image_data", "dataset_image", "image", "imgs")
 
-Row = tuple[str, str, list[int]]  # tweet id, text, its labels, the last one being human where there are two
+Row = tuple[str, str, list[int]]  # tweet id, text, its labels; if there are two, the last one is the human's
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """One of the three ways in which the data set is passed on.
+    """One of the three forms in which the data set is distributed.
 
     Attributes:
         folder: of its annotation files, below --root.
         files: {split: file}.
-        read: a file to its rows.
+        read: function from a file to its rows.
     """
 
     folder: str
@@ -51,8 +51,8 @@ class Sarcasm(Recordings):
     """Tweets and their pictures in two classes, in the official splits.
 
     The validation and test rows have two labels: that of the hashtag, by which tweets were collected, and a human's.
-    They disagree on 87 and 144 rows, a real label noise: both are kept in `extra`, and `labels` chooses one. Training
-    rows have the hashtag's alone.
+    They disagree on 87 and 144 rows, an example of real label noise: both are stored in `extra`, and `labels` chooses
+    one. Training rows have only the hashtag's label.
     """
 
     name = "sarcasm"
@@ -88,7 +88,7 @@ class Sarcasm(Recordings):
 
     def __init__(self, root: Path | None, options: Options) -> None:
         super().__init__(root, options)
-        assert root is not None  # the base class has refused it
+        assert root is not None  # the base class raises an error for None
         if min(options.tokens, options.size) <= 0:
             raise CurateError(f"sarcasm: tokens={options.tokens}, size={options.size}", "both are positive")
         self.root: Path = root / "sarcasm" if (root / "sarcasm").is_dir() else root
@@ -105,7 +105,7 @@ class Sarcasm(Recordings):
         }
 
     def _read(self, layout: Layout) -> Iterator[Sample]:
-        """The rows of all splits, without the telltale ones of train."""
+        """The rows of all splits, without training rows that have one of `TELLTALES`."""
         left_out = 0
         for split, file in layout.files.items():
             for tweet, text, labels in layout.read(self.root / layout.folder / file):
@@ -146,14 +146,14 @@ class Sarcasm(Recordings):
 
 
 def read_literals(path: Path) -> Iterator[Row]:
-    """Rows of a file with one Python list a line: `['id', 'text', label]` or `['id', 'text', hashtag's, human's]`.
+    """Rows of a file with one Python list per line: `['id', 'text', label]` or `['id', 'text', hashtag's, human's]`.
 
-    The lines are read as literals; nothing in them is run.
+    The lines are parsed as literals; no code in them is executed.
 
     Raises:
         CurateError: a line is something else.
     """
-    # Not splitlines(): a tweet may hold U+2028 and the like, which end no row.
+    # Not splitlines(): a tweet may contain U+2028 and the like, which do not end a row.
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if line.strip():
             try:
@@ -170,7 +170,7 @@ def read_table(path: Path) -> Iterator[Row]:
         CurateError: a column is absent, or a line does not fit.
     """
     with path.open(newline="", encoding="utf-8-sig") as file:
-        # Tweets hold lone quotation marks.
+        # Tweets contain unpaired quotation marks.
         rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         for row in rows:
             try:
@@ -183,7 +183,7 @@ def read_json(path: Path) -> Iterator[Row]:
     """Rows of a JSON list of {"image": file name, "text": ..., "label": 0 or 1}.
 
     Raises:
-        CurateError: it is no such list.
+        CurateError: the file is not such a list.
     """
     try:
         rows = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -204,7 +204,7 @@ LAYOUTS = (
 
 
 def _found_layout(root: Path) -> Layout:
-    """The first layout whose files are all there."""
+    """The first layout whose files all exist."""
     for layout in LAYOUTS:
         if all((root / layout.folder / file).is_file() for file in layout.files.values()):
             return layout
@@ -212,10 +212,10 @@ def _found_layout(root: Path) -> Layout:
 
 
 def _row(tweet: object, text: object, labels: list[Any]) -> Row:
-    """A row checked; an id stays text: a number of 18 digits does not survive floating point.
+    """A checked row; an id stays text, because a number of 18 digits is not exact in floating point.
 
     Raises:
-        ValueError: an id or a text that is not one, or labels other than one or two of 0 and 1.
+        ValueError: the id or the text is not a string, the id is empty, or the labels are not one or two of 0 and 1.
     """
     numbers = [int(label) for label in labels]
     if not isinstance(tweet, str) or not tweet or not isinstance(text, str) or len(numbers) not in (1, 2):
@@ -230,7 +230,7 @@ def _misread(path: Path, number: int, found: str, expected: str) -> CurateError:
 
 
 def _check_ids(samples: tuple[Sample, ...]) -> None:
-    """Refuse a tweet listed twice."""
+    """Check that no tweet is listed twice."""
     seen: set[str] = set()
     for sample in samples:
         if sample.sample_id in seen:

@@ -1,1 +1,1 @@
-"""Files of users: tables and arrays read with care, results written whole, and folders locked."""
+"""Files of users: tables and arrays are checked when read, results are written completely, folders are locked."""

@@ -1,4 +1,4 @@
-"""The first line of a text table: encoding, separator, names of columns."""
+"""The header of a text table: encoding, separator, names of columns."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OTHER_KINDS = {
     b"\x93NUMPY": "a NumPy array: expected a table of text",
 }
 HEAD = 1 << 16
-"""Bytes in which the encoding must show."""
+"""Bytes from which the encoding is detected."""
 LONGEST_HEADER = 1 << 24
 """Characters."""
 
@@ -64,7 +64,7 @@ def _text_header(
 
 
 def _first_line(file: IO[str]) -> tuple[str, int, str]:
-    """The separator that a first line `sep=;` names, or ''; lines before the first that holds text; that line."""
+    """(separator given by a first line such as `sep=;`, or ''; lines before the first with text; that line)."""
     separator, lines, text = "", 0, file.readline(LONGEST_HEADER)
     if named := re.fullmatch(r'"?sep=(.)"?[\s,;]*', text.rstrip("\r\n"), re.IGNORECASE):
         separator, lines, text = named[1], 1, file.readline(LONGEST_HEADER)
@@ -74,7 +74,7 @@ def _first_line(file: IO[str]) -> tuple[str, int, str]:
 
 
 def _encoding(start: bytes) -> str:
-    """By the byte order mark, or by where zero bytes stand; else UTF-8."""
+    """The encoding by the byte order mark, or by the positions of zero bytes; else UTF-8."""
     for mark, name in MARKS:
         if start.startswith(mark):
             return name
@@ -85,7 +85,9 @@ def _encoding(start: bytes) -> str:
 
 
 def _separator(header: str, known: Sequence[str], needed: Sequence[str]) -> str:
-    """The first under which the header has what is needed; else the one under which it has the most cells."""
+    """The first separator with which the header has the needed columns; else the one that gives the most known columns,
+    and among equals the most cells.
+    """
     cells = {separator: _cells(header, separator) for separator in SEPARATORS}
     for separator, names in cells.items():
         if _has(names, needed) and len(names) > 1:
@@ -105,7 +107,7 @@ def _has(cells: Sequence[str], needed: Sequence[str]) -> bool:
 
 
 def _not_text(path: Path, encoding: str, who: str) -> CurateError:
-    """The first line that is not in the encoding."""
+    """An error that names the first line that is not in the encoding."""
     line, hint = 0, f"save it as UTF-8; it begins as {encoding.upper()} and is cut off or mixed"
     if encoding.startswith("utf-8"):
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""A folder belongs to the process that works on it, a run's or a cache's, until that ends in whatever way."""
+"""Locks on folders of runs and caches: one process works on a folder, until it ends in any way."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ FILE = ".lock"
 
 @contextmanager
 def claimed(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Hold a folder, made if need be, against other processes.
+    """Lock a folder against other processes; it is made if it does not exist.
 
-    The lock is the operating system's: a killed process lets go of it, and the processes that it forked have no part in
-    it. The lock's file stays, unless there is nothing else in the folder when it ends.
+    The lock is the operating system's: it is released when the process is killed, and forked processes do not inherit
+    it. The lock file stays, unless the folder contains nothing else at the end.
 
     Args:
-        wait: for another process that holds it, until it lets go.
+        wait: if another process holds the lock, wait until it is released.
 
     Raises:
-        LockedError: another process, which is named, holds it.
+        LockedError: another process holds the lock; the message names it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / FILE).open("a+", encoding="utf-8") as file:
@@ -49,7 +49,7 @@ def claimed(folder: Path, wait: bool = False) -> Iterator[None]:
 
 
 def is_vacant(folder: Path) -> bool:
-    """Whether nothing was made in a run's folder and nobody works there; who is killed early leaves its lock's file."""
+    """Whether a run's folder has no file and no process works on it; a lock file of an ended process is ignored."""
     if not folder.exists():
         return True
     if any(left.name != FILE for left in folder.iterdir()):

@@ -1,4 +1,4 @@
-"""Names of columns as people write them."""
+"""Names of columns, compared without regard to case, spaces and Unicode form."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 
 def composed(text: str) -> str:
-    """A name in Unicode's composed form, in which names are compared."""
+    """A name in Unicode's composed form (NFC), in which names are compared."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def known_name(name: str, known: Sequence[str]) -> str:
-    """A column's name, composed; the known name that it means, whatever its case and spaces."""
+    """The known name that a column's name equals apart from case and spaces; else the name itself, composed."""
     name = composed(name.strip().strip("\ufeff\u200b").strip())
     plain = re.sub(r"[\s-]+", "_", name.lower())
     return plain if plain in known else name

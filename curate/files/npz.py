@@ -1,4 +1,4 @@
-"""NPZ archives as data alone: what is in them is known, and refused, before it is read."""
+"""NPZ archives as plain data: their content is checked, and an error raised, before the arrays are read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from curate.errors import CurateError
 
 BOMB_BYTES, BOMB_RATIO = 1 << 26, 100
-"""An archive that unpacks to more than so many bytes, and to so many times its size, is not unpacked."""
+"""An archive that unpacks to more than so many bytes and more than so many times its size is not unpacked."""
 TEXT_HINT = "save names as text, np.array(names, dtype=str)"
 
 
@@ -27,7 +27,7 @@ class Archive:
 
     Attributes:
         path: the file.
-        expected: one line on what it should hold, for hints.
+        expected: one line on what it should contain, for hints.
         shapes: {name: (shape, dtype)}.
     """
 
@@ -54,7 +54,7 @@ def open_npz(path: Path, expected: str) -> Archive:
     """Names, shapes and types of the arrays.
 
     Raises:
-        CurateError: it is no NPZ file, is damaged, holds Python objects, or would unpack to more than is sensible.
+        CurateError: it is not an NPZ file, is damaged, contains Python objects, or would unpack to too many bytes.
     """
     with _refusing(path, expected):
         with path.open("rb") as file:
@@ -84,7 +84,7 @@ def texts(array: NDArray[Any], where: str) -> list[str]:
     """The elements of an array as stripped text; bytes are UTF-8.
 
     Raises:
-        CurateError: bytes are not.
+        CurateError: bytes are not UTF-8.
     """
     try:
         found = [v.decode() if isinstance(v, bytes) else str(v) for v in np.ravel(array).tolist()]
@@ -112,7 +112,7 @@ def _refuse_bomb(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
 
 @contextmanager
 def _refusing(path: Path, expected: str) -> Iterator[None]:
-    """Whatever a damaged file does to its readers, which have no common error, as a user's error."""
+    """Turn any error of reading a damaged file into a `CurateError`; the readers have no common error class."""
     try:
         yield
     except CurateError:

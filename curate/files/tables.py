@@ -1,16 +1,16 @@
-"""Tables in files, CSV or Parquet: the one way in for manifests, saved predictions, and ids of features.
+"""Tables in files, CSV or Parquet: used for manifests, saved predictions, and ids of features.
 
-A table is read as follows, or refused with file, line, column and cure:
+A table is read by these rules; otherwise an error names file, line, column and what to do:
 
-- Text is UTF-8, with or without byte order mark, or UTF-16 or UTF-32; cells are separated by commas, semicolons, tabs
-  or bars, whichever the header is separated by, or as a first line `sep=;` says. Lines that start with `#` above the
-  header, and empty ones, are skipped.
-- Column names may differ in upper and lower case, and in spaces for underscores, from what is looked for. Two columns
-  of one name are refused, and so is pandas' copy of a column, `label.1` beside `label`.
-- Space around a cell is not part of it. A cell is empty where it holds nothing; in a column of numbers also where it
-  holds a word for a missing value, see `MISSING_WORDS`. Numbers may have a decimal comma, in the whole table, where the
-  comma does not separate cells.
-- Ids are kept as they are written. Labels, class names and column names are compared in Unicode's composed form (NFC).
+- Text is UTF-8, with or without byte order mark, or UTF-16 or UTF-32. Cells are separated by commas, semicolons, tabs
+  or bars, as found in the header or given by a first line such as `sep=;`. Lines that start with `#` above the header,
+  and empty ones, are skipped.
+- Column names may differ from the expected ones in case, and may have spaces for underscores. Two columns with the same
+  name are an error, and so is pandas' copy of a column, `label.1` beside `label`.
+- Space around a cell is not part of it. A cell is empty if it contains nothing; in a column of numbers also if it is a
+  word for a missing value, see `MISSING_WORDS`. Numbers may have a decimal comma, in the whole table, if the comma does
+  not separate cells.
+- Ids are stored unchanged. Labels, class names and column names are compared in Unicode's composed form (NFC).
 
 Letters: N rows, C columns of numbers.
 """
@@ -39,14 +39,14 @@ from .names import known_name
 MISSING_WORDS = frozenset(
     {"", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "nil", "?", "-", "--", "#na", "-nan", "(null)"}
 )
-"""What stands for a missing value in files of others, in lower case."""
+"""Words for a missing value that other programs write, in lower case."""
 PARQUET = (".parquet", ".pq")
 SYNONYMS = {
     "sample_id": ("id", "sampleid", "sample", "uid", "guid", "name", "file", "filename", "path", "index", "key"),
     "label": ("labels", "class", "category", "target", "y", "gold", "class_name", "label_name", "truth"),
 }
 CHUNK = 4096
-"""Rows that are turned into numbers at once."""
+"""Rows that are converted to numbers at once."""
 SHOWN = 3
 COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 
@@ -56,9 +56,9 @@ class Rows:
     """The cells that were asked for.
 
     Attributes:
-        lines: (N,) where each row ends in the file, counted from 1; of Parquet the number of the row.
-        texts: {column: N cells, without space around them, '' where there is nothing}.
-        numbers: (N, C) float64, NaN where there is nothing.
+        lines: (N,) line where each row ends in the file, counted from 1; for Parquet the number of the row.
+        texts: {column: N cells, without space around them, '' for an empty cell}.
+        numbers: (N, C) float64, NaN for an empty cell.
         decimal_comma: whether numbers had one.
     """
 
@@ -74,10 +74,10 @@ class TableFile:
 
     Attributes:
         path: the file.
-        who: what errors begin with, e.g. `manifest: `.
-        names: of all columns, the known ones under their known names, in the file's order; '' of one without a name.
-        encoding: of text; '' of Parquet.
-        separator: of the cells; '' of Parquet.
+        who: beginning of error messages, e.g. `manifest: `.
+        names: of all columns in the file's order, known columns under their known names; '' for one without a name.
+        encoding: of text; '' for Parquet.
+        separator: of the cells; '' for Parquet.
         skipped: lines above the first row, the header included.
     """
 
@@ -90,7 +90,7 @@ class TableFile:
 
     @property
     def form(self) -> str:
-        """How it is written, where that is not plain CSV in UTF-8: `semicolons, UTF-16`; else ''."""
+        """Separator and encoding, where they are not commas and UTF-8, e.g. `semicolons, UTF-16`; else ''."""
         parts = [] if self.separator in ("", ",") else [SEPARATORS.get(self.separator, repr(self.separator))]
         if self.encoding not in ("", "utf-8", "utf-8-sig"):
             parts.append(self.encoding.upper())
@@ -100,7 +100,7 @@ class TableFile:
         """Columns by name.
 
         Raises:
-            CurateError: a row does not fit the header, or a cell of `numbers` is no number.
+            CurateError: a row does not fit the header, or a cell of `numbers` is not a number.
         """
         for name in (*texts, *numbers):
             if name not in self.names:
@@ -128,7 +128,7 @@ class TableFile:
         )
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
-        """(line, as many cells as the header has) of every row that holds anything."""
+        """(line, as many cells as the header has) of every row that is not empty."""
         with self._failing(), self.path.open(newline="", encoding=self.encoding) as file:
             for _ in range(self.skipped):
                 file.readline()
@@ -140,7 +140,7 @@ class TableFile:
                     yield self.skipped + reader.line_num, row
 
     def _fitted(self, row: list[str], line: int) -> list[str]:
-        """A row with empty cells too many, or none at all; any other is refused."""
+        """A row cut or filled to the header's width, if its extra cells or all its cells are empty; else an error."""
         width = len(self.names)
         if not any(cell.strip() for cell in row[width:]) and len(row) > width:
             return row[:width]
@@ -154,7 +154,7 @@ class TableFile:
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
-        """What reading text runs into, as a user's error."""
+        """Turn errors of reading text into a `CurateError`."""
         try:
             yield
         except UnicodeError:
@@ -174,9 +174,9 @@ class TableFile:
             try:
                 cells = chain.from_iterable(map(itemgetter(*places, places[0]), (row for _, row in chunk)))
                 flat = np.fromiter(map(float, cells), np.float64, len(chunk) * (len(places) + 1))
-                return flat.reshape(len(chunk), -1)[:, :-1]  # one column twice: of a single one there are no tuples
+                return flat.reshape(len(chunk), -1)[:, :-1]  # one column twice: for one alone there is no tuple
             except ValueError:
-                pass  # an empty cell, or what is none
+                pass  # an empty cell, or one that is not a number
         out = np.empty((len(chunk), len(places)))
         for i, (line, row) in enumerate(chunk):
             for j, p in enumerate(places):
@@ -198,8 +198,8 @@ class TableFile:
             raise CurateError(described, hint) from None
 
     def _read_parquet(self, texts: Sequence[str], numbers: Sequence[str]) -> Rows:
-        """By position, so that names which differ in case alone stay apart; cells as text, or as numbers, by SQL: a
-        detour over floating point would round ids of 18 digits.
+        """Read Parquet by column position, because SQL does not distinguish names that differ in case alone. Cells are
+        converted to text or numbers by SQL: a conversion through floating point would round ids of 18 digits.
         """
         at = {name: f"c{i}" for i, name in enumerate(self.names)}
         aliases = ", ".join(f"c{i}" for i in range(len(self.names)))
@@ -216,7 +216,7 @@ class TableFile:
     def _check_parquet_numbers(
         self, found: Mapping[str, NDArray[Any]], numbers: Sequence[str], at: Mapping[str, str], source: str
     ) -> None:
-        """Refuse what stands in a column of numbers and is neither a number nor a word for a missing one."""
+        """Check that each cell in a column of numbers is a number or a word for a missing one."""
         for i, name in enumerate(numbers):
             if not np.isnan(found[f"n{i}"]).any():
                 continue
@@ -230,17 +230,17 @@ class TableFile:
 
 
 def open_table(path: Path, known: Sequence[str], needed: Sequence[str], expected: str, who: str = "") -> TableFile:
-    """The header of a table.
+    """Read the header of a table.
 
     Args:
         path: the file; one whose name ends in .parquet or .pq is Parquet, any other is text.
         known: names of columns that are looked for, in lower case.
-        needed: those without which it cannot be read.
+        needed: names of columns that it must have.
         expected: one line on what the table should look like, for hints.
-        who: what errors begin with, e.g. `manifest: `.
+        who: beginning of error messages, e.g. `manifest: `.
 
     Raises:
-        CurateError: it is a folder, no table, without a needed column, or has two columns of one name.
+        CurateError: it is a folder or not a table, lacks a needed column, or has two columns with the same name.
     """
     if path.is_dir():
         raise CurateError(f"{who}{path} is a folder", "give the CSV or Parquet file itself")
@@ -260,12 +260,12 @@ def open_table(path: Path, known: Sequence[str], needed: Sequence[str], expected
 
 
 def is_missing(cell: str) -> bool:
-    """Whether a cell is a word for a missing value, the empty one included."""
+    """Whether a cell is empty or a word for a missing value."""
     return cell.strip().lower() in MISSING_WORDS
 
 
 def places(lines: Sequence[int]) -> str:
-    """The first few of some lines, and how many there are."""
+    """The first few line numbers; if there are more, also how many there are."""
     more = f", ... ({len(lines)} in all)" if len(lines) > SHOWN else ""
     return f"line{'s' * (len(lines) > 1)} {', '.join(map(str, lines[:SHOWN]))}{more}"
 
@@ -282,7 +282,7 @@ def _refuse_twins(path: Path, names: Sequence[str], known: Sequence[str], who: s
 
 
 def _parquet_names(path: Path, who: str) -> list[str]:
-    """Of the top-level columns, as they are written."""
+    """Names of the top-level columns, unchanged."""
     found = _parquet(path, "SELECT name, coalesce(num_children, 0)::BIGINT AS inner FROM parquet_schema(?)", who)
     names, inside = [], 0
     for name, inner in list(zip(found["name"].tolist(), np.ma.filled(found["inner"], 0).tolist(), strict=True))[1:]:

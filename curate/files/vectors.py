@@ -1,4 +1,4 @@
-"""Arrays of features in files: NPY, NPZ and Parquet, a row a sample.
+"""Arrays of features in files: NPY, NPZ and Parquet, one row per sample.
 
 Letters: N rows, D features.
 """
@@ -32,13 +32,13 @@ Texts = NDArray[np.str_]
 
 @dataclass(frozen=True)
 class Head:
-    """What a file of features says beside the numbers.
+    """The content of a file of features except the numbers.
 
     Attributes:
         path: the file.
         rows: N.
         dim: D.
-        keys: {`sample_id`, `label`, `split` or `group`: (N,)}, those that the file has; none of an NPY file.
+        keys: {`sample_id`, `label`, `split` or `group`: (N,)}, those that the file has; {} for an NPY file.
     """
 
     path: Path
@@ -48,10 +48,10 @@ class Head:
 
 
 def read_head(path: Path) -> Head:
-    """All but the numbers.
+    """Read everything except the numbers.
 
     Raises:
-        CurateError: the file cannot be read as data alone, or is not laid out as expected.
+        CurateError: the file cannot be read as plain data, or does not have the expected form.
     """
     suffix = path.suffix.lower()
     try:
@@ -61,7 +61,7 @@ def read_head(path: Path) -> Head:
         return _npz_head(path) if suffix == ".npz" else _parquet_head(path)
     except CurateError:
         raise
-    except Exception as error:  # whatever a damaged file does to its reader
+    except Exception as error:  # a damaged file may raise anything
         shown = str(error).splitlines()[0] if str(error) else type(error).__name__
         objects = "bject" in shown or "pickle" in shown
         hint = "save numbers and text, not Python objects" if objects else NPY
@@ -70,11 +70,11 @@ def read_head(path: Path) -> Head:
 
 @lru_cache(maxsize=16)
 def read_values(path: Path, stamp: tuple[int, ...]) -> NDArray[Any]:
-    """(N, D) features in the file's order; memory-mapped where the format allows it, else read once in a process.
+    """(N, D) features in the file's order; memory-mapped where the format allows it, else read once per process.
 
     Args:
-        path: a file that `read_head` took.
-        stamp: of the file; another one reads it again.
+        path: a file that `read_head` accepted.
+        stamp: of the file; with another stamp it is read again.
     """
     suffix = path.suffix.lower()
     if suffix == ".npy":
@@ -158,7 +158,7 @@ def _parquet_columns(path: Path) -> tuple[list[str], list[str], bool]:
 
 
 def _select(path: Path, wanted: str, inner: str = "FROM ", describe: bool = False) -> dict[str, NDArray[Any]]:
-    """Columns of a Parquet file, in its order of rows; or names and types of its columns."""
+    """Columns of a Parquet file, rows in the file's order; with `describe` names and types of its columns."""
     import duckdb
 
     source = f"{inner}read_parquet(?)"

@@ -1,4 +1,4 @@
-"""Files that a person asked for: whole or not at all, and nothing else touched on the way."""
+"""Write the files that a user asked for: completely or not at all, without touching other files."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ LOG = logging.getLogger(__name__)
 
 @contextmanager
 def replacing(path: Path, message: bool = True) -> Iterator[Path]:
-    """Where to write what shall become the file `path`: it takes its place at the end, or goes when something fails.
+    """A temporary path to write to: at the end the file is moved to `path`, or deleted if something fails.
 
-    It lies in a folder made for it beside `path`, so that whatever the writer puts next to it meets no other file.
+    It is in a new folder beside `path`: files that the writer puts next to it cannot overwrite others.
 
     Args:
-        message: say that an earlier file was replaced.
+        message: log a warning if an earlier file was replaced.
 
     Raises:
-        CurateError: the place cannot be written, or the disk is full; an earlier file is as it was.
+        CurateError: the file cannot be written, or the disk is full; an earlier file is unchanged.
     """
     try:
         with TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:

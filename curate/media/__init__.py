@@ -1,8 +1,7 @@
-"""Media files in, NumPy arrays out: pictures, frames and waveforms, decoded by PyAV, whose wheel carries FFmpeg, and
-Pillow.
+"""Decode media files to NumPy arrays: pictures, frames and waveforms, by PyAV, whose wheel contains FFmpeg, and Pillow.
 
-Whatever is wrong with a file is a `MediaError` with a status, so that nothing is dropped in silence. PyAV and Pillow
-are imported when first needed: listing the data sets stays light.
+Any problem with a file raises a `MediaError` with a status; no file is dropped silently. PyAV and Pillow are imported
+when first needed, because listing the data sets does not need them.
 
 Letters: F frames, H height, W width, in pixels.
 """
@@ -42,7 +41,7 @@ FACTS = {
     "not_finite": "share of NaN and infinite values, which became black",
     "transparent": "was laid on white",
 }
-"""What is kept of each medium beside its status; a fact that does not apply is absent."""
+"""What is stored about each medium beside its status; a fact that does not apply is absent."""
 
 __all__ = [
     "DECODING",

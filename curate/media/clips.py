@@ -23,13 +23,14 @@ Floats = NDArray[np.float32]
 def load_clip(path: Path, first: int, end: int, spec: ClipSpec) -> NDArray[np.uint8]:
     """The frames [first, end) of a video as one row of the cache.
 
-    Where their number is not `spec.frames`, those at the centres of as many equal parts are taken.
+    If their number is not `spec.frames`, the range is divided into `spec.frames` equal parts and the frame at the
+    centre of each is taken.
 
     Returns:
         `spec.shape` uint8.
 
     Raises:
-        MediaError: as `read_range`.
+        MediaError: as in `read_range`.
     """
     kept = spread(end - first, spec.frames)
     wanted, small = set(kept.tolist()), {}
@@ -46,7 +47,7 @@ def load_flow(path: Path, spec: FlowSpec) -> NDArray[np.int8]:
         `spec.shape` int8.
 
     Raises:
-        MediaError: as `check_file`; `undecodable`, the file holds something else.
+        MediaError: as in `check_file`; `undecodable`, the file contains something else.
     """
     check_file(path)
     try:
@@ -70,14 +71,14 @@ def compute_flow(path: Path, first: int, end: int, spec: FlowSpec) -> NDArray[np
         `spec.shape` int8.
 
     Raises:
-        MediaError: as `read_range`; `too_short`, a single frame has no motion.
+        MediaError: as in `read_range`; `too_short`, a single frame has no motion.
     """
     import cv2
 
     if end - first < 2:
         raise MediaError("too_short", f"optical flow needs two frames, {path} has {end - first}")
     grey = np.stack([resize(frame[None], spec.size, 1)[0, ..., 0] for frame in frames_between(path, first, end)])
-    cv2.setNumThreads(0)  # decoding runs in a process a core already
+    cv2.setNumThreads(0)  # decoding already runs in one process per core
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow = np.stack([search.calc(a, b, None) for a, b in itertools.pairwise(grey)])
     moved = flow[np.minimum(spread(len(grey), spec.frames), len(flow) - 1)]
@@ -85,7 +86,9 @@ def compute_flow(path: Path, first: int, end: int, spec: FlowSpec) -> NDArray[np
 
 
 def keep_flow(flow: Floats, spec: FlowSpec) -> NDArray[np.int8]:
-    """Flow (F, H, W, 2) resized to (F, S, S, 2), its motion scaled alike, clipped to `spec.limit` and made int8."""
+    """Flow (F, H, W, 2) resized to (F, S, S, 2), the motion scaled by the same factors, clipped to +-`spec.limit`, as
+    int8.
+    """
     scale = np.array([spec.size / flow.shape[2], spec.size / flow.shape[1]], dtype=np.float32)
     if flow.shape[1:3] != (spec.size, spec.size):
         flow = _resize_flow(flow, spec.size)
@@ -94,10 +97,10 @@ def keep_flow(flow: Floats, spec: FlowSpec) -> NDArray[np.int8]:
 
 
 def need_opencv(data_set: str) -> None:
-    """Refuse to compute flow where OpenCV is not installed, before anything is decoded.
+    """Check that OpenCV, which computes flow, is installed, before anything is decoded.
 
     Raises:
-        CurateError: it is not.
+        CurateError: OpenCV is not installed.
     """
     if importlib.util.find_spec("cv2") is None:
         raise CurateError(
@@ -107,12 +110,12 @@ def need_opencv(data_set: str) -> None:
 
 
 def spread(have: int, want: int) -> NDArray[np.int64]:
-    """(want,) positions of the centres of `want` equal parts of `have` frames; 0, 1, 2, ... where they are as many."""
+    """(want,) positions of the centres of `want` equal parts of `have` frames; 0, 1, 2, ... if the two are equal."""
     return ((np.arange(want) + 0.5) * have / want).astype(np.int64)
 
 
 def _resize_flow(flow: Floats, side: int) -> Floats:
-    """(F, S, S, 2) by Pillow's bilinear filter, each component by itself."""
+    """Flow resized to (F, S, S, 2) by Pillow's bilinear filter, each component separately."""
     from PIL import Image
 
     def shrink(plane: Floats) -> Floats:

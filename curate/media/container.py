@@ -1,7 +1,7 @@
-"""A media container open for reading, and its one clock.
+"""A media container open for reading, and its clock.
 
-Every time in `curate.media` counts from the container's beginning, the earliest of its tracks, as players count. A
-track that begins later is late by so much.
+Every time in `curate.media` is measured from the container's beginning, which is that of its earliest track, as players
+do. For a track that begins later, the difference is its delay.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 TIME_SLACK = 2e-3  # s; containers such as FLV and Matroska round time stamps to milliseconds
-MAX_GAP = 0.5  # s; a stream that ends earlier than this before its declared end has a header that lies
+MAX_GAP = 0.5  # s; a stream that ends more than this before its declared end has a wrong header
 LENGTHLESS = (
     "mp3",
     "aac",
@@ -35,9 +35,9 @@ LENGTHLESS = (
     "eac3",
     "dts",
     "obu",
-)  # FFmpeg has to guess
+)  # formats without a declared length, which FFmpeg has to guess
 FROM_ZERO = ("matroska,webm", "flv", "nut")  # the declared length counts from time stamp 0, not from the first one
-PLACEHOLDER = 1_900_000_000  # bytes; a length near the format's limit is what a recorder writes that does not know it
+PLACEHOLDER = 1_900_000_000  # bytes; a recorder that does not know the length writes one near the format's limit
 CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,live_flv,mpegts,mpeg,mpegvideo,m4v,h261,h263,h264,hevc,vvc,ivf,obu,"
     "av1,vc1,dirac,dnxhd,cavsvideo,ogg,asf,asf_o,wav,w64,aiff,au,caf,flac,mp3,aac,loas,ac3,eac3,dts,dtshd,truehd,mlp,"
@@ -46,14 +46,14 @@ CONTAINERS = (
     "hdr_pipe,j2k_pipe,jpeg_pipe,jpegls_pipe,jpegxl_pipe,jpegxl_anim,pam_pipe,pbm_pipe,pcx_pipe,pfm_pipe,pgm_pipe,"
     "pgx_pipe,phm_pipe,png_pipe,ppm_pipe,psd_pipe,qoi_pipe,sgi_pipe,sunrast_pipe,tiff_pipe,webp_pipe,xbm_pipe,xpm_pipe"
 )
-"""FFmpeg's names of what holds pictures or sound itself; not playlists, which name other files to open."""
+"""FFmpeg's names of formats that contain pictures or sound; not playlists, which name other files to open."""
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[InputContainer]:
-    """A container open for reading; every failure of the decoder inside becomes `undecodable`.
+    """A container open for reading; every decoder error inside the `with` block becomes `undecodable`.
 
-    No other file is opened, and no network: playlists are refused.
+    No other file and no network connection is opened: playlists are an error.
     """
     import av
 
@@ -71,17 +71,17 @@ OPENING = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
 
 
 def _described(error: Exception) -> str:
-    """What FFmpeg says, without the address it was given."""
+    """FFmpeg's error message, without the path."""
     return str(getattr(error, "strerror", None) or error or type(error).__name__)
 
 
 def origin(container: InputContainer) -> float:
-    """Where the clock begins: the first time stamp of a container, s."""
+    """Zero of the clock: the first time stamp of a container, s."""
     return (container.start_time or 0) / 1_000_000
 
 
 def declared_length(container: InputContainer) -> float:
-    """Seconds from the first to the last time stamp by the header; 0 where it does not say."""
+    """Seconds from the first to the last time stamp according to the header; 0 if it declares none."""
     length = (container.duration or 0) / 1_000_000
     if container.format.name in FROM_ZERO and origin(container) > 0:
         length -= origin(container)
@@ -89,7 +89,7 @@ def declared_length(container: InputContainer) -> float:
 
 
 def declared_seconds(path: Path) -> float:
-    """How long a file says it is, s; 0 where it does not say or cannot be opened."""
+    """The length that a file declares, s; 0 if it declares none or cannot be opened."""
     try:
         with opened(path) as container:
             return declared_length(container)
@@ -101,7 +101,7 @@ def measured_length(path: Path) -> float:
     """Seconds from the first to the last time stamp: as declared, or by reading all packets where that is a guess.
 
     Raises:
-        MediaError: as `opened`.
+        MediaError: as in `opened`.
     """
     with opened(path) as container:
         length = max(declared_length(container), promised_by_wave(path))
@@ -111,10 +111,10 @@ def measured_length(path: Path) -> float:
 
 
 def last_packet(path: Path) -> float:
-    """Where the last packet of a file ends, s from its beginning; nothing is decoded.
+    """Time at which the last packet of a file ends, s from its beginning; nothing is decoded.
 
     Raises:
-        MediaError: as `opened`.
+        MediaError: as in `opened`.
     """
     import av
 
@@ -129,12 +129,12 @@ def last_packet(path: Path) -> float:
                 elif packet.stream.type == "video":
                     counted += 1 / frame_rate(packet.stream)
         except av.FFmpegError:
-            pass  # cut within a packet: what came before it counts
+            pass  # cut within a packet: the packets before it count
     return max(last, counted)
 
 
 def frame_rate(stream: Any) -> float:
-    """Frames a second that a stream declares; 25 where it declares none."""
+    """Frames per second that a stream declares; 25 if it declares none."""
     return float(stream.average_rate or stream.guessed_rate or 25)
 
 
@@ -142,7 +142,7 @@ def video_stream(container: InputContainer, path: Path) -> av.VideoStream:
     """The first moving picture of a container.
 
     Raises:
-        MediaError: `no_video`; cover art of a music file is not a video; `undecodable`, no decoder knows it.
+        MediaError: `no_video` (cover art of a music file is not a video); `undecodable`, no decoder supports it.
     """
     moving = [stream for stream in container.streams.video if not is_cover(stream)]
     if not moving:
@@ -155,7 +155,7 @@ def audio_stream(container: InputContainer, path: Path) -> av.AudioStream:
     """The first sound of a container.
 
     Raises:
-        MediaError: `no_audio`; `undecodable`, no decoder knows it.
+        MediaError: `no_audio`; `undecodable`, no decoder supports it.
     """
     if not container.streams.audio:
         raise MediaError("no_audio", f"{path} has no audio track")
@@ -178,7 +178,7 @@ def _first_known(streams: Iterable[Any], path: Path) -> Any:
 
 
 def decoded(container: InputContainer, stream: Any) -> Iterator[Any]:
-    """The frames of a stream, skipping broken packets as players do; mostly broken packets are no medium."""
+    """The frames of a stream. Broken packets are skipped, as players do; more of them than frames are an error."""
     import av
 
     good = bad = 0
@@ -195,11 +195,11 @@ def decoded(container: InputContainer, stream: Any) -> Iterator[Any]:
 
 
 def check_complete(path: Path, ended: float) -> None:
-    """Refuse a file that was cut: all its tracks end well before its header says.
+    """Check that a file was not cut, that is, that not all its tracks end well before the length in its header.
 
     Args:
         path: the file.
-        ended: where the track in question ended, s from the beginning of the container.
+        ended: time at which the track in question ended, s from the beginning of the container.
 
     Raises:
         MediaError: `truncated`.
@@ -215,10 +215,10 @@ def check_complete(path: Path, ended: float) -> None:
 
 
 def promised_by_wave(path: Path) -> float:
-    """Seconds that the header of a WAV file promises, which FFmpeg cuts to the file's size; 0 for anything else.
+    """Seconds that the header of a WAV file declares, which FFmpeg cuts to the file's size; 0 for other files.
 
-    A file is cut where the length of the whole and that of its sound both reach beyond its end. Where only one does,
-    or one is a placeholder of a recorder that did not know the length, the file is whole.
+    A file was cut if both its declared length and that of its sound go beyond its end. If only one does, or one is the
+    placeholder of a recorder that did not know the length, the file is complete.
     """
     try:
         with path.open("rb") as file:
@@ -239,7 +239,7 @@ def promised_by_wave(path: Path) -> float:
 
 
 def check_segment(segment: Segment | None) -> None:
-    """Refuse a segment in which nothing can be.
+    """Check that a segment is not empty.
 
     Raises:
         MediaError: `empty_event`.

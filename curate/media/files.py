@@ -1,4 +1,4 @@
-"""What is a media file at all, and what one item may cost."""
+"""Checks that a path is a media file, and limits on the cost of one item."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from curate.errors import MediaError
 
 LFS_HEADER = b"version https://git-lfs"
 DECODING = 2
-"""Raised whenever the same file gives other arrays than before, so that older caches are decoded again."""
+"""Increased whenever the same file gives other arrays than before; older caches are then decoded again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one item may cost; beyond it the item gets a status, `too_large`, `too_long` or `too_many_channels`.
+    """Limits for one item; beyond them its status is `too_large`, `too_long` or `too_many_channels`.
 
     Attributes:
         pixels: of one picture or frame; Pillow adds its own bound, 178 million.
         seconds: of a recording that is decoded for one item, s.
         channels: of a recording.
-        memory: of what one item is decoded into, GB.
+        memory: of the arrays that one item is decoded into, GB.
     """
 
     pixels: int = 150_000_000
@@ -29,7 +29,7 @@ class Limits:
     memory: float = 4.0
 
     def check_pixels(self, path: Path, width: int, height: int) -> None:
-        """Refuse a picture or frame that is too large, before it is decoded.
+        """Check, before it is decoded, that a picture or frame is not too large.
 
         Raises:
             MediaError: `too_large`.
@@ -38,7 +38,7 @@ class Limits:
             raise MediaError("too_large", f"{path} has {width}x{height} pixels, more than {self.pixels}")
 
     def check_memory(self, path: Path, wanted: float) -> None:
-        """Refuse what would take more than `memory`; `wanted` in bytes.
+        """Check that `wanted` bytes are not more than `memory`.
 
         Raises:
             MediaError: `too_large`.
@@ -47,7 +47,7 @@ class Limits:
             raise MediaError("too_large", f"{path} needs {wanted / 1e9:.1f} GB, more than {self.memory:g} GB")
 
     def check_seconds(self, path: Path, seconds: float) -> None:
-        """Refuse to decode longer than `seconds`.
+        """Check that no more than `self.seconds` are decoded.
 
         Raises:
             MediaError: `too_long`.
@@ -56,7 +56,7 @@ class Limits:
             raise MediaError("too_long", f"{path}: {seconds:.0f} s would be decoded, more than {self.seconds:g} s")
 
     def check_channels(self, path: Path, channels: int) -> None:
-        """Refuse a recording of too many channels.
+        """Check that a recording does not have too many channels.
 
         Raises:
             MediaError: `too_many_channels`.
@@ -69,10 +69,10 @@ USUAL = Limits()
 
 
 def check_file(path: Path) -> None:
-    """Refuse what is not a media file at all.
+    """Check that a path is a file with content of its own.
 
     Raises:
-        MediaError: `missing`, `empty` (0 bytes) or `lfs_pointer` (the text Git LFS leaves in place of a file).
+        MediaError: `missing`, `empty` (0 bytes) or `lfs_pointer` (the text that Git LFS writes in place of a file).
     """
     if not path.is_file():
         raise MediaError("missing", f"{path} is not a plain file" if path.exists() else f"{path} does not exist")
@@ -97,7 +97,7 @@ def read_head(path: Path, length: int = 64) -> bytes:
 
 
 def stamp(path: Path) -> list[int] | None:
-    """[size in bytes, time of modification in s] of a file, None where there is none: when it changes, decode again."""
+    """[size in bytes, time of modification in s] of a file, None if there is none; a changed file is decoded again."""
     try:
         found = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""From what a file holds to what a network is given: lengths, sizes, types."""
+"""Convert the content of a file to the length, size and type that a network receives."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def fit_waveform(wave: NDArray[np.floating], spec: AudioSpec) -> NDArray[np.int1
         `spec.shape` int16, full scale 32767.
 
     Raises:
-        MediaError: `too_short`, fewer samples than one STFT window: its spectrogram would have no honest column.
+        MediaError: `too_short`, fewer samples than one STFT window: no column of its spectrogram would be valid.
     """
     (length,) = spec.shape
     if len(wave) < min(spec.n_fft, length):
@@ -40,7 +40,8 @@ def fit_waveform(wave: NDArray[np.floating], spec: AudioSpec) -> NDArray[np.int1
 
 
 def fit_frames(frames: NDArray[np.uint8], spec: VisualSpec) -> NDArray[np.uint8]:
-    """Resize frames to a square, aspect ratio not kept (as the literature does), and turn them grey if asked.
+    """Resize frames to a square, aspect ratio not kept (as in the literature), and make them grey if `spec` has 1
+    channel.
 
     Args:
         frames: (F, H, W, 3) RGB.
@@ -60,14 +61,14 @@ def resize(frames: NDArray[np.uint8], side: int, channels: int) -> NDArray[np.ui
 
 
 def shrink(picture: Image, side: int, channels: int) -> Image:
-    """One RGB picture to a square, as `resize`."""
+    """One RGB picture to a square, as in `resize`."""
     from PIL.Image import Resampling
 
     return (picture.convert("L") if channels == 1 else picture).resize((side, side), Resampling.BILINEAR)
 
 
 def same_size(pictures: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """(F, H, W, 3) of pictures brought to the size of the first."""
+    """(F, H, W, 3) of pictures, each resized to the size of the first."""
     from PIL import Image
 
     height, width = pictures[0].shape[:2]

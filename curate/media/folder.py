@@ -1,4 +1,4 @@
-"""A folder of extracted frames, one a second."""
+"""A folder of extracted frames, one per second."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def list_pictures(folder: Path) -> list[Path]:
 
 
 def choose_pictures(folder: Path, frames: int, segment: Segment | None = None) -> list[tuple[float, Path]]:
-    """(second, picture) at the centres of `frames` equal parts of a folder, or of what it has of a segment.
+    """(second, picture) at the centres of `frames` equal parts of a folder, or of the part of a segment that it covers.
 
     Raises:
         MediaError: `missing` (no picture at all), `empty_event` or `too_short`.
@@ -50,16 +50,16 @@ def choose_pictures(folder: Path, frames: int, segment: Segment | None = None) -
 
 
 def read_folder(folder: Path, frames: int, segment: Segment | None = None) -> NDArray[np.uint8]:
-    """The pictures at the centres of `frames` equal segments of a folder of extracted frames, one a second.
+    """The pictures at the centres of `frames` equal segments of a folder of extracted frames, one per second.
 
-    Pictures are taken in the order of the numbers in their names, so that `frame_00009` comes before `frame_000010`;
-    fewer than asked for are repeated. Frame i shows the second from i to i + 1: a segment keeps those that begin in it.
+    Pictures are sorted by the numbers in their names: `frame_00009` comes before `frame_000010`. If there are fewer
+    than `frames`, some are repeated. Frame i shows the second from i to i + 1: a segment keeps those that begin in it.
 
     Returns:
         (frames, H, W, 3) uint8, RGB, at the size of the first picture.
 
     Raises:
-        MediaError: as `check_file`; `missing` (no picture at all), `undecodable`, `empty_event` or `too_short`.
+        MediaError: as in `check_file`; `missing` (no picture at all), `undecodable`, `empty_event` or `too_short`.
     """
     chosen = [path for _, path in choose_pictures(folder, frames, segment)]
     pictures = {path: read_picture(path).array for path in sorted(set(chosen))}

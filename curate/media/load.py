@@ -1,4 +1,4 @@
-"""One file, or several stretches of one, as rows of the cache."""
+"""Decode one file, or several stretches of one, to rows of the cache."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WHOLE_NUMBER: Part = (0.0, 1.0)
 
 
 class Decoded(NamedTuple):
-    """One medium as the network is given it.
+    """One medium in the form that the network receives.
 
     Attributes:
         values: of the spec's shape and dtype.
@@ -48,7 +48,7 @@ def load_medium(path: Path, spec: InputSpec, segment: Segment | None = None) -> 
     """One file, folder of pictures, or a segment of one, as one row of the cache, of the spec's shape and dtype.
 
     Raises:
-        MediaError: as `read_audio`, `fit_waveform`, `read_frames` or `read_folder`.
+        MediaError: as in `read_audio`, `fit_waveform`, `read_frames` or `read_folder`.
         ValueError: a spec of clips or texts, which `curate.media.clips` and `curate.media.text` load.
     """
     return decode_medium(path, spec, segment).values
@@ -62,7 +62,7 @@ def decode_medium(
     part: Part = WHOLE_NUMBER,
     limits: Limits = USUAL,
 ) -> Decoded:
-    """The same, and what was done to it; see `decode_media`."""
+    """The array of `load_medium`, and what was done to the medium; see `decode_media` for the arguments."""
     (found,) = decode_media(path, spec, [segment], in_step, part, limits)
     if isinstance(found, MediaError):
         raise found
@@ -81,15 +81,15 @@ def decode_media(
 
     Args:
         path: a file, or a folder of pictures.
-        spec: how each is kept.
+        spec: of the resulting arrays.
         segments: on the clock of the container; None for the whole file.
-        in_step: sound and pictures show all of a segment, filled with silence and the first or last frame where a
-            track does not reach; else each shows what its own track has of it.
-        part: which share of a picture's width is kept, from and to, 0..1.
-        limits: what one item may cost.
+        in_step: True: sound and pictures cover all of a segment; where a track does not, it is filled with silence or
+            its first or last frame. False: each covers the part of the segment that its own track has.
+        part: share of a picture's width that is kept, (from, to), 0..1.
+        limits: for one item.
 
     Raises:
-        MediaError: what is wrong with the whole file.
+        MediaError: a problem of the whole file; a problem of one stretch is returned in its place.
         ValueError: a spec of clips or texts.
     """
     if isinstance(spec, AudioSpec):
@@ -113,7 +113,7 @@ def _sounds(path: Path, spec: AudioSpec, segments: Sequence[Segment | None], in_
 
 
 def _fitted(sound: Sound, spec: AudioSpec, seconds: float) -> Decoded:
-    """A sound of the spec's length; filled with silence up to `seconds`."""
+    """A sound of the spec's length; a shorter one is first filled with silence up to `seconds`."""
     wave, facts = sound.wave, sound.facts
     short = min(round(seconds * spec.rate), spec.shape[0]) - len(wave)
     if short > 0:
@@ -149,7 +149,7 @@ def _pictures(
 
 
 def _stacked(shown: Sequence[Shown], facts: dict[str, Any], spec: VisualSpec) -> Decoded:
-    """Finished frames as one row, and what is known of them; of each share the largest of any frame."""
+    """Finished frames as one row, and the facts about them; for facts that are shares, the largest of any frame."""
     for name in ("clipped", "not_finite"):
         if any(name in s.picture.facts for s in shown):
             facts[name] = max(s.picture.facts.get(name, 0.0) for s in shown)
@@ -171,7 +171,7 @@ def _is_still(path: Path) -> bool:
 
 
 def _still(look: Look, frames: int, segment: Segment | None) -> list[Shown]:
-    """A picture, repeated; of an animated one what is shown at the centres of as many parts."""
+    """A picture, repeated; for an animated one the pictures shown at the centres of `frames` equal parts."""
     if (grid := read_grid(look.path)) is not None:
         return [Shown(0.0, 0.0, look.finish(read_tiles(look.path, grid, look.depth_range, look.limits)))] * frames
     lasts = read_stills(look.path, limits=look.limits)[1]
@@ -195,7 +195,7 @@ def _centres(start: float, end: float, frames: int) -> list[float]:
 def _video(
     look: Look, frames: int, segments: Sequence[Segment | None], in_step: bool
 ) -> Iterator[tuple[list[Shown] | MediaError, dict[str, Any]]]:
-    """What is on screen at the centres of `frames` equal parts of each segment, and what is known of it."""
+    """The frames shown at the centres of `frames` equal parts of each segment, and the facts about them."""
     track = read_track(look.path, look.limits)
     ends = track.ends or last_packet(look.path) or measured_end(look.path)
     wanted: dict[int, tuple[list[float], list[float]]] = {}
@@ -227,7 +227,7 @@ def _video(
 def _moments(
     path: Path, frames: int, segment: Segment | None, in_step: bool, ends: float
 ) -> tuple[list[float], list[float]]:
-    """The moments asked for, and the same where the track has ended by then at its end.
+    """The moments asked for, and the same moments, those after the end of the track moved to its end.
 
     Raises:
         MediaError: `too_short`, the video ends before the segment starts.
@@ -248,16 +248,16 @@ def read_frames(
 ) -> NDArray[np.uint8]:
     """The frames shown at the centres of `frames` equal segments of a video; a picture is repeated.
 
-    With a segment, of that stretch of the container's clock, as far as the video goes; before its first frame that one
-    is shown. Animated pictures are read alike.
+    With a segment, only that stretch of the container's clock is used, up to the end of the video; before the first
+    frame, the first frame is shown. Animated pictures are read in the same way.
 
     Returns:
         (frames, H, W, 3) uint8, RGB, at the size of the first.
 
     Raises:
-        MediaError: as `check_file`; `undecodable`, `no_video` (cover art of a music file is not a video),
+        MediaError: as in `check_file`; `undecodable`, `no_video` (cover art of a music file is not a video),
             `empty_event`, `too_short` (the video ends before the segment starts), `out_of_range` (see
-            `curate.media.picture`), `truncated`, as `read_audio`, or as `Limits`.
+            `curate.media.picture`), `truncated`, as in `read_audio`, or as in `Limits`.
     """
     check_segment(segment)
     look = Look(path, depth_range, limits)
@@ -279,6 +279,6 @@ def read_range(path: Path, first: int, end: int) -> NDArray[np.uint8]:
         (end - first, H, W, 3) uint8, RGB.
 
     Raises:
-        MediaError: as `frames_between`.
+        MediaError: as in `frames_between`.
     """
     return same_size(list(frames_between(path, first, end)))

@@ -1,12 +1,12 @@
-"""Pictures and frames as a viewer shows them, in 8 bits a channel.
+"""Pictures and frames as a viewer shows them, in 8 bits per channel.
 
-One meaning, whichever decoder reads the file:
-- turned and mirrored as the file says (EXIF of pictures, display matrix of videos);
+The same rules for every decoder:
+- pictures are turned and mirrored as given in the file (EXIF of pictures, display matrix of videos);
 - a single channel of more than 8 bits (depth, heat, X-rays) is scaled from `depth_range`, whose ends become 0 and 255;
-  without one from all that the type can hold, 0 to 65535 of 16 bits, 0 to 1 of floating point. A value outside is an
-  error, unless `depth_range` was given: then it is clipped, and the share is recorded. NaN becomes 0;
+  without `depth_range`, from the full range of the type, 0 to 65535 for 16 bits, 0 to 1 for floating point. A value
+  outside is an error, unless `depth_range` was given: then it is clipped, and the share is recorded. NaN becomes 0;
 - colours of more than 8 bits keep their upper 8;
-- what is transparent lies on white.
+- transparent parts are laid on white.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ Range = tuple[float, float]
 
 BACKGROUND = (255, 255, 255)
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "AVIF", "JPEG2000", "QOI")
-"""Pillow's; not EPS, which runs another program."""
+"""Pillow's names; EPS is left out because it runs another program."""
 HEADERS = (
     b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM", b"qoif",
     b"\0\0\0\x0cjP", b"\xffO\xffQ", *(b"P%d" % i for i in range(1, 7)), b"Pf",
 )  # fmt: skip
 BANDS = 4_000_000  # pixels scaled at once
-SHORTEST = 0.02  # s; a picture of an animation said to be shown for less is shown for TENTH, as browsers do
+SHORTEST = 0.02  # s; a picture of an animation with a shorter duration is shown for TENTH, as browsers do
 TENTH = 0.1  # s
 
 
@@ -46,7 +46,7 @@ class Picture(NamedTuple):
     """One picture.
 
     Attributes:
-        image: RGB, of 8 bits; Pillow's own, for a large one is not to be copied.
+        image: RGB, of 8 bits; a Pillow image, to avoid a copy of a large one.
         facts: what was done to it, see `curate.media.FACTS`.
     """
 
@@ -60,11 +60,11 @@ class Picture(NamedTuple):
 
 
 class Still(NamedTuple):
-    """A picture of a file, and how long it is shown.
+    """One picture of an animation, and when it is first shown.
 
     Attributes:
-        time: from when on, s.
-        picture: what is shown.
+        time: from which it is shown, s.
+        picture: the picture.
     """
 
     time: float
@@ -72,10 +72,10 @@ class Still(NamedTuple):
 
 
 def is_picture(path: Path) -> bool:
-    """Whether Pillow reads the file: a still or an animated picture; names are not to be trusted.
+    """Whether Pillow reads the file: a still or an animated picture, detected by content, not by name.
 
     Raises:
-        MediaError: as `check_file`.
+        MediaError: as in `check_file`.
     """
     check_file(path)
     head = read_head(path)
@@ -90,14 +90,14 @@ def is_picture(path: Path) -> bool:
             Image.open(path, formats=FORMATS).close()
     except UnidentifiedImageError:
         return False
-    except Exception:  # whatever is wrong with it is told when it is read
+    except Exception:  # any problem is reported when it is read
         return True
     return True
 
 
 @contextmanager
 def _opened(path: Path, limits: Limits) -> Iterator[Image]:
-    """A picture open for reading; every failure of the decoder inside becomes `undecodable`."""
+    """A picture open for reading; every decoder error inside the `with` block becomes `undecodable`."""
     from PIL import Image
 
     try:
@@ -111,7 +111,7 @@ def _opened(path: Path, limits: Limits) -> Iterator[Image]:
         raise
     except (MemoryError, Image.DecompressionBombError) as error:
         raise MediaError("too_large", f"{path}: {error}") from error
-    except Exception as error:  # damaged files raise whatever the reader of their format stumbles over
+    except Exception as error:  # damaged files raise errors of any class
         raise MediaError("undecodable", f"{path}: {error}") from error
 
 
@@ -119,8 +119,8 @@ def read_picture(path: Path, depth_range: Range | None = None, limits: Limits = 
     """A still picture, or the first of an animated one.
 
     Raises:
-        MediaError: as `check_file`; `undecodable`, `out_of_range` (values that the type's own scale does not hold), or
-            as `Limits`.
+        MediaError: as in `check_file`; `undecodable`, `out_of_range` (values outside the type's own scale), or as in
+            `Limits`.
     """
     check_file(path)
     with _opened(path, limits) as picture:
@@ -128,11 +128,11 @@ def read_picture(path: Path, depth_range: Range | None = None, limits: Limits = 
 
 
 def picture_facts(path: Path, limits: Limits = USUAL) -> tuple[tuple[int, int], int, Range | None, Range | None]:
-    """(width and height, how many pictures, smallest and largest value, what the type can hold) of a picture; the last
-    two of a single channel of more than 8 bits.
+    """(width and height, number of pictures, smallest and largest value, range of the type) of a picture; the last two
+    are None unless it has a single channel of more than 8 bits.
 
     Raises:
-        MediaError: as `read_picture`.
+        MediaError: as in `read_picture`.
     """
     with _opened(path, limits) as picture:
         count = 1 if picture.format in ("MPO", "TIFF") else getattr(picture, "n_frames", 1)
@@ -152,16 +152,16 @@ def _is_deep(picture: Image) -> bool:
 def read_stills(
     path: Path, moments: list[float] | None = None, depth_range: Range | None = None, limits: Limits = USUAL
 ) -> tuple[list[Still], float]:
-    """Of an animated picture what is shown at each of ascending moments, s, and how long it lasts in all.
+    """The pictures that an animated picture shows at ascending moments, and its total length, s.
 
     Args:
-        moments: when; None to be told the length alone.
+        moments: times, s; None for the length alone.
 
     Returns:
-        Nothing and 0 where the picture does not move.
+        [] and 0 if the picture is not animated.
 
     Raises:
-        MediaError: as `read_picture`.
+        MediaError: as in `read_picture`.
     """
     found: list[Still] = []
     time = 0.0
@@ -192,7 +192,7 @@ def _converted(path: Path, picture: Image, depth_range: Range | None) -> Picture
     facts: dict[str, Any] = {"size": list(picture.size), "mode": picture.mode}
     if picture.format:
         facts["codec"] = picture.format.lower()
-    own = _own_range(picture) if _is_deep(picture) else None  # before loading, which forgets how it was stored
+    own = _own_range(picture) if _is_deep(picture) else None  # before loading, which discards how it was stored
     picture.load()
     orientation = _orientation(picture)
     if own is not None:
@@ -217,16 +217,16 @@ def _converted(path: Path, picture: Image, depth_range: Range | None) -> Picture
 
 
 def _orientation(picture: Image) -> int:
-    """1 to 8 as EXIF counts; 1 where nothing is said."""
+    """EXIF's orientation, 1 to 8; 1 if there is none."""
     try:
         found = picture.getexif().get(274, 1)
-    except Exception:  # damaged metadata say nothing
+    except Exception:  # damaged metadata are ignored
         return 1
     return found if found in range(1, 9) else 1
 
 
 def _own_range(picture: Image) -> Range:
-    """The values that the type of a single deep channel can hold."""
+    """The range of values that the type of a single deep channel can hold."""
     if picture.mode == "F":
         return 0.0, 1.0
     if picture.mode.startswith("I;16") or picture.format in ("PPM", "PNG"):
@@ -238,7 +238,7 @@ def _own_range(picture: Image) -> Range:
 
 
 class _Scale:
-    """Deep values to 8 bits, counting what did not fit."""
+    """Scales deep values to 8 bits, and counts those outside the range."""
 
     def __init__(self, path: Path, chosen: Range | None, own: Range) -> None:
         self.path, self.chosen = path, chosen
@@ -249,7 +249,7 @@ class _Scale:
         """(H, W) numbers to uint8.
 
         Raises:
-            MediaError: `out_of_range`, there is no `depth_range` and a value lies outside the type's own scale.
+            MediaError: `out_of_range`, there is no `depth_range` and a value is outside the type's own scale.
         """
         finite = np.isfinite(values)
         known = values if finite.all() else np.where(finite, values, self.low)
@@ -273,7 +273,7 @@ class _Scale:
 
 
 def turned(image: Image, orientation: int) -> Image:
-    """A picture as EXIF's orientation 1 to 8 wants it shown."""
+    """A picture turned and mirrored according to EXIF's orientation, 1 to 8."""
     from PIL.Image import Transpose
 
     turns = {
@@ -289,10 +289,10 @@ def turned(image: Image, orientation: int) -> Image:
 
 
 def show_frame(path: Path, frame: Any, depth_range: Range | None, limits: Limits, turn: bool = True) -> Picture:
-    """One decoded video frame as a player shows it; as it is stored without `turn`.
+    """One decoded video frame as a player shows it; without `turn` in its stored orientation.
 
     Raises:
-        MediaError: `out_of_range`, or as `Limits`.
+        MediaError: `out_of_range`, or as in `Limits`.
     """
     from PIL import Image
 
@@ -325,7 +325,7 @@ def show_frame(path: Path, frame: Any, depth_range: Range | None, limits: Limits
 
 
 def _matrix_orientation(frame: Any) -> int:
-    """EXIF's number of the display matrix of a frame, to the nearest right angle; 1 without one."""
+    """EXIF's orientation for the display matrix of a frame, to the nearest right angle; 1 without one."""
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return 1

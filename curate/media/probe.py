@@ -1,4 +1,4 @@
-"""What a file is, by its header; pictures of more than 8 bits are decoded, for the values they hold."""
+"""The properties of a file, from its header; pictures of more than 8 bits are decoded to find their range of values."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from .tiles import read_grid
 
 
 class Probe(NamedTuple):
-    """What a file is.
+    """The properties of a file.
 
     Attributes:
-        seconds: how long it is, 0 where it has no length or does not say.
+        seconds: its length, 0 if it has none or declares none.
         rate: of its sound, Hz; 0 without sound.
-        width, height: of its pictures as they are shown, pixels; 0 without pictures.
-        frames: how many there are, 1 of a still; as far as the header says.
+        width, height: of its pictures, pixels; 0 without pictures.
+        frames: number of frames according to the header, 1 for a still picture.
         values: smallest and largest of a single channel of more than 8 bits; None for others.
-        own: what its type can hold.
+        own: (least, largest) value of its type; None where `values` is not looked for.
     """
 
     seconds: float = 0.0
@@ -37,10 +37,10 @@ class Probe(NamedTuple):
 
 
 def probe(path: Path, limits: Limits = USUAL) -> Probe:
-    """What a file or a folder of frames is.
+    """The properties of a file or a folder of frames.
 
     Raises:
-        MediaError: it is no medium.
+        MediaError: it is not a medium.
     """
     if is_folder(path):
         pictures = list_pictures(path)

@@ -1,4 +1,4 @@
-"""A track as mono samples at another rate, from the beginning or from a seek that is exact to the sample."""
+"""An audio track as mono samples at another rate, from the beginning or from a seek that is exact to the sample."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 Wave = NDArray[np.float32]
 
 HOLE = 0.04  # s; a jump of the time stamps by more is a hole in the recording, filled with silence
-RUN_UP = 1.0  # s decoded before a stretch and thrown away: decoders and resamplers remember what came before
+RUN_UP = 1.0  # s decoded before a stretch and discarded: decoders and resamplers depend on earlier samples
 TIME_ROUNDING = 1e-3  # s
 
 
 @dataclass
 class Heard:
-    """What the frames told beside their mono mix.
+    """Properties of the decoded frames that their mono mix does not show.
 
     Attributes:
-        channel_peak: of the last piece, the largest of any channel.
+        channel_peak: largest amplitude of any channel in the last piece.
         raw_peak: the largest sample of a floating-point recording so far.
         whole_numbers: whether all its samples so far are integers.
     """
@@ -40,7 +40,7 @@ class Heard:
     whole_numbers: bool = True
 
     def look(self, frame: Any) -> None:
-        """Note how large the samples of floating-point PCM are, which alone is not planar."""
+        """Update the peak of a recording in floating-point PCM, the only one whose format is not planar."""
         if frame.format.name not in ("flt", "dbl"):
             self.whole_numbers = False
             return
@@ -52,15 +52,15 @@ class Heard:
 def mono_pieces(
     path: Path, frames: Iterable[Any], rate: int, place: int, late: float, clock: float | None, limits: Limits
 ) -> Iterator[tuple[int, Wave, Heard]]:
-    """(place, mono piece, what else was heard) at `rate`; where rate or channels change, a new resampler takes over.
+    """(place, mono piece, properties) at `rate`; where rate, channels or format change, a new resampler is started.
 
-    Mono is the mean of the channels: FFmpeg's own downmix would weigh them by 0.71 and clip what both carry.
+    Mono is the mean of the channels: FFmpeg's own downmix would multiply them by 0.71 and clip sound that is in both.
 
     Args:
         frames: of the track.
         place: of the first frame, samples at `rate` from the beginning of the track.
         late: when the track begins, s from the beginning of the container.
-        clock: the first time stamp of the container, where a jump of the time stamps is a hole; else None.
+        clock: the first time stamp of the container, if a jump of the time stamps means a hole; else None.
     """
     import av
 
@@ -94,7 +94,7 @@ def mono_pieces(
 
 
 def _resampled(resampler: Any, frame: Any, heard: Heard) -> Iterator[Wave]:
-    """Mono pieces of a frame; None for the resampler's tail."""
+    """Mono pieces of a frame; with None the samples that the resampler still holds."""
     for piece in resampler.resample(frame):
         values = piece.to_ndarray()
         heard.channel_peak = float(np.abs(values).max(initial=0.0))
@@ -104,10 +104,10 @@ def _resampled(resampler: Any, frame: Any, heard: Heard) -> Iterator[Wave]:
 def seek(
     container: InputContainer, stream: Any, head: list[Any], seconds: float, rate: int
 ) -> tuple[int, Iterator[Any]] | None:
-    """A place at most `seconds` after the beginning of the track, in samples at `rate`, and the frames from there.
+    """A place about `seconds` after the beginning of the track, in samples at `rate`, and the frames from there.
 
-    The place is one at which a resampler that starts has the phase of one that came from the beginning. None where the
-    time stamps do not tell it to the sample.
+    A resampler started at this place has the same phase as one started at the beginning. None if the place is not known
+    to the sample from the time stamps.
     """
     source, begin = head[0].sample_rate, head[0].time or 0.0
     container.seek(max(int((begin + seconds) / stream.time_base), 0), stream=stream)
@@ -123,14 +123,16 @@ def seek(
 
 
 def _in_phase(counted: int, source: int, rate: int) -> tuple[int, int]:
-    """The next place, samples at `rate`, that is a whole one at `source` too, and how many samples lie before it."""
+    """The next place that is a whole number of samples both at `rate` and at `source`, in samples at `rate`, and the
+    number of samples at `source` to skip until there.
+    """
     shared = math.gcd(source, rate)
     skip = -counted % (source // shared)
     return (counted + skip) // (source // shared) * (rate // shared), skip
 
 
 def _counted(head: list[Any], found: list[Any], stream: Any) -> int | None:
-    """How many samples lie before the first of the found frames; None where that cannot be told to the sample."""
+    """Number of samples before the first of the found frames; None if it is not known to the sample."""
     source = head[0].sample_rate
     if not found or any(f.time is None or f.sample_rate != source for f in [*head, *found]):
         return None

@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 Span = tuple[float | None, float | None]
 
-SILENCE = 1e-4  # peak amplitude (of 1) below which a clip says nothing; 16-bit audio has steps of 3e-5
-NEAR = 8.0  # s; what begins this early is decoded from the beginning
+SILENCE = 1e-4  # peak amplitude (of 1) below which a clip counts as silent; 16-bit audio has steps of 3e-5
+NEAR = 8.0  # s; a stretch that begins this early is decoded from the beginning
 EXACT = frozenset(
     {"wav", "w64", "aiff", "au", "caf", "flac", "tta", "wv", "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts"}
     | {"flv", "ogg", "nut", "mp3"}
 )
-"""Containers whose time stamps after a seek are those counted from the beginning."""
+"""Containers whose time stamps after a seek are the same as when read from the beginning."""
 REPEATABLE = ("pcm_s", "pcm_u", "flac", "alac", "tta", "wavpack", "vorbis", "opus")
-"""Decoders that give the same to the bit wherever they begin, so that it does not matter what is read together."""
+"""Decoders whose output is the same to the bit wherever they begin; stretches may then be read together or apart."""
 READ_THROUGH = ("mp3",)
-"""Of these a seek reads all packets before it: quick for one stretch, slower than decoding for many."""
+"""In these a seek reads all packets before its target: fast for one stretch, slower than decoding for many."""
 STAMPED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "mpeg", "flv", "nut")
-"""Containers in which a jump of the time stamps means that something is absent."""
+"""Containers in which a jump of the time stamps means that a part is missing."""
 FULL_SCALES = (2.0**15, 2.0**23, 2.0**31)
 
 
@@ -61,15 +61,15 @@ def read_audio(
         rate: samples per second wanted, Hz.
         seconds: decode no more than this, s; None decodes everything.
         segment: only this stretch, to the sample, on the container's clock; `seconds` counts from its start.
-        limits: what it may cost.
+        limits: for one item.
 
     Returns:
-        (samples,) float32, in [-1, 1] up to overshoots of lossy codecs. Silence stands where a track begins late.
+        (samples,) float32, in [-1, 1] up to overshoots of lossy codecs. Before a track that begins late is silence.
 
     Raises:
-        MediaError: as `check_file`; `undecodable`, `no_audio`, `too_short` (no sample at all), `silent` (no
-            sample reaches 1e-4 in what was decoded), `empty_event` (a segment of no length), `truncated` (the file
-            ends more than 0.5 s before its header says, and before what was asked for), or as `Limits`.
+        MediaError: as in `check_file`; `undecodable`, `no_audio`, `too_short` (no sample at all), `silent` (no
+            decoded sample reaches 1e-4), `empty_event` (a segment of no length), `truncated` (the file ends more than
+            0.5 s before the end in its header, and before what was asked for), or as in `Limits`.
     """
     check_segment(segment)
     (found,) = read_sounds(path, rate, [span_of(segment, seconds)], limits)
@@ -79,7 +79,7 @@ def read_audio(
 
 
 def span_of(segment: Segment | None, seconds: float | None) -> Span:
-    """A segment, or the whole file, of which at most `seconds` are wanted."""
+    """(start, end) of a segment or of the whole file, at most `seconds` long."""
     if segment is None:
         return None, seconds
     return segment.start, segment.end if seconds is None else min(segment.end, segment.start + seconds)
@@ -88,16 +88,16 @@ def span_of(segment: Segment | None, seconds: float | None) -> Span:
 def read_sounds(path: Path, rate: int, spans: Sequence[Span], limits: Limits = USUAL) -> list[Sound | MediaError]:
     """Several stretches of one recording, (start, end) in s on the container's clock, end None for all there is.
 
-    A start of None is the beginning: of the container where pictures are in it too, else of the recording itself.
+    A start of None is the beginning: of the container if it contains pictures too, else of the recording itself.
 
-    Where time stamps can be trusted each costs its own length; else, or where that is less in all, the recording is
-    decoded once for all of them.
+    If time stamps are reliable, each stretch is decoded separately. Otherwise, or if that is faster in all, the
+    recording is decoded once for all of them.
 
     Returns:
-        For each stretch what was found, or why it cannot be used, as `read_audio` raises.
+        For each stretch the sound, or the error that `read_audio` would raise.
 
     Raises:
-        MediaError: what is wrong with the whole file.
+        MediaError: a problem of the whole file.
     """
     wanted = [_Wanted(start or 0.0, end, anywhere=start is None) for start, end in spans]
     apart = len(wanted) == 1 or _is_cheaper_apart(path, wanted)
@@ -107,7 +107,7 @@ def read_sounds(path: Path, rate: int, spans: Sequence[Span], limits: Limits = U
 
 
 def _is_cheaper_apart(path: Path, wanted: Sequence[_Wanted]) -> bool:
-    """Whether several stretches are sought one by one: exactly, and for less than what they lie in."""
+    """Whether to seek each stretch: it must be exact, and decode less than the range that contains them all."""
     with opened(path) as container:
         if container.format.name not in EXACT or container.format.name in READ_THROUGH:
             return False
@@ -119,12 +119,12 @@ def _is_cheaper_apart(path: Path, wanted: Sequence[_Wanted]) -> bool:
 
 
 def loudest(path: Path, start: float, end: float, length: float, limits: Limits = USUAL) -> float:
-    """Where the `length` s of most sound energy between `start` and `end` begin, to the hundredth.
+    """Start of the `length` s with most sound energy between `start` and `end`, to the hundredth of a second.
 
-    The first of those with 99 % of the most, so that of a steady sound it is the beginning.
+    The first stretch with 99 % of the maximum is taken; for a steady sound that is the beginning.
 
     Raises:
-        MediaError: as `read_audio`.
+        MediaError: as in `read_audio`.
     """
     wave = read_audio(path, LISTENING, None, Segment(start, end), limits)
     block = LISTENING // 100
@@ -142,11 +142,11 @@ LISTENING = 8000  # Hz; enough to find where the sound is
 
 @dataclass
 class _Wanted:
-    """A stretch on its way: what is asked for, and what came so far."""
+    """A stretch that is being read: what is asked for, and what was read so far."""
 
     start: float
     end: float | None
-    anywhere: bool = False  # begins with the track itself where no picture goes with it
+    anywhere: bool = False  # begins with the track itself if the file has no pictures
     first: int = 0  # samples from the beginning of the track, at the rate wanted
     last: int | None = None
     have: int = 0
@@ -159,7 +159,7 @@ class _Wanted:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def take(self, at: int, piece: Wave, heard: Heard) -> None:
-        """Keep what of a piece at a place lies within."""
+        """Keep the part of a piece, which begins at sample `at`, that is within this stretch."""
         low = max(at, self.first + self.have)
         high = at + len(piece) if self.last is None else min(at + len(piece), self.last)
         if high <= low:
@@ -176,9 +176,7 @@ class _Wanted:
 
 
 def _collect(path: Path, rate: int, wanted: Sequence[_Wanted], limits: Limits) -> None:
-    """Decode what the stretches need, in one pass: from shortly before them where a seek is exact, else from the
-    beginning.
-    """
+    """Decode the stretches in one pass: from shortly before them if a seek is exact, else from the beginning."""
     with opened(path) as container:
         stream = audio_stream(container, path)
         limits.check_channels(path, stream.codec_context.channels)
@@ -208,7 +206,7 @@ def _collect(path: Path, rate: int, wanted: Sequence[_Wanted], limits: Limits) -
             ended = _fill(
                 path, rate, wanted, resample.mono_pieces(path, found[1], rate, found[0], late, clock, limits), limits
             )
-    if not ended:  # the seek has missed
+    if not ended:  # the seek failed
         with opened(path) as container:
             frames = decoded(container, audio_stream(container, path))
             ended = _fill(path, rate, wanted, resample.mono_pieces(path, frames, rate, 0, late, clock, limits), limits)
@@ -219,7 +217,7 @@ def _collect(path: Path, rate: int, wanted: Sequence[_Wanted], limits: Limits) -
 def _fill(
     path: Path, rate: int, wanted: Sequence[_Wanted], pieces: Iterable[tuple[int, Wave, Heard]], limits: Limits
 ) -> int:
-    """Give the stretches their samples; where the last piece ended, samples from the beginning of the track."""
+    """Add the pieces to the stretches; returns the end of the last one, in samples from the beginning of the track."""
     waiting = sorted(wanted, key=lambda one: one.first)
     begun, ended = None, 0
     for at, piece, heard in pieces:
@@ -237,7 +235,7 @@ def _fill(
 
 
 def _check_cost(path: Path, rate: int, wanted: Sequence[_Wanted], limits: Limits, declared: float) -> None:
-    """Refuse what is longer or larger than allowed, as far as it is known beforehand."""
+    """Check length and memory against the limits, as far as they are known before decoding."""
     ends = [declared if one.end is None else min(one.end, declared or one.end) for one in wanted]
     lengths = [max(end - one.start, 0.0) for end, one in zip(ends, wanted, strict=True)]
     limits.check_seconds(path, max(lengths))
@@ -245,7 +243,7 @@ def _check_cost(path: Path, rate: int, wanted: Sequence[_Wanted], limits: Limits
 
 
 def _facts(container: InputContainer, stream: Any, frame: Any, late: float) -> dict[str, Any]:
-    """What a recording is."""
+    """The facts about a recording, see `curate.media.FACTS`."""
     codec = stream.codec_context
     lossless = codec.name.startswith("pcm_") or codec.name in ("flac", "alac", "wavpack", "tta", "ape")
     bits = (getattr(codec, "bits_per_coded_sample", 0) or 8 * frame.format.bytes) if lossless else None
@@ -262,7 +260,7 @@ def _facts(container: InputContainer, stream: Any, frame: Any, late: float) -> d
 
 
 def _judged(path: Path, one: _Wanted, rate: int) -> Sound | MediaError:
-    """A stretch as it is used, or why it cannot be."""
+    """The finished sound of a stretch, or the error why it cannot be used."""
     start = one.start
     where = "" if one.end is None and not start else f" from {start:g} s"
     where += "" if one.end is None else f" to {one.end:g} s"
@@ -294,7 +292,7 @@ def _judged(path: Path, one: _Wanted, rate: int) -> Sound | MediaError:
 
 
 def _gain(one: _Wanted, peak: float) -> float:
-    """What a floating-point recording beyond full scale is multiplied by: its integer scale, or its peak."""
+    """Factor for a floating-point recording beyond full scale: 1 / its integer scale, or 1 / its peak; else 1."""
     if one.raw_peak <= 1 or not str(one.facts.get("codec", "")).startswith("pcm_f"):
         return 1.0
     if one.whole_numbers:

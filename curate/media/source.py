@@ -1,4 +1,4 @@
-"""Where a medium is: a path, or a stretch of a file written as `path#t=2,8`, the media fragment of W3C.
+"""The source of a medium: a path, or a stretch of a file written as `path#t=2,8`, the media fragment of W3C.
 
 Only a fragment at the very end counts, so a '#' within a name is part of the name.
 """
@@ -19,7 +19,7 @@ class Segment(NamedTuple):
 
 
 def join_source(path: str, segment: Segment | None = None) -> str:
-    """A path and a stretch of it as one text; times are kept to the microsecond."""
+    """A path and a stretch of it as one text; times are rounded to the microsecond."""
     return path if segment is None else f"{path}#t={_number(segment.start)},{_number(segment.end)}"
 
 

@@ -1,9 +1,9 @@
-"""Which stretch of time a sample shows: one for all its modalities.
+"""Choose the stretch of time that a sample shows, the same for all its modalities.
 
-`data.window` names the rule. `own` is the papers' way: sound from the beginning of the file or event, pictures from
-all of it. All others give one stretch of at most `seconds` to sound and pictures alike, on the clock of the container:
-`start` and `centre` of the file or event, `loudest` where most sound energy is, and `whole`, which refuses what is
-longer than `seconds`.
+`data.window` names the rule. `own` is the rule of the papers: sound from the beginning of the file or event, pictures
+from all of it. All others give one stretch of at most `seconds`, the same for sound and pictures, on the clock of the
+container: `start` and `centre` of the file or event, `loudest` where most sound energy is, and `whole`, which is an
+error for files or events longer than `seconds`.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ def choose_stretch(
 
     Args:
         window: not `own`.
-        seconds: how long it is at most; None for no bound, where nothing is heard.
-        files: {modality: file and event}.
+        seconds: greatest length; None for no limit, when there is no sound.
+        files: {modality: (file, stretch of the event)}.
         sounds: which modalities are sound.
-        limits: of what is decoded to find the loudest stretch.
-        lengths: {file: its length} of those asked about before; what is found is added.
+        limits: for decoding to find the loudest stretch.
+        lengths: {file: its length} of files measured before; new lengths are added.
 
     Returns:
-        None where no file has a length: pictures.
+        None where no file has a length (pictures).
 
     Raises:
-        MediaError: `too_long` for `whole`; `empty_event`; `too_short`, a file ends before its event starts; what is
-            wrong with a file is left to be told when it is read.
+        MediaError: `too_long` for `whole`; `empty_event`; `too_short`, a file ends before its event starts. Other
+            problems of a file are reported when it is read.
     """
     spans: dict[str, Segment] = {}
     known = {} if lengths is None else lengths
@@ -78,13 +78,13 @@ def choose_stretch(
     heard = next((m for m in sounds if m in spans), None)
     if window == "loudest" and heard is not None:
         start, end = spans[heard]
-        with suppress(MediaError):  # told when the sound is read
+        with suppress(MediaError):  # reported when the sound is read
             begin = loudest(files[heard][0], start, end, min(seconds, end - start), limits) - start
     return Segment(begin, begin + seconds)
 
 
 def _length(path: Path, limits: Limits) -> float | None:
-    """Seconds of a file or folder; None where it has none, or cannot be read."""
+    """Length of a file or folder, s; None if it has none, or cannot be read."""
     try:
         if is_folder(path):
             return float(len(list_pictures(path))) or None

@@ -1,6 +1,6 @@
-"""Texts in, token ids out: the words of the training texts, or a local Hugging Face tokeniser.
+"""Convert texts to token ids, by the words of the training texts or a local Hugging Face tokeniser.
 
-Id 0 is padding, whatever the tokeniser: a Hugging Face id is kept plus one.
+Id 0 is padding for every tokeniser: Hugging Face ids are increased by one.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ FILES = ("tokenizer*", "vocab*", "merges*", "special_tokens*", "spiece*", "*.mod
 
 
 class Tokenizer(ABC):
-    """Base of the tokenisers; an instance pickles.
+    """Base of the tokenisers; instances are picklable.
 
     Attributes:
-        name: its kind and a digest of all that decides its ids.
+        name: its kind and a digest of everything that determines its ids.
         vocabulary: one more than its largest id.
     """
 
@@ -43,14 +43,14 @@ class Tokenizer(ABC):
         """At most `most` ids of a text, each 1 or more."""
 
     def spec(self, tokens: int) -> TextSpec:
-        """How texts are kept that this one reads."""
+        """The spec of texts that this tokeniser reads."""
         return TextSpec(tokens=tokens, vocabulary=self.vocabulary, tokenizer=self.name)
 
     def load(self, text: str, spec: TextSpec) -> NDArray[np.int32]:
         """One text as one row of the cache: its first ids, then zeros.
 
         Raises:
-            MediaError: `empty`, the text holds no token.
+            MediaError: `empty`, the text has no token.
         """
         found = self.ids(text, spec.tokens)
         if not found:
@@ -82,7 +82,7 @@ class HuggingFace(Tokenizer):
     """The tokeniser in a local folder, special tokens included; needs the extra `text`.
 
     Raises:
-        CurateError: the extra is not installed, or the folder holds no tokeniser.
+        CurateError: the extra is not installed, or the folder has no tokeniser.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -99,7 +99,7 @@ def make_tokenizer(choice: str, texts: Iterable[str], least: int = 2) -> Tokeniz
     """`words` of the training texts, or the Hugging Face tokeniser in the folder named.
 
     Raises:
-        CurateError: as `HuggingFace`.
+        CurateError: as in `HuggingFace`.
     """
     return Words(texts, least) if choice == "words" else HuggingFace(Path(choice).expanduser())
 
@@ -126,7 +126,7 @@ def need_transformers(what: str) -> Any:
 
 @lru_cache(maxsize=2)
 def _pretrained(folder: Path) -> Any:
-    """The tokeniser of a folder, never of the network; opened once in a process."""
+    """The tokeniser of a local folder, never downloaded; opened once per process."""
     module = need_transformers(f"the tokenizer in {folder}")
     hint = "give a folder with tokenizer.json or vocab.txt, or leave data.tokenizer at `words`"
     if not folder.is_dir():
@@ -139,13 +139,13 @@ def _pretrained(folder: Path) -> Any:
 
 
 def _content(folder: Path) -> list[bytes]:
-    """What the files of a tokeniser hold."""
+    """The content of a tokeniser's files."""
     found = sorted({path for pattern in FILES for path in folder.glob(pattern)})
     return [path.read_bytes() for path in found]
 
 
 def _digest(*parts: bytes) -> str:
-    """Ten hexadecimal digits; where one part ends matters."""
+    """A digest of ten hexadecimal digits; it also depends on the lengths of the parts."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "little") + part)

@@ -1,4 +1,4 @@
-"""Pictures in tiles (HEIC of phones): FFmpeg gives the tiles; the file says where each lies and how all are turned.
+"""Pictures in tiles (HEIC of phones): FFmpeg decodes the tiles; the file gives each one's place and the turns of all.
 
 ISO/IEC 23008-12, items of type `grid`.
 """
@@ -21,10 +21,10 @@ MOST_META = 16_000_000  # bytes
 
 
 class Grid(NamedTuple):
-    """How the tiles of a picture lie.
+    """How the tiles of a picture are arranged.
 
     Attributes:
-        rows, columns: of tiles.
+        rows, columns: numbers of tiles.
         width, height: of the picture, pixels.
         tiles: item ids, row by row.
         turns: (`irot` or `imir`, value) in the order in which they are applied.
@@ -39,10 +39,10 @@ class Grid(NamedTuple):
 
 
 def read_grid(path: Path) -> Grid | None:
-    """The grid of a file's main picture; None where it has none, or is no such file."""
+    """The grid of a file's main picture; None if it has none, or the file is of another kind."""
     head = read_head(path)
     if head[4:8] != b"ftyp" or b"avi" in head[8:] or not any(brand in head[8:] for brand in BRANDS):
-        return None  # Pillow puts the tiles of AVIF together
+        return None  # Pillow assembles the tiles of AVIF
     try:
         with path.open("rb") as file:
             meta = next((body for name, body in _top_boxes(file) if name == b"meta"), b"")
@@ -61,14 +61,14 @@ def read_grid(path: Path) -> Grid | None:
         width, height = struct.unpack(">II" if wide else ">HH", body[4 : 12 if wide else 8])
         return Grid(body[2] + 1, body[3] + 1, width, height, tiles, _turns(boxes[b"iprp"], main))
     except (OSError, KeyError, struct.error, IndexError, ValueError):
-        return None  # the decoder refuses single tiles
+        return None  # the decoder raises an error for single tiles
 
 
 def read_tiles(path: Path, grid: Grid, depth_range: Range | None = None, limits: Limits = USUAL) -> Picture:
-    """The whole picture.
+    """The whole picture, assembled from its tiles.
 
     Raises:
-        MediaError: `undecodable`, a tile is absent or broken; or as `Limits`.
+        MediaError: `undecodable`, a tile is missing or broken; or as in `Limits`.
     """
     from PIL import Image
     from PIL.Image import Transpose
@@ -114,7 +114,7 @@ def _boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _top_boxes(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    """The same of a file, up to and with `meta`."""
+    """(type, body) of the box `meta` of a file, if it has one."""
     while len(start := file.read(8)) == 8:
         size, name = struct.unpack(">I4s", start)
         if size < 8 or (name == b"meta" and size > MOST_META):
@@ -143,7 +143,7 @@ def _location(iloc: bytes, main: int) -> tuple[int, int, int]:
     """(0 in the file or 1 in `idat`, offset, length) of the main item.
 
     Raises:
-        ValueError: it has none, or lies in several parts.
+        ValueError: it has no location, or is stored in several parts.
     """
     version, sizes = iloc[0], iloc[4:6]
     offset_size, length_size, base_size = sizes[0] >> 4, sizes[0] & 15, sizes[1] >> 4

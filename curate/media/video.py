@@ -33,19 +33,19 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 EXACT = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "mpegts", "nut", "ogg", "asf")
-"""Containers in which a seek to a time finds a key frame whose time stamps are those counted from the beginning."""
+"""Containers in which a seek finds a key frame with the same time stamp as when read from the beginning."""
 BACK = (0.0, 0.5, 2.0, 8.0, 30.0)  # s before the moment wanted, tried in turn until a frame before it is found
-NEAR = 1.0  # s; what follows within is decoded on, not sought
-KEY_FRAMES = 4.0  # s from one to the next, roughly: what a seek costs beside the stretch itself
-REPEATED = 1.0  # s; a time stamp that goes back by less is a frame too many, by more a recording joined to another
+NEAR = 1.0  # s; a moment that follows within this time is reached by decoding, not by a seek
+KEY_FRAMES = 4.0  # s between key frames, roughly: the extra cost of a seek
+REPEATED = 1.0  # s; a frame whose time stamp goes back by less is skipped; by more, a new recording was appended
 UNSTAMPED = 64  # frames without time stamp that may come before the first with one
 
 
 class Shorter(MediaError):
-    """A video ends before its header says, and was not cut: the header is wrong.
+    """A video ends before the end declared in its header, but was not cut: the header is wrong.
 
     Attributes:
-        ends: when it does, s.
+        ends: actual end, s.
     """
 
     def __init__(self, reason: str, ends: float) -> None:
@@ -54,11 +54,11 @@ class Shorter(MediaError):
 
 
 class Shown(NamedTuple):
-    """One frame on screen.
+    """One displayed frame.
 
     Attributes:
-        moment: when it was asked for, s.
-        time: when it came on screen, s.
+        moment: the time asked for, s.
+        time: the time from which the frame is shown, s.
         picture: as a player shows it.
     """
 
@@ -69,13 +69,13 @@ class Shown(NamedTuple):
 
 @dataclass(frozen=True)
 class Look:
-    """How the frames of a file are looked at.
+    """How the frames of a file are read.
 
     Attributes:
         path: the file.
         depth_range: see `picture`.
-        limits: what it may cost.
-        finish: what is made of each frame at once, so that few large ones are held.
+        limits: for one item.
+        finish: applied to each frame at once; few large frames are then in memory.
     """
 
     path: Path
@@ -84,7 +84,7 @@ class Look:
     finish: Callable[[Picture], Picture] = lambda picture: picture
 
     def show(self, frame: Any) -> Picture:
-        """A decoded frame as it is kept."""
+        """A decoded frame, converted to 8 bits and finished."""
         return self.finish(show_frame(self.path, frame, self.depth_range, self.limits))
 
 
@@ -95,10 +95,10 @@ class Track(NamedTuple):
     """The picture track of a container.
 
     Attributes:
-        begins: of its first frame, s.
-        ends: of its last frame, by the header; 0 where that does not say.
-        facts: what it is, JSON-like.
-        seeks: whether a seek can be trusted.
+        begins: time of its first frame, s.
+        ends: end of its last frame according to the header, s; 0 if not declared.
+        facts: see `curate.media.FACTS`, JSON-like.
+        seeks: whether a seek is exact.
     """
 
     begins: float
@@ -108,10 +108,10 @@ class Track(NamedTuple):
 
 
 def read_track(path: Path, limits: Limits = USUAL) -> Track:
-    """What the header tells of the picture track.
+    """The picture track according to the header.
 
     Raises:
-        MediaError: as `opened`; `no_video`, or as `Limits`.
+        MediaError: as in `opened`; `no_video`, or as in `Limits`.
     """
     from av.stream import Disposition
 
@@ -145,16 +145,16 @@ def _ends(container: InputContainer, stream: av.VideoStream, begins: float) -> f
 
 
 def frames_at(look: Look, wanted: Sequence[Moments], seeks: bool) -> Iterator[list[Shown] | MediaError]:
-    """For each list of ascending moments the frames on screen then; `truncated` where the video ends before.
+    """For each list of ascending moments, the frames shown then; `truncated` if the video ends before.
 
-    Where a seek can be trusted each list costs its own length; else, or where that is less in all, the video is decoded
+    If seeks are exact, each list is decoded separately. Otherwise, or if that is faster in all, the video is decoded
     once for all of them.
 
     Args:
-        seeks: as `Track` says.
+        seeks: as in `Track`.
 
     Raises:
-        MediaError: what is wrong with the whole file.
+        MediaError: a problem of the whole file.
     """
     last = max((moments[-1] for moments in wanted), default=0.0)
     cost = sum(KEY_FRAMES + moments[-1] - moments[0] for moments in wanted)
@@ -169,7 +169,7 @@ def frames_at(look: Look, wanted: Sequence[Moments], seeks: bool) -> Iterator[li
 
 
 def _sought(look: Look, moments: Moments) -> list[Shown]:
-    """The frames by seeking; by decoding from the beginning where a seek misses."""
+    """The frames by seeking; if a seek fails, by decoding from the beginning."""
     import av
 
     shown: list[Shown] = []
@@ -202,7 +202,7 @@ def _sought(look: Look, moments: Moments) -> list[Shown]:
 
 
 def _before(container: InputContainer, stream: av.VideoStream, moment: float, begin: float) -> Iterator[Any] | None:
-    """The frames from one on that is on screen at `moment` or before; None where none is found."""
+    """The frames, beginning with one that is shown at `moment` or before; None if none is found."""
     if not stream.time_base:
         return None
     first = float((stream.start_time or 0) * stream.time_base)
@@ -224,7 +224,7 @@ def _before(container: InputContainer, stream: av.VideoStream, moment: float, be
 
 
 def _in_order(look: Look, wanted: Sequence[Moments]) -> Iterator[list[Shown] | MediaError]:
-    """The same by decoding from the beginning, once for all lists."""
+    """As `frames_at`, by decoding from the beginning, once for all lists."""
     queue = sorted((moment, which) for which, moments in enumerate(wanted) for moment in moments)
     shown: dict[int, list[Shown]] = {which: [] for which in range(len(wanted))}
     place, ended, last = 0, 0.0, None
@@ -254,7 +254,7 @@ def _show(
     due: list[tuple[float, int]],
     shown: dict[int, list[Shown]],
 ) -> int:
-    """Give one frame to the moments that are due; how many these are."""
+    """Store one frame for all moments that are due; returns their number."""
     if due:
         picture = look.show(last[1])
         for moment, which in due:
@@ -263,7 +263,7 @@ def _show(
 
 
 def _ended_early(path: Path, ended: float, moments: Moments) -> MediaError:
-    """Why a moment has no frame."""
+    """The error for a moment without a frame."""
     if not ended:
         return MediaError("undecodable", f"no frame of {path} can be decoded")
     try:
@@ -296,10 +296,10 @@ def _timed(frames: Iterator[Any], stream: Any, begin: float) -> Iterator[tuple[f
 
 
 def measured_end(path: Path) -> float:
-    """When the last frame of a video leaves the screen, s, by decoding it all.
+    """End of the last frame of a video, s, measured by decoding all of it.
 
     Raises:
-        MediaError: as `opened`; `undecodable`, no frame at all.
+        MediaError: as in `opened`; `undecodable`, no frame at all.
     """
     ended = 0.0
     with opened(path) as container:
@@ -314,13 +314,13 @@ def measured_end(path: Path) -> float:
 def frames_between(path: Path, first: int, end: int, limits: Limits = USUAL) -> Iterator[NDArray[np.uint8]]:
     """The frames number `first` to `end` - 1 of a video, counted from 0 in the order shown, one after the other.
 
-    Decodes from the beginning: a seek cannot be trusted to hit a frame by its number.
+    It decodes from the beginning, because a seek does not find a frame reliably by its number.
 
     Returns:
         (H, W, 3) uint8 each, RGB.
 
     Raises:
-        MediaError: as `opened`; `no_video`, or `truncated`: there are fewer frames.
+        MediaError: as in `opened`; `no_video`, or `truncated`: there are fewer frames.
     """
     number, look = first, Look(path, limits=limits)
     with opened(path) as container:

@@ -1,1 +1,1 @@
-"""Files of saved predictions, of any framework, to a scored run. Classes are carried by name, never by position."""
+"""Score files of saved predictions, of any framework, as a run. Classes are matched by name, never by position."""

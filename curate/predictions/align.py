@@ -1,4 +1,4 @@
-"""Parts of one or several files to predictions, joined by `sample_id` alone, and checked.
+"""Combine parts of one or several files to predictions, joined by `sample_id` alone, and check them.
 
 Letters: N samples, M modalities, K classes, E epochs.
 """
@@ -28,16 +28,17 @@ class Saved:
         sample_ids: (N,) strings of every split, ascending.
         labels: (N,) indices into `classes`; -1 where there is no label.
         splits: (N,) `train`, `val` or `test`.
-        status, reason: (N,) `ok` and '', or what is wrong: `no_label`, or `missing` where a modality said nothing.
+        status, reason: (N,) `ok` and '', or what is wrong: `no_label`, or `missing` if a modality has no prediction.
         classes: K names, ascending.
         modalities: M names in the files' order, which gives the gap its sign.
         epochs: E numbers, newest first; (0,) when the files name none.
-        rounds: of each epoch, the predictions of the training samples that have a label and every modality.
+        rounds: for each epoch, the predictions of the training samples that have a label and every modality.
         held_out: {`val` or `test`: the newest epoch's predictions of its samples with a label and numbers of every
-            modality}, of the splits there are.
-        others: of the newest epoch, those of training samples that lack a modality, of the others that they have.
-        readings: {modality: what its numbers are}, fusion included where given.
-        form: how the files are written, where that is worth saying.
+            modality}, for the splits that occur.
+        others: for the newest epoch, predictions of the training samples that lack a modality, by the modalities that
+            they have.
+        readings: {modality: kind of its numbers}, fusion included where given.
+        form: how the files are written, if that is not the usual form.
     """
 
     sample_ids: Texts
@@ -61,17 +62,16 @@ class Saved:
 
 
 def align(parts: Sequence[Part], values: Values = "auto") -> Saved:
-    """Parts of one or several files, modalities and epochs to predictions, joined by `sample_id` alone.
+    """Combine parts of one or several files, modalities and epochs to predictions, joined by `sample_id` alone.
 
-    A modality of which a sample has no number, in no epoch, is missing there; a single number that is missing is an
-    error.
+    A modality is missing for a sample if it has no number for it in any epoch; a single missing number is an error.
 
     Args:
-        values: what the numbers are, see `PredictionsConfig`.
+        values: kind of the numbers, see `PredictionsConfig`.
 
     Raises:
         CurateError: repeated ids, ids or labels that differ between parts, a missing class or modality, a label that
-            is no class, or numbers that are not what they should be, see `values`. First offenders named.
+            is not a class, or numbers that are not of the kind `values`. The message names the first such samples.
     """
     if len({part.epochs is None for part in parts}) > 1:
         without = next(part.source for part in parts if part.epochs is None)
@@ -117,10 +117,10 @@ def align(parts: Sequence[Part], values: Values = "auto") -> Saved:
 
 @dataclass(frozen=True)
 class Scored:
-    """What every modality says of every sample.
+    """The predictions of every modality for every sample.
 
     Attributes:
-        probs: {modality, or fusion where given: (N, K) of each epoch}, NaN where it says nothing.
+        probs: {modality, or fusion where given: (N, K) of each epoch}, NaN where there is no prediction.
     """
 
     sample_ids: Texts
@@ -130,7 +130,7 @@ class Scored:
     probs: Mapping[str, Sequence[Floats]]
 
     def predictions(self, epoch: int, rows: NDArray[np.bool_], modalities: tuple[str, ...]) -> Predictions:
-        """Those of some samples, by modalities which they all have; the fusion as given, or their product."""
+        """Predictions of some samples by modalities that they all have; the fusion as given, or their product."""
         own = {m: self.probs[m][epoch][rows] for m in modalities}
         fused = product(list(own.values()))
         if FUSED in self.probs:
@@ -139,7 +139,7 @@ class Scored:
         return Predictions(self.sample_ids[rows], self.labels[rows], self.classes, modalities, {**own, FUSED: fused})
 
     def others(self, rows: NDArray[np.bool_], lacks: Mapping[str, NDArray[np.bool_]]) -> Iterator[Predictions]:
-        """Of samples that lack a modality, the newest epoch's, all with the same modalities together."""
+        """The newest epoch's predictions of samples that lack a modality, grouped by the modalities that they have."""
         has = np.stack([~lacks[m] for m in self.modalities], axis=1)
         for pattern in np.unique(has[rows], axis=0) if rows.any() else ():
             modalities = tuple(m for m, own in zip(self.modalities, pattern, strict=True) if own)
@@ -150,9 +150,9 @@ class Scored:
 def _held_out(
     raw: Mapping[str, Sequence[Floats]], readings: Mapping[str, Reading], made: Scored, splits: Texts
 ) -> dict[str, Predictions]:
-    """{`val` or `test`: the newest epoch's predictions} of labelled samples with sound numbers of every modality.
+    """{`val` or `test`: the newest epoch's predictions} of labelled samples with valid numbers of every modality.
 
-    What is wrong with other samples of these splits is nobody's concern: they are not scored.
+    Other samples of these splits are ignored without an error, because they are not scored.
     """
     newest = {m: arrays[0] for m, arrays in raw.items()}
     sound = made.labels >= 0
@@ -182,14 +182,14 @@ def _status(
 
 
 def _spread(values: Floats, there: NDArray[np.bool_]) -> Floats:
-    """(N, K): values of the samples that are there, NaN of the others."""
+    """(N, K): the values of the samples in `there`, NaN for the others."""
     out = np.full((len(there), values.shape[1]), np.nan)
     out[there] = values
     return out
 
 
 def _epochs(part: Part) -> Iterator[tuple[int, Part]]:
-    """(epoch, its rows ascending by id), splits under our names; epoch 0 where the part names none."""
+    """(epoch, its rows ascending by id), splits as `train`, `val` and `test`; epoch 0 if the part names none."""
     _check_keys(part)
     splits = None if part.splits is None else _splits(part.splits, part.source)
     for epoch in [0] if part.epochs is None else np.unique(part.epochs).tolist():
@@ -206,7 +206,7 @@ def _epochs(part: Part) -> Iterator[tuple[int, Part]]:
 
 
 def _check_keys(part: Part) -> None:
-    """Refuse rows without an id, or with one that no file can hold."""
+    """Check for rows without an id, zero bytes in ids, and names that are not valid Unicode."""
     if empty := int((part.sample_ids == "").sum()):
         raise CurateError(f"{part.source}: {empty} rows have no sample_id", "give every row one")
     if any("\0" in name for name in part.sample_ids.tolist()):
@@ -226,7 +226,7 @@ def _splits(given: Texts, source: str) -> Texts:
 
 
 def _same_samples(first: Part, other: Part, where: str) -> None:
-    """Refuse other ids, labels or splits than the first part has."""
+    """Check that ids, labels and splits are the same as those of the first part."""
     if not np.array_equal(first.sample_ids, other.sample_ids):
         more = np.setdiff1d(other.sample_ids, first.sample_ids)
         less = np.setdiff1d(first.sample_ids, other.sample_ids)

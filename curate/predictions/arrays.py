@@ -16,7 +16,7 @@ ARRAYS = "arrays sample_id (N,), label (N,), classes (K,) and one (N, K) array a
 
 
 def read_npz(path: Path) -> Part:
-    """Arrays by name; loaded as data only, never as Python objects, and once their shapes fit together."""
+    """Arrays by name; loaded as data only, never as Python objects, and only after their shapes were checked."""
     archive = open_npz(path, ARRAYS)
     modalities = _modalities(archive)
     arrays = archive.load(["sample_id", "label", "classes", *(k for k in KEYS[2:] if k in archive.shapes)])
@@ -37,7 +37,7 @@ def _modalities(archive: Archive) -> list[str]:
     """The names of the arrays of predictions.
 
     Raises:
-        CurateError: an array is missing, of another shape than the others, or holds no numbers.
+        CurateError: an array is missing, its shape does not fit the others, or it does not contain numbers.
     """
     path, shapes = archive.path, archive.shapes
     if absent := [name for name in ("sample_id", "label", "classes") if name not in shapes]:

@@ -1,7 +1,7 @@
-"""Embeddings beside saved predictions: usability by look-alikes where a model's early layers cannot be had.
+"""Embeddings beside saved predictions: usability by look-alikes where a model's early layers are not available.
 
-Embeddings are deep features. Look-alikes among them are alike in content, and in how well they were learnt by heart:
-what comes of them ranks, and claims nothing.
+Embeddings are deep features. Look-alikes among them are similar in content, and also in how well they were memorised:
+usability from them only ranks samples; nothing is claimed.
 
 Letters: N samples, M modalities, D features.
 """
@@ -26,10 +26,10 @@ EXPECTED = "an .npz with sample_id (N,) and one (N, D) array of numbers a modali
 
 
 def read_embeddings(paths: Sequence[str], modalities: Sequence[str], sample_ids: NDArray[np.str_]) -> dict[str, Floats]:
-    """{modality: (N, D)} in the order of the ids, from one or several files; what else they hold is left out.
+    """{modality: (N, D)} in the order of the ids, from one or several files; other samples in them are ignored.
 
     Raises:
-        CurateError: a file cannot be read, a modality or a sample has no embedding, one is there twice, or a number is
+        CurateError: a file cannot be read, a modality or a sample has no embedding, one occurs twice, or a number is
             not finite.
     """
     found: dict[str, Floats] = {}
@@ -44,7 +44,7 @@ def read_embeddings(paths: Sequence[str], modalities: Sequence[str], sample_ids:
 
 
 def _read(path: Path, modalities: Sequence[str], sample_ids: NDArray[np.str_]) -> dict[str, Floats]:
-    """Those of one file."""
+    """The embeddings of one file."""
     archive = open_npz(path, EXPECTED)
     if "sample_id" not in archive.shapes:
         raise CurateError(f"{path}: no array 'sample_id'; found: {', '.join(archive.shapes)}", f"expected {EXPECTED}")
@@ -67,10 +67,10 @@ def _read(path: Path, modalities: Sequence[str], sample_ids: NDArray[np.str_]) -
 
 
 def judge(epochs: Sequence[Predictions], embeddings: Mapping[str, Floats]) -> tuple[Usability, Floats]:
-    """Usability, claims withheld, and the (N, M) contradiction of the labels, of saved predictions.
+    """Usability, without claims, and the (N, M) contradiction of the labels, from saved predictions.
 
-    Both are of means over the epochs there are: what was learnt late, or never, tells; of one epoch alone, a model that
-    knows its training samples by heart tells little.
+    Both are computed from means over all epochs: samples that were learnt late, or never, then differ from the others.
+    A single epoch of a model that has memorised its training samples carries little information.
 
     Args:
         epochs: predictions of the same N samples.

@@ -1,4 +1,4 @@
-"""Which file holds which modality, and who reads it."""
+"""Which file contains which modality, and which function reads it."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def _by_number(path: Path) -> list[Any]:
 
 
 def read(path: Path) -> Part:
-    """One file, by its suffix; training dynamics come as the modality ''.
+    """One file, read according to its suffix; training dynamics get the modality name ''.
 
     Raises:
-        CurateError: it is missing, of an unknown format, cannot be read, or is empty or not laid out as expected.
+        CurateError: it is missing, has an unknown format, cannot be read, is empty, or has an unexpected structure.
     """
     suffix = path.suffix.lower()
     if suffix not in READERS:
@@ -66,7 +66,7 @@ def read(path: Path) -> Part:
 
 
 def _named(part: Part, modality: str) -> Part:
-    """The part with its one modality under the name that the user gave; every name is checked."""
+    """The part with its only modality renamed to the name that the user gave; every name is checked."""
     if modality:
         if len(part.values) > 1:
             raise CurateError(

@@ -1,7 +1,7 @@
-"""A data set that grew: which of its samples lack a score, and how they get one while the others keep theirs.
+"""A data set that grew: find the samples without a score, and score them while the others keep theirs.
 
-The mixture that was fitted is applied to the new samples, not fitted again, so that no posterior moves. A grown run
-holds all of them, the old rows copied, and stands on its own.
+The fitted mixture is applied to the new samples and not fitted again: no existing posterior changes. A grown run
+contains all samples, the old rows copied; it does not need the old run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def missing(store: Store, scored: Run, labels: Mapping[str, str]) -> NDArray[np.
         labels: {sample_id: class name} of all that are to have a score.
 
     Raises:
-        CurateError: a scored sample has another label now, so that its score is of something else.
+        CurateError: a scored sample has another label now, so its score is no longer valid.
     """
     known = store.rounds.labels(scored.run_id)
     changed = sorted(i for i, label in labels.items() if known.get(i, label) != label)
@@ -52,11 +52,11 @@ def write_grown(
 
     Args:
         kept: samples that were scored and still belong to the data.
-        predictions: of the samples that were not.
-        others: of samples that were not and lack a modality, of those they have.
+        predictions: of the samples that were not scored.
+        others: of samples that were not scored and lack a modality, by the modalities that they have.
 
     Raises:
-        CurateError: classes or modalities are others, or the mixture saw averages over epochs.
+        CurateError: classes or modalities differ, or the mixture was fitted to averages over epochs.
     """
     for what in ("classes", "modalities"):
         if (now := getattr(grown, what)) != (before := getattr(scored, what)):
@@ -87,5 +87,5 @@ def mixture_of(scored: Run) -> MixtureConfig:
 
 
 def note(count: int, scored: Run) -> str:
-    """What a grown run says of itself."""
+    """The note of a grown run."""
     return f"{count} new samples by {scored.run_id}"

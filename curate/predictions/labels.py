@@ -1,4 +1,4 @@
-"""Labels as names of classes, whatever type they were stored in."""
+"""Labels as names of classes, from any type in which they were stored."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WHOLE_NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
 
 
 def class_names(given: Sequence[Any], where: str) -> tuple[str, ...]:
-    """K class names, composed and stripped; whole numbers without a point.
+    """K class names, composed and stripped; whole numbers without a decimal point.
 
     Raises:
         CurateError: one is empty, or occurs twice.
@@ -34,11 +34,11 @@ def class_names(given: Sequence[Any], where: str) -> tuple[str, ...]:
 
 
 def named(given: Sequence[Any], classes: Sequence[str], where: str, positions: bool = False) -> tuple[Texts, str]:
-    """(N,) names of classes, '' where there is no label; and how numbers were read, '' where there is no doubt.
+    """(N,) names of classes, '' where there is no label; and how numbers were read, '' where that is clear.
 
-    A label that is a class name is that class, `1.0` being the class `1` where no class is called `1.0`. What is no
-    class and a word for a missing value is no label. Where every label is a whole number, not every one is a class and
-    `positions` allows it, they count the classes from 0.
+    A label that is a class name is that class; `1.0` is the class `1` if no class is called `1.0`. A label that is not
+    a class but a word for a missing value is no label. If every label is a whole number, not every one is a class and
+    `positions` allows it, the numbers are positions among the classes, counted from 0.
 
     Args:
         given: texts, numbers, or None.
@@ -68,7 +68,7 @@ def named(given: Sequence[Any], classes: Sequence[str], where: str, positions: b
         elif counted and any(found[v] != classes[int(_complete(t))] for v, t in distinct.items() if _complete(t)):
             note = "labels are names of classes, not positions"
         rest = []
-    for value in rest:  # told as an unknown class
+    for value in rest:  # reported later as an unknown class
         found[value] = composed(distinct[value].strip())
     return np.array([found[_hashable(value)] for value in given], dtype=np.str_), note
 
@@ -78,7 +78,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _hashable(value: Any) -> Any:
-    """A value to look up by; booleans stay apart from 0 and 1, NaN is one value."""
+    """The value as a dictionary key; booleans differ from 0 and 1, and all NaN are the same key."""
     if isinstance(value, bool | bytes):
         return _text(value)
     if isinstance(value, float):
@@ -95,6 +95,6 @@ def _text(value: Any) -> str:
 
 
 def _complete(text: str) -> str:
-    """A whole number as its digits; '' where a text is none."""
+    """The digits of a whole number; '' if the text is not one."""
     text = text.strip()
     return str(int(float(text))) if WHOLE_NUMBER.fullmatch(text) and len(text) < 16 else ""

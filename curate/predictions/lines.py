@@ -1,4 +1,4 @@
-"""JSON lines: predictions by class name, lists beside `classes`, or the training dynamics of dataset cartography."""
+"""JSON lines: predictions by class name, lists with `classes`, or the training dynamics of dataset cartography."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DYNAMICS = "training dynamics are of one modality: --predictions audio=FILE --pr
 
 
 def read_jsonl(path: Path) -> Part:
-    """An object a line: predictions by class name, or lists beside `classes`, or training dynamics."""
+    """One object per line: predictions by class name, or lists with `classes`, or training dynamics."""
     rows = list(_lines(path))
     if not rows:
         raise CurateError(f"{path} is empty", f"expected {LINES}")
@@ -54,7 +54,7 @@ def read_jsonl(path: Path) -> Part:
 
 
 def _classes(given: Any, listed: Any, where: str) -> tuple[str, ...]:
-    """The class names of a modality, whose numbers come by name or as a list beside `classes`."""
+    """The class names of a modality, whose numbers are given by name or as a list in the order of `classes`."""
     return class_names(list(given), where) if isinstance(given, dict) else _listed(listed, where)
 
 
@@ -125,7 +125,7 @@ def _matrix(
             raise CurateError(message, f"expected {', '.join(classes[:10])}, as in the first line; or null")
         try:
             numbers = np.asarray([np.nan if v is None else v for v in given])
-        except (ValueError, OverflowError):  # lists in it, of several lengths; or whole numbers without end
+        except (ValueError, OverflowError):  # nested lists of different lengths, or whole numbers that are too large
             numbers = np.empty(0)
         if numbers.shape != (len(classes),) or numbers.dtype.kind not in "fiu":
             raise CurateError(f"line {number} of {path}: {key} holds what is no number", f"expected {LINES}")

@@ -1,4 +1,4 @@
-"""What a file of predictions says, before it is judged.
+"""The content of a file of predictions, before it is checked.
 
 Letters: N samples, K classes.
 """
@@ -23,7 +23,7 @@ Texts = NDArray[np.str_]
 
 @dataclass(frozen=True)
 class Part:
-    """What one file says, as it stands there.
+    """The unchanged content of one file.
 
     Attributes:
         source: the file, for errors.
@@ -31,7 +31,7 @@ class Part:
         splits: (N,) strings, or None where the file has none.
         epochs: (N,) whole numbers, or None where the file has none.
         values: {modality: (K class names, (N, K) float64)}, in the file's order; NaN where there was no number.
-        form: how the file is written and its labels were read, where that is worth saying; else ''.
+        form: how the file is written and its labels were read, if that is not the usual form; else ''.
     """
 
     source: str
@@ -44,7 +44,7 @@ class Part:
 
 
 def shown(items: Sequence[Any] | NDArray[Any]) -> str:
-    """The first few of some offenders, quoted, and how many there are."""
+    """The first few items, quoted; if there are more, also their number."""
     more = f", ... ({len(items)} in all)" if len(items) > SHOWN else ""
     return ", ".join(repr(str(item)) for item in items[:SHOWN]) + more
 

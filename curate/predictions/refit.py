@@ -1,4 +1,4 @@
-"""Another mixture on what a scored run kept: no warm-up, no model, a scored run of its own. No torch."""
+"""Fit another mixture to the stored scores of a scored run, as a new scored run: no warm-up, no model, no torch."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from curate.types import GapScores, Round, Run
 
 
 def refit(store: Store, source: Run, layers: Sequence[settings.Layer]) -> Run:
-    """Fit gaps, mixtures and posteriors anew, by other settings, from a scored run's predictions and dynamics.
+    """Compute gaps, mixtures and posteriors again, with other settings, from a scored run's predictions and dynamics.
 
-    The new run has the rows of the old one (predictions, dynamics, epochs) and its checkpoint, so that everything goes
-    on from it as from a run that was warmed up with these settings: its numbers are the same.
+    The new run has the rows of the old one (predictions, dynamics, epochs) and its checkpoint. It can be continued like
+    a run that was warmed up with these settings; its numbers are the same.
 
     Args:
         source: a finished scored run.
         layers: settings of section `score` in rising precedence, on top of the source's; the last is the user's own.
 
     Raises:
-        CurateError: a setting is not of the mixture, or is of epochs that the source did not keep; nothing is stored.
+        CurateError: a setting is not one of the mixture, or needs epochs that the source did not store; nothing is
+            stored then.
     """
     names = [f.name for f in dataclasses.fields(MixtureConfig)]
     *files, typed = layers
     usual = [{"score": {k: v for k, v in f.get("score", {}).items() if k in names}} for f in (source.config, *files)]
     if usual[0]["score"].get("family") == FAMILY:
-        del usual[0]["score"]["family"]  # so that an option of the paper's mixtures may choose another
+        del usual[0]["score"]["family"]  # an option of the paper's mixtures may choose another
     config = settings.resolve({"score": MixtureConfig}, *usual, typed)["score"]
     rounds = {number: _round(store, source, number, config) for number in store.rounds.numbers(source.run_id)}
     runs_folder = store.path.with_suffix(".runs")
@@ -62,7 +63,7 @@ def refit(store: Store, source: Run, layers: Sequence[settings.Layer]) -> Run:
 
 
 def _round(store: Store, source: Run, number: int, config: MixtureConfig) -> Round:
-    """A round of the source in the wanted form."""
+    """A round of the source with gaps, mixtures and posteriors by the new settings."""
     before, averaged = store.rounds.read(source.run_id, number).gaps, None
     if config.average == "warmup":
         epochs = store.dynamics.read(source.run_id)

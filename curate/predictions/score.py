@@ -1,4 +1,4 @@
-"""Anyone's predictions to a scored run, as our own would be: gaps, mixtures, posteriors. No torch."""
+"""Score saved predictions of any model in the same way as our own: gaps, mixtures, posteriors. No torch."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from .values import Values
 
 METHOD = "predictions"
 WARM_UP = ("epochs", "folds", "dynamics", "batch_size")
-"""Settings of `score` that a file may give for the warm-up; here there is none."""
+"""Settings of `score` for the warm-up, which a configuration file may contain; here they are ignored."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PredictionsConfig(MixtureConfig):
-    """How saved predictions are read, and the mixture of `MixtureConfig`.
+    """How saved predictions are read, and the settings of `MixtureConfig`.
 
     Attributes:
         values: `logits` (log-probabilities are logits too), `probabilities`, `proportions` (each row is divided by its
@@ -52,7 +52,7 @@ class Understood:
         sources: the files.
         config: the resolved settings.
         saved: the predictions.
-        line: what they were read as.
+        line: one line on how they were read.
     """
 
     dataset: str
@@ -81,20 +81,20 @@ def score_predictions(
     embeddings: Sequence[str] = (),
     message: Callable[[str], None] = lambda line: None,
 ) -> Run:
-    """Score saved predictions: gaps, mixtures and posteriors of the training samples, as a run that is done.
+    """Score saved predictions: gaps, mixtures and posteriors of the training samples, as a finished run.
 
-    Round 0 is the newest epoch, the one the view `samples` shows; round r is the r-th epoch before it. With
-    `average=warmup` the mixture of a round sees the mean gap of its epoch and of those before it.
+    Round 0 is the newest epoch, which the view `samples` shows; round r is the r-th epoch before it. With
+    `average=warmup` the mixture of a round is fitted to the mean gap of its epoch and of those before it.
 
     Args:
         sources: files, each `FILE` or `MODALITY=FILE`.
         layers: settings of section `score` in rising precedence; the last one is the user's own.
         name: of the data set; '' takes that of the first file.
-        embeddings: files with the embeddings of every modality, for usability; none leaves it unknown.
-        message: called with what was understood, before anything is computed.
+        embeddings: files with the embeddings of every modality, for usability; without them it stays unknown.
+        message: called with one line on how the files were read, before anything is computed.
 
     Raises:
-        CurateError: a file cannot be read, or the predictions are not what they should be; nothing is stored then.
+        CurateError: a file cannot be read, or the predictions are not valid; nothing is stored then.
     """
     read = understand(sources, layers, name)
     config, saved = read.config, read.saved
@@ -132,7 +132,7 @@ def score_predictions(
 
 
 def _planned(store: Store, read: Understood, sources: Sequence[str], embeddings: Sequence[str]) -> Run:
-    """The run that scores what was read, not begun."""
+    """The run that scores the predictions, not yet started."""
     dataset, config, saved = read.dataset, read.config, read.saved
     return Run(
         run_id=store.runs.new_id(f"score-{dataset}", store.path.with_suffix(".runs")),
@@ -168,18 +168,18 @@ def score_missing_predictions(
 ) -> tuple[Run, Run]:
     """Score the rows of saved predictions whose ids have no score yet; the others keep theirs, see `growth`.
 
-    The files may hold the new samples alone or all of them. Of several epochs the newest counts.
+    The files may contain the new samples alone or all of them. If there are several epochs, the newest counts.
 
     Args:
         name: of the data set; '' takes that of the first file.
-        message: called with what was understood, before anything is computed.
+        message: called with one line on how the files were read, before anything is computed.
 
     Returns:
-        The scored run there was, and the grown one; twice the former where nothing is missing.
+        The existing scored run, and the grown one; twice the existing one if nothing is missing.
 
     Raises:
-        CurateError: no such data set was scored, its classes, modalities or labels are others, or the files are not
-            what they should be; nothing is stored then.
+        CurateError: no such data set was scored, its classes, modalities or labels differ, or the files are not valid;
+            nothing is stored then.
     """
     dataset = _dataset_name(name or Path(sources[0]).stem.rpartition("=")[2], bool(name))
     scored = store.runs.find(kind="score", method=METHOD, dataset=dataset, status="done")
@@ -215,7 +215,7 @@ def score_missing_predictions(
 
 
 def _write_held_out(store: Store, run: Run, saved: Saved) -> None:
-    """How often each modality is right on validation samples, or, where there are none, on test samples."""
+    """Store the accuracy of each modality on validation samples or, where there are none, on test samples."""
     for split in ("val", "test"):
         if split in saved.held_out:
             held = saved.held_out[split]
@@ -226,7 +226,7 @@ def _write_held_out(store: Store, run: Run, saved: Saved) -> None:
 
 @contextmanager
 def _recorded(store: Store, run: Run) -> Iterator[None]:
-    """The run's row, with how it ended whatever happens."""
+    """Write the run's row at the start, and the status `interrupted` or `failed` if an exception ends it."""
     store.runs.start(run)
     try:
         yield
@@ -236,7 +236,7 @@ def _recorded(store: Store, run: Run) -> Iterator[None]:
 
 
 def _dataset_name(text: str, given: bool) -> str:
-    """The name of a data set: given and fit, or made from a file's name."""
+    """The name of a data set: a given one is checked, else it is made from a file's name."""
     made = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
     if given and made != text:
         raise CurateError(f"{text!r} cannot be the name of a data set", f"e.g. --dataset {made or 'mine'}")
@@ -244,7 +244,7 @@ def _dataset_name(text: str, given: bool) -> str:
 
 
 def _samples(saved: Saved) -> tuple[list[Sample], tuple[str, ...], list[str], list[str]]:
-    """The arguments of `store.samples.write`: every item, whatever its split."""
+    """The arguments of `store.samples.write`: every item of every split."""
     names = [saved.classes[k] if k >= 0 else "" for k in saved.labels.tolist()]
     rows = zip(saved.sample_ids.tolist(), names, saved.splits.tolist(), strict=True)
     items = [Sample(sample_id=i, label=label, split=split, inputs={}) for i, label, split in rows]
@@ -252,7 +252,7 @@ def _samples(saved: Saved) -> tuple[list[Sample], tuple[str, ...], list[str], li
 
 
 def _digest(saved: Saved) -> str:
-    """Ten digits that stand for ids, labels, splits, classes and modalities: equal digests mean equal data."""
+    """Ten hexadecimal digits of a digest of ids, labels, splits, classes and modalities."""
     digest = hashlib.sha256(json.dumps([saved.modalities, saved.classes]).encode())
     for column in (saved.sample_ids, saved.labels, saved.splits):
         digest.update(json.dumps(column.tolist()).encode())

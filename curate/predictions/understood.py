@@ -1,4 +1,4 @@
-"""What saved predictions were read as, in one line, before anything is computed."""
+"""One line on how saved predictions were read, before anything is computed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .align import Saved
 
 
 def understood(saved: Saved, name: str) -> str:
-    """Rows, ids, classes, what the numbers are and why, how often each modality is right, and what is left out."""
+    """Ids, splits, classes, the kind of the numbers and its evidence, accuracy of each modality, what is left out."""
     parts = [
         f"{name}{f' ({saved.form})' if saved.form else ''}: {len(saved.sample_ids)} ids, {_splits(saved)}",
         _classes(saved),
@@ -42,7 +42,7 @@ def _classes(saved: Saved) -> str:
 
 
 def _right(saved: Saved, modality: str) -> str:
-    """How often the largest probability is the label's, of what is scored; chance = always saying the commonest."""
+    """Accuracy on the scored samples; if hardly above that of always predicting the commonest class, also its share."""
     newest = saved.rounds[0]
     right = float((newest.probs[modality].argmax(axis=1) == newest.labels).mean())
     chance = float(np.bincount(newest.labels).max() / len(newest.labels))

@@ -1,4 +1,4 @@
-"""What the numbers of a modality are, told by what they add up to, and their probabilities in float64.
+"""Detect from their sums what kind of numbers a modality has, and convert them to probabilities in float64.
 
 Letters: N samples, K classes, R rows of all epochs together.
 """
@@ -19,13 +19,13 @@ from .part import Texts, shown
 
 Values = Literal["auto", "logits", "probabilities", "proportions"]
 TOLERANCE = 1e-3
-"""How far probabilities may lie outside [0, 1], and their sum from one, without rounding that explains it."""
+"""How far probabilities may be outside [0, 1], and their sum from one, if no rounding explains it."""
 LOG_TOLERANCE = 1.2e-2
-"""How far the sum of probabilities may be from one whose logarithms were rounded to two decimals."""
+"""How far the sum of probabilities may be from one if their logarithms were rounded to two decimals."""
 SHARE = 0.2
-"""From this share of rows on that add to one, all are held to be probabilities; logits do so by chance alone."""
+"""If at least this share of rows add to one, all count as probabilities; logits add to one by chance alone."""
 FEW = 20
-"""Below so many rows, numbers of which none is negative may be logits."""
+"""With fewer rows, numbers that are never negative may be logits."""
 BASES = {"log-probabilities": np.e, "log10-probabilities": 10.0, "log2-probabilities": 2.0}
 PROPORTIONS = "--set score.values=proportions divides each row by its sum"
 LOGITS = "--set score.values=logits takes them for logits"
@@ -33,13 +33,13 @@ LOGITS = "--set score.values=logits takes them for logits"
 
 @dataclass(frozen=True)
 class Reading:
-    """What the values of a modality are, and why.
+    """The kind of a modality's values, and the evidence for it.
 
     Attributes:
         kind: `logits`, `probabilities`, `percentages`, `proportions`, `log-odds`, or one of `BASES`.
         why: the evidence, as a part of a sentence.
-        step: of the decimals that probabilities were rounded to, 0.01 for two; 0 where they were not.
-        changed: rows that do not add to one as they stand, by more than 1e-6, of probabilities and percentages.
+        step: of the decimals that probabilities were rounded to, 0.01 for two; 0 if they were not rounded.
+        changed: number of rows of probabilities or percentages whose sum differs from one by more than 1e-6.
     """
 
     kind: str
@@ -49,14 +49,14 @@ class Reading:
 
 
 def which_kind(modality: str, arrays: Sequence[Floats], values: Values, ids: Texts) -> Reading:
-    """What the (N, K) values of a modality are, of all epochs together.
+    """The kind of the (N, K) values of a modality, from all epochs together.
 
     Args:
-        values: what the user says they are; `auto` goes by the evidence alone.
+        values: the kind given by the user; `auto` uses the evidence alone.
 
     Raises:
-        CurateError: numbers are missing, or are not what they are said to be; or, with `auto`, the evidence does not
-            tell, or some rows speak against what the others are. The first such samples are named.
+        CurateError: numbers are missing, or are not of the given kind; or, with `auto`, the evidence is not clear, or
+            some rows contradict the others. The message names the first such samples.
     """
     rows = np.concatenate(arrays)
     owners = np.tile(ids, len(arrays))
@@ -79,12 +79,12 @@ def which_kind(modality: str, arrays: Sequence[Floats], values: Values, ids: Tex
 
 
 def _by_evidence(modality: str, rows: Floats, owners: Texts, fits: NDArray[np.bool_], reading: Reading) -> Reading:
-    """The one kind that all rows bear out."""
+    """The only kind that agrees with all rows."""
     hint = f"mend these rows or leave them out; {PROPORTIONS}; {LOGITS}"
     with np.errstate(over="ignore", invalid="ignore"):
         total = rows.sum(axis=1)
         near = fits | (np.abs(total - 1) <= TOLERANCE)
-        telling = (rows != np.round(rows)).any(axis=1)  # whole numbers add to one by chance
+        telling = (rows != np.round(rows)).any(axis=1)  # rows of whole numbers may add to one by chance
     if fits.all() or (telling.any() and near[telling].mean() >= SHARE):
         described = f"add to one in {near.sum()} of {len(rows)} rows, but do not lie in 0..1 and add to one"
         _refuse(modality, described, owners, ~fits, hint)
@@ -114,7 +114,7 @@ def _by_evidence(modality: str, rows: Floats, owners: Texts, fits: NDArray[np.bo
 
 
 def _as_logarithms(modality: str, rows: Floats, owners: Texts) -> Reading | None:
-    """Logarithms of probabilities, whose powers add to one; None where they are none."""
+    """The reading as logarithms of probabilities, whose powers add to one; None if they are not logarithms."""
     if (rows >= 0).all() and np.isfinite(rows).all():
         powers = np.exp(-rows)
         sure = powers.max(axis=1) > 0.99  # (5, 0) are logits of two classes as well
@@ -129,7 +129,7 @@ def _as_logarithms(modality: str, rows: Floats, owners: Texts) -> Reading | None
         if off.mean() < SHARE:
             if base != np.e and len(rows) < 3:
                 continue  # two rows may add to one by chance
-            if base != np.e:  # natural ones are logits, whatever they add to
+            if base != np.e:  # natural logarithms are valid logits even if their powers do not add to one
                 described = f"are logarithms to base {base:.0f} in {(~off).sum()} of {len(rows)} rows, but not"
                 _refuse(modality, described, owners, off, "mend these rows, or leave them out")
             return Reading(kind, f"{'e' if base == np.e else f'{base:.0f}'} to the power of them adds to one")
@@ -137,7 +137,7 @@ def _as_logarithms(modality: str, rows: Floats, owners: Texts) -> Reading | None
 
 
 def _as_probabilities(rows: Floats, total: float) -> tuple[NDArray[np.bool_], Reading]:
-    """(R,) which rows lie in 0..total and add to it, within rounding; and how they are read if all of them do."""
+    """(R,) which rows are in 0..total and add to it, within rounding; and the reading if all of them do."""
     with np.errstate(over="ignore", invalid="ignore"):
         p = rows / total
         inside = np.asarray(((p >= -TOLERANCE) & (p <= 1 + TOLERANCE)).all(axis=1))
@@ -159,9 +159,9 @@ def _as_probabilities(rows: Floats, total: float) -> tuple[NDArray[np.bool_], Re
 
 
 def _rounding(p: Floats) -> tuple[str, float, Floats, Floats]:
-    """What the values were rounded to, and how far rows may be above and below one for it.
+    """How the values were rounded, and how far the sums of rows may then be above and below one.
 
-    Of the forms that all values have, the coarsest: bfloat16, or so many decimals or digits.
+    The coarsest rounding that all values fit: bfloat16, or a number of decimals or digits.
 
     Returns:
         Its name, the step of decimals or 0, and (R,) bounds above and below.
@@ -191,10 +191,10 @@ def _rounding(p: Floats) -> tuple[str, float, Floats, Floats]:
 
 
 def to_probabilities(values: Floats, reading: Reading) -> Floats:
-    """(N, K) values, as they were read, to rows that add to one; float64.
+    """(N, K) values of the kind `reading` to rows that add to one; float64.
 
-    What decimals rounded away is given back to the classes that they made 0, in equal parts of at most half a step: a
-    class of 0.50 among a thousand small ones stays 0.50.
+    The probability that was lost by rounding to decimals is added to the classes that were rounded to 0, in equal parts
+    of at most half a step: a class of 0.50 among a thousand small ones stays 0.50.
     """
     if reading.kind == "log-odds":
         return to_probabilities(_sigmoid(values), Reading("probabilities", ""))
@@ -214,7 +214,7 @@ def to_probabilities(values: Floats, reading: Reading) -> Floats:
 
 
 def softmax(logits: Floats) -> Floats:
-    """(N, K) logits to probabilities; of any size, -inf stands for 0."""
+    """(N, K) logits of any size to probabilities; -inf gives 0."""
     with np.errstate(over="ignore"):
         e = np.exp(logits - logits.max(axis=1, keepdims=True))
     result: Floats = e / e.sum(axis=1, keepdims=True)
@@ -224,7 +224,7 @@ def softmax(logits: Floats) -> Floats:
 def product(probs: Sequence[Floats]) -> Floats:
     """The fusion of independent modalities under equal priors: the product of their (N, K) probabilities, normalised.
 
-    A probability below the smallest normal float counts as that, so that modalities which exclude each other's classes
+    A probability below the smallest normal float is replaced by it: modalities that exclude each other's classes then
     still have a product.
     """
     return softmax(np.sum([np.log(np.maximum(p, np.finfo(float).tiny)) for p in probs], axis=0))
@@ -240,7 +240,7 @@ def _positive(total: Floats) -> NDArray[np.bool_]:
 
 
 def _named(owners: Texts, wrong: NDArray[np.bool_]) -> str:
-    """The samples of some rows, each once, in the order of the rows."""
+    """The first few samples of the wrong rows, each once, in the order of the rows."""
     return shown(list(dict.fromkeys(owners[wrong].tolist())))
 
 

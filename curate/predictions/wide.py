@@ -18,7 +18,7 @@ WIDE = "one row a sample: sample_id, label, [split], [epoch] and a column <modal
 
 
 def read_wide(path: Path) -> Part:
-    """A table with a column `<modality>.<class>` for each modality and class, as `curate.files.tables` reads it."""
+    """A table with a column `<modality>.<class>` for each modality and class, read by `curate.files.tables`."""
     table = open_table(path, KEYS, ("sample_id", "label"), WIDE)
     columns = _columns(table.names, path)
     keys = [k for k in KEYS if k in table.names]
@@ -56,7 +56,7 @@ def _columns(names: Sequence[str], path: Path) -> dict[str, dict[str, str]]:
 
 
 def _refuse_copies(columns: dict[str, dict[str, str]], labels: set[str], path: Path) -> None:
-    """Refuse a class `bark.1` beside `bark` that no row has: so pandas names a repeated column."""
+    """Check for a class such as `bark.1` beside `bark` that no row has: pandas names a repeated column so."""
     twins = [own[c] for own in columns.values() for c in own if _copied(c) in own and c not in labels]
     if twins:
         message = f"{path}: {shown(twins)} is a copy of another column, as pandas names a repeated one"

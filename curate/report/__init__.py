@@ -1,4 +1,4 @@
-"""What was found, as one self-contained page with its figures and their numbers."""
+"""The results as one self-contained page with its figures and their numbers."""
 
 from .html import build
 

@@ -1,4 +1,4 @@
-"""The command that scored a run, read back from what the table keeps of it."""
+"""The command that scored a run, reconstructed from what the table stores about it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Usual = Mapping[str, Mapping[str, Any]]
 
 
 def score_command(run: Run, usual: Usual) -> str:
-    """`curate score` with every setting that is not the default; typed again, it gives the run's numbers.
+    """`curate score` with every setting that is not the default; run again, it gives the same numbers.
 
-    Weights given by --checkpoint and scores taken over by --only-missing are not part of it: the run's note names them.
+    Weights given by --checkpoint and scores copied by --only-missing are not part of it: the run's note names them.
 
     Args:
-        usual: {section: {key: default}} of settings beyond the mixture's and the data set's; one that is not in it is
-            written out whatever its value.
+        usual: {section: {key: default}} of settings beyond the mixture's and the data set's; a setting that is not in
+            it is always written out.
     """
     seed = [] if "predictions" in run.config else ["--seed", str(run.seed)]
     known: dict[str, Mapping[str, Any]] = {k: usual.get(k, {}) for k in ("model", "optim", "score")}
@@ -50,7 +50,7 @@ def data_arguments(run: Run) -> list[str]:
 
 
 def _own(run: Run) -> dict[str, dict[str, Any]]:
-    """What a run's data set starts from; {} where it is not known here."""
+    """The default settings of a run's data set, by section; {} if the data set is not known here."""
     try:
         kind = datasets.find(run.dataset)
     except CurateError:
@@ -67,5 +67,5 @@ def _differing(run: Run, section: str, usual: Mapping[str, Any]) -> list[str]:
 
 
 def _typed(value: Any) -> str:
-    """A value as `--set` reads it."""
+    """A value in the form that `--set` reads."""
     return value if isinstance(value, str) else "none" if value is None else json.dumps(value)

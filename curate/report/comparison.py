@@ -1,4 +1,4 @@
-"""A comparison as a page that needs nothing else. Its words are in `templates/comparison.html`."""
+"""A comparison as a self-contained page. Its text is in `templates/comparison.html`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BINS = 40
 
 
 def write_comparison(store: Store, name: str, plan: Plan | None, path: Path) -> None:
-    """Write a stored comparison as Markdown, CSV, LaTeX or a page, by the suffix; at once, or not at all.
+    """Write a stored comparison as Markdown, CSV, LaTeX or a page, by the suffix; completely or not at all.
 
     Raises:
         CurateError: there is none of that name.
@@ -75,7 +75,7 @@ def comparison_page(store: Store, name: str, plan: Plan | None = None) -> str:
 
 
 def judged(lines: Sequence[Line]) -> list[tuple[str, list[str]]]:
-    """(what was found against the warm-up continued, labels of the rows of which it was found), controls left out."""
+    """(verdict against the warm-up continued, labels of the rows with that verdict), controls left out."""
     what = {
         BETTER: "better than the warm-up continued",
         EVEN: "no difference to the warm-up continued beyond the spread of the seeds",
@@ -137,7 +137,7 @@ def _behind(lines: Sequence[Line]) -> str:
 
 
 def _gaps(store: Store, name: str, dataset: str, lines: Sequence[Line]) -> list[dict[str, Any]]:
-    """Of each pair of modalities, how the gaps moved."""
+    """For each pair of modalities, a figure of the gaps before and after."""
     counts: dict[str, dict[str, np.ndarray]] = {}
     for of, label, pair, position, samples in store.comparisons.gaps(name, BINS):
         if of == dataset:

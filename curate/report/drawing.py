@@ -1,4 +1,4 @@
-"""What the report's figures share: size, colours for light and dark pages, and how a drawing becomes SVG or PNG."""
+"""Common parts of the report's figures: size, colours for light and dark pages, conversion to SVG and PNG."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Drawing:
 
 
 def svg(figure: Figure) -> str:
-    """A figure as SVG text, transparent, its letters as outlines; without date or program name."""
+    """A figure as SVG text, transparent, letters as outlines; without date or program name."""
     out = io.BytesIO()
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
     figure.savefig(out, format="svg", metadata=nothing, transparent=True)
@@ -54,19 +54,19 @@ def svg(figure: Figure) -> str:
 
 
 def on_white(text: str) -> str:
-    """The text of `svg` with a white ground, for a file of its own."""
+    """The text of `svg` with a white background, for a separate file."""
     return re.sub(r"(<svg\b[^>]*>)", r'\1<rect width="100%" height="100%" fill="white"/>', text, count=1)
 
 
 def png(figure: Figure) -> bytes:
-    """A figure as PNG, white behind."""
+    """A figure as PNG on a white background."""
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=DPI, metadata={"Software": None})
     return out.getvalue()
 
 
 def inline_svg(text: str, name: str) -> str:
-    """The text of `svg` for the page: colours as CSS variables, ids of its own beside other figures."""
+    """The text of `svg` for the page: colours as CSS variables, ids that differ from those of other figures."""
     text = text[text.index("<svg") :]
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
     for color, variable in PALETTE:
@@ -93,7 +93,7 @@ def figure_axes(height: float) -> tuple[Figure, Axes]:
 
 
 def plain(axes: Axes) -> None:
-    """No box; ink and sizes of the palette."""
+    """Remove the box of the axes, and set the colours of the palette and the font size."""
     axes.patch.set_alpha(0)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
@@ -105,7 +105,7 @@ def plain(axes: Axes) -> None:
 
 
 def legend(figure: Figure, columns: int) -> None:
-    """A legend below a figure, where something in it has a label."""
+    """Add a legend below a figure, if something in it has a label."""
     if any(axes.get_legend_handles_labels()[0] for axes in figure.axes):
         figure.legend(
             loc="outside lower center", ncols=columns, fontsize=FONT, frameon=False, labelcolor=INK, handlelength=2.6

@@ -1,4 +1,4 @@
-"""How the gap of each sample moved over the warm-up: one that stays imbalanced differs from one that was unlucky once.
+"""How each sample's gap changed over the warm-up: samples that stay imbalanced differ from those that were so once.
 
 Letters: N samples.
 """
@@ -14,12 +14,12 @@ GAPS = (
     "WHERE g.run_id = ? AND d.modality = 'fused' ORDER BY g.pair, g.sample_id"
 )
 STAYS = 0.5
-"""Share of the epochs from which on a modality that is ahead counts as staying so."""
+"""A modality that is ahead in at least this share of the epochs counts as staying ahead."""
 KINDS = ("stays with {}", "at times", "never")
 
 
 def classify(gaps: pd.DataFrame, pair: tuple[str, str]) -> pd.Series:
-    """What each of (N,) samples did: one modality was ahead in half of the epochs or more, in fewer, or never."""
+    """(N,) kind of each sample: one modality was ahead in half of the epochs or more, in fewer, or never."""
     first, second = gaps["share_first_ahead"].to_numpy(), gaps["share_second_ahead"].to_numpy()
     stays, at_times, never = KINDS
     kinds = np.where(np.maximum(first, second) > 0, at_times, never).astype(object)
@@ -29,15 +29,15 @@ def classify(gaps: pd.DataFrame, pair: tuple[str, str]) -> pd.Series:
 
 
 def kinds_of(pair: tuple[str, str]) -> tuple[str, ...]:
-    """The kinds in the order in which they are told."""
+    """The kinds in the order in which they are listed."""
     stays, *others = KINDS
     return (*(stays.format(m) for m in pair), *others)
 
 
 def summary(gaps: pd.DataFrame, pair: tuple[str, str]) -> pd.DataFrame:
-    """A row a kind: samples, their share, mean gap, its spread over the epochs, and how many the fusion forgot.
+    """One row per kind: samples, their share, mean gap, its spread over the epochs, and the share the fusion forgot.
 
-    Where it is known what was degraded on purpose, `planted` is the share of those with exactly one degraded modality.
+    If it is known what was degraded on purpose, `planted` is the share of samples with exactly one degraded modality.
     """
     known = gaps["planted"].notna().all()
     frame = pd.DataFrame(

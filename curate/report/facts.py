@@ -1,4 +1,4 @@
-"""What a report tells: one scored run and its trainings, read from the sample table and summed up.
+"""The content of a report: one scored run and its trainings, read from the sample table and summarised.
 
 Letters: N scored samples, M modalities, P pairs.
 """
@@ -49,21 +49,21 @@ TIMES = "SELECT started, finished FROM run WHERE run_id = ?"
 
 @dataclass(frozen=True)
 class Facts:
-    """All that a report tells of one scored run.
+    """Everything that a report contains about one scored run.
 
     Attributes:
         database: the file of the sample table.
         run: the scored run.
         children: its training runs, oldest first.
-        round: what scoring left behind.
-        samples: a row a scored sample, see `scored_samples`.
+        round: the gaps, mixtures and posteriors of scoring.
+        samples: one row per scored sample, see `scored_samples`.
         epochs, tests, statuses, unusable, findings: rows of the queries above.
-        rounds: {training run: {round: one fit a pair}}, for those with mixtures of their own.
+        rounds: {training run: {round: one fit per pair}}, for those with mixtures of their own.
         times: when the run was started and finished, UTC.
-        dynamics: a row a sample and pair, of the warm-up's epochs; none where they were not kept.
-        usability: a row an assessed sample, see `usability.assessed`; none where the run was not.
-        guards: {modality: its guard}, likewise.
-        evidence: what follows from all of it.
+        dynamics: one row per sample and pair, over the warm-up's epochs; no rows if these were not stored.
+        usability: one row per assessed sample, see `usability.assessed`; no rows if the run was not assessed.
+        guards: {modality: its guard}; {} if the run was not assessed.
+        evidence: the conclusions are made from it.
     """
 
     database: Path
@@ -90,7 +90,7 @@ class Facts:
 
     @property
     def limit(self) -> float:
-        """How far an axis of that gap reaches."""
+        """Largest |gap| on the axis."""
         return axis_limit(self.kind, len(self.run.classes), np.abs(self.round.gaps.seen(self.kind)).max(initial=0))
 
     @property
@@ -100,7 +100,7 @@ class Facts:
 
     @cached_property
     def starts(self) -> dict[str, int]:
-        """{run_id: epochs that came before its first}: the warm-up's, unless it started from scratch."""
+        """{run_id: number of epochs before its first}: those of the warm-up, unless it started from scratch."""
         warm = self.last_epoch(self.run.run_id)
         return {self.run.run_id: 0} | {
             r.run_id: 0 if r.config.get("train", {}).get("start") == "scratch" else warm for r in self.children
@@ -113,13 +113,13 @@ class Facts:
         return {run_id: self.starts[run_id] + epochs for run_id, epochs in own.items() if epochs}
 
     def last_epoch(self, run_id: str) -> int:
-        """Number of epochs of a run; 0 if none was recorded."""
+        """Number of epochs of a run; 0 if none were recorded."""
         mine = self.epochs[(self.epochs["run_id"] == run_id) & (self.epochs["split"] != "test")]
         return int(mine["epoch"].max()) if len(mine) else 0
 
 
 def axis_limit(kind: str, classes: int, reach: float) -> float:
-    """The largest possible |gap| of a kind, or the largest there is where hardly any sample comes near it."""
+    """The largest |gap| on an axis: the largest possible one, or near `reach` where the samples stay far below it."""
     scale, largest = gap_scale(kind, classes), gap_limit(kind, classes)
     return largest if largest == scale else min(largest, max(scale, 1.02 * reach))
 
@@ -177,7 +177,7 @@ def _minute(moment: Any) -> str:
 def scored_samples(
     modalities: Sequence[str], scored: Round, predictions: pd.DataFrame, labels: pd.DataFrame
 ) -> pd.DataFrame:
-    """A row a scored sample, in the order of the round.
+    """One row per scored sample, in the order of the round.
 
     Returns:
         Columns sample_id, label_name, planted (NaN = unknown), p_<modality> and right_<modality> (fused included),
@@ -229,7 +229,7 @@ def planted_scores(facts: Facts) -> list[tuple[str, float | None, str]]:
 
 
 def by_class(samples: pd.DataFrame, modalities: Sequence[str]) -> pd.DataFrame:
-    """A row a class: samples, mean p_imbalanced, share in which each modality is ahead; most imbalanced first."""
+    """One row per class: samples, mean p_imbalanced, share in which each modality is ahead; most imbalanced first."""
     shares = {f"ahead_{m}": samples["dominant"] == m for m in modalities}
     frame = samples[["label_name", "p_imbalanced"]].assign(samples=1, **shares)
     rules = {"samples": "sum", "p_imbalanced": "mean"} | dict.fromkeys(shares, "mean")
@@ -242,6 +242,6 @@ def by_class(samples: pd.DataFrame, modalities: Sequence[str]) -> pd.DataFrame:
 
 
 def most_imbalanced(samples: pd.DataFrame, modalities: Sequence[str], count: int) -> dict[str, pd.DataFrame]:
-    """{dominant modality: its samples of largest |gap|, largest first}, `count` shared equally, ties by id."""
+    """{dominant modality: its samples of largest |gap|, largest first}, `count` divided equally, ties by id."""
     ranked = samples.assign(size=samples["gap"].abs()).sort_values(["size", "sample_id"], ascending=[False, True])
     return {m: ranked[ranked["dominant"] == m].head(max(1, count // len(modalities))) for m in modalities}

@@ -1,7 +1,7 @@
-"""The report's figures: arrays in, a drawing out. Pure; matplotlib's objects only, no window and no global state.
+"""The report's figures: functions from arrays to drawings. Pure; matplotlib's objects only, no window, no global state.
 
-All figures have one width, so that their text has one size on the page. Colours come from a fixed palette that
-`inline_svg` turns into CSS variables: one figure serves light and dark. No message rests on colour alone.
+All figures have the same width; their text then has the same size on the page. Colours come from a fixed palette that
+`inline_svg` turns into CSS variables, for light and dark pages. No information is given by colour alone.
 
 Letters: N samples, G grid points.
 """
@@ -48,11 +48,11 @@ class Curve:
     """One line over epochs.
 
     Attributes:
-        label: what the legend calls it; curves of one label share a style and one entry.
+        label: its name in the legend; curves with the same label share a style and one entry.
         epochs: (E,) counted from 1.
         values: (E,) what is drawn.
         run_id: the run it belongs to, for the data file.
-        origin: the (epoch, value) it goes on from, drawn but not part of the data; or None.
+        origin: the (epoch, value) from which it continues, drawn but not part of the data; or None.
     """
 
     label: str
@@ -64,11 +64,11 @@ class Curve:
 
 @dataclass(frozen=True)
 class Form:
-    """What was done to a gap before a mixture saw it, see `curate.scores.scoring.MixtureConfig`.
+    """How a gap was changed before a mixture was fitted to it, see `curate.scores.scoring.MixtureConfig`.
 
     Attributes:
         input, average: as there.
-        scale: of which `TAIL` is a share, see `curate.scores.gap.gap_scale`; None is the limit of the axis.
+        scale: tails begin at `TAIL` times this scale, see `curate.scores.gap.gap_scale`; None: the limit of the axis.
     """
 
     input: str = "signed"
@@ -76,7 +76,7 @@ class Form:
     scale: float | None = None
 
     def span(self, limit: float) -> tuple[float, float]:
-        """From where to where an axis of these gaps reaches."""
+        """(lowest, highest) gap on an axis."""
         return (0.0 if self.input == "absolute" else -limit), limit
 
 
@@ -89,12 +89,12 @@ def gap_histogram(
     """Histogram of (N,) gaps with the weighted component densities and the share of either tail.
 
     Args:
-        gaps: first minus second modality, in [-limit, limit], or what else the mixture saw.
+        gaps: first minus second modality, in [-limit, limit], or changed as `form` describes.
         fit: the mixture fitted to them.
         kind: of the gap, see `curate.scores.gap.KINDS`.
         pair: names of first and second modality.
-        limit: how far the axis reaches; for `prob` and `kl` the largest possible |gap|, 1 and log K.
-        form: what was done to the gaps.
+        limit: largest |gap| on the axis; for `prob` and `kl` the largest possible one, 1 and log K.
+        form: how the gaps were changed.
     """
     figure, axes = figure_axes(3.3)
     heights, edges = np.histogram(gaps, BINS, form.span(limit), density=bool(len(gaps)))
@@ -106,7 +106,7 @@ def gap_histogram(
     if len(parts) > 1:
         what = "sum of both" if len(parts) == 2 else "sum of all"
         axes.plot(grid, parts.sum(axis=0), color=INK, linewidth=0.9, linestyle=":", label=what)
-    # A spike of tiny spread would flatten everything else: the bars decide the height.
+    # The bars determine the height: a component of tiny spread would make everything else flat.
     axes.set_ylim(0, 1.3 * max(heights.max(initial=0), 1e-9))
     _mark_tails(axes, gaps, limit, form)
     _gap_axis(axes, kind, pair, limit, form)
@@ -121,9 +121,9 @@ def gap_histogram(
 def posterior_curve(
     gaps: Floats, fit: MixtureFit, kind: str, pair: tuple[str, str], limit: float = 1.0, form: Form = PLAIN
 ) -> Drawing:
-    """p_balanced over all possible gaps, above a histogram of the (N,) gaps; arguments as `gap_histogram`.
+    """p_balanced over all possible gaps, over a histogram of the (N,) gaps; arguments as in `gap_histogram`.
 
-    Of a fit of three, the posterior of each direction too.
+    For a mixture of three, also the posterior of each direction.
     """
     figure, axes = figure_axes(3.3)
     heights, edges = np.histogram(gaps, BINS, form.span(limit))
@@ -163,7 +163,7 @@ def posterior_curve(
 
 
 def imbalanced_ranges(fit: MixtureFit, limit: float = 1.0, form: Form = PLAIN) -> list[tuple[float, float]]:
-    """Intervals of the gap, as far as its axis reaches, in which p_balanced < 0.5, ascending."""
+    """Intervals of the gap, within its axis, in which p_balanced < 0.5, ascending."""
     grid = _grid(limit, form)
     inside = np.concatenate([[False], p_balanced(fit, grid) < 0.5, [False]])
     turns = np.flatnonzero(inside[1:] != inside[:-1])
@@ -173,7 +173,7 @@ def imbalanced_ranges(fit: MixtureFit, limit: float = 1.0, form: Form = PLAIN) -
 def mixture_rounds(
     fits: Mapping[int, MixtureFit], kind: str, pair: tuple[str, str], limit: float = 1.0, form: Form = PLAIN
 ) -> Drawing:
-    """The components of every round, one row a round; at most `MAX_ROUNDS`, evenly chosen, first and last included."""
+    """The components of every round, one row per round; at most `MAX_ROUNDS`, evenly chosen, with first and last."""
     chosen = np.unique(np.linspace(0, len(fits) - 1, min(len(fits), MAX_ROUNDS)).round().astype(int))
     shown = {r: fits[r] for i, r in enumerate(sorted(fits)) if i in chosen}
     figure = canvas(1.1 + 0.62 * len(shown))
@@ -202,12 +202,12 @@ def mixture_rounds(
 
 
 def gap_dynamics(gaps: pd.DataFrame, kinds: pd.Series, order: Sequence[str], pair: tuple[str, str]) -> Drawing:
-    """Mean against spread of the gap of each sample over the warm-up's epochs, a point a sample.
+    """Mean against spread of the gap of each sample over the warm-up's epochs, one point per sample.
 
     Args:
         gaps: N rows with mean_gap (-1 to 1), sd_gap (0 to 1) and forgotten (times the fusion went from right to wrong).
-        kinds: (N,) what each sample did; a colour and a marker each, forgotten ones with an open marker.
-        order: the kinds as the legend lists them.
+        kinds: (N,) kind of each sample; each has a colour and a marker, which is open for forgotten samples.
+        order: the kinds in the order of the legend.
         pair: names of first and second modality.
     """
     figure, axes = figure_axes(3.6)
@@ -235,19 +235,20 @@ def gap_dynamics(gaps: pd.DataFrame, kinds: pd.Series, order: Sequence[str], pai
 
 
 def usability_scatter(frame: pd.DataFrame, claims: pd.Series, order: Sequence[str], pair: tuple[str, str]) -> Drawing:
-    """Usability of the first against that of the second modality, a point a sample.
+    """Usability of the first against that of the second modality, one point per sample.
 
     Args:
         frame: N rows with sample_id and usability_<modality> of both, in [0, 1].
-        claims: (N,) what is claimed to be broken; a colour and a marker each, of no claim those of the last in `order`.
-        order: claims as the legend lists them.
+        claims: (N,) what is claimed to be broken; each has a colour and a marker, no claim has those of the last in
+            `order`.
+        order: claims in the order of the legend.
         pair: names of first and second modality.
     """
     figure, axes = figure_axes(3.9)
     first, second = (f"usability_{m}" for m in pair)
     shown = frame.iloc[np.unique(np.linspace(0, len(frame) - 1, min(len(frame), MAX_POINTS)).round().astype(int))]
     said = claims[shown.index].where(claims[shown.index].isin(order[:-1]), order[-1])
-    for claim, (colour, marker) in reversed(list(zip(order, POINTS, strict=True))):  # claims on top
+    for claim, (colour, marker) in reversed(list(zip(order, POINTS, strict=True))):  # claims are drawn last, on top
         part = shown[said == claim]
         axes.scatter(part[first], part[second], s=11, marker=marker, color=colour, linewidths=0, label=claim)
     axes.set_xlim(-0.03, 1.03)
@@ -276,9 +277,9 @@ def curves(lines: Sequence[Curve], title: str, ylabel: str, labels: Sequence[str
 
     Args:
         lines: what to draw.
-        title: what sets this figure apart from its neighbours.
-        ylabel: what the values are, with their unit.
-        labels: all labels in the order of styles, so that a label looks the same in every figure.
+        title: how this figure differs from those beside it.
+        ylabel: name of the values, with their unit.
+        labels: all labels in the order of styles; a label then looks the same in every figure.
         percent: values are shares in 0..1 and shown in percent.
     """
     figure, axes = figure_axes(3.1)
@@ -344,7 +345,7 @@ def _component(axes: Axes, grid: Floats, values: Floats, balanced: bool, label: 
 
 
 def _mark_tails(axes: Axes, gaps: Floats, limit: float, form: Form) -> None:
-    """Dotted lines where tails begin, and the share of samples beyond each; the size of a gap has one."""
+    """Draw dotted lines where tails begin, and the share of samples beyond each; absolute gaps have one tail."""
     cut = TAIL * (form.scale or limit)
     total = max(len(gaps), 1)
     shares = [(-1, (gaps < -cut).sum() / total), (1, (gaps > cut).sum() / total)]

@@ -1,6 +1,6 @@
-"""The report as a page that needs nothing else: figures, pictures and sounds are part of it.
+"""The report as a self-contained page: figures, pictures and sounds are part of it.
 
-Its words are in `templates/page.html`, its numbers in `facts`.
+Its text is in `templates/page.html`, its numbers in `facts`.
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ def build(
     """Write `output/<run_id>/index.html`, with figures (.svg, .png, .csv) and tables (.csv) beside it.
 
     Args:
-        table: where the run is.
-        run_id: a scored run, or a training run, whose parent is reported then; None = the newest finished scored run.
+        store: the table with the run.
+        run_id: a scored run, or a training run, whose parent is then reported; None = the newest finished scored run.
         output: the folder of all reports.
         cache_folder: where decoded media are looked for; None = the default. Nothing is decoded.
         count: how many of the most imbalanced samples to show, all directions together.
-        usual: defaults of the settings, {section: {key: value}}, which the command that made the run leaves out.
+        usual: defaults of the settings, {section: {key: value}}; the printed command leaves them out.
 
     Returns:
-        The path of the page. It is written last and at once, so that an error leaves an earlier page as it was.
+        The path of the page. It is written last and in one step: after an error an earlier page is unchanged.
 
     Raises:
         CurateError: there is no such run, or it was never scored.
@@ -75,7 +75,7 @@ def build(
 
 
 class Page:
-    """Renders facts; `files` fills with {name: content} of figures and tables on the way."""
+    """Renders facts; meanwhile `files` collects {name: content} of figures and tables."""
 
     def __init__(self, facts: Facts, cache_folder: Path | None, count: int, usual: command.Usual) -> None:
         self.facts, self.cache_folder, self.count, self.usual = facts, cache_folder, count, usual
@@ -124,7 +124,7 @@ class Page:
         )
 
     def _figure(self, name: str, drawn: drawing.Drawing, title: str) -> dict[str, Any]:
-        """Keep a drawing's three files; what the template needs to show it."""
+        """Collect a drawing's three files; returns what the template needs to show it."""
         text = drawing.svg(drawn.figure)
         self.files[f"figures/{name}.svg"] = drawing.on_white(text).encode("utf-8")
         self.files[f"figures/{name}.png"] = drawing.png(drawn.figure)
@@ -172,12 +172,12 @@ class Page:
         return figures.Form(input, average, gap_scale(kind, len(self.facts.run.classes)))
 
     def _rounds(self) -> list[dict[str, Any]]:
-        """Of each method, the newest training that fitted the mixture again: figures and a table a pair."""
+        """For each method, the newest training that fitted the mixture again: a figure and a table per pair."""
         newest = {run.method: run for run in self.facts.children if len(self.facts.rounds.get(run.run_id, ())) > 1}
         out = []
         for run in newest.values():
             fits, kind = self.facts.rounds[run.run_id], run.gap_kind or "prob"
-            # Rounds after the first are of one epoch each, whatever the first was averaged over.
+            # Rounds after the first are of one epoch each, even if the first was averaged over several.
             form = self._form(run.config.get("score", {}).get("input", "signed"), "last", kind)
             for j, pair in enumerate(self.facts.round.gaps.pairs):
                 of_pair = {n: f[j] for n, f in fits.items() if j < len(f)}
@@ -195,7 +195,7 @@ class Page:
         return out
 
     def _dynamics(self) -> list[dict[str, Any]]:
-        """Of each pair, how the gaps moved over the warm-up; [] unless two epochs or more were kept."""
+        """For each pair, how the gaps changed over the warm-up; [] unless two epochs or more were stored."""
         out = []
         for pair in self.facts.round.gaps.pairs:
             gaps = self.facts.dynamics
@@ -316,7 +316,7 @@ class Page:
         return {"classes": classes.head(TOP_CLASSES).to_dict("records"), "class_count": len(classes)}
 
     def _samples(self) -> dict[str, Any]:
-        """The most imbalanced samples of each direction, with media where they can be had."""
+        """The most imbalanced samples of each direction, with media where they are available."""
         facts = self.facts
         found = most_imbalanced(facts.samples, facts.run.modalities, self.count)
         together = pd.concat(found.values(), ignore_index=True)

@@ -1,4 +1,4 @@
-"""Pictures and sounds of samples as data URIs, from a cache that exists already: a report never decodes."""
+"""Pictures and sounds of samples as data URIs, from an existing cache: a report never decodes media."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from curate.types import Run
 
 @dataclass(frozen=True)
 class Medium:
-    """What the page shows of one modality: `kind` is `audio`, `visual` or `text`, `uri` is self-contained.
+    """One modality of a sample as shown on the page: `kind` is `audio`, `visual` or `text`, `uri` is self-contained.
 
-    Of a text `uri` is the text itself.
+    For a text, `uri` is the text itself.
     """
 
     modality: str
@@ -33,12 +33,12 @@ class Medium:
 
 
 def load(run: Run, sample_ids: Sequence[str], folder: Path | None) -> tuple[dict[str, list[Medium]], str]:
-    """Media of some samples, {sample_id: one a usable modality}, and '' or why there are none.
+    """Media of some samples, {sample_id: one per usable modality}, and '' or the reason why there are none.
 
     Args:
-        run: the scored run; its data set is rebuilt from its configuration to know rates and kinds.
-        sample_ids: whose media.
-        folder: where caches live; None = the default.
+        run: the scored run; its data set is made from its configuration to know rates and kinds.
+        sample_ids: the samples whose media are loaded.
+        folder: folder of all caches; None = the default.
     """
     if "predictions" in run.config:
         return {}, "only predictions of these samples are known"
@@ -82,7 +82,7 @@ def _media(cache: Cache, specs: Mapping[str, InputSpec], sources: Mapping[str, s
 
 
 def _still(clip: NDArray[np.integer], spec: ClipSpec) -> NDArray[np.uint8]:
-    """The middle frame of a clip; of optical flow how far things move, white being the limit or more."""
+    """The middle frame of a clip; optical flow is shown as the length of the motion, white at the limit or more."""
     middle = clip[len(clip) // 2]
     result: NDArray[np.uint8]
     if not isinstance(spec, FlowSpec):

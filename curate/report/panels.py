@@ -1,4 +1,4 @@
-"""Figures of a comparison: a small panel a method, its control drawn behind it. Pure, as `figures`.
+"""Figures of a comparison: a small panel for each method, its control drawn behind it. Pure, as `figures`.
 
 Letters: E epochs, G bins of the gap.
 """
@@ -24,12 +24,12 @@ PANEL = 1.35  # inches
 
 @dataclass(frozen=True)
 class Point:
-    """A method in the plane of time and accuracy.
+    """A method as a point of time and accuracy.
 
     Attributes:
         number: of its row in the table, written beside its mark.
         label: its name.
-        time: of an epoch, joint training = 1.
+        time: per epoch, joint training = 1.
         accuracy, sd: fused test accuracy in 0..1, and its standard deviation over seeds (0 for one seed).
         control: drawn as a square.
     """
@@ -43,7 +43,7 @@ class Point:
 
 
 def accuracy_against_time(points: Sequence[Point]) -> Drawing:
-    """Test accuracy over time an epoch: up and to the left is better."""
+    """Test accuracy against time per epoch: up and to the left is better."""
     figure = canvas(3.6)
     axes = figure.subplots()
     plain(axes)
@@ -76,11 +76,11 @@ def accuracy_against_time(points: Sequence[Point]) -> Drawing:
 
 
 def validation_curves(curves: Mapping[str, Sequence[tuple[Floats, Floats]]], behind: str) -> Drawing:
-    """Fused validation accuracy over epochs, a panel a method and a line a seed.
+    """Fused validation accuracy over epochs, one panel per method and one line per seed.
 
     Args:
-        curves: {label: one ((E,) epochs, (E,) values in 0..1) a seed}.
-        behind: the label whose lines are drawn in grey behind every other; not drawn where it is none of `curves`.
+        curves: {label: one ((E,) epochs, (E,) values in 0..1) per seed}.
+        behind: the label whose lines are drawn in grey behind every other; not drawn if it is not in `curves`.
     """
     figure, panels = _grid(list(curves))
     for lines, axes in zip(curves.values(), panels, strict=True):
@@ -103,10 +103,10 @@ def validation_curves(curves: Mapping[str, Sequence[tuple[Floats, Floats]]], beh
 
 
 def gap_panels(before: Floats, after: Mapping[str, Floats], pair: tuple[str, str]) -> Drawing:
-    """Where the gaps of the training samples lay before and after, a panel a method.
+    """Histograms of the training samples' gaps before and after, one panel per method.
 
     Args:
-        before: (G,) samples a bin of the gap from -1 to 1, in the scored runs.
+        before: (G,) samples per bin of the gap from -1 to 1, in the scored runs.
         after: {label: the same after its last epoch}.
         pair: names of first and second modality.
     """
@@ -133,7 +133,7 @@ def gap_panels(before: Floats, after: Mapping[str, Floats], pair: tuple[str, str
 
 
 def _grid(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
-    """A panel a title, all of one scale, on twice the width of other figures."""
+    """One panel per title, all with the same scale, in a figure of twice the usual width."""
     rows = -(-len(titles) // COLUMNS)
     figure = Figure(figsize=(2 * WIDTH, 0.8 + PANEL * rows), layout="constrained")
     panels = list(np.atleast_1d(figure.subplots(rows, COLUMNS, sharex=True, sharey=True)).flat)
@@ -146,7 +146,7 @@ def _grid(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
 
 
 def _legend_above(figure: Figure) -> None:
-    """Above the panels, since the label of their common axis stands below them."""
+    """A legend above the panels, because the label of their common axis is below them."""
     figure.legend(loc="outside upper left", ncols=2, fontsize=FONT, frameon=False, labelcolor=INK, handlelength=2.6)
 
 

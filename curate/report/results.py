@@ -1,7 +1,7 @@
-"""Test results beside their fair baselines. Pure: rows of the table in, a comparison out.
+"""Test results compared with fair baselines. Pure: rows of the table in, a comparison out.
 
-A method is compared with the warm-up loss *continued for as many epochs*, never with the stopped warm-up: the latter
-would give every method the gain of training longer.
+A method is compared with the warm-up loss *continued for as many epochs*, never with the stopped warm-up: against that,
+every method would also show the gain of longer training.
 """
 
 from __future__ import annotations
@@ -37,14 +37,15 @@ SAME_START = (STOPPED, *BASELINES)
 
 @dataclass(frozen=True)
 class Control:
-    """What a method of its own is compared with besides the baselines.
+    """The control of a single method, with which it is compared in addition to the baselines.
 
     Attributes:
-        setting: of `method.control`.
-        note: what its runs say of themselves.
-        what: it is, after "against".
-        about: the same for a table.
-        by: settings of the method that the control has too; the first that is set is named.
+        setting: value of `method.control`.
+        note: the note of its runs.
+        what: its description after the word "against".
+        about: its description in a table.
+        by: settings of the method that the control has too; the command for a missing control has the first that is
+            set.
     """
 
     setting: str
@@ -82,15 +83,15 @@ class Row:
     """One line of the comparison.
 
     Attributes:
-        method, note: what was run.
+        method, note: of its runs.
         settings: the settings in which it differs from the other rows of this method and note.
-        twin: its whole configuration but for what makes a control: a subset and its control have the same.
-        run_ids: the runs it sums up; none when it was not measured.
+        twin: its whole configuration except `method.control`; a subset and its control have the same.
+        run_ids: the runs it summarises; () if it was not measured.
         epochs: epochs in all, warm-up included, or None if unknown.
         values: {(modality or "fused", metric): spread over runs, in 0..1}.
         difference: fused accuracy minus that of the continued warm-up, in points; None where there is none.
         same_length: whether that warm-up was trained for as many epochs.
-        command: what measures it, for a missing one.
+        command: the command that would measure it, if it was not measured.
     """
 
     method: str
@@ -111,7 +112,7 @@ class Row:
 
     @property
     def control(self) -> bool:
-        """Whether it is what others are compared with, and not a method of its own."""
+        """Whether other methods are compared with it."""
         return self.method in SAME_START or self.own_control
 
     @property
@@ -121,7 +122,7 @@ class Row:
 
     @property
     def about(self) -> str:
-        """What it is, in a few words."""
+        """A short description."""
         return f"control: {OWN[self.method].about}" if self.own_control else describe(self.method)
 
 
@@ -130,7 +131,7 @@ def compare(results: pd.DataFrame, runs: Sequence[Run], epochs: Mapping[str, int
 
     Args:
         results: run_id, modality, metric, value: test metrics in 0..1.
-        runs: the runs behind them; the parent itself counts as the stopped warm-up.
+        runs: the runs with these results; the parent itself counts as the stopped warm-up.
         epochs: {run_id: epochs in all}.
         parent: the scored run.
     """
@@ -168,12 +169,12 @@ def compare(results: pd.DataFrame, runs: Sequence[Run], epochs: Mapping[str, int
 
 
 def verdicts(rows: Sequence[Row]) -> list[str]:
-    """One honest sentence for each measured method that is neither baseline nor control."""
+    """One sentence for each measured method that is neither baseline nor control."""
     return [_verdict(row, rows) for row in rows if row.run_ids and not row.control]
 
 
 def describe(method: str) -> str:
-    """What a method is, in a few words; '' if it is none of those known here."""
+    """A short description of a method; '' if it is not known here."""
     return dict(METHODS).get(method, "")
 
 
@@ -193,7 +194,7 @@ def _verdict(row: Row, rows: Sequence[Row]) -> str:
 
 
 def _against_control(row: Row, rows: Sequence[Row]) -> str:
-    """How a method does against the control of its own."""
+    """A sentence that compares a method with its own control."""
     key, what = (FUSED, "accuracy"), OWN[row.method].what
     for other in rows:
         if other.own_control and other.twin == row.twin and other.values and row.values and key in other.values:
@@ -249,7 +250,7 @@ def _missing_baselines(rows: Sequence[Row], parent: str) -> Iterator[Row]:
 
 
 def _missing_controls(rows: Sequence[Row], runs: Sequence[Run], parent: str) -> Iterator[Row]:
-    """A row for each method without the control of its own."""
+    """A row for the missing control of each method that has a control of its own."""
     controls = {row.twin for row in rows if row.own_control}
     by_id = {run.run_id: run for run in runs}
     for row in rows:
@@ -269,7 +270,7 @@ def _order(row: Row) -> tuple[int, str, bool, str, str]:
 
 
 def _flat(run: Run) -> Iterator[tuple[str, Any]]:
-    """(section.key, value) of a run's configuration; the seed is no setting."""
+    """(section.key, value) of a run's configuration without the seed."""
     for section, values in run.config.items():
         for key, value in values.items():
             if key != "seed":
@@ -277,7 +278,7 @@ def _flat(run: Run) -> Iterator[tuple[str, Any]]:
 
 
 def _key(run: Run, but: str = "") -> str:
-    """The configuration as text, without the key `but`: what makes runs repetitions of each other."""
+    """The configuration as text, without the key `but`; runs with the same text are repetitions of each other."""
     return json.dumps({k: v for k, v in _flat(run) if k != but}, sort_keys=True, default=str)
 
 

@@ -1,4 +1,4 @@
-"""Numbers of the report as words."""
+"""The numbers of the report as text."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def displayable(value: Any) -> Any:
 
 
 def with_code(text: str) -> Markup:
-    """A sentence as HTML, what stands between backticks as code."""
+    """A sentence as HTML; text between backticks becomes code."""
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
 
 

@@ -1,4 +1,4 @@
-"""Usable or broken, in the report: what is claimed of each modality, by what right, and which samples show it. Pure.
+"""Usability in the report: what is claimed about each modality, the evidence, and samples that show it. Pure.
 
 Letters: N assessed samples, M modalities.
 """
@@ -25,16 +25,16 @@ CLAIMED = 0.5
 """p_broken above which a modality is claimed to be broken."""
 NONE, WITHHELD = "none", "not judged"
 PARTLY = ("is exactly one modality degraded?", "are some modalities degraded and some not?")
-"""What `degraded_in_part` asks, of two modalities and of more."""
+"""The question that `degraded_in_part` answers, for two modalities and for more."""
 
 
 def assessed(rows: pd.DataFrame, modalities: Sequence[str]) -> pd.DataFrame:
-    """A row an assessed sample, ascending by id.
+    """One row per assessed sample, ascending by id.
 
     Returns:
         Columns sample_id, label_name, planted (NaN = unknown), usability_<m>, p_broken_<m> (NaN = withheld) and
-        contradiction_<m> of each modality, imbalance, intact (the most usable modality, the first of equals), claim
-        (see `claims_of`), and contradiction: the largest of a modality that is not claimed to be broken.
+        contradiction_<m> of each modality, imbalance, intact (the most usable modality, the first among equals), claim
+        (see `claims_of`), and contradiction: the largest of the modalities that are not claimed to be broken.
     """
     first = rows.drop_duplicates("sample_id")[["sample_id", "label_name", "planted"]].reset_index(drop=True)
     wide = rows.pivot(index="sample_id", columns="modality", values=list(VALUES)).reindex(first["sample_id"])
@@ -51,8 +51,8 @@ def assessed(rows: pd.DataFrame, modalities: Sequence[str]) -> pd.DataFrame:
 
 
 def claims_of(frame: pd.DataFrame, modalities: Sequence[str]) -> pd.Series:
-    """(N,) which of some modalities are claimed to be broken: their names, `none`, or `not judged` where all claims
-    are withheld."""
+    """(N,) which of some modalities are claimed to be broken: their names, `none`, or `not judged` if all claims are
+    withheld."""
     p = frame[[f"p_broken_{m}" for m in modalities]].to_numpy()
     named = [" and ".join(m for m, broken in zip(modalities, row, strict=True) if broken) for row in p > CLAIMED]
     empty = np.where(np.isnan(p).all(axis=1), WITHHELD, NONE)
@@ -60,15 +60,16 @@ def claims_of(frame: pd.DataFrame, modalities: Sequence[str]) -> pd.Series:
 
 
 def claims_about(pair: tuple[str, str]) -> tuple[str, str, str, str]:
-    """What can be claimed of two modalities, in the order in which it is told."""
+    """The possible claims about two modalities, in the order in which they are listed."""
     return (*pair, " and ".join(pair), NONE)
 
 
 def verdicts(frame: pd.DataFrame, guards: Mapping[str, Guard]) -> list[dict[str, Any]]:
-    """A row a modality: the guard's verdict and its evidence, and how many samples are claimed.
+    """One row per modality: the guard's verdict and its evidence, and how many samples are claimed to be broken.
 
-    Where it is known what was degraded on purpose, `precision` is the share of the claimed that are, `recall` the share
-    of those that are claimed, `auroc` how well 1 - usability ranks them; None where undefined or unknown.
+    If it is known what was degraded on purpose, `precision` is the share of claimed samples that are degraded, `recall`
+    the share of degraded samples that are claimed, and `auroc` how well 1 - usability ranks them; None where undefined
+    or unknown.
     """
     known = frame["planted"].notna().all()
     out = []
@@ -90,9 +91,9 @@ def verdicts(frame: pd.DataFrame, guards: Mapping[str, Guard]) -> list[dict[str,
 
 
 def summary(frame: pd.DataFrame, modalities: Sequence[str]) -> pd.DataFrame:
-    """A row a claim, most frequent first: samples, their share, mean imbalance.
+    """One row per claim, most frequent first: samples, their share, mean imbalance.
 
-    `planted` is the share of those with some modalities degraded and some not, NaN where that is unknown.
+    `planted` is the share of samples with some modalities degraded and some not, NaN where that is unknown.
     """
     known = frame["planted"].notna().all()
     partly = degraded_in_part(frame["planted"], len(modalities)).astype(float) if known else np.nan
@@ -117,13 +118,15 @@ def checked(frame: pd.DataFrame, modalities: Sequence[str]) -> list[tuple[str, f
 
 
 def extremes(frame: pd.DataFrame, modalities: Sequence[str], count: int) -> dict[str, pd.DataFrame]:
-    """{intact modality: its samples of largest imbalance, largest first}, `count` shared equally, ties by id."""
+    """{intact modality: its samples of largest imbalance, largest first}, `count` divided equally, ties by id."""
     ranked = frame.sort_values(["imbalance", "sample_id"], ascending=[False, True])
     ranked = ranked[ranked["imbalance"] > 0]
     return {m: ranked[ranked["intact"] == m].head(max(1, count // len(modalities))) for m in modalities}
 
 
 def contradicting(frame: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Samples whose label a modality that is not broken denies (contradiction above 1/2), most first, ties by id."""
+    """Samples whose label contradicts a modality that is not broken (contradiction above 1/2), largest first, ties by
+    id.
+    """
     ranked = frame.sort_values(["contradiction", "sample_id"], ascending=[False, True])
     return ranked[ranked["contradiction"] > 0.5].head(count)

@@ -1,4 +1,4 @@
-"""Many gaps as few cells: count, mean and variance of each, so that a fit costs the same for 10 million as for 20 000.
+"""Many gaps as few cells with count, mean and variance: a fit then costs the same for 10 million gaps as for 20 000.
 
 Letters: N samples, G cells.
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from curate.types import Floats
 
 EXACT = 20_000
-"""Up to so many gaps are kept one by one."""
+"""Up to this number, gaps are kept one by one."""
 GRID = 1 << 16
 """Cells of the first, fine grid."""
 SHARES, STRIPES = 2048, 1024
@@ -25,12 +25,12 @@ SKETCH = 1 << 15
 
 @dataclass(frozen=True)
 class Cells:
-    """Gaps, gathered: each field (G,).
+    """Gaps, gathered into cells: each field (G,).
 
     Attributes:
         counts: total weight, > 0.
         means: ascending, in units of the gap.
-        variances: within the cell, about its mean; 0 where a cell is one sample.
+        variances: within the cell, about its mean; 0 for a cell of one sample.
     """
 
     counts: Floats
@@ -39,21 +39,21 @@ class Cells:
 
     @property
     def total(self) -> float:
-        """The weight of all, N without weights."""
+        """Total weight of all gaps; N without weights."""
         return float(self.counts.sum())
 
     @property
     def mean(self) -> float:
-        """Of all gaps, exact."""
+        """Mean of all gaps, exact."""
         return float(self.counts @ self.means) / self.total
 
     @property
     def variance(self) -> float:
-        """Of all gaps, exact but for rounding."""
+        """Variance of all gaps, exact except for rounding."""
         return float(self.counts @ ((self.means - self.mean) ** 2 + self.variances)) / self.total
 
     def quantiles(self, q: list[float]) -> Floats:
-        """Weighted quantiles, each cell standing at its mean."""
+        """Weighted quantiles, with all samples of a cell at its mean."""
         return np.interp(q, (np.cumsum(self.counts) - self.counts / 2) / self.total, self.means)
 
     def mirrored(self) -> Cells:
@@ -62,7 +62,7 @@ class Cells:
 
 
 def single(x: NDArray[np.floating], weights: NDArray[np.floating] | None = None) -> Cells:
-    """Every gap a cell of its own, ascending; those of weight 0 are left out."""
+    """One cell for each gap, ascending; gaps of weight 0 are left out."""
     order = np.argsort(x, kind="stable")
     counts = np.ones(x.size) if weights is None else np.asarray(weights, dtype=np.float64)[order]
     kept = counts > 0
@@ -70,12 +70,12 @@ def single(x: NDArray[np.floating], weights: NDArray[np.floating] | None = None)
 
 
 def gather(x: NDArray[np.floating], weights: NDArray[np.floating] | None = None) -> Cells:
-    """(N,) finite gaps to cells: one a gap up to `EXACT`, at most about `SHARES + STRIPES` beyond.
+    """(N,) finite gaps to cells: one for each gap up to `EXACT` gaps, beyond that about `SHARES + STRIPES` at most.
 
-    One pass, chunk by chunk, sorts the gaps into a fine uniform grid (logarithmic far outside the middle 98 %, so that
-    a few wild values cost no resolution). Neighbours are then merged while they hold little: cells end up narrow where
-    the gaps are dense (a spike at zero) and wide in the tails. Count, mean and variance of every cell are exact. Memory
-    does not grow with N. Mirrored gaps give mirrored cells.
+    One pass, chunk by chunk, sorts the gaps into a fine uniform grid. Far outside the middle 98 % the grid is
+    logarithmic: a few outliers then cost no resolution. Neighbouring cells with few samples are then merged: cells are
+    narrow where the gaps are dense (a spike at zero) and wide in the tails. Count, mean and variance of every cell are
+    exact. Memory does not grow with N. Mirrored gaps give mirrored cells.
     """
     if x.size <= EXACT:
         return single(x, weights)
@@ -96,7 +96,9 @@ def gather(x: NDArray[np.floating], weights: NDArray[np.floating] | None = None)
 
 
 def _grid(x: NDArray[np.floating]) -> tuple[Callable[[Floats], NDArray[np.intp]], Floats]:
-    """Which of `GRID + 1` cells a gap falls into, symmetric about the middle one; and the centres of the cells."""
+    """A function from gaps to their positions among `GRID + 1` cells, symmetric about the middle one; and the cells'
+    centres.
+    """
     low, high = float(x.min()), float(x.max())
     inner = np.quantile(np.asarray(x[:: -(-x.size // SKETCH)], dtype=np.float64), [0.01, 0.99])
     centre, half = float(inner.mean()), 2 * float(np.ptp(inner))
@@ -120,7 +122,7 @@ def _grid(x: NDArray[np.floating]) -> tuple[Callable[[Floats], NDArray[np.intp]]
 
 
 def _merged(fine: Cells, places: NDArray[np.intp]) -> Cells:
-    """Neighbours joined while their middles round to one share of the total and one stripe of the grid."""
+    """Merge neighbouring cells whose middles round to the same share of the total and the same stripe of the grid."""
     if not fine.counts.size:
         return fine
     rank = np.cumsum(fine.counts) - fine.counts / 2 - fine.total / 2

@@ -1,13 +1,13 @@
 """Expectation maximisation of one-dimensional mixtures, Gaussian or Student-t, in log space and accelerated. Pure.
 
-The data are `Cells`. All samples of a cell share one membership (and one latent precision), so that the density of a
-cell under a component is that of its mean square z^2 = ((mean - mu)^2 + variance) / sigma^2. What is maximised is then
-a lower bound of the exact log-likelihood L, and exactly L where every cell is one sample. With d(x) the log odds of two
+The data are `Cells`. All samples of a cell share one membership (and one latent precision). The density of a cell under
+a component is therefore that of its mean square z^2 = ((mean - mu)^2 + variance) / sigma^2. EM then maximises a lower
+bound of the exact log-likelihood L, which equals L if every cell is one sample. With d(x) the log odds of two
 components, and the variances taken within a cell,
 
-    0 <= L - bound <= sum over cells of count * (var(d) / 8 + max_k (nu_k + 1) / (4 nu_k^2) * var(z_k^2)),
+    0 <= L - bound <= sum over cells of count * (var(d) / 8 + max_k (nu_k + 1) / (4 nu_k^2) * var(z_k^2)).
 
-the first term for the shared membership, the second, zero for Gaussians, for the shared precision.
+The first term is due to the shared membership; the second, zero for Gaussians, to the shared precision.
 
 Letters: G cells, C components, S starts.
 """
@@ -30,9 +30,9 @@ TINY = np.finfo(float).tiny
 LONGEST = 256.0
 """The longest leap, in EM steps."""
 ROUNDING = 1e-13
-"""By which share of itself a log-likelihood may seem to fall."""
+"""A log-likelihood may fall by this share of itself, due to rounding."""
 SAME = 0.1
-"""How near two mixtures are that are taken to climb to one optimum, in each of the coordinates of `_flat`."""
+"""Two mixtures that differ by less in each coordinate of `_flat` are assumed to reach the same optimum."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ def m_step(
 ) -> Components:
     """The next parameters from the posteriors (S, C, G) of `c`; the likelihood never falls.
 
-    For Student-t this is EM with the latent precision u = (nu + 1) / (nu + z^2) beside the membership; with
-    `estimate_dof` each nu follows from its own equation in `DOF_BOUNDS`.
+    For Student-t this is EM with two latent variables, the membership and the precision u = (nu + 1) / (nu + z^2); with
+    `estimate_dof` each nu is the solution of its own equation in `DOF_BOUNDS`.
     """
     x = _cells(x)
     mass = posterior @ x.counts
@@ -116,7 +116,7 @@ def _next_dofs(nu: Floats, surprise: Floats) -> Floats:
     """The maximiser of the expected complete log-likelihood over each nu, by bisection of log nu in `DOF_BOUNDS`.
 
     Args:
-        nu: the present ones, any shape.
+        nu: current values, any shape.
         surprise: the mean of log(u) - u over each component's posterior.
     """
     constant = 1 + surprise + digamma((nu + 1) / 2) - np.log((nu + 1) / 2)
@@ -133,8 +133,8 @@ def _next_dofs(nu: Floats, surprise: Floats) -> Floats:
 def starts(x: Floats | Cells, dof: float, components: int = 2) -> Components:
     """Five deterministic starts of two: two mirrored quantile pairs, two concentric, and one-dimensional 2-means.
 
-    The set is symmetric, so that fitting -x gives the mirrored fit. Of one component there is one start, at the median;
-    for three see `_three_starts`.
+    The set is symmetric: fitting -x gives the mirrored fit. For one component there is one start, at the median; for
+    three see `_three_starts`.
     """
     x = x if isinstance(x, Cells) else single(x)
     if components == 3:
@@ -158,8 +158,8 @@ def _half_width(x: Cells, median: float, sd: float) -> float:
 
 
 def _three_starts(x: Cells, dof: float) -> Components:
-    """Five starts of a left tail, a middle and a right tail: common tails, rare ones, 3-means, a narrow middle between
-    two wide flanks, and a middle at zero, for a middle that holds few. The set is symmetric, as that of two.
+    """Five starts of a left tail, a middle and a right tail: frequent tails, rare tails, 3-means, a narrow middle
+    between two wide tails, and a middle at zero, for a middle with few samples. The set is symmetric, as for two.
     """
     q01, q05, q25, median, q75, q95, q99 = x.quantiles([0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99])
     sd = float(np.sqrt(x.variance))
@@ -218,16 +218,16 @@ def climb(
 ) -> tuple[Components, list[float], bool]:
     """Accelerated EM from every start; the mixture (1, C) of best likelihood, its trace, and whether it stopped rising.
 
-    A cycle is two EM steps and a leap along their direction (SQUAREM, Varadhan and Roland 2008, third step length),
-    taken back to the second step wherever it would lose likelihood: so the likelihood never falls but by rounding, and
-    a fit that plain EM crawls towards is reached.
+    A cycle is two EM steps and a leap along their direction (SQUAREM, Varadhan and Roland 2008, third step length). If
+    the leap would lower the likelihood, the second EM step is used instead. The likelihood therefore never falls except
+    by rounding, and optima are reached that plain EM approaches very slowly.
 
     Args:
         floor: of the variance.
-        tolerance: a start is done when a cycle raises its log-likelihood per sample by no more.
-        iterations: cycles, at most.
-        merge: give up a start that has come within `SAME` of one with a better likelihood.
-        wanted: what the mixture should be like; the best of those that are, and of all only where none is.
+        tolerance: a start is finished when a cycle raises its log-likelihood per sample by no more than this.
+        iterations: greatest number of cycles.
+        merge: abandon a start that has come within `SAME` of one with a better likelihood.
+        wanted: condition on the mixture; the best of those that fulfil it is returned, or the best of all if none does.
     """
     unit = np.sqrt(x.variance)
     c, finished = start, []
@@ -263,7 +263,7 @@ def _flat(c: Components, unit: float, with_dof: bool) -> Floats:
 
 
 def _followers(c: Components, likelihood: Floats, unit: float) -> NDArray[np.bool_]:
-    """Which of S mixtures are within `SAME` of one that is better, or as good and before them."""
+    """(S,) which mixtures are within `SAME` of one with a higher likelihood, or with the same and a smaller index."""
     order = np.argsort(c.locs, axis=1, kind="stable")
     flat = np.take_along_axis(_flat(c, unit, bool(np.isfinite(c.dofs).all())), order[:, None], axis=2)
     near = np.abs(flat[:, None] - flat[None]).max(axis=(2, 3)) < SAME
@@ -276,7 +276,7 @@ def _followers(c: Components, likelihood: Floats, unit: float) -> NDArray[np.boo
 
 
 def _leap(c: Components, one: Components, two: Components, unit: float, floor: float, estimate_dof: bool) -> Components:
-    """From three successive EM iterates to where they are heading, in the coordinates of `_flat`."""
+    """Extrapolate three successive EM iterates, in the coordinates of `_flat`."""
     zero, first, second = (_flat(p, unit, estimate_dof) for p in (c, one, two))
     step = first - zero
     bend = (second - first) - step

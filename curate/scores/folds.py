@@ -1,4 +1,4 @@
-"""The training split cut into folds for out-of-fold scores: stratified by class, groups whole.
+"""The training split cut into folds for out-of-fold scores: stratified by class, groups never divided.
 
 Letters: N samples, K folds.
 """
@@ -21,14 +21,14 @@ LESS = "use fewer folds, or score without --folds"
 def cut_folds(
     labels: NDArray[np.int64], groups: Sequence[str | None], classes: Sequence[str], count: int, seed: int
 ) -> NDArray[np.int64]:
-    """Which fold each sample is held out in; a function of the arguments alone.
+    """The fold in which each sample is held out; it depends on the arguments alone.
 
-    Without groups the folds hold equally many samples of every class, to within one. A group is in one fold only, and
-    the folds are then as even as scikit-learn's `StratifiedGroupKFold` makes them.
+    Without groups the folds have equally many samples of every class, to within one. With groups, each is in one fold
+    only, and the folds are as even as scikit-learn's `StratifiedGroupKFold` makes them.
 
     Args:
         labels: (N,) class indices.
-        groups: (N,) what must not be divided (speaker, source video); None stands for a group of its own.
+        groups: (N,) group that must not be divided (speaker, source video); None stands for a group of its own.
         classes: class names.
         count: K, at least 2.
         seed: of the shuffle before the cut.
@@ -52,7 +52,7 @@ def cut_folds(
     cutter = (StratifiedGroupKFold if grouped else StratifiedKFold)(count, shuffle=True, random_state=seed)
     folds = np.empty(len(labels), dtype=np.int64)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of what is judged below
+        warnings.simplefilter("ignore", UserWarning)  # warnings about what `_check` checks
         for number, (_, held_out) in enumerate(cutter.split(labels, labels, units)):
             folds[held_out] = number
     _check(folds, labels, classes, count)
@@ -60,7 +60,7 @@ def cut_folds(
 
 
 def _check(folds: NDArray[np.int64], labels: NDArray[np.int64], classes: Sequence[str], count: int) -> None:
-    """Refuse folds of which one is empty, or without which a class could not be learnt."""
+    """Check that no fold is empty, and that the samples outside each fold have every class."""
     for number in range(count):
         held_out = folds == number
         if not held_out.any():

@@ -1,7 +1,7 @@
-"""Predictions to modality gap: how differently two modalities know a sample. Pure.
+"""Predictions to modality gap: how differently two modalities predict a sample. Pure.
 
-The gap of a pair is *first minus second* modality in declared order, never swapped, so exchanging the modalities
-changes its sign and nothing else. Equations are of arXiv 2510.21797 v2, which has the kinds `prob` and `kl`; `log_prob`
+The gap of a pair is *first minus second* modality in declared order, never swapped; exchanging the modalities changes
+its sign and nothing else. Equations are those of arXiv 2510.21797 v2, which has the kinds `prob` and `kl`; `log_prob`
 and `log_odds` are the difference of log p(y) and of log p(y) / (1 - p(y)).
 
 Letters: N samples, M modalities, K classes, P pairs of modalities.
@@ -19,19 +19,19 @@ from curate.types import Floats, GapScores, Known, Predictions, modality_pairs
 
 KINDS = ("prob", "kl", "log_prob", "log_odds")
 FLOOR = 1e-6
-"""Bound of p(y), and of 1 - p(y) for the odds, below their logarithms. Beyond one in a million a logarithm says how
-saturated the softmax is, not how much better a sample is known; and a p(y) that rounds to 0 would make it infinite."""
+"""Lower bound of p(y), and of 1 - p(y) for the odds, before the logarithm. Below one in a million a logarithm measures
+how saturated the softmax is, not how well a sample is predicted; a p(y) that rounds to 0 would make it infinite."""
 LEAST = 1e-3
-"""Bound of a probability below the logarithm of a margin, so that one epoch cannot outweigh a whole warm-up."""
+"""Lower bound of a probability before the logarithm of a margin; one epoch then cannot outweigh a whole warm-up."""
 
 
 def true_class_probability(probs: Floats, labels: NDArray[np.int64]) -> Floats:
-    """p(y | x) of the labelled class: (N, K) and (N,) to (N,), in [0, 1]; higher = better known."""
+    """p(y | x) of the labelled class: (N, K) and (N,) to (N,), in [0, 1]; higher = better predicted."""
     return probs[np.arange(len(labels)), labels]
 
 
 def log_margin(probs: Floats, labels: NDArray[np.int64]) -> Floats:
-    """log p(y) - log of the largest other probability, each kept `LEAST` away from 0: (N, K) and (N,) to (N,), nats.
+    """log p(y) - log of the largest other probability, each at least `LEAST`: (N, K) and (N,) to (N,), nats.
 
     In [-6.9, 6.9]; negative = another class is preferred.
     """
@@ -76,7 +76,7 @@ def modality_gap(predictions: Predictions) -> GapScores:
 
 
 def known(predictions: Predictions) -> Known:
-    """What of predictions every kind of gap is made of."""
+    """The part of predictions from which every kind of gap is computed."""
     probs, labels = [predictions.probs[m] for m in predictions.modalities], predictions.labels
     return Known(
         predictions.sample_ids,
@@ -91,8 +91,8 @@ def known(predictions: Predictions) -> Known:
 def signed_gap(kind: str, of: Known) -> Floats:
     """(N, P) gaps of a kind, first minus second modality of each pair.
 
-    `prob` lies in [-1, 1], `kl` in [-log K, log K], `log_prob` in [-13.8, 13.8] and `log_odds` in [-27.6, 27.6], nats,
-    p(y) being kept `FLOOR` away from 0, and for the odds from 1 too.
+    `prob` is in [-1, 1], `kl` in [-log K, log K], `log_prob` in [-13.8, 13.8] and `log_odds` in [-27.6, 27.6], nats.
+    For the logarithms, p(y) is kept at least `FLOOR` away from 0, and for the odds from 1 too.
     """
     p = np.clip(of.p_true, FLOOR, None)
     levels: dict[str, Callable[[], Floats]] = {
@@ -111,7 +111,7 @@ def mean_gap(kind: str, epochs: Iterable[Known]) -> Floats:
     """(N, P) mean over epochs of the signed gaps of a kind.
 
     Raises:
-        CurateError: there is no epoch, or one has no entropies, which `kl` is made of.
+        CurateError: there is no epoch, or one has no entropies, which `kl` needs.
         ValueError: the epochs are not of the same samples.
     """
     total, ids, count = np.zeros(()), None, 0
@@ -131,19 +131,20 @@ def mean_gap(kind: str, epochs: Iterable[Known]) -> Floats:
 
 
 def loss_kind(kind: str) -> str:
-    """The gap that Eq. 11 draws together where a mixture was fitted to a gap of `kind`: `kl` for `kl`, else `prob`.
+    """The gap that the loss of Eq. 11 reduces if a mixture was fitted to a gap of `kind`: `kl` for `kl`, else `prob`.
 
-    The paper has these two; a difference of logarithms would pull hardest at the samples that no modality knows.
+    The paper has these two; a difference of logarithms would have its largest gradients at samples that no modality
+    predicts well.
     """
     return "kl" if kind == "kl" else "prob"
 
 
 def gap_scale(kind: str, classes: int) -> float:
-    """The unit of a gap, of which the thresholds of the fit's warnings are shares.
+    """The unit of a gap; the thresholds of the fit's warnings are multiples of it.
 
-    1 for `prob` and log K for `kl` (nats) are the largest possible |gap|. `log_prob` has the gap between knowing a
-    sample and guessing, log K; `log_odds` has 4, the slope of the log odds at p = 1/2: a small gap there is the same
-    share of its unit as the probability gap. Both can exceed their unit, see `gap_limit`.
+    For `prob` it is 1 and for `kl` log K (nats), the largest possible |gap|. For `log_prob` it is log K, the gap
+    between a certain prediction and guessing. For `log_odds` it is 4, the slope of the log odds at p = 1/2: a small gap
+    there is the same share of its unit as the probability gap. The last two can exceed their unit, see `gap_limit`.
     """
     chance = float(np.log(max(classes, 2)))
     return {"prob": 1.0, "kl": chance, "log_prob": chance, "log_odds": 4.0}[kind]

@@ -1,4 +1,4 @@
-"""Metrics of predicted class probabilities, thin over scikit-learn."""
+"""Metrics of predicted class probabilities, computed by scikit-learn."""
 
 from __future__ import annotations
 
@@ -39,28 +39,30 @@ def measure(predictions: Predictions) -> Mapping[str, Mapping[str, float]]:
 
 
 def auroc(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> float | None:
-    """Probability that a true item scores above a false one, ties half; None when one kind is missing."""
+    """Probability that a true item scores above a false one, ties count half; None if one kind is missing."""
     if truth.all() or not truth.any():
         return None
     return float(roc_auc_score(truth, scores))
 
 
 def degraded_alone(planted: Iterable[str]) -> NDArray[np.str_]:
-    """(N,) degraded modalities joined by '+' to the one that is degraded alone, '' where none or several are."""
+    """(N,) from degraded modalities joined by '+', the one that is degraded alone; '' if none or several are."""
     return np.array([text if "+" not in text else "" for text in planted], dtype=np.str_)
 
 
 def degraded_in_part(planted: Iterable[str], modalities: int) -> NDArray[np.bool_]:
-    """(N,) whether some of so many modalities are degraded and some are not: of two, exactly one."""
+    """(N,) whether some of the modalities are degraded and some are not; with two modalities: exactly one."""
     return np.array([bool(text) and text.count("+") + 1 < modalities for text in planted], dtype=np.bool_)
 
 
 def direction_auroc(gap: Floats, alone: NDArray[np.str_], pair: tuple[str, str]) -> float | None:
-    """How well the signed gap of a pair tells, where one of the two is degraded alone, that it is the second.
+    """AUROC of the signed gap of a pair for which modality is degraded: the second (true) or the first (false).
+
+    Only samples in which one modality of the pair is degraded alone are used.
 
     Args:
         gap: (N,) first minus second.
-        alone: (N,) of `degraded_alone`.
+        alone: (N,) from `degraded_alone`.
     """
     asked = np.isin(alone, pair)
     return auroc(gap[asked], alone[asked] == pair[1])
@@ -71,7 +73,7 @@ def planted_recovery(
 ) -> dict[str, float | None]:
     """How well the scores find samples degraded on purpose: AUROCs in [0, 1], 0.5 = chance, None = undefined.
 
-    Truly imbalanced is a sample with exactly one modality degraded.
+    A sample is truly imbalanced if exactly one modality is degraded.
 
     Args:
         planted: (N,) degraded modalities joined by '+', '' for none.

@@ -2,7 +2,7 @@
 
 Equations 9 and 10 of arXiv 2510.21797 v2: p(g) = sum_k pi_k f(g; mu_k, sigma_k), and the posterior of each component.
 The paper has two Gaussian or Student-t components; three are a left tail, a balanced middle and a right tail. The
-default, `two-sided`, is a form of our own with a posterior that can always be acted on, see `two_sided`.
+default, `two-sided`, is our own form; its posterior can always be used for decisions, see `two_sided`.
 
 Letters: N samples, C components, S starts.
 """
@@ -32,31 +32,31 @@ MIDDLE = "middle"
 MIN_SAMPLES = 10
 MIN_VARIANCE = 1e-8
 TAIL = 0.3
-"""Where a gap, divided by its scale, counts to a tail."""
+"""A gap whose size, divided by its scale, exceeds this belongs to a tail."""
 TWO_TAILED = 0.05
-"""The share of gaps in the smaller tail from which on there are two."""
+"""There are two tails if the smaller one has at least this share of the gaps."""
 SMALL_GAP = 0.1
 """Mean |gap|, divided by its scale, below which gaps are small."""
 MEMORISED = 0.98
-"""Accuracy on the scored samples above which small gaps show a training set known by heart."""
+"""Accuracy on the scored samples from which on small gaps show a memorised training set."""
 POLISH = 10
-"""Cycles after the likelihood stopped to rise."""
+"""Cycles after the likelihood has stopped rising."""
 
 
 def balanced_component(weights: Floats, locs: Floats, scales: Floats, rule: str = "second_moment") -> int:
-    """Which component (C,) is the balanced one.
+    """Index of the balanced one among (C,) components.
 
     Args:
-        rule: `second_moment` smallest mu^2 + sigma^2, the smallest expected squared gap (the default: on fits of a
-            spike and a wide component the paper's own rule picks the wrong one); `weight` largest pi, the paper's
-            "assuming pi_0 > pi_1"; `abs_mean` mean nearest zero.
+        rule: `second_moment`: smallest mu^2 + sigma^2, that is, the smallest expected squared gap (the default: on fits
+            of a spike and a wide component the paper's own rule picks the wrong one); `weight`: largest pi, the paper's
+            "assuming pi_0 > pi_1"; `abs_mean`: mean nearest zero.
     """
     score = {"second_moment": locs**2 + scales**2, "weight": -weights, "abs_mean": np.abs(locs)}[rule]
     return int(np.argmin(score))
 
 
 def chosen_family(family: str, of_components: bool) -> str:
-    """What `auto` stands for: `gaussian` where an option of the paper's mixtures is given, `two-sided` elsewhere."""
+    """The family that `auto` means: `gaussian` if an option of the paper's mixtures is given, else `two-sided`."""
     if family != "auto":
         return family
     return "gaussian" if of_components else two_sided.FAMILY
@@ -78,34 +78,35 @@ def fit(
 ) -> MixtureFit:
     """Fit a mixture to (N,) gaps: by accelerated EM from several starts, keeping the best likelihood.
 
-    Up to 20 000 gaps are fitted one by one, more of them in at most some 3000 cells that keep count, mean and variance
-    (`cells.gather`); `em` states how far the likelihood is then from the exact one. Memory beyond the input is a few
-    MB, whatever N.
+    Up to 20 000 gaps are fitted one by one. More gaps are gathered into about 3000 cells at most, with count, mean and
+    variance (`cells.gather`); `em` states how far the likelihood is then from the exact one. Memory beyond the input is
+    a few MB for any N.
 
     Args:
         gaps: (N,) finite values.
-        family: `two-sided`, see `two_sided.fit`, which takes none of the options below but `dof`, above 2, and `scale`;
-            or the paper's `gaussian` or `student-t`. `auto` is `gaussian` where one of these options is given.
+        family: `two-sided`, see `two_sided.fit`, which has only the options `dof`, above 2, and `scale` of those below;
+            or the paper's `gaussian` or `student-t`. `auto` is `gaussian` if one of weights, rule, check, posterior and
+            components is given.
         weights: (N,) finite, >= 0: how many samples each gap stands for; None is one each.
         dof: degrees of freedom of the t components; None estimates them in [1, 100].
         rule: see `balanced_component`.
-        check: `bic` calls the fit `one_component` where the Bayesian information criterion prefers one (it rarely does:
-            on data with nothing planted it preferred two as well), and falls back from three where it prefers fewer;
-            `none` keeps two, as the paper does, or three that hold both tails.
-        posterior: `literal`, Eq. 10 as it stands, or `monotone`, see `monotone_limits`; with three only `literal`.
-        components: 2, or 3 for both tails and a balanced middle; of the optima found, the best that
-            `holds_both_tails`. Without one, two are fitted. `rule` then is that of the two.
-        scale: what the gaps are divided by before the warnings' thresholds apply, see `gap.gap_scale`.
+        check: `bic` gives the outcome `one_component` if the Bayesian information criterion prefers one (it rarely
+            does: on data with nothing planted it preferred two as well), and replaces three by two if it prefers fewer;
+            `none` keeps two, as in the paper, or three that hold both tails.
+        posterior: `literal`, Eq. 10 unchanged, or `monotone`, see `monotone_limits`; with three only `literal`.
+        components: 2, or 3 for both tails and a balanced middle: the best of the optima found that satisfies
+            `holds_both_tails`. If there is none, two are fitted, with the given `rule`.
+        scale: the gaps are divided by it before the warnings' thresholds apply, see `gap.gap_scale`.
         tolerance: stop when a cycle of EM raises the log-likelihood per sample by less.
-        iterations: cycles, at most.
+        iterations: greatest number of cycles.
 
     Returns:
-        The fit. Of the paper's components: with the outcomes `too_few`, `degenerate` and `one_component` it holds one,
-        and every posterior of "balanced" is 1; `two_tailed` and `rule_conflict` name the gravest warning about the fit;
-        `two_components` is a fit of two, otherwise fine, where three were asked for.
+        The fit. For the paper's components: with the outcomes `too_few`, `degenerate` and `one_component` it has one
+        component, and every posterior of "balanced" is 1; `two_tailed` and `rule_conflict` name the most serious
+        warning about the fit; `two_components` is a fit of two without such a warning where three were asked for.
 
     Raises:
-        ValueError: a gap is not finite, a weight negative, or an option unknown or not to be had with another.
+        ValueError: a gap is not finite, a weight is negative, or an option is unknown or excluded by another.
     """
     given = weights is not None or (rule, check, posterior, components) != ("second_moment", "bic", "literal", 2)
     family = chosen_family(family, given)
@@ -129,7 +130,7 @@ def fit(
         return _one_component(cells, family, rule, "too_few")
     if cells.variance < MIN_VARIANCE * scale**2:
         return _one_component(cells, family, rule, "degenerate")
-    # One orientation for x and -x, so that both are fitted by the very same numbers.
+    # The same orientation for x and -x: both are then fitted with exactly the same numbers.
     mirror = cells.mean < 0
     seen = cells.mirrored() if mirror else cells
 
@@ -157,7 +158,7 @@ def fit(
 
 
 def _as_fit(found: _Found, mirror: bool, family: str, rule: str) -> MixtureFit:
-    """What was found, in the orientation of the gaps, components by location, the balanced one named."""
+    """The fit in the orientation of the gaps: components sorted by location, with the index of the balanced one."""
     c = found.components
     locs = (-1 if mirror else 1) * c.locs[0]
     order = np.argsort(locs, kind="stable")
@@ -179,7 +180,7 @@ def _as_fit(found: _Found, mirror: bool, family: str, rule: str) -> MixtureFit:
 
 
 def _checked(gaps: NDArray[np.floating], weights: NDArray[np.floating] | None) -> NDArray[np.floating]:
-    """The gaps as an array of floats, not copied where they are one; they and their weights are usable."""
+    """The gaps as an array of floats, not copied if they are one already; gaps and weights are checked."""
     x = np.asarray(gaps)
     x = x if x.dtype.kind == "f" else x.astype(np.float64)
     # The extremes are NaN or infinite if any gap is, and need no memory.
@@ -194,7 +195,7 @@ def _checked(gaps: NDArray[np.floating], weights: NDArray[np.floating] | None) -
 
 @dataclass(frozen=True)
 class _Found:
-    """A mixture (1, C) that was climbed to, the log-likelihoods on the way, and how many parameters are free."""
+    """A fitted mixture (1, C), the log-likelihoods of its iterations, and its number of free parameters."""
 
     components: Components
     trace: list[float]
@@ -202,33 +203,33 @@ class _Found:
     free: int
 
     def died(self, total: float) -> bool:
-        """Whether a component holds less than one sample of so many."""
+        """Whether a component has a weight of less than one sample of `total`."""
         return bool((self.components.weights * total < 1).any())
 
 
 def _fit_components(
     cells: Cells, count: int, family: str, dof: float | None, scale: float, tolerance: float, iterations: int
 ) -> _Found:
-    """The best mixture of so many components; of three, the best that holds both tails, if any does."""
+    """The best mixture of `count` components; for three, the best that holds both tails, if any does."""
     floor = 1e-6 * scale**2
     first = starts(cells, np.inf if family == "gaussian" else (dof or 10.0), count)
-    # A start below the floor would lose likelihood in its first step, and be set aside for that.
+    # A start below the floor would lose likelihood in its first step, and would be abandoned for that.
     first = replace(first, scales=np.maximum(first.scales, np.sqrt(floor)))
     estimate_dof = dof is None and family != "gaussian"
-    # Starts that meet are given up only where climbing is dear: elsewhere the numbers stay those of every start.
+    # Starts that meet are abandoned only if the fit is expensive; otherwise every start is followed to its end.
     dear = estimate_dof or count == 3
     wanted = (lambda c: holds_both_tails(c, cells.total)) if count == 3 else (lambda c: True)
     found, trace, converged = climb(cells, first, floor, estimate_dof, tolerance, iterations, merge=dear, wanted=wanted)
-    if converged:  # the likelihood is flat at its top: some cycles more settle the parameters
+    if converged:  # the likelihood is flat at its maximum: a few more cycles make the parameters precise
         found, _, _ = climb(cells, found, floor, estimate_dof, -np.inf, POLISH)
     return _Found(found, trace, converged, count * (3 + estimate_dof) - 1)
 
 
 def holds_both_tails(c: Components, total: float) -> bool:
-    """Whether a mixture (1, 3) of so many samples is a left tail, a balanced middle and a right tail.
+    """Whether a mixture (1, 3) of `total` samples is a left tail, a balanced middle and a right tail.
 
-    That is, every component holds at least one sample, the outer two lie on either side of zero, and the middle one has
-    the smallest second moment: three concentric components, or two bumps on one side, are no tails.
+    That is, every component has at least one sample, the outer two are on opposite sides of zero, and the middle one
+    has the smallest second moment. Three concentric components, or two peaks on one side, are not tails.
     """
     order = np.argsort(c.locs[0], kind="stable")
     weights, locs, scales = (v[0][order] for v in (c.weights, c.locs, c.scales))
@@ -237,7 +238,7 @@ def holds_both_tails(c: Components, total: float) -> bool:
 
 
 def _three(cells: Cells, search: Callable[[int], _Found], check: str) -> tuple[_Found | None, str]:
-    """The fit of three, or None and why not: no tails on both sides, or BIC prefers fewer."""
+    """The fit of three and '', or None and the reason: no tails on both sides, or BIC prefers fewer components."""
     found = search(3)
     if not holds_both_tails(found.components, cells.total):
         return None, "the gaps do not fall into a left tail, a balanced middle and a right tail"
@@ -251,12 +252,12 @@ def _three(cells: Cells, search: Callable[[int], _Found], check: str) -> tuple[_
 
 
 def _bic_excess(more: _Found, fewer: _Found, total: float) -> float:
-    """BIC of the fit with more components less BIC of the other: positive = the other is preferred."""
+    """BIC of the fit with more components minus BIC of the other: positive = the other is preferred."""
     return (more.free - fewer.free) * float(np.log(total)) - 2 * (more.trace[-1] - fewer.trace[-1])
 
 
 def _one_component(cells: Cells, family: str, rule: str, outcome: str, why: str = "") -> MixtureFit:
-    """A fit in which every sample is balanced; `outcome` says why."""
+    """A fit in which every sample is balanced; `outcome` is the reason."""
     some = cells.total > 0
     loc, scale = (cells.mean, float(np.sqrt(cells.variance))) if some else (0.0, 1.0)
     dof = np.inf if family == "gaussian" else DOF_BOUNDS[1]
@@ -274,11 +275,11 @@ def _one_component(cells: Cells, family: str, rule: str, outcome: str, why: str 
 
 
 def diagnosed(fitted: MixtureFit, cells: Cells, scale: float, asked: int = 2) -> MixtureFit:
-    """The fit with what speaks against reading it as a balanced population and imbalanced ones, and its outcome.
+    """The fit with its outcome, and warnings against reading it as a balanced population and imbalanced ones.
 
     Args:
-        cells: of the gaps; shares of them are exact to a cell.
-        scale: what a gap is divided by to lie in [-1, 1], or about so, see `gap.gap_scale`.
+        cells: of the gaps; shares of gaps are exact to one cell.
+        scale: a gap is divided by it to be in about [-1, 1], see `gap.gap_scale`.
         asked: how many components were asked for.
     """
     locs, sd, x = fitted.locs / scale, fitted.scales / scale, cells.means / scale
@@ -317,9 +318,9 @@ def diagnosed(fitted: MixtureFit, cells: Cells, scale: float, asked: int = 2) ->
 
 
 def _crossed(fitted: MixtureFit, cells: Cells) -> list[str]:
-    """A note for each end of the gaps where a fit of three says that the wrong modality is ahead."""
+    """A note for each end of the gaps where the posteriors of a fit of three prefer the wrong modality."""
     ends = cells.means[[0, -1]]
-    first, second = p_ahead(fitted, ends).T  # NaN, which is larger than nothing, unless three were fitted
+    first, second = p_ahead(fitted, ends).T  # NaN unless three were fitted; comparisons with NaN are False
     return [
         f"crossed tails: at the gap {gap:+.2f} the wider tail of the other side is the likelier; trust the gap's sign"
         for gap, wrong in zip(ends, (first[0] > second[0], second[1] > first[1]), strict=True)
@@ -328,9 +329,9 @@ def _crossed(fitted: MixtureFit, cells: Cells) -> list[str]:
 
 
 def marked_memorised(fitted: MixtureFit, gaps: NDArray[np.floating], accuracy: float, scale: float) -> MixtureFit:
-    """The fit, called `memorised` where its gaps are small because both modalities know the scored samples by heart.
+    """The fit, with the outcome `memorised` if its gaps are small because both modalities memorised the scored samples.
 
-    A fit of one component keeps its outcome and gains the warning.
+    A fit of one component keeps its outcome and gets the warning.
 
     Args:
         accuracy: of the less accurate of the two modalities on the scored samples, in [0, 1].

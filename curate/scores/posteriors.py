@@ -14,9 +14,9 @@ from .em import Components, e_step, log_density
 
 
 def posterior(fitted: MixtureFit, gaps: NDArray[np.floating]) -> Floats:
-    """Eq. 10: (N,) gaps to (N, C) posteriors, each row adding to one.
+    """Eq. 10: (N,) gaps to (N, C) posteriors; each row adds to one.
 
-    Column `fitted.balanced` is the probability of being balanced. Not monotone in the gap where variances differ,
+    Column `fitted.balanced` is the probability of being balanced. It is not monotone in the gap if variances differ,
     unless the fit has the limits of `monotone_limits`.
     """
     out = np.empty((len(gaps), len(fitted.weights)))
@@ -38,9 +38,9 @@ def p_balanced(fitted: MixtureFit, gaps: NDArray[np.floating]) -> Floats:
 
 
 def p_ahead(fitted: MixtureFit, gaps: NDArray[np.floating]) -> Floats:
-    """Posteriors of each direction of a fit of three, (N, 2): first modality ahead, second ahead; NaN of any other fit.
+    """Posteriors of each direction of a fit of three, (N, 2): first modality ahead, second ahead; else NaN.
 
-    They are those of the right and of the left tail, and add up to 1 - `p_balanced`.
+    They are the posteriors of the right and of the left tail, and add to 1 - `p_balanced`.
     """
     out = np.full((len(gaps), 2), np.nan)
     if len(fitted.weights) == 3:
@@ -63,13 +63,14 @@ def _components(fitted: MixtureFit) -> Components:
 
 
 def monotone_limits(fitted: MixtureFit) -> tuple[float, float]:
-    """Between which gaps the posterior of a fit of two is monotone; clipped to them, it is so everywhere.
+    """(low, high) gaps between which the posterior of a fit of two is monotone; with gaps clipped to them it always is.
 
-    From mu_0, of the balanced component, to mu_1 the log odds rise. Outside they may turn: a Gaussian wider than the
-    other wins on both sides. The limits are the turning points nearest to the two locations, infinite where there is
-    none; clipped to them, p_imbalanced no longer falls beyond mu_1, and p_balanced no longer falls on the far side of
-    mu_0. So "imbalanced" means carried by the modality that mu_1 leans to; a large gap of the other sign counts as
-    balanced (the outcome `two_tailed` names the data where that is wrong).
+    From mu_0, of the balanced component, to mu_1 the log odds of imbalanced rise. Outside they may turn: a Gaussian
+    that is wider than the other has the larger density on both sides. The limits are the turning points nearest to the
+    two locations, infinite where there is none. With gaps clipped to them, p_imbalanced no longer falls beyond mu_1,
+    and p_balanced no longer falls on the far side of mu_0. "Imbalanced" then means carried by the modality that the
+    sign of mu_1 indicates; a large gap of the other sign counts as balanced (where that is wrong, the outcome is
+    `two_tailed`).
     """
     if len(fitted.weights) != 2:
         return -np.inf, np.inf

@@ -1,4 +1,4 @@
-"""Predictions to a round: gaps, one mixture a pair, posteriors. What every way of scoring shares."""
+"""Predictions to a round: gaps, one mixture per pair, posteriors. Used by every way of scoring."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from curate.types import Floats, GapScores, Known, MixtureFit, Predictions, Roun
 from . import gap, mixture, posteriors, two_sided
 
 OF_COMPONENTS = ("input", "components", "rule", "check", "posterior")
-"""Settings that the two-sided mixture has not."""
+"""Settings that the two-sided mixture does not have."""
 PAPER = {"family": "gaussian", "rule": "weight", "check": "none"}
-"""The paper's own form, to the letter: two Gaussian components always, of which the larger is the balanced one."""
+"""Exactly the paper's form: always two Gaussian components; the one with the larger weight is the balanced one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MixtureConfig:
     """Which gap is fitted, and how.
 
-    The default is the `two-sided` mixture of the probability gap of the last epoch: a posterior that falls with |gap|
-    on any data, see `two_sided`. The paper has `prob` or `kl`, signed, of one epoch, and two `gaussian` or `student-t`
-    components; its letter, with rule `weight` and check `none`, is `PAPER`.
+    The default is the `two-sided` mixture of the probability gap of the last epoch: its posterior falls with |gap| on
+    any data, see `two_sided`. The paper has `prob` or `kl`, signed, of one epoch, and two `gaussian` or `student-t`
+    components; its exact form, with rule `weight` and check `none`, is `PAPER`.
 
     Attributes:
         gap: `prob` (Eq. 6), `kl` (Eq. 7), `log_prob` or `log_odds`, see `gap.signed_gap`.
-        input: `signed`, or `absolute`: the size alone, so that two components can hold samples of either direction. One
-            population then looks like two to BIC, its |gap| being half a bell: `check` says less.
+        input: `signed`, or `absolute`: the size alone; two components can then hold samples of either direction. One
+            population then looks like two to BIC, because its |gap| is half a bell: `check` is less reliable.
         average: `last` epoch, or `warmup`: the gap's mean over the epochs of the warm-up, which needs score.dynamics;
             of saved predictions, over the epochs up to that of the round.
         components: 2, or 3: both tails and a balanced middle, with a posterior for each direction.
@@ -85,7 +85,7 @@ class MixtureConfig:
 def fit_round(predictions: Predictions, config: MixtureConfig, averaged: Floats | None = None) -> Round:
     """Gaps, mixtures and posteriors of a set of predictions; see `fit_known`.
 
-    Unlike `fit_gaps` it sees whether the modalities know the samples by heart, the outcome `memorised`.
+    Unlike `fit_gaps` it detects whether the modalities memorised the samples, the outcome `memorised`.
     """
     known = gap.known(predictions)
     return fit_known(gap.modality_gap(predictions), known, config, len(predictions.classes), averaged)
@@ -94,15 +94,16 @@ def fit_round(predictions: Predictions, config: MixtureConfig, averaged: Floats 
 def fit_known(
     gaps: GapScores, known: Known, config: MixtureConfig, classes: int, averaged: Floats | None = None
 ) -> Round:
-    """Mixtures and posteriors of gaps and of the knowledge that they were made of.
+    """Mixtures and posteriors of gaps and of the predictions from which they were computed.
 
     Args:
         gaps: both gaps of the paper.
+        known: the predictions, in the form of `gap.known`.
         classes: K.
         averaged: (N, P) signed gaps of `config.gap`, the mean over epochs; with `average=warmup` only.
 
     Raises:
-        ValueError: an average is wanted and not given, or given and not wanted.
+        ValueError: an average is needed and not given, or given and not needed.
     """
     if (averaged is not None) != (config.average == "warmup"):
         raise ValueError(f"average={config.average}, and averaged gaps are {'not ' * (averaged is None)}given")
@@ -119,7 +120,7 @@ def fit_known(
 
 
 def prepared(gaps: GapScores, known: Known, config: MixtureConfig, averaged: Floats | None) -> GapScores:
-    """The gaps with what the mixture is to see; in the paper's form that is one of both as it stands."""
+    """The gaps with the values to fit the mixture to; in the paper's form that is one of both gaps, unchanged."""
     signed = averaged
     if signed is None and config.gap not in ("prob", "kl"):
         signed = gap.signed_gap(config.gap, known)
@@ -127,16 +128,16 @@ def prepared(gaps: GapScores, known: Known, config: MixtureConfig, averaged: Flo
 
 
 def with_input(gaps: GapScores, config: MixtureConfig) -> GapScores:
-    """Signed gaps as `config.input` has them."""
+    """Signed gaps, or their absolute values, according to `config.input`."""
     if config.input == "signed":
         return gaps
     return replace(gaps, fitted=np.abs(gaps.seen(config.gap)), input="absolute")
 
 
 def fit_gaps(gaps: GapScores, config: MixtureConfig, classes: int) -> Round:
-    """Mixtures and posteriors of what `GapScores.seen` gives, of a problem with so many classes.
+    """Mixtures and posteriors of the gaps of `GapScores.seen`, for a problem with `classes` classes.
 
-    One mixture a pair; the two-sided one is of all pairs together.
+    One mixture per pair; the two-sided one is fitted to all pairs together.
     """
     scale = gap.gap_scale(config.gap, classes)
     if config.family == two_sided.FAMILY:
@@ -159,7 +160,7 @@ def fit_gaps(gaps: GapScores, config: MixtureConfig, classes: int) -> Round:
 
 
 def under(fits: tuple[MixtureFit, ...], gaps: GapScores, config: MixtureConfig) -> Round:
-    """Posteriors of what `GapScores.seen` gives under mixtures that were fitted already, one a pair."""
+    """Posteriors of the gaps of `GapScores.seen` under mixtures that were already fitted, one per pair."""
     columns = gaps.seen(config.gap).T
     weights = np.stack([posteriors.p_balanced(f, x) for f, x in zip(fits, columns, strict=True)], axis=1)
     ahead = None
@@ -169,7 +170,7 @@ def under(fits: tuple[MixtureFit, ...], gaps: GapScores, config: MixtureConfig) 
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of every library that can change a number."""
+    """Versions of Python and of every library that can change a number."""
     found = {"python": platform.python_version()}
     for name in ("curate-mm", "torch", "torchvision", "torchaudio", "numpy", "scipy", "scikit-learn", "duckdb", "av"):
         try:

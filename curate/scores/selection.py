@@ -1,4 +1,4 @@
-"""Posteriors, or another quality, to a set of samples. Pure rules.
+"""Rules that select samples by posterior or another quality. Pure.
 
 `select_above` is Section III-D of the adaptive-loss paper.
 
@@ -21,20 +21,20 @@ from curate.types import Floats
 Mask = NDArray[np.bool_]
 By = Literal["p_balanced", "usability", "gap"]
 QUALITY: dict[By, str] = {"p_balanced": "p_balanced", "usability": "1 - imbalance", "gap": "1 - |gap|"}
-"""In terms of the columns of `samples`."""
+"""The quality as an expression of the columns of `samples`."""
 LOWER = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0)
-"""Thresholds that are tried where one keeps nothing."""
+"""Thresholds that are tried if the given one keeps nothing."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """What a rule chooses from, in any order.
+    """The samples from which a rule chooses, in any order.
 
     Attributes:
         sample_ids: (N,) unique strings.
         label_names: (N,) class names.
-        groups: (N,) what belongs together (speaker, source video); '' stands alone.
-        quality: (N,) what they are ranked by, in [0, 1], higher = kept sooner; see `Rule.by`.
+        groups: (N,) names of groups (speaker, source video); '' for a sample without a group.
+        quality: (N,) value by which they are ranked, in [0, 1], higher = kept sooner; see `Rule.by`.
         fulfils: (N,) whether the condition `where` of the rule holds.
     """
 
@@ -47,17 +47,17 @@ class Candidates:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """Which candidates to keep; the parts act in the order they are listed, each on what the ones before it left.
+    """Which candidates to keep; the parts are applied in the order listed, each to what the earlier ones kept.
 
     Attributes:
         threshold: `quality >= threshold`, in [0, 1].
         where: a condition on the columns of `samples`.
-        per_class: so many of each class, of highest quality; all of a smaller class.
-        top: so many of highest quality.
-        fraction: as many as this share of all N candidates, in (0, 1], of highest quality.
-        whole_groups: drop every group of which a candidate was lost; may keep fewer than `top` asks for.
-        by: what quality is: the posterior `p_balanced`; by `usability` 1 - `imbalance`; by `gap` 1 - |gap|, which
-            needs no mixture.
+        per_class: number to keep of each class, those of highest quality; all of a smaller class.
+        top: number to keep, those of highest quality.
+        fraction: number to keep as a share of all N candidates, in (0, 1], those of highest quality.
+        whole_groups: drop every group that lost a candidate; may keep fewer than `top`.
+        by: the quality: the posterior `p_balanced`; for `usability` 1 - `imbalance`; for `gap` 1 - |gap|, which needs
+            no mixture.
 
     Ties are broken by ascending id.
     """
@@ -114,12 +114,12 @@ class Rule:
 
 
 def _quoted(text: str) -> str:
-    """A text as one word of a shell, readable where it can be."""
+    """A text quoted as one word for a shell, in plain double quotes where possible."""
     return shlex.quote(text) if set('"$`\\!') & set(text) else f'"{text}"'
 
 
 def relaxed(rule: Rule, seen: Candidates) -> tuple[Rule, int] | None:
-    """A rule as near to one that keeps nothing as can be, and how many it keeps; None if there are no candidates.
+    """A rule close to one that keeps nothing, and how many samples it keeps; None if there are no candidates.
 
     Tried in turn: lower thresholds, then without whole groups, then without the condition, then without both.
     """
@@ -142,7 +142,7 @@ def relaxed(rule: Rule, seen: Candidates) -> tuple[Rule, int] | None:
 def select_above(p_balanced: Floats, threshold: float) -> Mask:
     """Keep samples with `p_balanced >= threshold`: (N,) in [0, 1] to an (N,) mask.
 
-    The kept set shrinks, nested, as the threshold rises; 0 keeps all.
+    With a higher threshold the kept set is a subset of that with a lower one; 0 keeps all.
     """
     if not 0 <= threshold <= 1:
         raise CurateError(f"the threshold is a probability in [0, 1], got {threshold}", "try --threshold 0.8")
@@ -170,9 +170,9 @@ def select_per_class(quality: Floats, sample_ids: NDArray[np.str_], label_names:
 
 
 def fraction_count(fraction: float, candidates: int) -> int:
-    """How many a share in (0, 1] of the candidates is: halves round up, at least 1.
+    """Number of candidates in a share in (0, 1]: halves round up, at least 1.
 
-    Reckoned on the number as it is typed: 0.29 of 50 is 14.5, thus 15, though 0.29 * 50 < 14.5 in floating point.
+    Computed from the decimal number as typed: 0.29 of 50 is 14.5, thus 15, though 0.29 * 50 < 14.5 in floating point.
     """
     if not 0 < fraction <= 1:
         raise CurateError(f"--fraction is a share in (0, 1], got {fraction}", "try --fraction 0.5")
@@ -181,7 +181,7 @@ def fraction_count(fraction: float, candidates: int) -> int:
 
 
 def keep_whole_groups(kept: Mask, groups: NDArray[np.str_]) -> Mask:
-    """Drop each kept sample whose group lost a member; a sample without group ('') stands alone: an (N,) mask."""
+    """Drop each kept sample whose group lost a member; samples without group ('') are not affected: an (N,) mask."""
     if not (groups != "").any():
         raise CurateError("--whole-groups, but no scored sample has a group", "a manifest names them in column `group`")
     _, codes = np.unique(groups, return_inverse=True)
@@ -198,7 +198,7 @@ def random_subset(candidates: int, count: int, seed: int) -> Mask:
 
 
 def class_balance(label_names: NDArray[np.str_], kept: Mask) -> dict[str, tuple[int, int]]:
-    """{class name: (kept, seen)} in ascending order of names."""
+    """{class name: (kept, candidates)} in ascending order of names."""
     names, codes, seen = np.unique(label_names, return_inverse=True, return_counts=True)
     counts = np.bincount(codes, weights=kept, minlength=len(names))
     return {str(c): (int(k), int(n)) for c, k, n in zip(names, counts, seen, strict=True)}

@@ -1,22 +1,23 @@
-"""A mixture whose posterior falls with |gap| on both sides of zero, whatever the data: the default of `score`. Pure.
+"""A mixture whose posterior falls with |gap| on both sides of zero for any data: the default of `score`. Pure.
 
-Two components of the paper put a line through any gaps, and which line depends on the machine, the seed and luck: the
-posterior may rise again in a tail, or reach no threshold at all. Here the form itself rules that out:
+The paper's two components divide any gaps, and where they do so depends on the machine, the seed and chance: the
+posterior may rise again in a tail, or never reach a threshold. The form of this mixture excludes that:
 
     p(g) = pi_0 t(g; s_0) + pi_1 (g^2 / v_1) t(g; s_1),    v_1 = s_1^2 nu / (nu - 2),
 
 with t the Student-t density of nu degrees of freedom at zero. The first component is a balanced peak at zero. The
-second is two tails, one on either side, that vanish at zero: v_1 is the second moment of t, so that it is a density.
-With s_0 <= s_1 the odds of the tails grow with |g| everywhere. So the posterior of the peak is 1 at zero, falls
-steadily to both sides, and ranks samples exactly as |gap| does; t has tails heavy enough that it rounds to 0 nowhere.
+second is two tails, one on each side, that vanish at zero; it is a density because v_1 is the second moment of t.
+With s_0 <= s_1 the odds of the tails grow with |g| everywhere. The posterior of the peak is therefore 1 at zero, falls
+steadily on both sides, and ranks samples exactly as |gap| does. The tails of t are heavy enough that it never rounds to
+0.
 
-What the data decide is where it falls: weights and scales are those of greatest likelihood within bounds (`WEIGHTS`,
-`PEAK`, `TAILS`, in units of the gap). The bounds say what a gap means in itself: one of 0.1 is balanced, one of 0.8 is
-not. Where hardly a sample is balanced in that sense, both scales are enlarged until a tenth of the samples (`LEAST`)
-has a posterior of `REACHED`: then it says which are the *least* imbalanced, and the fit says so.
+The data determine where it falls: weights and scales maximise the likelihood within bounds (`WEIGHTS`, `PEAK`, `TAILS`,
+in units of the gap). The bounds fix the meaning of a gap: one of 0.1 is balanced, one of 0.8 is not. If hardly a sample
+is balanced in that sense, both scales are enlarged until a tenth of the samples (`LEAST`) has a posterior of `REACHED`:
+a high posterior then means one of the *least* imbalanced samples, and the fit has a warning.
 
-With several pairs of modalities there is one mixture of all their gaps: what a gap means does not depend on the pair.
-So a sample's smallest posterior, over its pairs, falls with its largest |gap|.
+With several pairs of modalities there is one mixture of all their gaps: the meaning of a gap does not depend on the
+pair. A sample's smallest posterior over its pairs therefore falls with its largest |gap|.
 
 Letters: N samples, P pairs, G cells.
 """
@@ -42,9 +43,9 @@ WEIGHTS = (0.5, 0.8)
 PEAK = (0.05, 0.2)
 """Bounds of the peak's scale, in units of the gap (`gap.gap_scale`)."""
 TAILS = (0.25, 0.6)
-"""Bounds of the scale of the tails, likewise; above those of the peak, so that the posterior falls."""
+"""Bounds of the tails' scale, in the same units; they are above those of the peak, which makes the posterior fall."""
 USUAL = (0.65, 0.1, 0.3)
-"""Weight and scale of the peak and scale of the tails where there are too few gaps to fit them; the fit starts here."""
+"""Weight and scale of the peak and scale of the tails, used if there are too few gaps; the fit starts from them."""
 LEAST, REACHED = 0.1, 0.81
 TOLERANCE, STEPS = 1e-10, 2000
 FEWEST = 10
@@ -61,8 +62,8 @@ def fit(gaps: NDArray[np.floating], dof: float = DOF, scale: float = 1.0) -> Mix
         scale: the unit of the gaps, see `gap.gap_scale`.
 
     Returns:
-        The fit, component 0 the peak and 1 the tails, both located at zero. Outcomes: `ok`; `one_bell`, one bell
-        anywhere explains the gaps as well; `none_balanced`, the scales were enlarged; `too_few` and `degenerate`
+        The fit, component 0 the peak and 1 the tails, both located at zero. Outcomes: `ok`; `one_bell`, one bell at any
+        location explains the gaps as well; `none_balanced`, the scales were enlarged; `too_few` and `degenerate`
         (constant gaps), the scales are the usual ones.
 
     Raises:
@@ -111,7 +112,7 @@ def fit(gaps: NDArray[np.floating], dof: float = DOF, scale: float = 1.0) -> Mix
 
 
 def _fittable(x: Floats, size: Cells) -> tuple[str, list[str]]:
-    """Whether there is something to fit, as the outcome before it, `ok`, and what is to be said otherwise."""
+    """The outcome before the fit, `ok` if the gaps can be fitted; and a note otherwise."""
     if size.total < FEWEST:
         few = f"only {size.total:g} gaps, at least {FEWEST} are needed to fit them: the usual scales are taken"
         return "too_few", [few]
@@ -121,14 +122,14 @@ def _fittable(x: Floats, size: Cells) -> tuple[str, list[str]]:
 
 
 def climb(size: Cells, dof: float) -> tuple[tuple[float, float, float], list[float], bool]:
-    """EM of weight and scales within their bounds, on cells of |gap|; their likelihood never falls.
+    """EM of weight and scales within their bounds, on cells of |gap|; the likelihood never falls.
 
     With u = (nu + 1) / (nu + g^2 / s^2), the latent precision of t, s_0^2 is the mean of u g^2 over the peak's samples
-    and s_1^2 a third of it over those of the tails. Each maximises its part of the expected complete log-likelihood,
-    which has one maximum, so that clipped to its bounds it is still the best there.
+    and s_1^2 a third of that mean over the tails' samples. Each maximises its part of the expected complete
+    log-likelihood. That part has one maximum; the value clipped to its bounds is therefore the best within them.
 
     Returns:
-        (weight of the peak, its scale, scale of the tails), the log-likelihood after each step, whether it stopped.
+        (weight of the peak, its scale, scale of the tails), the log-likelihoods of the steps, whether it converged.
     """
     weight, peak, tails = USUAL
     square = size.means**2 + size.variances

@@ -1,8 +1,8 @@
-"""Is a modality usable on a sample? The pooled recognition of its look-alikes, beyond the papers' gap. Pure.
+"""Usability of a modality on a sample: the pooled recognition of its look-alikes. Not part of the papers. Pure.
 
-A gap tells which modality is *ahead* on a sample. Whether a modality is *broken* there shows in its look-alikes: how
-well the model recognises other samples that look (or sound) like it. Pooling over them removes what is peculiar to the
-sample, of which the gap is made for the most part.
+A gap shows which modality is *ahead* on a sample. Whether a modality is *broken* there is estimated from its
+look-alikes: how well the model recognises other samples that look (or sound) like it. Pooling over them removes what is
+peculiar to the sample, which is the largest part of the gap.
 
 Letters: N samples, M modalities, K classes, D appearance statistics, B bank members, k neighbours, d <= 20 axes.
 """
@@ -24,31 +24,31 @@ from .cells import Cells, gather
 from .em import Components, climb, e_step
 
 AXES = 20
-"""Principal axes of appearance that neighbours are sought in."""
+"""Number of principal axes of appearance in which neighbours are searched."""
 BANK = 20_000
-"""Samples searched exactly; of more, a random bank of so many."""
+"""Up to this number all samples are searched; of more, a random bank of this size."""
 TOP = 0.7
-"""The quantile of pooled recognition from which on a sample counts as fully usable."""
+"""A sample at or above this quantile of pooled recognition counts as fully usable."""
 LEVELS = (2, 3, 4)
-"""How many groups of recognition are tried."""
+"""Numbers of groups of recognition that are tried."""
 SEPARATION = 2.0
-"""Ashman's D from which on two groups are two."""
+"""Two groups are separate if Ashman's D exceeds this."""
 RATIO = 0.25
-"""What a broken group may keep of the held-out recognition above chance."""
+"""A broken group keeps less than this share of the held-out recognition above chance."""
 SMALLEST = 0.01
-"""The share below which a group is none."""
+"""A group must have more than this share of the samples."""
 FEWEST = 5
-"""Held-out samples on either side of a cut that it takes to judge it."""
+"""Fewest held-out samples on each side of a cut with which it is judged."""
 
 
 @dataclass(frozen=True)
 class LookAlikes:
-    """Where look-alikes are sought: appearance, standardised and projected on its principal axes.
+    """The space in which look-alikes are searched: appearance, standardised and projected on its principal axes.
 
     Attributes:
-        centre, spread: (D,) of the samples it was made of.
+        centre, spread: (D,) of the samples it was made from.
         axes: (D, d).
-        members: (B,) which of those samples are in the bank, ascending.
+        members: (B,) indices of those samples that are in the bank, ascending.
         bank: (B, d) their projections.
     """
 
@@ -60,7 +60,7 @@ class LookAlikes:
 
     @property
     def neighbours(self) -> int:
-        """How many look-alikes a sample is pooled over, round(sqrt B)."""
+        """Number of look-alikes over which recognition is pooled, round(sqrt B)."""
         return max(1, min(round(float(np.sqrt(len(self.bank)))), len(self.bank) - 1))
 
     def project(self, appearance: Floats) -> Floats:
@@ -68,10 +68,10 @@ class LookAlikes:
         return (appearance - self.centre) / self.spread @ self.axes
 
     def nearest(self, appearance: Floats, samples: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
-        """(n, D) to the (n, k) members nearest to each, as indices of the samples the bank was made of.
+        """(n, D) to the (n, k) members nearest to each, as indices of the samples that the bank was made from.
 
         Args:
-            samples: (n,) which sample each row is, so that none is its own look-alike; None for new samples.
+            samples: (n,) index of the sample in each row, which is not its own look-alike; None for new samples.
         """
         from sklearn.neighbors import NearestNeighbors
 
@@ -81,7 +81,7 @@ class LookAlikes:
         if samples is None:
             result: NDArray[np.int64] = found
             return result
-        # The sample itself goes last, or, where it is not among them, nobody: the farthest is dropped either way.
+        # The sample itself is sorted to the end, if it was found; then the last one is dropped: itself or the farthest.
         order = np.argsort(found == samples[:, None], axis=1, kind="stable")
         return np.take_along_axis(found, order, axis=1)[:, :k]
 
@@ -96,7 +96,7 @@ def look_alikes(appearance: Floats, seed: int = 0, bank: int = BANK) -> LookAlik
     if x.ndim != 2 or len(x) < 2 or not np.isfinite(x).all():
         raise ValueError("appearance must be (N, D), N >= 2, and finite")
     centre, spread = x.mean(axis=0), x.std(axis=0)
-    spread = np.where(spread > 1e-9 * (np.abs(centre) + 1e-9), spread, np.inf)  # what never changes says nothing
+    spread = np.where(spread > 1e-9 * (np.abs(centre) + 1e-9), spread, np.inf)  # a constant feature has no weight
     z = (x - centre) / spread
     _, vectors = np.linalg.eigh(z.T @ z)
     axes = vectors[:, ::-1][:, :AXES]
@@ -108,16 +108,16 @@ def look_alikes(appearance: Floats, seed: int = 0, bank: int = BANK) -> LookAlik
 
 @dataclass(frozen=True)
 class Guard:
-    """Whether a modality has a broken group at all: one that looks apart, and that a model fails on.
+    """Whether a modality has a broken group: one that is separate, and on which the model fails.
 
     Attributes:
-        found: both.
-        share: of the training samples in the low group, 0 where none was found.
+        found: whether there is such a group.
+        share: of the training samples in the low group, 0 if none was found.
         separation: Ashman's D of the two components at the cut, sqrt(2) (mu_1 - mu_0) / sqrt(s_0^2 + s_1^2).
-        ratio: what the low group's held-out samples keep of the high group's recognition, both above chance, plus one
-            standard error; near 0 = broken, near 1 = as good as the rest. None where no cut has held-out samples on
-            both sides.
-        withheld: nothing was claimed because look-alikes are of deep features.
+        ratio: recognition of the low group's held-out samples divided by that of the high group's, both above chance,
+            plus one standard error; near 0 = broken, near 1 = as good as the rest. None if no cut has held-out samples
+            on both sides.
+        withheld: nothing was claimed because the look-alikes are those of deep features.
     """
 
     found: bool
@@ -128,25 +128,25 @@ class Guard:
 
     @property
     def verdict(self) -> str:
-        """In words."""
+        """The result in words."""
         if self.found:
             return f"{self.share:.0%} of the samples form a broken group"
         return "not judged: look-alikes of deep features are no evidence" if self.withheld else "no broken group found"
 
 
 def broken(recognition: Floats, held_recognition: Floats, held_p_true: Floats, classes: int) -> tuple[Floats, Guard]:
-    """Probability that a modality is broken on a sample, and the guard that lets it be more than 0.
+    """Probability that a modality is broken on a sample, and the guard: without a broken group it is 0 everywhere.
 
     Mixtures of two to four Gaussians are fitted to the pooled recognition of the training samples, and cut between
-    neighbouring components. A cut counts where the components beside it are apart (`SEPARATION`) and where samples the
-    model was *not* trained on are hardly recognised below it (`RATIO`): what training has memorised cannot hide there,
-    and a group that merely looks different is none. Of the cuts that count the one with the most samples below is
-    taken; without one nothing is broken.
+    neighbouring components. A cut is valid if the components beside it are separate (`SEPARATION`) and if samples that
+    the model was *not* trained on are hardly recognised below it (`RATIO`): memorised training samples cannot hide a
+    broken group then, and a group that only looks different is not broken. Of the valid cuts the one with the most
+    samples below is used; without one nothing is broken.
 
     Args:
         recognition: (N,) pooled recognition of the training samples, in [0, 1].
-        held_recognition: (H,) the same of held-out samples, among the training samples' look-alikes.
-        held_p_true: (H,) their own probability of the true class.
+        held_recognition: (H,) pooled recognition of held-out samples; their look-alikes are training samples.
+        held_p_true: (H,) probability of the true class of the held-out samples themselves.
         classes: K.
 
     Returns:
@@ -175,8 +175,8 @@ def broken(recognition: Floats, held_recognition: Floats, held_p_true: Floats, c
 
 
 def _levels(cells: Cells, count: int) -> Components:
-    """A mixture (1, C) of so many Gaussians, ascending by location: the best of a start at even quantiles, one with a
-    rare low component, and one with a rare high one."""
+    """A mixture (1, C) of `count` Gaussians, ascending by location: the best of three starts, at even quantiles, with a
+    rare low component, and with a rare high one."""
     even = (np.arange(count) + 0.5) / count
     at = np.array([even, np.append(0.02, even[1:]), np.append(even[:-1], 0.98)])
     locs = cells.quantiles(at.ravel().tolist()).reshape(at.shape)
@@ -188,7 +188,7 @@ def _levels(cells: Cells, count: int) -> Components:
 
 
 def _below(levels: Components, cut: int, recognition: Floats) -> Floats:
-    """(n,) posterior of the components below a cut; beyond the outermost locations as there, and never rising."""
+    """(n,) posterior of the components below a cut; constant beyond the outermost locations, never rising."""
     x = np.clip(recognition, levels.locs[0, 0], levels.locs[0, -1])
     order = np.argsort(x, kind="stable")
     low = e_step(x[order], levels)[0][0][:cut].sum(axis=0)
@@ -198,8 +198,8 @@ def _below(levels: Components, cut: int, recognition: Floats) -> Floats:
 
 
 def _kept(low: NDArray[np.bool_], p_true: Floats, classes: int) -> float | None:
-    """How much of the recognition above chance a group of held-out samples keeps, plus one standard error, so that a
-    handful of samples convicts nobody; None where a side has too few."""
+    """Recognition above chance of the low held-out samples divided by that of the others, plus one standard error: very
+    few samples then lead to no claim. None if a side has too few."""
     if min(low.sum(), (~low).sum()) < FEWEST:
         return None
     high = p_true[~low].mean() - 1 / classes
@@ -209,11 +209,11 @@ def _kept(low: NDArray[np.bool_], p_true: Floats, classes: int) -> float | None:
 
 @dataclass(frozen=True)
 class Reference:
-    """What tells how usable a modality is on a sample that was never seen, without its label.
+    """The data to compute the usability of a modality on a new sample, without its label.
 
     Attributes:
         look_alikes: of the training samples.
-        p_true: (N,) of the samples the bank was made of, averaged over the warm-up's epochs.
+        p_true: (N,) of the samples that the bank was made from, averaged over the warm-up's epochs.
         chance, top: the pooled recognition that counts as usability 0 and 1: 1 / K, and the training samples' 70 %
             quantile.
     """
@@ -229,8 +229,8 @@ class Reference:
         return result
 
     def usability(self, recognition: Floats) -> Floats:
-        """(n,) in [0, 1]; higher = more usable. All 1 where the training samples are recognised no better than chance:
-        nothing is known yet."""
+        """(n,) in [0, 1]; higher = more usable. All 1 if the training samples are recognised no better than by chance,
+        because nothing is known yet."""
         if self.top <= self.chance:
             return np.ones_like(recognition)
         return np.clip((recognition - self.chance) / (self.top - self.chance), 0, 1)
@@ -238,16 +238,16 @@ class Reference:
 
 @dataclass(frozen=True)
 class Usability:
-    """What is known of every training sample.
+    """Usability of every modality on every training sample.
 
     Attributes:
         sample_ids: (N,) strings.
         modalities: M names.
         recognition: (N, M) mean p_true of the look-alikes, in [0, 1].
         usability: (N, M) in [0, 1]; higher = more usable.
-        p_broken: (N, M) guarded probability of being broken, 0 throughout where no broken group was found.
-        guards: one a modality.
-        references: {modality: what new samples are compared with}.
+        p_broken: (N, M) guarded probability of being broken; all 0 for a modality without a broken group.
+        guards: one per modality.
+        references: {modality: reference, with which new samples are compared}.
     """
 
     sample_ids: NDArray[np.str_]
@@ -271,15 +271,15 @@ class Usability:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a model says of one modality.
+    """A model's predictions by one modality, and the appearance of the samples.
 
     Attributes:
         p_true: (N,) probability of the true class of each training sample, averaged over the warm-up's epochs.
         appearance: (N, D) low-level statistics of each training sample.
         held_p_true: (H,) probability of the true class of samples that were not trained on.
-        held_appearance: (H, D).
-        deep: the appearance is of deep features: look-alikes then are alike in content and in how well they were
-            memorised, the guard is not safe, and no claim is made.
+        held_appearance: (H, D) low-level statistics of these samples.
+        deep: the appearance consists of deep features: look-alikes are then similar in content and in how well they
+            were memorised, the guard is not reliable, and no claim is made.
     """
 
     p_true: Floats
@@ -296,10 +296,10 @@ def assess(
 
     Args:
         sample_ids: (N,), at least two.
-        evidence: {modality: what a model says of it}, rows in the order of the ids.
+        evidence: {modality: its evidence}, rows in the order of the ids.
         classes: K.
         seed: of the random bank.
-        bank: look-alikes are sought among so many samples.
+        bank: greatest number of samples among which look-alikes are searched.
     """
     everyone = np.arange(len(sample_ids))
     recognition, usability, p_broken, guards, references = [], [], [], [], {}
@@ -327,9 +327,9 @@ def assess(
 
 
 def some_not_all(good: Floats) -> Floats:
-    """(N, M) probabilities that a modality is good to the (N,) probability that some are and some are not.
+    """From (N, M) probabilities that a modality is good, the (N,) probability that some are good and some are not.
 
-    1 - prod(g) - prod(1 - g), the modalities taken as independent; for two, g_a (1 - g_v) + g_v (1 - g_a).
+    1 - prod(g) - prod(1 - g), with the modalities taken as independent; for two, g_a (1 - g_v) + g_v (1 - g_a).
     """
     result: Floats = np.clip(1 - good.prod(axis=1) - (1 - good).prod(axis=1), 0, 1)
     return result
@@ -338,8 +338,8 @@ def some_not_all(good: Floats) -> Floats:
 def contradiction(log_margin: Floats) -> Floats:
     """How much a modality contradicts the label, in [0, 1]; above 1/2 it prefers another class.
 
-    sigmoid(-m): swapped pairs and wrong labels, to which usability is blind, are what a modality denies while it is
-    still learning.
+    sigmoid(-m). It finds swapped pairs and wrong labels, which usability does not detect: during learning a modality
+    prefers another class on them.
 
     Args:
         log_margin: m, any shape: `gap.log_margin`, averaged over the warm-up's epochs.
@@ -348,9 +348,9 @@ def contradiction(log_margin: Floats) -> Floats:
 
 
 def weighted_fusion(probs: Mapping[str, Floats], usability: Floats) -> Floats:
-    """Fused probabilities in which each modality counts by how usable it is on the sample: (N, K), rows adding to one.
+    """Fused probabilities with each modality weighted by its usability on the sample: (N, K), rows adding to one.
 
-    softmax(sum_m r_m log p_m): of a model whose fused logits are the sum of its unimodal ones it is the fusion with
+    softmax(sum_m r_m log p_m). For a model whose fused logits are the sum of its unimodal ones, this is the fusion with
     weighted logits, and with r = 1 the fusion itself.
 
     Args:
@@ -366,7 +366,7 @@ def weighted_fusion(probs: Mapping[str, Floats], usability: Floats) -> Floats:
 
 
 def save(path: Path, references: Mapping[str, Reference]) -> None:
-    """Keep what new samples are compared with, in one NPZ file; it appears whole or not at all."""
+    """Save the references of new samples in one NPZ file; it is written completely or not at all."""
     arrays: dict[str, Any] = {}
     for modality, r in references.items():
         kept = {**vars(r.look_alikes), "p_true": r.p_true, "chance": r.chance, "top": r.top}

@@ -1,1 +1,1 @@
-"""The sample table, a DuckDB file: the only part that speaks SQL to it."""
+"""The sample table, a DuckDB file: the only part that sends SQL to it."""

@@ -1,4 +1,4 @@
-"""Rows of several modalities as arrays: samples down, modalities across."""
+"""Rows of several modalities as arrays: one row per sample, one column per modality."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from curate.types import Floats, Known
 def read_known(
     con: duckdb.DuckDBPyConnection, modalities: Sequence[str], sql: str, run_id: str, number: int, absent: str
 ) -> Known:
-    """What each modality knew of each sample, of one round or epoch, samples ascending by id.
+    """Each modality's predictions for each sample, of one round or epoch, samples ascending by id.
 
     Args:
         modalities: in declared order.
         sql: with $1 = `run_id` and $2 = `number`: sample_id, modality, p_true, entropy, correct, held_out.
-        absent: the error's message where there are no rows.
+        absent: the error's message if there are no rows.
 
     Raises:
         CurateError: there are none.
@@ -41,11 +41,11 @@ def read_known(
 def by_modality(
     con: duckdb.DuckDBPyConnection, modalities: Sequence[str], sql: str, run_id: str, end: str = ""
 ) -> tuple[NDArray[np.str_], Floats] | None:
-    """(N,) ids, ascending, and (N, M) values, modalities in the given order; None where some are not known.
+    """(N,) ids, ascending, and (N, M) values, modalities in the given order; None if some values are not known.
 
     Args:
-        sql: up to its condition: sample_id, modality, value.
-        end: what follows the condition.
+        sql: the query before its condition: sample_id, modality, value.
+        end: the query after its condition.
     """
     query = f"{sql} WHERE run_id = ? AND modality = ?{end} ORDER BY sample_id"
     found = [con.execute(query, [run_id, m]).fetchnumpy() for m in modalities]

@@ -1,4 +1,4 @@
-"""Comparisons in the sample table: which runs stand beside each other, and what they measured."""
+"""Comparisons in the sample table: which runs are compared, and their results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Comparisons:
     db: Connection
 
     def begin(self, name: str, dataset: str, rows: Sequence[Row], seeds: Sequence[int]) -> None:
-        """Store the cells of a comparison on a data set, none of them measured; earlier ones of this name go."""
+        """Store the cells of a comparison on a data set, not yet measured; earlier ones of this name are deleted."""
         cells = [(i, row, seed) for i, row in enumerate(rows) for seed in seeds]
         columns = {
             "position": np.array([i for i, _, _ in cells], dtype=np.int32),
@@ -44,7 +44,7 @@ class Comparisons:
             insert(con, "comparison", columns, {**key, "reason": NOT_YET})
 
     def fill(self, name: str, dataset: str, label: str, seed: int, run_id: str | None, reason: str = "") -> None:
-        """Store what became of a cell: its run, or the reason why there is none."""
+        """Store the result of a cell: its run, or the reason why there is none."""
         with self.db.open(write=True) as con:
             con.execute(
                 "UPDATE comparison SET run_id = ?, reason = ? "
@@ -72,7 +72,7 @@ class Comparisons:
         """The cells of a comparison, by data set, then in the order of its rows, then by seed.
 
         Raises:
-            CurateError: there is none of that name; the nearest is offered.
+            CurateError: there is none of that name; the hint gives the nearest one.
         """
         with self.db.open() as con:
             rows = con.execute(query_text("comparison_cells"), [name]).fetchall()
@@ -90,10 +90,10 @@ class Comparisons:
             return con.execute(query_text("comparison_curves"), [name]).fetchall()
 
     def gaps(self, name: str, bins: int) -> list[tuple[str, str, str, int, int]]:
-        """(data set, label, pair, bin, samples): how the probability gaps lie after the last epoch, over all seeds.
+        """(data set, label, pair, bin, samples): histograms of the probability gaps after the last epoch, all seeds.
 
         Args:
-            bins: equal ones from -1 to 1, counted from 0; the last holds 1 too.
+            bins: number of equal bins from -1 to 1, counted from 0; the last includes 1.
 
         Returns:
             The rows, ascending; the label '' stands for the scored runs that the cells start from.
@@ -102,5 +102,5 @@ class Comparisons:
             return con.execute(query_text("comparison_gaps"), {"name": name, "bins": bins}).fetchall()
 
     def lose_run(self, con: duckdb.DuckDBPyConnection, run_id: str) -> None:
-        """A run is removed: its cells say so."""
+        """Store in the cells of a run that it was removed."""
         con.execute("UPDATE comparison SET run_id = NULL, reason = 'its run was removed' WHERE run_id = ?", [run_id])

@@ -1,6 +1,6 @@
 """A DuckDB file with our schema: opening, locks, versions, transactions, and a user's own SQL.
 
-The file is opened for each call and closed again, so that others can read it while a training runs.
+The file is opened for each call and closed again: other processes can read it during a training.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 3
 BRIEF = 10
-"""Portions of a query that are fetched at once."""
-READ_PATIENCE, WRITE_PATIENCE, PAUSE = 1.0, 20.0, 0.1  # s; a reader answers, or names the writer, within two
+"""A result with fewer portions is fetched completely before it is returned."""
+READ_PATIENCE, WRITE_PATIENCE, PAUSE = 1.0, 20.0, 0.1  # s; a reader has data, or the writer's name, within two
 SAFE = {
     "enable_external_access": "false",
     "python_enable_replacements": "false",
@@ -41,10 +41,10 @@ SAFE = {
 READING = {k: v for k, v in SAFE.items() if k not in ("enable_external_access", "lock_configuration")}
 WRITING = {
     "storage_compatibility_version": "v1.0.0",  # readable by DuckDB shells from 1.1 on too
-    "pandas_analyze_sample": "0",  # Python objects are text; DuckDB before 2.0 fails to guess at a column of NULLs
+    "pandas_analyze_sample": "0",  # Python objects are text; DuckDB before 2.0 cannot guess a column of NULLs
 }
 FILES_ONLY = "SET allowed_directories = ['/']; SET enable_external_access = false; SET lock_configuration = true"
-"""Local files, without extensions and network; directories can be allowed in an open database only."""
+"""Allow local files, but no extensions and no network; directories can be allowed only after the database is open."""
 BROKEN = (
     duckdb.IOException,
     duckdb.FatalException,
@@ -52,7 +52,7 @@ BROKEN = (
     duckdb.SerializationException,
     duckdb.TransactionException,
 )
-"""What DuckDB makes of a full disk, a place that cannot be written, and a damaged file."""
+"""DuckDB's errors for a full disk, a folder that cannot be written, and a damaged file."""
 IN_PLACE = "check who may write there, and the space left on the disk; what was stored before is as it was"
 VIEWS = "samples, by_class, by_modality, failures, findings, history, dynamics, gap_dynamics and results"
 LOG = logging.getLogger(__name__)
@@ -75,11 +75,11 @@ class Connection:
     def open(
         self, write: bool = False, settings: Mapping[str, str] = MappingProxyType({})
     ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection of the right version, with one transaction around writes.
+        """A connection to a file of the right version, with one transaction around writes.
 
         Raises:
-            LockedError: another process holds the file; it is named.
-            CurateError: no such table, not one of ours, or one from a newer version.
+            LockedError: another process has the file open; the message names it.
+            CurateError: there is no such file, it is not a sample table, or it is from a newer version.
         """
         if write:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ class Connection:
         patience = WRITE_PATIENCE if write else READ_PATIENCE
         con = self._connect(write, settings, patience)
         try:
-            # Asked under the lock: two first writers may race, and one killed before its commit leaves an empty file.
+            # Checked under the lock: two first writers may race; one killed before its commit leaves an empty file.
             if write and not con.execute("SELECT 1 FROM information_schema.tables").fetchone():
                 self._create(con)
             while self._version(con) < SCHEMA_VERSION:
@@ -113,7 +113,7 @@ class Connection:
                 f"cannot {'write' if write else 'read'} {self.path}: {str(error).splitlines()[0]}", IN_PLACE
             ) from None
         except RuntimeError as error:
-            # What DuckDB makes of a Ctrl-C that arrives within one of its calls.
+            # DuckDB's error for a Ctrl-C during one of its calls.
             if str(error) == "Query interrupted":
                 raise KeyboardInterrupt from None
             raise
@@ -130,7 +130,7 @@ class Connection:
                 raise CurateError(
                     f"{self.path} is open in this process with other settings", "close that connection first"
                 ) from None
-            except (duckdb.Error, UnicodeError, MemoryError, ValueError) as error:  # whatever a damaged file does
+            except (duckdb.Error, UnicodeError, MemoryError, ValueError) as error:  # of a damaged file
                 text = str(error) or type(error).__name__
                 if "Could not set lock" not in text:
                     raise CurateError(
@@ -151,10 +151,10 @@ class Connection:
         con.commit()
 
     def _migrate(self, patience: float) -> None:
-        """Bring an older file to today's schema, unless another process has just done so; the old one is kept.
+        """Convert an older file to the current schema, unless another process has just done so; the old one is kept.
 
         Raises:
-            CurateError: it cannot be done here; the file is as it was.
+            CurateError: it cannot be converted here; the file is unchanged.
         """
         before = self.path.stat().st_ino
         try:
@@ -201,15 +201,16 @@ class Connection:
     def stream(self, sql: str, allow_files: bool = False, rows: int = 10_000) -> Iterator[Portions]:
         """A user's SQL, read-only and without access to files: column names, and rows in portions as they are fetched.
 
-        DuckDB works in a thread, so that Ctrl-C stops it at once. A result of a few portions is fetched whole before
-        the first is given, and the file closed: who looks at it long keeps no writer waiting. A larger one holds it.
+        DuckDB works in a thread: Ctrl-C stops it at once. A result of a few portions is fetched completely before the
+        first is returned, and the file is closed; a user who reads it for long then does not block writers. With a
+        larger result the file stays open.
 
         Args:
-            allow_files: let a SELECT read local files, e.g. `FROM 'notes.csv'`, but write none, and no network.
-            rows: of a portion.
+            allow_files: let a SELECT read local files, e.g. `FROM 'notes.csv'`, but not write them or use the network.
+            rows: number of rows in a portion.
 
         Raises:
-            CurateError: it is not one statement, or DuckDB refuses it; the latter while fetching, too.
+            CurateError: it is not one statement, or DuckDB raises an error, which may also happen while fetching.
         """
         self._check_statement(sql, allow_files)
         with self.open(settings=READING if allow_files else SAFE) as con:
@@ -226,12 +227,12 @@ class Connection:
         yield columns, iter(first)
 
     def query(self, sql: str, allow_files: bool = False) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """A user's SQL, as `stream`, with all rows at once."""
+        """A user's SQL, as in `stream`, with all rows at once."""
         with self.stream(sql, allow_files) as (columns, portions):
             return columns, [row for portion in portions for row in portion]
 
     def _check_statement(self, sql: str, allow_files: bool) -> None:
-        """Refuse all but one statement, and with files at hand all but a SELECT."""
+        """Check that there is exactly one statement, and with `allow_files` that it is a SELECT."""
         try:
             sql.encode()
             statements = duckdb.extract_statements(sql)
@@ -245,25 +246,25 @@ class Connection:
             kind = statements[0].type
         except ValueError:  # one that DuckDB's Python has no name for
             kind = None
-        # Whoever may read a folder may COPY to it too, even below an EXPLAIN.
+        # A statement that may read a folder may also COPY to it, even within an EXPLAIN.
         if allow_files and kind != duckdb.StatementType.SELECT:
             raise CurateError("with files at hand only a SELECT is run", "leave --allow-files out")
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Our own SQL as tuples, for those who can do without pandas."""
+        """The result of our own SQL as tuples, without pandas."""
         with self.open(settings=SAFE) as con:
             return con.execute(sql, list(parameters)).fetchall()
 
     def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
-        """Our own SQL as a DataFrame."""
+        """The result of our own SQL as a DataFrame."""
         with self.open(settings=SAFE) as con:
             return con.execute(sql, list(parameters)).df()
 
     def copy_to(self, sql: str, parameters: Mapping[str, Any], path: Path) -> int:
-        """Write the rows of our own SELECT to a `.csv`, `.parquet` or `.txt` file (ids alone); their count.
+        """Write the rows of our own SELECT to a `.csv`, `.parquet` or `.txt` file (ids alone); returns their number.
 
         Args:
-            parameters: by name, none of them `path`: DuckDB before 2.0 mistakes the place of COPY's unnamed ones.
+            parameters: by name, none of them `path`: DuckDB before 2.0 confuses the order of unnamed ones in COPY.
         """
         formats = {
             ".csv": "FORMAT csv, HEADER",
@@ -291,7 +292,7 @@ class Connection:
         return done[0] if done else 0
 
     def _refuse_line_breaks(self, sql: str, parameters: Mapping[str, Any], path: Path) -> None:
-        """An id with a line break would be two lines of a list of ids."""
+        """Check that no id has a line break, which would make two lines in a list of ids."""
         broken = f"SELECT count(*) FROM ({sql}) WHERE regexp_matches(sample_id, '[\\n\\r]')"
         with self.open() as con:
             (count,) = con.execute(broken, dict(parameters)).fetchone() or (0,)
@@ -303,13 +304,13 @@ class Connection:
 
 
 def _interruptible(con: duckdb.DuckDBPyConnection, work: Callable[[], T], other_files: bool) -> T:
-    """What `work` gives, done in a thread; Ctrl-C ends it at once.
+    """The result of `work`, which runs in a thread; Ctrl-C ends it at once.
 
     Args:
-        other_files: `work` may read other files than the table, so that a broken file need not be the table.
+        other_files: `work` may read other files than the table; a broken file is then not always the table.
 
     Raises:
-        CurateError: DuckDB refuses a user's SQL, or a value is none that Python can hold.
+        CurateError: DuckDB raises an error for a user's SQL, or Python cannot represent a value.
     """
     outcome: dict[str, Any] = {}
 
@@ -321,7 +322,7 @@ def _interruptible(con: duckdb.DuckDBPyConnection, work: Callable[[], T], other_
         finally:
             ended.set()
 
-    # Not `join`: an interrupted join takes the thread for ended (CPython 3.11).
+    # Not `join`: after an interrupted join the thread counts as ended (CPython 3.11).
     ended = threading.Event()
     threading.Thread(target=call, daemon=True).start()
     try:
@@ -343,16 +344,16 @@ def _interruptible(con: duckdb.DuckDBPyConnection, work: Callable[[], T], other_
 
 
 def _is_broken(error: BaseException) -> bool:
-    """Whether the place or the file is to blame; a wrong checksum has no class of its own."""
+    """Whether the cause is the file or its folder; a wrong checksum has no error class of its own."""
     return isinstance(error, BROKEN) or type(error) is duckdb.Error
 
 
 def query_text(name: str) -> str:
-    """A question over the tables of several parts, from `sql/<name>.sql`."""
+    """A query over the tables of several classes of the store, from `sql/<name>.sql`."""
     return resources.files("curate.store").joinpath(f"sql/{name}.sql").read_text(encoding="utf-8")
 
 
 def sql_error(error: Exception) -> CurateError:
-    """DuckDB's refusal of a user's SQL, or a value that Python cannot hold, as a user's error."""
+    """DuckDB's error for a user's SQL, or for a value that Python cannot represent, as a `CurateError`."""
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return CurateError(lines[0], lines[1] if len(lines) > 1 else f"the views are {VIEWS}")

@@ -1,4 +1,4 @@
-"""The epochs of a warm-up in the sample table: what each modality said of every training sample."""
+"""The epochs of a warm-up in the sample table: each modality's predictions for every training sample."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from .runs import declared
 
 @dataclass(frozen=True)
 class Dynamics:
-    """What each modality said of every training sample after each epoch of a warm-up."""
+    """Each modality's predictions for every training sample after each epoch of a warm-up."""
 
     TABLES: ClassVar[tuple[str, ...]] = ("dynamic",)
 
     db: Connection
 
     def write(self, run_id: str, epoch: int, predictions: Predictions, complete: bool = True) -> None:
-        """What each modality and the fusion said of the training samples after an epoch of the warm-up.
+        """Store the predictions of each modality and the fusion for training samples after an epoch of the warm-up.
 
         Args:
-            whole: they are all the epoch has, and take the place of what it had; False keeps what it has of others.
+            complete: True: they are all of the epoch and replace its earlier rows; False keeps rows of other samples.
         """
         labels = predictions.labels
         with self.db.open(write=True) as con:
@@ -50,9 +50,9 @@ class Dynamics:
                 insert(con, "dynamic", columns, {"run_id": run_id, "epoch": epoch, "modality": modality})
 
     def read(self, run_id: str) -> Iterator[Known]:
-        """What each modality knew of each sample after each epoch of the warm-up, epoch by epoch; none if not kept.
+        """Each modality's predictions for each sample, epoch by epoch of the warm-up; none if they were not stored.
 
-        Entropies that an older curate did not keep are NaN.
+        Entropies that an older curate did not store are NaN.
         """
         with self.db.open() as con:
             modalities, _ = declared(con, run_id)
@@ -69,7 +69,7 @@ class Dynamics:
     def means(self, run_id: str) -> tuple[NDArray[np.str_], Floats, Floats] | None:
         """Means over the warm-up's epochs: (N,) ids, ascending, (N, M) p(true class) and (N, M) log margins.
 
-        None where the epochs were not kept.
+        None if the epochs were not stored.
         """
         sql = "SELECT sample_id, modality, avg({}) AS value FROM dynamic"
         with self.db.open() as con:

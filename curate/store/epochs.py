@@ -14,7 +14,7 @@ from .rows import insert
 
 @dataclass(frozen=True)
 class Epochs:
-    """What was measured after each epoch of a run, and on the test split at its end."""
+    """Measurements after each epoch of a run, and on the test split at its end."""
 
     TABLES: ClassVar[tuple[str, ...]] = ("epoch", "fold_epoch")
 
@@ -23,7 +23,7 @@ class Epochs:
     def write(
         self, run_id: str, epoch: int, values: Sequence[tuple[str, str, str, float]], fold: int | None = None
     ) -> None:
-        """Numbers of one epoch, of the run or a fold, as (split, modality, metric, value); known ones are replaced."""
+        """Store values of one epoch, of the run or a fold, as (split, modality, metric, value); replaces old ones."""
         split, modality, metric, value = (list(v) for v in zip(*values, strict=True))
         with self.db.open(write=True) as con:
             insert(
@@ -55,7 +55,7 @@ class Epochs:
         return own[0][0], folds[0][0]
 
     def best(self, run_id: str) -> int | None:
-        """The epoch that validation chose; None before a run is done."""
+        """The epoch that was chosen by validation; None before a run is done."""
         with self.db.open() as con:
             row = con.execute("SELECT max(epoch) FROM epoch WHERE run_id = ? AND split = 'test'", [run_id]).fetchone()
         return row[0] if row else None

@@ -1,4 +1,4 @@
-"""An older file to today's schema: every row is copied into a fresh file, which then takes the old one's place."""
+"""Convert an older file to the current schema: every row is copied to a new file, which then replaces the old one."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ FRESH = "migrating"
 def rebuild(
     con: Connection, path: Path, version: int, create: Callable[[Connection, Callable[[], None]], None]
 ) -> Path:
-    """Copy the open file `path` into a fresh one by the names of columns, and put that in its place.
+    """Copy the open file `path` to a new one by the names of columns, and replace it by that.
 
-    The fresh file is whole and on disk before it is renamed: whoever is killed on the way leaves the old one as it was.
-    A column that only today's schema has takes its default; a table that today's schema does not know is copied as it
-    stands.
+    The new file is complete and on disk before it is renamed: if the process is killed before, the old file is
+    unchanged. A column that only the current schema has gets its default; a table that the current schema does not have
+    is copied unchanged.
 
     Args:
-        con: the only connection to `path`, for writing; its lock keeps others away. It goes on seeing the old file.
+        con: the only connection to `path`, for writing; its lock excludes other processes. It still reads the old file.
         version: schema version of the old file, part of the backup's name.
-        create: called with (con, fill), makes today's tables in the database in use, calls `fill`, and makes the views.
+        create: called with (con, fill); makes the current tables in the database in use, calls `fill`, and makes the
+            views.
 
     Returns:
         The old file, kept beside it as `<name>.v<version>.duckdb`.
 
     Raises:
-        duckdb.Error, OSError: and the old file stays in its place, unchanged.
+        duckdb.Error, OSError: the copy failed; the old file stays in its place, unchanged.
     """
     fresh = path.with_name(f"{path.name}.{FRESH}")
     tables = con.execute("SELECT database_name, table_name FROM duckdb_tables() ORDER BY 2").fetchall()
@@ -53,7 +54,7 @@ def rebuild(
         create(con, fill)
         con.execute(f'USE "{old}"')
         con.execute(f"DETACH {FRESH}")
-        con.execute("CHECKPOINT")  # whole without its write-ahead log, which must not be found beside the fresh file
+        con.execute("CHECKPOINT")  # complete without its write-ahead log, which must not be beside the new file
         backup = _keep(path, f"{path.stem}.v{version}", path.suffix)
         fresh.replace(path)
     except BaseException:
@@ -69,10 +70,10 @@ def _remove(fresh: Path) -> None:
 
 
 def _keep(path: Path, stem: str, suffix: str) -> Path:
-    """A second name for a file, the first one free; a copy where the file system has no links."""
+    """Give a file a second name, the first that is free; a copy if the file system has no links."""
     number = 1
     while (backup := path.with_name(f"{stem}{'' if number == 1 else f'-{number}'}{suffix}")).exists():
-        if backup.samefile(path):  # left by one that was killed before the rename
+        if backup.samefile(path):  # left by a process that was killed before the rename
             return backup
         number += 1
     try:

@@ -1,4 +1,4 @@
-"""What one scoring of the training set leaves in the table: predictions, gaps, mixtures, posteriors."""
+"""The results of scoring the training set in the table: predictions, gaps, mixtures, posteriors."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from .rows import copy_rows, delete, insert
 from .runs import declared
 
 COPIED = "sample_id IN (FROM copied)"
-"""A condition, while the ids to be copied are registered."""
+"""An SQL condition; valid while the ids to be copied are registered as `copied`."""
 
 
 @dataclass(frozen=True)
 class Rounds:
-    """Rounds of scoring, keyed (run, round, sample): each written whole or not at all."""
+    """Rounds of scoring, keyed (run, round, sample): each is written completely or not at all."""
 
     TABLES: ClassVar[tuple[str, ...]] = ("prediction", "gap", "mixture", "posterior")
 
@@ -45,16 +45,17 @@ class Rounds:
         known: tuple[str, NDArray[np.str_]] | None = None,
         others: Sequence[Predictions] = (),
     ) -> None:
-        """All that one scoring of the training set found, in one transaction: whole or not at all.
+        """Store all results of one scoring of the training set, in one transaction: completely or not at all.
 
-        What the table held of this round is replaced, so that its rows stay unique.
+        Existing rows of this round are replaced; its rows stay unique.
 
         Args:
-            predictions: None when another run's predictions were fitted, whose rows are there already.
-            p_ahead: as in `Round`; stored of the pairs with three components.
-            known: a run whose mixtures these are, and other samples; of its round of this number the mixtures, and the
-                rows of these samples, are copied as they stand, with round 0 those of their usability too.
-            others: of samples that lack a modality, and so have neither gap nor posterior, of the modalities they have.
+            predictions: None if another run's predictions were fitted; their rows are then in the table already.
+            p_ahead: as in `Round`; stored for the pairs with three components.
+            known: (run, ids of other samples): the mixtures are those of this run. They are copied from its round with
+                this number, and so are the rows of these samples; with round 0 also their usability.
+            others: predictions of samples that lack a modality and therefore have no gap and no posterior, by the
+                modalities that they have.
         """
         for modality in {m for pair in gaps.pairs for m in pair}:
             if not MODALITY.fullmatch(modality):
@@ -134,7 +135,7 @@ class Rounds:
         return Round(ids, scores, fits, stack(posteriors, "p_balanced"), ahead)
 
     def known(self, run_id: str, number: int = 0) -> Known:
-        """What each modality knew of each sample with a gap in a round, samples ascending by id.
+        """Each modality's predictions for the samples with a gap in a round, samples ascending by id.
 
         Raises:
             CurateError: there are no predictions of that round.
@@ -155,7 +156,7 @@ class Rounds:
         return dict(rows)
 
     def predicted_ids(self, run_id: str) -> list[str]:
-        """The samples of which round 0 of a run has a prediction, by whichever modality."""
+        """Ids of the samples that have a prediction in round 0 of a run, by any modality."""
         with self.db.open() as con:
             rows = con.execute("SELECT DISTINCT sample_id FROM prediction WHERE run_id = ? AND round = 0", [run_id])
             return [i for (i,) in rows.fetchall()]
@@ -187,7 +188,7 @@ def _copy_rows(
 ) -> None:
     """Copy a run's mixtures, and its rows of these samples, of a round to the same round of another run.
 
-    With round 0 goes what is known of their usability, which has no round.
+    With round 0 their usability, which has no round, is copied too.
     """
     con.register("copied", {"sample_id": sample_ids.astype(object)})
     for table in Rounds.TABLES:
@@ -203,8 +204,8 @@ def _column_arrays(
 ) -> dict[str, NDArray[Any]]:
     """Columns of a round's rows of one pair, ascending by `sample_id`.
 
-    They were written in that order, so that looking is enough; sorting in the database would cost several times the
-    reading.
+    They were usually written in that order, which is only checked here; sorting in the database would take several
+    times as long as reading.
     """
     found = con.execute(
         f"SELECT sample_id, {columns} FROM {table} WHERE run_id = ? AND round = ? AND pair = ?", [run_id, number, pair]

@@ -20,10 +20,10 @@ def insert(
     constants: Mapping[str, Any] | None = None,
     replace: bool = False,
 ) -> None:
-    """Insert column arrays; a constant, or a scalar among the columns, repeats for every row.
+    """Insert column arrays; a constant, or a text among the columns, is repeated for every row.
 
     Args:
-        replace: rows of the same key, in a table that has one.
+        replace: replace rows with the same key, in a table that has one.
     """
     length = next(len(v) for v in columns.values() if not isinstance(v, str))
     if not length:
@@ -54,7 +54,7 @@ def copy_rows(
     condition: str = "",
     parameters: Sequence[Any] = (),
 ) -> None:
-    """Give a run the rows of another that fulfil a further condition, ` AND ...`."""
+    """Copy to the run `target` the rows of the run `source` that fulfil a further condition, ` AND ...`."""
     con.execute(
         f"INSERT INTO {table} BY NAME SELECT * REPLACE (? AS run_id) FROM {table} WHERE run_id = ?{condition}",
         [target, source, *parameters],

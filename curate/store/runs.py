@@ -20,14 +20,14 @@ from .connection import Connection
 
 @dataclass(frozen=True)
 class Runs:
-    """Runs by name: what they were set to, how they ended, what they come from."""
+    """Runs by name: their settings, how they ended, and the runs that they started from."""
 
     TABLES: ClassVar[tuple[str, ...]] = ("run",)
 
     db: Connection
 
     def new_id(self, stem: str, folder: Path) -> str:
-        """The first free `stem-1`, `stem-2`, ... that names neither a run nor a used folder under `folder`."""
+        """The first of `stem-1`, `stem-2`, ... that is neither the name of a run nor of a used folder in `folder`."""
         taken: set[str] = set()
         if self.db.path.exists():
             with self.db.open() as con:
@@ -65,7 +65,7 @@ class Runs:
             )
 
     def decide(self, run_id: str, found: Mapping[str, Any]) -> None:
-        """Keep what a run found out for itself where its settings left it open, as the section `decided`."""
+        """Store values that a run determined itself because its settings left them open, as the section `decided`."""
         with self.db.open(write=True) as con:
             con.execute(
                 "UPDATE run SET config = json_merge_patch(config, ?) WHERE run_id = ?",
@@ -94,7 +94,7 @@ class Runs:
         """The run of that name, or the newest that fits.
 
         Raises:
-            CurateError: there is none; the nearest name is offered.
+            CurateError: there is none; the hint gives the nearest name.
         """
         runs = self.all(**where)
         what = ", ".join(f"{k} {v}" for k, v in where.items() if v is not None)
@@ -124,7 +124,7 @@ class Runs:
 
 
 def declared(con: duckdb.DuckDBPyConnection, run_id: str) -> tuple[tuple[str, ...], Mapping[str, Any]]:
-    """Modalities in declared order, and settings, of a run; ((), {}) where there is no such run."""
+    """(modalities in declared order, settings) of a run; ((), {}) if there is no such run."""
     row = con.execute("SELECT modalities, config FROM run WHERE run_id = ?", [run_id]).fetchone()
     return (tuple(row[0]), json.loads(row[1])) if row else ((), {})
 

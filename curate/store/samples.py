@@ -33,13 +33,13 @@ class Samples:
         reason: Sequence[str],
         media: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
-        """Items of a data set with the status of their media; known rows of these items are replaced.
+        """Store items of a data set with the status of their media; existing rows of these items are replaced.
 
         Args:
-            media: of each item {modality: what was done to its medium}, see `media.FACTS`.
+            media: for each item {modality: what was done to its medium}, see `media.FACTS`.
 
         Raises:
-            ValueError: an id is there twice.
+            ValueError: an id occurs twice.
         """
         if len({s.sample_id for s in samples}) != len(samples):
             raise ValueError("sample_ids are not unique")
@@ -73,14 +73,14 @@ class Samples:
             )
 
     def write_findings(self, data_id: str, findings: Sequence[Finding]) -> None:
-        """What is suspicious about a data set, in place of what was found before."""
+        """Store the findings about a data set; earlier ones are replaced."""
         with self.db.open(write=True) as con:
             con.execute("DELETE FROM finding WHERE data_id = ?", [data_id])
             columns = {name: [getattr(f, name) for f in findings] for name in ("kind", "sample_id", "detail")}
             insert(con, "finding", columns, {"data_id": data_id}, replace=False)
 
     def planted(self, run_id: str) -> NDArray[np.str_]:
-        """(N,) degraded modalities of a scored run's samples, ascending by id; '' none or unknown."""
+        """(N,) degraded modalities of a scored run's samples, ascending by id; '' if none or unknown."""
         with self.db.open() as con:
             out = con.execute(query_text("planted"), {"run": run_id}).fetchnumpy()
         return out["planted"].astype(str)

@@ -36,12 +36,12 @@ class Selections:
         """The scored training samples of a run, ascending by id.
 
         Args:
-            where: a condition on the columns of `samples`, as a user types it.
-            by: their quality, see `selection.Rule`; of several pairs of modalities the smallest p_balanced and the
-                largest gap count.
+            where: a condition on the columns of `samples`, as typed by a user.
+            by: their quality, see `selection.Rule`; with several pairs of modalities the smallest p_balanced and the
+                largest gap are used.
 
         Raises:
-            CurateError: the condition cannot be read, or the quality of some is not known.
+            CurateError: the condition is not valid SQL, or the quality of some samples is not known.
         """
         if where is not None and not where.strip():
             raise CurateError("--where is empty, and would keep everything", "give a condition, or leave --where out")
@@ -80,11 +80,11 @@ class Selections:
 
         Args:
             name: of the selection; made from run and rule when left out.
-            replace: an earlier selection of that name.
+            replace: replace an earlier selection of that name.
             rule: the fields of `selection.Rule`, e.g. `threshold=0.8, per_class=100`.
 
         Raises:
-            EmptySelectionError: nothing fulfils it; nothing is stored.
+            EmptySelectionError: no sample fulfils the rule; nothing is stored.
         """
         wanted = Rule(**rule)
         seen = self.candidates(run_id, wanted.where, wanted.by)
@@ -103,7 +103,7 @@ class Selections:
         return selection
 
     def _alternative(self, run_id: str, wanted: Rule, seen: Candidates) -> str:
-        """A command that keeps something, tried."""
+        """A hint with a command that keeps some samples; the command was tried."""
         found = relaxed(wanted, seen)
         if found is None:
             return f"{run_id} has no scored training sample; nothing was stored"
@@ -113,9 +113,9 @@ class Selections:
         return f"`curate select {options} --run {run_id}{where}` keeps {kept}; nothing was stored"
 
     def suggest(self, run_id: str) -> tuple[dict[str, Any], str]:
-        """The rule that the evidence supports where nobody gives one, and why.
+        """The rule that the evidence supports if none is given, and why.
 
-        What is claimed to be broken is left out; where nothing is, or nothing is known of that, p_balanced decides.
+        Samples claimed to be broken are left out; if there are none, or that is not known, p_balanced decides.
         """
         with self.db.open() as con:
             claimed = con.execute(query_text("claimed_broken"), {"run": run_id}).fetchone()
@@ -128,14 +128,14 @@ class Selections:
         return {"threshold": 0.8}, f"{why}: p_balanced decides, a scale of |gap|"
 
     def preview(self, run_id: str, **rule: Any) -> list[tuple[float, int, float, str, int]]:
-        """What a rule would keep at other thresholds; nothing is stored.
+        """What a rule would keep with other thresholds; nothing is stored.
 
         Args:
-            rule: as for `select`; its own threshold, or 0 when it has none, is a row too.
+            rule: as for `make`; its own threshold, or 0 if it has none, is a row too.
 
         Returns:
-            (threshold, kept, share of all candidates, smallest class, what is kept of it), ascending by threshold. The
-            smallest class is the one with the fewest kept, of equal ones the first by name.
+            (threshold, kept, share of all candidates, smallest class, number kept of it), ascending by threshold. The
+            smallest class is the one with the fewest kept samples, among equals the first by name.
         """
         wanted = Rule(**rule)
         seen = self.candidates(run_id, wanted.where, wanted.by)
@@ -193,7 +193,7 @@ class Selections:
         return Selection(row[0], row[1], row[2], ids["sample_id"].astype(str), row[3])
 
     def describe(self, name: str) -> Selection:
-        """A stored selection with what it does to class balance, as `select` returned it."""
+        """A stored selection with its class balance, as returned by `make`."""
         found = self.find(name)
         seen = self.candidates(found.run_id)
         return changed(found, kept=class_balance(seen.label_names, np.isin(seen.sample_ids, found.sample_ids)))
@@ -207,11 +207,11 @@ class Selections:
         """How far two selections of one data set agree.
 
         Returns:
-            (class, kept by the one, by the other, by both, Jaccard index) of all classes together, then of each that
-            either holds, ascending by name. The Jaccard index is |both| / |either|, 0 = disjoint to 1 = equal.
+            (class, kept by the one, by the other, by both, Jaccard index) of all classes together, then of each class
+            in either selection, ascending by name. The Jaccard index is |both| / |either|, 0 = disjoint to 1 = equal.
 
         Raises:
-            CurateError: a name is unknown, or they are of different data sets, whose ids mean different samples.
+            CurateError: a name is unknown, or they are of different data sets, where equal ids are different samples.
         """
         runs = [self.find(name).run_id for name in (one, other)]
         with self.db.open() as con:
@@ -237,7 +237,7 @@ class Selections:
             con.execute("DELETE FROM selection WHERE name = ?", [name])
 
     def export(self, name: str, path: Path) -> int:
-        """Write a selection's samples, ascending by id; how many."""
+        """Write a selection's samples, ascending by id; returns their number."""
         return self.db.copy_to(query_text("selection_members"), {"name": name}, path)
 
     def of_run(self, run_id: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The sample table: the contract between scoring, training and everyone else."""
+"""The sample table, through which scoring, training and all other parts exchange data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ALL_SAMPLES = "SELECT * FROM samples ORDER BY dataset, sample_id"
 
 
 class Store:
-    """One DuckDB file of our schema: a part for each kind of thing it keeps, over one connection object.
+    """One DuckDB file of our schema: one attribute for each kind of data in it, all with the same connection object.
 
     Args:
         path: the file; made by the first write.
@@ -50,16 +50,16 @@ class Store:
         return self.db.path
 
     def copy_scores(self, source: str, target: str) -> None:
-        """Give a run the predictions, dynamics, epochs and usability of another."""
+        """Copy predictions, dynamics, epochs and usability from the run `source` to the run `target`."""
         with self.db.open(write=True) as con:
             for table in ("prediction", *Dynamics.TABLES, "epoch", *Assessments.TABLES):
                 copy_rows(con, table, source, target)
 
     def remove_run(self, run_id: str) -> None:
-        """Delete every row of a run; its checkpoints are the caller's to delete.
+        """Delete every row of a run; the caller must delete its checkpoints.
 
         Raises:
-            CurateError: there is no such run, or others were trained from it or selected from it; they are named.
+            CurateError: there is no such run, or runs or selections were made from it; the message names them.
         """
         self.runs.find(run_id)
         needed_by = [r.run_id for r in self.runs.all(parent=run_id)]
@@ -89,7 +89,7 @@ class Store:
         return self.db.frame(sql, parameters)
 
     def export_samples(self, path: Path) -> int:
-        """Write the view `samples`, ascending by data set and id; how many rows."""
+        """Write the view `samples`, ascending by data set and id; returns the number of rows."""
         return self.db.copy_to(ALL_SAMPLES, {}, path)
 
     def samples_frame(self) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Usability in the sample table: what was made of the evidence gathered over a warm-up."""
+"""Usability in the sample table, computed from the evidence of a warm-up."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Assessments:
-    """Usability of each modality on each sample of a scored run, written whole or not at all."""
+    """Usability of each modality on each sample of a scored run; it is written completely or not at all."""
 
     TABLES: ClassVar[tuple[str, ...]] = ("usability", "guard")
 
     db: Connection
 
     def write(self, run_id: str, found: Usability, contradiction: Floats) -> None:
-        """Usability, and how much each modality contradicts the label, in place of what was there.
+        """Store usability, and how much each modality contradicts the label; existing rows are replaced.
 
         Args:
             contradiction: (N, M) in [0, 1], see `usability.contradiction`.
@@ -66,21 +66,21 @@ class Assessments:
             views.refresh(con)
 
     def guards(self, run_id: str) -> dict[str, Guard]:
-        """{modality: its guard} in declared order; {} where a run was not assessed."""
+        """{modality: its guard} in declared order; {} if the run was not assessed."""
         with self.db.open() as con:
             rows = con.execute(
                 "SELECT modality, found, share, separation, ratio, withheld FROM guard "
                 "WHERE run_id = ? ORDER BY list_position(?, modality)",
                 [run_id, list(declared(con, run_id)[0])],
             ).fetchall()
-        from curate.scores.usability import Guard  # loads scipy, which the other readers can do without
+        from curate.scores.usability import Guard  # late: it imports scipy, which the other methods do not need
 
         return {modality: Guard(*values) for modality, *values in rows}
 
     def verdicts(self, run_id: str) -> list[tuple[str, str, bool, float, float | None]]:
         """(modality, the guard's verdict in words, whether a group was found, separation, ratio) in declared order.
 
-        As in `usability.Guard`, which need not be loaded; [] where a run was not assessed.
+        The values are those of `usability.Guard`, without importing it; [] if the run was not assessed.
         """
         with self.db.open() as con:
             return con.execute(
@@ -90,7 +90,7 @@ class Assessments:
             ).fetchall()
 
     def p_broken(self, run_id: str) -> tuple[NDArray[np.str_], Floats]:
-        """(N,) sample ids, ascending, and (N, M) guarded probability of being broken; 0 where nothing may be claimed.
+        """(N,) sample ids, ascending, and (N, M) guarded probability of being broken; 0 where claims are withheld.
 
         Raises:
             CurateError: the run was not assessed.
@@ -115,7 +115,7 @@ class Assessments:
 
 
 def copy(con: duckdb.DuckDBPyConnection, source: str, target: str, condition: str = "") -> None:
-    """Put what is known of a run's samples in place of what a new run has; all of them, or those of a condition."""
+    """Replace the usability of the run `target` by that of `source`, for all samples or those of a condition."""
     for table in Assessments.TABLES:
         delete(con, table, {"run_id": target})
         copy_rows(con, table, source, target, "" if table == "guard" else condition)

@@ -1,4 +1,4 @@
-"""The views of the sample table: their columns depend on the modalities that were ever predicted."""
+"""The views of the sample table: their columns depend on the modalities that have any predictions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from curate.types import FUSED, MODALITY
 
 
 def refresh(con: duckdb.DuckDBPyConnection) -> None:
-    """Make `samples` and the views on it anew, with a column for each modality that was ever predicted, and
-    one for its direction once a mixture of three is stored.
+    """Recreate `samples` and the views on it, with columns for each modality that has any predictions, and one for its
+    direction if a mixture of three is stored.
     """
     known = [m for (m,) in con.execute("SELECT DISTINCT modality FROM prediction ORDER BY 1").fetchall()]
     known = [m for m in known if MODALITY.fullmatch(m)]
@@ -72,5 +72,5 @@ def refresh(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _best_of(modalities: Sequence[str]) -> str:
-    """SQL for the largest probability of the true class by some modalities; NULLs, of other data sets, are left out."""
+    """SQL for the largest probability of the true class by some modalities; NULLs (other data sets) are ignored."""
     return f"greatest({', '.join(f'q.p_{m}' for m in modalities)})"

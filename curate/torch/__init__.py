@@ -1,4 +1,4 @@
-"""For a training loop of one's own, with any torch: what the table knows, as weights and subsets."""
+"""For your own training loop, with any version of torch: posteriors as sampler weights, selections as subsets."""
 
 from .samplers import sampler_weights, selected
 

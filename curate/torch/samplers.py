@@ -1,6 +1,6 @@
-"""The table's knowledge for a training loop of one's own: weights for a sampler, and a `Subset`.
+"""Posteriors and selections for your own training loop: weights for a sampler, and a `Subset`.
 
-Both take the ids of the samples in the order of one's data set; ids are the only join, position never is.
+Both take the ids of the samples in the order of your data set; samples are matched by id alone, never by position.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def sampler_weights(
     """Weights for `torch.utils.data.WeightedRandomSampler`: the posterior of each sample, (N,) float64 in [0, 1].
 
     Args:
-        table: as `curate.open` gives it.
+        table: from `curate.open`.
         sample_ids: (N,) ids in the order of your data set.
         run_id: the scored run; the newest when left out.
-        by: draw the balanced samples more often, or the imbalanced.
+        by: draw the balanced samples more often, or the imbalanced ones.
 
     Raises:
-        CurateError: some of the ids were not scored; the first are named.
+        CurateError: some of the ids were not scored; the message names the first.
     """
     run = table.find_run(run_id, kind="score", status=None if run_id else "done")
     found = table.scored(run.run_id)
@@ -49,15 +49,15 @@ def sampler_weights(
 
 
 def selected(dataset: Dataset[T], sample_ids: Sequence[str], table: Table, selection: str) -> Subset[T]:
-    """The part of a data set that a stored selection names, in the data set's order.
+    """The samples of a data set that are in a stored selection, in the data set's order.
 
     Args:
         sample_ids: (N,) ids in the order of `dataset`.
-        table: as `curate.open` gives it.
+        table: from `curate.open`.
         selection: its name.
 
     Raises:
-        CurateError: the selection has samples that are not among the ids; the first are named.
+        CurateError: the selection has samples that are not among the ids; the message names the first.
     """
     chosen = table.store.selections.find(selection).sample_ids
     ids = np.array([str(i) for i in sample_ids])
