@@ -17,7 +17,7 @@ from curate.files.names import composed
 from curate.types import FUSED, Floats, Predictions
 
 from .part import Part, Texts, shown
-from .values import Reading, Values, product, to_probabilities, which_kind
+from .values import SHARES, Reading, Values, product, to_probabilities, which_kind
 
 
 @dataclass(frozen=True)
@@ -157,8 +157,9 @@ def _held_out(
     newest = {m: arrays[0] for m, arrays in raw.items()}
     sound = made.labels >= 0
     for m, values in newest.items():
-        positive = np.nansum(values.clip(0, None), axis=1) > 0
-        sound &= np.isfinite(values).all(axis=1) & ((readings[m].kind == "logits") | positive)
+        sound &= np.isfinite(values).all(axis=1)
+        if readings[m].kind in SHARES:
+            sound &= np.nansum(values.clip(0, None), axis=1) > 0
     found = {}
     for split in ("val", "test"):
         rows = sound & (splits == split)

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import CurateError
+from curate.files.shards import shards_of
 from curate.types import MODALITY
 
 from .arrays import read_npz
 from .lines import DYNAMICS, read_jsonl
 from .part import Part
+from .recorded import read_recorded
 from .wide import WIDE, read_wide
 
 READERS = {
@@ -28,14 +30,23 @@ RESERVED = ("balanced", "imbalanced")
 
 
 def read_all(sources: Sequence[str]) -> list[Part]:
-    """Every file of `FILE`, `MODALITY=FILE` and `MODALITY=FOLDER` (of JSONL files), in the order given."""
+    """Read every source in the order given: `FILE`, `MODALITY=FILE`, `MODALITY=FOLDER` (of JSONL files), or `FOLDER`.
+
+    A folder without a modality holds what a `curate.torch.Recorder` wrote.
+    """
     parts = []
     for source in sources:
         named = re.fullmatch(r"([A-Za-z][\w-]*)=(.+)", source)
         modality, path = (named[1], Path(named[2])) if named and not Path(source).exists() else ("", Path(source))
+        if not modality and path.is_dir() and shards_of(path):
+            parts.append(read_recorded(path))
+            continue
         inner = sorted(path.glob("*.jsonl"), key=_by_number) if path.is_dir() else [path]
         if not inner:
-            raise CurateError(f"no .jsonl file in the folder {path}", "name the file itself")
+            raise CurateError(
+                f"no .jsonl file and nothing recorded in the folder {path}",
+                "name the file itself; a recording appears at the end of its first epoch",
+            )
         parts += [_named(read(each), modality) for each in inner]
     return parts
 

@@ -31,6 +31,10 @@ PROPORTIONS = "--set score.values=proportions divides each row by its sum"
 LOGITS = "--set score.values=logits takes them for logits"
 
 
+SHARES = ("probabilities", "percentages", "proportions")
+"""Kinds whose rows are shares: one without a positive number says nothing."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """The kind of a modality's values, and the evidence for it.

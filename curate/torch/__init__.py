@@ -1,5 +1,6 @@
-"""For your own training loop, with any version of torch: posteriors as sampler weights, selections as subsets."""
+"""For a training loop of one's own, with any torch: a recorder of predictions, sampler weights and subsets."""
 
+from .recorder import Recorder
 from .samplers import sampler_weights, selected
 
-__all__ = ["sampler_weights", "selected"]
+__all__ = ["Recorder", "sampler_weights", "selected"]

@@ -207,3 +207,30 @@ def test_one_epoch_cannot_be_averaged(saved, table, tmp_path):
 def test_whether_saved_predictions_are_in_sample_is_unknown(saved, table, tmp_path):
     score_predictions(table, [str(saved.write(saved.make(), tmp_path / "one.csv"))], [{}])
     assert table.query("SELECT DISTINCT in_sample FROM samples")[1] == [(None,)]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda p: p,
+        lambda p: 100 * p,
+        np.log,
+        np.log2,
+        np.log10,
+        lambda p: np.log(p) + 3 * (np.arange(len(p)) % 5)[:, None],
+        lambda p: np.log(p / (1 - p)),
+    ],
+    ids=["probabilities", "percentages", "logarithms", "base 2", "base 10", "logits", "log-odds"],
+)
+def test_validation_accuracy_is_known_whatever_kind_the_numbers_are_of(tmp_path, table, written) -> None:
+    rng = np.random.default_rng(0)
+    labels, split = np.arange(90) % 3, np.repeat(["train", "val"], [60, 30])
+    p = {m: rng.dirichlet(np.ones(3), size=90).clip(1e-4) for m in ("audio", "visual")}
+    p = {m: x / x.sum(axis=1, keepdims=True) for m, x in p.items()}
+    keys = {"sample_id": np.array([f"s{i}" for i in range(90)]), "label": np.array(["x", "y", "z"])[labels]}
+    arrays = {m: written(x) for m, x in p.items()}
+    np.savez(tmp_path / "p.npz", **keys, split=split, classes=np.array(["x", "y", "z"]), **arrays)
+    score_predictions(table, [str(tmp_path / "p.npz")], [{}])
+    found = dict(table.query("SELECT modality, held_out_accuracy FROM by_modality")[1])
+    for m in p:
+        assert found[m] == pytest.approx(float((p[m].argmax(axis=1) == labels)[60:].mean()))

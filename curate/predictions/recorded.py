@@ -1,0 +1,61 @@
+"""A folder of predictions that a training recorded, see `curate.files.shards`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import CurateError
+from curate.files.shards import KEYS, read_shards
+
+from .part import Part, shown
+
+
+def read_recorded(folder: Path) -> Part:
+    """All complete epochs of the training samples, and the newest predictions of the others; log-probabilities.
+
+    Raises:
+        CurateError: no epoch is complete, epochs have other training samples, or what was recorded contradicts itself.
+    """
+    columns, notes = read_shards(folder)
+    columns = _aligned(columns, folder)
+    names = [name for name in columns if name not in KEYS]
+    values = {}
+    for m in dict.fromkeys(name.partition(".")[0] for name in names):
+        own = [name for name in names if name.partition(".")[0] == m]
+        classes = tuple(name.partition(".")[2] for name in own)
+        values[m] = (classes, np.stack([columns[name] for name in own], axis=1))
+    keys = (columns["sample_id"], columns["label"], columns["split"], columns["epoch"])
+    return Part(str(folder), *keys, values, "; ".join(["recorded", *notes]))
+
+
+def _aligned(columns: Mapping[str, NDArray[Any]], folder: Path) -> dict[str, NDArray[Any]]:
+    """The same samples in every epoch of the training split; samples of other splits have their newest predictions."""
+    splits, epochs = columns["split"], columns["epoch"]
+    trained = np.unique(epochs[splits == "train"])
+    if not len(trained):
+        raise CurateError(
+            f"{folder} holds no complete epoch of the training samples", 'record them: recorder.epoch(split="train")'
+        )
+    first = set(columns["sample_id"][(splits == "train") & (epochs == trained[0])].tolist())
+    for epoch in trained[1:].tolist():
+        ids = set(columns["sample_id"][(splits == "train") & (epochs == epoch)].tolist())
+        if differ := sorted(ids ^ first):
+            raise CurateError(
+                f"epochs {trained[0]} and {epoch} in {folder} do not hold the same samples: {shown(differ)}",
+                "record every sample in every epoch: drop_last=False, or a pass in eval mode",
+            )
+    rows = [np.flatnonzero(splits == "train")]
+    numbers = [epochs[rows[0]]]
+    for split in ("val", "test"):
+        of_split = splits == split
+        if of_split.any():
+            newest = np.flatnonzero(of_split & (epochs == epochs[of_split].max()))
+            rows += [newest] * len(trained)
+            numbers += [np.full(len(newest), epoch) for epoch in trained.tolist()]
+    taken = np.concatenate(rows)
+    return {**{name: values[taken] for name, values in columns.items()}, "epoch": np.concatenate(numbers)}

@@ -1,0 +1,285 @@
+"""Predictions of a training loop of one's own, kept epoch by epoch and scored without another pass."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from curate.errors import CurateError
+from curate.files.shards import read_shards, shard_name, write_shard
+from curate.table import Table
+from curate.types import FUSED, MODALITY, Run
+
+Values = Tensor | NDArray[Any] | Sequence[Sequence[float]]
+Split = Literal["train", "val", "test"]
+ROWS = 100_000
+"""Rows that are kept in memory before they go to a file."""
+RESERVED = ("balanced", "imbalanced")
+
+
+class Recorder:
+    """Records what a model predicts for each sample, by modality, in Parquet files that any tool reads.
+
+        recorder = Recorder("recorded", classes=["bark", "horn"])
+        for epoch in range(10):
+            with recorder.epoch(split="train"):
+                for ids, labels, inputs in loader:
+                    outputs = model(**inputs)
+                    ...
+                    recorder.add(ids, labels, {"audio": outputs.audio, "visual": outputs.visual}, fused=outputs.fused)
+        run = recorder.score("curate.duckdb")
+
+    Works alike in one process and in several (`torch.distributed`, or the variables RANK and WORLD_SIZE): each writes
+    files of its own. What is recorded of an epoch appears at its end; a killed run leaves complete epochs.
+
+    Args:
+        folder: where the files go; made if need be. It belongs to one run.
+        classes: class names, in the order of the logits.
+        values: what is given to `add`: `logits`, or `probabilities` that add up to one.
+        rows: how many are kept in memory before they go to a file.
+
+    Raises:
+        CurateError: class names repeat, or are fewer than two.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        classes: Sequence[str],
+        *,
+        values: Literal["logits", "probabilities"] = "logits",
+        rows: int = ROWS,
+    ) -> None:
+        self.folder, self.classes, self.rows = Path(folder), tuple(map(str, classes)), rows
+        self.values = values
+        if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
+            raise CurateError(
+                f"a recorder takes two or more class names, each once, got {list(self.classes)}",
+                "give them in the order of the logits",
+            )
+        self.process, self.processes = _place()
+        self._position = {name: i for i, name in enumerate(self.classes)}
+        self._modalities: tuple[str, ...] = ()
+        self._numbers: dict[str, int] = {}
+        self._open: _Epoch | None = None
+
+    @contextmanager
+    def epoch(self, split: Split = "train", number: int | None = None) -> Iterator[None]:
+        """An epoch of a split: what is added inside appears in the folder at its end, or not at all.
+
+        Args:
+            split: of the samples that are added; `train` is what is scored, `val` judges what was memorised.
+            number: of the epoch; one more than the last of this split where it is left out, beginning with 1.
+
+        Raises:
+            CurateError: another epoch is open, or nothing was added.
+        """
+        if self._open is not None:
+            raise CurateError("an epoch is recorded already", "end it before the next begins")
+        if split not in ("train", "val", "test"):
+            raise CurateError(f"a split is train, val or test, got {split!r}", 'e.g. recorder.epoch(split="val")')
+        number = self._numbers.get(split, 0) + 1 if number is None else int(number)
+        self._open = _Epoch(self.folder, split, number, self.process, self.processes, self.rows)
+        try:
+            yield
+            self._open.close()
+            self._numbers[split] = number
+        finally:
+            self._open.clear()
+            self._open = None
+
+    def add(
+        self,
+        sample_ids: Sequence[Any] | NDArray[Any] | Tensor,
+        labels: Sequence[Any] | NDArray[Any] | Tensor,
+        logits: Mapping[str, Values],
+        fused: Values | None = None,
+    ) -> None:
+        """Record a batch of B samples.
+
+        Args:
+            sample_ids: (B,) strings or whole numbers; the only join, so the same in every epoch.
+            labels: (B,) class indices, or class names.
+            logits: {modality: (B, K)}, on any device and of any precision.
+            fused: (B, K) of the fusion; the normalised product of the modalities where it is left out.
+
+        Raises:
+            CurateError: no epoch is open; lengths, classes, labels or modalities do not fit; a number is not finite.
+                Nothing of the batch is recorded then.
+        """
+        if self._open is None:
+            raise CurateError("no epoch is open", "call add inside `with recorder.epoch():`")
+        ids = np.array([str(i) for i in _listed(sample_ids)], dtype=np.str_)
+        given = {**logits, **({} if fused is None else {FUSED: fused})}
+        self._check_modalities(tuple(given))
+        found = {m: self._log_probabilities(m, x, ids) for m, x in given.items()}
+        names = self._names(labels, ids)
+        columns = {f"{m}.{c}": x[:, k] for m, x in found.items() for k, c in enumerate(self.classes)}
+        self._open.add({"sample_id": ids, "label": names}, columns)
+
+    def read(self) -> dict[str, NDArray[Any]]:
+        """What the folder holds, of all processes: columns by name, ascending by epoch and id."""
+        return read_shards(self.folder)[0]
+
+    def missing(self, sample_ids: Sequence[Any], split: Split = "train") -> list[str]:
+        """Ids that the newest complete epoch of a split lacks, in the order given."""
+        columns = self.read()
+        of_split = columns["split"] == split
+        newest = columns["epoch"][of_split].max(initial=0)
+        there = set(columns["sample_id"][of_split & (columns["epoch"] == newest)].tolist())
+        return [str(i) for i in sample_ids if str(i) not in there]
+
+    def score(self, table: str | Path = "curate.duckdb", dataset: str = "recorded", **settings: Any) -> Run:
+        """Score what was recorded, as `curate score --predictions FOLDER`; call it in one process.
+
+        Args:
+            table: the sample table, made if need be.
+            dataset: its name in the table.
+            settings: of section `score`, e.g. `family="student-t"`.
+        """
+        return Table(table).score(self.folder, dataset=dataset, **settings)
+
+    def _check_modalities(self, names: tuple[str, ...]) -> None:
+        if not self._modalities:
+            for name in names:
+                if not MODALITY.fullmatch(name) or name in RESERVED:
+                    raise CurateError(f"{name!r} cannot name a modality", "use lower-case letters, digits and _")
+            if len([n for n in names if n != FUSED]) < 2:
+                raise CurateError(
+                    f"a gap is between modalities, got {', '.join(names) or 'none'}", "give logits of two or more"
+                )
+            self._modalities = names
+        if set(names) != set(self._modalities):
+            raise CurateError(
+                f"this batch has {', '.join(names)}, earlier ones have {', '.join(self._modalities)}",
+                "record the same modalities throughout; a new folder takes others",
+            )
+
+    def _log_probabilities(self, modality: str, values: Values, ids: NDArray[np.str_]) -> NDArray[np.float32]:
+        """(B, K) natural logarithms, at least those of the smallest positive number."""
+        x = torch.as_tensor(values).detach().to("cpu", torch.float64)
+        if x.shape != (len(ids), len(self.classes)):
+            raise CurateError(
+                f"{modality} is {tuple(x.shape)}, expected {(len(ids), len(self.classes))}: ids and classes",
+                "give a row for each sample id and a column for each class",
+            )
+        finite = torch.isfinite(x).all(dim=1)
+        if not finite.all():
+            bad = ids[~finite.numpy()]
+            raise CurateError(
+                f"{modality} is not finite for {len(bad)} samples: {', '.join(bad[:3])}", "the model has diverged"
+            )
+        sums = x.sum(dim=1)
+        is_probability = bool(((x >= 0) & (x <= 1)).all() and (sums - 1).abs().max() < 1e-3) if len(x) else False
+        if self.values == "logits":
+            if is_probability:
+                raise CurateError(
+                    f"{modality} holds probabilities, logits are expected",
+                    'give what stands before the softmax, or Recorder(..., values="probabilities")',
+                )
+            x = x.log_softmax(dim=1)
+        else:
+            if len(x) and not is_probability:
+                raise CurateError(f"the rows of {modality} do not add up to one", "give probabilities, or logits")
+            x = (x / sums[:, None]).clamp(min=torch.finfo(torch.float32).tiny).log()
+        result: NDArray[np.float32] = x.float().numpy()
+        return result
+
+    def _names(self, labels: Sequence[Any] | NDArray[Any] | Tensor, ids: NDArray[np.str_]) -> NDArray[np.str_]:
+        """(B,) class names."""
+        given = _listed(labels)
+        if len(given) != len(ids):
+            raise CurateError(f"{len(given)} labels for {len(ids)} sample ids", "give one label a sample")
+        names = []
+        for sample_id, label in zip(ids, given, strict=True):
+            index = self._position.get(label, -1) if isinstance(label, str) else label
+            if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(self.classes):
+                raise CurateError(
+                    f"sample {sample_id}: label {label!r} is none of the {len(self.classes)} classes",
+                    f"class names, or indices 0 to {len(self.classes) - 1}: {', '.join(self.classes[:5])}",
+                )
+            names.append(self.classes[index])
+        return np.array(names, dtype=np.str_)
+
+
+class _Epoch:
+    """Files of an epoch on their way: they lie in a hidden folder until it is complete."""
+
+    def __init__(self, folder: Path, split: str, number: int, process: int, processes: int, rows: int) -> None:
+        self.folder, self.split, self.number = folder, split, number
+        self.process, self.processes, self.rows = process, processes, rows
+        self.hidden = folder / f".epoch-{number}-{split}-{process}"
+        self.texts: list[dict[str, NDArray[np.str_]]] = []
+        self.columns: list[dict[str, NDArray[np.float32]]] = []
+        self.waiting = self.parts = 0
+
+    def add(self, texts: dict[str, NDArray[np.str_]], columns: dict[str, NDArray[np.float32]]) -> None:
+        """Keep the rows of a batch, and write them once they are many."""
+        self.texts.append(texts)
+        self.columns.append({name: values.copy() for name, values in columns.items()})
+        self.waiting += len(texts["sample_id"])
+        if self.waiting >= self.rows:
+            self._write()
+
+    def _write(self) -> None:
+        joined: dict[str, NDArray[Any]] = {k: np.concatenate([t[k] for t in self.texts]) for k in self.texts[0]}
+        joined["split"] = np.full(self.waiting, self.split)
+        joined["epoch"] = np.full(self.waiting, self.number, dtype=np.int32)
+        joined |= {k: np.concatenate([c[k] for c in self.columns]) for k in self.columns[0]}
+        self.hidden.mkdir(parents=True, exist_ok=True)
+        name = shard_name(self.number, self.split, self.process, self.processes, self.parts)
+        write_shard(self.hidden / name, joined)
+        self.parts, self.waiting = self.parts + 1, 0
+        self.texts.clear()
+        self.columns.clear()
+
+    def close(self) -> None:
+        """Let the files appear, in place of an earlier recording of this epoch.
+
+        Raises:
+            CurateError: nothing was added.
+        """
+        if self.waiting:
+            self._write()
+        if not self.parts:
+            raise CurateError(f"nothing was added to epoch {self.number} of {self.split}", "call recorder.add in it")
+        prefix = shard_name(self.number, self.split, self.process, self.processes, 0).rpartition("-")[0]
+        for old in self.folder.glob(f"{prefix}-*.parquet"):
+            old.unlink()
+        for path in sorted(self.hidden.iterdir(), reverse=True):
+            path.replace(self.folder / path.name)
+
+    def clear(self) -> None:
+        """Remove what has not appeared."""
+        shutil.rmtree(self.hidden, ignore_errors=True)
+
+
+def _listed(values: Any) -> list[Any]:
+    """A batch of ids or labels as Python values."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu().numpy()
+    return values.tolist() if isinstance(values, np.ndarray) else [_plain(v) for v in values]
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, Tensor | np.generic) else value
+
+
+def _place() -> tuple[int, int]:
+    """This process and how many there are."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    rank, world = (os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE"))
+    if re.fullmatch(r"\d+", rank) and re.fullmatch(r"\d+", world):
+        return int(rank), int(world)
+    return 0, 1

@@ -1,0 +1,188 @@
+"""What a loop of one's own records: the same scores as from a file, from one process as from several, nothing half."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import curate
+from curate.errors import CurateError
+from curate.files.shards import read_shards, shards_of
+from curate.torch import Recorder
+
+N, CLASSES = 60, ("bark", "horn", "rain")
+
+
+def logits(seed: int, labels, skill: float):
+    rng = np.random.default_rng(seed)
+    return torch.from_numpy(skill * np.eye(3)[labels] + rng.normal(size=(len(labels), 3)))
+
+
+@pytest.fixture
+def batches():
+    """Ids, labels and logits of two epochs."""
+    labels = np.arange(N) % 3
+    ids = [f"s{i:03d}" for i in range(N)]
+    return ids, labels, [{"audio": logits(e, labels, 2.0), "visual": logits(9 + e, labels, 0.5)} for e in range(2)]
+
+
+def record(folder, batches, monkeypatch, ranks=((0, 1),), size=7, **options):
+    """Both epochs, by each of some processes with its share of the samples, padded as a sampler does."""
+    ids, labels, epochs = batches
+    for rank, world in ranks:
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("WORLD_SIZE", str(world))
+        recorder = Recorder(folder, CLASSES, **options)
+        own = [*range(N), *range(-N % world)][rank::world]
+        for predicted in epochs:
+            with recorder.epoch():
+                for start in range(0, len(own), size):
+                    rows = own[start : start + size]
+                    recorder.add([ids[i] for i in rows], labels[rows], {m: x[rows] for m, x in predicted.items()})
+    return recorder
+
+
+def scores(run_table, run):
+    """What a run wrote of its samples, without its name."""
+    return run_table.query(
+        "SELECT g.round, g.sample_id, prob_gap, kl_gap, p_balanced FROM gap g JOIN posterior USING (run_id, round, "
+        f"sample_id, pair) WHERE run_id = '{run.run_id}' ORDER BY ALL"
+    )[1]
+
+
+def test_the_scores_are_those_of_the_same_predictions_in_a_file(tmp_path, batches, monkeypatch) -> None:
+    ids, labels, epochs = batches
+    run = record(tmp_path / "r", batches, monkeypatch).score(tmp_path / "a.duckdb", family="gaussian")
+    columns = {
+        "sample_id": np.array(ids * 2),
+        "label": np.array([CLASSES[k] for k in labels] * 2),
+        "epoch": np.repeat([1, 2], N),
+        "classes": np.array(CLASSES),
+    }
+    arrays = {m: np.concatenate([e[m].numpy() for e in epochs]) for m in ("audio", "visual")}
+    np.savez(tmp_path / "p.npz", **columns, **arrays)
+    other = curate.open(tmp_path / "b.duckdb").score(tmp_path / "p.npz", dataset="recorded", family="gaussian")
+    here, there = scores(curate.open(tmp_path / "a.duckdb"), run), scores(curate.open(tmp_path / "b.duckdb"), other)
+    assert [row[:2] for row in here] == [row[:2] for row in there] and len(here) == 2 * N
+    np.testing.assert_allclose([r[2:] for r in here], [r[2:] for r in there], atol=2e-6)
+
+
+@pytest.mark.parametrize("world", [2, 4, 7])
+def test_several_processes_record_what_one_does(tmp_path, batches, monkeypatch, world) -> None:
+    one = record(tmp_path / "one", batches, monkeypatch).score(tmp_path / "t.duckdb", "one")
+    many = record(tmp_path / "many", batches, monkeypatch, [(r, world) for r in range(world)], rows=10)
+    assert many.missing([*batches[0], "nobody"]) == ["nobody"]
+    table = curate.open(tmp_path / "t.duckdb")
+    assert scores(table, one) == scores(table, many.score(tmp_path / "t.duckdb", "many")), "bit for bit"
+    notes = read_shards(tmp_path / "many")[1]
+    padded = 2 * (-N % world)
+    assert notes == ([f"{padded} rows were recorded twice and count once"] if padded else [])
+
+
+def test_an_epoch_counts_once_every_process_has_finished_it(tmp_path, batches, monkeypatch) -> None:
+    record(tmp_path, batches, monkeypatch, [(0, 2)])
+    with pytest.raises(CurateError, match="no complete epoch"):
+        read_shards(tmp_path)
+    record(tmp_path, (*batches[:2], batches[2][:1]), monkeypatch, [(1, 2)])
+    columns, notes = read_shards(tmp_path)
+    assert set(columns["epoch"]) == {1} and notes == ["not all processes have finished epoch 2 of train: left out"]
+
+
+def test_an_epoch_that_breaks_off_leaves_the_earlier_ones(tmp_path, batches, monkeypatch) -> None:
+    recorder = record(tmp_path, batches, monkeypatch, rows=5)
+    before = {path.name: path.read_bytes() for path in shards_of(tmp_path)}
+    with pytest.raises(KeyboardInterrupt), recorder.epoch():
+        recorder.add(batches[0][:20], batches[1][:20], {m: x[:20] for m, x in batches[2][0].items()})
+        raise KeyboardInterrupt
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    with recorder.epoch(number=2):  # recorded anew, in place of the earlier one
+        recorder.add(batches[0], batches[1], batches[2][0])
+    columns, _ = read_shards(tmp_path)
+    first, second = (columns["audio.bark"][columns["epoch"] == e] for e in (1, 2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_validation_is_what_memory_is_judged_by(tmp_path, batches, monkeypatch) -> None:
+    recorder = record(tmp_path / "r", batches, monkeypatch)
+    labels = np.arange(30) % 3
+    with recorder.epoch(split="val"):
+        recorder.add([f"v{i}" for i in range(30)], labels, {m: logits(50, labels, 0.1) for m in ("audio", "visual")})
+    recorder.score(tmp_path / "t.duckdb")
+    rows = dict(curate.open(tmp_path / "t.duckdb").query("SELECT modality, held_out_accuracy FROM by_modality")[1])
+    expected = float((logits(50, labels, 0.1).numpy().argmax(1) == labels).mean())
+    assert rows["audio"] == rows["visual"] == pytest.approx(expected)
+
+
+def test_half_precision_integers_as_ids_and_names_as_labels(tmp_path) -> None:
+    recorder = Recorder(tmp_path, CLASSES)
+    with recorder.epoch():
+        x = torch.tensor([[3.0, 0.0, -1.0], [0.5, 2.0, 0.0]])
+        recorder.add(torch.tensor([7, 8]), ["bark", "horn"], {"audio": x.bfloat16(), "visual": x.half()}, fused=x)
+    columns = recorder.read()
+    assert columns["sample_id"].tolist() == ["7", "8"] and columns["label"].tolist() == ["bark", "horn"]
+    for m in ("audio", "visual", "fused"):
+        found = np.stack([columns[f"{m}.{c}"] for c in CLASSES], axis=1)
+        np.testing.assert_allclose(found, x.log_softmax(1).numpy(), atol=1e-2 if m == "audio" else 1e-3)
+
+
+X = torch.tensor([[1.0, 0.0, -1.0], [0.5, 2.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+    ("ids", "labels", "given", "message"),
+    [
+        (["a", "b"], [0, 3], {"audio": X, "visual": X}, "sample b: label 3 is none of the 3 classes"),
+        (["a", "b"], ["bark", "cow"], {"audio": X, "visual": X}, "label 'cow'"),
+        (["a", "b"], [0], {"audio": X, "visual": X}, "1 labels for 2 sample ids"),
+        (["a", "b"], [0, 1], {"audio": X, "visual": X * torch.nan}, "visual is not finite for 2 samples: a, b"),
+        (["a", "b"], [0, 1], {"audio": X, "visual": X[:, :2]}, r"visual is \(2, 2\), expected \(2, 3\)"),
+        (["a", "b"], [0, 1], {"audio": X, "visual": X.softmax(1)}, "visual holds probabilities"),
+        (["a", "b"], [0, 1], {"audio": X}, "a gap is between modalities, got audio"),
+        (["a", "b"], [0, 1], {"audio": X, "Two Words": X}, "cannot name a modality"),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_nothing_of_it_is_recorded(tmp_path, ids, labels, given, message) -> None:
+    recorder = Recorder(tmp_path, CLASSES)
+    with recorder.epoch():
+        with pytest.raises(CurateError, match=message):
+            recorder.add(ids, labels, given)
+        recorder.add(["z"], [0], {"audio": X[:1], "visual": X[:1]})
+    assert recorder.read()["sample_id"].tolist() == ["z"]
+
+
+def test_contradictions_between_processes_and_epochs_are_refused(tmp_path, batches, monkeypatch) -> None:
+    record(tmp_path / "a", batches, monkeypatch, [(0, 2)])
+    ids, labels, epochs = batches
+    record(tmp_path / "a", (ids[1:] + ids[:1], labels, epochs), monkeypatch, [(1, 2)])  # another id for each row
+    with pytest.raises(CurateError, match="was recorded twice in epoch 1, with another"):
+        read_shards(tmp_path / "a")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    monkeypatch.setenv("RANK", "0")
+    recorder = record(tmp_path / "b", batches, monkeypatch)
+    with recorder.epoch():
+        recorder.add(ids[:-1], labels[:-1], {m: x[:-1] for m, x in epochs[0].items()})
+    with pytest.raises(CurateError, match="do not hold the same samples: 's059'") as caught:
+        recorder.score(tmp_path / "t.duckdb")
+    assert "drop_last" in caught.value.hint and not (tmp_path / "t.duckdb").exists()
+    other = Recorder(tmp_path / "b", ("bark", "horn", "snow"))
+    with other.epoch(number=9):
+        other.add(ids, labels, epochs[0])
+    with pytest.raises(CurateError, match="other columns"):
+        other.read()
+
+
+def test_what_is_not_in_an_epoch_is_refused(tmp_path) -> None:
+    recorder = Recorder(tmp_path, CLASSES)
+    with pytest.raises(CurateError, match="no epoch is open"):
+        recorder.add(["a"], [0], {"audio": X[:1], "visual": X[:1]})
+    with pytest.raises(CurateError, match="nothing was added"), recorder.epoch():
+        pass
+    with pytest.raises(CurateError, match="recorded already"), recorder.epoch(), recorder.epoch():
+        pass
+    with pytest.raises(CurateError, match="a split is"), recorder.epoch(split="dev"):  # type: ignore[arg-type]
+        pass
+    for classes in (["a"], ["a", "a"]):
+        with pytest.raises(CurateError, match="two or more class names"):
+            Recorder(tmp_path, classes)
+    assert list(tmp_path.iterdir()) == []
