@@ -169,6 +169,26 @@ def under(fits: tuple[MixtureFit, ...], gaps: GapScores, config: MixtureConfig) 
     return Round(gaps.sample_ids, gaps, fits, weights, ahead)
 
 
+def centres_of(found: Round, kind: str) -> tuple[float, ...] | None:
+    """(P,) where Eq. 11 draws the gaps of one epoch to, if it is not the balanced component's location.
+
+    None for a mixture that was fitted to these very gaps, signed and of one epoch: its locations. If it was fitted to
+    something else, its location is not in the units of the gaps. It is then replaced by their mean weighted by w0, or
+    by 0 if w0 is 0 throughout. At the optimum of EM, the location of a Gaussian is the same mean of the gaps it was
+    fitted to.
+
+    Args:
+        found: a scored round.
+        kind: the gap that its mixtures were fitted to.
+    """
+    drawn = gap.loss_kind(kind)
+    if drawn == kind and (found.gaps.input, found.gaps.average) == ("signed", "last"):
+        return None
+    mass = found.p_balanced.sum(axis=0)
+    moment = (found.p_balanced * found.gaps.of(drawn)).sum(axis=0)
+    return tuple(np.divide(moment, mass, out=np.zeros_like(mass), where=mass > 0).tolist())
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of every library that can change a number."""
     found = {"python": platform.python_version()}

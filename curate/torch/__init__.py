@@ -1,6 +1,20 @@
-"""For a training loop of one's own, with any torch: a recorder of predictions, sampler weights and subsets."""
+"""For a training loop of one's own, with any torch.
 
+A recorder of predictions, unimodal logits of models that have none, the adaptive loss, sampler weights and subsets.
+"""
+
+from .heads import LinearProbes, mask_out, split_head
+from .losses import AdaptiveLoss, multimodal_cross_entropy
 from .recorder import Recorder
 from .samplers import sampler_weights, selected
 
-__all__ = ["Recorder", "sampler_weights", "selected"]
+__all__ = [
+    "AdaptiveLoss",
+    "LinearProbes",
+    "Recorder",
+    "mask_out",
+    "multimodal_cross_entropy",
+    "sampler_weights",
+    "selected",
+    "split_head",
+]

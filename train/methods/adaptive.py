@@ -5,23 +5,19 @@ Letters: B batch, M modalities, P pairs = M (M - 1) / 2, C components.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
-from curate.scores.two_sided import FAMILY
+from curate.torch.losses import adaptive_loss, gap_scale, modality_gaps, posterior_balanced
 from curate.train.data.samples import Batch
 from curate.train.models.model import FusionModel, Outputs
-from curate.types import MixtureFit, modality_pairs
 
 from .knobs import check_ranges
-from .losses import unimodal_cross_entropy
 from .method import Context, Method
 
 
@@ -104,37 +100,26 @@ class Adaptive(Method):
 
     @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
-        c = self.config
-        gap = self._gap(outputs, batch.labels)
-        kl = self.context.gap_kind == "kl"
-        scale = math.log(outputs.fused.shape[1]) if kl and c.kl_scale == "log_classes" else 1.0
+        c, kind = self.config, self.context.gap_kind
+        gaps = modality_gaps(outputs.logits, batch.labels, kind, c.detach_strong)
         centres = self.context.centres
         if centres is None:
             centres = tuple(float(f.locs[f.balanced]) for f in self.context.fits)
-        centre = gap.new_tensor(centres) / scale
-        w0 = self._posteriors(gap, batch)
-        w1 = 1 - w0
-        if not c.use_weights:
-            w0, w1 = torch.ones_like(w0), torch.ones_like(w1)
-        gap = gap / scale
-        per_pair = c.beta * gap.square() + c.gamma * w1 * (gap - centre).square()
-        damped = per_pair.mean(dim=1)
-        if c.unimodal:
-            damped = damped + unimodal_cross_entropy(outputs, batch.labels)
-        fused = F.cross_entropy(outputs.fused, batch.labels, reduction="none")
-        result: Tensor = (c.alpha * w0.mean(dim=1) * fused + self.annealing * damped).mean()
-        return result
-
-    def _gap(self, outputs: Outputs, labels: Tensor) -> Tensor:
-        """(B, P) gaps of Eq. 6 or 7, with gradient."""
-        known = {m: _knowledge(logits, labels, self.context.gap_kind) for m, logits in outputs.logits.items()}
-        gaps = []
-        for first, second in modality_pairs(tuple(known)):
-            a, b = known[first], known[second]
-            if self.config.detach_strong:
-                a, b = torch.where(a > b, a.detach(), a), torch.where(b > a, b.detach(), b)
-            gaps.append(a - b)
-        return torch.stack(gaps, dim=1)
+        return adaptive_loss(
+            gaps,
+            outputs.logits,
+            outputs.fused,
+            batch.labels,
+            self._posteriors(gaps, batch),
+            centres,
+            annealing=self.annealing,
+            alpha=c.alpha,
+            beta=c.beta,
+            gamma=c.gamma,
+            scale=gap_scale(kind, outputs.fused.shape[1], literal=c.kl_scale == "literal"),
+            use_weights=c.use_weights,
+            unimodal=c.unimodal,
+        )
 
     def _posteriors(self, gap: Tensor, batch: Batch) -> Tensor:
         """(B, P) w0 without gradient."""
@@ -148,25 +133,3 @@ class Adaptive(Method):
     @override
     def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
         return [("all", "lambda", self.annealing)]
-
-
-def _knowledge(logits: Tensor, labels: Tensor, kind: str) -> Tensor:
-    """(B,) the quantity whose difference is the gap: p(y), or -H = KL from uniform minus a constant."""
-    if kind == "prob":
-        return F.softmax(logits, dim=1).gather(1, labels[:, None])[:, 0]
-    log_p = F.log_softmax(logits, dim=1)
-    return (log_p.exp() * log_p).sum(dim=1)
-
-
-def posterior_balanced(gap: Tensor, fitted: MixtureFit) -> Tensor:
-    """Eq. 10 on the device: (B,) gaps to the (B,) posterior of the balanced component."""
-    weights, locs, scales, dofs = (gap.new_tensor(v) for v in (fitted.weights, fitted.locs, fitted.scales, fitted.dofs))
-    z2 = ((gap.clamp(*fitted.limits)[:, None] - locs) / scales).square()
-    log_f = -0.5 * z2 - scales.log()
-    if torch.isfinite(dofs).all():
-        norm = torch.lgamma((dofs + 1) / 2) - torch.lgamma(dofs / 2) - 0.5 * dofs.log()
-        log_f = norm - scales.log() - (dofs + 1) / 2 * torch.log1p(z2 / dofs)
-    if fitted.family == FAMILY:  # the tails' density is 0 at zero: it has the factor g^2, of mean one
-        rising = z2[:, 1].clamp_min(torch.finfo(z2.dtype).tiny).log() + ((dofs[1] - 2) / dofs[1]).log()
-        log_f = log_f + torch.stack([torch.zeros_like(rising), rising], dim=1)
-    return torch.softmax(weights.log() + log_f, dim=1)[:, fitted.balanced]

@@ -7,7 +7,7 @@ import numpy as np
 from curate import config
 from curate.errors import CurateError
 from curate.scores.gap import loss_kind
-from curate.scores.scoring import fit_gaps, fit_round, with_input
+from curate.scores.scoring import centres_of, fit_gaps, fit_round, with_input
 from curate.train.loop.engine import predict
 from curate.train.methods.method import Context
 from curate.types import GapScores, Round, Run
@@ -56,20 +56,10 @@ def _from_scored(job: Job, parent: Run) -> Round:
 
 
 def context_of(found: Round, kind: str) -> Context:
-    """The facts about a round, fitted to a gap of that kind, that a method is given.
-
-    Eq. 11 draws the gaps of one epoch towards the balanced component's location. If the mixture was fitted to something
-    else, its location is not in the units of those gaps. It is then replaced by their mean weighted by w0, or by 0 if
-    w0 is 0 throughout. At the optimum of EM, the location of a Gaussian is the same mean of the gaps it was fitted to.
-    """
-    form = (found.gaps.input, found.gaps.average)
-    drawn = loss_kind(kind)
-    if drawn == kind and form == ("signed", "last"):
-        return Context(found.fits, drawn)
-    mass = found.p_balanced.sum(axis=0)
-    moment = (found.p_balanced * found.gaps.of(drawn)).sum(axis=0)
-    centres = np.divide(moment, mass, out=np.zeros_like(mass), where=mass > 0)
-    return Context(found.fits, drawn, tuple(centres.tolist()), found.gaps.input == "absolute")
+    """The facts about a round, fitted to a gap of that kind, that a method is given; see `centres_of`."""
+    centres = centres_of(found, kind)
+    absolute = centres is not None and found.gaps.input == "absolute"
+    return Context(found.fits, loss_kind(kind), centres, absolute)
 
 
 def score_end(session: Session, run: Run) -> None:

@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 
 from curate.scores import posteriors
+from curate.torch.losses import posterior_balanced
 from curate.train.data.samples import Batch
-from curate.train.methods.adaptive import Adaptive, posterior_balanced
+from curate.train.methods.adaptive import Adaptive
 from curate.train.methods.losses import multimodal_cross_entropy
 from curate.train.methods.method import Context
 from curate.train.models.model import Outputs

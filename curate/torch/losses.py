@@ -1,0 +1,210 @@
+"""Losses over unimodal and fused logits, for any loop; `train/methods` trains with the same functions.
+
+Letters: N samples, B batch, M modalities, P pairs = M (M - 1) / 2, K classes. Logits are {modality: (B, K)} in declared
+order, fused logits (B, K), labels (B,) class indices.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from curate.errors import CurateError
+from curate.scores.gap import loss_kind
+from curate.scores.scoring import centres_of
+from curate.scores.two_sided import FAMILY
+from curate.table import Table
+from curate.types import MixtureFit, modality_pairs
+
+
+def unimodal_cross_entropy(logits: Mapping[str, Tensor], labels: Tensor) -> Tensor:
+    """sum_m CE(l_m), a value per sample: (B,)."""
+    total = torch.zeros(len(labels), device=labels.device)
+    for x in logits.values():
+        total = total + F.cross_entropy(x, labels, reduction="none")
+    return total
+
+
+def multimodal_cross_entropy(logits: Mapping[str, Tensor], fused: Tensor, labels: Tensor) -> Tensor:
+    """Eq. 8 of arXiv 2510.21797: CE of the fusion plus CE of every modality, mean over the batch; a scalar."""
+    return (F.cross_entropy(fused, labels, reduction="none") + unimodal_cross_entropy(logits, labels)).mean()
+
+
+def modality_gaps(
+    logits: Mapping[str, Tensor], labels: Tensor, kind: str = "prob", detach_strong: bool = False
+) -> Tensor:
+    """(B, P) gaps of Eq. 6 (`prob`) or 7 (`kl`), first minus second modality of each pair, with gradient.
+
+    Args:
+        detach_strong: no gradient into the modality that is ahead; the paper has gradient into both.
+    """
+    known = {m: _knowledge(x, labels, kind) for m, x in logits.items()}
+    gaps = []
+    for first, second in modality_pairs(tuple(known)):
+        a, b = known[first], known[second]
+        if detach_strong:
+            a, b = torch.where(a > b, a.detach(), a), torch.where(b > a, b.detach(), b)
+        gaps.append(a - b)
+    return torch.stack(gaps, dim=1)
+
+
+def _knowledge(logits: Tensor, labels: Tensor, kind: str) -> Tensor:
+    """(B,) the quantity whose difference is the gap: p(y), or -H = KL from uniform minus a constant."""
+    if kind == "prob":
+        return F.softmax(logits, dim=1).gather(1, labels[:, None])[:, 0]
+    log_p = F.log_softmax(logits, dim=1)
+    return (log_p.exp() * log_p).sum(dim=1)
+
+
+def posterior_balanced(gap: Tensor, fitted: MixtureFit) -> Tensor:
+    """Eq. 10 on the device: (B,) gaps to the (B,) posterior of the balanced component."""
+    weights, locs, scales, dofs = (gap.new_tensor(v) for v in (fitted.weights, fitted.locs, fitted.scales, fitted.dofs))
+    z2 = ((gap.clamp(*fitted.limits)[:, None] - locs) / scales).square()
+    log_f = -0.5 * z2 - scales.log()
+    if torch.isfinite(dofs).all():
+        norm = torch.lgamma((dofs + 1) / 2) - torch.lgamma(dofs / 2) - 0.5 * dofs.log()
+        log_f = norm - scales.log() - (dofs + 1) / 2 * torch.log1p(z2 / dofs)
+    if fitted.family == FAMILY:  # the tails' density is 0 at zero: it has the factor g^2, of mean one
+        rising = z2[:, 1].clamp_min(torch.finfo(z2.dtype).tiny).log() + ((dofs[1] - 2) / dofs[1]).log()
+        log_f = log_f + torch.stack([torch.zeros_like(rising), rising], dim=1)
+    return torch.softmax(weights.log() + log_f, dim=1)[:, fitted.balanced]
+
+
+def gap_scale(kind: str, classes: int, literal: bool = False) -> float:
+    """What a gap is divided by in the loss: log K for `kl`, so that beta and gamma mean the same for both gaps."""
+    return math.log(classes) if kind == "kl" and not literal else 1.0
+
+
+def adaptive_loss(
+    gaps: Tensor,
+    logits: Mapping[str, Tensor],
+    fused: Tensor,
+    labels: Tensor,
+    w0: Tensor,
+    centres: Sequence[float],
+    *,
+    annealing: float = 1.0,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    gamma: float = 1.0,
+    scale: float = 1.0,
+    use_weights: bool = True,
+    unimodal: bool = True,
+) -> Tensor:
+    """Eq. 11 of arXiv 2510.21797, mean over the batch; a scalar.
+
+    alpha w0 CE(l) + lambda [ beta g^2 + gamma w1 (g - mu0)^2 + sum_m CE(l_m) ], w1 = 1 - w0. With M > 2 the gap terms
+    and w0 are means over the pairs; the paper has M = 2.
+
+    Args:
+        gaps: (B, P) g, see `modality_gaps`.
+        w0: (B, P) posterior of the balanced component.
+        centres: (P,) mu0, in units of the gap.
+        annealing: lambda.
+        scale: what g and mu0 are divided by, see `gap_scale`.
+        use_weights: False sets w0 = w1 = 1.
+        unimodal: False leaves sum_m CE(l_m) out.
+    """
+    centre = gaps.new_tensor(tuple(centres)) / scale
+    w1 = 1 - w0
+    if not use_weights:
+        w0, w1 = torch.ones_like(w0), torch.ones_like(w1)
+    gaps = gaps / scale
+    damped = (beta * gaps.square() + gamma * w1 * (gaps - centre).square()).mean(dim=1)
+    if unimodal:
+        damped = damped + unimodal_cross_entropy(logits, labels)
+    result: Tensor = (
+        (alpha * w0.mean(dim=1) * F.cross_entropy(fused, labels, reduction="none")).add(annealing * damped).mean()
+    )
+    return result
+
+
+class AdaptiveLoss(nn.Module):
+    """The adaptive loss with the posteriors of a scored run, see `adaptive_loss`.
+
+        loss = AdaptiveLoss(curate.open("curate.duckdb"))
+        for epoch in range(10):
+            for ids, labels, sound, frames in loader:
+                audio, visual, fused = model(sound, frames)
+                loss(ids, labels, {"audio": audio, "visual": visual}, fused, epoch).backward()
+
+    Args:
+        table: as `curate.open` gives it.
+        run: the scored run; the newest when left out.
+        alpha, beta, gamma: of the fused cross-entropy, the squared gap, and its distance to the balanced location.
+        decay: base of lambda = decay^epoch.
+        unimodal: whether sum_m CE(l_m) is part of it.
+    """
+
+    w0: Tensor
+
+    def __init__(
+        self,
+        table: Table,
+        run: str | None = None,
+        *,
+        alpha: float = 1.0,
+        beta: float = 1.0,
+        gamma: float = 1.0,
+        decay: float = 0.96,
+        unimodal: bool = True,
+    ) -> None:
+        super().__init__()
+        self.alpha, self.beta, self.gamma, self.decay, self.unimodal = alpha, beta, gamma, decay, unimodal
+        self.register_buffer("w0", torch.empty(0, 0), persistent=False)
+        self.refresh(table, run)
+
+    def refresh(self, table: Table, run: str | None = None) -> None:
+        """Take the posteriors of another scored run, e.g. of `Recorder.score` after an epoch of one's own."""
+        scored = table.find_run(run, kind="score", status=None if run else "done")
+        found, kind = table.scored(scored.run_id), scored.gap_kind or "prob"
+        self.modalities, self.kind = scored.modalities, loss_kind(kind)
+        self.centres = centres_of(found, kind) or tuple(float(f.locs[f.balanced]) for f in found.fits)
+        self.run_id = scored.run_id
+        self.w0 = torch.from_numpy(found.p_balanced).float().to(self.w0.device)
+        self._row = {str(i): row for row, i in enumerate(found.sample_ids)}
+
+    def forward(
+        self, sample_ids: Sequence[Any], labels: Tensor, logits: Mapping[str, Tensor], fused: Tensor, epoch: int = 0
+    ) -> Tensor:
+        """A scalar.
+
+        Args:
+            sample_ids: (B,) ids of scored samples.
+            epoch: counted from 0.
+
+        Raises:
+            CurateError: a sample was not scored, or a modality of the run is missing.
+        """
+        if absent := [m for m in self.modalities if m not in logits]:
+            raise CurateError(
+                f"{self.run_id} was scored by {', '.join(self.modalities)}, no logits of {', '.join(absent)} are given",
+                "give the logits of all of them",
+            )
+        ids = [str(i.item() if isinstance(i, Tensor) else i) for i in sample_ids]
+        if missing := [i for i in ids if i not in self._row]:
+            raise CurateError(
+                f"{len(missing)} of {len(ids)} samples are not scored in {self.run_id}: {', '.join(missing[:3])}",
+                "train on the samples that were scored, as `samples.sample_id` has them",
+            )
+        ordered = {m: logits[m] for m in self.modalities}
+        rows = torch.tensor([self._row[i] for i in ids], device=self.w0.device)
+        return adaptive_loss(
+            modality_gaps(ordered, labels, self.kind),
+            ordered,
+            fused,
+            labels,
+            self.w0[rows].to(fused.device),
+            self.centres,
+            annealing=self.decay**epoch,
+            alpha=self.alpha,
+            beta=self.beta,
+            gamma=self.gamma,
+            scale=gap_scale(self.kind, fused.shape[1]),
+            unimodal=self.unimodal,
+        )
