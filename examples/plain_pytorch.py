@@ -1,6 +1,6 @@
 """A training loop of one's own: record, score, and train on with what the table knows.
 
-    python examples/plain_pytorch.py FREE_SPOKEN_DIGIT_DATASET [EPOCHS]
+python examples/plain_pytorch.py FREE_SPOKEN_DIGIT_DATASET [EPOCHS]
 """
 
 import sys

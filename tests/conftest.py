@@ -11,6 +11,7 @@ import contextlib
 import io
 import os
 import shutil
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ for name in [n for n in os.environ if n.startswith("CURATE_") or n in ("FORCE_CO
     if name != "CURATE_TEST_DATA":
         del os.environ[name]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background, and so by every child
 
 import numpy as np
 import pytest
