@@ -6,20 +6,25 @@ READY := .venv/.ready
 PIP := $(BIN)/python -m pip install -qq --constraint constraints.txt
 UV := $(BIN)/uv pip
 TEST := -m pytest -q -n 2 --dist worksteal
+SHORT := -m "not long"
 
-.PHONY: demo check test fuzz lint test-lowest test-newest constraints bench clean
+.PHONY: demo check test test-long fuzz lint test-lowest test-newest constraints bench clean
 
 demo: $(READY)
 	$(BIN)/curate demo
 
 test: $(READY)
-	$(BIN)/python $(TEST)
+	$(BIN)/python $(TEST) $(SHORT)
+
+# The same checks on the methods, forms and data sets that `make test` leaves out: before a release.
+test-long: $(READY)
+	$(BIN)/python $(TEST) -m long
 
 # Style, types, and the quick tests of the parts in which something was changed: what to run while working.
 CHANGED = $(shell { git diff --name-only HEAD; git ls-files --others --exclude-standard; } | \
 	sed -nE 's,^(curate|train)/([a-z]+)/.*,tests/\1/\2,p; s,^tests/([a-z]+)/([a-z]+)/.*,tests/\1/\2,p' | sort -u)
 check: lint
-	$(BIN)/python $(TEST) -m 'not slow' --maxfail=5 tests/test_layers.py $(wildcard $(CHANGED))
+	$(BIN)/python $(TEST) -m 'not slow and not long' --maxfail=5 tests/test_layers.py $(wildcard $(CHANGED))
 
 fuzz: $(READY)
 	CURATE_FUZZ=1000 $(BIN)/python -m pytest -q tests/curate/files/test_tables.py tests/curate/predictions \
@@ -31,10 +36,11 @@ lint: $(READY)
 	$(BIN)/mypy
 
 # What needs no model, without torch: with the lowest versions that pyproject.toml declares, and with the newest.
+# PARTS names folders of tests; all of them where it is not given.
 test-lowest test-newest: test-%: .venv-%/.ready
 	@echo "== $* versions, without torch:"
 	@$(UV) freeze -q --exclude-editable --python .venv-$* | paste -sd ' '
-	.venv-$*/bin/python $(TEST)
+	.venv-$*/bin/python $(TEST) $(SHORT) $(PARTS)
 
 .venv-lowest/.ready: RESOLUTION := lowest-direct
 .venv-newest/.ready: RESOLUTION := highest

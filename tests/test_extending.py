@@ -56,6 +56,7 @@ def test_a_command_is_one_file(copied: Path) -> None:
     assert curate(copied, "classes", "flags").split() == ["high", "low"]
 
 
+@pytest.mark.long
 @pytest.mark.model
 @pytest.mark.slow
 def test_they_work_together(copied: Path) -> None:

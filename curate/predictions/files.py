@@ -44,7 +44,7 @@ def read_all(sources: Sequence[str]) -> list[Part]:
         inner = sorted(path.glob("*.jsonl"), key=_by_number) if path.is_dir() else [path]
         if not inner:
             raise CurateError(
-                f"no .jsonl file and nothing recorded in the folder {path}",
+                f"no .jsonl file in the folder {path}, and no recorded epoch",
                 "name the file itself; a recording appears at the end of its first epoch",
             )
         parts += [_named(read(each), modality) for each in inner]

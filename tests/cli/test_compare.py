@@ -14,8 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from curate import cli
-
 ROOT = Path(__file__).parents[2]
 BLOCK = """
 import sys
@@ -145,7 +143,7 @@ def test_ctrl_c_says_how_to_go_on(
 
         yield advance
 
-    monkeypatch.setattr(cli, "progress", progress)
+    monkeypatch.setattr("curate.train.commands.opening.progress", progress)
     settings = small_settings(**{"train.epochs": 2, "score.epochs": 4})
     arguments = ("--dataset", "manifest", "--root", clips, "--seeds", "1", "--method", "warmup", "--no-controls")
     ended = curate("compare", *arguments, *settings)

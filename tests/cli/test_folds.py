@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from curate import cli
-
 
 @pytest.fixture
 def command(clips: Path, small_settings: Callable) -> tuple[str | Path, ...]:
@@ -29,7 +27,7 @@ def break_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
             yield advance
 
-        monkeypatch.setattr(cli, "progress", progress)
+        monkeypatch.setattr("curate.train.commands.opening.progress", progress)
 
     return prepare
 

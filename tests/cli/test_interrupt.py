@@ -34,6 +34,9 @@ opening.progress = progress
 cli.main()
 """
 """`curate`, which does not end by itself: at epoch HELD it waits for its standard input, which nobody closes."""
+SCORED = [pytest.param(1, "val", marks=pytest.mark.long), (3, "val"), (4, "val"), (1, "scoring")]
+TRAINED = [(1, "val"), (1, "scoring"), pytest.param(4, "val", marks=pytest.mark.long), (2, "scoring")]
+"""(how many signs of progress, with which note) before Ctrl-C."""
 ROUNDS = ("train", "--method", "adaptive", "--epochs", "4", "--set", "method.rounds=2")
 
 
@@ -58,7 +61,7 @@ def break_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, str], None]:
     return prepare
 
 
-@pytest.mark.parametrize(("count", "note"), [(1, "val"), (3, "val"), (4, "val"), (1, "scoring")])
+@pytest.mark.parametrize(("count", "note"), SCORED)
 def test_a_resumed_scoring_equals_an_unbroken_one(
     curate: Callable,
     db: Path,
@@ -100,7 +103,7 @@ def unbroken(
         return content(Path("curate.duckdb"), unsteady=False)
 
 
-@pytest.mark.parametrize(("count", "note"), [(1, "val"), (1, "scoring"), (4, "val"), (2, "scoring")])
+@pytest.mark.parametrize(("count", "note"), TRAINED)
 def test_a_resumed_training_equals_an_unbroken_one(
     unbroken: dict[str, list[tuple[object, ...]]],
     curate: Callable,

@@ -183,7 +183,7 @@ def test_methods_lists_and_tells_one(curate: Curate) -> None:
     assert max(map(len, listed.out.splitlines())) <= 130
     told = curate("methods", "subset")
     assert "arXiv 2510.21797" in told.err and "starts from warm weights" in told.err
-    assert told.out.splitlines()[2].split()[:4] == ["method.threshold", "float", "0.5", "kept"]
+    assert told.out.splitlines()[2].split()[:4] == ["method.threshold", "float", "0.5", "samples"]
 
 
 def test_export_and_report_write_files(curate: Curate, db: Path) -> None:

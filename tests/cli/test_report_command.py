@@ -26,7 +26,13 @@ def samples(curate: Curate) -> str:
     return curate("sql", "SELECT * EXCLUDE run_id FROM samples ORDER BY sample_id", "--format", "csv").out
 
 
-@pytest.mark.parametrize("words", [[], ["--folds", "2", "--family", "student-t", "--set", "score.dof=none"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param([], marks=pytest.mark.long),
+        ["--folds", "2", "--family", "student-t", "--set", "score.dof=none"],
+    ],
+)
 def test_typed_again_it_gives_the_same_numbers(
     curate: Curate, clips: Path, small_settings: Callable, workplace: Path, words: list[str]
 ) -> None:

@@ -24,7 +24,7 @@ from .method import Context, Method, per_modality
 
 
 class Mla(Method):
-    """One step per modality in turn; the shared head's gradient is projected away from the features of earlier steps.
+    """One step per modality in turn; the shared head's gradient is projected off the features of earlier steps.
 
     Step of m: gradient of CE(H f_m); the gradient G (K, D) of the head's weight becomes G P; then, with
     r = mean_B f_m and k = P r, P <- P - k k' / (a + r' k), a = 0.1^(1 + t / T) at step t of T. P begins as I and is

@@ -30,7 +30,7 @@ from .recording import announce, recorded, train_to
 from .rounds import context_of, round_of
 from .session import Session
 from .settings import TrainConfig, configure
-from .setup import BEST, LAST, Job, prepare
+from .setup import BEST, LAST, Job, prepare, reopen
 
 LOG = logging.getLogger(__name__)
 CONTROLS = {"random": "random subset", "shuffled": "shuffled usability"}
@@ -108,7 +108,7 @@ def resume_train(session: Session, run: Run) -> Run:
 def _train(session: Session, run: Run, parent: Run) -> Run:
     """All steps of a training, which bring a sample's posterior from the table to its weight in the loss."""
     with claimed(session.folder(run)):
-        job = prepare(session, run)
+        job = prepare(session, run, reopen(parent))
         job = replace(job, data=_training_data(job, parent))
         method, trainer = job.trainer.method, job.trainer
         total, per_round = _schedule(job)

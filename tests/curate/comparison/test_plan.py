@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from curate.comparison.layout import COLUMNS
 from curate.comparison.plan import (
+    COLUMNS,
     CONTROLS,
     Plan,
     Row,

@@ -78,6 +78,7 @@ def thousand(tmp_path, replica):
     return folder / "clips.csv", broken
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_thousand_clips_with_fifty_broken(thousand, curate):
     manifest, broken = thousand

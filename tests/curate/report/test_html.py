@@ -245,6 +245,7 @@ def test_no_trainings_at_all(tmp_path: Path):
     assert "Checked against what was degraded" not in text
 
 
+@pytest.mark.long
 def test_three_modalities(tmp_path: Path):
     modalities = ("audio", "visual", "text")
     table, p = _scored(tmp_path, modalities, planted=("", "text", "visual"))

@@ -173,6 +173,7 @@ def test_withheld_claims_are_said_to_be(scored_table, tmp_path):
     assert "withheld" in section and "Of visual only deep features are known" in section
 
 
+@pytest.mark.long
 def test_three_modalities_have_a_scatter_a_pair(tmp_path, scoring, predictions):
     from curate.store.store import Store
 

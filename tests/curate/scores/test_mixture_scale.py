@@ -143,6 +143,7 @@ def test_unusable_weights():
         assert fit(np.linspace(-1, 1, n), weights=np.zeros(n)).outcome == "too_few"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", WORLDS)
 def test_mirrored_cells_give_the_mirrored_fit(name):
     x = world(name)

@@ -57,6 +57,7 @@ def test_both_tails_and_the_middle_come_back(name, dof):
     assert np.abs(spread.mean(axis=0) - truth).max() < 0.012
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", WORLDS)
 def test_of_samples_with_posterior_near_p_a_share_p_is_of_that_tail(name):
     groups = [(30 * n, loc, scale) for n, loc, scale in WORLDS[name]]

@@ -162,6 +162,7 @@ def test_the_likelihood_never_falls_and_no_neighbour_within_the_bounds_is_likeli
             assert likelihood(*moved) <= trace[-1] + 1e-3
 
 
+@pytest.mark.long
 def test_cells_stand_for_single_gaps():
     gaps = worlds(5, 60_000)["10 classes, even"]
     whole, some = fit(gaps), fit(gaps[:20_000])

@@ -43,16 +43,16 @@ def selection(ids: list[str], rule: str = "p_balanced >= 0.5", name: str = "good
 )
 def test_a_round_is_read_back_bit_for_bit(scored_table, predictions, scoring, family, dof, modalities):
     p = predictions(seed=3, modalities=modalities)
-    gaps, fits, posteriors = round_of(p, family, dof)
+    gaps, fits, weights = round_of(p, family, dof)
     scored_table.runs.start(scoring.run("other", modalities=modalities))
-    scored_table.rounds.write("other", 2, p, gaps, fits, posteriors, "prob")
+    scored_table.rounds.write("other", 2, p, gaps, fits, weights, "prob")
     found = scored_table.rounds.read("other", 2)
     assert found.gaps.pairs == gaps.pairs and scored_table.rounds.numbers("other") == [2]
     for ours, theirs in (
         (found.sample_ids, p.sample_ids),
         (found.gaps.prob, gaps.prob),
         (found.gaps.kl, gaps.kl),
-        (found.p_balanced, posteriors),
+        (found.p_balanced, weights),
     ):
         np.testing.assert_array_equal(ours, theirs)
     for ours, theirs in zip(found.fits, fits, strict=True):
@@ -113,10 +113,10 @@ def test_what_breaks_in_the_middle_leaves_nothing_of_the_round(scored_table, pre
 
 def test_a_number_that_is_none_is_refused_with_the_whole_round(scored_table, predictions):
     before, p = counts(scored_table), predictions()
-    gaps, fits, posteriors = round_of(p)
-    posteriors[7] = np.nan
+    gaps, fits, weights = round_of(p)
+    weights[7] = np.nan
     with pytest.raises(duckdb.ConstraintException):
-        scored_table.rounds.write("score-toy-1", 1, p, gaps, fits, posteriors, "prob")
+        scored_table.rounds.write("score-toy-1", 1, p, gaps, fits, weights, "prob")
     assert counts(scored_table) == before
 
 

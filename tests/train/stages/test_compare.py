@@ -64,6 +64,7 @@ def test_cells_share_a_scored_run_and_nothing_is_run_twice(work, calls) -> None:
     assert calls == ["train iprm 1", "score 2", "train warmup 2", "train iprm 2"]
 
 
+@pytest.mark.long
 def test_what_score_and_train_left_is_taken_as_it_stands(work, calls) -> None:
     scored = comparing.score(work, "toy", None, [{"score": {"epochs": 1}}], 0)
     comparing.train(work, scored, "warmup", [{"train": {"epochs": 2}}], 0)
@@ -127,6 +128,7 @@ def test_what_cannot_begin_leaves_the_earlier_comparison(work) -> None:
     assert numbers(work) == before
 
 
+@pytest.mark.long
 def test_settings_of_a_row_win_and_its_scored_run_is_its_own(work, calls) -> None:
     rows = (
         Row("a", "warmup"),
@@ -150,6 +152,7 @@ def test_settings_of_the_project_s_file_are_below_those_of_a_row(work) -> None:
     assert (config["alpha"], config["mixup"]) == (0.5, "linear")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_every_training_is_scored_at_its_end_on_all_samples(work) -> None:
     compare(
@@ -162,6 +165,7 @@ def test_every_training_is_scored_at_its_end_on_all_samples(work) -> None:
         assert cell.gap == pytest.approx(abs(found.gaps.prob).mean())
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_controls_stand_beside_the_methods_at_as_many_epochs(work) -> None:
     compare(work, plan("iprm", controls=True), Protocol("toy", None, FEW), [0])
@@ -171,6 +175,7 @@ def test_controls_stand_beside_the_methods_at_as_many_epochs(work) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_method_dropped_into_the_folder_is_compared_with_no_edit_elsewhere(work, tmp_path: Path, monkeypatch) -> None:
     folder = tmp_path / "methods"

@@ -194,7 +194,9 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize(("after", "error"), [(1, Stop), (3, Stop), (4, KeyboardInterrupt)])
+@pytest.mark.parametrize(
+    ("after", "error"), [pytest.param(1, Stop, marks=pytest.mark.long), (3, Stop), (4, KeyboardInterrupt)]
+)
 def test_an_interrupted_scoring_resumes_to_the_same_end(work, scored, monkeypatch, after, error) -> None:
     """Stopped in the warm-up, in a fold, and between two folds: bit for bit the same."""
     save, count = checkpoint.save, []
@@ -218,6 +220,7 @@ def test_an_interrupted_scoring_resumes_to_the_same_end(work, scored, monkeypatc
     assert content(work, resumed) == content(work, scored)
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_folds_and_scores(work, scored) -> None:
     again = score(work, "toy", None, [FOLDS], 0)
     assert again.run_id != scored.run_id and content(work, again) == content(work, scored)
@@ -237,6 +240,7 @@ def test_groups_never_cross_folds(work, toy, monkeypatch) -> None:
     assert {n for _, n, _ in rows} == {1} and max(n for *_, n in rows) == 4
 
 
+@pytest.mark.long
 def test_three_modalities_out_of_fold(work) -> None:
     run = score(
         work,

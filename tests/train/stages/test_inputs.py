@@ -30,6 +30,7 @@ FORMS = [
 SMALL = {"data": {"train": 30}, "score": {"epochs": 2}}
 ONE_ROUND = {"method": {"rounds": 1}, "train": {"epochs": 1}}
 NAMES = ["-".join(map(str, f.values())) for f in FORMS]
+FURTHER = [f if k < 2 else pytest.param(f, marks=pytest.mark.long) for k, f in enumerate(FORMS)]
 
 
 def content(work, run_id: str, *tables: str) -> list:
@@ -81,7 +82,7 @@ def test_what_has_no_epochs_cannot_be_averaged(work, tmp_path) -> None:
     assert [r.run_id for r in work.store.runs.all()] == [bare.run_id, run.run_id], "nothing else was stored"
 
 
-@pytest.mark.parametrize("form", FORMS, ids=NAMES)
+@pytest.mark.parametrize("form", FURTHER, ids=NAMES)
 def test_a_refit_equals_a_scoring_with_these_settings(work, scored, form) -> None:
     direct = score(work, "toy", None, [{"score": form}], 0)
     again = refit(work.store, scored, [{}, {"score": form}])
@@ -97,7 +98,7 @@ def test_a_refit_equals_a_scoring_with_these_settings(work, scored, form) -> Non
         )
 
 
-@pytest.mark.parametrize("form", FORMS, ids=NAMES)
+@pytest.mark.parametrize("form", FURTHER, ids=NAMES)
 def test_adaptive_starts_from_the_table_and_fits_the_same_form_to_later_epochs(work, scored, monkeypatch, form) -> None:
     scored = refit(work.store, scored, [{}, {"score": form}])
     contexts: list[Context] = []
@@ -209,6 +210,7 @@ def test_a_gap_of_the_methods_own_is_of_the_last_epoch(work, scored) -> None:
     assert found.gaps.average == "warmup" and found.fits[0].family == "student-t"
 
 
+@pytest.mark.long
 def test_three_modalities_with_other_forms(work) -> None:
     scored = score(work, "toy", None, [SMALL, {"data": {"modalities": "audio,visual,depth"}}], 0)
     for form in FORMS[-2:]:

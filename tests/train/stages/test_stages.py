@@ -86,7 +86,12 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("name", catalog.names())
+FIRST = ("joint", "adaptive", "subset", "greedy", "reconboost", "iprm", "usable")
+"""Methods of every kind: from scratch and warm, by rounds, on a selection, in phases, with state of their own."""
+EACH = [n if n in FIRST else pytest.param(n, marks=pytest.mark.long) for n in catalog.names()]
+
+
+@pytest.mark.parametrize("name", EACH)
 def test_a_training_opens_the_test_split_once_at_its_end_and_resumes_to_the_same_end(
     work, scored, name, monkeypatch
 ) -> None:
@@ -200,6 +205,7 @@ def test_an_empty_subset_is_refused(work, scored, monkeypatch) -> None:
         train(work, scored, "subset", [], 0)
 
 
+@pytest.mark.long
 def test_a_start_from_scratch_adds_the_warm_up_epochs(work, scored) -> None:
     for name, expected in (("joint", 6), ("warmup", 4)):
         run = train(work, scored, name, [], 0)
@@ -208,6 +214,7 @@ def test_a_start_from_scratch_adds_the_warm_up_epochs(work, scored) -> None:
     assert work.store.query(f"SELECT max(epoch) FROM epoch WHERE run_id = '{run.run_id}'")[1] == [(4,)]
 
 
+@pytest.mark.long
 def test_optimizer_reset_ablations_differ(work, scored) -> None:
     resets = ("once", "per_round", "never")
     runs = [train(work, scored, "adaptive", [{"train": {"reset_optimizer": r}}], 0) for r in resets]
@@ -298,6 +305,7 @@ def test_a_split_without_a_usable_sample_is_an_error(work, toy, monkeypatch) -> 
     assert work.store.query("SELECT status, count(*) FROM samples GROUP BY 1")[1] == [("missing", 94)]
 
 
+@pytest.mark.long
 def test_the_resnet_takes_the_place_of_the_small_network(work) -> None:
     scored = score(
         work, "toy", None, [{"model": {"encoder": "resnet18"}, "score": {"epochs": 1}, "optim": {"lr": 1e-4}}], 0

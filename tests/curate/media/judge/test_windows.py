@@ -163,7 +163,7 @@ def test_a_sample_is_written_as_the_network_gets_it(tmp_path, write_manifest):
 def test_the_plan_says_how_long_and_how_much(tmp_path, write_manifest, monkeypatch):
     data = Manifest(small_files(tmp_path, write_manifest), Manifest.Options())
     assert "about" not in describe_plan(data, tmp_path / "cache", 2)  # over before it is told
-    monkeypatch.setattr(caching, "WORTH_TELLING", 10)
+    monkeypatch.setattr(caching, "NOTED", 10)
     told = describe_plan(data, tmp_path / "cache", 2)
     assert "12 items" in told and "MB" in told and "about" in told and "2 processes" in told
     prepare(data, tmp_path / "cache")
