@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from curate.errors import CurateError
 
+from .names import known_name
 from .npz import open_npz, texts
 
 FORMATS = (".npy", ".npz", ".parquet", ".pq")
@@ -117,7 +118,7 @@ def _npz_head(path: Path) -> Head:
 def _parquet_head(path: Path) -> Head:
     keys, numbers, lists = _parquet_columns(path)
     width = f"coalesce(len({_quoted(numbers[0])}), 0)" if lists else str(len(numbers))
-    wanted = [f"coalesce({_quoted(k)}::VARCHAR, '') AS {k}" for k in keys]
+    wanted = [f"coalesce({_quoted(raw)}::VARCHAR, '') AS {key}" for key, raw in keys.items()]
     found = _select(path, f"{', '.join(wanted)}, ({width})::BIGINT AS width")
     widths, texts = found.pop("width"), {k: _texts(v) for k, v in found.items()}
     other = np.flatnonzero(widths != widths[0]) if len(widths) else np.array([], dtype=np.int64)
@@ -140,13 +141,20 @@ def _parquet_values(path: Path) -> NDArray[Any]:
     return np.stack([np.asarray(c) for c in _select(path, ", ".join(columns)).values()], axis=1)
 
 
-def _parquet_columns(path: Path) -> tuple[list[str], list[str], bool]:
-    """Names of the key columns, names of those with features, and whether these are one column of lists."""
+def _parquet_columns(path: Path) -> tuple[dict[str, str], list[str], bool]:
+    """{key: its column}, names of the columns with features, and whether these are one column of lists."""
     found = _select(path, "*", describe=True)
     types = dict(zip(found["column_name"].tolist(), found["column_type"].tolist(), strict=True))
-    if "sample_id" not in types:
+    keys: dict[str, str] = {}
+    for raw in types:
+        key = known_name(raw, KEYS)
+        if key in keys:
+            raise CurateError(f"{path}: {keys[key]!r} and {raw!r} are both {key}", "keep one of them")
+        if key in KEYS:
+            keys[key] = raw
+    if "sample_id" not in keys:
         raise CurateError(f"{path}: no column 'sample_id'; found: {', '.join(list(types)[:10])}", PARQUET)
-    numbers = {name: kind for name, kind in types.items() if name not in KEYS}
+    numbers = {name: kind for name, kind in types.items() if name not in keys.values()}
     lists = [name for name, kind in numbers.items() if LIST.search(kind)]
     wrong = [name for name, kind in numbers.items() if not NUMBER.match(kind)]
     if wrong:
@@ -154,7 +162,7 @@ def _parquet_columns(path: Path) -> tuple[list[str], list[str], bool]:
     if not numbers or (lists and len(numbers) > 1):
         shown = f"{lists[0]!r} holds lists, and there is {next(n for n in numbers if n != lists[0])!r}" if lists else ""
         raise CurateError(f"{path}: {shown or 'no column of features'}", PARQUET)
-    return [k for k in KEYS if k in types], list(numbers), bool(lists)
+    return {k: keys[k] for k in KEYS if k in keys}, list(numbers), bool(lists)
 
 
 def _select(path: Path, wanted: str, inner: str = "FROM ", describe: bool = False) -> dict[str, NDArray[Any]]:

@@ -72,6 +72,8 @@ def announce(job: Job, epochs: int, predicted: int) -> None:
     Raises:
         CurateError: a step needs more memory than there is.
     """
+    if epochs <= 0:
+        return
     found, trained = estimate(job.trainer, job.data), len(job.data.fit)
     if found.seconds(trained, predicted) * epochs >= LONG:
         job.session.message(f"{job.run.run_id}: {found.describe(trained, predicted, epochs)}")

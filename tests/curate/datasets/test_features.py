@@ -273,6 +273,7 @@ def test_tables_of_another_layout_are_refused(folder, refused) -> None:
         ("SELECT 's00' AS sample_id, ['a'] AS v", r"column 'v' holds VARCHAR\[\]"),
         ("SELECT * FROM (VALUES ('s00', [1, 2]), ('s01', [3])) t(sample_id, v)", "'s00' has 2 features, 's01' has 1"),
         ("SELECT * FROM (VALUES ('s00', [1, 2]), ('s01', NULL)) t(sample_id, v)", "'s00' has 2 features, 's01' has 0"),
+        ("SELECT 's00' AS sample_id, 's01' AS \"Sample ID\", 1 AS x", "are both sample_id"),
         ("SELECT 's00' AS sample_id, 1 AS x WHERE false", r"features are \(0, 0\)"),
     ):
         write(sql)
@@ -323,3 +324,11 @@ def test_a_head_is_read_without_the_numbers(folder, monkeypatch) -> None:
     assert (head.rows, head.dim) == (N, D) and head.keys["sample_id"].tolist() == IDS.tolist()
     assert asked == ["sample_id.npy"]
     np.testing.assert_array_equal(read_values(path, (1,)), values(3))
+
+
+def test_columns_of_a_parquet_file_are_named_as_in_other_tables(tmp_path: Path) -> None:
+    path = tmp_path / "audio.parquet"
+    with duckdb.connect() as con:
+        con.execute(f"COPY (SELECT 'a' AS \"Sample ID\", 'x' AS \" LABEL \", 1.5 AS f0) TO '{path}' (FORMAT parquet)")
+    head = read_head(path)
+    assert (head.keys["sample_id"].tolist(), head.keys["label"].tolist(), head.dim) == (["a"], ["x"], 1)
