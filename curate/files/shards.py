@@ -59,8 +59,6 @@ def read_shards(folder: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
             f"no complete epoch in {folder}", "record one to its end: `with recorder.epoch(): ...` in every process"
         )
     columns = _read(folder, complete)
-    order = np.lexsort((columns["sample_id"], columns["epoch"]))
-    columns = {name: values[order] for name, values in columns.items()}
     twice = (columns["sample_id"][1:] == columns["sample_id"][:-1]) & (columns["epoch"][1:] == columns["epoch"][:-1])
     if twice.any():
         _refuse_contradictions(columns, np.flatnonzero(twice))
@@ -104,7 +102,8 @@ def _read(folder: Path, files: Sequence[Path]) -> dict[str, NDArray[Any]]:
                     f"{path.name} has other columns than {files[0].name}: {', '.join(names[-1][4:8])}, ...",
                     "all processes and epochs record the same modalities and classes; clear the folder between runs",
                 )
-        found = con.execute("SELECT * FROM read_parquet($paths)", {"paths": [str(path) for path in files]}).fetchnumpy()
+        ordered = "SELECT * FROM read_parquet($paths) ORDER BY epoch, sample_id"
+        found = con.execute(ordered, {"paths": [str(path) for path in files]}).fetchnumpy()
     if names[0][:4] != KEYS:
         raise CurateError(f"{folder} holds no recorded predictions", f"expected the columns {', '.join(KEYS)}")
     texts = {k: np.asarray(found[k], dtype=np.str_) for k in KEYS[:3]}

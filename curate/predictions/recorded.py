@@ -41,10 +41,11 @@ def _aligned(columns: Mapping[str, NDArray[Any]], folder: Path) -> dict[str, NDA
         raise CurateError(
             f"{folder} holds no complete epoch of the training samples", 'record them: recorder.epoch(split="train")'
         )
-    first = set(columns["sample_id"][(splits == "train") & (epochs == trained[0])].tolist())
+    first = columns["sample_id"][(splits == "train") & (epochs == trained[0])]  # ascending, as all are
     for epoch in trained[1:].tolist():
-        ids = set(columns["sample_id"][(splits == "train") & (epochs == epoch)].tolist())
-        if differ := sorted(ids ^ first):
+        ids = columns["sample_id"][(splits == "train") & (epochs == epoch)]
+        if not np.array_equal(ids, first):
+            differ = np.setxor1d(ids, first)
             raise CurateError(
                 f"epochs {trained[0]} and {epoch} in {folder} do not hold the same samples: {shown(differ)}",
                 "record every sample in every epoch: drop_last=False, or a pass in eval mode",
