@@ -49,6 +49,7 @@ def test_typed_again_it_gives_the_same_numbers(
 
 
 @pytest.mark.model
+@pytest.mark.long
 def test_a_notebook_knows_fewer_defaults_and_writes_more(curate: Curate, db: Path) -> None:
     from curate import open as open_table
 

@@ -86,7 +86,7 @@ class Stop(Exception):
     pass
 
 
-FIRST = ("joint", "adaptive", "subset", "greedy", "reconboost", "iprm", "usable")
+FIRST = ("joint", "adaptive", "subset", "greedy", "reconboost")
 """Methods of every kind: from scratch and warm, by rounds, on a selection, in phases, with state of their own."""
 EACH = [n if n in FIRST else pytest.param(n, marks=pytest.mark.long) for n in catalog.names()]
 
