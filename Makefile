@@ -5,9 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PIP := $(BIN)/python -m pip install -qq --constraint constraints.txt
 UV := $(BIN)/uv pip
-# One worker more than cores: some tests wait for a process or a lock.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min((os.cpu_count() or 1) + 1, 8))')
-TEST := -m pytest -q -n $(WORKERS) --dist worksteal
+TEST := -m pytest -q -n 2 --dist worksteal
 SHORT := -m "not long"
 
 .PHONY: demo check test test-long fuzz lint test-lowest test-newest constraints bench clean
