@@ -52,6 +52,27 @@ def test_new_samples_are_scored_and_the_old_scores_do_not_move(curate: Callable,
     assert again.code == 0 and "nothing is missing" in again.err and len(Store(db).runs.all()) == 2
 
 
+@pytest.mark.model
+def test_a_sample_that_lacks_a_modality_keeps_its_prediction_by_the_other(
+    curate: Callable, clips: Path, workplace: Path, small_settings: Callable
+) -> None:
+    folder = Path(shutil.copytree(clips.parent, workplace / "partial"))
+    path = folder / "clips.csv"
+    lines = path.read_text().splitlines()
+    _, *first = next(line for line in lines if line.startswith("s00,")).split(",")
+    (folder / first[-1]).unlink()  # its image
+    later = next(line for line in lines if ",train," in line and not line.startswith("s00,"))
+    path.write_text("\n".join(line for line in lines if line != later) + "\n")
+    assert curate("score", "--dataset", "manifest", "--root", path, "--epochs", "1", *small_settings()).code == 3
+    wanted = "SELECT p_audio, p_image, p_fused, gap FROM samples WHERE sample_id = 's00'"
+    (before,) = Store("curate.duckdb").query(wanted)[1]
+    assert before[0] == pytest.approx(before[2]) and before[1] is before[3] is None
+    path.write_text("\n".join(lines) + "\n")
+    ended = curate("score", "--dataset", "manifest", "--root", path, "--only-missing")
+    assert "1 new samples by score-manifest-1" in ended.err
+    assert Store("curate.duckdb").query(wanted)[1] == [before]
+
+
 def test_what_is_known_of_usability_goes_along_and_is_not_known_of_new_samples(
     curate: Callable, db: Path, grown: Path
 ) -> None:

@@ -18,6 +18,7 @@ from curate.train.loop.engine import predict
 from curate.types import Run
 
 from .assess import references
+from .recording import partial_predictions
 from .session import Session
 from .setup import LAST, prepare
 
@@ -68,7 +69,8 @@ def score_missing(session: Session, scored: Run, root: Path | None) -> Run:
             shutil.copyfile(known, references(session, run))
         # The run's rows come first. If the process is killed, there is no unfinished run, which --resume would warm up
         # and fit again.
-        write_grown(session.store, scored, run, data.fit.sample_ids[~wanted], predictions)
+        kept = data.fit.sample_ids[~wanted]
+        write_grown(session.store, scored, run, kept, predictions, partial_predictions(job))
         session.store.runs.start(replace(run, note=note(len(new), scored)))
         session.store.runs.finish(run_id, "done", checkpoint.sha256(copy))
     return session.store.runs.find(run_id)

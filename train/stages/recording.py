@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from curate.scores.usability import weighted_fusion
 from curate.store.store import Store
 from curate.train.data.samples import RunData
 from curate.train.loop import checkpoint
@@ -17,7 +18,7 @@ from curate.train.loop.estimate import estimate
 from curate.train.methods.method import Context
 from curate.types import FUSED, Predictions, Round, Run
 
-from .setup import BEST, LAST, Job
+from .setup import BEST, LAST, Job, partial_samples
 
 LONG = 20.0
 """Seconds from which on a training is announced."""
@@ -102,3 +103,19 @@ def write_round(
 def in_sample(predictions: Predictions) -> Predictions:
     """Mark predictions as made by a model that was trained on all of their samples."""
     return replace(predictions, in_sample=np.ones(len(predictions.labels), dtype=np.bool_))
+
+
+def partial_predictions(job: Job) -> list[Predictions]:
+    """Predictions of training samples that lack a modality, by those they have; they have neither gap nor posterior.
+
+    Their fusion is the normalised product of the modalities that are there. No model was trained on them.
+    """
+    found = []
+    for modalities, samples in partial_samples(job.dataset, job.cache):
+        given = predict(job.trainer, job.data, samples)
+        probs = {m: given.probs[m] for m in modalities}
+        fused = weighted_fusion(probs, np.ones((len(samples), len(modalities))))
+        unseen = np.zeros(len(samples), dtype=np.bool_)
+        ids, labels = given.sample_ids, given.labels
+        found.append(Predictions(ids, labels, given.classes, modalities, {**probs, FUSED: fused}, unseen))
+    return found

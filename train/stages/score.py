@@ -16,20 +16,19 @@ from curate.errors import CurateError
 from curate.files.lock import claimed
 from curate.scores.gap import mean_gap
 from curate.scores.scoring import fit_round, versions
-from curate.scores.usability import weighted_fusion
 from curate.train.loop import checkpoint
 from curate.train.loop.engine import predict
 from curate.train.methods.method import Context
 from curate.train.methods.optim import OptimConfig
 from curate.train.models.model import ModelConfig
-from curate.types import FUSED, Predictions, Run
+from curate.types import Predictions, Run
 
 from .assess import assess
 from .folds import USUAL, assign_folds, is_cheap, known_by_heart, out_of_fold
-from .recording import announce, in_sample, recorded, train_to, write_round
+from .recording import announce, in_sample, partial_predictions, recorded, train_to, write_round
 from .session import Session
 from .settings import ScoreConfig, configure
-from .setup import LAST, Job, partial_samples, prepare
+from .setup import LAST, Job, prepare
 
 
 def score(
@@ -121,7 +120,9 @@ def _score(session: Session, run: Run, dataset: Dataset | None = None, weights: 
                 predictions = out_of_fold(job, folds)
             config = job.settings.score
             averaged = mean_gap(config.gap, job.store.dynamics.read(run.run_id)) if config.average == "warmup" else None
-            write_round(job.store, decided, 0, fit_round(predictions, config, averaged), predictions, _partial(job))
+            write_round(
+                job.store, decided, 0, fit_round(predictions, config, averaged), predictions, partial_predictions(job)
+            )
             assess(job)
             job.store.runs.finish(run.run_id, "done", checkpoint.sha256(job.folder / LAST))
         return job.store.runs.find(run.run_id)
@@ -154,22 +155,6 @@ def _predict(job: Job, trained: bool) -> Predictions:
     predictions = predict(job.trainer, job.data, job.data.fit)
     job.progress("scoring", 1, 1, "scoring")
     return in_sample(predictions) if trained else predictions
-
-
-def _partial(job: Job) -> list[Predictions]:
-    """Predictions of training samples that lack a modality, by those they have; they have neither gap nor posterior.
-
-    Their fusion is the normalised product of the modalities that are there. No model was trained on them.
-    """
-    found = []
-    for modalities, samples in partial_samples(job.dataset, job.cache):
-        said = predict(job.trainer, job.data, samples)
-        probs = {m: said.probs[m] for m in modalities}
-        fused = weighted_fusion(probs, np.ones((len(samples), len(modalities))))
-        unseen = np.zeros(len(samples), dtype=np.bool_)
-        ids, labels = said.sample_ids, said.labels
-        found.append(Predictions(ids, labels, said.classes, modalities, {**probs, FUSED: fused}, unseen))
-    return found
 
 
 def _decide_folds(job: Job, predictions: Predictions) -> tuple[Run, NDArray[np.int64] | None]:
