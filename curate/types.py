@@ -20,8 +20,8 @@ from .render import printable
 
 Floats = NDArray[np.float64]
 FUSED = "fused"
-MODALITY = re.compile(r"[a-z][a-z0-9_]*")
-"""Allowed names of modalities, which are used in names of columns."""
+MODALITY = re.compile(r"(?!(?:balanced|imbalanced)$)[a-z][a-z0-9_]*")
+"""Valid names of modalities, from which columns get their names: `p_balanced` is not the probability of a modality."""
 
 
 @dataclass(frozen=True, kw_only=True)

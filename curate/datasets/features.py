@@ -20,7 +20,6 @@ from .base import Dataset
 from .rows import NO_LABEL, MissingWords, Row, check_fractions, check_rows, read_rows, split_rows, understood
 
 SAMPLES = ("samples.csv", "samples.parquet", "samples.pq")
-RESERVED = ("balanced", "imbalanced", FUSED)
 SHOWN = 3
 
 
@@ -141,7 +140,7 @@ def _files(root: Path, wanted: str) -> dict[str, Path]:
     if len(set(names)) < 2 or len(set(names)) < len(names):
         message = f"features: two or more modalities are needed, found {', '.join(names) or 'none'} in {root}"
         raise CurateError(message, f"expected {Features.layout}")
-    if wrong := [name for name in names if not MODALITY.fullmatch(name) or name in RESERVED]:
+    if wrong := [name for name in names if not MODALITY.fullmatch(name) or name == FUSED]:
         message = f"features: {wrong[0]!r} cannot be the name of a modality"
         raise CurateError(message, "rename the file: lower-case letters, digits and _")
     return {name: found[name] for name in names}

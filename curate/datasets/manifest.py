@@ -16,7 +16,7 @@ from curate.media import Decoded, Window, stamp
 from curate.media.source import Segment, split_source
 from curate.media.text import make_tokenizer
 from curate.specs import AudioSpec, TextSpec, VisualSpec
-from curate.types import FUSED, Sample
+from curate.types import FUSED, MODALITY, Sample
 
 from .measure import fallback, measure
 from .recordings import Recordings, parse_range
@@ -259,8 +259,11 @@ def _modalities(table: TableFile, options: Manifest.Options) -> tuple[str, ...]:
         message = f"manifest: two columns of paths are needed, found {list(chosen)} among {', '.join(columns)}"
         raise CurateError(message, "name them with `--set data.modalities=first,second`")
     reserved = {"sample_id", "label", "split", "group", FUSED}
-    if wrong := [name for name in chosen if name in reserved or chosen.count(name) > 1 or set(name) & set("|+/\\")]:
-        raise CurateError(f"manifest: {wrong[0]!r} cannot be a modality", "rename or leave out this column")
+    if wrong := [n for n in chosen if n in reserved or chosen.count(n) > 1 or not MODALITY.fullmatch(n)]:
+        raise CurateError(
+            f"manifest: {wrong[0]!r} cannot be a modality",
+            "leave this column out, or rename it: lower-case letters, digits and _",
+        )
     return chosen
 
 

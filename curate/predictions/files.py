@@ -26,7 +26,6 @@ READERS = {
     ".npz": read_npz,
     ".jsonl": read_jsonl,
 }
-RESERVED = ("balanced", "imbalanced")
 
 
 def read_all(sources: Sequence[str]) -> list[Part]:
@@ -88,7 +87,7 @@ def _named(part: Part, modality: str) -> Part:
     if "" in part.values:
         raise CurateError(f"{part.source}: which modality is it?", DYNAMICS)
     for name in part.values:
-        if not MODALITY.fullmatch(name) or name in RESERVED:
+        if not MODALITY.fullmatch(name):
             raise CurateError(
                 f"{part.source}: {name!r} cannot be the name of a modality", "use lower-case letters, digits and _"
             )

@@ -24,7 +24,6 @@ Values = Tensor | NDArray[Any] | Sequence[Sequence[float]]
 Split = Literal["train", "val", "test"]
 ROWS = 100_000
 """Rows that are kept in memory before they go to a file."""
-RESERVED = ("balanced", "imbalanced")
 
 
 class Recorder:
@@ -152,7 +151,7 @@ class Recorder:
     def _check_modalities(self, names: tuple[str, ...]) -> None:
         if not self._modalities:
             for name in names:
-                if not MODALITY.fullmatch(name) or name in RESERVED:
+                if not MODALITY.fullmatch(name):
                     raise CurateError(f"{name!r} cannot name a modality", "use lower-case letters, digits and _")
             if len([n for n in names if n != FUSED]) < 2:
                 raise CurateError(

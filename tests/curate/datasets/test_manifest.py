@@ -115,6 +115,13 @@ def test_columns_become_modalities_in_order(write_manifest):
     assert {m: s.kind for m, s in chosen.specs.items()} == {"sound": "audio", "depth": "visual"}
 
 
+@pytest.mark.parametrize("name", ["Sound", "my sound", "2d", "balanced", "imbalanced", "fused", "label", "a|b"])
+def test_a_column_that_cannot_name_a_modality_is_refused_before_anything_is_decoded(write_manifest, name):
+    columns = [*(c for c in ("sample_id", "label", "audio") if c != name), name]
+    path = write_manifest(",".join(columns), [",".join([str(i), "c", "a", "v"][: len(columns)]) for i in range(20)])
+    assert f"{name!r} cannot be a modality" in refusal(lambda: make(path, modalities=f"audio,{name}"))
+
+
 def test_specs_follow_the_options(write_manifest):
     path = write_manifest(HEADER, rows(20))
     audio = {"rate": 8000, "seconds": 1.5, "n_mels": 40, "fill": "pad"}
