@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     pass
 
 Format = Literal["table", "csv", "tsv", "json", "jsonl", "markdown"]
-Advance = Callable[[str, int, int, str], None]
+Progress = Callable[[str, int, int, str], None]
+"""Called with (label, done, total, note)."""
+Message = Callable[[str], None]
+"""Called with a line for the user."""
 
 MAX_WHOLE, MIN_FOLDED = 32, 8
 """Characters: longest name that is never folded, and least width of a folded column."""
@@ -176,27 +179,35 @@ def _cell(value: Any, keep: str = "") -> str:
     return printable(", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value), keep)
 
 
+def no_progress(label: str, done: int, total: int, note: str) -> None:
+    """Leaves progress out."""
+
+
+def no_message(text: str) -> None:
+    """Leaves a line out."""
+
+
 @contextmanager
-def progress(quiet: bool) -> Iterator[Advance]:
+def progress(quiet: bool) -> Iterator[Progress]:
     """A function to call with (label, done, total, note): bars on a terminal's standard error, else lines of text.
 
     Args:
         quiet: show nothing.
     """
     if quiet or not sys.stderr.isatty():
-        yield _silent if quiet else _lines()
+        yield no_progress if quiet else _lines()
         return
+    from rich import progress as bars
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeRemainingColumn(),
+        bars.TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with bars.Progress(*columns, console=Console(stderr=True)) as bar:
         tasks: dict[str, Any] = {}
 
         def advance(label: str, done: int, total: int, note: str) -> None:
@@ -207,11 +218,7 @@ def progress(quiet: bool) -> Iterator[Advance]:
         yield advance
 
 
-def _silent(label: str, done: int, total: int, note: str) -> None:
-    """No progress."""
-
-
-def _lines() -> Advance:
+def _lines() -> Progress:
     """Plain lines on standard error: for each label the first and the last, and one every `LINE_SECONDS` between."""
     last: dict[str, float] = {}
     shown: dict[str, str] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ import typer
 from curate.advice.describe import describe_round
 from curate.errors import CurateError
 from curate.files.writing import replacing
-from curate.render import Format, pieces, printable
+from curate.render import Format, Message, no_message, pieces, printable
 
 if TYPE_CHECKING:
     from curate.comparison.plan import Plan
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from curate.types import Run, Selection
 
 
-Message = Callable[[str], None]
 ENDINGS: Mapping[str, Format] = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -44,10 +43,6 @@ def print_message(text: str) -> None:
 def print_text(text: str) -> None:
     """Lines on standard output, safe for a terminal."""
     typer.echo(printable(text, keep="\n"))
-
-
-def no_message(text: str) -> None:
-    """Prints nothing."""
 
 
 def messages(quiet: bool) -> Message:

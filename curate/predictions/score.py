@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from curate import config as settings
 from curate.errors import CurateError
+from curate.render import Message, no_message
 from curate.scores import gap
 from curate.scores.scoring import MixtureConfig, fit_round, versions
 from curate.store.store import Store
@@ -79,7 +80,7 @@ def score_predictions(
     layers: Sequence[settings.Layer],
     name: str = "",
     embeddings: Sequence[str] = (),
-    message: Callable[[str], None] = lambda line: None,
+    message: Message = no_message,
 ) -> Run:
     """Score saved predictions: gaps, mixtures and posteriors of the training samples, as a finished run.
 
@@ -164,7 +165,7 @@ def _planned(store: Store, read: Understood, sources: Sequence[str], embeddings:
 
 
 def score_missing_predictions(
-    store: Store, sources: Sequence[str], name: str = "", message: Callable[[str], None] = lambda line: None
+    store: Store, sources: Sequence[str], name: str = "", message: Message = no_message
 ) -> tuple[Run, Run]:
     """Score the rows of saved predictions whose ids have no score yet; the others keep theirs, see `growth`.
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from curate.comparison.plan import Plan, Row
 from curate.config import Layer
 from curate.errors import CurateError, LockedError
+from curate.render import Progress
 from curate.train.methods import catalog
 from curate.types import Run
 
 from .rounds import score_end
 from .score import plan_score, resume_score, score
-from .session import Progress, Session
+from .session import Session
 from .training import plan_train, resume_train, train
 
 SCORED = ("data", "model", "optim", "score")

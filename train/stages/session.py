@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from curate.datasets import checks
 from curate.datasets.base import Dataset
 from curate.datasets.cache import Cache, describe_done, describe_plan, prepare
+from curate.render import Message, Progress, no_message, no_progress
 from curate.store.store import Store
 from curate.train.loop.engine import Runtime
 from curate.types import Run
-
-Progress = Callable[[str, int, int, str], None]
-Message = Callable[[str], None]
-
-
-def no_progress(label: str, done: int, total: int, note: str) -> None:
-    """No progress."""
-
-
-def no_message(text: str) -> None:
-    """No messages."""
 
 
 @dataclass(frozen=True)
