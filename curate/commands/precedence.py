@@ -133,43 +133,49 @@ def layers(
 
 def refuse_beside_predictions(context: Any) -> None:
     """Saved predictions need no model: refuse options about a model on the command line."""
-    _refuse(context, ABOUT_MODEL, "--predictions scores what is in the file")
+    _refuse_other(context, ABOUT_MODEL, "--predictions scores what is in the file")
 
 
 def refuse_beside_refit(context: Any) -> None:
     """A run's stored scores are fitted again: refuse options about another run or a model on the command line."""
-    _refuse(context, (*ABOUT_MODEL, "dataset", "predictions", "embeddings"), "--refit fits what the named run kept")
-
-
-def _refuse(context: Any, parameters: Sequence[str], why: str) -> None:
-    for parameter in context.command.params:
-        if parameter.name in parameters and is_from(context, "COMMANDLINE", parameter.name):
-            option = max(parameter.opts, key=len)
-            raise CurateError(f"{why}, {option} has no part in it", f"leave {option} out")
+    other = (*ABOUT_MODEL, "dataset", "predictions", "embeddings")
+    _refuse_other(context, other, "--refit fits what the named run kept")
 
 
 def refuse_beside_features(context: Any) -> None:
     """A folder of features is a data set of its own: refuse another data set or a run on the command line."""
-    _refuse(context, ("dataset", "root", "resume", "run"), "--features DIR stands for --dataset features --root DIR")
+    _refuse_other(
+        context, ("dataset", "root", "resume", "run"), "--features DIR stands for --dataset features --root DIR"
+    )
 
 
 def refuse_beside_resume(context: Any, *parameters: str) -> None:
     """A resumed run continues with its own settings: refuse those given on the command line."""
-    for parameter in context.command.params:
-        if parameter.name in parameters and is_from(context, "COMMANDLINE", parameter.name):
-            option = parameter.opts[0]
-            raise CurateError(
-                f"--resume goes on with the run's own settings, {option} cannot change them",
-                f"leave {option} out, or begin a new run without --resume",
-            )
+    _refuse(
+        context,
+        parameters,
+        "--resume goes on with the run's own settings, {option} cannot change them",
+        "leave {option} out, or begin a new run without --resume",
+    )
 
 
 def refuse_beside_missing(context: Any, *parameters: str) -> None:
     """New samples are scored as the old ones were: refuse settings given on the command line."""
+    _refuse(
+        context,
+        parameters,
+        "--only-missing scores as the newest scored run did, {option} cannot change that",
+        "leave {option} out, or score all of it again without --only-missing",
+    )
+
+
+def _refuse_other(context: Any, parameters: Sequence[str], why: str) -> None:
+    _refuse(context, parameters, why + ", {option} has no part in it", "leave {option} out")
+
+
+def _refuse(context: Any, parameters: Sequence[str], message: str, hint: str) -> None:
+    """Refuse parameters that are given on the command line; both texts name the `{option}`."""
     for parameter in context.command.params:
         if parameter.name in parameters and is_from(context, "COMMANDLINE", parameter.name):
-            option = parameter.opts[0]
-            raise CurateError(
-                f"--only-missing scores as the newest scored run did, {option} cannot change that",
-                f"leave {option} out, or score all of it again without --only-missing",
-            )
+            option = max(parameter.opts, key=len)
+            raise CurateError(message.format(option=option), hint.format(option=option))
