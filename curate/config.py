@@ -12,14 +12,17 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import CurateError, shorten, unknown_name
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Layer = Mapping[str, Mapping[str, Any]]
 LARGEST = 2**31 - 1
 """Largest magnitude of a whole number, the same as in the table."""
-T = TypeVar("T")
+T = TypeVar("T", bound="DataclassInstance")
 
 
 def dotted(settings: Mapping[str, Any]) -> Layer:
@@ -78,7 +81,7 @@ def resolve(schemas: Mapping[str, type], *layers: Layer) -> dict[str, Any]:
 def build(schema: type[T], values: Mapping[str, Any], section: str) -> T:
     """An instance of a configuration dataclass, values checked against its annotations."""
     hints = typing.get_type_hints(schema)
-    names = [f.name for f in dataclasses.fields(schema)]  # type: ignore[arg-type]
+    names = [f.name for f in dataclasses.fields(schema)]
     for key in values:
         if key not in names:
             raise unknown_name("setting", f"{section}.{key}", (f"{section}.{n}" for n in names))

@@ -180,7 +180,7 @@ def test_what_is_not_in_an_epoch_is_refused(tmp_path) -> None:
         pass
     with pytest.raises(CurateError, match="recorded already"), recorder.epoch(), recorder.epoch():
         pass
-    with pytest.raises(CurateError, match="a split is"), recorder.epoch(split="dev"):  # type: ignore[arg-type]
+    with pytest.raises(CurateError, match="a split is"), recorder.epoch(split="dev"):
         pass
     for classes in (["a"], ["a", "a"]):
         with pytest.raises(CurateError, match="two or more class names"):
