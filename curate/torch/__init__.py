@@ -3,8 +3,9 @@
 A recorder of predictions, unimodal logits of models that have none, the adaptive loss, sampler weights and subsets.
 """
 
+from .adaptive import AdaptiveLoss
 from .heads import LinearProbes, mask_out, split_head
-from .losses import AdaptiveLoss, multimodal_cross_entropy
+from .losses import multimodal_cross_entropy
 from .recorder import Recorder
 from .samplers import sampler_weights, selected
 

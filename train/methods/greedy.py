@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from curate.errors import CurateError
+from curate.torch.losses import unimodal_cross_entropy
 from curate.train.data.samples import Batch
 from curate.train.models.encoders import StagedEncoder
 from curate.train.models.mmtm import MMTM
 from curate.train.models.model import FusionModel, Outputs
 
 from .knobs import check_ranges
-from .losses import unimodal_cross_entropy
 from .method import Context, Method
 
 TINY = 1e-30
@@ -105,7 +105,7 @@ class Greedy(Method):
 
     @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
-        return unimodal_cross_entropy(outputs, batch.labels).mean()
+        return unimodal_cross_entropy(outputs.logits, batch.labels).mean()
 
     def modulate(self, model: FusionModel, outputs: Outputs, batch: Batch) -> int | None:
         """Read this step's gradients and decide which gate the next step freezes; no gradient is edited."""

@@ -15,13 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
 
+from curate.torch.losses import unimodal_cross_entropy
 from curate.train.data.samples import Batch
 from curate.train.models.fusion import common_dim, geodesic_mixup, linear_mixup, normalize
 from curate.train.models.model import FusionModel, Outputs
 from curate.types import modality_pairs
 
 from .knobs import check_ranges
-from .losses import unimodal_cross_entropy
 from .method import Context, Method
 
 Pair = tuple[str, str]
@@ -150,7 +150,7 @@ class Iprm(Method):
         if self.config.weighted:
             assert batch.p_balanced is not None
             mixed = mixed * batch.p_balanced.mean(dim=1)
-        return (mixed + unimodal_cross_entropy(outputs, batch.labels)).mean()
+        return (mixed + unimodal_cross_entropy(outputs.logits, batch.labels)).mean()
 
     @override
     def predict(self, outputs: Outputs) -> tuple[dict[str, Tensor], Tensor]:

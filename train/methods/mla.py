@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from typing_extensions import override
 
+from curate.torch.losses import unimodal_cross_entropy
 from curate.train.data.samples import Batch
 from curate.train.models.fusion import common_dim
 from curate.train.models.model import FusionModel, Outputs
 
-from .losses import unimodal_cross_entropy
 from .method import Context, Method, per_modality
 
 
@@ -82,7 +82,7 @@ class Mla(Method):
 
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         """sum_m CE(l_m); each step minimises one of its terms."""
-        return unimodal_cross_entropy(outputs, batch.labels).mean()
+        return unimodal_cross_entropy(outputs.logits, batch.labels).mean()
 
     @override
     def step(self, model: FusionModel, optimizer: Optimizer, batch: Batch) -> Tensor:

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from typing_extensions import override
 
+from curate.torch.losses import multimodal_cross_entropy
 from curate.train.data.samples import Batch
 from curate.train.models.model import FusionModel, Outputs
 
 from .balance import Means
 from .knobs import check_ranges
-from .losses import multimodal_cross_entropy
 from .method import Context, Method
 
 EPS = 1e-12
@@ -72,7 +72,7 @@ class MMPareto(Method):
 
     @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
-        return multimodal_cross_entropy(outputs, batch.labels)
+        return multimodal_cross_entropy(outputs.logits, outputs.fused, batch.labels)
 
     @override
     def step(self, model: FusionModel, optimizer: Optimizer, batch: Batch) -> Tensor:

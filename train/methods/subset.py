@@ -8,10 +8,10 @@ from typing import Literal
 from torch import Tensor
 from typing_extensions import override
 
+from curate.torch.losses import multimodal_cross_entropy
 from curate.train.data.samples import Batch
 from curate.train.models.model import Outputs
 
-from .losses import multimodal_cross_entropy
 from .method import Method
 
 
@@ -38,4 +38,4 @@ class Subset(Method):
 
     @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
-        return multimodal_cross_entropy(outputs, batch.labels)
+        return multimodal_cross_entropy(outputs.logits, outputs.fused, batch.labels)

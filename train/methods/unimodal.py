@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
+from curate.torch.losses import unimodal_cross_entropy
 from curate.train.data.samples import Batch
 from curate.train.models.model import FusionModel, Outputs
 
-from .losses import unimodal_cross_entropy
 from .method import Method
 
 
@@ -39,4 +39,4 @@ class Unimodal(Method):
 
     @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
-        return unimodal_cross_entropy(outputs, batch.labels).mean()
+        return unimodal_cross_entropy(outputs.logits, batch.labels).mean()

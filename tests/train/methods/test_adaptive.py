@@ -11,10 +11,9 @@ import torch
 import torch.nn.functional as F
 
 from curate.scores import posteriors
-from curate.torch.losses import posterior_balanced
+from curate.torch.losses import multimodal_cross_entropy, posterior_balanced
 from curate.train.data.samples import Batch
 from curate.train.methods.adaptive import Adaptive
-from curate.train.methods.losses import multimodal_cross_entropy
 from curate.train.methods.method import Context
 from curate.train.models.model import Outputs
 from curate.types import MixtureFit
@@ -104,7 +103,9 @@ def test_with_everything_off_it_is_the_warm_up_loss(two_component_fit: MixtureFi
     method = adaptive(two_component_fit, beta=0.0, gamma=0.0, decay=1.0, use_weights=False)
     a, v = torch.randn(6, 3), torch.randn(6, 3)
     b = batch([0, 1, 2, 0, 1, 2], [[0.3]] * 6)
-    torch.testing.assert_close(method.loss(outputs(a, v), b), multimodal_cross_entropy(outputs(a, v), b.labels))
+    torch.testing.assert_close(
+        method.loss(outputs(a, v), b), multimodal_cross_entropy(outputs(a, v).logits, outputs(a, v).fused, b.labels)
+    )
 
 
 @pytest.mark.parametrize(

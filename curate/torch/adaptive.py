@@ -1,0 +1,104 @@
+"""The adaptive loss with the posteriors of a scored run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from curate.errors import CurateError
+from curate.scores.gap import loss_kind
+from curate.scores.scoring import centres_of
+from curate.table import Table
+
+from .losses import adaptive_loss, gap_scale, modality_gaps
+
+
+class AdaptiveLoss(nn.Module):
+    """The adaptive loss with the posteriors of a scored run, see `adaptive_loss`.
+
+        loss = AdaptiveLoss(curate.open("curate.duckdb"))
+        for epoch in range(10):
+            for ids, labels, sound, frames in loader:
+                audio, visual, fused = model(sound, frames)
+                loss(ids, labels, {"audio": audio, "visual": visual}, fused, epoch).backward()
+
+    Args:
+        table: as `curate.open` gives it.
+        run: the scored run; the newest when left out.
+        alpha, beta, gamma: of the fused cross-entropy, the squared gap, and its distance to the balanced location.
+        decay: base of lambda = decay^epoch.
+        unimodal: whether sum_m CE(l_m) is part of it.
+    """
+
+    w0: Tensor
+
+    def __init__(
+        self,
+        table: Table,
+        run: str | None = None,
+        *,
+        alpha: float = 1.0,
+        beta: float = 1.0,
+        gamma: float = 1.0,
+        decay: float = 0.96,
+        unimodal: bool = True,
+    ) -> None:
+        super().__init__()
+        self.alpha, self.beta, self.gamma, self.decay, self.unimodal = alpha, beta, gamma, decay, unimodal
+        self.register_buffer("w0", torch.empty(0, 0), persistent=False)
+        self.refresh(table, run)
+
+    def refresh(self, table: Table, run: str | None = None) -> None:
+        """Take the posteriors of another scored run, e.g. of `Recorder.score` after an epoch of one's own."""
+        scored = table.find_run(run, kind="score", status=None if run else "done")
+        found, kind = table.scored(scored.run_id), scored.gap_kind or "prob"
+        self.modalities, self.kind = scored.modalities, loss_kind(kind)
+        self.centres = centres_of(found, kind) or tuple(float(f.locs[f.balanced]) for f in found.fits)
+        self.run_id = scored.run_id
+        self.w0 = torch.from_numpy(found.p_balanced).float().to(self.w0.device)
+        self._row = {str(i): row for row, i in enumerate(found.sample_ids)}
+
+    @override
+    def forward(
+        self, sample_ids: Sequence[Any], labels: Tensor, logits: Mapping[str, Tensor], fused: Tensor, epoch: int = 0
+    ) -> Tensor:
+        """A scalar.
+
+        Args:
+            sample_ids: (B,) ids of scored samples.
+            epoch: counted from 0.
+
+        Raises:
+            CurateError: a sample was not scored, or a modality of the run is missing.
+        """
+        if absent := [m for m in self.modalities if m not in logits]:
+            raise CurateError(
+                f"{self.run_id} was scored by {', '.join(self.modalities)}, no logits of {', '.join(absent)} are given",
+                "give the logits of all of them",
+            )
+        ids = [str(i.item() if isinstance(i, Tensor) else i) for i in sample_ids]
+        if missing := [i for i in ids if i not in self._row]:
+            raise CurateError(
+                f"{len(missing)} of {len(ids)} samples are not scored in {self.run_id}: {', '.join(missing[:3])}",
+                "train on the samples that were scored, as `samples.sample_id` has them",
+            )
+        ordered = {m: logits[m] for m in self.modalities}
+        rows = torch.tensor([self._row[i] for i in ids], device=self.w0.device)
+        return adaptive_loss(
+            modality_gaps(ordered, labels, self.kind),
+            ordered,
+            fused,
+            labels,
+            self.w0[rows].to(fused.device),
+            self.centres,
+            annealing=self.decay**epoch,
+            alpha=self.alpha,
+            beta=self.beta,
+            gamma=self.gamma,
+            scale=gap_scale(self.kind, fused.shape[1]),
+            unimodal=self.unimodal,
+        )
