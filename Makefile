@@ -66,8 +66,9 @@ bench: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(PIP) pip
-	$(PIP) --build-constraint constraints.txt -e '.[train]' --group dev
+	$(PIP) uv
+	$(UV) install -q --python $(BIN)/python --constraint constraints.txt --build-constraint constraints.txt \
+		-e '.[train]' --group dev
 	touch $(READY)
 
 clean:
