@@ -8,7 +8,7 @@ UV := $(BIN)/uv pip
 TEST := -m pytest -q -n 2 --dist worksteal
 SHORT := -m "not long"
 
-.PHONY: demo check test test-long fuzz lint test-lowest test-newest constraints bench clean
+.PHONY: demo check test test-long fuzz lint test-lowest test-newest test-torch constraints bench clean
 
 demo: $(READY)
 	$(BIN)/curate demo
@@ -49,6 +49,13 @@ test-lowest test-newest: test-%: .venv-%/.ready
 	$(UV) install -q --python .venv-$* --resolution $(RESOLUTION) --only-binary :all: -e . --group test
 	touch $@
 
+# `curate.torch` alone, with another torch and without torchvision and torchaudio: make test-torch TORCH=2.4.1
+TORCH ?= 2.4.1
+test-torch: $(READY)
+	$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-torch
+	$(UV) install -q --python .venv-torch --only-binary :all: torch==$(TORCH) -e . --group test
+	.venv-torch/bin/python -m pytest -q tests/curate/torch
+
 # Renews the versions that every other target installs: one of each package, for all Pythons from the oldest on.
 constraints: $(READY)
 	$(UV) compile -q --upgrade --universal --fork-strategy fewest --python-version 3.11 --only-binary :all: \
@@ -72,4 +79,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf .venv .venv-lowest .venv-newest build *.egg-info
+	rm -rf .venv .venv-lowest .venv-newest .venv-torch build *.egg-info

@@ -1,4 +1,4 @@
-"""For a training loop of one's own, with any torch.
+"""For a training loop of one's own; of torch alone, from 2.4 on.
 
 A recorder of predictions, unimodal logits of models that have none, the adaptive loss, sampler weights and subsets.
 """

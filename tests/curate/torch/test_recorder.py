@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +16,7 @@ from curate.errors import CurateError
 from curate.files.shards import read_shards, shards_of
 from curate.torch import Recorder
 
+ROOT = Path(__file__).parents[3]
 N, CLASSES = 60, ("bark", "horn", "rain")
 
 
@@ -186,3 +192,48 @@ def test_what_is_not_in_an_epoch_is_refused(tmp_path) -> None:
         with pytest.raises(CurateError, match="two or more class names"):
             Recorder(tmp_path, classes)
     assert list(tmp_path.iterdir()) == []
+
+
+WORKER = """
+import sys
+import torch
+import torch.distributed as dist
+from torch.utils.data import DistributedSampler
+from curate.torch import Recorder
+
+folder, rank, world = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+dist.init_process_group("gloo", init_method=f"file://{folder}.rendezvous", rank=rank, world_size=world)
+saved = torch.load(f"{folder}.pt", weights_only=True)
+recorder = Recorder(folder, ("bark", "horn", "rain"))
+sampler = DistributedSampler(range(len(saved["labels"])))
+for epoch in range(2):
+    sampler.set_epoch(epoch)
+    with recorder.epoch():
+        rows = torch.tensor(list(sampler))
+        recorder.add([f"s{i:03d}" for i in rows.tolist()], saved["labels"][rows],
+                     {m: saved[m][epoch][rows] for m in ("audio", "visual")})
+dist.barrier()
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_two_real_processes_with_a_padding_sampler_record_what_one_does(tmp_path, batches, monkeypatch) -> None:
+    ids, labels, epochs = batches
+    odd = (ids[:59], labels[:59], [{m: x[:59] for m, x in e.items()} for e in epochs])  # 59 over 2: one is repeated
+    saved = {m: torch.stack([e[m] for e in odd[2]]) for m in ("audio", "visual")}
+    torch.save({"labels": torch.from_numpy(odd[1]), **saved}, tmp_path / "many.pt")
+    command = [sys.executable, "-c", WORKER, str(tmp_path / "many")]
+    env = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE")} | {"PYTHONPATH": str(ROOT)}
+    workers = [subprocess.Popen([*command, str(rank), "2"], env=env) for rank in range(2)]
+    assert [worker.wait() for worker in workers] == [0, 0]
+    many, notes = read_shards(tmp_path / "many")
+    assert notes == ["2 rows were recorded twice and count once"]
+    recorder = Recorder(tmp_path / "one", CLASSES)
+    for predicted in odd[2]:
+        with recorder.epoch():
+            recorder.add(odd[0], odd[1], predicted)
+    one = recorder.read()
+    assert one.keys() == many.keys()
+    for name, column in one.items():
+        np.testing.assert_array_equal(column, many[name])
