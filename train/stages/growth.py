@@ -38,12 +38,11 @@ def score_missing(session: Session, scored: Run, root: Path | None) -> Run:
     kind = find_dataset(scored.dataset)
     place = root.resolve() if root else Path(scored.root) if scored.root else None
     dataset = kind(place, config.build(kind.Options, scored.config["data"], "data"))
-    cache = session.open_cache(dataset)
     run_id = session.store.runs.new_id(f"score-{scored.dataset}", session.runs_folder)
     run = replace(
         scored,
         run_id=run_id,
-        data_id=cache.data_id,
+        data_id=dataset.data_id(),
         root=str(dataset.root) if dataset.root else None,
         modalities=dataset.modalities,
         classes=dataset.classes,
