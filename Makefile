@@ -3,7 +3,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 READY := .venv/.ready
-PIP := $(BIN)/python -m pip install -qq --constraint constraints.txt
+# The optional parts of pyproject.toml that are installed, and tested.
+EXTRAS := train encoders lightning transformers tensorboard mlflow wandb trackio view
 UV := $(BIN)/uv pip
 TEST := -m pytest -q -n 2 --dist worksteal
 SHORT := -m "not long"
@@ -57,9 +58,10 @@ test-torch: $(READY)
 	.venv-torch/bin/python -m pytest -q tests/curate/torch
 
 # Renews the versions that every other target installs: one of each package, for all Pythons from the oldest on.
-constraints: $(READY)
+constraints: $(BIN)/uv
 	$(UV) compile -q --upgrade --universal --fork-strategy fewest --python-version 3.11 --only-binary :all: \
-		--no-header --no-annotate --extra train --group dev -o .venv/constraints.txt pyproject.toml
+		--no-header --no-annotate \
+		$(EXTRAS:%=--extra %) --group dev -o .venv/constraints.txt pyproject.toml
 	sed 's/ *;.*//' .venv/constraints.txt > constraints.txt
 
 bench: $(READY)
@@ -71,11 +73,13 @@ bench: $(READY)
 	$(BIN)/python benchmarks/recorder.py
 	$(BIN)/python benchmarks/kills.py
 
-$(READY): pyproject.toml constraints.txt
+$(BIN)/uv:
 	$(PYTHON) -m venv .venv
-	$(PIP) uv
+	$(BIN)/python -m pip install -qq --constraint constraints.txt uv
+
+$(READY): pyproject.toml constraints.txt $(BIN)/uv
 	$(UV) install -q --python $(BIN)/python --constraint constraints.txt --build-constraint constraints.txt \
-		-e '.[train]' --group dev
+		-e . -r pyproject.toml $(EXTRAS:%=--extra %) --group dev
 	touch $(READY)
 
 clean:
