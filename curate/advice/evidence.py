@@ -187,9 +187,13 @@ def read_evidence(store: Store, run_id: str | None = None) -> Evidence:
     Raises:
         CurateError: there is no such run.
     """
+    with store.together():
+        return _read_evidence(store, store.runs.find(run_id, kind="score", status=None if run_id else "done"))
+
+
+def _read_evidence(store: Store, run: Run) -> Evidence:
     from .describe import describe_verdicts
 
-    run = store.runs.find(run_id, kind="score", status=None if run_id else "done")
     ((samples, size, imbalanced),) = store.rows(GAPS, [run.run_id])
     leads = store.rows(LEADS, [run.run_id, run.run_id])
     known = store.rows(KNOWN, [run.run_id, run.run_id])

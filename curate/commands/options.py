@@ -21,7 +21,11 @@ Settings = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(envvar="CURATE_DEVICE", help="auto, cpu or cuda:N.")]
-Precision = Annotated[Literal["fp32", "bf16"], typer.Option(envvar="CURATE_PRECISION", help="Of the encoders.")]
+Precision = Annotated[Literal["fp32", "bf16", "fp16"], typer.Option(envvar="CURATE_PRECISION", help="Of the encoders.")]
+Track = Annotated[
+    Literal["tensorboard", "mlflow", "wandb", "trackio"] | None,
+    typer.Option(envvar="CURATE_TRACK", help="Send epochs and pictures to a tracker too."),
+]
 Workers = Annotated[
     int | None,
     typer.Option(

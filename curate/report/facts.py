@@ -126,7 +126,11 @@ def axis_limit(kind: str, classes: int, reach: float) -> float:
 
 def read(store: Store, run_id: str | None) -> Facts:
     """Everything a report needs, from the table."""
-    run = _scored_run(store, run_id)
+    with store.together():
+        return _read(store, _scored_run(store, run_id))
+
+
+def _read(store: Store, run: Run) -> Facts:
     children = tuple(reversed(store.runs.all(kind="train", parent=run.run_id)))
     scored = store.rounds.read(run.run_id)
     both, data = [run.run_id, run.run_id], [run.data_id]

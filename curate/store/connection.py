@@ -70,6 +70,20 @@ class Connection:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._held: duckdb.DuckDBPyConnection | None = None
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Read in one go: every reading within shares one connection, which keeps writers of other processes waiting.
+
+        Opening a file takes longer than most questions to it. Nothing may be written within.
+        """
+        with self.open(settings=SAFE) as con:
+            outer, self._held = self._held, con
+            try:
+                yield
+            finally:
+                self._held = outer
 
     @contextmanager
     def open(
@@ -81,6 +95,9 @@ class Connection:
             LockedError: another process has the file open; the message names it.
             CurateError: there is no such file, it is not a sample table, or it is from a newer version.
         """
+        if self._held is not None and not write and dict(settings) in ({}, SAFE):
+            yield self._held
+            return
         if write:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         elif not self.path.exists():

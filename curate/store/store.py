@@ -49,6 +49,10 @@ class Store:
         """The file."""
         return self.db.path
 
+    def together(self) -> AbstractContextManager[None]:
+        """Read in one go, see `Connection.together`."""
+        return self.db.together()
+
     def copy_scores(self, source: str, target: str) -> None:
         """Copy predictions, dynamics, epochs and usability from the run `source` to the run `target`."""
         with self.db.open(write=True) as con:

@@ -10,7 +10,7 @@ import typer
 
 from curate.commands import precedence
 from curate.commands.messages import print_comparison, print_message, print_rows
-from curate.commands.options import DB, Cache, Db, Device, Output, Precision, Quiet, Root, Settings, Workers
+from curate.commands.options import DB, Cache, Db, Device, Output, Precision, Quiet, Root, Settings, Track, Workers
 from curate.errors import CurateError
 
 from .opening import opened, repeatable
@@ -42,6 +42,7 @@ def compare(
     settings: Settings = None,
     device: Device = "auto",
     precision: Precision = "fp32",
+    track: Track = None,
     workers: Workers = None,
     cache: Cache = None,
     quiet: Quiet = False,

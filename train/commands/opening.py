@@ -43,14 +43,16 @@ def opened(ctx: typer.Context, db: Path | None = None, cache: Path | None = None
     from curate.store.store import Store
     from curate.train.loop.engine import Runtime
     from curate.train.stages.session import Session
+    from curate.train.stages.tracking import Tracking
 
     options = ctx.params
     folder = cache or options.get("cache") or default_folder()
     runtime = Runtime(
         device=options["device"], precision=options.get("precision", "fp32"), workers=options.get("workers", 0)
     )
+    tracking = Tracking(options.get("track"))
     with progress(options["quiet"]) as advance:
-        yield Session(Store(db or options["db"]), Path(folder), runtime, advance, messages(options["quiet"]))
+        yield Session(Store(db or options["db"]), Path(folder), runtime, tracking, advance, messages(options["quiet"]))
 
 
 @contextmanager

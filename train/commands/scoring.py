@@ -23,6 +23,7 @@ from curate.commands.options import (
     Seed,
     Settings,
     SplitVariant,
+    Track,
     Workers,
 )
 from curate.config import Layer
@@ -90,6 +91,7 @@ def score(
     settings: Settings = None,
     device: Device = "auto",
     precision: Precision = "fp32",
+    track: Track = None,
     workers: Workers = None,
     cache: Cache = None,
     quiet: Quiet = False,

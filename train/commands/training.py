@@ -19,6 +19,7 @@ from curate.commands.options import (
     RowsFile,
     RunName,
     Settings,
+    Track,
     Workers,
 )
 from curate.config import LARGEST
@@ -45,6 +46,7 @@ def train(
     settings: Settings = None,
     device: Device = "auto",
     precision: Precision = "fp32",
+    track: Track = None,
     workers: Workers = None,
     cache: Cache = None,
     quiet: Quiet = False,

@@ -35,6 +35,7 @@ def save(trainer: Trainer, path: Path) -> None:
             "epoch": trainer.epoch,
             "best_epoch": trainer.best_epoch,
             "best_accuracy": trainer.best_accuracy,
+            "scale": [model.precision.scale, model.precision.good],
             # As text: a pickle depends on which equal strings are one object, and that differs in a resumed run.
             "metrics": json.dumps(trainer.metrics),
             **({} if trainer.averaged is None else {"averaged": trainer.averaged.module.state_dict()}),
@@ -115,7 +116,8 @@ def _load(model: FusionModel, content: Mapping[str, Any], stored: Mapping[str, A
 
 def load_trainer(trainer: Trainer, content: Mapping[str, Any], source: str) -> None:
     """Load the whole state of an interrupted training."""
-    _load(trainer.model, content, content["model"], source)
+    model = trainer.model
+    _load(model, content, content["model"], source)
     if "averaged" in content:
         trainer.average()
         _load(trainer.evaluated, content, content["averaged"], source)
@@ -124,6 +126,8 @@ def load_trainer(trainer: Trainer, content: Mapping[str, Any], source: str) -> N
     trainer.scheduler.load_state_dict(content["scheduler"])
     trainer.epoch = content["epoch"]
     trainer.best_epoch, trainer.best_accuracy = content["best_epoch"], content["best_accuracy"]
+    if "scale" in content and model.precision.scaled:
+        model.precision.scale, model.precision.good = content["scale"]
     trainer.metrics = json.loads(content.get("metrics", "{}"))  # checkpoints of 0.1 have none
 
 

@@ -18,6 +18,7 @@ from curate.scores.metrics import measure
 from curate.train.data.samples import Batch, BatchTransform, DataView, RunData, Samples, mix_seed
 from curate.train.methods.method import Context, Method
 from curate.train.methods.optim import OptimConfig
+from curate.train.methods.updates import Updates
 from curate.train.models.model import FusionModel
 from curate.types import FUSED, Predictions
 
@@ -32,7 +33,7 @@ class Runtime:
 
     Attributes:
         device: `auto` takes a CUDA device when there is one.
-        precision: `fp32`, or `bf16` in the encoders.
+        precision: `fp32`, or `bf16` or `fp16` in the encoders.
         workers: decoding and loading processes; None decodes files with one per core, and loads with none on a CPU and
             with two on a GPU.
     """
@@ -77,6 +78,7 @@ class Trainer:
 
     Attributes:
         optim: the settings that optimizer and scheduler were made from.
+        updates: what becomes of gradients before the optimizer steps.
         epoch: finished epochs.
         best_epoch, best_accuracy: the earliest epoch of highest fused validation accuracy; 0 before the first.
         metrics: {modality or "fused": {metric: value}} on validation after the last epoch; empty before the first.
@@ -90,6 +92,7 @@ class Trainer:
     transform: BatchTransform
     device: torch.device
     optim: OptimConfig
+    updates: Updates
     epoch: int = 0
     best_epoch: int = 0
     best_accuracy: float = -1.0
@@ -115,7 +118,18 @@ class Trainer:
     def reset_optimizer(self) -> None:
         """Make a new optimizer and schedule, as at the start."""
         self.optimizer = self.method.optimizer(self.model, self.optim)
-        self.scheduler = self.optim.schedule(self.optimizer)
+        self.scheduler = self.optim.scheduler(self.optimizer)
+        self.updates = Updates(self.optim, self.optimizer, self.model.precision)
+
+    def set_rate(self, done: float, total: float, step: float) -> None:
+        """Change the learning rates for the step that begins after `done` of `total` epochs, see `OptimConfig.factor`.
+
+        They are multiplied by the factor's change, so a method may have rates of its own for its parameter groups.
+        """
+        now = self.optim.factor(done, total, step)
+        before = self.optim.factor(done - step, total, step) if done else 1.0
+        for group in self.optimizer.param_groups:
+            group["lr"] *= now / before
 
 
 def make_trainer(
@@ -125,7 +139,8 @@ def make_trainer(
     model.to(device)
     optimizer = method.optimizer(model, optim)
     transform = BatchTransform(data.specs, data.augment).to(device)
-    return Trainer(model, method, optimizer, optim.schedule(optimizer), transform, device, optim)
+    updates = Updates(optim, optimizer, model.precision)
+    return Trainer(model, method, optimizer, optim.scheduler(optimizer), transform, device, optim, updates)
 
 
 def fit(
@@ -155,7 +170,7 @@ def fit(
         torch.manual_seed(seed)
         model.train()
         trainer.transform.train()
-        losses = _train_epoch(trainer, data, seed, on_step)
+        losses = _train_epoch(trainer, data, seed, context.span or (0, context.epochs or epochs), on_step)
         trainer.scheduler.step()
         own = method.end_epoch(model)
         trainer.epoch += 1
@@ -165,7 +180,7 @@ def fit(
             trainer.best_epoch, trainer.best_accuracy = trainer.epoch, accuracy
         yield [
             ("train", "all", "loss", float(losses.mean())),
-            *(("train", m, name, value) for m, name, value in own),
+            *(("train", m, name, value) for m, name, value in (*own, *_skipped(trainer))),
             *(("val", m, name, value) for m, v in metrics.items() for name, value in v.items()),
         ]
 
@@ -181,22 +196,41 @@ def _now(context: Context, trainer: Trainer, seed: int, epochs: int) -> Context:
     )
 
 
-def _train_epoch(trainer: Trainer, data: RunData, seed: int, on_step: Callable[[int, int], None] | None) -> np.ndarray:
-    """Do one pass over the training samples; return the loss of every step."""
-    total = -(-len(data.fit) // data.batch_size)
+def _skipped(trainer: Trainer) -> list[tuple[str, str, float]]:
+    """How many steps were left out because a gradient overflowed, if that may happen."""
+    return [("all", "skipped_steps", float(trainer.updates.skipped))] if trainer.model.precision.scaled else []
+
+
+def _train_epoch(
+    trainer: Trainer,
+    data: RunData,
+    seed: int,
+    span: tuple[int, int],
+    on_step: Callable[[int, int], None] | None,
+) -> np.ndarray:
+    """Do one pass over the training samples; return the loss of every batch."""
+    total, together = -(-len(data.fit) // data.batch_size), trainer.optim.accumulate
+    steps = -(-total // together)
     losses: list[Tensor] = []
     recent: list[tuple[Batch, Tensor]] = []
-    for step, raw in enumerate(data.training_batches(trainer.epoch)):
-        batch = trainer.transform(raw.to(trainer.device), mix_seed(seed, step))
+    trainer.updates.skipped = 0
+    for number, raw in enumerate(data.training_batches(trainer.epoch)):
+        step, place = divmod(number, together)
+        last = place + 1 == together or number + 1 == total
+        trainer.updates.begin_batch(min(together, total - step * together), last)
+        if trainer.optim.by_step and place == 0:
+            trainer.set_rate(trainer.epoch - span[0] + step / steps, span[1] - span[0], 1 / steps)
+        batch = trainer.transform(raw.to(trainer.device), mix_seed(seed, number))
         loss = trainer.method.step(trainer.model, trainer.optimizer, batch)
-        trainer.average()
+        if last:
+            trainer.average()
         losses.append(loss)
         recent.append((raw, loss))
-        if len(recent) == CHECK_EVERY or step + 1 == total:
+        if len(recent) == CHECK_EVERY or number + 1 == total:
             _check_finite(recent, trainer.epoch + 1)
             recent.clear()
         if on_step:
-            on_step(step + 1, total)
+            on_step(number + 1, total)
     return torch.stack(losses).double().cpu().numpy()
 
 

@@ -19,6 +19,7 @@ from curate.types import FUSED
 
 from .knobs import check_ranges
 from .method import Context, Method, per_modality
+from .updates import Updates
 
 Losses = dict[str, float]
 FLOOR = 1e-4
@@ -142,6 +143,7 @@ def _train_alone(model: FusionModel, name: str, start: int, epochs: int, context
     """Train one branch of a copy with a new optimizer at the run's current rate; all branches get the same batches."""
     assert context.data is not None and context.optimizer is not None
     optimizer = replace(context.optim, lr=context.optimizer.param_groups[-1]["lr"]).make(model)
+    Updates(context.optim, optimizer, model.precision)
     model.train()
     for epoch in range(start, start + epochs):
         for batch in context.data.shuffled(epoch):

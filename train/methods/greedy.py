@@ -94,12 +94,12 @@ class Greedy(Method):
         frozen = self.frozen if model.training else None
         maps = {m: x.unsqueeze(1) if x.ndim == 4 else x for m, x in inputs.items()}
         encoders = {m: _staged(model, m) for m in self.pair}
-        with model.autocast(inputs):
+        with model.autocast(inputs, model.extra["mmtm"]):
             for i, layer in enumerate([None, *model.extra["mmtm"].children()]):
                 maps = {m: _over_frames(encoders[m].stages[i], x) for m, x in maps.items()}
                 maps = maps if layer is None else layer(maps, frozen)
             features = {m: _over_frames(encoders[m].pool, x).mean(dim=1) for m, x in maps.items()}
-        features = {m: f.to(torch.promote_types(f.dtype, torch.float32)) for m, f in features.items()}
+        features = {m: model.precision.leave(f) for m, f in features.items()}
         logits = model.own_logits(features)
         return Outputs(features, logits, torch.stack(list(logits.values())).mean(dim=0))
 

@@ -36,6 +36,7 @@ class Context:
             then their location.
         absolute: whether the mixtures were fitted to the absolute value of the gap.
         epochs: of the whole run; 0 when unknown.
+        span: first epoch, and the one after the last, of the schedule of the learning rate; None is the whole run.
         metrics: {modality or "fused": {metric: value}} on validation after the last epoch; empty before the first.
         data: the training and validation samples, to look at.
         optim: the run's settings of optimisation, for optimizers of the method's own.
@@ -48,6 +49,7 @@ class Context:
     centres: tuple[float, ...] | None = None
     absolute: bool = False
     epochs: int = 0
+    span: tuple[int, int] | None = None
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     data: DataView | None = None
     optim: OptimConfig = field(default_factory=OptimConfig)

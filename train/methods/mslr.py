@@ -65,7 +65,8 @@ class Mslr(Method):
         own = [model.modality_parameters(m) for m in model.modalities]
         taken = {id(p) for parameters in own for p in parameters}
         rest = [p for p in model.parameters() if id(p) not in taken]
-        return optim.over([{"params": parameters} for parameters in (*own, rest)])
+        names = (*model.modalities, None)
+        return optim.over({"params": ps, "modality": m} for m, ps in zip(names, (*own, rest), strict=True))
 
     @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
@@ -75,9 +76,10 @@ class Mslr(Method):
                 del values[: -self.config.window - 1]
             self.factors[m] = self._factor(m, epoch)
         if self.config.scale == "rate" and context.optimizer is not None:
-            *own, rest = context.optimizer.param_groups  # the schedule's own rate is in the last group
-            for group, factor in zip(own, self.factors.values(), strict=True):
-                group["lr"] = rest["lr"] * factor
+            groups = context.optimizer.param_groups
+            rate = groups[-1]["lr"]  # the schedule's own: the last group is of what belongs to no modality
+            for group in groups:
+                group["lr"] = rate * self.factors.get(group["modality"], 1.0)
 
     def _factor(self, modality: str, epoch: int) -> float:
         if self._over(epoch):

@@ -5,6 +5,8 @@ Letters: B batch, K classes, D features.
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +25,7 @@ from curate.specs import InputSpec, TextSpec
 from .encoders import make_encoders, pairs, size_of
 from .features import StandardisedFeatures
 from .fusion import FUSIONS
+from .precision import Precision
 from .texts import Pretrained, TextTransformer
 from .weights import load_encoder
 
@@ -43,6 +46,9 @@ class ModelConfig:
         text: folder of a Hugging Face model, for texts from its tokeniser; '' is a Transformer from scratch.
         text_width: width of that Transformer.
         text_layers: number of its layers.
+        channels_last: keep the kernels of convolutions with the channels as the last axis, which is faster on GPUs with
+            `--precision bf16` or `fp16`.
+        compile: compile the encoders; the first steps take longer. Needs a C++ compiler.
     """
 
     encoder: str = "auto"
@@ -52,6 +58,8 @@ class ModelConfig:
     text: str = ""
     text_width: int = 128
     text_layers: int = 2
+    channels_last: bool = False
+    compile: bool = False
 
     def __post_init__(self) -> None:
         ranges = {"dim": (1, 1 << 16), "text_layers": (1, 100), "text_width": (HEADS, 1 << 14)}
@@ -90,7 +98,7 @@ class FusionModel(nn.Module):
         specs: {modality: its input}, in declared order.
         classes: class names.
         config: architecture.
-        precision: `fp32`, or `bf16` for the encoders; heads, losses and logits are fp32 either way.
+        precision: `fp32`, or `bf16` or `fp16` for the encoders; see `Precision`.
     """
 
     def __init__(
@@ -100,10 +108,14 @@ class FusionModel(nn.Module):
         self.modalities = tuple(specs)
         self.classes = tuple(classes)
         self.config = config
-        self.precision = precision
+        self.precision = Precision(precision)
         encoders = make_encoders(specs, config.encoder, config.dim, config.text_encoder)
         self.dims = {m: size_of(e) for m, e in encoders.items()}
         self.encoders = nn.ModuleDict(encoders)
+        if config.channels_last:
+            _channels_last(self.encoders)
+        if config.compile:
+            _compile(self.encoders)
         self.fusion = FUSIONS[config.fusion](self.dims, len(classes))
         self.extra = nn.ModuleDict()
 
@@ -132,12 +144,11 @@ class FusionModel(nn.Module):
         """{m: input} to features {m: (B, D)}, fp32, of the modalities that are given."""
         with self.autocast(inputs):
             features = {m: self.encoders[m](inputs[m]) for m in self.modalities if m in inputs}
-        return {m: f.to(torch.promote_types(f.dtype, torch.float32)) for m, f in features.items()}
+        return {m: self.precision.leave(f) for m, f in features.items()}
 
-    def autocast(self, inputs: Mapping[str, Tensor]) -> torch.autocast:
-        """The context in which the encoders run: bf16 if that is the `precision`."""
-        device = next(iter(inputs.values())).device.type
-        return torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+    def autocast(self, inputs: Mapping[str, Tensor], *beside: nn.Module) -> torch.autocast:
+        """The context in which the encoders run, and other modules between their layers; see `Precision`."""
+        return self.precision.autocast(next(iter(inputs.values())).device, self.encoders, *beside)
 
     @override
     def forward(self, inputs: Mapping[str, Tensor]) -> Outputs:
@@ -163,3 +174,27 @@ class FusionModel(nn.Module):
     def own_logits(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Features {m: (B, D)} to the logits {m: (B, K)} of the own heads."""
         return {m: self.extra["own"].get_submodule(m)(f) for m, f in features.items()}
+
+
+def _channels_last(encoders: nn.Module) -> None:
+    """Store the kernels of convolutions with the channels last; a convolution keeps to the order of its kernel."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for p in encoders.parameters():
+        if p.ndim in formats:
+            p.data = p.data.contiguous(memory_format=formats[p.ndim])
+
+
+def _compile(encoders: nn.Module) -> None:
+    """Compile each encoder when it first runs.
+
+    Raises:
+        CurateError: there is no C++ compiler.
+    """
+    compiler = os.environ.get("CXX", "g++")
+    if shutil.which(compiler) is None:
+        raise CurateError(
+            f"model.compile=true needs a C++ compiler, {compiler} was not found",
+            "install it, or leave model.compile out",
+        )
+    for encoder in encoders.children():
+        encoder.compile()

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from curate.report.pictures import pictures
 from curate.scores.usability import weighted_fusion
 from curate.store.store import Store
 from curate.train.data.samples import RunData
@@ -18,6 +19,7 @@ from curate.train.loop.estimate import estimate
 from curate.train.methods.method import Context
 from curate.types import FUSED, Predictions, Round, Run
 
+from .session import Session
 from .setup import BEST, LAST, Job, partial_samples
 
 LONG = 20.0
@@ -25,17 +27,19 @@ LONG = 20.0
 
 
 @contextmanager
-def recorded(store: Store, run: Run) -> Iterator[None]:
-    """Store the run's row, and how the run ended in every case."""
+def recorded(session: Session, run: Run) -> Iterator[None]:
+    """Store the run's row, and how the run ended in every case; tell a tracker of it, if there is one."""
+    store, tracking = session.store, session.tracking
     store.runs.start(run)
+    tracking.begin(run, session.folder(run))
     try:
         yield
-    except KeyboardInterrupt:
-        store.runs.finish(run.run_id, "interrupted")
+    except BaseException as error:
+        store.runs.finish(run.run_id, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+        tracking.end(None)
         raise
-    except BaseException:
-        store.runs.finish(run.run_id, "failed")
-        raise
+    scored = run.run_id if run.kind == "score" else run.parent
+    tracking.end(lambda: pictures(store, str(scored), session.cache_folder))
 
 
 def train_to(
@@ -53,7 +57,9 @@ def train_to(
     job.progress("", trainer.epoch, epochs)
     for values in fit(trainer, data, epochs, context):
         seconds = time.perf_counter() - started
-        job.store.epochs.write(run_id, trainer.epoch, [*values, ("train", "all", "seconds", seconds)])
+        values = [*values, ("train", "all", "seconds", seconds)]
+        job.store.epochs.write(run_id, trainer.epoch, values)
+        job.session.tracking.epoch(trainer.epoch, values)
         if dynamics:
             job.store.dynamics.write(run_id, trainer.epoch, predict(trainer, data, data.fit))
         if keep_best and trainer.best_epoch == trainer.epoch:

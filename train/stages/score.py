@@ -110,7 +110,7 @@ def _score(session: Session, run: Run, dataset: Dataset | None = None, weights: 
         folds = assign_folds(job.dataset, job.data.fit, run.folds, run.seed) if run.folds else None
         if weights is None:
             _resume(job)
-        with recorded(job.store, run):
+        with recorded(session, run):
             _warm_up(job, weights)
             decided = run
             if folds is None:

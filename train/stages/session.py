@@ -13,6 +13,8 @@ from curate.store.store import Store
 from curate.train.loop.engine import Runtime
 from curate.types import Run
 
+from .tracking import Tracking
+
 
 @dataclass(frozen=True)
 class Session:
@@ -22,6 +24,7 @@ class Session:
         store: the sample table.
         cache_folder: where decoded media are.
         runtime: device, precision, loader processes.
+        tracking: what is told of each run to a tracker.
         progress: called with (label, done, total, note).
         message: called with a line for the user.
     """
@@ -29,6 +32,7 @@ class Session:
     store: Store
     cache_folder: Path
     runtime: Runtime = field(default_factory=Runtime)
+    tracking: Tracking = field(default_factory=Tracking)
     progress: Progress = no_progress
     message: Message = no_message
 

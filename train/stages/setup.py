@@ -189,3 +189,6 @@ def _continue_optimizer(trainer: Trainer, warm: Mapping[str, Any], run: Run) -> 
             f"{run.method} cannot continue the warm-up's optimizer: its parameters differ",
             "use --set train.reset_optimizer=once",
         ) from None
+    if trainer.optim.by_step:  # the schedule begins anew
+        for group in trainer.optimizer.param_groups:
+            group["lr"] = group["initial_lr"]

@@ -115,18 +115,21 @@ def _train(session: Session, run: Run, parent: Run) -> Run:
         if (job.folder / LAST).exists():
             job.load(job.folder / LAST)
         announce(job, total - trainer.epoch, len(job.data.val))
-        with recorded(job.store, run):
+        with recorded(session, run):
             for number in range(method.rounds):
                 if trainer.epoch >= (number + 1) * per_round:
                     continue
-                if trainer.epoch == number * per_round and number and job.settings.train.reset_optimizer == "per_round":
+                end = min((number + 1) * per_round, total)
+                span = (number * per_round, end) if job.settings.train.reset_optimizer == "per_round" else None
+                if span and trainer.epoch == span[0] and number:
                     trainer.reset_optimizer()
-                context, weighted = Context(epochs=total), job.data
+                context, weighted = Context(), job.data
                 if method.uses_posteriors:
                     found = round_of(job, parent, number)
-                    context = replace(context_of(found, run.gap_kind or "prob"), epochs=total)
+                    context = context_of(found, run.gap_kind or "prob")
                     weighted = job.data.with_fit(job.data.fit.weighted(found.p_balanced))
-                train_to(job, min((number + 1) * per_round, total), context, data=weighted, keep_best=True)
+                context = replace(context, epochs=total, span=span)
+                train_to(job, end, context, data=weighted, keep_best=True)
             if method.rounds > 1:
                 round_of(job, parent, method.rounds)
             _measure_test(job)
@@ -149,6 +152,7 @@ def _measure_test(job: Job) -> None:
     tested = metrics.measure(predict(job.trainer, job.data, job.samples("test")))
     values = [("test", m, k, v) for m, measured in tested.items() for k, v in measured.items()]
     job.store.epochs.write(job.run.run_id, job.trainer.best_epoch, values)
+    job.session.tracking.epoch(job.trainer.best_epoch, values)
 
 
 def _schedule(job: Job) -> tuple[int, int]:

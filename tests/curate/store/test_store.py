@@ -347,3 +347,16 @@ def test_a_round_that_others_have_torn_is_not_read(scored_table, name, change):
         con.execute(change.format(name, name))
     with pytest.raises(CurateError, match="not whole"):
         scored_table.rounds.read("score-toy-1")
+
+
+def test_readings_together_share_one_connection(scored_table, monkeypatch) -> None:
+    opened, connect = [], scored_table.db._connect
+    monkeypatch.setattr(scored_table.db, "_connect", lambda *a: opened.append(a) or connect(*a))
+    with scored_table.together():
+        run = scored_table.runs.find()
+        with scored_table.together():
+            assert scored_table.rows("SELECT count(*) FROM run") == [(1,)]
+        assert len(scored_table.frame("SELECT * FROM run")) == 1
+    assert len(opened) == 1
+    scored_table.runs.finish(run.run_id, "failed")  # closed again: it may be written
+    assert scored_table.runs.find().status == "failed"

@@ -223,15 +223,21 @@ def test_saved_loaded_and_continued_equals_unbroken(name, make_model, make_metho
         assert torch.equal(p, q)
 
 
-def trainer_for(name: str, data, on: str = "", **config):
+OPTIMISED = {"optimizer": "adamw", "schedule": "cosine", "warmup": 0.5, "accumulate": 2, "clip": 1.0}
+"""Settings of optimisation that differ from the papers' in everything."""
+FEW = {"joint", "mla", "mslr"}
+"""Methods that are tried with these settings in every run: one step, several, rates of their own."""
+
+
+def trainer_for(name: str, data, on: str = "", precision: str = "fp32", optim=(), **config):
     """A trainer as the stages make it; `on` says whose fusion."""
     torch.manual_seed(0)
     kind = catalog.find(name)
     fusion = ModelConfig(fusion=catalog.find(on or name).fusion or "concat")
-    model = FusionModel(data.specs, ("low", "middle", "high"), fusion)
+    model = FusionModel(data.specs, ("low", "middle", "high"), fusion, precision)
     method = kind(kind.Config(**{**SHORT.get(name, {}), **config}))
     method.attach(model, warm=False)
-    return make_trainer(model, method, OptimConfig(lr=0.02, ema=0.8), data, torch.device("cpu"))
+    return make_trainer(model, method, OptimConfig(lr=0.02, ema=0.8, **dict(optim)), data, torch.device("cpu"))
 
 
 @pytest.fixture
@@ -250,9 +256,15 @@ def guarded(small_data, two_component_fit, monkeypatch):
     return small_data.with_fit(small_data.fit.weighted(weights).judged(broken))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(
+    ("name", "precision", "optim"),
+    [
+        *((name, "fp32", {}) for name in ALL),
+        *(pytest.param(name, "fp16", OPTIMISED, marks=() if name in FEW else pytest.mark.long) for name in ALL),
+    ],
+)
 def test_resumed_at_any_epoch_equals_unbroken_and_the_test_split_is_never_read(
-    name, guarded, tmp_path, make_model, make_context
+    name, precision, optim, guarded, tmp_path, make_model, make_context
 ) -> None:
     """Through the real loop and checkpoints, everything a checkpoint holds compared."""
     context = replace(make_context(make_model()), epochs=3, metrics={})
@@ -261,12 +273,12 @@ def test_resumed_at_any_epoch_equals_unbroken_and_the_test_split_is_never_read(
         checkpoint.save(trainer, tmp_path / "now.pt")
         return torch.load(tmp_path / "now.pt", weights_only=True)
 
-    whole, told = trainer_for(name, guarded), []
+    whole, told = trainer_for(name, guarded, precision=precision, optim=optim), []
     for values in fit(whole, guarded, 3, context):
         checkpoint.save(whole, tmp_path / f"{whole.epoch}.pt")
         told.append(values)
     for epoch in (1, 2):
-        resumed = trainer_for(name, guarded)
+        resumed = trainer_for(name, guarded, precision=precision, optim=optim)
         path = tmp_path / f"{epoch}.pt"
         checkpoint.load_trainer(resumed, checkpoint.read(path, resumed.device), str(path))
         assert list(fit(resumed, guarded, 3, context)) == told[epoch:]

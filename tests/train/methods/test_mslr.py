@@ -75,7 +75,7 @@ def test_the_schedule_goes_on_under_the_factors(make_model, make_context) -> Non
     method.attach(model, False)
     optim = OptimConfig(lr=0.1, step_size=2, gamma=0.5)
     optimizer = method.optimizer(model, optim)
-    schedule, seen = optim.schedule(optimizer), []
+    schedule, seen = optim.scheduler(optimizer), []
     for epoch in range(5):
         method.begin_epoch(model, epoch, make_context(model, optimizer, metrics={}))
         seen.append([g["lr"] for g in optimizer.param_groups])
