@@ -126,6 +126,7 @@ def test_documented_settings_exist() -> None:
     assert written and written <= known
 
 
+@pytest.mark.long
 @pytest.mark.model
 @pytest.mark.skipif(
     not SPEECH.is_dir(), reason=f"the Free Spoken Digit Dataset is not at {SPEECH}; set CURATE_TEST_DATA"

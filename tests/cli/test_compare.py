@@ -42,6 +42,7 @@ def compared(tmp_path_factory, scored_folder: Path, clips: Path, curate: Callabl
     return folder / "curate.duckdb"
 
 
+@pytest.mark.long
 def test_what_was_compared_is_printed_from_the_table(curate: Callable, compared: Path) -> None:
     ended = curate("compare", "--show", "--db", compared, "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(ended.out)))

@@ -48,11 +48,13 @@ def test_score_select_and_report_say_that_scores_are_out_of_fold(curate: Callabl
     assert "scored out of fold: each sample by one of\n2 models, which had not seen it" in page
 
 
+@pytest.mark.long
 def test_an_ordinary_scoring_says_nothing_of_folds(curate: Callable, db: Path) -> None:
     assert "fold" not in curate("select", "--top", "5").err
     assert "out of fold" not in Path(curate("report").out.strip()).read_text()
 
 
+@pytest.mark.long
 def test_ctrl_c_between_two_folds(
     curate: Callable, command: tuple, content: Callable, break_at: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,8 +34,9 @@ opening.progress = progress
 cli.main()
 """
 """`curate`, which does not end by itself: at epoch HELD it waits for its standard input, which nobody closes."""
-SCORED = [pytest.param(1, "val", marks=pytest.mark.long), (3, "val"), (4, "val"), (1, "scoring")]
-TRAINED = [(1, "val"), (1, "scoring"), pytest.param(4, "val", marks=pytest.mark.long), (2, "scoring")]
+LONG = pytest.mark.long
+SCORED = [pytest.param(1, "val", marks=LONG), (3, "val"), pytest.param(4, "val", marks=LONG), (1, "scoring")]
+TRAINED = [(1, "val"), *(pytest.param(*at, marks=LONG) for at in ((1, "scoring"), (4, "val"))), (2, "scoring")]
 """(how many signs of progress, with which note) before Ctrl-C."""
 ROUNDS = ("train", "--method", "adaptive", "--epochs", "4", "--set", "method.rounds=2")
 

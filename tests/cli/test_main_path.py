@@ -125,7 +125,9 @@ def test_select_top_and_where_go_together(curate: Curate, db: Path) -> None:
     assert len(named) == 5 and "bee" not in named
 
 
-@pytest.mark.parametrize("method", ["adaptive", "iprm", "joint", "unimodal"])
+@pytest.mark.parametrize(
+    "method", ["adaptive", *(pytest.param(m, marks=pytest.mark.long) for m in ("iprm", "joint", "unimodal"))]
+)
 def test_a_method_trains_and_is_evaluated(curate: Curate, db: Path, method: str) -> None:
     ended = curate("train", "--method", method, "--epochs", epochs_of(method))
     assert ended.code == 0, ended.err

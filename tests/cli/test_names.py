@@ -85,6 +85,7 @@ def test_files_keep_names_and_people_see_escapes(named: Path, curate: Callable, 
     assert not UNSAFE.search(page.replace("\n", "").replace("\t", "")), "the page shows escapes, as a terminal does"
 
 
+@pytest.mark.long
 def test_csv_on_a_terminal_is_escaped_and_in_a_pipe_is_not(named: Path, curate: Callable) -> None:
     assert curate("score", "--predictions", named).code == 0
     words = [sys.executable, "-m", "curate.cli", "sql", "SELECT sample_id FROM samples", "--format", "csv"]

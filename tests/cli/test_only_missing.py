@@ -151,7 +151,9 @@ def write_predictions(path: Path, ids: range, seed: int = 0) -> Path:
     return path
 
 
-@pytest.mark.parametrize("more", [range(60, 75), range(75), range(30, 75)])
+@pytest.mark.parametrize(
+    "more", [range(30, 75), *(pytest.param(r, marks=pytest.mark.long) for r in (range(60, 75), range(75)))]
+)
 def test_rows_of_saved_predictions_that_are_scored_are_skipped(curate: Callable, workplace: Path, more: range) -> None:
     db = Path("curate.duckdb")
     assert curate("score", "--predictions", write_predictions(Path("p.csv"), range(60))).code == 0

@@ -48,10 +48,10 @@ def test_set_by_key(settings_of: Callable) -> None:
     [
         ("[score]\nepochs = 2", {}, (), "2"),
         ("epochs = 1", {}, (), "1"),
-        ("epochs = 1\n[score]\nepochs = 2", {}, (), "1"),
-        ("epochs = 1", {"CURATE_SET": "score.epochs=2"}, (), "2"),
+        pytest.param("epochs = 1\n[score]\nepochs = 2", {}, (), "1", marks=pytest.mark.long),
+        pytest.param("epochs = 1", {"CURATE_SET": "score.epochs=2"}, (), "2", marks=pytest.mark.long),
         ("epochs = 1", {"CURATE_SET": "score.epochs=2"}, ("--epochs", "3"), "3"),
-        ("", {"CURATE_SET": "score.epochs=2"}, ("--epochs", "3"), "3"),
+        pytest.param("", {"CURATE_SET": "score.epochs=2"}, ("--epochs", "3"), "3", marks=pytest.mark.long),
         ("", {"CURATE_SET": "score.epochs=3"}, ("--set", "score.epochs=2", "--epochs", "1"), "2"),
     ],
 )
@@ -65,7 +65,7 @@ def test_an_option_that_stands_for_a_setting(
     ("toml", "variables", "arguments", "expected"),
     [
         ("", {}, (), "0"),
-        ("seed = 3", {}, (), "3"),
+        pytest.param("seed = 3", {}, (), "3", marks=pytest.mark.long),
         ("seed = 3", {"CURATE_SEED": "4"}, (), "4"),
         ("seed = 3", {"CURATE_SEED": "4"}, ("--seed", "5"), "5"),
     ],

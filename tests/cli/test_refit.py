@@ -12,6 +12,7 @@ Curate = Callable[..., object]
 Refused = Callable[..., str]
 
 
+@pytest.mark.long
 @pytest.mark.model
 def test_another_mixture_from_what_a_run_kept_and_training_from_it(curate: Curate, db: Path) -> None:
     ended = curate("score", "--refit", "score-manifest-1", "--gap", "log_odds", "--set", "score.average=warmup",

@@ -95,6 +95,7 @@ def test_a_command_that_writes_to_the_table_alone_leaves_the_working_folder(
     assert {name.split("/")[0] for name in files(away.parent)} <= {"curate.duckdb", "curate.runs"}
 
 
+@pytest.mark.long
 def test_a_report_stays_in_its_folder_and_says_that_it_replaced_a_page(
     curate: Callable, workplace: Path, away: Path, sentinels: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:

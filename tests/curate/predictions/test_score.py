@@ -170,7 +170,7 @@ def test_settings_of_the_warm_up_are_left_out_of_files_and_refused_when_typed(sa
         score_predictions(table, [path], [file, typed])
 
 
-@pytest.mark.parametrize("kind", ["prob", "kl", "log_odds"])
+@pytest.mark.parametrize("kind", ["prob", *(pytest.param(k, marks=pytest.mark.long) for k in ("kl", "log_odds"))])
 def test_averaged_epochs_look_back_from_each_round(saved, table, tmp_path, kind):
     """Round 0 sees the mean of all three epochs, round 2 its own alone; each keeps its own gap beside it."""
     epochs = [saved.make(seed=e) for e in (3, 5, 12)]

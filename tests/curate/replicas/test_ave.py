@@ -186,7 +186,7 @@ def test_leaks_are_listed_and_left_out_on_request(download, tmp_path):
     assert status["0f_iTO5t3hU#3"] == "ok" and status["_aaaaaaaaa5"] == "lfs_pointer"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_four_commands(download, four_commands, curate):
     remarks = four_commands("ave", download, True)
     assert "14 ok, 1 lfs_pointer, 1 missing" in remarks and "label_conflict" in remarks and "0f_iTO5t3hU" in remarks

@@ -149,7 +149,7 @@ def test_a_json_that_does_not_fit_is_named(lists):
         open_at(lists, split_variant="ks_json")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_four_commands(download, four_commands, curate):
     four_commands("kinetics_sounds", download, True, "data.val_fraction=0.3", "data.audio=spec257x299")
     _, out, _ = curate("sql", "SELECT status, count(*) AS n FROM failures GROUP BY 1 ORDER BY 1", "--format", "csv")

@@ -67,7 +67,7 @@ def test_wild_values_cost_no_resolution():
 
 
 @pytest.mark.parametrize(("family", "dof"), KINDS)
-@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize("name", ["balanced", *(pytest.param(n, marks=pytest.mark.long) for n in WORLDS[1:])])
 def test_a_fit_of_cells_is_the_exact_fit(name, family, dof, monkeypatch):
     x = world(name)
     fast = fit(x, family, dof=dof)

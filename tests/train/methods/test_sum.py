@@ -24,6 +24,7 @@ def epochs_of(work: Session, run_id: str) -> list:
     )[1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["sum", "weight"])
 def test_it_is_joint_training_with_its_fusion(work, scored, name: str) -> None:
     epochs = {"train": {"epochs": 1}}

@@ -96,7 +96,8 @@ def test_gradients_reach_the_hidden_layer_and_never_the_statistics() -> None:
         assert not model.encoders[m].mean.requires_grad and not model.encoders[m].scale.requires_grad
 
 
-@pytest.mark.parametrize("encoder", [pytest.param("linear", marks=pytest.mark.long), "mlp"])
+@pytest.mark.long
+@pytest.mark.parametrize("encoder", ["linear", "mlp"])
 def test_separable_classes_are_learnt_and_three_modalities_go_all_the_way(place, tmp_path, encoder) -> None:
     root = write(tmp_path / "f", {"audio": 4, "text": 6, "visual": 3})
     layers = [SHORT, {"model": {"encoder": encoder}, "score": {"epochs": 12}}]

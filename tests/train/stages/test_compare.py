@@ -52,6 +52,7 @@ def numbers(work, name: str = "mine") -> list[tuple[object, ...]]:
     return [(c.label, c.seed, c.reason, dict(c.values), c.epochs, c.gap) for c in work.store.comparisons.find(name)]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_cells_share_a_scored_run_and_nothing_is_run_twice(work, calls) -> None:
     compare(work, plan("warmup", "iprm"), Protocol("toy", None, FEW), [0, 1])

@@ -270,6 +270,7 @@ def test_three_modalities_run_through(work, heads) -> None:
     assert {"omega:audio|visual", "lambda:visual|depth"} <= logged
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fusion", ["sum", "weight"])
 def test_joint_training_of_the_other_fusions(work, scored, fusion) -> None:
     run = train(work, scored, "joint", [{"model": {"fusion": fusion}}], 0)
