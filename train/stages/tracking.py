@@ -7,9 +7,12 @@ MLFLOW_TRACKING_URI.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import os
+import re
+import sys
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +25,8 @@ from curate.errors import CurateError
 from curate.types import Run
 
 LOG = logging.getLogger(__name__)
+UNUSUAL = re.compile(r"[^\w\-./]")
+"""What some tracker takes in no name."""
 PROJECT = "curate"
 """The project, or experiment, of all runs, in trackers that have such."""
 
@@ -68,9 +73,12 @@ class MLflow:
     """A run of the experiment `curate`, at MLFLOW_TRACKING_URI, or in a folder `mlruns` beside the runs' folders."""
 
     def __init__(self, run: Run, folder: Path) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        if (where := os.environ.get("MLFLOW_TRACKING_URI")) is None:
+            where = (folder.parent / "mlruns").resolve().as_uri()
+            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # a data base needs the whole of mlflow
         from mlflow import MlflowClient
 
-        where = os.environ.get("MLFLOW_TRACKING_URI") or (folder.parent / "mlruns").resolve().as_uri()
         self.client = MlflowClient(tracking_uri=where)
         known = self.client.get_experiment_by_name(PROJECT)
         experiment = known.experiment_id if known else self.client.create_experiment(PROJECT)
@@ -99,6 +107,7 @@ class Wandb:
     """A run of the project `curate`, kept in the run's folder; WANDB_MODE=online sends it."""
 
     def __init__(self, run: Run, folder: Path) -> None:
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         import wandb
 
         self.image = wandb.Image
@@ -135,6 +144,7 @@ class Trackio:
         import trackio
 
         self.image = trackio.Image
+        self.finish: Callable[[], None] = trackio.finish  # its Run.finish would be repeated, loudly, at the exit
         self.run: Any = trackio.init(
             project=PROJECT,
             name=run.run_id,
@@ -155,7 +165,7 @@ class Trackio:
 
     def close(self, done: bool) -> None:
         """End the run."""
-        self.run.finish()
+        self.finish()
 
 
 KINDS: Mapping[str, tuple[str, Callable[[Run, Path], Tracker]]] = {
@@ -195,9 +205,9 @@ class Tracking:
             self._try(lambda: setattr(self, "tracker", kind(run, folder)))
 
     def epoch(self, epoch: int, values: list[tuple[str, str, str, float]]) -> None:
-        """Log an epoch's (split, modality, metric, value) as `split/modality/metric`."""
+        """Log an epoch's (split, modality, metric, value) as `split/modality/metric`, unusual signs as dots."""
         if (tracker := self.tracker) is not None:
-            named = {f"{split}/{m}/{metric.replace(':', '.')}": value for split, m, metric, value in values}
+            named = {UNUSUAL.sub(".", f"{split}/{m}/{metric}"): value for split, m, metric, value in values}
             self._try(lambda: tracker.numbers(epoch, named))
 
     def end(self, pictures: Callable[[], Mapping[str, bytes]] | None) -> None:
@@ -211,7 +221,8 @@ class Tracking:
 
     def _try(self, do: Callable[[], None]) -> None:
         try:
-            do()
+            with contextlib.redirect_stdout(sys.stderr):  # standard output is for the command's result
+                do()
         except Exception as error:  # whatever a tracker raises
             LOG.warning("warning: %s failed and is left out from now on: %s", self.name, str(error) or type(error))
             self.name = self.tracker = None
