@@ -49,9 +49,30 @@ FIRST = (
 )
 """The order of `curate --help`; commands not named here follow."""
 
+FIRST_STEPS = """\
+curate finds the samples of a multimodal training set that one modality carries
+alone or that are broken on one side, and trains with that knowledge.
+
+See it on the built-in data, in about two minutes:
+    curate demo
+
+Your own data: a CSV with a row a sample and a column for each modality
+    curate score --dataset manifest --root clips.csv
+or predictions of your own model
+    curate score --predictions predictions.csv
+
+Then
+    curate recommend                    what was found, and what to do about it
+    curate report                       the same as a page, with the samples
+    curate select                       keep the samples that the scores support
+    curate train --method adaptive      train with what is known of each sample
+    curate sql "SELECT * FROM samples"  ask anything
+"""
+"""Printed where no command is given."""
+
 app = typer.Typer(
     name="curate",
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     help="Find the samples of a multimodal training set that one modality carries alone, query them with SQL, and "
     "train with that knowledge.",
@@ -108,6 +129,9 @@ def start(
     show_version: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Version.")] = False,
 ) -> None:
     """Options left out come from CURATE_* variables, then from ./curate.toml."""
+    if ctx.invoked_subcommand is None:
+        typer.echo(f"{FIRST_STEPS}\nAll commands: `curate --help`; of one: `curate score --help`.")
+        raise typer.Exit(2)
 
     def methods() -> Sequence[str]:
         from curate.train.methods import catalog

@@ -9,6 +9,7 @@ import json
 import math
 import re
 import sys
+import textwrap
 import time
 import types
 import typing
@@ -25,8 +26,6 @@ Progress = Callable[[str, int, int, str], None]
 Message = Callable[[str], None]
 """Called with a line for the user."""
 
-MAX_WHOLE, MIN_FOLDED = 32, 8
-"""Characters: longest name that is never folded, and least width of a folded column."""
 UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\U000e0000-\U000e007f]"
 )
@@ -42,7 +41,7 @@ def render(
     """Rows as text without a final newline.
 
     Args:
-        width: where a `table` is folded, in characters; None never folds it.
+        width: of the terminal, in characters: a `table` is folded between words, or turned upright; None does neither.
     """
     return "\n".join(pieces(columns, [rows], form, width))
 
@@ -108,28 +107,37 @@ def _escape(character: str) -> str:
 
 
 def _grid(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int | None) -> str:
+    """A table; where even its longest words are wider than `width`, one line a cell instead."""
+    names, cells = [_cell(c) for c in columns], [[_cell(v) for v in row] for row in rows]
+    words = [max(len(w) for text in column for w in text.split(" ")) for column in zip(names, *cells, strict=True)]
+    if width is not None and rows and sum(words) + 2 * (len(columns) - 1) > width:
+        return _upright(names, cells, width)
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
-    needed = 2 * (len(columns) - 1)
-    for j, name in enumerate(columns):
-        cells = [_cell(r[j]) for r in rows]
-        longest = max(len(text) for text in (name, *cells))
-        # Names are not folded, to be copied easily; the terminal may break the line instead.
-        complete = longest <= MAX_WHOLE and not any(" " in text for text in (name, *cells))
-        needed += longest if complete else MIN_FOLDED
+    for j, name in enumerate(names):
         right = _is_number(next((r[j] for r in rows if r[j] is not None), ""))
-        grid.add_column(Text(_cell(name)), justify="right" if right else "left", overflow="fold", no_wrap=complete)
-    for row in rows:
-        grid.add_row(*(Text(_cell(v)) for v in row))
-    wide = max(width, needed) if width else 1_000_000_000
-    console = Console(width=wide, file=io.StringIO(), color_system=None)
+        grid.add_column(Text(name), justify="right" if right else "left", overflow="fold", min_width=words[j])
+    for row in cells:
+        grid.add_row(*map(Text, row))
+    console = Console(width=(width if rows else None) or 1_000_000_000, file=io.StringIO(), color_system=None)
     with console.capture() as capture:
         console.print(grid)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def _upright(names: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
+    """Rows one below the other, a line a cell; a long cell is folded between words."""
+    side, lines = max(map(len, names)) + 2, []
+    for number, row in enumerate(rows, 1):
+        lines.append(f"row {number}".center(width, "\u2500"))
+        for name, text in zip(names, row, strict=True):
+            folded = textwrap.wrap(text, max(width - side, 20), break_long_words=False, break_on_hyphens=False) or [""]
+            lines += [f"{name if k == 0 else '':{side}}{part}".rstrip() for k, part in enumerate(folded)]
+    return "\n".join(lines)
 
 
 def duration(seconds: float) -> str:

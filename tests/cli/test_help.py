@@ -48,10 +48,21 @@ def test_help_names_every_option_and_argument(name: str) -> None:
         assert all(option in ended.output for option in parameter.opts)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], []])
-def test_help_of_the_whole_lists_commands_and_exit_codes(arguments: list[str]) -> None:
-    ended = CliRunner(env={"COLUMNS": "200"}).invoke(cli.app, arguments)
-    assert ended.exit_code == (0 if arguments else 2)
+def test_without_a_command_there_are_first_steps_on_one_screen() -> None:
+    """Each command that they name exists, and its options too."""
+    ended = CliRunner().invoke(cli.app, [])
+    lines = ended.output.splitlines()
+    assert ended.exit_code == 2 and len(lines) <= 24 and max(map(len, lines)) <= 80
+    named = [line.split() for line in lines if line.startswith("    curate ")]
+    assert named[0] == ["curate", "demo"] and named[1][1:4] == ["score", "--dataset", "manifest"]
+    for _, name, *rest in named:
+        known = {option for p in COMMANDS[name].params for option in p.opts}
+        assert {word for word in rest if word.startswith("--")} <= known
+
+
+def test_help_of_the_whole_lists_commands_and_exit_codes() -> None:
+    ended = CliRunner(env={"COLUMNS": "200"}).invoke(cli.app, ["--help"])
+    assert ended.exit_code == 0
     assert all(f" {name} " in ended.output for name in COMMANDS)
     assert "5 empty selection, 130 interrupted" in ended.output
 

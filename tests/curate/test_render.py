@@ -91,10 +91,27 @@ def test_a_table_never_folds_without_a_width(length):
     assert lines[2].startswith("x" * length) and lines[2].endswith("word")
 
 
-def test_a_table_folds_at_a_width_and_loses_no_letter():
-    lines = render(["a", "b"], [["x" * 100, "tail"]], width=40).splitlines()
+def test_a_table_folds_between_words():
+    words = [f"word{i}" for i in range(20)]
+    lines = render(["a", "b"], [[" ".join(words), "tail"]], width=40).splitlines()
     assert max(map(len, lines)) <= 40 and len(lines) > 3
-    assert "".join(lines).count("x") == 100 and "tail" in "".join(lines)
+    assert [w for w in " ".join(lines).split() if w.startswith("word")] == words
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_what_is_too_wide_for_a_table_stands_upright_and_no_word_is_cut(width):
+    columns = [f"column_{i}" for i in range(35)]
+    rows = [["s1", "x" * 100, None, *range(31), '{"codec": "png", "size": [16, 16]}'], ["s2", "y", 0.5, *range(32)]]
+    lines = render(columns, rows, width=width).splitlines()
+    cells = [line.split(None, 1) for line in lines if line.startswith("column_")]
+    assert [cell[0] for cell in cells] == columns * 2
+    assert cells[0][1] == "s1" and cells[1][1] == "x" * 100 and cells[2] == ["column_2"] and cells[37][1] == "0.5"
+    assert sum(line.strip("\u2500 ") in ("row 1", "row 2") for line in lines) == 2
+    assert all(len(line) <= width for line in lines if "x" * 100 not in line)
+
+
+def test_a_table_of_no_rows_shows_its_names_whatever_the_width():
+    assert "column_34" in render([f"column_{i}" for i in range(35)], [], width=40)
 
 
 def test_a_table_ends_no_line_in_blanks_and_has_no_final_newline():
