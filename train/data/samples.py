@@ -20,15 +20,14 @@ from torchaudio.compliance import kaldi
 from typing_extensions import override
 
 from curate.datasets.cache import Cache
-from curate.specs import AudioSpec, ClipSpec, FeatureSpec, InputSpec, TextSpec, VisualSpec
+from curate.specs import GREY, IMAGENET, AudioSpec, ClipSpec, FeatureSpec, InputSpec, TextSpec, VisualSpec
 from curate.types import Floats
 
 from .augment import Augment, shifted
 from .crops import Clips, random_boxes, resized_crops
+from .plain import Tokens, Waveform
 
 Split = Literal["fit", "val"]
-IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-GREY = ([0.5], [0.5])
 
 
 @dataclass(frozen=True)
@@ -313,18 +312,10 @@ class Frames(nn.Module):
         return x.sub_(self.mean).div_(self.deviation)
 
 
-class Tokens(nn.Module):
-    """Token ids (B, L) int32 to int64, cut to the length of the longest text of the batch."""
-
-    @override
-    def forward(self, ids: Tensor) -> Tensor:
-        used = (ids != 0).any(dim=0).nonzero()
-        longest = int(used.max()) + 1 if len(used) else 1
-        return ids[:, :longest].long()
-
-
 def transform_of(spec: InputSpec) -> nn.Module:
     """The transform from a modality's cached rows to its network input."""
+    if isinstance(spec, AudioSpec) and spec.features == "waveform":
+        return Waveform()
     if isinstance(spec, AudioSpec):
         return FilterBank(spec) if spec.features == "fbank" else Spectrogram(spec)
     if isinstance(spec, FeatureSpec):
