@@ -67,15 +67,23 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
 
 
-def read_pretrained(transformers: Any, source: str | None, **options: Any) -> tuple[Any, list[str]]:
+def read_pretrained(transformers: Any, source: str, shown: str = "", **options: Any) -> tuple[Any, list[str]]:
     """A Hugging Face model with all of its weights, float32, and the names of those that were left over.
 
     Weights are read as data only (safetensors, or PyTorch's restricted loader); code beside them is never run. What its
     own pooler lacks does not matter: `without_pooler` takes it off.
 
+    Args:
+        source: a folder, or a name in the hub's cache or on the hub.
+        shown: what messages call it; `source` if empty.
+        options: of transformers' `from_pretrained`.
+
     Raises:
         CurateError: there is no such model here, or a weight is missing or of another shape.
     """
+    shown = shown or source
+    if Path(source).is_absolute() and not Path(source).is_dir():
+        raise CurateError(f"there is no folder {shown} any more", "its weights are needed: bring it back")
     try:
         with silent(transformers):
             net, found = transformers.AutoModel.from_pretrained(
@@ -83,14 +91,14 @@ def read_pretrained(transformers: Any, source: str | None, **options: Any) -> tu
             )
     except Exception as error:  # of the library, the hub, or the file
         raise CurateError(
-            f"{source or 'the file'} has no weights that fit: {first_line(error)}",
+            f"{shown} has no weights that fit: {first_line(error)}",
             "name a local folder or file with model.weights=MODALITY=PATH, or start at random with "
             "model.weights=MODALITY=random",
         ) from None
     missing = sorted(k for k in found["missing_keys"] if "pooler." not in k)
     if missing:
         raise CurateError(
-            f"{source} does not fit {type(net).__name__}: missing are {listed(missing)}; left over are "
+            f"{shown} does not fit {type(net).__name__}: missing are {listed(missing)}; left over are "
             f"{listed(sorted(found['unexpected_keys'])) or 'none'}",
             "expected the weights of the same architecture",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -139,8 +140,12 @@ def load(description: Description, weights: Path | None) -> tuple[nn.Module, lis
         shown = description.source
     else:
         shown = str(weights_in(weights))
-        tensors = dict(read_weights(Path(shown)))
-        net, left = read_pretrained(transformers, None, config=config, state_dict=tensors)
+        read_weights(Path(shown))  # an unreadable file has its own error
+        with TemporaryDirectory() as folder:
+            config.save_pretrained(folder)
+            name = "model.safetensors" if shown.endswith(".safetensors") else "pytorch_model.bin"
+            (Path(folder) / name).symlink_to(Path(shown).resolve())
+            net, left = read_pretrained(transformers, folder, shown, config=config)
     done = _pooled(net, description)
     count = len(done.state_dict())
     return done, [f"{count} tensors of {shown}", *([f"left over: {listed(left)}"] if left else [])]
@@ -180,9 +185,11 @@ def _read(kind: Any, source: str) -> Any:
             raise CurateError(
                 f"hf:{source} holds no {what}: {first_line(error)}", "expected a folder as save_pretrained writes it"
             ) from None
-        known = [name for name in _cached() if name != source]
-        failed = unknown_name(f"model for hf:, or no {what} of it here:", source, known)
-        raise CurateError(f"{failed.message}: {first_line(error)}", f"{failed.hint} in the hub's cache") from None
+        near = unknown_name("model", source, (name for name in _cached() if name != source))
+        raise CurateError(
+            f"no {what} of hf:{source} can be had: {first_line(error)}",
+            f"give a local folder, hf:FOLDER, or a name in the hub's cache; {near.hint}",
+        ) from None
 
 
 def _cached() -> list[str]:
