@@ -121,7 +121,7 @@ def make(description: Description, spec: InputSpec) -> External:
         raise CurateError(
             f"model.encoder: {description.name} cannot read an input of shape {tuple(_nothing(spec).shape[1:])}: "
             f"{first_line(error)}",
-            _hint(description),
+            f"{_hint(description)}; a deep network may need larger ones",
         ) from error
     if not isinstance(found, torch.Tensor) or found.ndim != 2 or len(found) != 1:
         shown = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__

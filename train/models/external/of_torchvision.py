@@ -18,7 +18,7 @@ from .libraries import first_line, weights_in
 from .stem import fit_file, fit_tensors
 
 HEADS = ("fc", "classifier", "heads", "head")
-OTHERS = ("inception_v3", "googlenet", "squeezenet1_0", "squeezenet1_1")
+OTHERS = ("inception_v3", "googlenet", "squeezenet1_0", "squeezenet1_1", "s3d")
 """Classifiers that do not end in one linear layer on pooled features."""
 
 
@@ -44,7 +44,8 @@ def describe(name: str) -> Description:
     known = [n for n in models.list_models() if _kind(n) and n not in OTHERS]
     if name not in known:
         raise unknown_name("network of torchvision", name, known)
-    seen = models.get_model_weights(name).DEFAULT.transforms()
+    published = models.get_model_weights(name).DEFAULT
+    seen = published.transforms()
     crop = list(seen.crop_size)
     return Description(
         name=f"torchvision:{name}",
@@ -52,6 +53,7 @@ def describe(name: str) -> Description:
         reads="clip" if _kind(name) == "video" else "picture",
         size=(crop[0], crop[-1]),
         fixed=name.startswith(("vit_", "maxvit", "mvit", "swin3d")),
+        frames=published.meta.get("min_temporal_size") if name.startswith("mvit") else None,
         mean=seen.mean,
         std=seen.std,
     )
