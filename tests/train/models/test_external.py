@@ -1,4 +1,4 @@
-"""Encoders of other libraries, by name: tiny ones from random weights, written and read on this machine alone."""
+"""Encoders of other libraries against these libraries: tiny ones, offline."""
 
 from __future__ import annotations
 
@@ -16,71 +16,16 @@ from torchvision import models
 from curate.errors import CurateError
 from curate.media.text import make_tokenizer
 from curate.specs import AudioSpec, ClipSpec, InputSpec, TextSpec, VisualSpec
+from curate.train.data.augment import shifted
 from curate.train.data.samples import Batch, BatchTransform
-from curate.train.methods.optim import OptimConfig
-from curate.train.models.encoders import body_of
-from curate.train.models.external.description import Description, network_specs, wishes
-from curate.train.models.external.names import assign, describe, is_external, make, plain_choice, reading, start
+from curate.train.models.external.description import Description, network_specs
+from curate.train.models.external.names import assign, describe, make, reading, start
 from curate.train.models.external.stem import adapt_stem
 from curate.train.models.model import FusionModel, ModelConfig
 
 SOUND = AudioSpec(rate=16000, seconds=0.25, n_fft=256, hop=128, n_mels=16)
 PICTURE = VisualSpec(frames=2, size=32, augment="none")
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "digit", "is", "this", "two"]
-
-
-@pytest.fixture(scope="module")
-def timm() -> Any:
-    return pytest.importorskip("timm", reason="needs the extra `encoders`")
-
-
-@pytest.fixture(scope="module")
-def transformers() -> Any:
-    return pytest.importorskip("transformers", reason="needs the extra `encoders`")
-
-
-@pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without a network connection and with an empty cache of the hub."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    constants = pytest.importorskip("huggingface_hub.constants")
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory, transformers: Any, timm: Any) -> Path:
-    """One folder for each kind of model: `timm`, `vit`, `ast`, `wav`, `bert`."""
-    from tokenizers import Tokenizer, pre_tokenizers, processors
-    from tokenizers.models import WordLevel
-
-    torch.manual_seed(0)
-    t, root = transformers, tmp_path_factory.mktemp("models")
-    net = timm.create_model("test_vit", num_classes=3, img_size=32)
-    timm.models.save_for_hf(net, root / "timm", model_args={"img_size": 32}, safe_serialization=True)
-    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    vit = t.ViTConfig(image_size=32, patch_size=16, **small)
-    t.ViTForImageClassification(vit).save_pretrained(root / "vit")
-    seen = t.ViTImageProcessor(size={"height": 32, "width": 32}, image_mean=[0.4, 0.5, 0.6], image_std=[0.2, 0.3, 0.1])
-    seen.save_pretrained(root / "vit")
-    ast = t.ASTConfig(max_length=32, num_mel_bins=16, patch_size=8, frequency_stride=8, time_stride=8, **small)
-    t.ASTForAudioClassification(ast).save_pretrained(root / "ast")
-    t.ASTFeatureExtractor(max_length=32, num_mel_bins=16).save_pretrained(root / "ast")
-    conv = {"conv_dim": (8, 8), "conv_stride": (5, 4), "conv_kernel": (10, 8), "num_feat_extract_layers": 2}
-    wav = t.Wav2Vec2Config(**small, **conv, num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2)
-    t.Wav2Vec2ForCTC(wav).save_pretrained(root / "wav")
-    t.Wav2Vec2FeatureExtractor().save_pretrained(root / "wav")
-    words = Tokenizer(WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="[UNK]"))
-    words.pre_tokenizer = pre_tokenizers.Whitespace()
-    words.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    special = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    t.PreTrainedTokenizerFast(tokenizer_object=words, **special).save_pretrained(root / "bert")
-    bert = t.BertConfig(vocab_size=len(WORDS), max_position_embeddings=12, **small)
-    t.BertForMaskedLM(bert).save_pretrained(root / "bert")
-    return root
+pytestmark = pytest.mark.usefixtures("offline")
 
 
 def started(name: str, spec: InputSpec, weights: str = "") -> tuple[nn.Module, list[str]]:
@@ -265,54 +210,6 @@ def test_what_is_wrong_with_a_users_file(tmp_path: Path, name: str, told: str) -
     assert any(part in f"{error.value.message} {error.value.hint}" for part in told.split("|"))
 
 
-@pytest.mark.parametrize(
-    ("name", "told"),
-    [
-        ("timm:resnet81", "'resnet18'"),
-        ("timm:resnet18.a1_in2k", "'resnet18.a1_in1k'"),
-        ("torchvision:resnet55", "'resnet50'"),
-        ("torchvision:fcn_resnet50", "known"),
-        ("hf:nobody/nothing", "nobody/nothing"),
-        ("hf:./nothing", "folder for hf:"),
-        ("tim:resnet18", "timm:NAME"),
-        ("timm:", "timm:NAME"),
-    ],
-)
-def test_a_name_that_does_not_exist_is_refused_with_the_nearest(
-    timm: Any, transformers: Any, name: str, told: str
-) -> None:
-    with pytest.raises(CurateError) as error:
-        is_external(name)
-        describe(name)
-    assert told in f"{error.value.message} {error.value.hint}"
-
-
-def test_a_model_in_the_hubs_cache_is_named_as_the_nearest(transformers: Any, tmp_path: Path) -> None:
-    (tmp_path / "hub" / "models--somebody--tiny-vit").mkdir(parents=True)
-    with pytest.raises(CurateError) as error:
-        describe("hf:somebody/tiny-vitt")
-    assert "'somebody/tiny-vit'" in error.value.hint
-
-
-@pytest.mark.parametrize(
-    ("kind", "spec"), [("bert", PICTURE), ("wav", PICTURE), ("vit", TextSpec(vocabulary=9)), ("bert", SOUND)]
-)
-def test_an_encoder_of_another_modality_is_refused(folders: Path, kind: str, spec: InputSpec) -> None:
-    with pytest.raises(CurateError, match="cannot read m"):
-        assign(f"m=hf:{folders / kind}", {"m": spec})
-
-
-def test_one_name_is_for_every_modality_that_it_can_read(folders: Path) -> None:
-    specs = {"audio": SOUND, "visual": PICTURE, "text": TextSpec(vocabulary=9)}
-    assert list(assign(f"timm:{folders / 'timm'}", specs)) == ["audio", "visual"]
-    assert list(assign(f"hf:{folders / 'wav'}", specs)) == ["audio"]
-    both = f"visual=timm:{folders / 'timm'}, audio=small_cnn"
-    assert list(assign(both, specs)) == ["visual"] and plain_choice(both) == " audio=small_cnn"
-    with pytest.raises(CurateError, match="'visuall'") as error:
-        assign(f"visuall=timm:{folders / 'timm'}", specs)
-    assert "did you mean 'visual'" in error.value.hint
-
-
 def test_networks_of_clips_need_frames() -> None:
     with pytest.raises(CurateError, match="cannot read m"):
         assign("m=torchvision:r3d_18", {"m": SOUND})
@@ -374,76 +271,6 @@ def test_a_model_is_made_again_without_any_file(folders: Path, monkeypatch: pyte
         torch.testing.assert_close(first.eval()(x).fused, second.eval()(x).fused)
 
 
-def test_the_encoder_says_how_media_are_stored(folders: Path) -> None:
-    specs = {"audio": SOUND, "visual": PICTURE, "text": TextSpec(vocabulary=9)}
-    names = {"audio": f"hf:{folders / 'ast'}", "visual": f"timm:{folders / 'timm'}", "text": f"hf:{folders / 'bert'}"}
-    found = {m: describe(name) for m, name in names.items()}
-    assert wishes(found, specs) == {
-        "rate": 16000,
-        "size": 32,
-        "channels": 3,
-        "tokenizer": str(folders / "bert"),
-        "tokens": 12,
-    }
-    assert wishes(found, {**specs, "audio": replace(SOUND, seconds=9.0)})["seconds"] == pytest.approx(0.32)
-    assert wishes({"audio": found["visual"]}, specs) == {}, "a spectrogram is the data's own"
-
-
-def of_two(**settings: Any) -> FusionModel:
-    torch.manual_seed(0)
-    specs = {"audio": SOUND, "visual": replace(PICTURE, frames=1)}
-    return FusionModel(specs, ["a", "b"], ModelConfig(encoder="small_cnn", **settings))
-
-
-def test_a_frozen_encoder_keeps_its_weights_and_its_batch_statistics() -> None:
-    model = of_two(freeze="visual")
-    before = {k: v.clone() for k, v in model.state_dict().items()}
-    optimizer = OptimConfig(lr=0.1, weight_decay=0.1).make(model)
-    x = {"audio": torch.randn(4, 1, 16, 32), "visual": torch.randn(4, 1, 3, 32, 32)}
-    model.train()
-    model.encoders["visual"].train()
-    model(x).fused.sum().backward()
-    optimizer.step()
-    changed = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
-    assert not [k for k in changed if k.startswith("encoders.visual.")]
-    assert (
-        any(k.startswith("encoders.audio.") and "running_mean" in k for k in changed)
-        and "fusion.head.weight" in changed
-    )
-    assert model.encoder_parameters("visual") == []
-    assert of_two(freeze="all").frozen == ("audio", "visual")
-    assert of_two(freeze="visual", dim=7).encoders["visual"].net.weight.requires_grad, "ours is trained"
-    with pytest.raises(CurateError, match="'vision'"):
-        of_two(freeze="vision")
-
-
-def test_a_step_of_a_scaled_encoder_is_that_much_smaller() -> None:
-    steps: dict[str, dict[str, torch.Tensor]] = {}
-    for scale in ("", "visual=0.25"):
-        model = of_two(lr_scale=scale)
-        before = {k: p.detach().clone() for k, p in model.named_parameters()}
-        optimizer = OptimConfig(lr=0.1, momentum=0.0).make(model)
-        torch.manual_seed(1)
-        model({"audio": torch.randn(4, 1, 16, 32), "visual": torch.randn(4, 1, 3, 32, 32)}).fused.sum().backward()
-        optimizer.step()
-        steps[scale] = {k: p.detach() - before[k] for k, p in model.named_parameters()}
-    for k, step in steps[""].items():
-        factor = 0.25 if k.startswith("encoders.visual.") else 1.0
-        torch.testing.assert_close(steps["visual=0.25"][k], factor * step, atol=1e-6, rtol=1e-3)
-    assert len(OptimConfig().make(of_two()).param_groups) == 1, "as ever without it"
-
-
-@pytest.mark.parametrize("text", ["visual=0", "visual=fast", "visual=-1", "visual=nan", "vision=1", "0.1"])
-def test_a_factor_is_above_0_and_of_a_modality(text: str) -> None:
-    with pytest.raises(CurateError, match=r"model\.lr_scale"):
-        of_two(lr_scale=text)
-
-
-def test_our_own_encoders_are_found_behind_their_projection() -> None:
-    model = of_two(dim=7)
-    assert type(body_of(model.encoders["audio"])).__name__ == "SmallCNN"
-
-
 @torch.no_grad()
 def test_a_hugging_face_model_starts_from_other_weights_of_its_architecture(
     transformers: Any, folders: Path, tmp_path: Path
@@ -465,3 +292,30 @@ def test_a_hugging_face_model_starts_from_other_weights_of_its_architecture(
     given = x[:, 0]
     torch.testing.assert_close(by_file.net(given), alone.net(given))
     torch.testing.assert_close(by_folder.net(given), alone.net(given))
+
+
+@torch.no_grad()
+def test_a_part_of_a_model_of_two_modalities(transformers: Any, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = transformers.CLIPConfig(
+        text_config={**small, "vocab_size": 9, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0},
+        vision_config={**small, "image_size": 32, "patch_size": 16},
+    )
+    whole = transformers.CLIPModel(config).eval()
+    whole.save_pretrained(tmp_path)
+    with pytest.raises(CurateError, match="several modalities") as error:
+        describe(f"hf:{tmp_path}")
+    assert f"hf:{tmp_path}#" in error.value.hint
+    encoder, _ = started(f"hf:{tmp_path}#vision_model", PICTURE)
+    given = seen(PICTURE, pictures())[:, 0]
+    torch.testing.assert_close(encoder.net(given), whole.vision_model(given).pooler_output)
+
+
+def test_a_waveform_is_augmented_in_time_alone() -> None:
+    x = seen(replace(SOUND, features="waveform"), waves())
+    torch.manual_seed(0)
+    moved = shifted(x, SOUND)
+    assert moved.shape == x.shape and not torch.equal(moved, x)
+    for before, after in zip(x, moved, strict=True):
+        assert any(torch.equal(before.roll(step), after) for step in range(-400, 401))
