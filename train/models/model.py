@@ -27,6 +27,7 @@ from .external.names import RANDOM, start
 from .external.nets import External
 from .features import StandardisedFeatures
 from .fusion import FUSIONS
+from .tensors import listed
 from .texts import Pretrained, TextTransformer
 from .weights import load_encoder
 
@@ -159,10 +160,12 @@ class FusionModel(nn.Module):
             own, path = body_of(encoder), given.get(m, "")
             if isinstance(own, External):
                 done[m] = start(own, self.specs[m], path)
-            elif path == RANDOM:
-                done[m] = ["random weights, as model.weights says"]
-            elif path:
+            elif path and path != RANDOM:
                 done[m] = [load_encoder(encoder, Path(path).expanduser())]
+            elif isinstance(encoder, Pretrained):
+                done[m] = [f"weights of {self.config.text}; left over: {listed(encoder.left_over) or 'none'}"]
+            elif any(True for _ in own.parameters()):
+                done[m] = ["random weights" + (", as model.weights says" if path else "")]
         return done
 
     def encode(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

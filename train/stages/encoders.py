@@ -114,7 +114,7 @@ def tried(session: Session, run: Run, settings: ModelConfig, specs: Mapping[str,
     seen, started = network_specs(specs, found), {}
     with torch.random.fork_rng(devices=[]):
         model = FusionModel(seen, run.classes, settings, described=found)
-        done = model.load_weights() if fresh else {m: ["weights of the checkpoint"] for m in found}
+        done = model.load_weights() if fresh else {m: ["weights of the checkpoint"] for m in specs}
     for m in specs:
         lines = [*done.get(m, []), *(reading(found[m], seen[m]) if m in found else [])]
         lines += ["frozen"] if m in model.frozen else []

@@ -85,7 +85,7 @@ def test_a_training_may_name_another_encoder_and_is_then_started_and_evaluated_w
     changed = [{"model": {"encoder": f"visual=module:{other}:build", "weights": ""}, "train": {"epochs": 1}}]
     trained = train(work, scored, "joint", changed, 0)
     assert trained.config["encoders"]["visual"]["source"] == str(other)
-    assert trained.config["started"]["visual"] == ["weights as build returned them"]
+    assert trained.config["started"] == {"audio": ["random weights"], "visual": ["weights as build returned them"]}
     assert evaluate(work, trained, "val")["visual"]["accuracy"] >= 0
     with pytest.raises(CurateError, match="another architecture"):
         train(work, scored, "subset", changed, 0)

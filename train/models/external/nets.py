@@ -90,7 +90,7 @@ class Sound(External):
     """A network of waveforms, at its own rate.
 
     Args:
-        extract: the library's own preparation, from (B, T) on the CPU to the network's input; None to give waveforms.
+        extract: the library's preparation, from (B, T) at the network's rate to its input; None to give waveforms.
         standardize: waveforms with mean 0 and deviation 1, as `Wav2Vec2FeatureExtractor` makes them.
     """
 
@@ -99,7 +99,7 @@ class Sound(External):
         net: nn.Module,
         description: Description,
         spec: AudioSpec,
-        extract: Callable[[Any], Tensor] | None,
+        extract: Callable[[Tensor], Tensor] | None,
         standardize: bool,
     ) -> None:
         super().__init__(net, description)
@@ -116,11 +116,12 @@ class Sound(External):
     def prepared(self, x: Tensor) -> Tensor:
         """Waveforms (B, T) in [-1, 1] at the stored rate to the network's input."""
         rate = self.description.rate or self.given
-        if rate != self.given:
-            x = torchaudio.functional.resample(x, self.given, rate)
-        if self.standardize:
-            x = (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True, correction=0) + 1e-7).sqrt()
-        return x if self.extract is None else self.extract(x.float().cpu().numpy()).to(x.device)
+        with torch.autocast(x.device.type, enabled=False):
+            if rate != self.given:
+                x = torchaudio.functional.resample(x, self.given, rate)
+            if self.standardize:
+                x = (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True, correction=0) + 1e-7).sqrt()
+            return x if self.extract is None else self.extract(x)
 
 
 class Texts(External):

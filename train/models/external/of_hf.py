@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from typing_extensions import override
 
 from curate.errors import CurateError, unknown_name
 from curate.specs import IMAGENET
 
+from ..energies import KaldiEnergies
 from ..tensors import listed, read_weights
 from ..texts import masked_mean
 from .description import Description, Reads
@@ -27,7 +27,7 @@ READS: dict[str, Reads] = {
     "input_ids": "text",
 }
 PARTS: dict[str, Reads] = {"vision_model": "picture", "audio_model": "sound", "text_model": "text"}
-RAW = "Wav2Vec2FeatureExtractor"
+RAW, BANK = "Wav2Vec2FeatureExtractor", "ASTFeatureExtractor"
 SHIFT = 0.01
 """Seconds between the columns of the filter banks that have a `max_length`."""
 
@@ -59,16 +59,38 @@ class Pooled(nn.Module):
         return hidden[:, 0] if self.first else hidden.mean(1)
 
 
+class FilterBank(KaldiEnergies):
+    """What `ASTFeatureExtractor` makes of waveforms, for a batch and on its device: (B, T) to (B, columns, bands).
+
+    Columns beyond the sound are filled with zeros before the normalisation, as there.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        rate = int(values["sampling_rate"])
+        super().__init__(rate, int(rate * 0.025), values["num_mel_bins"])
+        self.hop, self.columns = int(rate * SHIFT), int(values["max_length"])
+        normalize = values.get("do_normalize", True)
+        self.mean = float(values["mean"]) if normalize else 0.0
+        self.spread = 2 * float(values["std"]) if normalize else 1.0
+
+    @override
+    def forward(self, waves: Tensor) -> Tensor:
+        energies = self.log_energies(waves.float().unfold(1, self.size, self.hop)).mT[:, : self.columns]
+        filled = nn.functional.pad(energies, (0, 0, 0, self.columns - energies.shape[1]))
+        return (filled - self.mean) / self.spread
+
+
 class Extract:
     """The library's own preparation of waveforms, on the CPU."""
 
     def __init__(self, extractor: Any, given: str) -> None:
         self.extractor, self.given = extractor, given
 
-    def __call__(self, waves: NDArray[np.float32]) -> Tensor:
+    def __call__(self, waves: Tensor) -> Tensor:
         """(B, T) at the extractor's rate to the model's input."""
-        found = self.extractor(list(waves), sampling_rate=self.extractor.sampling_rate, return_tensors="pt")
-        result: Tensor = found[self.given]
+        rows = list(waves.float().cpu().numpy())
+        found = self.extractor(rows, sampling_rate=self.extractor.sampling_rate, return_tensors="pt")
+        result: Tensor = found[self.given].to(waves.device)
         return result
 
 
@@ -114,13 +136,15 @@ def build(description: Description) -> nn.Module:
         return _pooled(transformers.AutoModel.from_config(_config(transformers, description)).float(), description)
 
 
-def extraction(description: Description) -> tuple[Extract | None, bool]:
-    """How waveforms are prepared: by the library, or not at all; and whether they are standardised."""
+def extraction(description: Description) -> tuple[Callable[[Tensor], Tensor] | None, bool]:
+    """How waveforms are prepared: as the library does, or not at all; and whether they are standardised."""
     transformers, given = library("transformers", description.name), description.architecture["given"]
     values = dict(description.architecture["extractor"])
     kind = values.get("feature_extractor_type", "")
     if kind == RAW:
         return None, bool(values.get("do_normalize", True))
+    if kind == BANK:
+        return FilterBank(values), False
     return Extract(getattr(transformers, kind).from_dict(values), given), False
 
 
