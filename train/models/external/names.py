@@ -202,7 +202,10 @@ def _adapt(net: nn.Module, description: Description, spec: InputSpec) -> str:
     """Let a network of pictures read the channels of a modality."""
     if description.reads not in ("picture", "clip") or description.channels == _channels(spec):
         return ""
-    return adapt_stem(net, _channels(spec))
+    try:
+        return adapt_stem(net, _channels(spec))
+    except CurateError as error:
+        raise CurateError(f"model.encoder: {description.name}: {error.message}", error.hint) from None
 
 
 def _channels(spec: InputSpec) -> int:

@@ -30,14 +30,16 @@ def adapt_stem(net: nn.Module, channels: int) -> str:
     """
     found = stem_of(net)
     if found is None:
-        raise CurateError(f"its network has no convolution that could read {channels} channels", "use data.channels=3")
+        raise CurateError(f"it has no convolution that could read {channels} channels", "use --set data.channels=3")
     stem = found[1]
     assert isinstance(stem, nn.Conv2d | nn.Conv3d)
     weight, before = stem.weight, stem.in_channels
     if before == channels:
         return ""
     if stem.groups != 1:
-        raise CurateError(f"its first convolution is grouped, and cannot read {channels} channels", "data.channels=3")
+        raise CurateError(
+            f"its first convolution is grouped, and cannot read {channels} channels", "use --set data.channels=3"
+        )
     if channels == 1:
         fresh, what = weight.sum(dim=1, keepdim=True), "the sum of the weights"
     else:
