@@ -8,6 +8,10 @@ from typing import ClassVar
 import numpy as np
 from typing_extensions import override
 
+IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+GREY = ([0.5], [0.5])
+"""Mean and deviation by which networks receive frames of three channels, and of one; of values in [0, 1]."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AudioSpec:
@@ -23,7 +27,8 @@ class AudioSpec:
         standardize: z-score of each clip's log spectrogram; False leaves log(|x| + 1e-7) unchanged.
         features: `stft`, centred frames; `spectrogram`, frames entirely within the clip, detrended, tapered and scaled
             to a power density as `scipy.signal.spectrogram` does by default; or `fbank`, the Kaldi filter bank of
-            `n_mels` bands, normalised by (x + 4.503877) / (2 * 5.141276).
+            `n_mels` bands, normalised by (x + 4.503877) / (2 * 5.141276). An encoder that reads sound itself is
+            given `waveform`, in [-1, 1], from the same stored clip.
         columns: spectrogram columns, cut or filled up with zeros after normalisation; None keeps all there are.
     """
 

@@ -270,10 +270,10 @@ def _order(row: Row) -> tuple[int, str, bool, str, str]:
 
 
 def _flat(run: Run) -> Iterator[tuple[str, Any]]:
-    """(section.key, value) of a run's configuration without the seed."""
+    """(section.key, value) of a run's configuration without the seed, and without what its settings determine."""
     for section, values in run.config.items():
         for key, value in values.items():
-            if key != "seed":
+            if key != "seed" and section not in ("encoders", "started"):
                 yield f"{section}.{key}", value
 
 

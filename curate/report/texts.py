@@ -144,9 +144,10 @@ def flat_row(row: results.Row, columns: Sequence[tuple[str, str]]) -> dict[str, 
 
 
 def settings_of(run: Run) -> list[tuple[str, str]]:
-    """(section.key, value) of the whole configuration, ascending."""
+    """(section.key, value) of the configuration, ascending, without the architectures of encoders by name."""
     return sorted(
         (f"{section}.{key}", json.dumps(value, default=str))
         for section, values in run.config.items()
         for key, value in values.items()
+        if section != "encoders"
     )

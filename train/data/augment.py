@@ -25,8 +25,12 @@ def shifted(x: Tensor, spec: InputSpec) -> Tensor:
     """A batch of network inputs, with random changes for each sample; texts and features are left unchanged.
 
     Spectrograms (B, 1, bins, columns) are rolled in time, and some bins and some columns are set to the sample's mean.
-    Frames (B, F, C, H, W) are rolled in both directions of space, by the same steps for all frames of a sample.
+    Waveforms (B, T) are rolled in time. Frames (B, F, C, H, W) are rolled in both directions of space, by the same
+    steps for all frames of a sample.
     """
+    if isinstance(spec, AudioSpec) and x.ndim == 2:
+        steps = torch.stack([torch.zeros(len(x), dtype=torch.long), draw_rolls(len(x), x.shape[-1])], dim=1)
+        return rolled(x[:, None, None], steps)[:, 0, 0]
     if isinstance(spec, AudioSpec):
         x = rolled(x, torch.stack([torch.zeros(len(x), dtype=torch.long), draw_rolls(len(x), x.shape[-1])], dim=1))
         bins, columns = (draw_bands(len(x), n, s) for n, s in ((x.shape[-2], BINS), (x.shape[-1], COLUMNS)))

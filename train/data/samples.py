@@ -16,19 +16,18 @@ from numpy.typing import NDArray
 from scipy import signal
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
-from torchaudio.compliance import kaldi
 from typing_extensions import override
 
 from curate.datasets.cache import Cache
-from curate.specs import AudioSpec, ClipSpec, FeatureSpec, InputSpec, TextSpec, VisualSpec
+from curate.specs import GREY, IMAGENET, AudioSpec, ClipSpec, FeatureSpec, InputSpec, TextSpec, VisualSpec
+from curate.train.models.energies import KaldiEnergies
 from curate.types import Floats
 
 from .augment import Augment, shifted
 from .crops import Clips, random_boxes, resized_crops
+from .plain import Tokens, Waveform
 
 Split = Literal["fit", "val"]
-IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-GREY = ([0.5], [0.5])
 
 
 @dataclass(frozen=True)
@@ -235,7 +234,7 @@ class PowerDensity(nn.Module):
         return result
 
 
-class FilterBank(nn.Module):
+class FilterBank(KaldiEnergies):
     """Waveforms (B, T) int16 to Kaldi log mel energies (B, 1, bands, columns), normalised.
 
     As `torchaudio.compliance.kaldi.fbank` with hanning window, no dither and no energy, for a batch, on waveforms minus
@@ -246,19 +245,12 @@ class FilterBank(nn.Module):
     """
 
     MEAN, SPREAD = -4.503877, 2 * 5.141276
-    PREEMPHASIS = 0.97
-    window: Tensor
-    mel: Tensor
 
     def __init__(self, spec: AudioSpec) -> None:
-        super().__init__()
         if spec.n_mels is None:
             raise ValueError("a filter bank needs n_mels")
-        self.size, self.hop, self.columns = spec.n_fft, spec.hop, spec.columns
-        self.fft = 1 << (spec.n_fft - 1).bit_length()
-        banks, _ = kaldi.get_mel_banks(spec.n_mels, self.fft, spec.rate, 20.0, 0.0, 100.0, -500.0, 1.0)
-        self.register_buffer("mel", nn.functional.pad(banks, (0, 1)), persistent=False)  # weight 0 at half the rate
-        self.register_buffer("window", torch.hann_window(spec.n_fft, periodic=False), persistent=False)
+        super().__init__(spec.rate, spec.n_fft, spec.n_mels)
+        self.hop, self.columns = spec.hop, spec.columns
 
     @override
     def forward(self, waveforms: Tensor) -> Tensor:
@@ -272,14 +264,6 @@ class FilterBank(nn.Module):
         heard = (begins < ends[:, None])[:, None, :]
         x = torch.where(heard, (energies - self.MEAN) / self.SPREAD, 0.0)
         return fit_columns(x, self.columns).unsqueeze(1)
-
-    def log_energies(self, frames: Tensor) -> Tensor:
-        """Frames (B, frames, samples) to log mel energies (B, bands, frames)."""
-        frames = frames - frames.mean(-1, keepdim=True)
-        before = torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
-        power = torch.fft.rfft((frames - self.PREEMPHASIS * before) * self.window, n=self.fft).abs().square()
-        floor = torch.finfo(torch.float32).eps
-        return torch.log((power @ self.mel.mT).clamp(min=floor)).mT
 
 
 def trailing_zeros_from(waveforms: Tensor) -> Tensor:
@@ -313,18 +297,10 @@ class Frames(nn.Module):
         return x.sub_(self.mean).div_(self.deviation)
 
 
-class Tokens(nn.Module):
-    """Token ids (B, L) int32 to int64, cut to the length of the longest text of the batch."""
-
-    @override
-    def forward(self, ids: Tensor) -> Tensor:
-        used = (ids != 0).any(dim=0).nonzero()
-        longest = int(used.max()) + 1 if len(used) else 1
-        return ids[:, :longest].long()
-
-
 def transform_of(spec: InputSpec) -> nn.Module:
     """The transform from a modality's cached rows to its network input."""
+    if isinstance(spec, AudioSpec) and spec.features == "waveform":
+        return Waveform()
     if isinstance(spec, AudioSpec):
         return FilterBank(spec) if spec.features == "fbank" else Spectrogram(spec)
     if isinstance(spec, FeatureSpec):

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from curate.errors import CurateError
+from curate.train.models.external.description import Description
 from curate.train.models.model import FusionModel
 
 from .engine import Trainer
@@ -20,7 +21,7 @@ FORMAT = 1
 
 def save(trainer: Trainer, path: Path) -> None:
     """Save everything that a resumed training needs, and what identifies the model."""
-    model = trainer.model
+    model, named = trainer.model, trainer.model.described
     _write(
         {
             "format": FORMAT,
@@ -38,6 +39,7 @@ def save(trainer: Trainer, path: Path) -> None:
             "scale": [model.precision.scale, model.precision.good],
             # As text: a pickle depends on which equal strings are one object, and that differs in a resumed run.
             "metrics": json.dumps(trainer.metrics),
+            **({"encoders": json.dumps({m: d.as_json() for m, d in named.items()})} if named else {}),
             **({} if trainer.averaged is None else {"averaged": trainer.averaged.module.state_dict()}),
         },
         path,
@@ -82,6 +84,11 @@ def read(path: Path, device: torch.device) -> Mapping[str, Any]:
             f"{path} is not a checkpoint of this version", "expected a file written by `curate score` or `curate train`"
         )
     return content
+
+
+def encoders(content: Mapping[str, Any]) -> dict[str, Description]:
+    """{modality: its encoder by name} of a checkpoint's model."""
+    return {m: Description(**values) for m, values in json.loads(content.get("encoders", "{}")).items()}
 
 
 def load_model(model: FusionModel, content: Mapping[str, Any], source: str) -> None:

@@ -131,6 +131,11 @@ class Method:
         loss = self.loss(outputs, batch)
         loss.backward()
         if self.modulate(model, outputs, batch) == 0:
+            if model.frozen and not any(model.encoder_parameters(m) for m in model.modalities):
+                raise CurateError(
+                    f"{self.name} changes the gradients of encoders, and all of these are frozen",
+                    "leave model.freeze out, or train --method joint",
+                )
             if next(model.encoders.parameters(), None) is None:
                 raise CurateError(
                     f"{self.name} changes the gradients of encoders, and these have no parameters",

@@ -82,7 +82,12 @@ class MMPareto(Method):
         fusion = list(model.fusion.parameters())
         joint = F.cross_entropy(outputs.fused, batch.labels)
         gradients = iter(
-            torch.autograd.grad(joint, [p for ps in (*encoders.values(), fusion) for p in ps], retain_graph=True)
+            torch.autograd.grad(
+                joint,
+                [p for ps in (*encoders.values(), fusion) for p in ps],
+                retain_graph=True,
+                materialize_grads=True,  # networks of other libraries may have weights that they do not use
+            )
         )
         multimodal = {m: [next(gradients) for _ in ps] for m, ps in encoders.items()}
         _assign(fusion, list(gradients))
@@ -90,10 +95,11 @@ class MMPareto(Method):
         for m, parameters in encoders.items():
             own = list(model.extra["own"].get_submodule(m).parameters())
             alone = F.cross_entropy(outputs.logits[m], batch.labels)
-            unimodal = torch.autograd.grad(alone, [*parameters, *own])
+            unimodal = torch.autograd.grad(alone, [*parameters, *own], materialize_grads=True)
             _assign(own, unimodal[len(parameters) :])
-            edited, conflicts[m] = integrate(multimodal[m], unimodal[: len(parameters)], self.config.gamma)
-            _assign(parameters, edited)
+            if parameters:
+                edited, conflicts[m] = integrate(multimodal[m], unimodal[: len(parameters)], self.config.gamma)
+                _assign(parameters, edited)
             total = total + alone.detach()
         self.means.add(conflict=conflicts)
         optimizer.step()

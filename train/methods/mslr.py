@@ -9,6 +9,7 @@ from typing import Any, Literal
 from torch.optim import Optimizer
 from typing_extensions import override
 
+from curate.errors import CurateError
 from curate.train.data.samples import Batch
 from curate.train.models.model import FusionModel, Outputs
 
@@ -56,6 +57,8 @@ class Mslr(Method):
 
     @override
     def attach(self, model: FusionModel, warm: bool) -> None:
+        if model.factors:
+            raise CurateError("mslr sets the learning rates of encoders itself", "leave model.lr_scale out")
         self.constants = per_modality(self.config.factors, model.modalities, 1.0, "method.factors")
         self.accuracies: dict[str, list[float]] = {m: [] for m in model.modalities}
         self.factors = dict(self.constants)

@@ -58,8 +58,9 @@ class OptimConfig:
         check_within(self, "optim", {**ranges, "step_size": (0, LARGEST), "gamma": (TINY, 1e6), "ema": (0, below)})
 
     def make(self, model: nn.Module) -> Optimizer:
-        """A fresh optimizer over every parameter of the model."""
-        return self.over(model.parameters())
+        """A fresh optimizer over every parameter of the model; a group for each encoder of `model.lr_scale`."""
+        groups = getattr(model, "parameter_groups", None) if getattr(model, "factors", None) else None
+        return self.over(groups(self.lr) if groups else model.parameters())
 
     def over(self, parameters: Iterable[Any]) -> Optimizer:
         """A fresh optimizer over some parameters, or parameter groups."""

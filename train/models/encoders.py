@@ -6,6 +6,7 @@ Encoders of pictures process each frame by itself and are pooled over time, thos
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Protocol, cast, runtime_checkable
@@ -17,7 +18,10 @@ from typing_extensions import override
 from curate.errors import CurateError, unknown_name
 from curate.specs import AudioSpec, ClipSpec, FeatureSpec, InputSpec, TextSpec
 
+from .external.description import Description
+from .external.names import assign, make, plain_choice
 from .features import FEATURE_ENCODERS
+from .texts import Pretrained
 
 
 class Encoder(Protocol):
@@ -231,7 +235,7 @@ def input_size(spec: InputSpec) -> tuple[int, int, int]:
     if isinstance(spec, FeatureSpec):
         return 1, 1, spec.dim
     if isinstance(spec, AudioSpec):
-        return 1, *spec.picture
+        return (1, 1, math.prod(spec.shape)) if spec.features == "waveform" else (1, *spec.picture)
     if isinstance(spec, TextSpec):
         return 1, 1, spec.tokens
     side = spec.crop if isinstance(spec, ClipSpec) else spec.size
@@ -256,27 +260,45 @@ def make_encoder(kind: str, spec: InputSpec) -> nn.Module:
 
 
 def make_encoders(
-    specs: Mapping[str, InputSpec], choice: str, dim: int | None, text: TextMaker
+    specs: Mapping[str, InputSpec],
+    choice: str,
+    dim: int | None,
+    text: TextMaker,
+    described: Mapping[str, Description] | None = None,
 ) -> dict[str, nn.Module]:
     """One encoder per modality, in declared order.
 
     Args:
         specs: {modality: its input}.
-        choice: see `choose`.
+        choice: see `choose`; or names of `external.names`.
         dim: feature size of all; None keeps each encoder's own, and gives texts that of the others.
         text: makes the encoder of a text, with a given feature size.
+        described: {modality: its encoder by name}, if that is known already.
 
     Raises:
-        CurateError: as in `choose`.
+        CurateError: as in `choose` and `external.names`.
     """
-    kinds = choose(choice, specs)
-    made = {m: make_encoder(kinds[m], spec) for m, spec in specs.items() if not isinstance(spec, TextSpec)}
+    if described is None:
+        described = {m: d.settled(specs[m]) for m, d in assign(choice, specs).items()}
+    kinds = choose(plain_choice(choice), {m: spec for m, spec in specs.items() if m not in described})
+    made = {
+        m: make(described[m], spec) if m in described else make_encoder(kinds[m], spec)
+        for m, spec in specs.items()
+        if m in described or m in kinds
+    }
     if dim is not None:
         made = {m: e if size_of(e) == dim else Projected(e, size_of(e), dim) for m, e in made.items()}
     sizes = {size_of(e) for e in made.values()}
     agreed = dim or (sizes.pop() if len(sizes) == 1 else TEXT_DIM)
-    texts = {m: text(spec, agreed) for m, spec in specs.items() if isinstance(spec, TextSpec)}
+    texts = {m: text(spec, agreed) for m, spec in specs.items() if isinstance(spec, TextSpec) and m not in made}
     return {m: {**made, **texts}[m] for m in specs}
+
+
+def body_of(encoder: nn.Module) -> nn.Module:
+    """An encoder without the linear layer that follows a network with weights of its own."""
+    if isinstance(encoder, Projected):
+        return encoder.encoder
+    return encoder.net if isinstance(encoder, Pretrained) else encoder
 
 
 def size_of(encoder: nn.Module) -> int:

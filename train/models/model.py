@@ -5,6 +5,7 @@ Letters: B batch, K classes, D features.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -19,13 +20,17 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from curate.config import check_within
-from curate.errors import CurateError
+from curate.errors import CurateError, unknown_name
 from curate.specs import InputSpec, TextSpec
 
-from .encoders import make_encoders, pairs, size_of
+from .encoders import body_of, make_encoders, pairs, size_of
+from .external.description import Description
+from .external.names import RANDOM, start
+from .external.nets import External
 from .features import StandardisedFeatures
 from .fusion import FUSIONS
 from .precision import Precision
+from .tensors import listed
 from .texts import Pretrained, TextTransformer
 from .weights import load_encoder
 
@@ -38,11 +43,15 @@ class ModelConfig:
 
     Attributes:
         encoder: `auto` by input size; `resnet18` or `small_cnn`, pooled over frames; `r3d_18`, `mc3_18`,
-            `r2plus1d_18` or `small_3d`, which convolve over time; of features `linear` or `mlp`; or `modality=name`
-            pairs, comma separated.
+            `r2plus1d_18` or `small_3d`, which convolve over time; of features `linear` or `mlp`; those of other
+            libraries, `timm:NAME`, `hf:OWNER/NAME`, `torchvision:NAME`, or one of your own, `module:FILE.py:FUNCTION`;
+            or `modality=name` pairs, comma separated.
         fusion: `concat` (unimodal logits = split head), `sum` or `weight`.
         dim: features of every modality; if an encoder's own number differs, a linear layer follows. None keeps it.
-        weights: local files to start encoders from, `modality=FILE` pairs, comma separated.
+        weights: local files or folders to start encoders from, `modality=PATH` pairs, comma separated; `random` in
+            place of a path, or for all, starts encoders of other libraries from random weights.
+        freeze: encoders that are not trained, comma separated, or `all`; their batch norms keep their statistics.
+        lr_scale: factors of the learning rate, `modality=factor` pairs, comma separated; heads keep the rate itself.
         text: folder of a Hugging Face model, for texts from its tokeniser; '' is a Transformer from scratch.
         text_width: width of that Transformer.
         text_layers: number of its layers.
@@ -55,6 +64,8 @@ class ModelConfig:
     fusion: Literal["concat", "sum", "weight"] = "concat"
     dim: int | None = None
     weights: str = ""
+    freeze: str = ""
+    lr_scale: str = ""
     text: str = ""
     text_width: int = 128
     text_layers: int = 2
@@ -99,17 +110,25 @@ class FusionModel(nn.Module):
         classes: class names.
         config: architecture.
         precision: `fp32`, or `bf16` or `fp16` for the encoders; see `Precision`.
+        described: {modality: its encoder by name} where a run or a checkpoint has kept it; nothing is then looked up.
     """
 
     def __init__(
-        self, specs: Mapping[str, InputSpec], classes: Sequence[str], config: ModelConfig, precision: str = "fp32"
+        self,
+        specs: Mapping[str, InputSpec],
+        classes: Sequence[str],
+        config: ModelConfig,
+        precision: str = "fp32",
+        described: Mapping[str, Description] | None = None,
     ) -> None:
         super().__init__()
         self.modalities = tuple(specs)
         self.classes = tuple(classes)
         self.config = config
         self.precision = Precision(precision)
-        encoders = make_encoders(specs, config.encoder, config.dim, config.text_encoder)
+        self.specs = dict(specs)
+        self.factors = factors(config.lr_scale, self.modalities)
+        encoders = make_encoders(specs, config.encoder, config.dim, config.text_encoder, described)
         self.dims = {m: size_of(e) for m, e in encoders.items()}
         self.encoders = nn.ModuleDict(encoders)
         if config.channels_last:
@@ -118,6 +137,15 @@ class FusionModel(nn.Module):
             _compile(self.encoders)
         self.fusion = FUSIONS[config.fusion](self.dims, len(classes))
         self.extra = nn.ModuleDict()
+        self.frozen = chosen(config.freeze, self.modalities)
+        for m in self.frozen:
+            freeze(body_of(encoders[m]))
+
+    @property
+    def described(self) -> dict[str, Description]:
+        """{modality: its encoder by name}, of those that have one."""
+        found = {m: body_of(e) for m, e in self.encoders.items()}
+        return {m: e.description for m, e in found.items() if isinstance(e, External)}
 
     def observe(self, arrays: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) -> None:
         """Set the mean and deviation of encoders that standardise their inputs, only from the samples trained on.
@@ -131,14 +159,26 @@ class FusionModel(nn.Module):
                 if isinstance(part, StandardisedFeatures):
                     part.observe(arrays[m], rows)
 
-    def load_weights(self) -> None:
-        """Start encoders from the files of `ModelConfig.weights`.
+    def load_weights(self) -> dict[str, list[str]]:
+        """Start encoders by name, and those of `ModelConfig.weights`; returns {modality: what was done}.
 
         Raises:
-            CurateError: an unknown modality, or a file that does not fit.
+            CurateError: an unknown modality, or weights that cannot be had or do not fit.
         """
-        for modality, path in pairs(self.config.weights, "model.weights", self.modalities).items():
-            load_encoder(self.encoders.get_submodule(modality), Path(path).expanduser())
+        weights, done = self.config.weights, {}
+        given = dict.fromkeys(self.modalities, RANDOM) if weights == RANDOM else {}
+        given = given or pairs(weights, "model.weights", self.modalities)
+        for m, encoder in self.encoders.items():
+            own, path = body_of(encoder), given.get(m, "")
+            if isinstance(own, External):
+                done[m] = start(own, self.specs[m], path)
+            elif path and path != RANDOM:
+                done[m] = [load_encoder(encoder, Path(path).expanduser())]
+            elif isinstance(encoder, Pretrained):
+                done[m] = [f"weights of {self.config.text}; left over: {listed(encoder.left_over) or 'none'}"]
+            elif any(True for _ in own.parameters()):
+                done[m] = ["random weights" + (", as model.weights says" if path else "")]
+        return done
 
     def encode(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """{m: input} to features {m: (B, D)}, fp32, of the modalities that are given."""
@@ -157,8 +197,15 @@ class FusionModel(nn.Module):
         return Outputs(features, logits, fused)
 
     def encoder_parameters(self, modality: str) -> list[nn.Parameter]:
-        """The parameters of one modality's encoder, found by module, not by name."""
-        return list(self.encoders[modality].parameters())
+        """The parameters of one modality's encoder that are trained, found by module, not by name."""
+        return [p for p in self.encoders[modality].parameters() if p.requires_grad]
+
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        """Parameters with a learning rate of their own, and all others last, for an optimizer of rate `lr`."""
+        bodies = {m: list(body_of(self.encoders.get_submodule(m)).parameters()) for m in self.factors}
+        taken = {id(p) for parameters in bodies.values() for p in parameters}
+        own = [{"params": parameters, "lr": lr * self.factors[m]} for m, parameters in bodies.items() if parameters]
+        return [*own, {"params": [p for p in self.parameters() if id(p) not in taken]}]
 
     def modality_parameters(self, modality: str) -> list[nn.Parameter]:
         """The parameters that only one modality uses: its encoder's, and its head's if the fusion has one."""
@@ -198,3 +245,45 @@ def _compile(encoders: nn.Module) -> None:
         )
     for encoder in encoders.children():
         encoder.compile()
+
+
+def chosen(text: str, modalities: Sequence[str]) -> tuple[str, ...]:
+    """The modalities that `model.freeze` names.
+
+    Raises:
+        CurateError: one is unknown.
+    """
+    named = [m.strip() for m in text.split(",") if m.strip()]
+    if named == ["all"]:
+        return tuple(modalities)
+    if wrong := next((m for m in named if m not in modalities), None):
+        raise unknown_name("modality in model.freeze:", wrong, ("all", *modalities))
+    return tuple(named)
+
+
+def factors(text: str, modalities: Sequence[str]) -> dict[str, float]:
+    """{modality: factor of its learning rate} of `model.lr_scale`.
+
+    Raises:
+        CurateError: it is no list of pairs, a modality is unknown, or a factor is not above 0.
+    """
+    found = {}
+    for m, value in pairs(text, "model.lr_scale", modalities).items():
+        try:
+            found[m] = float(value)
+        except ValueError:
+            found[m] = 0.0
+        if not 0 < found[m] < math.inf:
+            raise CurateError(f"model.lr_scale: {m}={value} is no factor above 0", f"e.g. model.lr_scale={m}=0.1")
+    return found
+
+
+def freeze(net: nn.Module) -> None:
+    """Let a network keep its weights and the statistics of its batch norms, whatever mode it is set to."""
+    net.requires_grad_(False)
+    for part in net.modules():
+        part.register_forward_pre_hook(_evaluating)
+
+
+def _evaluating(part: nn.Module, _: object) -> None:
+    part.training = False

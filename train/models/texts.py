@@ -12,6 +12,8 @@ from curate.errors import CurateError
 from curate.media.text import need_transformers
 from curate.specs import TextSpec
 
+from .external.libraries import read_pretrained
+
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
     """The mean of (B, L, W) over the positions where (B, L) is True; zeros if there are none."""
@@ -54,7 +56,7 @@ class TextTransformer(nn.Module):
 class Pretrained(nn.Module):
     """A Hugging Face model from a local folder, mean over its tokens, and a linear layer to D features.
 
-    Weights are read as data only (safetensors, or PyTorch's restricted loader); code in the folder is never run.
+    Weights are read as in `read_pretrained`: all of them must be there.
 
     Args:
         folder: contains `config.json` and the weights.
@@ -76,10 +78,9 @@ class Pretrained(nn.Module):
         if not folder.is_dir():
             raise CurateError(f"model.text: {folder} is not a folder", "give a local folder, or leave model.text out")
         try:
-            self.net = module.AutoModel.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        except (OSError, ValueError, KeyError) as error:
-            first = (str(error) or type(error).__name__).splitlines()[0]
-            raise CurateError(f"model.text: {folder} holds no model: {first}", "give a local folder") from error
+            self.net, self.left_over = read_pretrained(module, str(folder), local_files_only=True)
+        except CurateError as error:
+            raise CurateError(f"model.text: {folder} holds no model: {error.message}", "give a local folder") from error
         config = self.net.config
         most = getattr(config, "max_position_embeddings", spec.tokens)
         if spec.vocabulary - 1 > config.vocab_size or spec.tokens > most:

@@ -20,14 +20,17 @@ from curate.train.loop import checkpoint
 from curate.train.loop.engine import predict
 from curate.train.methods.method import Context
 from curate.train.methods.optim import OptimConfig
+from curate.train.models.external.description import Description
+from curate.train.models.external.names import assign
 from curate.train.models.model import ModelConfig
 from curate.types import Predictions, Run
 
 from .assess import assess
+from .encoders import fitted, kept, known_encoders, tried
 from .folds import USUAL, assign_folds, is_cheap, known_by_heart, out_of_fold
 from .recording import announce, in_sample, partial_predictions, recorded, train_to, write_round
 from .session import Session
-from .settings import ScoreConfig, configure
+from .settings import ScoreConfig, Settings, configure
 from .setup import LAST, Job, prepare
 
 
@@ -45,7 +48,9 @@ def score(
         layers: settings in rising precedence, on top of the data set's own.
         weights: a checkpoint to score with instead of a warm-up.
     """
-    return _score(session, *plan_score(session, name, root, layers, seed, weights), weights)
+    run, dataset = plan_score(session, name, root, layers, seed, weights)
+    run = tried(session, run, Settings.of(run).model, dataset.specs, fresh=weights is None)
+    return _score(session, run, dataset, weights)
 
 
 def plan_score(
@@ -72,7 +77,12 @@ def plan_score(
             "score.average=warmup has nothing to average over with --checkpoint: there is no warm-up",
             "leave one of them out",
         )
+    known = known_encoders(configs["model"].encoder, weights)
     dataset = kind(root.resolve() if root else None, configs["data"])
+    named: dict[str, Description] = {}
+    if known:
+        found = assign(configs["model"].encoder, dataset.specs, known)
+        dataset, named = fitted(dataset, found, layers, lambda layer: configure(kind, schemas, layer, *layers)["data"])
     configs["data"] = dataset.options  # the options that it measured are part of the run
     for note in dataset.notes:
         session.message(f"note: {note}")
@@ -90,7 +100,7 @@ def plan_score(
         classes=dataset.classes,
         gap_kind=configs["score"].gap,
         family=configs["score"].family,
-        config=config.as_layer(configs),
+        config={**config.as_layer(configs), **kept(named)},
         versions=versions(),
         folder=str(session.runs_folder / run_id),
         note=f"weights of {weights.name}" if weights else f"out of fold, {folds} folds" if folds else None,
@@ -106,7 +116,7 @@ def resume_score(session: Session, run: Run) -> Run:
 def _score(session: Session, run: Run, dataset: Dataset | None = None, weights: Path | None = None) -> Run:
     """All steps of a sample's scores: from its label and media to probabilities, gaps, posteriors and the table."""
     with claimed(session.folder(run)):
-        job = prepare(session, run, dataset)
+        job = prepare(session, run, dataset, fresh=weights is None)
         folds = assign_folds(job.dataset, job.data.fit, run.folds, run.seed) if run.folds else None
         if weights is None:
             _resume(job)

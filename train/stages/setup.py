@@ -20,9 +20,11 @@ from curate.train.data.samples import RunData, Samples, mix_seed
 from curate.train.loop import checkpoint
 from curate.train.loop.engine import Trainer, make_trainer
 from curate.train.methods import catalog
+from curate.train.models.external.description import network_specs
 from curate.train.models.model import FusionModel
 from curate.types import Run
 
+from .encoders import described
 from .session import Session
 from .settings import Settings
 
@@ -80,22 +82,24 @@ class Job:
 
     def anew(self) -> Job:
         """The same job before its first epoch."""
-        trainer, data = _make_trainer(self.session, self.run, self.settings, self.dataset, self.cache)
+        trainer, data = _make_trainer(self.session, self.run, self.settings, self.dataset, self.cache, fresh=True)
         return replace(self, trainer=trainer, data=data)
 
 
-def prepare(session: Session, run: Run, dataset: Dataset | None = None) -> Job:
+def prepare(session: Session, run: Run, dataset: Dataset | None = None, fresh: bool = False) -> Job:
     """A run before its first epoch: media decoded, warm weights loaded, heads attached.
 
     Args:
         dataset: the run's, if it is open already.
+        fresh: start encoders from their own weights, unless the run has a checkpoint; else one must be loaded.
 
     Raises:
         CurateError: the data set has changed since the run was planned, or a split has no usable sample.
     """
     opened = reopen(run) if dataset is None else dataset
     settings, cache = Settings.of(run), session.open_cache(opened)
-    return Job(session, run, settings, opened, cache, *_make_trainer(session, run, settings, opened, cache))
+    fresh = fresh and not (session.folder(run) / LAST).exists()
+    return Job(session, run, settings, opened, cache, *_make_trainer(session, run, settings, opened, cache, fresh))
 
 
 def reopen(run: Run) -> Dataset:
@@ -150,14 +154,15 @@ def split_samples(dataset: Dataset, cache: Cache, split: str) -> Samples:
 
 
 def _make_trainer(
-    session: Session, run: Run, settings: Settings, dataset: Dataset, cache: Cache
+    session: Session, run: Run, settings: Settings, dataset: Dataset, cache: Cache, fresh: bool
 ) -> tuple[Trainer, RunData]:
-    device = session.runtime.torch_device()
+    device, named = session.runtime.torch_device(), described(run)
+    specs = network_specs(dataset.specs, named)
     method = catalog.find(run.method)(settings.method)
     data = RunData(
         split_samples(dataset, cache, "train"),
         split_samples(dataset, cache, "val"),
-        dataset.specs,
+        specs,
         settings.optim.batch_size,
         settings.score.batch_size,
         run.seed,
@@ -165,14 +170,14 @@ def _make_trainer(
         settings.train.augment,
     )
     torch.manual_seed(mix_seed(run.seed, 0))  # random weights depend only on the seed
-    model = FusionModel(dataset.specs, dataset.classes, settings.model, session.runtime.precision)
+    model = FusionModel(specs, dataset.classes, settings.model, session.runtime.precision, named)
     model.observe(data.fit.cache.arrays, data.fit.rows)
     warm = None
     if run.parent is not None and settings.train.start == "warm":
         path = session.folder(session.store.runs.find(run.parent)) / LAST
         warm = checkpoint.read(path, device)
         checkpoint.load_model(model, warm, str(path))
-    else:
+    elif fresh:
         model.load_weights()
     method.attach(model, warm=warm is not None)
     trainer = make_trainer(model, method, settings.optim, data, device)

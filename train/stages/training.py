@@ -26,10 +26,11 @@ from curate.train.models.model import ModelConfig
 from curate.types import Run
 
 from .assess import judged
+from .encoders import inherited, tried
 from .recording import announce, recorded, train_to
 from .rounds import context_of, round_of
 from .session import Session
-from .settings import TrainConfig, configure
+from .settings import Settings, TrainConfig, configure
 from .setup import BEST, LAST, Job, prepare, reopen
 
 LOG = logging.getLogger(__name__)
@@ -44,23 +45,27 @@ def train(session: Session, parent: Run, name: str, layers: Sequence[config.Laye
         parent: the scored run, which gives the data, the warm checkpoint and the posteriors.
         layers: settings in rising precedence, on top of the parent's.
     """
-    return _train(session, plan_train(session, parent, name, layers, seed), parent)
+    run = plan_train(session, parent, name, layers, seed)
+    settings = Settings.of(run)
+    if settings.train.start == "scratch":
+        run = tried(session, run, settings.model, reopen(parent).specs)
+    return _train(session, run, parent)
 
 
 def plan_train(session: Session, parent: Run, name: str, layers: Sequence[config.Layer], seed: int) -> Run:
     """The run that `train` would make, with settings resolved but not begun."""
     kind, method = find_dataset(parent.dataset), catalog.find(name)
     schemas = {"model": ModelConfig, "optim": OptimConfig, "train": TrainConfig, "method": method.Config}
-    inherited = {k: parent.config[k] for k in ("model", "optim")}
+    own = {k: parent.config[k] for k in ("model", "optim")}
     if method.fusion is not None:
-        inherited["model"] = {**inherited["model"], "fusion": method.fusion}
-    configs = configure(kind, schemas, inherited, *layers)
+        own["model"] = {**own["model"], "fusion": method.fusion}
+    configs = configure(kind, schemas, own, *layers)
     if method.fusion not in (None, wanted := configs["model"].fusion):
         raise CurateError(
             f"method {name} is training with model.fusion={method.fusion}, the settings say {wanted}",
             f"use --method joint --set model.fusion={wanted}, or --set model.fusion={method.fusion}",
         )
-    chosen = configs["method"]
+    chosen, named = configs["method"], inherited(parent, configs["model"], lambda: reopen(parent).specs)
     _refuse_online(chosen, parent)
     run_id = session.store.runs.new_id(f"{name}-{parent.dataset}", session.runs_folder)
     start = method.start if configs["train"].start == "auto" else configs["train"].start
@@ -75,7 +80,7 @@ def plan_train(session: Session, parent: Run, name: str, layers: Sequence[config
         versions=versions(),
         gap_kind=_own(getattr(chosen, "gap", "scored"), parent.gap_kind),
         family=_own(getattr(chosen, "family", "scored"), parent.family),
-        config={**{k: parent.config[k] for k in ("data", "score")}, **config.as_layer(configs)},
+        config={**{k: parent.config[k] for k in ("data", "score")}, **config.as_layer(configs), **named},
         folder=str(session.runs_folder / run_id),
         checkpoint_sha256=None,
         note=CONTROLS.get(getattr(chosen, "control", "none")),
@@ -108,7 +113,7 @@ def resume_train(session: Session, run: Run) -> Run:
 def _train(session: Session, run: Run, parent: Run) -> Run:
     """All steps of a training, which bring a sample's posterior from the table to its weight in the loss."""
     with claimed(session.folder(run)):
-        job = prepare(session, run, reopen(parent))
+        job = prepare(session, run, reopen(parent), fresh=True)
         job = replace(job, data=_training_data(job, parent))
         method, trainer = job.trainer.method, job.trainer
         total, per_round = _schedule(job)

@@ -20,7 +20,7 @@ from curate.train.loop import checkpoint
 from curate.train.loop.engine import OptimConfig, fit, make_trainer
 from curate.train.methods import catalog
 from curate.train.methods.method import Method
-from curate.train.models.model import FusionModel, ModelConfig
+from curate.train.models.model import FusionModel, ModelConfig, freeze
 
 ALL = catalog.names()
 MODALITIES = ("audio", "visual")
@@ -101,6 +101,20 @@ def test_every_encoder_moves(name, run, make_model, batches) -> None:
     for m in MODALITIES:
         pairs = zip(before.encoder_parameters(m), model.encoder_parameters(m), strict=True)
         assert all(not torch.equal(p, q) for p, q in pairs), m
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_frozen_encoder_stays_and_the_other_moves(name, make_model, make_method, make_context, batches) -> None:
+    model = model_for(name, make_model)
+    freeze(model.encoders["visual"])
+    before = {k: v.clone() for k, v in model.encoders.state_dict().items()}
+    method = make_method(name, model)
+    optimizer = method.optimizer(model, OptimConfig(lr=0.05))
+    for epoch, batch in enumerate(batches):
+        method.begin_epoch(model, epoch, make_context(model, optimizer))
+        seeded_step(method, model.train(), optimizer, batch)
+    moved = {k.split(".")[0] for k, v in model.encoders.state_dict().items() if not torch.equal(v, before[k])}
+    assert moved == {"audio"}
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -1,0 +1,1 @@
+"""Encoders of other libraries, and of a user's own file, by name; see `names`."""
