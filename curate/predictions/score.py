@@ -6,9 +6,10 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from curate.render import Message, no_message
 from curate.scores import gap
 from curate.scores.scoring import MixtureConfig, fit_round, versions
 from curate.store.store import Store
-from curate.types import FUSED, Run, Sample
+from curate.types import FUSED, Known, Round, Run, Sample
 
 from .align import Saved, align
 from .embeddings import judge, read_embeddings
@@ -74,6 +75,38 @@ def understand(sources: Sequence[str], layers: Sequence[settings.Layer], name: s
     return Understood(dataset, tuple(sources), config, saved, understood(saved, names))
 
 
+def fit_newest(sources: Sequence[str], given: Mapping[str, Any]) -> Round:
+    """Gaps, mixtures and posteriors of the newest epoch, which `score_predictions` stores as round 0; without a table.
+
+    Args:
+        given: settings of section `score`.
+
+    Raises:
+        CurateError: a file cannot be read, or the predictions are not valid.
+    """
+    read = understand(sources, [{"score": dict(given)}])
+    return _fit(read, 0, _averaged(read))
+
+
+def _averaged(read: Understood) -> list[Known]:
+    """What the mean gaps of `average=warmup` are made of, newest first; [] where none are wanted."""
+    if read.config.average != "warmup":
+        return []
+    if len(read.saved.rounds) < 2:
+        raise CurateError(
+            "score.average=warmup needs the predictions of several epochs, the files have one",
+            "add a column `epoch`, or leave it out",
+        )
+    return [gap.known(p) for p in read.saved.rounds]
+
+
+def _fit(read: Understood, number: int, averaged: Sequence[Known]) -> Round:
+    """Gaps, mixtures and posteriors of one round; a mean gap is over its epoch and those before it."""
+    config = read.config
+    mean = gap.mean_gap(config.gap, averaged[number:]) if averaged else None
+    return fit_round(read.saved.rounds[number], config, mean)
+
+
 def score_predictions(
     store: Store,
     sources: Sequence[str],
@@ -100,20 +133,14 @@ def score_predictions(
     read = understand(sources, layers, name)
     config, saved = read.config, read.saved
     message(read.line)
-    if config.average == "warmup" and len(saved.rounds) < 2:
-        raise CurateError(
-            "score.average=warmup needs the predictions of several epochs, the files have one",
-            "add a column `epoch`, or leave it out",
-        )
+    known = _averaged(read)
     newest = saved.rounds[0]
     alike = read_embeddings(embeddings, saved.modalities, newest.sample_ids) if embeddings else None
     run = _planned(store, read, sources, embeddings)
     store.samples.write(run.data_id, *_samples(saved))
     with _recorded(store, run):
-        known = [gap.known(p) for p in saved.rounds] if config.average == "warmup" else []
         for number, predictions in enumerate(saved.rounds):
-            averaged = gap.mean_gap(config.gap, known[number:]) if known else None
-            found = fit_round(predictions, config, averaged)
+            found = _fit(read, number, known)
             store.rounds.write(
                 run.run_id,
                 number,

@@ -7,15 +7,17 @@ from .adaptive import AdaptiveLoss
 from .heads import LinearProbes, mask_out, split_head
 from .losses import multimodal_cross_entropy
 from .recorder import Recorder
-from .samplers import sampler_weights, selected
+from .samplers import EpochSampler, sampler_weights, selected, selected_rows
 
 __all__ = [
     "AdaptiveLoss",
+    "EpochSampler",
     "LinearProbes",
     "Recorder",
     "mask_out",
     "multimodal_cross_entropy",
     "sampler_weights",
     "selected",
+    "selected_rows",
     "split_head",
 ]

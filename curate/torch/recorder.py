@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,8 +15,11 @@ from torch import Tensor
 
 from curate.errors import CurateError
 from curate.files.shards import read_shards, shard_name, write_shard
+from curate.predictions.score import fit_newest
 from curate.table import Table
-from curate.types import FUSED, MODALITY, Run
+from curate.types import FUSED, MODALITY, Round, Run
+
+from .processes import place, wait_for_all
 
 Values = Tensor | NDArray[Any] | Sequence[Sequence[float]]
 Split = Literal["train", "val", "test"]
@@ -66,7 +67,7 @@ class Recorder:
                 f"a recorder takes two or more class names, each once, got {list(self.classes)}",
                 "give them in the order of the logits",
             )
-        self.process, self.processes = _place()
+        self.process, self.processes = place()
         self._position = {name: i for i, name in enumerate(self.classes)}
         self._modalities: tuple[str, ...] = ()
         self._numbers: dict[str, int] = {}
@@ -137,6 +138,17 @@ class Recorder:
         newest = columns["epoch"][of_split].max(initial=0)
         there = set(columns["sample_id"][of_split & (columns["epoch"] == newest)].tolist())
         return [str(i) for i in sample_ids if str(i) not in there]
+
+    def scored(self, **settings: Any) -> Round:
+        """Gaps, mixtures and posteriors of the newest complete epoch, as `score` would store them; without a table.
+
+        With `torch.distributed` call it in every process: it waits until all have ended their epoch.
+
+        Args:
+            settings: of section `score`, e.g. `family="student-t"`.
+        """
+        wait_for_all()
+        return fit_newest([str(self.folder)], settings)
 
     def score(self, table: str | Path = "curate.duckdb", dataset: str = "recorded", **settings: Any) -> Run:
         """Score what was recorded, as `curate score --predictions FOLDER`; call it in one process.
@@ -272,13 +284,3 @@ def _listed(values: Any) -> list[Any]:
 
 def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, Tensor | np.generic) else value
-
-
-def _place() -> tuple[int, int]:
-    """This process and how many there are."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    rank, world = (os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE"))
-    if re.fullmatch(r"\d+", rank) and re.fullmatch(r"\d+", world):
-        return int(rank), int(world)
-    return 0, 1
