@@ -1,16 +1,18 @@
 """Predictions that a training recorded: Parquet files of one folder, one or more a process and epoch.
 
 A file is named `epoch-<number>-<split>-<process>of<processes>-<part>.parquet` and has the columns `sample_id`, `label`
-(class name), `split`, `epoch`, and a log-probability `<modality>.<class>` for each modality and class. An epoch counts
-once all its processes have finished it.
+(class name), `split`, `epoch`, a log-probability `<modality>.<class>` for each modality and class, and, where features
+were recorded, a list of D numbers `deep:<modality>` or `early:<modality>`. An epoch counts once all its processes have
+finished it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +21,13 @@ from curate.errors import CurateError
 
 from .writing import replacing
 
+if TYPE_CHECKING:
+    import duckdb
+
 NAME = re.compile(r"epoch-(\d+)-(train|val|test)-(\d+)of(\d+)-(\d+)\.parquet")
 KEYS = ("sample_id", "label", "split", "epoch")
+VECTOR = re.compile(r"(deep|early):(\w+)")
+"""The name of a column of features, and what they are: those of the last layers, or statistics of the first."""
 CLOSE = 1e-3
 """How far log-probabilities of one sample may lie apart when two processes predicted it."""
 
@@ -35,14 +42,34 @@ def shards_of(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("epoch-*.parquet") if NAME.fullmatch(path.name))
 
 
-def write_shard(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
-    """Write column arrays as one Parquet file, which appears complete or not at all."""
+def write_shard(
+    path: Path, columns: Mapping[str, NDArray[Any]], vectors: Mapping[str, NDArray[np.float32]] | None = None
+) -> None:
+    """Write column arrays as one Parquet file, which appears complete or not at all.
+
+    Args:
+        vectors: {name: (N, D)}, each a column of lists of D numbers.
+    """
     import duckdb
 
+    arrays = {k: v.astype(object) if v.dtype.kind == "U" else np.ascontiguousarray(v) for k, v in columns.items()}
+    chosen = [_quoted(name) for name in columns]
+    for name, values in (vectors or {}).items():
+        parts = {f"{name}#{d}": np.ascontiguousarray(x) for d, x in enumerate(values.T)}
+        chosen.append(f"[{', '.join(map(_quoted, parts))}] AS {_quoted(name)}")
+        arrays |= parts
     with replacing(path, message=False) as fresh, duckdb.connect() as con:
-        arrays = {k: v.astype(object) if v.dtype.kind == "U" else np.ascontiguousarray(v) for k, v in columns.items()}
         con.register("incoming", arrays)
-        con.execute("COPY (FROM incoming) TO $path (FORMAT parquet, COMPRESSION zstd)", {"path": str(fresh)})
+        con.execute(
+            f"COPY (SELECT {', '.join(chosen)} FROM incoming) TO $path (FORMAT parquet, COMPRESSION zstd)",
+            {"path": str(fresh)},
+        )
+
+
+def _quoted(name: str) -> str:
+    """A column's name in SQL."""
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def read_shards(folder: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
@@ -90,27 +117,85 @@ def _read(folder: Path, files: Sequence[Path]) -> dict[str, NDArray[Any]]:
     import duckdb
 
     with duckdb.connect() as con:
-        names: list[tuple[str, ...]] = []
+        columns: list[tuple[str, ...]] = []
         for path in files:
-            try:
-                con.execute("SELECT * FROM read_parquet($path) LIMIT 0", {"path": str(path)})
-            except duckdb.Error as error:
-                raise CurateError(f"{path} cannot be read: {str(error).splitlines()[0]}", "record it again") from None
-            names.append(tuple(column[0] for column in con.description or ()))
-            if names[-1] != names[0]:
+            columns.append(tuple(name for name in _columns(con, path) if not VECTOR.fullmatch(name)))
+            if columns[-1] != columns[0]:
                 raise CurateError(
-                    f"{path.name} has other columns than {files[0].name}: {', '.join(names[-1][4:8])}, ...",
+                    f"{path.name} has other columns than {files[0].name}: {', '.join(columns[-1][4:8])}, ...",
                     "all processes and epochs record the same modalities and classes; clear the folder between runs",
                 )
-        ordered = "SELECT * FROM read_parquet($paths) ORDER BY epoch, sample_id"
+        if columns[0][:4] != KEYS:
+            raise CurateError(f"{folder} holds no recorded predictions", f"expected the columns {', '.join(KEYS)}")
+        names = ", ".join(map(_quoted, columns[0]))
+        ordered = f"SELECT {names} FROM read_parquet($paths) ORDER BY epoch, sample_id"
         found = con.execute(ordered, {"paths": [str(path) for path in files]}).fetchnumpy()
-    if names[0][:4] != KEYS:
-        raise CurateError(f"{folder} holds no recorded predictions", f"expected the columns {', '.join(KEYS)}")
     texts = {k: np.asarray(found[k], dtype=np.str_) for k in KEYS[:3]}
     numbers = {
         k: np.asarray(v, dtype=np.int64 if k == "epoch" else np.float64) for k, v in found.items() if k not in texts
     }
     return {**texts, **numbers}
+
+
+def _columns(con: duckdb.DuckDBPyConnection, path: Path) -> tuple[str, ...]:
+    """The names of a file's columns."""
+    import duckdb
+
+    try:
+        con.execute("SELECT * FROM read_parquet($path) LIMIT 0", {"path": str(path)})
+    except duckdb.Error as error:
+        raise CurateError(f"{path} cannot be read: {str(error).splitlines()[0]}", "record it again") from None
+    return tuple(column[0] for column in con.description or ())
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of samples of one epoch.
+
+    Attributes:
+        kind: `deep` or `early`, see `VECTOR`.
+        sample_ids: (N,) ascending.
+        values: {modality: (N, D) float32}.
+    """
+
+    kind: str
+    sample_ids: NDArray[np.str_]
+    values: Mapping[str, NDArray[np.float32]]
+
+
+def read_features(folder: Path, split: str) -> Features | None:
+    """The features of the newest complete epoch of a split; None if any of its files has none.
+
+    Raises:
+        CurateError: files of the epoch have features of other modalities, kinds or lengths.
+    """
+    import duckdb
+
+    of_split = [path for path in _complete(shards_of(folder))[0] if f"-{split}-" in path.name]
+    files = [path for path in of_split if path.name.split("-")[1] == of_split[-1].name.split("-")[1]]
+    with duckdb.connect() as con:
+        names = {tuple(name for name in _columns(con, path) if VECTOR.fullmatch(name)) for path in files}
+        if not names or () in names:
+            return None
+        if len(names) > 1 or len({name.partition(":")[0] for of_file in names for name in of_file}) > 1:
+            found = " and ".join(", ".join(of_file) for of_file in sorted(names))
+            raise CurateError(
+                f"files of one epoch of {split} have other features: {found}",
+                "record features of one kind, of the same modalities, in every process",
+            )
+        given = {"paths": [str(path) for path in files]}
+        ids = con.execute("SELECT sample_id FROM read_parquet($paths)", given).fetchnumpy()["sample_id"]
+        known, first = np.unique(np.asarray(ids, dtype=np.str_), return_index=True)
+        values = {}
+        for name in next(iter(names)):
+            flat = con.execute(f"SELECT unnest({_quoted(name)}) AS x FROM read_parquet($paths)", given).fetchnumpy()[
+                "x"
+            ]
+            sizes = con.execute(f"SELECT DISTINCT len({_quoted(name)}) FROM read_parquet($paths)", given).fetchall()
+            if len(sizes) > 1:
+                raise CurateError(f"{name} has {sizes[0][0]} and {sizes[1][0]} numbers in {folder}", "record it again")
+            values[name.partition(":")[2]] = np.asarray(flat, dtype=np.float32).reshape(len(ids), -1)[first]
+        return Features(next(iter(next(iter(names)))).partition(":")[0], known, values)
 
 
 def _refuse_contradictions(columns: Mapping[str, NDArray[Any]], rows: NDArray[np.intp]) -> None:

@@ -4,7 +4,7 @@ A recorder of predictions, unimodal logits of models that have none, the adaptiv
 """
 
 from .adaptive import AdaptiveLoss
-from .heads import LinearProbes, mask_out, split_head
+from .heads import LinearProbes, channel_statistics, mask_out, split_head
 from .losses import multimodal_cross_entropy
 from .recorder import Recorder
 from .samplers import EpochSampler, sampler_weights, selected, selected_rows
@@ -14,6 +14,7 @@ __all__ = [
     "EpochSampler",
     "LinearProbes",
     "Recorder",
+    "channel_statistics",
     "mask_out",
     "multimodal_cross_entropy",
     "sampler_weights",

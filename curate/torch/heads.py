@@ -114,3 +114,21 @@ def mask_out(head: Callable[[Mapping[str, Tensor]], Tensor], features: Mapping[s
     """
     means = {m: x.mean(dim=0, keepdim=True).expand_as(x) for m, x in features.items()}
     return {m: head({n: x if n == m else means[n] for n, x in features.items()}) for m in features}
+
+
+def channel_statistics(maps: Tensor, samples: int | None = None) -> Tensor:
+    """Mean and standard deviation of each channel over all places: what a sample looks or sounds like, (B, 2 C).
+
+    Of the outputs of a model's first stages, as `early` features of a `Recorder`; concatenate those of several stages.
+
+        seen = []
+        model.visual.layer1.register_forward_hook(lambda _, __, maps: seen.append(channel_statistics(maps)))
+
+    Args:
+        maps: (B, C, H, W), (B, C, T) or (B, C, T, H, W).
+        samples: B, where the first axis is B x frames; statistics are then averaged over the frames of a sample.
+    """
+    over = tuple(range(2, maps.ndim))
+    both = torch.cat([maps.mean(over), maps.std(over, correction=0)], dim=1)
+    result: Tensor = both.float().unflatten(0, (len(maps) if samples is None else samples, -1)).mean(dim=1)
+    return result

@@ -25,6 +25,8 @@ Values = Tensor | NDArray[Any] | Sequence[Sequence[float]]
 Split = Literal["train", "val", "test"]
 ROWS = 100_000
 """Rows that are kept in memory before they go to a file."""
+FEATURE_BYTES = 1 << 26
+"""Bytes of features that are kept in memory before they go to a file."""
 
 
 class Recorder:
@@ -46,7 +48,10 @@ class Recorder:
         folder: where the files go; made if need be. It belongs to one run.
         classes: class names, in the order of the logits.
         values: what is given to `add`: `logits`, or `probabilities` that add up to one.
-        rows: how many are kept in memory before they go to a file.
+        features: what is given to `add` as features. `deep`, those of the last layers, rank samples by usability;
+            `early`, statistics of the first layers (see `channel_statistics`), recorded of validation samples too, can
+            show that a group of samples is broken, as in the project's own training.
+        rows: how many are kept in memory before they go to a file; features of at most 64 MiB are.
 
     Raises:
         CurateError: class names repeat, or are fewer than two.
@@ -58,10 +63,11 @@ class Recorder:
         classes: Sequence[str],
         *,
         values: Literal["logits", "probabilities"] = "logits",
+        features: Literal["deep", "early"] = "deep",
         rows: int = ROWS,
     ) -> None:
         self.folder, self.classes, self.rows = Path(folder), tuple(map(str, classes)), rows
-        self.values = values
+        self.values, self.features = values, features
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
             raise CurateError(
                 f"a recorder takes two or more class names, each once, got {list(self.classes)}",
@@ -104,6 +110,7 @@ class Recorder:
         labels: Sequence[Any] | NDArray[Any] | Tensor,
         logits: Mapping[str, Values],
         fused: Values | None = None,
+        features: Mapping[str, Values] | None = None,
     ) -> None:
         """Record a batch of B samples.
 
@@ -112,6 +119,8 @@ class Recorder:
             labels: (B,) class indices, or class names.
             logits: {modality: (B, K)}, on any device and of any precision.
             fused: (B, K) of the fusion; the normalised product of the modalities where it is left out.
+            features: {modality: (B, D)} of every modality, kept in float32; from those of the newest epoch `score`
+                computes usability. Leave them out, or give them with every batch of an epoch.
 
         Raises:
             CurateError: no epoch is open; lengths, classes, labels or modalities do not fit; a number is not finite.
@@ -125,7 +134,13 @@ class Recorder:
         found = {m: self._log_probabilities(m, x, ids) for m, x in given.items()}
         names = self._names(labels, ids)
         columns = {f"{m}.{c}": x[:, k] for m, x in found.items() for k, c in enumerate(self.classes)}
-        self._open.add({"sample_id": ids, "label": names}, columns)
+        vectors = {f"{self.features}:{m}": self._vectors(m, x, ids) for m, x in (features or {}).items()}
+        if features and set(features) != {m for m in self._modalities if m != FUSED}:
+            raise CurateError(
+                f"features of {', '.join(features)}, logits of {', '.join(m for m in self._modalities if m != FUSED)}",
+                "give features of every modality, or of none",
+            )
+        self._open.add({"sample_id": ids, "label": names}, columns, vectors)
 
     def read(self) -> dict[str, NDArray[Any]]:
         """What the folder holds, of all processes: columns by name, ascending by epoch and id."""
@@ -152,6 +167,9 @@ class Recorder:
 
     def score(self, table: str | Path = "curate.duckdb", dataset: str = "recorded", **settings: Any) -> Run:
         """Score what was recorded, as `curate score --predictions FOLDER`; call it in one process.
+
+        Usability comes from the newest epoch's features, if all training samples have some; what it comes from, or why
+        it is unknown, is in the run's `config["predictions"]["usability"]`.
 
         Args:
             table: the sample table, made if need be.
@@ -206,6 +224,22 @@ class Recorder:
         result: NDArray[np.float32] = x.float().numpy()
         return result
 
+    def _vectors(self, modality: str, values: Values, ids: NDArray[np.str_]) -> NDArray[np.float32]:
+        """(B, D) features."""
+        x = torch.as_tensor(values).detach().to("cpu", torch.float32)
+        if x.ndim != 2 or len(x) != len(ids) or not x.shape[1]:
+            raise CurateError(
+                f"features of {modality} are {tuple(x.shape)}, expected ({len(ids)}, D)",
+                "give a row of D numbers for each sample id; of maps e.g. `channel_statistics`",
+            )
+        if not torch.isfinite(x).all():
+            bad = ids[~torch.isfinite(x).all(dim=1).numpy()]
+            raise CurateError(
+                f"features of {modality} are not finite for {', '.join(bad[:3])}", "the model has diverged"
+            )
+        result: NDArray[np.float32] = x.numpy().copy()
+        return result
+
     def _names(self, labels: Sequence[Any] | NDArray[Any] | Tensor, ids: NDArray[np.str_]) -> NDArray[np.str_]:
         """(B,) class names."""
         given = _listed(labels)
@@ -232,14 +266,33 @@ class _Epoch:
         self.hidden = folder / f".epoch-{number}-{split}-{process}"
         self.texts: list[dict[str, NDArray[np.str_]]] = []
         self.columns: list[dict[str, NDArray[np.float32]]] = []
+        self.vectors: list[dict[str, NDArray[np.float32]]] = []
+        self.sizes: dict[str, int] | None = None
         self.waiting = self.parts = 0
 
-    def add(self, texts: dict[str, NDArray[np.str_]], columns: dict[str, NDArray[np.float32]]) -> None:
-        """Keep the rows of a batch, and write them once they are many."""
+    def add(
+        self,
+        texts: dict[str, NDArray[np.str_]],
+        columns: dict[str, NDArray[np.float32]],
+        vectors: dict[str, NDArray[np.float32]],
+    ) -> None:
+        """Keep the rows of a batch, and write them once they are many.
+
+        Raises:
+            CurateError: features are of another size than those before them, or only some batches have any.
+        """
+        sizes = {name: x.shape[1] for name, x in vectors.items()}
+        if self.sizes is not None and sizes != self.sizes:
+            raise CurateError(
+                f"this batch has the features {sizes or 'none'}, earlier ones of the epoch {self.sizes or 'none'}",
+                "give the same features with every batch of an epoch",
+            )
+        self.sizes = sizes
         self.texts.append(texts)
         self.columns.append({name: values.copy() for name, values in columns.items()})
+        self.vectors.append(vectors)
         self.waiting += len(texts["sample_id"])
-        if self.waiting >= self.rows:
+        if self.waiting >= self.rows or self.waiting * sum(sizes.values()) * 4 >= FEATURE_BYTES:
             self._write()
 
     def _write(self) -> None:
@@ -247,12 +300,13 @@ class _Epoch:
         joined["split"] = np.full(self.waiting, self.split)
         joined["epoch"] = np.full(self.waiting, self.number, dtype=np.int32)
         joined |= {k: np.concatenate([c[k] for c in self.columns]) for k in self.columns[0]}
+        vectors = {k: np.concatenate([v[k] for v in self.vectors]) for k in self.vectors[0]}
         self.hidden.mkdir(parents=True, exist_ok=True)
         name = shard_name(self.number, self.split, self.process, self.processes, self.parts)
-        write_shard(self.hidden / name, joined)
+        write_shard(self.hidden / name, joined, vectors)
         self.parts, self.waiting = self.parts + 1, 0
-        self.texts.clear()
-        self.columns.clear()
+        for kept in (self.texts, self.columns, self.vectors):
+            kept.clear()
 
     def close(self) -> None:
         """Let the files appear, in place of an earlier recording of this epoch.
