@@ -53,6 +53,8 @@ OF_A_METHOD = (
     "curate.train.methods",
 )
 """Parts that a method may see: types, pure mathematics, losses, models, batches, and what methods share."""
+OF_METHODS = ("agm", "balance", "iprm", "losses", "mixup")
+"""Modules of `curate.torch` that methods are made of."""
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 LONG = {
     "curate.scores.mixture.fit": "mostly its docstring, the reference of every setting",
@@ -157,7 +159,9 @@ def test_a_method_sees_no_other_method_and_never_the_store() -> None:
     methods = {f"curate.train.methods.{name}" for name in catalog.names()}
     assert len(methods) > 20 and methods <= set(FILES)
     assert not [(m, n) for m in methods for n in ours(m) if n in methods or part(n) not in OF_A_METHOD]
-    assert {n for m in methods for n in ours(m) if part(n) == "curate.torch"} <= {"curate.torch.losses"}
+    used = {n for m in methods for n in ours(m) if part(n) == "curate.torch"}
+    assert used == {f"curate.torch.{name}" for name in OF_METHODS}
+    assert not [(m, n) for m in used for n in ours(m) if part(n) == "curate.table"], "nor through these"
 
 
 def test_nothing_but_the_stage_the_command_and_the_settings_section_is_called_train() -> None:

@@ -87,17 +87,17 @@ def recorded_features(folder: Path, newest: Predictions, held: Predictions | Non
         return None, "usability unknown: the newest epoch has no features of every modality, see Recorder.add"
     if absent := len(np.setdiff1d(newest.sample_ids, found.sample_ids)):
         return None, f"usability unknown: {absent} samples have no features"
-    train = _rows(found, newest)
-    sizes = " + ".join(str(x.shape[1]) for x in train.values())
+    own = _rows(found, newest)
+    sizes = " + ".join(str(x.shape[1]) for x in own.values())
     line = f"usability: look-alikes of {len(newest.sample_ids)} samples by {sizes} recorded {found.kind} features"
     if found.kind == "deep":
-        return Recorded(train), f"{line}, which rank samples and prove nothing broken"
+        return Recorded(own), f"{line}, which rank samples and prove nothing broken"
     seen = None if held is None else read_features(folder, "val")
     if held is None or seen is None or len(np.setdiff1d(held.sample_ids, seen.sample_ids)):
-        return Recorded(train), f"{line}; no group is judged, since validation samples have none"
-    if (seen.kind, *(x.shape[1] for x in seen.values.values())) != ("early", *(x.shape[1] for x in train.values())):
+        return Recorded(own), f"{line}; no group is judged, since validation samples have none"
+    if (seen.kind, *(x.shape[1] for x in seen.values.values())) != ("early", *(x.shape[1] for x in own.values())):
         raise CurateError(f"train and val have other features in {folder}", "record the same features of both")
-    return Recorded(train, held, _rows(seen, held)), f"{line}, judged on {len(held.sample_ids)} validation samples"
+    return Recorded(own, held, _rows(seen, held)), f"{line}, judged on {len(held.sample_ids)} validation samples"
 
 
 def _rows(found: Features, wanted: Predictions) -> dict[str, Floats]:
@@ -111,13 +111,13 @@ class Recorded:
     """Features of samples that saved predictions have.
 
     Attributes:
-        train: {modality: (N, D)} of the training samples.
+        training: {modality: (N, D)} of the training samples.
         held: predictions of H validation samples whose features are statistics of the first layers; None where there
             are none, or where the features are deep.
         validation: {modality: (H, D)} of these.
     """
 
-    train: Mapping[str, Floats]
+    training: Mapping[str, Floats]
     held: Predictions | None = None
     validation: Mapping[str, Floats] = field(default_factory=dict)
 
@@ -136,7 +136,7 @@ def judge(epochs: Sequence[Predictions], features: Recorded) -> tuple[Usability,
     ids, labels, classes = epochs[0].sample_ids, epochs[0].labels, len(epochs[0].classes)
     held, unseen = features.held, np.empty(0)
     evidence, denied = {}, []
-    for modality, values in features.train.items():
+    for modality, values in features.training.items():
         said = [p.probs[modality] for p in epochs]
         p_true = np.mean([true_class_probability(p, labels) for p in said], axis=0)
         known = unseen if held is None else true_class_probability(held.probs[modality], held.labels)
