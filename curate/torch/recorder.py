@@ -80,12 +80,14 @@ class Recorder:
         self._open: _Epoch | None = None
 
     @contextmanager
-    def epoch(self, split: Split = "train", number: int | None = None) -> Iterator[None]:
+    def epoch(self, split: Split = "train", number: int | None = None, moving: bool = False) -> Iterator[None]:
         """An epoch of a split: what is added inside appears in the folder at its end, or not at all.
 
         Args:
             split: of the samples that are added; `train` is what is scored, `val` judges what was memorised.
             number: of the epoch; one more than the last of this split where it is left out, beginning with 1.
+            moving: whether the weights change meanwhile, as in a training step. A sample that a padding sampler gave to
+                two processes then has two predictions, and the first process's count; without it that is an error.
 
         Raises:
             CurateError: another epoch is open, or nothing was added.
@@ -95,7 +97,7 @@ class Recorder:
         if split not in ("train", "val", "test"):
             raise CurateError(f"a split is train, val or test, got {split!r}", 'e.g. recorder.epoch(split="val")')
         number = self._numbers.get(split, 0) + 1 if number is None else int(number)
-        self._open = _Epoch(self.folder, split, number, self.process, self.processes, self.rows)
+        self._open = _Epoch(self.folder, split, number, self.process, self.processes, self.rows, moving)
         try:
             yield
             self._open.close()
@@ -260,8 +262,10 @@ class Recorder:
 class _Epoch:
     """Files of an epoch on their way: they lie in a hidden folder until it is complete."""
 
-    def __init__(self, folder: Path, split: str, number: int, process: int, processes: int, rows: int) -> None:
-        self.folder, self.split, self.number = folder, split, number
+    def __init__(
+        self, folder: Path, split: str, number: int, process: int, processes: int, rows: int, moving: bool
+    ) -> None:
+        self.folder, self.split, self.number, self.moving = folder, split, number, moving
         self.process, self.processes, self.rows = process, processes, rows
         self.hidden = folder / f".epoch-{number}-{split}-{process}"
         self.texts: list[dict[str, NDArray[np.str_]]] = []
@@ -303,7 +307,7 @@ class _Epoch:
         vectors = {k: np.concatenate([v[k] for v in self.vectors]) for k in self.vectors[0]}
         self.hidden.mkdir(parents=True, exist_ok=True)
         name = shard_name(self.number, self.split, self.process, self.processes, self.parts)
-        write_shard(self.hidden / name, joined, vectors)
+        write_shard(self.hidden / name, joined, vectors, self.moving)
         self.parts, self.waiting = self.parts + 1, 0
         for kept in (self.texts, self.columns, self.vectors):
             kept.clear()
