@@ -29,6 +29,8 @@ PARTS = (
     "curate.report",
     "curate.table",
     "curate.torch",
+    "curate.lightning",
+    "curate.transformers",
     "curate.commands",
     "curate.train",
     "curate.train.models",
@@ -41,7 +43,7 @@ PARTS = (
 )
 """From the ground up: a part imports those before it. `curate` stands for the modules beside the packages."""
 TORCH = {"torch", "torchvision", "torchaudio"}
-WITH_TORCH = ("curate.torch", "curate.train")
+WITH_TORCH = ("curate.torch", "curate.transformers", "curate.train")
 SPEAK_TO_PEOPLE = ("curate.commands", "curate.train.commands", "curate.cli")
 DUCKDB = ("curate.store", "curate.files")
 OF_A_METHOD = (

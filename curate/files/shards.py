@@ -167,8 +167,9 @@ def _order(con: duckdb.DuckDBPyConnection, epochs: NDArray[np.int64], ids: NDArr
     if (np.asarray(ids[1:] >= ids[:-1], dtype=np.bool_) | ~within).all():
         return None
     con.register("keys", {"epoch": epochs, "sample_id": ids, "place": np.arange(len(ids))})
-    found: NDArray[np.int64] = con.execute("SELECT place FROM keys ORDER BY epoch, sample_id, place").fetchnumpy()["place"]
-    return found
+    found = con.execute("SELECT place FROM keys ORDER BY epoch, sample_id, place").fetchnumpy()
+    places: NDArray[np.int64] = found["place"]
+    return places
 
 
 def _columns(con: duckdb.DuckDBPyConnection, path: Path) -> tuple[str, ...]:

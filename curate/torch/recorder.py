@@ -98,6 +98,7 @@ class Recorder:
             raise CurateError(f"a split is train, val or test, got {split!r}", 'e.g. recorder.epoch(split="val")')
         number = self._numbers.get(split, 0) + 1 if number is None else int(number)
         self._open = _Epoch(self.folder, split, number, self.process, self.processes, self.rows, moving)
+        self._open.clear()  # what a killed run left
         try:
             yield
             self._open.close()
