@@ -266,6 +266,15 @@ def test_what_needs_no_model_is_imported_without_torch_pandas_and_scikit_learn(m
     python(f"import {module}", "pandas", "sklearn", *TORCH)
 
 
+@pytest.mark.model
+def test_callbacks_load_the_trainers_of_others_only_when_they_are_imported() -> None:
+    asked = "import importlib, curate.torch\nfor name in ('lightning', 'transformers'):\n"
+    asked += " try: importlib.import_module(f'curate.{name}')\n except Exception as e: print(type(e).__name__, e.hint)"
+    hints = python(asked, "lightning", "transformers", "accelerate").splitlines()
+    extras = [f"'curate-mm[{name}]'" for name in ("lightning", "transformers")]
+    assert hints == [f"CurateError install the extra: pip install {extra}" for extra in extras]
+
+
 def test_starting_the_command_line_loads_nothing_heavy() -> None:
     heavy = ("numpy", "scipy", "pandas", "sklearn", "duckdb", "matplotlib", "av", "PIL", *TORCH)
     loaded = python(
