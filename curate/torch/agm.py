@@ -25,6 +25,8 @@ Coalitions = Mapping[frozenset[str], Tensor]
 def coalitions(logits: Mapping[str, Tensor], absent: Mapping[str, Tensor]) -> Coalitions:
     """Fused logits of each set of modalities if they are a sum: of those present, and of zero inputs for the others.
 
+        values = coalitions({"audio": audio, "visual": visual}, {"audio": audio[:1] * 0, "visual": visual[:1] * 0})
+
     Args:
         logits: {m: (B, K)}; detached here.
         absent: {m: (B, K) or (1, K)} logits of each modality on zero inputs.
@@ -39,6 +41,9 @@ def coalitions(logits: Mapping[str, Tensor], absent: Mapping[str, Tensor]) -> Co
 
 def shapley(values: Coalitions, modalities: Sequence[str]) -> dict[str, Tensor]:
     """Each modality's Shapley value; the sum is the value of all modalities. The value of none is taken as 0.
+
+        both, one, other = (frozenset(names) for names in (("audio", "visual"), ("audio",), ("visual",)))
+        shares = shapley({both: fused, one: audio, other: visual}, ("audio", "visual"))
 
     o_m = sum over S without m of |S|! (M - |S| - 1)! / M! (v(S and m) - v(S)). With two modalities
     o_a = (v(a, v) - v(v) + v(a)) / 2.

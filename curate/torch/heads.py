@@ -24,6 +24,8 @@ def split_head(
     add up to the fused logits exactly. This is how the fusion uses a modality, not how much the modality knows: a head
     that was trained jointly may give a good modality small weights because another one was enough.
 
+        logits, residual = split_head(model.head, {"audio": audio, "visual": visual}, fused)
+
     Args:
         head: the last layer.
         features: {modality: (B, D_m)} in the order in which they were concatenated.
@@ -107,6 +109,8 @@ def mask_out(head: Callable[[Mapping[str, Tensor]], Tensor], features: Mapping[s
     Where the fusion needs two modalities together, neither shows anything alone; and a mean may be an input that the
     model has never seen. Give large batches of all classes, in eval mode: the mean of a batch of one class is that
     class.
+
+        logits = mask_out(lambda x: model.head(torch.cat([x["audio"], x["visual"]], dim=1)), features)
 
     Args:
         head: from {modality: (B, ...)} to fused logits (B, K); the part of the model above the features, or all of it.

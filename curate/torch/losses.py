@@ -27,7 +27,15 @@ def unimodal_cross_entropy(logits: Mapping[str, Tensor], labels: Tensor) -> Tens
 
 
 def multimodal_cross_entropy(logits: Mapping[str, Tensor], fused: Tensor, labels: Tensor) -> Tensor:
-    """Eq. 8 of arXiv 2510.21797: CE of the fusion plus CE of every modality, mean over the batch; a scalar."""
+    """Eq. 8 of arXiv 2510.21797: CE of the fusion plus CE of every modality, mean over the batch; a scalar.
+
+        loss = multimodal_cross_entropy({"audio": audio, "visual": visual}, fused, labels)
+
+    Args:
+        logits: {m: (B, K)}.
+        fused: (B, K).
+        labels: (B,).
+    """
     return (F.cross_entropy(fused, labels, reduction="none") + unimodal_cross_entropy(logits, labels)).mean()
 
 
@@ -43,6 +51,8 @@ def usable_loss(
     With u_m = 1 - p_broken and targets as in label smoothing (Szegedy et al., CVPR 2016), by sample:
     `soften`: CE(l) + sum_m CE(l_m, q_m), q_m = u_m onehot(y) + (1 - u_m) / K: a broken modality is trained to predict
     the uniform distribution; `skip`: CE(l) + sum_m u_m CE(l_m). With p_broken 0 both are `multimodal_cross_entropy`.
+
+        loss = usable_loss({"audio": audio, "visual": visual}, fused, labels, torch.rand(len(labels), 2))
 
     Args:
         p_broken: (B, M) probability that a modality is broken on a sample, in the order of `logits`.

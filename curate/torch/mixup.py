@@ -22,6 +22,8 @@ def geodesic_mixup(a: Tensor, b: Tensor, weight_a: Tensor, weight_b: Tensor) -> 
     w = (1, 0) gives a. If sin t < 1e-3 (parallel or opposite vectors), it is the linear mixture, normalised near
     opposite vectors. Values and gradients thus stay finite; the published code gives zeros or NaN there.
 
+        mixed = geodesic_mixup(F.normalize(audio), F.normalize(visual), torch.tensor(0.3), torch.tensor(0.7))
+
     Args:
         a, b: (B, D) of unit norm (or zero).
         weight_a, weight_b: scalars, or shapes that broadcast with (B, 1), in [0, 1].

@@ -68,6 +68,8 @@ def sampler_weights(
 def selected_rows(sample_ids: Sequence[Any], table: Table, selection: str) -> list[int]:
     """Positions of the samples of a stored selection, ascending.
 
+        rows = selected_rows(ids, table, "clean")
+
     Args:
         sample_ids: (N,) ids in the order of your data set.
         table: from `curate.open`.
@@ -88,7 +90,13 @@ def selected_rows(sample_ids: Sequence[Any], table: Table, selection: str) -> li
 
 
 def selected(dataset: Dataset[T], sample_ids: Sequence[Any], table: Table, selection: str) -> Subset[T]:
-    """The samples of a data set that are in a stored selection, in the data set's order; see `selected_rows`."""
+    """The samples of a data set that are in a stored selection, in the data set's order; see `selected_rows`.
+
+        loader = DataLoader(selected(dataset, ids, table, "clean"), batch_size=64, shuffle=True)
+
+    Raises:
+        CurateError: the selection has samples that are not among the ids.
+    """
     return Subset(dataset, selected_rows(sample_ids, table, selection))
 
 
