@@ -99,7 +99,7 @@ class Assessments:
         if columns is None:
             raise CurateError(
                 f"nothing is known of usability in {run_id}",
-                "score again, without score.dynamics=false; record features, if it is of a recorder",
+                "score again, without score.dynamics=false; what a recorder recorded, with features",
             )
         return columns
 
