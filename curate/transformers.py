@@ -72,6 +72,8 @@ class RecorderCallback(TrainerCallback):
             if self._waiting is not None:
                 self._add(*self._waiting, {**self._inputs, "labels": labels})
             found = self._last
+            if "fused" not in found:
+                raise CurateError(f"a loss needs fused logits, the record has {', '.join(found)}", "add `fused` to it")
             value = function(found["sample_ids"], found["labels"], found["logits"], found["fused"])
             return value if num_items_in_batch is None else value * (len(found["labels"]) / num_items_in_batch)
 

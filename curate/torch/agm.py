@@ -137,7 +137,7 @@ class AdaptiveModulation(nn.Module):
     @torch.no_grad()
     def update(self) -> None:
         """Take the last step's strengths into the running means; call it after each step."""
-        self.steps += 1
+        self.steps = self.steps + 1
         now = torch.stack([self.strengths[m] for m in self.modalities])
         before = self.running.to(now.device)
         self.running = before + (now - before) / self.steps

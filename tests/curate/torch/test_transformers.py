@@ -142,6 +142,11 @@ def test_what_is_missing_is_named(tmp_path) -> None:
     assert "callback.loss" in caught.value.hint
     with pytest.raises(CurateError, match="sample_ids, labels and logits, got logits"):
         train_with(tmp_path, Tiny(), RecorderCallback(tmp_path / "r", CLASSES, lambda i, o: {"logits": o}))
+    bare = RecorderCallback(
+        tmp_path / "r", CLASSES, lambda i, o: {k: v for k, v in record(i, o).items() if k != "fused"}
+    )
+    with pytest.raises(CurateError, match="a loss needs fused logits"):
+        train_with(tmp_path, Tiny(), bare, loss=bare.loss(lambda ids, labels, logits, fused: fused.mean()))
     with pytest.raises(CurateError, match="no complete epoch"):
         read_shards(tmp_path / "r")
 
