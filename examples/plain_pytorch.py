@@ -1,6 +1,6 @@
 """A training loop of one's own: record, score, and train on with what the table knows.
 
-python examples/plain_pytorch.py FREE_SPOKEN_DIGIT_DATASET [EPOCHS]
+python examples/plain_pytorch.py FREE_SPOKEN_DIGIT_DATASET [EPOCHS [EVERY_NTH_SAMPLE]]
 """
 
 import sys
@@ -28,11 +28,11 @@ class TwoBranches(nn.Module):
         return audio, visual, audio + visual
 
 
-def main(root, epochs=10):
+def main(root, epochs=10, nth=1):
     """Train by the multimodal loss, then as long by the adaptive one with the posteriors of the first."""
     torch.manual_seed(0)
     digits = find("avdigits")(Path(root), find("avdigits").Options())
-    samples = [s for s in digits.samples if s.split == "train"]
+    samples = [s for s in digits.samples if s.split == "train"][::nth]
     ids, labels = [s.sample_id for s in samples], torch.tensor([digits.classes.index(s.label) for s in samples])
     wave = torch.stack([torch.from_numpy(digits.load(s, "audio")) for s in samples]) / 32768
     picture = torch.stack([torch.from_numpy(digits.load(s, "visual")) for s in samples]) / 255

@@ -29,6 +29,8 @@ PARTS = (
     "curate.report",
     "curate.table",
     "curate.torch",
+    "curate.lightning",
+    "curate.transformers",
     "curate.commands",
     "curate.train",
     "curate.train.models",
@@ -41,7 +43,7 @@ PARTS = (
 )
 """From the ground up: a part imports those before it. `curate` stands for the modules beside the packages."""
 TORCH = {"torch", "torchvision", "torchaudio"}
-WITH_TORCH = ("curate.torch", "curate.train")
+WITH_TORCH = ("curate.torch", "curate.transformers", "curate.train")
 SPEAK_TO_PEOPLE = ("curate.commands", "curate.train.commands", "curate.cli")
 DUCKDB = ("curate.store", "curate.files")
 OF_A_METHOD = (
@@ -53,6 +55,8 @@ OF_A_METHOD = (
     "curate.train.methods",
 )
 """Parts that a method may see: types, pure mathematics, losses, models, batches, and what methods share."""
+OF_METHODS = ("agm", "balance", "iprm", "losses", "mixup")
+"""Modules of `curate.torch` that methods are made of."""
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 LONG = {
     "curate.scores.mixture.fit": "mostly its docstring, the reference of every setting",
@@ -157,7 +161,9 @@ def test_a_method_sees_no_other_method_and_never_the_store() -> None:
     methods = {f"curate.train.methods.{name}" for name in catalog.names()}
     assert len(methods) > 20 and methods <= set(FILES)
     assert not [(m, n) for m in methods for n in ours(m) if n in methods or part(n) not in OF_A_METHOD]
-    assert {n for m in methods for n in ours(m) if part(n) == "curate.torch"} <= {"curate.torch.losses"}
+    used = {n for m in methods for n in ours(m) if part(n) == "curate.torch"}
+    assert used == {f"curate.torch.{name}" for name in OF_METHODS}
+    assert not [(m, n) for m in used for n in ours(m) if part(n) == "curate.table"], "nor through these"
 
 
 def test_nothing_but_the_stage_the_command_and_the_settings_section_is_called_train() -> None:
@@ -258,6 +264,15 @@ def python(code: str, *blocked: str) -> str:
 )
 def test_what_needs_no_model_is_imported_without_torch_pandas_and_scikit_learn(module: str) -> None:
     python(f"import {module}", "pandas", "sklearn", *TORCH)
+
+
+@pytest.mark.model
+def test_callbacks_load_the_trainers_of_others_only_when_they_are_imported() -> None:
+    asked = "import importlib, curate.torch\nfor name in ('lightning', 'transformers'):\n"
+    asked += " try: importlib.import_module(f'curate.{name}')\n except Exception as e: print(type(e).__name__, e.hint)"
+    hints = python(asked, "lightning", "transformers", "accelerate").splitlines()
+    extras = [f"'curate-mm[{name}]'" for name in ("lightning", "transformers")]
+    assert hints == [f"CurateError install the extra: pip install {extra}" for extra in extras]
 
 
 def test_starting_the_command_line_loads_nothing_heavy() -> None:

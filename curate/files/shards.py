@@ -1,16 +1,18 @@
 """Predictions that a training recorded: Parquet files of one folder, one or more a process and epoch.
 
 A file is named `epoch-<number>-<split>-<process>of<processes>-<part>.parquet` and has the columns `sample_id`, `label`
-(class name), `split`, `epoch`, and a log-probability `<modality>.<class>` for each modality and class. An epoch counts
-once all its processes have finished it.
+(class name), `split`, `epoch`, a log-probability `<modality>.<class>` for each modality and class, and, where features
+were recorded, a list of D numbers `deep:<modality>` or `early:<modality>`. An epoch counts once all its processes have
+finished it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +21,15 @@ from curate.errors import CurateError
 
 from .writing import replacing
 
+if TYPE_CHECKING:
+    import duckdb
+
 NAME = re.compile(r"epoch-(\d+)-(train|val|test)-(\d+)of(\d+)-(\d+)\.parquet")
 KEYS = ("sample_id", "label", "split", "epoch")
+VECTOR = re.compile(r"(deep|early):(\w+)")
+"""The name of a column of features, and what they are: those of the last layers, or statistics of the first."""
+MOVING = "moving"
+"""Key in a file's metadata: the weights changed while the epoch was recorded."""
 CLOSE = 1e-3
 """How far log-probabilities of one sample may lie apart when two processes predicted it."""
 
@@ -35,33 +44,59 @@ def shards_of(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("epoch-*.parquet") if NAME.fullmatch(path.name))
 
 
-def write_shard(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
-    """Write column arrays as one Parquet file, which appears complete or not at all."""
+def write_shard(
+    path: Path,
+    columns: Mapping[str, NDArray[Any]],
+    vectors: Mapping[str, NDArray[np.float32]] | None = None,
+    moving: bool = False,
+) -> None:
+    """Write column arrays as one Parquet file, which appears complete or not at all.
+
+    Args:
+        vectors: {name: (N, D)}, each a column of lists of D numbers.
+        moving: the weights changed while the epoch was recorded.
+    """
     import duckdb
 
+    arrays = {k: v.astype(object) if v.dtype.kind == "U" else np.ascontiguousarray(v) for k, v in columns.items()}
+    chosen = [_quoted(name) for name in columns]
+    for name, values in (vectors or {}).items():
+        parts = {f"{name}#{d}": np.ascontiguousarray(x) for d, x in enumerate(values.T)}
+        chosen.append(f"[{', '.join(map(_quoted, parts))}] AS {_quoted(name)}")
+        arrays |= parts
     with replacing(path, message=False) as fresh, duckdb.connect() as con:
-        arrays = {k: v.astype(object) if v.dtype.kind == "U" else np.ascontiguousarray(v) for k, v in columns.items()}
         con.register("incoming", arrays)
-        con.execute("COPY (FROM incoming) TO $path (FORMAT parquet, COMPRESSION zstd)", {"path": str(fresh)})
+        options = "FORMAT parquet, COMPRESSION zstd" + f", KV_METADATA {{{MOVING}: 'true'}}" * moving
+        con.execute(f"COPY (SELECT {', '.join(chosen)} FROM incoming) TO $path ({options})", {"path": str(fresh)})
+
+
+def _quoted(name: str) -> str:
+    """A column's name in SQL."""
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def read_shards(folder: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
     """The columns of all complete epochs, ascending by epoch and id, and what is to be said of the others.
 
-    A sample that several processes recorded in one epoch, as a sampler that pads has it, counts once.
+    A sample that several processes recorded in one epoch, as a sampler that pads has it, counts once: the row of the
+    first process.
 
     Raises:
-        CurateError: there is no complete epoch, files have other columns, a sample has two labels or two predictions.
+        CurateError: there is no complete epoch, files have other columns, a sample has two labels, or two predictions
+            in an epoch in which the weights did not move.
     """
     complete, notes = _complete(shards_of(folder))
     if not complete:
         raise CurateError(
             f"no complete epoch in {folder}", "record one to its end: `with recorder.epoch(): ...` in every process"
         )
-    columns = _read(folder, complete)
+    columns, moving = _read(folder, complete)
     twice = (columns["sample_id"][1:] == columns["sample_id"][:-1]) & (columns["epoch"][1:] == columns["epoch"][:-1])
     if twice.any():
-        _refuse_contradictions(columns, np.flatnonzero(twice))
+        rows = np.flatnonzero(twice)
+        _refuse_contradictions({"label": columns["label"]}, columns, rows)
+        _refuse_contradictions(columns, columns, rows[~np.isin(columns["epoch"][rows], moving)])
         notes.append(f"{int(twice.sum())} rows were recorded twice and count once")
         columns = {name: values[np.concatenate([[True], ~twice])] for name, values in columns.items()}
     return columns, notes
@@ -86,36 +121,123 @@ def _complete(files: Iterable[Path]) -> tuple[list[Path], list[str]]:
     return sorted(kept), [note] if left else []
 
 
-def _read(folder: Path, files: Sequence[Path]) -> dict[str, NDArray[Any]]:
+def _read(folder: Path, files: Sequence[Path]) -> tuple[dict[str, NDArray[Any]], list[int]]:
+    """The columns, and the epochs of training in which the weights moved.
+
+    Split and epoch are those of the files' names; no column is turned into Python objects that DuckDB gives as numbers.
+    """
     import duckdb
 
     with duckdb.connect() as con:
-        names: list[tuple[str, ...]] = []
+        columns: list[tuple[str, ...]] = []
         for path in files:
-            try:
-                con.execute("SELECT * FROM read_parquet($path) LIMIT 0", {"path": str(path)})
-            except duckdb.Error as error:
-                raise CurateError(f"{path} cannot be read: {str(error).splitlines()[0]}", "record it again") from None
-            names.append(tuple(column[0] for column in con.description or ()))
-            if names[-1] != names[0]:
+            columns.append(tuple(name for name in _columns(con, path) if not VECTOR.fullmatch(name)))
+            if columns[-1] != columns[0]:
                 raise CurateError(
-                    f"{path.name} has other columns than {files[0].name}: {', '.join(names[-1][4:8])}, ...",
+                    f"{path.name} has other columns than {files[0].name}: {', '.join(columns[-1][4:8])}, ...",
                     "all processes and epochs record the same modalities and classes; clear the folder between runs",
                 )
-        ordered = "SELECT * FROM read_parquet($paths) ORDER BY epoch, sample_id"
-        found = con.execute(ordered, {"paths": [str(path) for path in files]}).fetchnumpy()
-    if names[0][:4] != KEYS:
-        raise CurateError(f"{folder} holds no recorded predictions", f"expected the columns {', '.join(KEYS)}")
-    texts = {k: np.asarray(found[k], dtype=np.str_) for k in KEYS[:3]}
-    numbers = {
-        k: np.asarray(v, dtype=np.int64 if k == "epoch" else np.float64) for k, v in found.items() if k not in texts
-    }
-    return {**texts, **numbers}
+        if columns[0][:4] != KEYS:
+            raise CurateError(f"{folder} holds no recorded predictions", f"expected the columns {', '.join(KEYS)}")
+        given = {"paths": [str(path) for path in files]}
+        con.execute("CREATE TEMP TABLE labels AS SELECT DISTINCT label FROM read_parquet($paths)", given)
+        con.execute("CREATE TYPE names AS ENUM (SELECT label FROM labels ORDER BY label)")
+        classes = np.array([name for (name,) in con.execute("FROM labels ORDER BY label").fetchall()], dtype=np.str_)
+        names = ", ".join(_quoted(name) for name in columns[0][4:])
+        wanted = f"sample_id, enum_code(label::names) AS label, {names}"
+        found = con.execute(f"SELECT {wanted} FROM read_parquet($paths)", given).fetchnumpy()
+        counted = "SELECT file_name, num_rows FROM parquet_file_metadata($paths)"
+        rows = dict(con.execute(counted, given).fetchall())
+        marked = "SELECT file_name FROM parquet_kv_metadata($paths) WHERE key = $key"
+        moved = con.execute(marked, {**given, "key": MOVING.encode()}).fetchall()
+        of_file = [(int(path.name.split("-")[1]), path.name.split("-")[2], rows[str(path)]) for path in files]
+        epochs = np.repeat([epoch for epoch, _, _ in of_file], [count for *_, count in of_file])
+        ids = found.pop("sample_id")
+        order = _order(con, epochs, ids)
+    splits = np.repeat([split for _, split, _ in of_file], [count for *_, count in of_file])
+    texts = {"sample_id": np.asarray(ids, dtype=np.str_), "label": classes[found.pop("label")], "split": splits}
+    every = {**texts, "epoch": epochs, **{name: np.asarray(x) for name, x in found.items()}}
+    moving = sorted({int(Path(name).name.split("-")[1]) for (name,) in moved})
+    return {name: x if order is None else x[order] for name, x in every.items()}, moving
 
 
-def _refuse_contradictions(columns: Mapping[str, NDArray[Any]], rows: NDArray[np.intp]) -> None:
-    """Refuse two rows of one sample and epoch that differ."""
-    for name, values in columns.items():
+def _order(con: duckdb.DuckDBPyConnection, epochs: NDArray[np.int64], ids: NDArray[Any]) -> NDArray[np.int64] | None:
+    """Rows ascending by epoch, id and place; None where they are already."""
+    within = np.asarray(epochs[1:] == epochs[:-1])
+    if (np.asarray(ids[1:] >= ids[:-1], dtype=np.bool_) | ~within).all():
+        return None
+    con.register("keys", {"epoch": epochs, "sample_id": ids, "place": np.arange(len(ids))})
+    found = con.execute("SELECT place FROM keys ORDER BY epoch, sample_id, place").fetchnumpy()
+    places: NDArray[np.int64] = found["place"]
+    return places
+
+
+def _columns(con: duckdb.DuckDBPyConnection, path: Path) -> tuple[str, ...]:
+    """The names of a file's columns."""
+    import duckdb
+
+    try:
+        con.execute("SELECT * FROM read_parquet($path) LIMIT 0", {"path": str(path)})
+    except duckdb.Error as error:
+        raise CurateError(f"{path} cannot be read: {str(error).splitlines()[0]}", "record it again") from None
+    return tuple(column[0] for column in con.description or ())
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of samples of one epoch.
+
+    Attributes:
+        kind: `deep` or `early`, see `VECTOR`.
+        sample_ids: (N,) ascending.
+        values: {modality: (N, D) float32}.
+    """
+
+    kind: str
+    sample_ids: NDArray[np.str_]
+    values: Mapping[str, NDArray[np.float32]]
+
+
+def read_features(folder: Path, split: str) -> Features | None:
+    """The features of the newest complete epoch of a split; None if any of its files has none.
+
+    Raises:
+        CurateError: files of the epoch have features of other modalities, kinds or lengths.
+    """
+    import duckdb
+
+    of_split = [path for path in _complete(shards_of(folder))[0] if f"-{split}-" in path.name]
+    files = [path for path in of_split if path.name.split("-")[1] == of_split[-1].name.split("-")[1]]
+    with duckdb.connect() as con:
+        names = {tuple(name for name in _columns(con, path) if VECTOR.fullmatch(name)) for path in files}
+        if not names or () in names:
+            return None
+        if len(names) > 1 or len({name.partition(":")[0] for of_file in names for name in of_file}) > 1:
+            found = " and ".join(", ".join(of_file) for of_file in sorted(names))
+            raise CurateError(
+                f"files of one epoch of {split} have other features: {found}",
+                "record features of one kind, of the same modalities, in every process",
+            )
+        given = {"paths": [str(path) for path in files]}
+        ids = con.execute("SELECT sample_id FROM read_parquet($paths)", given).fetchnumpy()["sample_id"]
+        known, first = np.unique(np.asarray(ids, dtype=np.str_), return_index=True)
+        values = {}
+        for name in next(iter(names)):
+            flat = con.execute(f"SELECT unnest({_quoted(name)}) AS x FROM read_parquet($paths)", given).fetchnumpy()[
+                "x"
+            ]
+            sizes = con.execute(f"SELECT DISTINCT len({_quoted(name)}) FROM read_parquet($paths)", given).fetchall()
+            if len(sizes) > 1:
+                raise CurateError(f"{name} has {sizes[0][0]} and {sizes[1][0]} numbers in {folder}", "record it again")
+            values[name.partition(":")[2]] = np.asarray(flat, dtype=np.float32).reshape(len(ids), -1)[first]
+        return Features(next(iter(next(iter(names)))).partition(":")[0], known, values)
+
+
+def _refuse_contradictions(
+    compared: Mapping[str, NDArray[Any]], columns: Mapping[str, NDArray[Any]], rows: NDArray[np.intp]
+) -> None:
+    """Refuse two rows of one sample and epoch that differ in the columns to compare."""
+    for name, values in compared.items():
         first, second = values[rows], values[rows + 1]
         same = first == second if values.dtype.kind == "U" else np.isclose(first, second, rtol=CLOSE, atol=CLOSE)
         if not same.all():
@@ -123,5 +245,5 @@ def _refuse_contradictions(columns: Mapping[str, NDArray[Any]], rows: NDArray[np
             raise CurateError(
                 f"sample {columns['sample_id'][row]!r} was recorded twice in epoch {columns['epoch'][row]}, with "
                 f"another {name}: {values[row]} and {values[row + 1]}",
-                "give each sample one id, and record in eval mode, or before the weights change",
+                "give each sample one id; record in eval mode, or say epoch(moving=True) of predictions while training",
             )

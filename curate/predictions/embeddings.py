@@ -1,14 +1,16 @@
-"""Embeddings beside saved predictions: usability by look-alikes where a model's early layers are not available.
+"""Embeddings beside saved predictions, and recorded features: usability by look-alikes among them.
 
 Embeddings are deep features. Look-alikes among them are similar in content, and also in how well they were memorised:
-usability from them only ranks samples; nothing is claimed.
+usability from them only ranks samples; nothing is claimed. Recorded statistics of a model's first layers, with those of
+validation samples, show whether a group of samples is broken, as in the project's own training.
 
-Letters: N samples, M modalities, D features.
+Letters: N samples, H validation samples, M modalities, D features.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from curate.errors import CurateError
 from curate.files.npz import open_npz, texts
+from curate.files.shards import Features, read_features
 from curate.scores.gap import log_margin, true_class_probability
 from curate.scores.usability import Evidence, Usability, assess, contradiction
 from curate.types import Floats, Predictions
@@ -66,22 +69,78 @@ def _read(path: Path, modalities: Sequence[str], sample_ids: NDArray[np.str_]) -
     return {name: array[rows].astype(np.float64) for name, array in arrays.items()}
 
 
-def judge(epochs: Sequence[Predictions], embeddings: Mapping[str, Floats]) -> tuple[Usability, Floats]:
-    """Usability, without claims, and the (N, M) contradiction of the labels, from saved predictions.
+def recorded_features(folder: Path, newest: Predictions, held: Predictions | None) -> tuple[Recorded | None, str]:
+    """What a recorded folder holds of features of some samples, and a line on what usability comes from.
+
+    Args:
+        newest: predictions of the training samples.
+        held: of validation samples, or None.
+
+    Returns:
+        None where not all training samples have features of every modality; the line says so.
+
+    Raises:
+        CurateError: what was recorded contradicts itself.
+    """
+    found = read_features(folder, "train")
+    if found is None or not set(newest.modalities) <= set(found.values):
+        return None, "usability unknown: the newest epoch has no features of every modality, see Recorder.add"
+    if absent := len(np.setdiff1d(newest.sample_ids, found.sample_ids)):
+        return None, f"usability unknown: {absent} samples have no features"
+    own = _rows(found, newest)
+    sizes = " + ".join(str(x.shape[1]) for x in own.values())
+    line = f"usability: look-alikes of {len(newest.sample_ids)} samples by {sizes} recorded {found.kind} features"
+    if found.kind == "deep":
+        return Recorded(own), f"{line}, which rank samples and prove nothing broken"
+    seen = None if held is None else read_features(folder, "val")
+    if held is None or seen is None or len(np.setdiff1d(held.sample_ids, seen.sample_ids)):
+        return Recorded(own), f"{line}; no group is judged, since validation samples have none"
+    if (seen.kind, *(x.shape[1] for x in seen.values.values())) != ("early", *(x.shape[1] for x in own.values())):
+        raise CurateError(f"train and val have other features in {folder}", "record the same features of both")
+    return Recorded(own, held, _rows(seen, held)), f"{line}, judged on {len(held.sample_ids)} validation samples"
+
+
+def _rows(found: Features, wanted: Predictions) -> dict[str, Floats]:
+    """{modality: (N, D) float64} of the wanted samples."""
+    rows = np.searchsorted(found.sample_ids, wanted.sample_ids)
+    return {m: found.values[m][rows].astype(np.float64) for m in wanted.modalities}
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Features of samples that saved predictions have.
+
+    Attributes:
+        training: {modality: (N, D)} of the training samples.
+        held: predictions of H validation samples whose features are statistics of the first layers; None where there
+            are none, or where the features are deep.
+        validation: {modality: (H, D)} of these.
+    """
+
+    training: Mapping[str, Floats]
+    held: Predictions | None = None
+    validation: Mapping[str, Floats] = field(default_factory=dict)
+
+
+def judge(epochs: Sequence[Predictions], features: Recorded) -> tuple[Usability, Floats]:
+    """Usability, and the (N, M) contradiction of the labels, from saved predictions.
 
     Both are computed from means over all epochs: samples that were learnt late, or never, then differ from the others.
-    A single epoch of a model that has memorised its training samples carries little information.
+    A single epoch of a model that has memorised its training samples carries little information. Without held-out
+    samples nothing is claimed.
 
     Args:
         epochs: predictions of the same N samples.
-        embeddings: {modality: (N, D)} of the same.
+        features: of the same.
     """
     ids, labels, classes = epochs[0].sample_ids, epochs[0].labels, len(epochs[0].classes)
-    unseen = np.empty(0)
+    held, unseen = features.held, np.empty(0)
     evidence, denied = {}, []
-    for modality, values in embeddings.items():
+    for modality, values in features.training.items():
         said = [p.probs[modality] for p in epochs]
         p_true = np.mean([true_class_probability(p, labels) for p in said], axis=0)
-        evidence[modality] = Evidence(p_true, values, unseen, unseen, deep=True)
+        known = unseen if held is None else true_class_probability(held.probs[modality], held.labels)
+        seen = features.validation.get(modality, unseen)
+        evidence[modality] = Evidence(p_true, values, known, seen, deep=held is None)
         denied.append(contradiction(np.mean([log_margin(p, labels) for p in said], axis=0)))
     return assess(ids, evidence, classes), np.stack(denied, axis=1)

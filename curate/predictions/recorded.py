@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 
 from curate.errors import CurateError
 from curate.files.shards import KEYS, read_shards
+from curate.types import Floats
 
 from .part import Part, shown
+
+BLOCK = 4096
+"""Rows that fit into a processor's cache."""
 
 
 def read_recorded(folder: Path) -> Part:
@@ -28,9 +32,18 @@ def read_recorded(folder: Path) -> Part:
     for m in dict.fromkeys(name.partition(".")[0] for name in names):
         own = [name for name in names if name.partition(".")[0] == m]
         classes = tuple(name.partition(".")[2] for name in own)
-        values[m] = (classes, np.stack([columns[name] for name in own], axis=1))
+        values[m] = (classes, _beside([columns[name] for name in own]))
     keys = (columns["sample_id"], columns["label"], columns["split"], columns["epoch"])
     return Part(str(folder), *keys, values, "; ".join(["recorded", *notes]))
+
+
+def _beside(columns: Sequence[NDArray[Any]]) -> Floats:
+    """(N, K) of K columns; block by block, since a column at a time touches all of the memory K times."""
+    values = np.empty((len(columns[0]), len(columns)))
+    for start in range(0, len(values), BLOCK):
+        block = slice(start, start + BLOCK)
+        np.stack([column[block] for column in columns], axis=1, out=values[block])
+    return values
 
 
 def _aligned(columns: Mapping[str, NDArray[Any]], folder: Path) -> dict[str, NDArray[Any]]:
@@ -59,4 +72,6 @@ def _aligned(columns: Mapping[str, NDArray[Any]], folder: Path) -> dict[str, NDA
             rows += [newest] * len(trained)
             numbers += [np.full(len(newest), epoch) for epoch in trained.tolist()]
     taken = np.concatenate(rows)
+    if len(rows) == 1 and len(taken) == len(epochs):  # all rows, as they are
+        return dict(columns)
     return {**{name: values[taken] for name, values in columns.items()}, "epoch": np.concatenate(numbers)}

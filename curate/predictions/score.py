@@ -6,22 +6,24 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from curate import config as settings
 from curate.errors import CurateError
+from curate.files.shards import shards_of
 from curate.render import Message, no_message
 from curate.scores import gap
 from curate.scores.scoring import MixtureConfig, fit_round, versions
 from curate.store.store import Store
-from curate.types import FUSED, Run, Sample
+from curate.types import FUSED, Known, Round, Run, Sample
 
 from .align import Saved, align
-from .embeddings import judge, read_embeddings
+from .embeddings import Recorded, judge, read_embeddings, recorded_features
 from .files import read_all
 from .growth import missing, note, write_grown
 from .understood import understood
@@ -74,6 +76,38 @@ def understand(sources: Sequence[str], layers: Sequence[settings.Layer], name: s
     return Understood(dataset, tuple(sources), config, saved, understood(saved, names))
 
 
+def fit_newest(sources: Sequence[str], given: Mapping[str, Any]) -> Round:
+    """Gaps, mixtures and posteriors of the newest epoch, which `score_predictions` stores as round 0; without a table.
+
+    Args:
+        given: settings of section `score`.
+
+    Raises:
+        CurateError: a file cannot be read, or the predictions are not valid.
+    """
+    read = understand(sources, [{"score": dict(given)}])
+    return _fit(read, 0, _averaged(read))
+
+
+def _averaged(read: Understood) -> list[Known]:
+    """What the mean gaps of `average=warmup` are made of, newest first; [] where none are wanted."""
+    if read.config.average != "warmup":
+        return []
+    if len(read.saved.rounds) < 2:
+        raise CurateError(
+            "score.average=warmup needs the predictions of several epochs, the files have one",
+            "add a column `epoch`, or leave it out",
+        )
+    return [gap.known(p) for p in read.saved.rounds]
+
+
+def _fit(read: Understood, number: int, averaged: Sequence[Known]) -> Round:
+    """Gaps, mixtures and posteriors of one round; a mean gap is over its epoch and those before it."""
+    config = read.config
+    mean = gap.mean_gap(config.gap, averaged[number:]) if averaged else None
+    return fit_round(read.saved.rounds[number], config, mean)
+
+
 def score_predictions(
     store: Store,
     sources: Sequence[str],
@@ -91,7 +125,8 @@ def score_predictions(
         sources: files, each `FILE` or `MODALITY=FILE`.
         layers: settings of section `score` in rising precedence; the last one is the user's own.
         name: of the data set; '' takes that of the first file.
-        embeddings: files with the embeddings of every modality, for usability; without them it stays unknown.
+        embeddings: files with the embeddings of every modality, for usability; without them, and without features in
+            a recorded folder, it stays unknown.
         message: called with one line on how the files were read, before anything is computed.
 
     Raises:
@@ -100,20 +135,15 @@ def score_predictions(
     read = understand(sources, layers, name)
     config, saved = read.config, read.saved
     message(read.line)
-    if config.average == "warmup" and len(saved.rounds) < 2:
-        raise CurateError(
-            "score.average=warmup needs the predictions of several epochs, the files have one",
-            "add a column `epoch`, or leave it out",
-        )
-    newest = saved.rounds[0]
-    alike = read_embeddings(embeddings, saved.modalities, newest.sample_ids) if embeddings else None
-    run = _planned(store, read, sources, embeddings)
+    known = _averaged(read)
+    alike, line = _features(read, embeddings)
+    if line:
+        message(line)
+    run = _planned(store, read, sources, {"embeddings": list(embeddings)} if embeddings else {"usability": line})
     store.samples.write(run.data_id, *_samples(saved))
     with _recorded(store, run):
-        known = [gap.known(p) for p in saved.rounds] if config.average == "warmup" else []
         for number, predictions in enumerate(saved.rounds):
-            averaged = gap.mean_gap(config.gap, known[number:]) if known else None
-            found = fit_round(predictions, config, averaged)
+            found = _fit(read, number, known)
             store.rounds.write(
                 run.run_id,
                 number,
@@ -132,8 +162,19 @@ def score_predictions(
     return store.runs.find(run.run_id)
 
 
-def _planned(store: Store, read: Understood, sources: Sequence[str], embeddings: Sequence[str]) -> Run:
-    """The run that scores the predictions, not yet started."""
+def _features(read: Understood, embeddings: Sequence[str]) -> tuple[Recorded | None, str]:
+    """The features of the newest epoch's samples, of the given files or of a recorded folder, and a line on them."""
+    newest = read.saved.rounds[0]
+    if embeddings:
+        return Recorded(read_embeddings(embeddings, read.saved.modalities, newest.sample_ids)), ""
+    folders = [Path(source) for source in read.sources if Path(source).is_dir() and shards_of(Path(source))]
+    if len(folders) != 1:
+        return None, ""
+    return recorded_features(folders[0], newest, read.saved.held_out.get("val"))
+
+
+def _planned(store: Store, read: Understood, sources: Sequence[str], note: Mapping[str, Any]) -> Run:
+    """The run that scores the predictions, not yet started; `note` is on what usability comes from."""
     dataset, config, saved = read.dataset, read.config, read.saved
     return Run(
         run_id=store.runs.new_id(f"score-{dataset}", store.path.with_suffix(".runs")),
@@ -156,7 +197,7 @@ def _planned(store: Store, read: Understood, sources: Sequence[str], embeddings:
                 "values": [f"{m}: {kind}" for m, kind in saved.kinds.items()],
                 "understood": read.line,
                 "fused": "given" if FUSED in saved.kinds else "normalised product of the modalities",
-                **({"embeddings": list(embeddings)} if embeddings else {}),
+                **{name: value for name, value in note.items() if value},
             },
         },
         versions=versions(),

@@ -117,7 +117,7 @@ class Guard:
         ratio: recognition of the low group's held-out samples divided by that of the high group's, both above chance,
             plus one standard error; near 0 = broken, near 1 = as good as the rest. None if no cut has held-out samples
             on both sides.
-        withheld: nothing was claimed because the look-alikes are those of deep features.
+        withheld: nothing was claimed because the look-alikes are those of deep features, or no samples were held out.
     """
 
     found: bool
@@ -131,7 +131,9 @@ class Guard:
         """The result in words."""
         if self.found:
             return f"{self.share:.0%} of the samples form a broken group"
-        return "not judged: look-alikes of deep features are no evidence" if self.withheld else "no broken group found"
+        if self.withheld:
+            return "not judged: look-alikes of deep features, or without held-out samples, are no evidence"
+        return "no broken group found"
 
 
 def broken(recognition: Floats, held_recognition: Floats, held_p_true: Floats, classes: int) -> tuple[Floats, Guard]:

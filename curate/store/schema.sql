@@ -263,7 +263,7 @@ COMMENT ON COLUMN guard.found IS 'a group of samples looks apart, and held-out s
 COMMENT ON COLUMN guard.share IS 'of the training samples in that group, 0..1';
 COMMENT ON COLUMN guard.separation IS 'how far apart, Ashman''s D; above 2 = two groups';
 COMMENT ON COLUMN guard.ratio IS 'what held-out samples of the group keep of the recognition of the others, above chance; below 0.25 = broken; NULL = could not be measured';
-COMMENT ON COLUMN guard.withheld IS 'not judged, because look-alikes were sought in deep features';
+COMMENT ON COLUMN guard.withheld IS 'not judged, because look-alikes were sought in deep features, or no held-out samples have features';
 COMMENT ON COLUMN guard.verdict IS 'in words';
 
 CREATE TABLE comparison (

@@ -97,7 +97,10 @@ class Assessments:
         """
         columns = self._by_modality(run_id, "SELECT sample_id, modality, coalesce(p_broken, 0) AS value FROM usability")
         if columns is None:
-            raise CurateError(f"nothing is known of usability in {run_id}", "score again, without score.dynamics=false")
+            raise CurateError(
+                f"nothing is known of usability in {run_id}",
+                "score again, without score.dynamics=false; what a recorder recorded, with features",
+            )
         return columns
 
     def imbalance(self, run_id: str) -> tuple[NDArray[np.str_], Floats] | None:

@@ -1,21 +1,38 @@
 """For a training loop of one's own; of torch alone, from 2.4 on.
 
-A recorder of predictions, unimodal logits of models that have none, the adaptive loss, sampler weights and subsets.
+A recorder of predictions, unimodal logits of models that have none, losses and steps of the methods, weights and
+subsets for samplers. `curate.lightning` and `curate.transformers` have callbacks for those trainers.
 """
 
 from .adaptive import AdaptiveLoss
-from .heads import LinearProbes, mask_out, split_head
-from .losses import multimodal_cross_entropy
+from .agm import AdaptiveModulation, coalitions, shapley
+from .balance import modulate_gradients
+from .heads import LinearProbes, channel_statistics, mask_out, split_head
+from .iprm import ProbeAndRebalance
+from .losses import multimodal_cross_entropy, usable_loss
+from .mixup import geodesic_mixup
 from .recorder import Recorder
-from .samplers import sampler_weights, selected
+from .samplers import EpochSampler, sampler_weights, selected, selected_rows
+from .usable import UsableLoss
 
 __all__ = [
     "AdaptiveLoss",
+    "AdaptiveModulation",
+    "EpochSampler",
     "LinearProbes",
+    "ProbeAndRebalance",
     "Recorder",
+    "UsableLoss",
+    "channel_statistics",
+    "coalitions",
+    "geodesic_mixup",
     "mask_out",
+    "modulate_gradients",
     "multimodal_cross_entropy",
     "sampler_weights",
     "selected",
+    "selected_rows",
+    "shapley",
     "split_head",
+    "usable_loss",
 ]

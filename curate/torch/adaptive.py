@@ -15,6 +15,7 @@ from curate.scores.scoring import centres_of
 from curate.table import Table
 
 from .losses import adaptive_loss, gap_scale, modality_gaps
+from .rows import Rows
 
 
 class AdaptiveLoss(nn.Module):
@@ -60,7 +61,7 @@ class AdaptiveLoss(nn.Module):
         self.centres = centres_of(found, kind) or tuple(float(f.locs[f.balanced]) for f in found.fits)
         self.run_id = scored.run_id
         self.w0 = torch.from_numpy(found.p_balanced).float().to(self.w0.device)
-        self._row = {str(i): row for row, i in enumerate(found.sample_ids)}
+        self._rows = Rows(self.run_id, found.sample_ids)
 
     @override
     def forward(
@@ -80,14 +81,8 @@ class AdaptiveLoss(nn.Module):
                 f"{self.run_id} was scored by {', '.join(self.modalities)}, no logits of {', '.join(absent)} are given",
                 "give the logits of all of them",
             )
-        ids = [str(i.item() if isinstance(i, Tensor) else i) for i in sample_ids]
-        if missing := [i for i in ids if i not in self._row]:
-            raise CurateError(
-                f"{len(missing)} of {len(ids)} samples are not scored in {self.run_id}: {', '.join(missing[:3])}",
-                "train on the samples that were scored, as `samples.sample_id` has them",
-            )
         ordered = {m: logits[m] for m in self.modalities}
-        rows = torch.tensor([self._row[i] for i in ids], device=self.w0.device)
+        rows = self._rows.of(sample_ids, self.w0.device)
         return adaptive_loss(
             modality_gaps(ordered, labels, self.kind),
             ordered,

@@ -24,6 +24,8 @@ def split_head(
     add up to the fused logits exactly. This is how the fusion uses a modality, not how much the modality knows: a head
     that was trained jointly may give a good modality small weights because another one was enough.
 
+        logits, residual = split_head(model.head, {"audio": audio, "visual": visual}, fused)
+
     Args:
         head: the last layer.
         features: {modality: (B, D_m)} in the order in which they were concatenated.
@@ -108,9 +110,29 @@ def mask_out(head: Callable[[Mapping[str, Tensor]], Tensor], features: Mapping[s
     model has never seen. Give large batches of all classes, in eval mode: the mean of a batch of one class is that
     class.
 
+        logits = mask_out(lambda x: model.head(torch.cat([x["audio"], x["visual"]], dim=1)), features)
+
     Args:
         head: from {modality: (B, ...)} to fused logits (B, K); the part of the model above the features, or all of it.
         features: {modality: (B, ...)} floating-point features or inputs.
     """
     means = {m: x.mean(dim=0, keepdim=True).expand_as(x) for m, x in features.items()}
     return {m: head({n: x if n == m else means[n] for n, x in features.items()}) for m in features}
+
+
+def channel_statistics(maps: Tensor, samples: int | None = None) -> Tensor:
+    """Mean and standard deviation of each channel over all places: what a sample looks or sounds like, (B, 2 C).
+
+    Of the outputs of a model's first stages, as `early` features of a `Recorder`; concatenate those of several stages.
+
+        seen = []
+        model.visual.layer1.register_forward_hook(lambda _, __, maps: seen.append(channel_statistics(maps)))
+
+    Args:
+        maps: (B, C, H, W), (B, C, T) or (B, C, T, H, W).
+        samples: B, where the first axis is B x frames; statistics are then averaged over the frames of a sample.
+    """
+    over = tuple(range(2, maps.ndim))
+    both = torch.cat([maps.mean(over), maps.std(over, correction=0)], dim=1)
+    result: Tensor = both.float().unflatten(0, (len(maps) if samples is None else samples, -1)).mean(dim=1)
+    return result

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -26,8 +27,44 @@ def unimodal_cross_entropy(logits: Mapping[str, Tensor], labels: Tensor) -> Tens
 
 
 def multimodal_cross_entropy(logits: Mapping[str, Tensor], fused: Tensor, labels: Tensor) -> Tensor:
-    """Eq. 8 of arXiv 2510.21797: CE of the fusion plus CE of every modality, mean over the batch; a scalar."""
+    """Eq. 8 of arXiv 2510.21797: CE of the fusion plus CE of every modality, mean over the batch; a scalar.
+
+        loss = multimodal_cross_entropy({"audio": audio, "visual": visual}, fused, labels)
+
+    Args:
+        logits: {m: (B, K)}.
+        fused: (B, K).
+        labels: (B,).
+    """
     return (F.cross_entropy(fused, labels, reduction="none") + unimodal_cross_entropy(logits, labels)).mean()
+
+
+def usable_loss(
+    logits: Mapping[str, Tensor],
+    fused: Tensor,
+    labels: Tensor,
+    p_broken: Tensor,
+    mode: Literal["soften", "skip"] = "soften",
+) -> Tensor:
+    """Eq. 8 with the unimodal losses of broken modalities softened or left out, mean over the batch; a scalar.
+
+    With u_m = 1 - p_broken and targets as in label smoothing (Szegedy et al., CVPR 2016), by sample:
+    `soften`: CE(l) + sum_m CE(l_m, q_m), q_m = u_m onehot(y) + (1 - u_m) / K: a broken modality is trained to predict
+    the uniform distribution; `skip`: CE(l) + sum_m u_m CE(l_m). With p_broken 0 both are `multimodal_cross_entropy`.
+
+        loss = usable_loss({"audio": audio, "visual": visual}, fused, labels, torch.rand(len(labels), 2))
+
+    Args:
+        p_broken: (B, M) probability that a modality is broken on a sample, in the order of `logits`.
+    """
+    total = F.cross_entropy(fused, labels, reduction="none")
+    unimodal = torch.zeros_like(total)
+    for own, broken in zip(logits.values(), p_broken.T, strict=True):
+        loss = (1 - broken) * F.cross_entropy(own, labels, reduction="none")
+        if mode == "soften":
+            loss = loss - broken * F.log_softmax(own, dim=1).mean(dim=1)
+        unimodal = unimodal + loss
+    return (total + unimodal).mean()
 
 
 def modality_gaps(

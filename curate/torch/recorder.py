@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,13 +15,18 @@ from torch import Tensor
 
 from curate.errors import CurateError
 from curate.files.shards import read_shards, shard_name, write_shard
+from curate.predictions.score import fit_newest
 from curate.table import Table
-from curate.types import FUSED, MODALITY, Run
+from curate.types import FUSED, MODALITY, Round, Run
+
+from .processes import place, wait_for_all
 
 Values = Tensor | NDArray[Any] | Sequence[Sequence[float]]
 Split = Literal["train", "val", "test"]
 ROWS = 100_000
 """Rows that are kept in memory before they go to a file."""
+FEATURE_BYTES = 1 << 26
+"""Bytes of features that are kept in memory before they go to a file."""
 
 
 class Recorder:
@@ -45,7 +48,10 @@ class Recorder:
         folder: where the files go; made if need be. It belongs to one run.
         classes: class names, in the order of the logits.
         values: what is given to `add`: `logits`, or `probabilities` that add up to one.
-        rows: how many are kept in memory before they go to a file.
+        features: what is given to `add` as features. `deep`, those of the last layers, rank samples by usability;
+            `early`, statistics of the first layers (see `channel_statistics`), recorded of validation samples too, can
+            show that a group of samples is broken, as in the project's own training.
+        rows: how many are kept in memory before they go to a file; features of at most 64 MiB are.
 
     Raises:
         CurateError: class names repeat, or are fewer than two.
@@ -57,28 +63,31 @@ class Recorder:
         classes: Sequence[str],
         *,
         values: Literal["logits", "probabilities"] = "logits",
+        features: Literal["deep", "early"] = "deep",
         rows: int = ROWS,
     ) -> None:
         self.folder, self.classes, self.rows = Path(folder), tuple(map(str, classes)), rows
-        self.values = values
+        self.values, self.features = values, features
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
             raise CurateError(
                 f"a recorder takes two or more class names, each once, got {list(self.classes)}",
                 "give them in the order of the logits",
             )
-        self.process, self.processes = _place()
+        self.process, self.processes = place()
         self._position = {name: i for i, name in enumerate(self.classes)}
         self._modalities: tuple[str, ...] = ()
         self._numbers: dict[str, int] = {}
         self._open: _Epoch | None = None
 
     @contextmanager
-    def epoch(self, split: Split = "train", number: int | None = None) -> Iterator[None]:
+    def epoch(self, split: Split = "train", number: int | None = None, moving: bool = False) -> Iterator[None]:
         """An epoch of a split: what is added inside appears in the folder at its end, or not at all.
 
         Args:
             split: of the samples that are added; `train` is what is scored, `val` judges what was memorised.
             number: of the epoch; one more than the last of this split where it is left out, beginning with 1.
+            moving: whether the weights change meanwhile, as in a training step. A sample that a padding sampler gave to
+                two processes then has two predictions, and the first process's count; without it that is an error.
 
         Raises:
             CurateError: another epoch is open, or nothing was added.
@@ -88,7 +97,8 @@ class Recorder:
         if split not in ("train", "val", "test"):
             raise CurateError(f"a split is train, val or test, got {split!r}", 'e.g. recorder.epoch(split="val")')
         number = self._numbers.get(split, 0) + 1 if number is None else int(number)
-        self._open = _Epoch(self.folder, split, number, self.process, self.processes, self.rows)
+        self._open = _Epoch(self.folder, split, number, self.process, self.processes, self.rows, moving)
+        self._open.clear()  # what a killed run left
         try:
             yield
             self._open.close()
@@ -103,6 +113,7 @@ class Recorder:
         labels: Sequence[Any] | NDArray[Any] | Tensor,
         logits: Mapping[str, Values],
         fused: Values | None = None,
+        features: Mapping[str, Values] | None = None,
     ) -> None:
         """Record a batch of B samples.
 
@@ -111,6 +122,8 @@ class Recorder:
             labels: (B,) class indices, or class names.
             logits: {modality: (B, K)}, on any device and of any precision.
             fused: (B, K) of the fusion; the normalised product of the modalities where it is left out.
+            features: {modality: (B, D)} of every modality, kept in float32; from those of the newest epoch `score`
+                computes usability. Leave them out, or give them with every batch of an epoch.
 
         Raises:
             CurateError: no epoch is open; lengths, classes, labels or modalities do not fit; a number is not finite.
@@ -124,7 +137,13 @@ class Recorder:
         found = {m: self._log_probabilities(m, x, ids) for m, x in given.items()}
         names = self._names(labels, ids)
         columns = {f"{m}.{c}": x[:, k] for m, x in found.items() for k, c in enumerate(self.classes)}
-        self._open.add({"sample_id": ids, "label": names}, columns)
+        vectors = {f"{self.features}:{m}": self._vectors(m, x, ids) for m, x in (features or {}).items()}
+        if features and set(features) != {m for m in self._modalities if m != FUSED}:
+            raise CurateError(
+                f"features of {', '.join(features)}, logits of {', '.join(m for m in self._modalities if m != FUSED)}",
+                "give features of every modality, or of none",
+            )
+        self._open.add({"sample_id": ids, "label": names}, columns, vectors)
 
     def read(self) -> dict[str, NDArray[Any]]:
         """What the folder holds, of all processes: columns by name, ascending by epoch and id."""
@@ -138,8 +157,22 @@ class Recorder:
         there = set(columns["sample_id"][of_split & (columns["epoch"] == newest)].tolist())
         return [str(i) for i in sample_ids if str(i) not in there]
 
+    def scored(self, **settings: Any) -> Round:
+        """Gaps, mixtures and posteriors of the newest complete epoch, as `score` would store them; without a table.
+
+        With `torch.distributed` call it in every process: it waits until all have ended their epoch.
+
+        Args:
+            settings: of section `score`, e.g. `family="student-t"`.
+        """
+        wait_for_all()
+        return fit_newest([str(self.folder)], settings)
+
     def score(self, table: str | Path = "curate.duckdb", dataset: str = "recorded", **settings: Any) -> Run:
         """Score what was recorded, as `curate score --predictions FOLDER`; call it in one process.
+
+        Usability comes from the newest epoch's features, if all training samples have some; what it comes from, or why
+        it is unknown, is in the run's `config["predictions"]["usability"]`.
 
         Args:
             table: the sample table, made if need be.
@@ -194,6 +227,22 @@ class Recorder:
         result: NDArray[np.float32] = x.float().numpy()
         return result
 
+    def _vectors(self, modality: str, values: Values, ids: NDArray[np.str_]) -> NDArray[np.float32]:
+        """(B, D) features."""
+        x = torch.as_tensor(values).detach().to("cpu", torch.float32)
+        if x.ndim != 2 or len(x) != len(ids) or not x.shape[1]:
+            raise CurateError(
+                f"features of {modality} are {tuple(x.shape)}, expected ({len(ids)}, D)",
+                "give a row of D numbers for each sample id; of maps e.g. `channel_statistics`",
+            )
+        if not torch.isfinite(x).all():
+            bad = ids[~torch.isfinite(x).all(dim=1).numpy()]
+            raise CurateError(
+                f"features of {modality} are not finite for {', '.join(bad[:3])}", "the model has diverged"
+            )
+        result: NDArray[np.float32] = x.numpy().copy()
+        return result
+
     def _names(self, labels: Sequence[Any] | NDArray[Any] | Tensor, ids: NDArray[np.str_]) -> NDArray[np.str_]:
         """(B,) class names."""
         given = _listed(labels)
@@ -214,20 +263,41 @@ class Recorder:
 class _Epoch:
     """Files of an epoch on their way: they lie in a hidden folder until it is complete."""
 
-    def __init__(self, folder: Path, split: str, number: int, process: int, processes: int, rows: int) -> None:
-        self.folder, self.split, self.number = folder, split, number
+    def __init__(
+        self, folder: Path, split: str, number: int, process: int, processes: int, rows: int, moving: bool
+    ) -> None:
+        self.folder, self.split, self.number, self.moving = folder, split, number, moving
         self.process, self.processes, self.rows = process, processes, rows
         self.hidden = folder / f".epoch-{number}-{split}-{process}"
         self.texts: list[dict[str, NDArray[np.str_]]] = []
         self.columns: list[dict[str, NDArray[np.float32]]] = []
+        self.vectors: list[dict[str, NDArray[np.float32]]] = []
+        self.sizes: dict[str, int] | None = None
         self.waiting = self.parts = 0
 
-    def add(self, texts: dict[str, NDArray[np.str_]], columns: dict[str, NDArray[np.float32]]) -> None:
-        """Keep the rows of a batch, and write them once they are many."""
+    def add(
+        self,
+        texts: dict[str, NDArray[np.str_]],
+        columns: dict[str, NDArray[np.float32]],
+        vectors: dict[str, NDArray[np.float32]],
+    ) -> None:
+        """Keep the rows of a batch, and write them once they are many.
+
+        Raises:
+            CurateError: features are of another size than those before them, or only some batches have any.
+        """
+        sizes = {name: x.shape[1] for name, x in vectors.items()}
+        if self.sizes is not None and sizes != self.sizes:
+            raise CurateError(
+                f"this batch has the features {sizes or 'none'}, earlier ones of the epoch {self.sizes or 'none'}",
+                "give the same features with every batch of an epoch",
+            )
+        self.sizes = sizes
         self.texts.append(texts)
         self.columns.append({name: values.copy() for name, values in columns.items()})
+        self.vectors.append(vectors)
         self.waiting += len(texts["sample_id"])
-        if self.waiting >= self.rows:
+        if self.waiting >= self.rows or self.waiting * sum(sizes.values()) * 4 >= FEATURE_BYTES:
             self._write()
 
     def _write(self) -> None:
@@ -235,12 +305,13 @@ class _Epoch:
         joined["split"] = np.full(self.waiting, self.split)
         joined["epoch"] = np.full(self.waiting, self.number, dtype=np.int32)
         joined |= {k: np.concatenate([c[k] for c in self.columns]) for k in self.columns[0]}
+        vectors = {k: np.concatenate([v[k] for v in self.vectors]) for k in self.vectors[0]}
         self.hidden.mkdir(parents=True, exist_ok=True)
         name = shard_name(self.number, self.split, self.process, self.processes, self.parts)
-        write_shard(self.hidden / name, joined)
+        write_shard(self.hidden / name, joined, vectors, self.moving)
         self.parts, self.waiting = self.parts + 1, 0
-        self.texts.clear()
-        self.columns.clear()
+        for kept in (self.texts, self.columns, self.vectors):
+            kept.clear()
 
     def close(self) -> None:
         """Let the files appear, in place of an earlier recording of this epoch.
@@ -272,13 +343,3 @@ def _listed(values: Any) -> list[Any]:
 
 def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, Tensor | np.generic) else value
-
-
-def _place() -> tuple[int, int]:
-    """This process and how many there are."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    rank, world = (os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE"))
-    if re.fullmatch(r"\d+", rank) and re.fullmatch(r"\d+", world):
-        return int(rank), int(world)
-    return 0, 1

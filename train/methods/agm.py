@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,19 +9,17 @@ from itertools import combinations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
 from curate.errors import CurateError
+from curate.torch.agm import AdaptiveModulation, Coalitions, shapley
 from curate.train.data.samples import Batch
 from curate.train.models.model import FusionModel, Outputs
 
-from .balance import Means, Scalars
 from .knobs import check_ranges
+from .means import Means
 from .method import Context, Method
-
-CAP = 10.0
 
 
 class Agm(Method):
@@ -75,10 +72,7 @@ class Agm(Method):
         super().__init__(config)
         self.active = False
         self.means = Means()
-        self.running: Scalars = {}
-        self.steps = 0
         self.shares: dict[str, Tensor] = {}
-        self.strengths: Scalars = {}
 
     @override
     def attach(self, model: FusionModel, warm: bool) -> None:
@@ -87,7 +81,7 @@ class Agm(Method):
                 f"agm needs a fusion whose logits add up over modalities, got model.fusion={model.config.fusion}",
                 "use --set model.fusion=concat or sum",
             )
-        self.running = {m: torch.zeros((), dtype=torch.float64) for m in model.modalities}
+        self.modulation = AdaptiveModulation(model.modalities, self.config.alpha)
 
     @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
@@ -105,21 +99,15 @@ class Agm(Method):
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         if not self.active:
             return super().loss(outputs, batch)
-        self.strengths = {m: _surprise(o, batch.labels) for m, o in self.shares.items()}
-        running = {m: u.to(batch.labels.device) for m, u in self.running.items()}
-        factors = modulation(self.strengths, running, self.config.alpha)
-        self.means.add(gradient_factor=factors)
-        parts = [_scale_gradient(x, factors[m]) for m, x in outputs.logits.items()]
-        return F.cross_entropy(torch.stack(parts).sum(dim=0), batch.labels)
+        loss: Tensor = self.modulation(self.shares, outputs.logits, batch.labels)
+        self.means.add(gradient_factor=self.modulation.factors)
+        return loss
 
     def modulate(self, model: FusionModel, outputs: Outputs, batch: Batch) -> int | None:
         """Count the encoder parameters with a gradient, clip the gradients, and update the running means."""
         if not self.active:
             return None
-        self.steps += 1
-        for m, u in self.strengths.items():
-            before = self.running[m].to(u.device)
-            self.running[m] = before + (u - before) / self.steps
+        self.modulation.update()
         if self.config.clip:
             _clip(model, self.config.clip)
         return sum(p.grad is not None for m in model.modalities for p in model.encoder_parameters(m))
@@ -130,14 +118,11 @@ class Agm(Method):
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        return {"running": dict(self.running), "steps": self.steps}
+        return dict(self.modulation.state_dict())
 
     @override
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.running, self.steps = dict(state["running"]), state["steps"]
-
-
-Coalitions = Mapping[frozenset[str], Tensor]
+        self.modulation.load_state_dict(state)
 
 
 @torch.no_grad()
@@ -166,51 +151,6 @@ def _evaluating(model: FusionModel) -> Iterator[None]:
         yield
     finally:
         model.train()
-
-
-def shapley(values: Coalitions, modalities: Sequence[str]) -> dict[str, Tensor]:
-    """Each modality's Shapley value; the sum is the value of all modalities. The value of none is taken as 0.
-
-    o_m = sum over S without m of |S|! (M - |S| - 1)! / M! (v(S and m) - v(S)). With two modalities
-    o_a = (v(a, v) - v(v) + v(a)) / 2.
-    """
-    count = len(modalities)
-    shares = {}
-    for m in modalities:
-        others = [x for x in modalities if x != m]
-        share = torch.zeros_like(values[frozenset(modalities)])
-        for size in range(count):
-            weight = math.factorial(size) * math.factorial(count - size - 1) / math.factorial(count)
-            for present in combinations(others, size):
-                without = frozenset(present)
-                gain = values[without | {m}] - values[without] if without else values[frozenset({m})]
-                share = share + weight * gain
-        shares[m] = share
-    return shares
-
-
-def _surprise(logits: Tensor, labels: Tensor) -> Tensor:
-    """u: mean of -log max(softmax(o)[y], 1e-8); lower = stronger."""
-    p = F.softmax(logits.double(), dim=1).gather(1, labels[:, None])
-    return -p.clamp(min=1e-8).log().mean()
-
-
-def modulation(now: Mapping[str, Tensor], running: Mapping[str, Tensor], alpha: float) -> Scalars:
-    """{m: k_m}, above 0, from the u of this step and their running means before it."""
-    ratio, average = _advantage(now), _advantage(running)
-    return {m: torch.exp(alpha * (average[m] - ratio[m]).clamp(max=CAP)) for m in now}
-
-
-def _advantage(surprises: Mapping[str, Tensor]) -> Scalars:
-    count = len(surprises)
-    mean = torch.stack(list(surprises.values())).mean()
-    return {m: torch.exp((mean - u) * count / (count - 1)) for m, u in surprises.items()}
-
-
-def _scale_gradient(x: Tensor, factor: Tensor) -> Tensor:
-    """x, bit for bit, with its gradient multiplied by the factor."""
-    fixed = x.detach()
-    return fixed + factor * (x - fixed)
 
 
 @torch.no_grad()

@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
+from curate.torch.mixup import normalize
 from curate.train.data.samples import Batch
-from curate.train.models.fusion import common_dim, normalize
+from curate.train.models.fusion import common_dim
 from curate.train.models.model import FusionModel, Outputs
 from curate.types import modality_pairs
 

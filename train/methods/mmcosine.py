@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from curate.train.models.fusion import normalize
+from curate.torch.mixup import normalize
 from curate.train.models.model import FusionModel, Outputs
 
 from .knobs import check_ranges

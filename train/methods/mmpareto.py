@@ -16,8 +16,8 @@ from curate.torch.losses import multimodal_cross_entropy
 from curate.train.data.samples import Batch
 from curate.train.models.model import FusionModel, Outputs
 
-from .balance import Means
 from .knobs import check_ranges
+from .means import Means
 from .method import Context, Method
 
 EPS = 1e-12

@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 from typing_extensions import override
 
+from curate.torch.balance import modulate_gradients
 from curate.train.data.samples import Batch
 from curate.train.models.model import FusionModel, Outputs
 
-from .balance import Means, damp_gradients, damping, discrepancy
 from .knobs import check_ranges
+from .means import Means
 from .method import Context, Method
 
 
@@ -64,9 +65,12 @@ class OgmGe(Method):
     def modulate(self, model: FusionModel, outputs: Outputs, batch: Batch) -> int | None:
         if not self.active:
             return None
-        factors = damping(discrepancy(outputs, batch.labels), self.config.alpha)
+        c, parameters = self.config, {m: model.encoder_parameters(m) for m in outputs.logits}
+        factors, edited = modulate_gradients(
+            parameters, outputs.logits, batch.labels, alpha=c.alpha, conv_only=c.conv_only, noise=c.noise
+        )
         self.means.add(gradient_factor=factors)
-        return damp_gradients(model, factors, conv_only=self.config.conv_only, noise=self.config.noise)
+        return edited
 
     @override
     def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:

@@ -11,11 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
+from curate.torch.balance import discrepancy, drop_features, drop_probabilities
 from curate.train.data.samples import Batch
 from curate.train.models.model import FusionModel, Outputs
 
-from .balance import Means, discrepancy, drop_features, drop_probabilities
 from .knobs import check_ranges
+from .means import Means
 from .method import Context, Method
 
 
@@ -78,7 +79,7 @@ class Opm(Method):
         c = self.config
         if not self.active or torch.rand(()) >= c.p_exe:
             return super().loss(outputs, batch)
-        probabilities = drop_probabilities(discrepancy(outputs, batch.labels), c.q_base, c.growth)
+        probabilities = drop_probabilities(discrepancy(outputs.logits, batch.labels), c.q_base, c.growth)
         self.means.add(drop_probability=probabilities)
         _, fused = self.fuse(drop_features(outputs.features, probabilities))
         return F.cross_entropy(fused, batch.labels)

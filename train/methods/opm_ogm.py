@@ -11,11 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
+from curate.torch.balance import discrepancy, drop_features, drop_probabilities, modulate_gradients
 from curate.train.data.samples import Batch
 from curate.train.models.model import FusionModel, Outputs
 
-from .balance import Means, damp_gradients, damping, discrepancy, drop_features, drop_probabilities
 from .knobs import check_ranges
+from .means import Means
 from .method import Context, Method
 
 
@@ -87,7 +88,7 @@ class OpmOgm(Method):
         c = self.config
         if not self.dropping or torch.rand(()) >= c.p_exe:
             return super().loss(outputs, batch)
-        probabilities = drop_probabilities(discrepancy(outputs, batch.labels), c.q_base, c.growth)
+        probabilities = drop_probabilities(discrepancy(outputs.logits, batch.labels), c.q_base, c.growth)
         self.dropped.add(drop_probability=probabilities)
         _, fused = self.fuse(drop_features(outputs.features, probabilities))
         return F.cross_entropy(fused, batch.labels)
@@ -96,9 +97,12 @@ class OpmOgm(Method):
     def modulate(self, model: FusionModel, outputs: Outputs, batch: Batch) -> int | None:
         if not self.damping:
             return None
-        factors = damping(discrepancy(outputs, batch.labels), self.config.alpha)
+        c, parameters = self.config, {m: model.encoder_parameters(m) for m in outputs.logits}
+        factors, edited = modulate_gradients(
+            parameters, outputs.logits, batch.labels, alpha=c.alpha, conv_only=c.conv_only, noise=c.noise
+        )
         self.damped.add(gradient_factor=factors)
-        return damp_gradients(model, factors, conv_only=self.config.conv_only, noise=self.config.noise)
+        return edited
 
     @override
     def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
+from curate.torch.losses import usable_loss
 from curate.train.data.samples import Batch
 from curate.train.models.model import Outputs
 
@@ -22,10 +21,8 @@ from .method import Method
 class Usable(Method):
     """The warm-up loss continued, each unimodal loss as far as the modality is usable on the sample.
 
-    Per sample, then mean over the batch, with u_m = 1 - `p_broken` of the scored run's table:
-    `soften`: CE(l) + sum_m CE(l_m, q_m), q_m = u_m onehot(y) + (1 - u_m) / K: a broken modality is trained to predict
-    the uniform distribution;
-    `skip`: CE(l) + sum_m u_m CE(l_m): a broken modality is not trained to memorise the sample.
+    `usable_loss` of `curate.torch.losses`, with the `p_broken` of the scored run's table: under `soften` a broken
+    modality is trained to predict the uniform distribution, under `skip` it is not trained to memorise the sample.
 
     The fused loss keeps every label: a fusion that was not trained on broken modalities fails on those of the test
     split. If no broken group was found, u_m is 1, and both are the warm-up loss, bit for bit. No paper; `soften` is
@@ -52,12 +49,4 @@ class Usable(Method):
     @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         assert batch.p_broken is not None
-        total = F.cross_entropy(outputs.fused, batch.labels, reduction="none")
-        unimodal = torch.zeros_like(total)
-        for logits, broken in zip(outputs.logits.values(), batch.p_broken.T, strict=True):
-            hard = F.cross_entropy(logits, batch.labels, reduction="none")
-            loss = (1 - broken) * hard
-            if self.config.mode == "soften":
-                loss = loss - broken * F.log_softmax(logits, dim=1).mean(dim=1)
-            unimodal = unimodal + loss
-        return (total + unimodal).mean()
+        return usable_loss(outputs.logits, outputs.fused, batch.labels, batch.p_broken, self.config.mode)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from curate.torch.heads import channel_statistics
 from curate.train.data.samples import RunData, Samples
 from curate.train.loop.engine import Trainer
 from curate.types import Floats
@@ -46,17 +47,9 @@ def appearance(trainer: Trainer, data: RunData, samples: Samples) -> dict[str, F
             encoder = model.encoders.get_submodule(m)
             with _watched(early_layers(encoder)) as seen:
                 features = model.encode({m: batch.inputs[m]})[m]
-            found = torch.cat([_statistics(x, len(features)) for x in seen], dim=1) if seen else features
+            found = torch.cat([channel_statistics(x, len(features)) for x in seen], dim=1) if seen else features
             parts[m].append(found.double().cpu())
     return {m: torch.cat(p).numpy().astype(np.float64) for m, p in parts.items()}
-
-
-def _statistics(maps: Tensor, batch: int) -> Tensor:
-    """(B x frames, C, H, W) or (B, C, T, H, W) to (B, 2 C)."""
-    over = tuple(range(2, maps.ndim))
-    both = torch.cat([maps.mean(over), maps.std(over, correction=0)], dim=1)
-    result: Tensor = both.float().unflatten(0, (batch, -1)).mean(dim=1)
-    return result
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from curate.errors import CurateError
-from curate.predictions.embeddings import judge, read_embeddings
+from curate.predictions.embeddings import Recorded, judge, read_embeddings
 from curate.predictions.refit import refit
 from curate.predictions.score import score_missing_predictions, score_predictions
 from curate.store.store import Store
@@ -91,7 +91,7 @@ def test_look_alikes_and_margins_are_of_the_mean_over_the_epochs_by_hand() -> No
 
     epochs = [epoch([0.9, 0.8, 0.6, 0.5]), epoch([0.7, 0.4, 0.4, 0.3])]
     places = np.array([[0.0], [1.0], [10.0], [11.5]])
-    found, denied = judge(epochs, {m: places for m in NAMES})
+    found, denied = judge(epochs, Recorded({m: places for m in NAMES}))
     p = np.array([0.8, 0.6, 0.5, 0.4])  # means over the epochs
     nearest = [[1, 2], [0, 2], [3, 1], [2, 1]]
     np.testing.assert_allclose(found.recognition[:, 0], [p[n].mean() for n in nearest])

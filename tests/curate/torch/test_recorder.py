@@ -139,7 +139,11 @@ X = torch.tensor([[1.0, 0.0, -1.0], [0.5, 2.0, 0.0]])
     ("ids", "labels", "given", "message"),
     [
         (["a", "b"], [0, 3], {"audio": X, "visual": X}, "sample b: label 3 is none of the 3 classes"),
+        (["a", "b"], [-1, 0], {"audio": X, "visual": X}, "sample a: label -1 is none"),
+        (["a", "b"], [0, 0.5], {"audio": X, "visual": X}, "sample b: label 0.5"),
         (["a", "b"], ["bark", "cow"], {"audio": X, "visual": X}, "label 'cow'"),
+        (["a", "b"], [0, 1], {"audio": X, "visual": X[:1]}, r"visual is \(1, 3\), expected \(2, 3\)"),
+        (["a", "b"], [0, 1], {"audio": X, "visual": torch.cat([X, X])}, r"visual is \(4, 3\), expected \(2, 3\)"),
         (["a", "b"], [0], {"audio": X, "visual": X}, "1 labels for 2 sample ids"),
         (["a", "b"], [0, 1], {"audio": X, "visual": X * torch.nan}, "visual is not finite for 2 samples: a, b"),
         (["a", "b"], [0, 1], {"audio": X, "visual": X[:, :2]}, r"visual is \(2, 2\), expected \(2, 3\)"),
@@ -175,7 +179,67 @@ def test_contradictions_between_processes_and_epochs_are_refused(tmp_path, batch
     with other.epoch(number=9):
         other.add(ids, labels, epochs[0])
     with pytest.raises(CurateError, match="other columns"):
-        other.read()
+        other.score(tmp_path / "t.duckdb")
+    assert not (tmp_path / "t.duckdb").exists(), "nothing is stored"
+
+
+def test_what_a_killed_run_left_is_not_of_the_next(tmp_path, batches) -> None:
+    ids, labels, epochs = batches
+    killed = Recorder(tmp_path, CLASSES, rows=5)
+    opened = killed.epoch()
+    opened.__enter__()
+    killed.add(ids, labels, epochs[0])
+    (left,) = tmp_path.glob(".epoch*")
+    kept = {path.name: path.read_bytes() for path in left.iterdir()}
+    opened.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+    left.mkdir()
+    for name, content in kept.items():
+        (left / name.replace("-0000.", "-0007.")).write_bytes(content)
+    with pytest.raises(CurateError, match="no complete epoch"):
+        read_shards(tmp_path)
+    recorder = Recorder(tmp_path, CLASSES)
+    with recorder.epoch():
+        recorder.add(ids[:9], labels[:9], {m: x[:9] for m, x in epochs[1].items()})
+    assert recorder.read()["sample_id"].tolist() == ids[:9]
+
+
+def test_a_repeated_sample_has_two_predictions_only_where_the_weights_move(tmp_path, batches, monkeypatch) -> None:
+    ids, labels, epochs = batches
+    for rank in range(2):
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        recorder = Recorder(tmp_path, CLASSES)
+        for moving in (True, False):
+            with recorder.epoch(moving=moving):
+                recorder.add(ids, labels, {m: x * (1 + rank) for m, x in epochs[0].items()})
+    with pytest.raises(CurateError, match="twice in epoch 2") as caught:
+        read_shards(tmp_path)
+    assert "moving=True" in caught.value.hint
+    for path in tmp_path.glob("epoch-000002-*"):
+        path.unlink()
+    columns, notes = read_shards(tmp_path)
+    assert notes == [f"{N} rows were recorded twice and count once"]
+    first = epochs[0]["audio"].log_softmax(dim=1).float().numpy()
+    np.testing.assert_array_equal(columns["audio.bark"], first[:, 0], "that of the first process")
+    with recorder.epoch(number=1, moving=True):  # another label is a contradiction all the same
+        recorder.add(ids, (labels + 1) % 3, epochs[0])
+    with pytest.raises(CurateError, match="with another label"):
+        read_shards(tmp_path)
+
+
+def test_rows_come_back_in_the_order_of_their_ids(tmp_path, batches) -> None:
+    ids, labels, epochs = batches
+    recorder, order = Recorder(tmp_path, CLASSES, rows=9), np.random.default_rng(0).permutation(N)
+    for split in ("train", "val"):  # in one epoch, under the same number
+        with recorder.epoch(split):
+            for rows in np.array_split(order, 11):
+                said = {m: x[rows] for m, x in epochs[0].items()}
+                recorder.add([f"{split}ö{ids[i]}" for i in rows], labels[rows], said)
+    columns = recorder.read()
+    assert columns["sample_id"].tolist() == [f"{s}ö{i}" for s in ("train", "val") for i in ids]
+    assert columns["label"].tolist() == [CLASSES[k] for k in labels] * 2 and set(columns["epoch"]) == {1}
+    expected = np.tile(epochs[0]["visual"].log_softmax(dim=1).float().numpy()[:, 2], 2)
+    np.testing.assert_array_equal(columns["visual.rain"], expected)
 
 
 def test_what_is_not_in_an_epoch_is_refused(tmp_path) -> None:

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.errors import CurateError
+from curate.torch.balance import damping, discrepancy, drop_features, drop_probabilities
 from curate.train.methods import catalog
-from curate.train.methods.balance import Means, damping, discrepancy, drop_features, drop_probabilities
+from curate.train.methods.means import Means
 from curate.train.models.model import Outputs
 
 NAMES = ("audio", "visual", "depth", "text", "flow")
@@ -26,7 +27,7 @@ def outputs_of(probabilities: dict[str, list[float]]) -> Outputs:
 
 def ratios_of(probabilities: dict[str, list[float]]) -> dict[str, torch.Tensor]:
     size = len(next(iter(probabilities.values())))
-    return discrepancy(outputs_of(probabilities), torch.zeros(size, dtype=torch.long))
+    return discrepancy(outputs_of(probabilities).logits, torch.zeros(size, dtype=torch.long))
 
 
 def test_two_modalities_by_hand() -> None:
@@ -67,11 +68,11 @@ def test_exchanging_two_modalities_exchanges_their_coefficients(ps: list[tuple[f
 
 def test_saturated_logits_give_finite_ratios() -> None:
     logits = {"audio": torch.tensor([[-200.0, 200.0]]), "visual": torch.tensor([[200.0, -200.0]])}
-    ratios = discrepancy(Outputs({}, logits, logits["audio"]), torch.tensor([0]))
+    ratios = discrepancy(logits, torch.tensor([0]))
     assert all(torch.isfinite(r) for r in ratios.values())
     assert float(damping(ratios, 0.8)["visual"]) == pytest.approx(0)
     both = {m: torch.tensor([[-200.0, 200.0]]) for m in ("audio", "visual")}
-    assert float(discrepancy(Outputs({}, both, both["audio"]), torch.tensor([0]))["audio"]) == 1
+    assert float(discrepancy(both, torch.tensor([0]))["audio"]) == 1
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.floats(0, 0.9)), min_size=2, max_size=4))

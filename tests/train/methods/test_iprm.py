@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from curate.train.methods.iprm import probe
-from curate.train.models.fusion import geodesic_mixup, linear_mixup, normalize
+from curate.torch.iprm import probe
+from curate.torch.mixup import geodesic_mixup, linear_mixup, normalize
 
 PAIR = ("audio", "visual")
 
@@ -64,12 +64,12 @@ def test_probe_trains_nothing(make_model, make_batch, make_method, monkeypatch: 
     method = make_method("iprm", model)
     model.train()
     grads = []
-    mix = method._mix
-    monkeypatch.setattr(method, "_mix", lambda *a: grads.append(torch.is_grad_enabled()) or mix(*a))
+    mix = method.rebalance._mixed
+    monkeypatch.setattr(method.rebalance, "_mixed", lambda *a: grads.append(torch.is_grad_enabled()) or mix(*a))
     method.forward(model, batch.inputs)
     assert grads == [False, True]
     assert all(p.grad is None for p in model.parameters())
-    assert not any(t.requires_grad for t in (*method.weights.values(), *method.carried.values()))
+    assert not any(t.requires_grad for t in (*method.rebalance.weights.values(), *method.rebalance.carried.values()))
 
 
 def run_steps(method, model, batch, steps: int) -> list[tuple[float, float]]:
@@ -77,10 +77,10 @@ def run_steps(method, model, batch, steps: int) -> list[tuple[float, float]]:
     seen = []
     model.train()
     for _ in range(steps):
-        before = method.carried[PAIR][0].item()
-        method.sums = {}
+        before = method.rebalance.carried[PAIR][0].item()
+        method.rebalance.sums = {}
         method.forward(model, batch.inputs)
-        seen.append((before, float(method.sums[PAIR][1][0])))
+        seen.append((before, float(method.rebalance.sums[PAIR][1][0])))
     return seen
 
 
@@ -118,7 +118,7 @@ def test_evaluation_uses_the_weights_of_the_last_probe_and_sums_the_heads(make_m
     model, batch = make_model(), make_batch()
     method = make_method("iprm", model)
     used = run_steps(method, model, batch, 3)[-1][0]
-    assert float(method.weights[PAIR][0]) == pytest.approx(used)
+    assert float(method.rebalance.weights[PAIR][0]) == pytest.approx(used)
     model.eval()
     with torch.no_grad():
         out = method.forward(model, batch.inputs)
@@ -166,8 +166,11 @@ def test_state_survives_a_round_trip(make_model, make_batch, make_method) -> Non
     run_steps(method, model, batch, 2)
     other = make_method("iprm", make_model(seed=5))
     other.load_state_dict(method.state_dict())
-    assert torch.equal(other.carried[PAIR], method.carried[PAIR]) and other.seen == method.seen
-    assert not math.isclose(float(other.carried[PAIR][0]), 0.5)
+    assert (
+        torch.equal(other.rebalance.carried[PAIR], method.rebalance.carried[PAIR])
+        and other.rebalance.seen == method.rebalance.seen
+    )
+    assert not math.isclose(float(other.rebalance.carried[PAIR][0]), 0.5)
 
 
 def test_warm_heads_are_the_split_head(make_model, make_batch, make_method) -> None:

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from curate.torch.balance import damping
 from curate.train.loop.engine import OptimConfig
-from curate.train.methods.balance import damping
 from curate.train.methods.ogm import Ogm
 
 PAIR = ("audio", "visual")

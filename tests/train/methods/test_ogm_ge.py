@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from curate.train.methods.balance import discrepancy
+from curate.torch.balance import discrepancy
 
 
 def step_gradients(make_model, make_batch, make_method, name: str, **config) -> tuple[dict[str, torch.Tensor], dict]:
@@ -16,7 +16,7 @@ def step_gradients(make_model, make_batch, make_method, name: str, **config) -> 
     method.loss(outputs, batch).backward()
     method.modulate(model, outputs, batch)
     gradients = {n: p.grad for n, p in model.named_parameters()}
-    return gradients, {m: bool(r > 1) for m, r in discrepancy(outputs, batch.labels).items()}
+    return gradients, {m: bool(r > 1) for m, r in discrepancy(outputs.logits, batch.labels).items()}
 
 
 def weights(gradients: dict[str, torch.Tensor]) -> list[str]:

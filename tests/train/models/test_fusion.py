@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from curate.errors import CurateError
-from curate.train.models.fusion import FUSIONS, Concat, Sum, Weight, common_dim, geodesic_mixup, linear_mixup, normalize
+from curate.torch.mixup import geodesic_mixup, linear_mixup, normalize
+from curate.train.models.fusion import FUSIONS, Concat, Sum, Weight, common_dim
 
 
 def scalar(x: float) -> torch.Tensor:

@@ -1,18 +1,16 @@
-"""Maths that several balancing methods share: which modality is ahead in a batch, and how training counteracts it.
+"""Which modality is ahead in a batch, and how training counteracts it: OGM, OGM-GE and OPM, by logits and parameters.
 
 Letters: B batch, M modalities, K classes, D features of a modality.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from curate.train.models.model import FusionModel, Outputs
 
 Scalars = dict[str, Tensor]
 """{modality: a tensor without axes, on the model's device}."""
@@ -20,23 +18,21 @@ EPS = 1e-8
 
 
 @torch.no_grad()
-def discrepancy(outputs: Outputs, labels: Tensor) -> Scalars:
+def discrepancy(logits: Mapping[str, Tensor], labels: Tensor) -> Scalars:
     """How far each modality is ahead of the others in this batch; above 1 = ahead.
 
     rho_m = S_m / mean of the other modalities' S, S_m = sum_i softmax(l_m)[y_i] + 1e-8: with two modalities the ratio
     of OGM-GE (Peng et al., CVPR 2022). No gradient. The weakest modality's ratio is at most 1, in spite of rounding.
 
     Args:
-        outputs: unimodal logits {m: (B, K)} of two or more modalities.
+        logits: {m: (B, K)} unimodal logits of two or more modalities.
         labels: (B,).
     """
-    scores = torch.stack(
-        [F.softmax(x, dim=1).gather(1, labels[:, None]).double().sum() + EPS for x in outputs.logits.values()]
-    )
+    scores = torch.stack([F.softmax(x, dim=1).gather(1, labels[:, None]).double().sum() + EPS for x in logits.values()])
     m = len(scores)
     ratios = scores / ((1 - torch.eye(m, device=scores.device, dtype=scores.dtype)) @ scores / (m - 1))
     ratios = torch.where(scores == scores.min(), ratios.clamp(max=1), ratios)
-    return dict(zip(outputs.logits, ratios.unbind(), strict=True))
+    return dict(zip(logits, ratios.unbind(), strict=True))
 
 
 def damping(ratios: Mapping[str, Tensor], alpha: float) -> Scalars:
@@ -47,9 +43,43 @@ def damping(ratios: Mapping[str, Tensor], alpha: float) -> Scalars:
     return {m: torch.where(r > 1, 1 - torch.tanh(alpha * r), torch.ones_like(r)) for m, r in ratios.items()}
 
 
+def modulate_gradients(
+    parameters: Mapping[str, Iterable[Tensor]],
+    logits: Mapping[str, Tensor],
+    labels: Tensor,
+    *,
+    alpha: float = 0.8,
+    conv_only: bool = False,
+    noise: Literal["none", "damped", "all"] = "all",
+) -> tuple[Scalars, int]:
+    """OGM-GE (Peng et al., CVPR 2022) between `backward` and the optimizer's step; with `noise="none"` it is OGM.
+
+        loss.backward()
+        encoders = {"audio": model.audio.parameters(), "visual": model.visual.parameters()}
+        modulate_gradients(encoders, {"audio": audio, "visual": visual}, labels)
+        optimizer.step()
+
+    g <- k_m g + e, e ~ N(0, std(g)^2), with k_m of `damping` by `discrepancy`; see `damp_gradients` for what is edited.
+    With several processes each sees its share of the batch; the factors then differ a little between them, as in the
+    published code.
+
+    Args:
+        parameters: {m: those of the modality's encoder, without heads}.
+        logits: {m: (B, K)} unimodal logits of this step.
+        labels: (B,).
+        alpha: strength, at least 0; the paper has 0.8 for CREMA-D and 0.1 for VGGSound.
+        conv_only, noise: see `damp_gradients`.
+
+    Returns:
+        {m: k_m}, and how many parameters were edited; 0 means that none has a gradient of two or more axes.
+    """
+    factors = damping(discrepancy(logits, labels), alpha)
+    return factors, damp_gradients(parameters, factors, conv_only=conv_only, noise=noise)
+
+
 @torch.no_grad()
 def damp_gradients(
-    model: FusionModel,
+    parameters: Mapping[str, Iterable[Tensor]],
     factors: Mapping[str, Tensor],
     *,
     conv_only: bool = False,
@@ -60,6 +90,7 @@ def damp_gradients(
     Only tensors of two or more axes are edited: biases and batch norm keep their gradients, and so do all heads.
 
     Args:
+        parameters: {m: those of the modality's encoder}.
         factors: {m: k_m}.
         conv_only: edit only tensors of four axes, as published; an encoder without convolutions has none.
         noise: add Gaussian noise with the standard deviation that the tensor's gradient had before the damping, to
@@ -67,7 +98,7 @@ def damp_gradients(
     """
     edited = 0
     for modality, factor in factors.items():
-        for p in model.encoder_parameters(modality):
+        for p in parameters[modality]:
             if p.grad is None or (p.ndim != 4 if conv_only else p.ndim < 2):
                 continue
             spread = p.grad.std(correction=0) + EPS
@@ -100,22 +131,3 @@ def drop_features(features: Mapping[str, Tensor], probabilities: Mapping[str, Te
     return {
         m: f * (torch.rand(len(f), 1, device=f.device) >= probabilities[m]) / kept_share for m, f in features.items()
     }
-
-
-class Means:
-    """Means over an epoch of what a method decided at each step, for the table."""
-
-    def __init__(self) -> None:
-        self.totals: dict[tuple[str, str], Tensor] = {}
-        self.steps = 0
-
-    def add(self, **decided: Mapping[str, Tensor]) -> None:
-        """One step's {modality: scalar} by metric."""
-        self.steps += 1
-        for metric, values in decided.items():
-            for m, value in values.items():
-                self.totals[m, metric] = self.totals.get((m, metric), 0) + value.detach()
-
-    def rows(self) -> Sequence[tuple[str, str, float]]:
-        """(modality, metric, mean over the steps)."""
-        return [(m, metric, float(total / self.steps)) for (m, metric), total in self.totals.items()]

@@ -1,0 +1,40 @@
+"""Values of a scored run by sample id, for losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from curate.errors import CurateError
+
+
+class Rows:
+    """The rows of samples in the arrays of a run.
+
+    Args:
+        run_id: for errors.
+        sample_ids: (N,) ids of the run.
+    """
+
+    def __init__(self, run_id: str, sample_ids: NDArray[np.str_]) -> None:
+        self.run_id = run_id
+        self._row = {str(i): row for row, i in enumerate(sample_ids)}
+
+    def of(self, sample_ids: Sequence[Any], device: torch.device) -> Tensor:
+        """(B,) row numbers.
+
+        Raises:
+            CurateError: a sample is not among those of the run.
+        """
+        ids = [str(i.item() if isinstance(i, Tensor) else i) for i in sample_ids]
+        if missing := [i for i in ids if i not in self._row]:
+            raise CurateError(
+                f"{len(missing)} of {len(ids)} samples are not scored in {self.run_id}: {', '.join(missing[:3])}",
+                "train on the samples that were scored, as `samples.sample_id` has them",
+            )
+        return torch.tensor([self._row[i] for i in ids], device=device)
