@@ -6,6 +6,7 @@ report all use these sentences, so the numbers and the wording are the same ever
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
@@ -101,6 +102,7 @@ class Evidence:
         verdicts: {modality: what is claimed about it, in words}; {} where usability is not known.
         posterior: how p_balanced was made, and how far to trust it, in words.
         has_model: False for a run of saved predictions.
+        data: the arguments of a command that name the run's data, as typed.
         compared: lines of this data set's comparisons.
     """
 
@@ -123,6 +125,7 @@ class Evidence:
     verdicts: Mapping[str, str] = field(default_factory=dict)
     posterior: str = ""
     has_model: bool = True
+    data: str = ""
     compared: Sequence[Line] = ()
 
     @property
@@ -192,6 +195,7 @@ def read_evidence(store: Store, run_id: str | None = None) -> Evidence:
 
 
 def _read_evidence(store: Store, run: Run) -> Evidence:
+    from .command import data_arguments
     from .describe import describe_verdicts
 
     ((samples, size, imbalanced),) = store.rows(GAPS, [run.run_id])
@@ -225,6 +229,7 @@ def _read_evidence(store: Store, run: Run) -> Evidence:
         verdicts=describe_verdicts(verdicts),
         posterior=describe_posterior(run, scored),
         has_model=run.method != "predictions",
+        data=shlex.join(data_arguments(run)),
         compared=tuple(lines.values()),
     )
 

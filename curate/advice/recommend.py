@@ -69,10 +69,10 @@ def _try(e: Evidence) -> str:
 def _check(e: Evidence) -> str:
     if not e.has_model:
         return (
-            "these are saved predictions: score with a model first (`curate score --dataset NAME`), then "
-            "`curate compare --dataset NAME --method all`"
+            "these are saved predictions, so the training is yours: `curate select -o kept.csv` writes what to keep; "
+            "train on it, on as many samples at random, and on all; curate.torch has losses, samplers and callbacks"
         )
-    command = f"`curate compare --dataset {e.dataset} --method NAME --seeds 3`"
+    command = f"`curate compare {e.data} --method {_tried(e)} --seeds 3`"
     missing = [c for c in CONTROLS if not any(x.control and x.method == c and x.seeds for x in e.compared)]
     if e.compared and missing:
         return f"{', '.join(missing)} are missing here, and anything looks like a gain without: {command} measures them"
@@ -86,6 +86,11 @@ def _check(e: Evidence) -> str:
     lost = [line.label for line in e.compared if line.own is not None and line.own[1].verdict != BETTER]
     shown = f"{', '.join(lost)}: not ahead of the same at random; " if lost else ""
     return f"{shown}more seeds narrow an interval: {command}; `curate compare --show` has what was measured"
+
+
+def _tried(e: Evidence) -> str:
+    """The method to put beside its controls: usable where something is broken, else the paper's."""
+    return "usable" if e.broken else "adaptive"
 
 
 def _seen(line: Line) -> str:

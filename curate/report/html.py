@@ -15,6 +15,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from curate.advice import command
 from curate.advice.evidence import conclusions
 from curate.files.writing import replacing
 from curate.scores.gap import gap_scale
@@ -23,7 +24,7 @@ from curate.scores.usability import RATIO, SEPARATION
 from curate.store.store import Store
 from curate.types import FUSED, Run, modality_pairs, pair_name
 
-from . import command, drawing, dynamics, figures, media, results, usability
+from . import drawing, dynamics, figures, media, results, usability
 from .facts import Facts, axis_limit, by_class, most_imbalanced, planted_scores, read
 from .texts import (
     displayable,

@@ -25,6 +25,7 @@ PLAIN = Evidence(
     held_out=HeldOut("val", 200, {"audio": 0.75, "visual": 0.45, "fused": 0.85}),
     verdicts={"audio": "no broken group found", "visual": "no broken group found"},
     posterior="a scale of |gap|",
+    data="--dataset toy --root 'my data/clips.csv'",
 )
 
 
@@ -55,7 +56,8 @@ def test_three_lines_always() -> None:
 def test_with_nothing_compared_the_study_is_named_for_every_claim() -> None:
     _, first, check = recommend(PLAIN)
     assert first.startswith("try: warmup first") and STUDY in first
-    assert STUDY in check and "curate compare --dataset toy" in check
+    assert STUDY in check
+    assert "`curate compare --dataset toy --root 'my data/clips.csv' --method adaptive --seeds 3`" in check
 
 
 def test_what_is_found_is_what_score_says_strongest_signal_first() -> None:
@@ -179,7 +181,9 @@ def test_small_gaps_say_little() -> None:
 
 
 def test_saved_predictions_have_no_model_to_train() -> None:
-    assert "saved predictions" in recommend(replace(PLAIN, has_model=False))[2]
+    check = recommend(replace(PLAIN, has_model=False))[2]
+    assert "saved predictions" in check and "curate select -o" in check
+    assert "curate compare" not in check and "curate train" not in check
 
 
 def test_the_evidence_is_what_the_table_holds(scored_table) -> None:
