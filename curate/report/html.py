@@ -5,14 +5,18 @@ Its text is in `templates/page.html`, its numbers in `facts`.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import shlex
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from curate.advice import command
@@ -24,7 +28,7 @@ from curate.scores.usability import RATIO, SEPARATION
 from curate.store.store import Store
 from curate.types import FUSED, Run, modality_pairs, pair_name
 
-from . import drawing, dynamics, figures, media, results, usability
+from . import browse, drawing, dynamics, figures, media, results, usability
 from .facts import Facts, axis_limit, by_class, most_imbalanced, planted_scores, read
 from .texts import (
     displayable,
@@ -115,6 +119,7 @@ class Page:
             **self._results(),
             **self._classes(),
             **self._samples(),
+            **self._browse(),
             usable=int(facts.statuses.query("status == 'ok'")["samples"].sum()),
             bad=facts.statuses.query("status != 'ok'").to_dict("records"),
             unusable=facts.unusable.to_dict("records"),
@@ -315,6 +320,22 @@ class Page:
         classes = by_class(self.facts.samples, self.facts.run.modalities)
         self._csv("tables/classes.csv", classes)
         return {"classes": classes.head(TOP_CLASSES).to_dict("records"), "class_count": len(classes)}
+
+    def _browse(self) -> dict[str, Any]:
+        """The table of samples and of thresholds, and the script that sorts and filters them."""
+        facts = self.facts
+        found = browse.table(facts.samples, facts.usability, facts.run.modalities)
+        kept = browse.thresholds(facts.samples)
+        script = resources.files("curate.report").joinpath("templates/browse.js").read_text(encoding="utf-8")
+        self._csv("tables/samples.csv", facts.samples)
+        return {
+            "browse": found,
+            "first": browse.FIRST,
+            "listed": [row for row in kept if row[0] in browse.SHOWN],
+            "browse_data": htmlsafe_json_dumps({"rows": found["rows"], "kept": kept, "first": browse.FIRST}),
+            "browse_script": Markup(script),
+            "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        }
 
     def _samples(self) -> dict[str, Any]:
         """The most imbalanced samples of each direction, with media where they are available."""

@@ -1,5 +1,7 @@
 """The page: complete, self-contained, right, and safe from what data sets call their samples."""
 
+import base64
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -147,7 +149,11 @@ def test_page_needs_nothing_else(full: tuple[Store, Predictions, Path]):
     text = full[2].read_text(encoding="utf-8")
     references = re.findall(r'(?:src|href)="([^"]*)"', text) + re.findall(r"url\(([^)]*)\)", text)
     assert references and all(r.startswith(("#", "data:")) for r in references)
-    assert "<script" not in text and "@import" not in text and "{{" not in text
+    assert "@import" not in text and "{{" not in text
+    data, script = re.findall(r"<script([^>]*)>(.*?)</script>", text, re.DOTALL)
+    assert text.count("<script") == 2 and data[0] == ' type="application/json" id="data"' and "<" not in data[1]
+    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
+    assert script[0] == "" and f"script-src 'sha256-{digest}';" in text  # no other script can run
 
 
 def test_names_of_samples_and_classes_are_escaped(full: tuple[Store, Predictions, Path]):
