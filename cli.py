@@ -46,6 +46,7 @@ FIRST = (
     "runs",
     "methods",
     "export",
+    "doctor",
 )
 """The order of `curate --help`; commands not named here follow."""
 

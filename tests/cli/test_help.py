@@ -25,6 +25,7 @@ OPTIONS = {
     "report": 5,
     "export": 3,
     "demo": 4,
+    "doctor": 1,
 }
 """Without --help. Before you raise a number: would `--set section.key=value` do?"""
 
