@@ -1,0 +1,105 @@
+"""Which samples to look at next, and how right the claims were on those that were looked at.
+
+A claim says that a modality is broken, that one contradicts the label or, where neither is known, that one modality
+carries the sample (p_imbalanced > 0.5). Uncertain claims teach most about the limit; claims at random show how many are
+right, and other samples at random how many were missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from curate.store.snapshot import Snapshot
+
+LEVEL = 0.95
+BATCH = 8
+ANSWERED = "(mark IS NOT NULL AND mark NOT IN ('unsure', 'drop'))"
+
+
+class Review:
+    """Samples to look at, and what the answers so far say about the claims."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        columns = snapshot.columns
+        assessed = snapshot.ask("SELECT count(broken), count(contradicts), count(gap) FROM samples")[0]
+        self.kinds: dict[str, tuple[str, str]] = {}
+        """{claim: (condition that it is made, condition that a person agreed)}."""
+        near = []
+        if assessed[0]:
+            self.kinds["broken"] = (
+                "coalesce(broken, '') <> ''",
+                "starts_with(mark, 'broken:') AND list_contains(string_split(broken, '+'), mark[8:])",
+            )
+            near += [f"abs({c} - 0.5)" for c in columns if c.startswith("p_broken_")]
+        if assessed[1]:
+            self.kinds["contradicts the label"] = ("coalesce(contradicts, '') <> ''", "mark = 'fix_label'")
+            near += [f"abs({c} - 0.82)" for c in columns if c.startswith("contradiction_")]
+        if not self.kinds and assessed[2]:
+            self.kinds["imbalanced"] = ("p_imbalanced > 0.5", "starts_with(mark, 'broken:')")
+            near = ["abs(p_imbalanced - 0.5)"]
+        self.claimed = " OR ".join(f"({made})" for made, _ in self.kinds.values()) or "false"
+        self.near = f"least({', '.join(near)})" if near else "0"
+
+    def queue(self) -> list[tuple[str, str]]:
+        """(id, `uncertain`, `claimed` or `unclaimed`) of the next samples without a mark, in turn."""
+        unclaimed = f"NOT coalesce({self.claimed}, false) AND gap IS NOT NULL"
+        orders = {
+            "uncertain": (self.claimed, self.near),
+            "claimed": (self.claimed, "hash(sample_id)"),
+            "unclaimed": (unclaimed, "hash(sample_id)"),
+        }
+        found = {
+            drawn: [
+                i
+                for (i,) in self.snapshot.ask(
+                    f"SELECT sample_id FROM samples WHERE ({which}) AND mark IS NULL ORDER BY {order}, 1 LIMIT {BATCH}"
+                )
+            ]
+            for drawn, (which, order) in orders.items()
+        }
+        turns = [(ids[k], drawn) for k in range(BATCH) for drawn, ids in found.items() if k < len(ids)]
+        return list({i: (i, drawn) for i, drawn in reversed(turns)}.values())[::-1]
+
+    def report(self) -> dict[str, Any]:
+        """What the answers say: for each claim how many are right, of those at random with an interval; what was missed.
+
+        Marks `drop` and `unsure` answer nothing.
+        """
+        rows = []
+        for name, (made, agreed) in self.kinds.items():
+            counts = self.snapshot.ask(
+                f"SELECT count(*), count(*) FILTER ({ANSWERED}), count(*) FILTER ({ANSWERED} AND {agreed}), "
+                f"count(*) FILTER ({ANSWERED} AND mark_drawn = 'claimed'), "
+                f"count(*) FILTER ({ANSWERED} AND mark_drawn = 'claimed' AND {agreed}) FROM samples WHERE {made}"
+            )[0]
+            rows.append(_row(name, dict(zip(("claims", "seen", "right", "random", "random_right"), counts, strict=True))))
+        missed = "(starts_with(mark, 'broken:') OR mark = 'fix_label')"
+        others = self.snapshot.ask(
+            f"SELECT count(*), count(*) FILTER ({ANSWERED}), count(*) FILTER ({missed}), "
+            f"count(*) FILTER ({ANSWERED} AND mark_drawn = 'unclaimed'), "
+            f"count(*) FILTER (mark_drawn = 'unclaimed' AND {missed}) FROM samples "
+            f"WHERE NOT coalesce({self.claimed}, false) AND gap IS NOT NULL"
+        )[0]
+        keys = ("claims", "seen", "right", "random", "random_right")
+        return {"claims": rows, "missed": _row("unclaimed", dict(zip(keys, others, strict=True))), "level": LEVEL}
+
+
+def _row(name: str, counts: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "name": name,
+        **counts,
+        "interval": wilson(counts["right"], counts["seen"]),
+        "random_interval": wilson(counts["random_right"], counts["random"]),
+    }
+
+
+def wilson(right: int, seen: int) -> tuple[float, float] | None:
+    """Wilson's interval of a share at the level 0.95, both in [0, 1]; None if nothing was seen."""
+    if not seen:
+        return None
+    from scipy.stats import binomtest
+
+    found = binomtest(right, seen).proportion_ci(LEVEL, method="wilson")
+    return float(found.low), float(found.high)
