@@ -27,6 +27,7 @@ PARTS = (
     "curate.predictions",
     "curate.advice",
     "curate.report",
+    "curate.view",
     "curate.table",
     "curate.torch",
     "curate.commands",

@@ -146,8 +146,9 @@ class Dataset(ABC):
         return {m: sample.inputs[m] for m in own if m in sample.inputs}
 
     def all_sources(self) -> list[dict[str, dict[str, Any]]]:
-        """Per sample {modality: `{"text": ...}`, or `{"file": ..., "start": s, "end": s}`}, without the stretch where it
-        is the whole file. A file in the folder of `root` is named from there, another one by its whole path.
+        """Per sample {modality: `{"text": ...}`, or `{"file": ..., "start": s, "end": s}`}, the last two of a stretch.
+
+        A file in the folder of `root` is named from there, another one by its whole path.
         """
         folder = "" if self.root is None else os.path.abspath(self.root if self.root.is_dir() else self.root.parent)
         return [

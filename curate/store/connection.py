@@ -262,6 +262,11 @@ class Connection:
         with self.open(settings=SAFE) as con:
             return con.execute(sql, list(parameters)).fetchall()
 
+    def named_rows(self, sql: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """As `rows`, with parameters by name."""
+        with self.open(settings=SAFE) as con:
+            return con.execute(sql, dict(parameters)).fetchall()
+
     def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
         """The result of our own SQL as a DataFrame."""
         with self.open(settings=SAFE) as con:

@@ -1,4 +1,4 @@
-"""What people decided about samples: one row a decision, never overwritten; the newest that was not taken back counts."""
+"""What people decided about samples: a row a decision; of those that were not taken back the newest counts."""
 
 from __future__ import annotations
 
@@ -92,5 +92,3 @@ class Marks:
                 "WHERE dataset = ? AND withdrawn IS NULL ORDER BY number",
                 [dataset],
             ).fetchall()
-
-

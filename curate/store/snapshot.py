@@ -47,9 +47,7 @@ class Snapshot:
         self.store, self.run, self.patience = store, run, patience
         self._folder = tempfile.TemporaryDirectory(prefix="curate-view-", ignore_cleanup_errors=True)
         self._lock = threading.Lock()
-        self._con = duckdb.connect(
-            str(Path(self._folder.name) / "samples.duckdb"), config={"memory_limit": MEMORY}
-        )
+        self._con = duckdb.connect(str(Path(self._folder.name) / "samples.duckdb"), config={"memory_limit": MEMORY})
         try:
             self._copy()
         except BaseException:
@@ -63,11 +61,13 @@ class Snapshot:
         with self.store.db.open() as con:  # of the right version, and not locked
             query = views.query_of(con, self.run.run_id)
         self._attach()
-        con, run_id = self._con, self.run.run_id
+        con = self._con
         con.execute("USE source")
-        joined = f"SELECT * EXCLUDE ({', '.join(LEFT_OUT)}), NULL::VARCHAR AS mark_drawn FROM ({query})"
+        joined = f"SELECT * EXCLUDE ({', '.join(LEFT_OUT)}) FROM ({query})"
         for table, columns, condition in self._more():
-            joined += f" LEFT JOIN (SELECT sample_id, {columns} FROM {table} WHERE {condition} GROUP BY 1) USING (sample_id)"
+            joined += (
+                f" LEFT JOIN (SELECT sample_id, {columns} FROM {table} WHERE {condition} GROUP BY 1) USING (sample_id)"
+            )
         con.execute(f"CREATE TABLE samples.main.samples AS {joined}")
         name, data = [self.run.dataset], [self.run.data_id]
         con.execute("CREATE TABLE samples.main.findings AS SELECT * FROM findings WHERE dataset = ?", name)
@@ -86,12 +86,13 @@ class Snapshot:
     def _more(self) -> list[tuple[str, str, str]]:
         """(table, columns of each sample, condition): what `samples` does not show of a run."""
         plain = {"prob": "prob_gap", "kl": "kl_gap"}.get(self.run.gap_kind or "prob", "NULL")
-        own = f"run_id = '{self.run.run_id.replace(chr(39), chr(39) * 2)}'"
+        own, dataset = f"run_id = {_quoted(self.run.run_id)}", f"dataset = {_quoted(self.run.dataset)}"
         found = [
             ("gap", "pair", f"max(coalesce(fitted, {plain}))", f"{own} AND round = 0", seen_column),
             ("usability", "modality", "max(p_broken)", own, lambda m: f"p_broken_{m}"),
         ]
-        out = []
+        drawn = "last(drawn ORDER BY number) FILTER (mark IS NOT NULL) AS mark_drawn"
+        out = [("mark", drawn, f"{dataset} AND withdrawn IS NULL")]
         for table, key, value, where, name in found:
             kinds = [k for (k,) in self._con.execute(f"SELECT DISTINCT {key} FROM {table} WHERE {where}").fetchall()]
             columns = [f"{value} FILTER ({key} = '{k}') AS \"{name(k)}\"" for k in sorted(kinds)]
@@ -145,6 +146,8 @@ class Snapshot:
             CurateError: it is not; the message is DuckDB's.
         """
         text = condition(where)
+        if not where.strip():
+            raise CurateError("WHERE is empty", "e.g. gap > 0.5")
         try:
             statements = duckdb.extract_statements(f"SELECT 1 FROM samples WHERE {text}")
             nested = duckdb.extract_statements(f"SELECT {text}")
@@ -173,6 +176,10 @@ class Snapshot:
         """Remove the scratch file."""
         self._con.close()
         self._folder.cleanup()
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def condition(where: str) -> str:

@@ -202,16 +202,16 @@ class Answers:
         low, high = self.snapshot.ask(f'SELECT min("{column}")::DOUBLE, max("{column}")::DOUBLE FROM samples')[0]
         if low is None:
             return 0.0, 1.0
-        if 0 <= low and high <= 1:
+        if low >= 0 and high <= 1:
             return 0.0, 1.0
-        if -1 <= low and high <= 1:
+        if low >= -1 and high <= 1:
             return -1.0, 1.0
         return (low, high) if high > low else (low - 0.5, high + 0.5)
 
     def _groups(self) -> list[str]:
         """The columns of `GROUPED` with more than one value; marks always."""
         known = [c for c in GROUPED if c in self.snapshot.columns]
-        counts = ", ".join(f'approx_count_distinct(coalesce("{c}", \'\'))' for c in known)
+        counts = ", ".join(f"approx_count_distinct(coalesce(\"{c}\", ''))" for c in known)
         found = self.snapshot.ask(f"SELECT {counts} FROM samples")[0]
         return [c for c, n in zip(known, found, strict=True) if n > 1 or c in ("label_name", "status", "mark")]
 
@@ -223,7 +223,7 @@ class Answers:
         keys = {"xy": f"({x.sql}) * {BINS} + ({y.sql})", "kept": f"floor(p_balanced * {STEPS} + 1e-9)::INTEGER"}
         if hist:
             keys["hist"] = hist.sql
-        columns = {f"g_{c}": f'coalesce("{c}"::VARCHAR, \'{NOTHING}\')' for c in self.groups}
+        columns = {f"g_{c}": f"coalesce(\"{c}\"::VARCHAR, '{NOTHING}')" for c in self.groups}
         made = ", ".join(f"{sql} AS {name}" for name, sql in {**keys, **columns}.items())
         names = [*keys, *columns]
         which = ", ".join(f"GROUPING({name})" for name in names)
@@ -287,7 +287,9 @@ class Answers:
         """
         rows = self.snapshot.ask("SELECT * FROM samples WHERE sample_id = ?", [sample_id])
         if not rows:
-            raise CurateError(f"no sample {sample_id[:60]!r} in {self.snapshot.run.run_id}", "search for part of its id")
+            raise CurateError(
+                f"no sample {sample_id[:60]!r} in {self.snapshot.run.run_id}", "search for part of its id"
+            )
         return dict(zip(self.snapshot.columns, rows[0], strict=True))
 
     def chosen_ids(self, question: Question) -> tuple[list[str], int, int]:
@@ -302,7 +304,7 @@ class Answers:
 
 def _by_set(rows: Iterable[Sequence[Any]], names: Sequence[str]) -> dict[str, list[tuple[Any, int, int]]]:
     """{name of the grouping set, '' for the total: (value, samples, those asked for)}."""
-    found: dict[str, list[tuple[Any, int, int]]] = {"": []} | {name: [] for name in names}
+    found: dict[str, list[tuple[Any, int, int]]] = {name: [] for name in ("", *names)}
     size = len(names)
     for row in rows:
         own = [i for i in range(size) if row[size + 2 + i] == 0]

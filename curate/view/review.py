@@ -7,7 +7,7 @@ right, and other samples at random how many were missed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from curate.store.snapshot import Snapshot
@@ -63,7 +63,7 @@ class Review:
         return list({i: (i, drawn) for i, drawn in reversed(turns)}.values())[::-1]
 
     def report(self) -> dict[str, Any]:
-        """What the answers say: for each claim how many are right, of those at random with an interval; what was missed.
+        """What the answers say: how many claims of each kind are right, and how many were missed, with intervals.
 
         Marks `drop` and `unsure` answer nothing.
         """
@@ -74,7 +74,7 @@ class Review:
                 f"count(*) FILTER ({ANSWERED} AND mark_drawn = 'claimed'), "
                 f"count(*) FILTER ({ANSWERED} AND mark_drawn = 'claimed' AND {agreed}) FROM samples WHERE {made}"
             )[0]
-            rows.append(_row(name, dict(zip(("claims", "seen", "right", "random", "random_right"), counts, strict=True))))
+            rows.append(_row(name, counts))
         missed = "(starts_with(mark, 'broken:') OR mark = 'fix_label')"
         others = self.snapshot.ask(
             f"SELECT count(*), count(*) FILTER ({ANSWERED}), count(*) FILTER ({missed}), "
@@ -82,16 +82,20 @@ class Review:
             f"count(*) FILTER (mark_drawn = 'unclaimed' AND {missed}) FROM samples "
             f"WHERE NOT coalesce({self.claimed}, false) AND gap IS NOT NULL"
         )[0]
-        keys = ("claims", "seen", "right", "random", "random_right")
-        return {"claims": rows, "missed": _row("unclaimed", dict(zip(keys, others, strict=True))), "level": LEVEL}
+        return {"claims": rows, "missed": _row("unclaimed", others), "level": LEVEL}
 
 
-def _row(name: str, counts: Mapping[str, int]) -> dict[str, Any]:
+def _row(name: str, counts: Sequence[int]) -> dict[str, Any]:
+    claims, seen, right, random, random_right = counts
     return {
         "name": name,
-        **counts,
-        "interval": wilson(counts["right"], counts["seen"]),
-        "random_interval": wilson(counts["random_right"], counts["random"]),
+        "claims": claims,
+        "seen": seen,
+        "right": right,
+        "interval": wilson(right, seen),
+        "random": random,
+        "random_right": random_right,
+        "random_interval": wilson(random_right, random),
     }
 
 
