@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from .align import Saved, align
 from .embeddings import judge, read_embeddings
 from .files import read_all
 from .growth import missing, note, write_grown
+from .media import read_sources
 from .understood import understood
 from .values import Values
 
@@ -81,6 +83,7 @@ def score_predictions(
     name: str = "",
     embeddings: Sequence[str] = (),
     message: Message = no_message,
+    media: Path | None = None,
 ) -> Run:
     """Score saved predictions: gaps, mixtures and posteriors of the training samples, as a finished run.
 
@@ -93,6 +96,7 @@ def score_predictions(
         name: of the data set; '' takes that of the first file.
         embeddings: files with the embeddings of every modality, for usability; without them it stays unknown.
         message: called with one line on how the files were read, before anything is computed.
+        media: a table that names the media of the samples, to look at; nothing is computed from them.
 
     Raises:
         CurateError: a file cannot be read, or the predictions are not valid; nothing is stored then.
@@ -107,8 +111,8 @@ def score_predictions(
         )
     newest = saved.rounds[0]
     alike = read_embeddings(embeddings, saved.modalities, newest.sample_ids) if embeddings else None
-    run = _planned(store, read, sources, embeddings)
-    store.samples.write(run.data_id, *_samples(saved))
+    run = _planned(store, read, sources, embeddings, media)
+    store.samples.write(run.data_id, *_samples(saved), sources=_sources(saved, media, message))
     with _recorded(store, run):
         known = [gap.known(p) for p in saved.rounds] if config.average == "warmup" else []
         for number, predictions in enumerate(saved.rounds):
@@ -132,7 +136,17 @@ def score_predictions(
     return store.runs.find(run.run_id)
 
 
-def _planned(store: Store, read: Understood, sources: Sequence[str], embeddings: Sequence[str]) -> Run:
+def _sources(saved: Saved, media: Path | None, message: Message) -> list[dict[str, dict[str, Any]]] | None:
+    if media is None:
+        return None
+    sources, line = read_sources(media, saved.sample_ids.tolist())
+    message(line)
+    return sources
+
+
+def _planned(
+    store: Store, read: Understood, sources: Sequence[str], embeddings: Sequence[str], media: Path | None
+) -> Run:
     """The run that scores the predictions, not yet started."""
     dataset, config, saved = read.dataset, read.config, read.saved
     return Run(
@@ -157,6 +171,7 @@ def _planned(store: Store, read: Understood, sources: Sequence[str], embeddings:
                 "understood": read.line,
                 "fused": "given" if FUSED in saved.kinds else "normalised product of the modalities",
                 **({"embeddings": list(embeddings)} if embeddings else {}),
+                **({"media": str(media.absolute())} if media else {}),
             },
         },
         versions=versions(),
@@ -205,7 +220,9 @@ def score_missing_predictions(
         versions=versions(),
         note=note(len(new), scored),
     )
-    store.samples.write(data_id, *_samples(saved))
+    media = scored.config["predictions"].get("media")
+    place = Path(media) if media and Path(media).exists() else None
+    store.samples.write(data_id, *_samples(saved), sources=_sources(saved, place, message))
     store.samples.copy(scored.data_id, data_id)
     kept = np.array(sorted(store.rounds.predicted_ids(scored.run_id)), dtype=np.str_)
     others = [o.subset(~np.isin(o.sample_ids, kept)) for o in saved.others]

@@ -62,6 +62,12 @@ class Media:
         named = self.run.config.get("predictions", {}).get("media") or self.run.root
         return None if not named else Path(named) if Path(named).is_dir() else Path(named).parent
 
+    @property
+    def _heard(self) -> list[str]:
+        """The modalities that are sound, though their file may have pictures too."""
+        named = str(self.run.config.get("data", {}).get("audio", "audio"))
+        return ["audio", *(name.strip() for name in named.split(","))]
+
     def modalities(self) -> dict[str, list[str]]:
         """Which modalities can be drawn at all, and which of them are sounds, by their first samples."""
         ids = self.snapshot.ask("SELECT sample_id FROM sources LIMIT 8") or self.snapshot.ask(
@@ -93,7 +99,7 @@ class Media:
             return out | {"kind": "text", "text": str(source["text"])}
         try:
             path, segment = self.file(sample_id, modality)
-            kind = kind_of(path)
+            kind = "audio" if modality in self._heard and path.is_file() else kind_of(path)
         except (CurateError, MediaError, OSError) as error:
             return out | {"text": str(error)}
         out |= {"kind": kind, "name": path.name, "cached": False}
@@ -125,18 +131,16 @@ class Media:
     @cached_property
     def _named(self) -> dict[tuple[str, str], str]:
         """{(id, column): the whole path} of the run's manifest, read when a path outside is asked for; {} without."""
-        from curate.datasets.rows import read_rows
         from curate.media.source import split_source
+        from curate.predictions.media import read_media_cells
 
         if self.manifest is None:
             return {}
-        rows, _ = read_rows(self.manifest)
         base = self.manifest.absolute().parent
         return {
-            (row["sample_id"], column): os.path.normpath(base / split_source(cell)[0])
-            for row in rows
-            for column, cell in row.items()
-            if cell and column not in ("sample_id", "label", "split", "group")
+            (sample_id, column): os.path.normpath(base / split_source(cell)[0])
+            for sample_id, cells in read_media_cells(self.manifest).items()
+            for column, cell in cells.items()
         }
 
     # What the cache of decoded media has.

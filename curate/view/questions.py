@@ -20,6 +20,8 @@ from curate.store.snapshot import Snapshot, condition
 BINS, BARS, STEPS = 60, 80, 200
 """Bins of an axis of the scatter, of the histogram, and of the scale of p_balanced."""
 MOST_POINTS, MOST_GROUPS, MOST_CORNERS, MOST_ROWS = 2500, 40, 64, 200
+SORT = "p_balanced"
+"""The usual order: the least balanced samples first, those without a score last."""
 NOTHING = "∅"
 """Stands for NULL among the values of a column."""
 GROUPED = ("label_name", "status", "quadrant", "broken", "contradicts", "mark", "split")
@@ -46,7 +48,7 @@ class Question:
     lasso: tuple[str, str, tuple[tuple[float, float], ...]] | None = None
     text: str = ""
     where: str = ""
-    sort: str = "sample_id"
+    sort: str = SORT
     descending: bool = False
     x: str = ""
     y: str = ""
@@ -82,7 +84,7 @@ def parse(pairs: Iterable[tuple[str, str]], snapshot: Snapshot, usual: tuple[str
         _lasso(last("lasso"), numeric),
         last("q"),
         last("where").strip(),
-        _known(last("sort", "sample_id"), snapshot.columns),
+        _known(last("sort", SORT), snapshot.columns),
         last("desc") == "1",
         _known(last("x", usual[0]), numeric),
         _known(last("y", usual[1]), numeric),

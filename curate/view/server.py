@@ -32,7 +32,7 @@ from curate.types import Run, Selection
 
 from .access import REFUSED, Access, Guarded
 from .media import FRAMES, PLAYED, Media, picture, spectrogram, wav, waveform
-from .questions import NOTHING, STEPS, Answers, Question, described, parse
+from .questions import NOTHING, SORT, STEPS, Answers, Question, described, parse
 from .review import Review
 
 PATIENCE = 2.0
@@ -130,6 +130,7 @@ class Page:
             "total": self.snapshot.total,
             "usual": self.usual,
             "nothing": NOTHING,
+            "sort": SORT,
             "steps": STEPS,
             "marks": [*MARKS, *(f"broken:{m}" for m in run.modalities)],
             "claims": list(self.review.kinds),

@@ -1,6 +1,6 @@
 // One sample: its media side by side, what is known of it, and the keys that decide about it.
 
-import { ask, byId, colour, count, el, number, plain, short, svg } from "./dom.js";
+import { ask, byId, count, el, number, plain, short, svg } from "./dom.js";
 
 const WORDS = { keep: "Keep", drop: "Drop", fix_label: "Fix label", unsure: "Unsure" };
 const KEY_OF = { k: "keep", d: "drop", f: "fix_label", u: "unsure" };
@@ -216,7 +216,7 @@ function sound(source, url) {
 function numbers(one) {
   const most = Math.max(...one.numbers.map(Math.abs), 1e-9);
   const width = 100 / one.numbers.length;
-  const bars = one.numbers.map((v, i) => svg("rect", { x: i * width, width: width * 0.9, y: v > 0 ? 20 - (20 * v) / most : 20, height: Math.abs((20 * v) / most), fill: colour("blue") }));
+  const bars = one.numbers.map((v, i) => svg("rect", { x: i * width, width: width * 0.9, y: v > 0 ? 20 - (20 * v) / most : 20, height: Math.abs((20 * v) / most), style: "fill: var(--blue)" }));
   const list = one.numbers.slice(0, 32).map((v) => v.toPrecision(3)).join(", ");
   return el("div", {}, svg("svg", { class: "numbers", viewBox: "0 0 100 40", preserveAspectRatio: "none", role: "img", "aria-label": `${one.length} numbers` }, ...bars),
     el("p", { class: "muted" }, `${count(one.length)} numbers: ${list}${one.length > 32 ? ", …" : ""}`));
@@ -226,12 +226,12 @@ function numbers(one) {
 function curve(history, modalities) {
   const names = [...modalities, "fused"].filter((m) => history.some((row) => row[1] === m));
   const last = Math.max(...history.map((row) => row[0]), 2);
-  const shade = (i, m) => colour(m === "fused" ? "muted" : ["blue", "orange", "green", "purple"][i % 4]);
+  const shade = (i, m) => `var(--${m === "fused" ? "muted" : ["blue", "orange", "green", "purple"][i % 4]})`;
   const lines = names.map((m, i) => {
     const at = history.filter((row) => row[1] === m).map(([epoch, , p]) => `${(300 * (epoch - 1)) / (last - 1)},${96 - 92 * p}`);
-    return svg("path", { d: `M${at.join("L")}`, stroke: shade(i, m), "vector-effect": "non-scaling-stroke" });
+    return svg("path", { d: `M${at.join("L")}`, style: `stroke: ${shade(i, m)}`, "vector-effect": "non-scaling-stroke" });
   });
-  const frame = svg("path", { d: "M0,4H300M0,50H300M0,96H300", stroke: colour("line"), "vector-effect": "non-scaling-stroke" });
+  const frame = svg("path", { d: "M0,4H300M0,50H300M0,96H300", style: "stroke: var(--line)", "vector-effect": "non-scaling-stroke" });
   return [svg("svg", { class: "history", viewBox: "0 0 300 100", preserveAspectRatio: "none", role: "img", "aria-label": "p(true class), 0 to 1, over epochs" }, frame, ...lines),
     el("p", {}, ...names.map((m, i) => el("span", { style: `color: ${shade(i, m)}; margin-right: .8rem` }, `— ${m}`)))];
 }

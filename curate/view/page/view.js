@@ -106,7 +106,7 @@ function fields(now) {
   byId("q").value = at.get("q") ?? "";
   byId("where").value = at.get("where") ?? "";
   [byId("x").value, byId("y").value] = now.axes;
-  byId("sort").value = at.get("sort") ?? "sample_id";
+  byId("sort").value = at.get("sort") ?? about.sort;
   byId("desc").checked = at.get("desc") === "1";
   byId("unzoom").hidden = !at.has("view");
   document.querySelector(`[name=mode][value=${at.get("mode") === "table" ? "table" : "gallery"}]`).checked = true;
@@ -173,7 +173,7 @@ function card(row) {
 // A picture of one modality, or a word where there is none: a sound is shown by its spectrogram.
 function thumb(row, modality) {
   const blank = () => el("span", { class: "blank" }, modality);
-  const image = el("img", { src: media(about.sounds.includes(modality) ? "spectrogram" : "picture", row.sample_id, modality), loading: "lazy", alt: "", class: "crisp" });
+  const image = el("img", { src: media(about.sounds.includes(modality) ? "spectrogram" : "picture", row.sample_id, modality), loading: "lazy", alt: "", class: about.sounds.includes(modality) ? "sound" : "crisp" });
   image.addEventListener("error", () => image.replaceWith(blank()), { once: true });
   return about.shown.includes(modality) ? image : blank();
 }
@@ -183,8 +183,8 @@ export const media = (what, id, modality) => `/media/${what}?${new URLSearchPara
 export function tags(row) {
   const waiting = marks.of(row.sample_id).find((one) => one.mark);
   const found = [];
-  if (row.broken) found.push(el("span", { class: "tag claim" }, `broken: ${row.broken}`));
-  if (row.contradicts) found.push(el("span", { class: "tag claim" }, `${row.contradicts} denies the label`));
+  if (row.broken) found.push(el("span", { class: "tag claim" }, `claim: ${row.broken} broken`));
+  if (row.contradicts) found.push(el("span", { class: "tag claim" }, `claim: ${row.contradicts} denies the label`));
   if (waiting) found.push(el("span", { class: "tag pending" }, `${waiting.mark}, being stored`));
   else if (row.mark) found.push(el("span", { class: "tag decided" }, row.mark));
   if (row.mark_note) found.push(el("span", { class: "tag decided" }, short(row.mark_note, 40)));
@@ -194,7 +194,7 @@ export function tags(row) {
 function table() {
   const shown = [...COLUMNS.filter((c) => c in about.columns), ...about.numeric.filter((c) => !COLUMNS.includes(c))];
   const at = address();
-  const sorted = at.get("sort") ?? "sample_id";
+  const sorted = at.get("sort") ?? about.sort;
   const head = shown.map((c) => el("th", { scope: "col", "aria-sort": c === sorted ? (at.get("desc") === "1" ? "descending" : "ascending") : "none" },
     el("button", { type: "button", onclick: () => go({ sort: c, desc: c === sorted && at.get("desc") !== "1" ? "1" : null }) }, c)));
   const cell = (row, c) => c === "sample_id"
@@ -343,6 +343,7 @@ async function start() {
   options(byId("sort"), Object.keys(about.columns));
   marks = new Marks(`${about.table} ${about.run}`, changed);
   dialog = new Sample(about, marks, { go, walk, tags, media, focusRow, review, refresh: load });
+  byId("groups").open = innerWidth > 960;
   wire();
   await load();
 }
