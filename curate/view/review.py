@@ -40,49 +40,42 @@ class Review:
             self.kinds["imbalanced"] = ("p_imbalanced > 0.5", "starts_with(mark, 'broken:')")
             near = ["abs(p_imbalanced - 0.5)"]
         self.claimed = " OR ".join(f"({made})" for made, _ in self.kinds.values()) or "false"
+        self.others = f"NOT coalesce({self.claimed}, false) AND gap IS NOT NULL"
         self.near = f"least({', '.join(near)})" if near else "0"
 
     def queue(self) -> list[tuple[str, str]]:
         """(id, `uncertain`, `claimed` or `unclaimed`) of the next samples without a mark, in turn."""
-        unclaimed = f"NOT coalesce({self.claimed}, false) AND gap IS NOT NULL"
-        orders = {
-            "uncertain": (self.claimed, self.near),
-            "claimed": (self.claimed, "hash(sample_id)"),
-            "unclaimed": (unclaimed, "hash(sample_id)"),
+        random = {
+            drawn: self._unmarked(which, "hash(sample_id)")
+            for drawn, which in (("claimed", self.claimed), ("unclaimed", self.others))
         }
-        found = {
-            drawn: [
-                i
-                for (i,) in self.snapshot.ask(
-                    f"SELECT sample_id FROM samples WHERE ({which}) AND mark IS NULL ORDER BY {order}, 1 LIMIT {BATCH}"
-                )
-            ]
-            for drawn, (which, order) in orders.items()
-        }
-        turns = [(ids[k], drawn) for k in range(BATCH) for drawn, ids in found.items() if k < len(ids)]
-        return list({i: (i, drawn) for i, drawn in reversed(turns)}.values())[::-1]
+        near = [i for i in self._unmarked(self.claimed, self.near, 2 * BATCH) if i not in random["claimed"]]
+        drawn = {"uncertain": near[:BATCH], **random}
+        return [(ids[k], name) for k in range(BATCH) for name, ids in drawn.items() if k < len(ids)]
+
+    def _unmarked(self, which: str, order: str, most: int = BATCH) -> list[str]:
+        """The first samples without a mark that fulfil a condition."""
+        sql = f"SELECT sample_id FROM samples WHERE ({which}) AND mark IS NULL ORDER BY {order}, 1 LIMIT {most}"
+        return [i for (i,) in self.snapshot.ask(sql)]
 
     def report(self) -> dict[str, Any]:
         """What the answers say: how many claims of each kind are right, and how many were missed, with intervals.
 
-        Marks `drop` and `unsure` answer nothing.
+        Samples are drawn at random in the order of a hash: all answers up to the last one drawn count as random,
+        whatever they were given for. Marks `drop` and `unsure` answer nothing.
         """
-        rows = []
-        for name, (made, agreed) in self.kinds.items():
-            counts = self.snapshot.ask(
-                f"SELECT count(*), count(*) FILTER ({ANSWERED}), count(*) FILTER ({ANSWERED} AND {agreed}), "
-                f"count(*) FILTER ({ANSWERED} AND mark_drawn = 'claimed'), "
-                f"count(*) FILTER ({ANSWERED} AND mark_drawn = 'claimed' AND {agreed}) FROM samples WHERE {made}"
-            )[0]
-            rows.append(_row(name, counts))
         missed = "(starts_with(mark, 'broken:') OR mark = 'fix_label')"
-        others = self.snapshot.ask(
-            f"SELECT count(*), count(*) FILTER ({ANSWERED}), count(*) FILTER ({missed}), "
-            f"count(*) FILTER ({ANSWERED} AND mark_drawn = 'unclaimed'), "
-            f"count(*) FILTER (mark_drawn = 'unclaimed' AND {missed}) FROM samples "
-            f"WHERE NOT coalesce({self.claimed}, false) AND gap IS NOT NULL"
-        )[0]
-        return {"claims": rows, "missed": _row("unclaimed", others), "level": LEVEL}
+        rows = [self._counts(name, made, agreed, "claimed") for name, (made, agreed) in self.kinds.items()]
+        return {"claims": rows, "missed": self._counts("unclaimed", self.others, missed, "unclaimed"), "level": LEVEL}
+
+    def _counts(self, name: str, which: str, agreed: str, drawn: str) -> dict[str, Any]:
+        right = f"{ANSWERED} AND {agreed}"
+        random = f"hash(sample_id) <= (SELECT max(hash(sample_id)) FROM samples WHERE mark_drawn = '{drawn}')"
+        counts = ", ".join(
+            f"count(*) FILTER ({part})"
+            for part in ("true", ANSWERED, right, f"{ANSWERED} AND {random}", f"{right} AND {random}")
+        )
+        return _row(name, self.snapshot.ask(f"SELECT {counts} FROM samples WHERE {which}")[0])
 
 
 def _row(name: str, counts: Sequence[int]) -> dict[str, Any]:

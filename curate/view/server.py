@@ -7,6 +7,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from starlette.routing import Route
 from typing_extensions import override
 
 from curate.errors import CurateError, LockedError, MediaError
+from curate.render import printable
 from curate.scores.gap import describe
 from curate.scores.posteriors import density, p_balanced
 from curate.store.connection import query_text
@@ -40,6 +42,11 @@ PATIENCE = 2.0
 CURVE = 401
 STATIC = ("view.js", "charts.js", "sample.js", "marks.js", "dom.js", "style.css")
 LARGEST_BODY = 1 << 20
+MISSING = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 160 120"><rect width="160" height="120" fill="#30363c"/>'
+    '<text x="80" y="64" fill="#e6e8ea" font-size="14" font-family="sans-serif" text-anchor="middle">not there</text>'
+    "<title>{}</title></svg>"
+)
 
 
 class Gone(CurateError):
@@ -177,7 +184,10 @@ class Page:
 
     def decide(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Store decisions; the answer is given after they are committed."""
-        marks = [_mark(one) for one in body.get("marks", ())]
+        given = body.get("marks")
+        if not isinstance(given, list):
+            raise CurateError("expected a list of decisions", "reload the page")
+        marks = [_mark(one) for one in given]
         for mark in marks:
             mark.check(self.run.modalities)
             self.answers.sample(mark.sample_id)  # an unknown one is an error
@@ -301,7 +311,7 @@ def application(page: Page, access: Access) -> Starlette:
         Route("/api/page", answering(lambda r: _rows(page, r))),
         Route("/api/sample", answering(lambda r: page.sample(r.query_params.get("id", "")))),
         Route("/api/review", answering(lambda _: {"queue": page.review.queue(), **page.review.report()})),
-        Route("/media/{what}", answering(lambda r: _medium(page.media, r))),
+        Route("/media/{what}", answering(lambda r: _drawn(page.media, r))),
         *(
             Route(f"/api/{name}", posted(work), methods=["POST"])
             for name, work in (("mark", page.decide), ("withdraw", page.take_back), ("select", page.select))
@@ -327,6 +337,17 @@ def _rows(page: Page, request: Request) -> dict[str, Any]:
     except ValueError:
         raise CurateError("start and rows are whole numbers", "e.g. start=0&rows=24") from None
     return page.answers.page(page.question(given.multi_items()), min(start, page.snapshot.total), rows)
+
+
+def _drawn(media: Media, request: Request) -> Response:
+    """A medium, or where a picture is wanted and there is none, a picture of the reason."""
+    try:
+        return _medium(media, request)
+    except (CurateError, MediaError, OSError, ValueError) as error:
+        if request.headers.get("sec-fetch-dest") != "image":
+            raise
+        reason = error.reason if isinstance(error, MediaError) else str(error)
+        return Response(MISSING.format(escape(printable(reason[:200]))), media_type="image/svg+xml")
 
 
 def _medium(media: Media, request: Request) -> Response:

@@ -210,7 +210,7 @@ export function bars(summary, about, state, on) {
       { type: "button", "aria-pressed": String((state.values[column] ?? []).includes(value)), onclick: () => on.toggle(column, value) },
       el("span", { class: "name" }, named(column, value, about)), el("span", { class: "number" }, own === all ? count(all) : `${count(own)} of ${count(all)}`),
       el("span", { class: "bar", "aria-hidden": "true" }, el("i", { style: `width: ${(100 * all) / most}%` }), el("i", { style: `width: ${(100 * own) / most}%` })))));
-    return el("div", {}, el("h3", {}, title(column)), el("ul", { tabindex: "0", "aria-label": title(column) }, ...lines), others ? el("p", { class: "muted" }, `and ${count(others)} more: ask by Where`) : "");
+    return el("div", {}, el("h2", {}, title(column)), el("ul", { tabindex: "0", "aria-label": title(column) }, ...lines), others ? el("p", { class: "muted" }, `and ${count(others)} more: ask by Where`) : "");
   });
   byId("bars").replaceChildren(...made);
 }

@@ -20,6 +20,7 @@ export class Sample {
   constructor(about, marks, page) {
     Object.assign(this, { about, marks, page, queue: null, id: null, found: null });
     this.node = byId("sample");
+    this.makeMarks();
     this.node.addEventListener("keydown", (event) => this.key(event));
     this.node.addEventListener("close", () => this.closed());
     byId("close").onclick = () => this.node.close();
@@ -37,6 +38,7 @@ export class Sample {
     if (id === this.id && this.node.open) return;
     this.id = id;
     if (!this.node.open) this.node.showModal();
+    if (this.node.contains(document.activeElement)) byId("next").focus();
     await this.load();
   }
 
@@ -96,7 +98,7 @@ export class Sample {
     else if (event.key === " " && event.target.closest("button") === null) this.play();
     else if (event.key === " ") this.play();
     else if (mark) this.decide({ mark });
-    else if (event.key === "n") byId("note").focus();
+    else if (event.key === "n") this.note.focus();
     else if (event.key === "z") this.takeBack();
     else return;
     event.preventDefault();
@@ -128,30 +130,34 @@ export class Sample {
     this.drawFacts();
   }
 
+  // The buttons are made once: what has the focus, or is being typed, stays.
+  makeMarks() {
+    const keys = Object.fromEntries(Object.entries(KEY_OF).map(([k, m]) => [m, k]));
+    this.about.modalities.forEach((m, i) => (keys[`broken:${m}`] = String(i + 1)));
+    this.buttons = Object.fromEntries(this.about.marks.map((mark) => [mark, el("button",
+      { type: "button", onclick: () => this.decide({ mark, ...(mark === "fix_label" ? this.label() : {}) }) },
+      WORDS[mark] ?? mark.replace(":", ": "), " ", el("kbd", {}, keys[mark] ?? ""))]));
+    this.classes = el("select", { "aria-label": "What the label should be", onchange: () => this.decide({ mark: "fix_label", ...this.label() }) },
+      el("option", { value: "" }, "label should be …"), ...this.about.classes.map((c) => el("option", { value: c }, short(c, 40))));
+    this.note = el("input", { maxlength: "10000", onchange: () => this.decide({ note: this.note.value }) });
+    this.note.addEventListener("keydown", (event) => event.key === "Enter" && byId("next").focus());
+    this.back = el("button", { type: "button", onclick: () => this.takeBack() }, "Take back ", el("kbd", {}, "z"));
+    byId("marks").replaceChildren(...Object.values(this.buttons), this.classes, el("label", { class: "note" }, "Note ", this.note), this.back);
+  }
+
   drawMarks() {
     if (!this.found) return;
     const { values, decisions } = this.found;
-    const waiting = this.marks.of(this.id);
-    const now = waiting.find((one) => one.mark)?.mark ?? values.mark;
-    const keys = Object.fromEntries(Object.entries(KEY_OF).map(([k, m]) => [m, k]));
-    this.about.modalities.forEach((m, i) => (keys[`broken:${m}`] = String(i + 1)));
-    const buttons = this.about.marks.map((mark) => el("button", { type: "button", "aria-pressed": String(mark === now), onclick: () => this.decide(mark === "fix_label" ? { mark, ...this.label() } : { mark }) },
-      WORDS[mark] ?? mark.replace(":", ": "), " ", el("kbd", {}, keys[mark] ?? "")));
-    const classes = el("select", { id: "newLabel", "aria-label": "What the label should be" }, el("option", { value: "" }, "label should be …"), ...this.about.classes.map((c) => el("option", { value: c, selected: c === values.mark_label }, short(c, 40))));
-    classes.onchange = () => this.decide({ mark: "fix_label", ...this.label() });
-    const note = el("input", { id: "note", maxlength: "10000", value: plain(values.mark_note ?? "") });
-    note.onchange = () => this.decide({ note: note.value });
-    note.onkeydown = (event) => event.key === "Enter" && note.blur();
-    const back = el("button", { type: "button", disabled: !decisions.length, onclick: () => this.takeBack() }, "Take back ", el("kbd", {}, "z"));
-    const focused = this.node.contains(document.activeElement) ? document.activeElement.id || document.activeElement.textContent : null;
-    byId("marks").replaceChildren(...buttons, classes, el("label", { class: "note" }, "Note ", note), back);
-    if (focused) [...byId("marks").querySelectorAll("button, input, select")].find((one) => (one.id || one.textContent) === focused)?.focus();
+    const now = this.marks.of(this.id).find((one) => one.mark)?.mark ?? values.mark;
+    for (const [mark, button] of Object.entries(this.buttons)) button.setAttribute("aria-pressed", String(mark === now));
+    this.classes.value = values.mark_label ?? "";
+    if (document.activeElement !== this.note) this.note.value = values.mark_note ?? "";
+    this.back.disabled = !decisions.length;
     byId("marked").replaceChildren(...this.page.tags(values));
-    if (!this.node.contains(document.activeElement)) byId("next").focus();
   }
 
   label() {
-    const chosen = byId("newLabel").value;
+    const chosen = this.classes.value;
     return chosen ? { new_label: chosen } : {};
   }
 
