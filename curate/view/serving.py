@@ -113,11 +113,18 @@ class View:
             [sys.executable, "-c", code, settings], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert self._process.stdout is not None
-        answer = json.loads(self._process.stdout.readline() or "{}")
+        # DuckDB may write lines of its own while it works.
+        line = next((text for text in self._process.stdout if text.startswith("{")), "{}")
+        answer = json.loads(line)
         self.address: str = answer.get("address", "")
         if not self.address:
             self.stop()
             raise CurateError(answer.get("message", "the page did not start"), answer.get("hint", "see above"))
+
+    @property
+    def process_id(self) -> int:
+        """Of the server's process."""
+        return self._process.pid
 
     def stop(self) -> None:
         """End the server."""

@@ -18,7 +18,7 @@ export const KEYS = (about) => [
 
 export class Sample {
   constructor(about, marks, page) {
-    Object.assign(this, { about, marks, page, queue: null, id: null, found: null });
+    Object.assign(this, { about, marks, page, queue: null, id: null, found: null, turn: 0 });
     this.node = byId("sample");
     this.makeMarks();
     this.node.addEventListener("keydown", (event) => this.key(event));
@@ -44,14 +44,15 @@ export class Sample {
 
   async load() {
     const id = this.id;
+    const turn = ++this.turn;
     byId("sampleId").textContent = plain(id);
     try {
       const found = await ask(`/api/sample?${new URLSearchParams({ id })}`);
-      if (id !== this.id) return;
+      if (turn !== this.turn) return;
       this.found = found;
       this.draw();
     } catch (error) {
-      if (id !== this.id) return;
+      if (turn !== this.turn) return;
       this.found = null;
       byId("media").replaceChildren(el("p", { role: "alert" }, error.message));
       byId("facts").replaceChildren();
@@ -60,9 +61,12 @@ export class Sample {
 
   async changed(id) {
     if (id !== this.id || !this.node.open) return;
-    const id_ = this.id;
+    this.drawMarks();
+    if (this.marks.of(id).length) return;
+    const turn = ++this.turn; // an answer that comes late must not undo a newer one
     const found = await ask(`/api/sample?${new URLSearchParams({ id })}`).catch(() => null);
-    if (found && id_ === this.id) this.found = found;
+    if (!found || turn !== this.turn || id !== this.id) return;
+    this.found = found;
     this.drawMarks();
     this.drawFacts();
   }
@@ -140,7 +144,11 @@ export class Sample {
     this.classes = el("select", { "aria-label": "What the label should be", onchange: () => this.decide({ mark: "fix_label", ...this.label() }) },
       el("option", { value: "" }, "label should be …"), ...this.about.classes.map((c) => el("option", { value: c }, short(c, 40))));
     this.note = el("input", { maxlength: "10000", onchange: () => this.decide({ note: this.note.value }) });
-    this.note.addEventListener("keydown", (event) => event.key === "Enter" && byId("next").focus());
+    this.note.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter") return;
+      event.preventDefault(); // or it would press the button that gets the focus
+      byId("next").focus();
+    });
     this.back = el("button", { type: "button", onclick: () => this.takeBack() }, "Take back ", el("kbd", {}, "z"));
     byId("marks").replaceChildren(...Object.values(this.buttons), this.classes, el("label", { class: "note" }, "Note ", this.note), this.back);
   }

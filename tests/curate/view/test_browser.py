@@ -39,7 +39,11 @@ class Seen:
         """Wait until a condition holds; the page's policy forbids what the driver's own waiting does."""
         end = time.monotonic() + seconds
         while not self.tab.evaluate(expression):
-            assert time.monotonic() < end, expression
+            assert time.monotonic() < end, (
+                expression,
+                self.tab.text_content("#waiting"),
+                self.tab.text_content("#facts"),
+            )
             self.tab.wait_for_timeout(30)
 
     def shown(self) -> int:
