@@ -36,6 +36,7 @@ class Snapshot:
     Attributes:
         columns: {name: DuckDB's type}.
         total: number of samples.
+        changes: how often a mark was changed.
 
     Args:
         store: the sample table.
@@ -46,7 +47,7 @@ class Snapshot:
     def __init__(self, store: Store, run: Run, patience: float = 20.0) -> None:
         self.store, self.run, self.patience = store, run, patience
         self._folder = tempfile.TemporaryDirectory(prefix="curate-view-", ignore_cleanup_errors=True)
-        self._lock = threading.Lock()
+        self._lock, self.changes = threading.Lock(), 0
         self._con = duckdb.connect(str(Path(self._folder.name) / "samples.duckdb"), config={"memory_limit": MEMORY})
         try:
             self._copy()
@@ -162,6 +163,7 @@ class Snapshot:
         changed = ", ".join(f"{name} = ?" for name in values)
         with self._lock, self._cursor() as con:
             con.execute(f"UPDATE samples SET {changed} WHERE sample_id = ?", [*values.values(), sample_id])
+            self.changes += 1
 
     def sources(self, sample_id: str) -> dict[str, dict[str, Any]]:
         """{modality: where its medium is}, see `Dataset.all_sources`; {} if that is not known."""

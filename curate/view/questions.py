@@ -164,7 +164,7 @@ def _inside(x: str, y: str, corners: Sequence[tuple[float, float]]) -> tuple[str
             low, high = min(y0, y1), max(y0, y1)
             sides.append(f'("{y}" >= ? AND "{y}" < ? AND "{x}" < ? + ("{y}" - ?) * ?)::TINYINT')
             given += [low, high, x0, y0, (x1 - x0) / (y1 - y0)]
-    return f"(({box}) AND ({' + '.join(sides) or '0'}) % 2 = 1)", given
+    return f"(CASE WHEN {box} THEN ({' + '.join(sides) or '0'}) % 2 = 1 ELSE false END)", given
 
 
 @dataclass(frozen=True)
@@ -197,6 +197,7 @@ class Answers:
     def __init__(self, snapshot: Snapshot, seen: str) -> None:
         self.snapshot, self.seen = snapshot, seen
         self.limits = lru_cache(maxsize=64)(self._limits)
+        self.totals = lru_cache(maxsize=16)(self._totals)
         self.groups = self._groups()
 
     def _limits(self, column: str) -> tuple[float, float]:
@@ -222,35 +223,50 @@ class Answers:
         wanted, given = clause(question)
         x, y = self._axes(question)
         hist = Axis(self.seen, *self.limits(self.seen), BARS) if self.seen else None
+        every = self.totals(x, y, hist, self.snapshot.changes)
+        own = every if wanted == "true" else self._counts(x, y, hist, wanted, given)
+        found = {name: [(k, n, own[name].get(k, 0)) for k, n in counts.items()] for name, counts in every.items()}
+        out: dict[str, Any] = {"total": found[""][0][1], "count": found[""][0][2], "points": None}
+        cells = [(k // BINS, k % BINS, n, c) for k, n, c in found["xy"] if k is not None]
+        out["scatter"] = {"x": [x.low, x.high], "y": [y.low, y.high], "bins": BINS, "cells": cells}
+        if sum(c for *_, c in cells) <= MOST_POINTS:
+            out["points"] = self._points(x, y, wanted, given)
+        out["kept"] = sorted(r for r in found["kept"] if r[0] is not None)
+        if hist:
+            cells_of_hist = sorted(r for r in found["hist"] if r[0] is not None)
+            out["hist"] = {"low": hist.low, "high": hist.high, "bins": BARS, "cells": cells_of_hist}
+        out["bars"] = {c: _bars(found[f"g_{c}"], question.values.get(c, ())) for c in self.groups}
+        return out
+
+    def _totals(self, x: Axis, y: Axis, hist: Axis | None, _changes: int) -> dict[str, dict[Any, int]]:
+        """Counts of all samples, kept until a mark changes."""
+        return self._counts(x, y, hist, "true", [])
+
+    def _counts(
+        self, x: Axis, y: Axis, hist: Axis | None, wanted: str, given: Sequence[Any]
+    ) -> dict[str, dict[Any, int]]:
+        """{view: {bin or value: samples}} of the samples that fulfil a condition, in one pass; '' has their number."""
         keys = {"xy": f"({x.sql}) * {BINS} + ({y.sql})", "kept": f"floor(p_balanced * {STEPS} + 1e-9)::INTEGER"}
         if hist:
             keys["hist"] = hist.sql
-        columns = {f"g_{c}": f"coalesce(\"{c}\"::VARCHAR, '{NOTHING}')" for c in self.groups}
-        made = ", ".join(f"{sql} AS {name}" for name, sql in {**keys, **columns}.items())
-        names = [*keys, *columns]
-        which = ", ".join(f"GROUPING({name})" for name in names)
+        keys |= {f"g_{c}": f"coalesce(\"{c}\"::VARCHAR, '{NOTHING}')" for c in self.groups}
+        made = ", ".join(f"{sql} AS {name}" for name, sql in keys.items())
+        sets = ", ".join(f"({name})" for name in keys)
+        which = ", ".join(f"GROUPING({name})" for name in keys)
         rows = self.snapshot.ask(
-            f"SELECT {', '.join(names)}, count(*), count(*) FILTER (chosen), {which} "
-            f"FROM (SELECT {made}, coalesce({wanted}, false) AS chosen FROM samples) "
-            f"GROUP BY GROUPING SETS ((), {', '.join(f'({name})' for name in names)})",
+            f"SELECT {', '.join(keys)}, {which}, count(*) FROM (SELECT {made} FROM samples WHERE {wanted}) "
+            f"GROUP BY GROUPING SETS ((), {sets})",
             given,
         )
-        found = _by_set(rows, names)
-        total, chosen = found.pop("", [(None, 0, 0)])[0][1:]
-        out: dict[str, Any] = {"total": total, "count": chosen, "points": None}
-        out["scatter"] = {
-            "x": [x.low, x.high], "y": [y.low, y.high], "bins": BINS,
-            "cells": [[k // BINS, k % BINS, n, c] for k, n, c in found["xy"] if k is not None],
-        }  # fmt: skip
-        inside = sum(c for _, _, _, c in out["scatter"]["cells"])
-        if inside <= MOST_POINTS:
-            out["points"] = self._points(question, x, y, wanted, given)
-        out["kept"] = [[k, n, c] for k, n, c in sorted(r for r in found["kept"] if r[0] is not None)]
-        if hist:
-            cells = sorted(r for r in found["hist"] if r[0] is not None)
-            out["hist"] = {"low": hist.low, "high": hist.high, "bins": BARS, "cells": cells}
-        out["bars"] = {c: _bars(found[f"g_{c}"], question.values.get(c, ())) for c in self.groups}
-        return out
+        names, size = list(keys), len(keys)
+        found: dict[str, dict[Any, int]] = {name: {} for name in ("", *names)}
+        for row in rows:
+            place = row.index(0, size, 2 * size) - size if 0 in row[size : 2 * size] else None
+            if place is None:
+                found[""][None] = row[-1]
+            else:
+                found[names[place]][row[place]] = row[-1]
+        return found
 
     def _axes(self, question: Question) -> tuple[Axis, Axis]:
         limits = [*self.limits(question.x), *self.limits(question.y)]
@@ -260,7 +276,7 @@ class Answers:
             raise CurateError("view has no width", "e.g. view=0,1,0,1")
         return Axis(question.x, limits[0], limits[1], BINS), Axis(question.y, limits[2], limits[3], BINS)
 
-    def _points(self, question: Question, x: Axis, y: Axis, wanted: str, given: list[Any]) -> list[tuple[Any, ...]]:
+    def _points(self, x: Axis, y: Axis, wanted: str, given: list[Any]) -> list[tuple[Any, ...]]:
         """(id, x, y, class, mark, what is broken) of the samples asked for that lie within the axes."""
         broken = "broken" if "broken" in self.snapshot.columns else "NULL"
         return self.snapshot.ask(
@@ -302,17 +318,6 @@ class Answers:
         ((shown,),) = self.snapshot.ask(f"SELECT count(*) FROM samples WHERE {wanted}", given)
         ((candidates,),) = self.snapshot.ask(f"SELECT count(*) FROM samples WHERE {scored}")
         return [i for (i,) in ids], shown, candidates
-
-
-def _by_set(rows: Iterable[Sequence[Any]], names: Sequence[str]) -> dict[str, list[tuple[Any, int, int]]]:
-    """{name of the grouping set, '' for the total: (value, samples, those asked for)}."""
-    found: dict[str, list[tuple[Any, int, int]]] = {name: [] for name in ("", *names)}
-    size = len(names)
-    for row in rows:
-        own = [i for i in range(size) if row[size + 2 + i] == 0]
-        name = names[own[0]] if own else ""
-        found[name].append((row[own[0]] if own else None, row[size], row[size + 1]))
-    return found
 
 
 def _bars(rows: Iterable[tuple[Any, int, int]], chosen: Sequence[str]) -> dict[str, Any]:

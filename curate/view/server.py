@@ -294,9 +294,7 @@ def application(page: Page, access: Access) -> Starlette:
         async def answer(request: Request) -> Response:
             try:
                 raw = await request.body()
-                body = json.loads(raw) if len(raw) <= LARGEST_BODY else None
-                if not isinstance(body, Mapping):
-                    raise CurateError("expected one JSON object of less than 1 MB", "reload the page")
+                body = _parsed(raw)
                 return Json(await run_in_threadpool(work, body))
             except Exception as error:
                 return _failed(error)
@@ -318,6 +316,21 @@ def application(page: Page, access: Access) -> Starlette:
         ),
     ]
     return Starlette(routes=routes, middleware=[Middleware(Guarded, access=access)])
+
+
+def _parsed(raw: bytes) -> Mapping[str, Any]:
+    """The JSON object of a request.
+
+    Raises:
+        CurateError: it is none, or too large.
+    """
+    try:
+        body = json.loads(raw) if len(raw) <= LARGEST_BODY else None
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, Mapping):
+        raise CurateError("expected one JSON object of less than 1 MB", "reload the page")
+    return body
 
 
 def _file(name: str) -> str:

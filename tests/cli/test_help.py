@@ -12,7 +12,7 @@ COMMANDS = typer.main.get_command(cli.app).commands
 OPTIONS = {
     "datasets": 8,
     "prepare": 9,
-    "score": 27,
+    "score": 28,
     "select": 15,
     "selections": 6,
     "train": 17,
@@ -23,6 +23,7 @@ OPTIONS = {
     "runs": 6,
     "sql": 5,
     "report": 5,
+    "view": 7,
     "export": 3,
     "demo": 4,
 }

@@ -80,8 +80,11 @@ def test_media_of_predictions_are_named_by_a_table(curate, workplace):
         ("s0", '{"audio": {"file": "a.wav"}, "text": {"text": "hello"}}'),
         ("s1", '{"audio": {"end": 2.5, "file": "/b/c.wav", "start": 1.0}}'),
     ]
-    for text, words in (("sample_id,audio\nx,a.wav\n", "none of the 8"), ("sample_id,label\ns0,a\n", "no column of media"),
-                        ("sample_id,audio\ns0,a.wav\ns0,b.wav\n", "twice")):  # fmt: skip
+    for text, words in (
+        ("sample_id,audio\nx,a.wav\n", "none of the 8"),
+        ("sample_id,label\ns0,a\n", "no column of media"),
+        ("sample_id,audio\ns0,a.wav\ns0,b.wav\n", "twice"),
+    ):
         Path("bad.csv").write_text(text)
         ended = curate("score", "--predictions", "preds.csv", "--media", "bad.csv")
         assert ended.code == 1 and words in ended.err

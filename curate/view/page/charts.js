@@ -4,7 +4,7 @@
 import { byId, colour, count, el, number, plain, short } from "./dom.js";
 
 const CONFIG = { displayModeBar: false, responsive: true, doubleClick: false, scrollZoom: false };
-const MOST_CORNERS = 40;
+const MOST_CORNERS = 24;
 const TAGS = { none: "blue", broken: "orange", marked: "green" };
 
 function layout(more) {
