@@ -48,7 +48,8 @@ def serve(
         import uvicorn
 
         from .access import Access
-        from .server import Page, application
+        from .server import application
+        from .session import Page
     except ImportError as error:
         raise CurateError(f"the page needs {error.name}, which is not installed", EXTRA) from None
     run = store.runs.find(run_id, kind="score", status=None if run_id else "done")

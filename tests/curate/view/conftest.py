@@ -20,7 +20,8 @@ from starlette.testclient import TestClient
 from curate.predictions.score import score_predictions
 from curate.store.store import Store
 from curate.view.access import Access
-from curate.view.server import Page, application
+from curate.view.server import application
+from curate.view.session import Page
 
 COUNT, RATE, TONE, PORT = 40, 8000, 1000, 8765
 HOSTILE = "<img src=x onerror=alert(1)>\u202egnp.\x1b[31m"

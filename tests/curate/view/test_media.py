@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from curate.view.media import picture, spectrogram, waveform
-from curate.view.server import Page
+from curate.view.session import Page
 
 from .conftest import HOSTILE, RATE, TONE
 

@@ -51,7 +51,7 @@ def test_drop_and_unsure_answer_nothing(browser):
 def test_claims_of_broken_modalities_are_judged_by_modality(scored_table):
     """A claim that the picture is broken is confirmed by that alone."""
     from curate.store.marks import Mark
-    from curate.view.server import Page
+    from curate.view.session import Page
 
     run = scored_table.runs.find(kind="score")
     with scored_table.db.open(write=True) as con:
