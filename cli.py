@@ -42,6 +42,7 @@ FIRST = (
     "compare",
     "recommend",
     "report",
+    "view",
     "sql",
     "runs",
     "methods",

@@ -12,6 +12,8 @@ from curate.types import Round, Run, Selection
 if TYPE_CHECKING:
     import pandas as pd
 
+    from curate.view.serving import View
+
 
 class Table:
     """A sample table with a method for each command that needs no model; `curate.open` returns one.
@@ -106,6 +108,12 @@ class Table:
         from curate.report import build
 
         return build(self.store, run, Path(output))
+
+    def view(self, run: str | None = None, port: int = 0) -> View:
+        """Serve the interactive page, as `curate view`, in a process of its own; a notebook shows a link to it."""
+        from curate.view.serving import View
+
+        return View(self.store, run, port)
 
     def export(self, path: str | Path) -> int:
         """Write the view `samples` to a .csv or .parquet file, as `curate export`; returns the number of rows."""

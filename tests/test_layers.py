@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ PARTS = (
     "curate.predictions",
     "curate.advice",
     "curate.report",
+    "curate.view",
     "curate.table",
     "curate.torch",
     "curate.lightning",
@@ -259,6 +261,7 @@ def python(code: str, *blocked: str) -> str:
         "curate.scores.selection",
         "curate.scores.mixture",
         "curate.datasets.cache",
+        pytest.param("curate.view.server", marks=pytest.mark.skipif(not find_spec("starlette"), reason="extra view")),
         "curate.train.methods.catalog",
     ],
 )

@@ -104,7 +104,9 @@ def prepare(
         print_plan(opened, folder, processes)
     with progress(quiet) as advance:
         made = decode(opened, folder, processes, lambda done, total: advance("decoding", done, total, "items"))
-    store.samples.write(made.data_id, opened.samples, opened.classes, *made.summary(), made.media())
+    store.samples.write(
+        made.data_id, opened.samples, opened.classes, *made.summary(), made.media(), opened.all_sources()
+    )
     if done := describe_done(made):
         print_message(done)
     found = checks.check(opened)

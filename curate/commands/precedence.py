@@ -138,7 +138,7 @@ def refuse_beside_predictions(context: Any) -> None:
 
 def refuse_beside_refit(context: Any) -> None:
     """A run's stored scores are fitted again: refuse options about another run or a model on the command line."""
-    other = (*ABOUT_MODEL, "dataset", "predictions", "embeddings")
+    other = (*ABOUT_MODEL, "dataset", "predictions", "embeddings", "media")
     _refuse_other(context, other, "--refit fits what the named run kept")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -39,6 +40,13 @@ RANGES: Mapping[str, tuple[float, float]] = {
     **{f"{what}_{m}": SHARE for what in ("degraded", "harmless", "swapped") for m in ("audio", "visual", "voice")},
 }
 """{setting: (least, largest)} for the settings of all data sets."""
+
+
+def named(path: Path, segment: Segment | None, folder: str) -> dict[str, Any]:
+    """Where a medium is, as the sample table keeps it, see `Dataset.all_sources`."""
+    whole = os.path.abspath(path)
+    file = os.path.relpath(whole, folder) if folder and whole.startswith(f"{folder}{os.sep}") else whole
+    return {"file": file, **({} if segment is None else {"start": segment.start, "end": segment.end})}
 
 
 class Dataset(ABC):
@@ -136,6 +144,18 @@ class Dataset(ABC):
         """{modality: text} that the checks compare."""
         own = [m for m, spec in self.specs.items() if isinstance(spec, TextSpec)]
         return {m: sample.inputs[m] for m in own if m in sample.inputs}
+
+    def all_sources(self) -> list[dict[str, dict[str, Any]]]:
+        """Per sample {modality: `{"text": ...}`, or `{"file": ..., "start": s, "end": s}`}, the last two of a stretch.
+
+        A file in the folder of `root` is named from there, another one by its whole path.
+        """
+        folder = "" if self.root is None else os.path.abspath(self.root if self.root.is_dir() else self.root.parent)
+        return [
+            {m: {"text": text} for m, text in self.texts(sample).items()}
+            | {m: named(path, segment, folder) for m, (path, segment) in self.media(sample).items()}
+            for sample in self.samples
+        ]
 
     def recipe(self) -> Any:
         """Everything except the samples' content that determines their arrays; JSON-like."""

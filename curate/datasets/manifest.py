@@ -130,7 +130,7 @@ class Manifest(Recordings):
         heard = {m for m in self.modalities if m in _listed(options.audio)}
         seen = set(self.modalities) - heard - set(_listed(options.text))
         named = {m: [split_source(row[m]) for row in rows if not is_missing(row[m])] for m in (*heard, *seen)}
-        files = {m: [(_found(self._folder, path), segment) for path, segment in own] for m, own in named.items()}
+        files = {m: [(find_file(self._folder, path), segment) for path, segment in own] for m, own in named.items()}
         sounds = (
             [f for m in sorted(heard) for f in files[m]] if {"rate", "seconds", "n_fft", "hop"} & {*left_open} else []
         )
@@ -152,7 +152,7 @@ class Manifest(Recordings):
         """Check that no column of paths holds sentences instead."""
         for modality in (m for m in self.modalities if m not in _listed(options.text)):
             cells = [row[modality] for row in rows if not is_missing(row[modality])][:SENTENCES]
-            texts = [c for c in cells if len(c.split()) > 2 and not os.path.exists(_found(self._folder, c))]
+            texts = [c for c in cells if len(c.split()) > 2 and not os.path.exists(find_file(self._folder, c))]
             if len(texts) > len(cells) / 2 and not any(Path(c).suffix[1:].isalnum() for c in texts):
                 message = f"manifest: the column {modality!r} holds texts, not paths: {texts[0][:40]!r}"
                 listed = ",".join((*(m for m in _listed(options.text) if m in self.modalities), modality))
@@ -170,7 +170,7 @@ class Manifest(Recordings):
     def media(self, sample: Sample) -> dict[str, tuple[Path, Segment | None]]:
         """The files that a row names."""
         parts = {m: split_source(s) for m, s in sample.inputs.items() if s and m not in self._tokenizers}
-        return {m: (_found(self._folder, path), segment) for m, (path, segment) in parts.items()}
+        return {m: (find_file(self._folder, path), segment) for m, (path, segment) in parts.items()}
 
     def decode(self, sample: Sample, modality: str) -> Decoded:
         """One file, decoded; or one text."""
@@ -208,7 +208,7 @@ def _check_options(options: Manifest.Options) -> None:
     check_fractions(options.val_fraction, options.test_fraction)
 
 
-def _found(folder: Path, path: str) -> Path:
+def find_file(folder: Path, path: str) -> Path:
     """A path relative to the table's folder: as written or, if no such file exists, with / for \\, or in the other
     Unicode form of its letters.
     """

@@ -26,6 +26,7 @@ from .align import Saved, align
 from .embeddings import Recorded, judge, read_embeddings, recorded_features
 from .files import read_all
 from .growth import missing, note, write_grown
+from .media import read_sources
 from .understood import understood
 from .values import Values
 
@@ -115,6 +116,7 @@ def score_predictions(
     name: str = "",
     embeddings: Sequence[str] = (),
     message: Message = no_message,
+    media: Path | None = None,
 ) -> Run:
     """Score saved predictions: gaps, mixtures and posteriors of the training samples, as a finished run.
 
@@ -128,6 +130,7 @@ def score_predictions(
         embeddings: files with the embeddings of every modality, for usability; without them, and without features in
             a recorded folder, it stays unknown.
         message: called with one line on how the files were read, before anything is computed.
+        media: a table that names the media of the samples, to look at; nothing is computed from them.
 
     Raises:
         CurateError: a file cannot be read, or the predictions are not valid; nothing is stored then.
@@ -139,8 +142,9 @@ def score_predictions(
     alike, line = _features(read, embeddings)
     if line:
         message(line)
-    run = _planned(store, read, sources, {"embeddings": list(embeddings)} if embeddings else {"usability": line})
-    store.samples.write(run.data_id, *_samples(saved))
+    given = {"embeddings": list(embeddings)} if embeddings else {"usability": line}
+    run = _planned(store, read, sources, given | ({"media": str(media.absolute())} if media else {}))
+    store.samples.write(run.data_id, *_samples(saved), sources=_sources(saved, media, message))
     with _recorded(store, run):
         for number, predictions in enumerate(saved.rounds):
             found = _fit(read, number, known)
@@ -162,6 +166,14 @@ def score_predictions(
     return store.runs.find(run.run_id)
 
 
+def _sources(saved: Saved, media: Path | None, message: Message) -> list[dict[str, dict[str, Any]]] | None:
+    if media is None:
+        return None
+    sources, line = read_sources(media, saved.sample_ids.tolist())
+    message(line)
+    return sources
+
+
 def _features(read: Understood, embeddings: Sequence[str]) -> tuple[Recorded | None, str]:
     """The features of the newest epoch's samples, of the given files or of a recorded folder, and a line on them."""
     newest = read.saved.rounds[0]
@@ -174,7 +186,7 @@ def _features(read: Understood, embeddings: Sequence[str]) -> tuple[Recorded | N
 
 
 def _planned(store: Store, read: Understood, sources: Sequence[str], note: Mapping[str, Any]) -> Run:
-    """The run that scores the predictions, not yet started; `note` is on what usability comes from."""
+    """The run that scores the predictions, not yet started; `note` is on what usability and media come from."""
     dataset, config, saved = read.dataset, read.config, read.saved
     return Run(
         run_id=store.runs.new_id(f"score-{dataset}", store.path.with_suffix(".runs")),
@@ -246,7 +258,9 @@ def score_missing_predictions(
         versions=versions(),
         note=note(len(new), scored),
     )
-    store.samples.write(data_id, *_samples(saved))
+    media = scored.config["predictions"].get("media")
+    place = Path(media) if media and Path(media).exists() else None
+    store.samples.write(data_id, *_samples(saved), sources=_sources(saved, place, message))
     store.samples.copy(scored.data_id, data_id)
     kept = np.array(sorted(store.rounds.predicted_ids(scored.run_id)), dtype=np.str_)
     others = [o.subset(~np.isin(o.sample_ids, kept)) for o in saved.others]

@@ -28,7 +28,7 @@ from .migration import rebuild
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 BRIEF = 10
 """A result with fewer portions is fetched completely before it is returned."""
 READ_PATIENCE, WRITE_PATIENCE, PAUSE = 1.0, 20.0, 0.1  # s; a reader has data, or the writer's name, within two
@@ -87,9 +87,15 @@ class Connection:
 
     @contextmanager
     def open(
-        self, write: bool = False, settings: Mapping[str, str] = MappingProxyType({})
+        self,
+        write: bool = False,
+        settings: Mapping[str, str] = MappingProxyType({}),
+        patience: float | None = None,
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection to a file of the right version, with one transaction around writes.
+
+        Args:
+            patience: how long to wait for another process to close the file, s; None = as usual.
 
         Raises:
             LockedError: another process has the file open; the message names it.
@@ -102,7 +108,8 @@ class Connection:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         elif not self.path.exists():
             raise CurateError(f"no sample table at {self.path}", "run `curate score` first, or name the file with --db")
-        patience = WRITE_PATIENCE if write else READ_PATIENCE
+        if patience is None:
+            patience = WRITE_PATIENCE if write else READ_PATIENCE
         con = self._connect(write, settings, patience)
         try:
             # Checked under the lock: two first writers may race; one killed before its commit leaves an empty file.
@@ -271,6 +278,11 @@ class Connection:
         """The result of our own SQL as tuples, without pandas."""
         with self.open(settings=SAFE) as con:
             return con.execute(sql, list(parameters)).fetchall()
+
+    def named_rows(self, sql: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """As `rows`, with parameters by name."""
+        with self.open(settings=SAFE) as con:
+            return con.execute(sql, dict(parameters)).fetchall()
 
     def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
         """The result of our own SQL as a DataFrame."""

@@ -113,11 +113,7 @@ class Rounds:
             said = {name: "p_balanced, p_first, p_second" if name in three else "p_balanced" for name in names}
             gaps = [_column_arrays(con, "gap", seen_by, run_id, number, name) for name in names]
             posteriors = [_column_arrays(con, "posterior", said[name], run_id, number, name) for name in names]
-            fits = tuple(_read_fit(con, run_id, number, name) for name in names)
-            if config.get("score", {}).get("posterior") == "monotone":
-                from curate.scores.posteriors import monotone_limits
-
-                fits = tuple(replace(f, limits=monotone_limits(f)) for f in fits)
+            fits = _read_fits(con, run_id, number, names, config)
         ids = gaps[0]["sample_id"]
         if not (are_unique(ids) and all(np.array_equal(ids, other["sample_id"]) for other in (*gaps, *posteriors))):
             raise CurateError(
@@ -133,6 +129,14 @@ class Rounds:
         scores = GapScores(ids, pairs, stack(gaps, "prob_gap"), stack(gaps, "kl_gap"), fitted, form, average)
         ahead = np.stack([stack(posteriors, "p_first"), stack(posteriors, "p_second")], axis=2) if three else None
         return Round(ids, scores, fits, stack(posteriors, "p_balanced"), ahead)
+
+    def fits(self, run_id: str, number: int = 0) -> dict[str, MixtureFit]:
+        """{pair: its mixture} of one round, without its samples; {} if there is none."""
+        with self.db.open() as con:
+            _, config = declared(con, run_id)
+            sql = "SELECT DISTINCT pair FROM mixture WHERE run_id = ? AND round = ? ORDER BY 1"
+            names = [p for (p,) in con.execute(sql, [run_id, number]).fetchall()]
+            return dict(zip(names, _read_fits(con, run_id, number, names, config), strict=True))
 
     def known(self, run_id: str, number: int = 0) -> Known:
         """Each modality's predictions for the samples with a gap in a round, samples ascending by id.
@@ -256,6 +260,18 @@ def _component(fitted: MixtureFit, k: int) -> list[Any]:
         fitted.outcome,
         list(fitted.warnings),
     ]
+
+
+def _read_fits(
+    con: duckdb.DuckDBPyConnection, run_id: str, number: int, names: Sequence[str], config: Mapping[str, Any]
+) -> tuple[MixtureFit, ...]:
+    """The mixtures of some pairs, with the limits of their posterior."""
+    fits = tuple(_read_fit(con, run_id, number, name) for name in names)
+    if config.get("score", {}).get("posterior") != "monotone":
+        return fits
+    from curate.scores.posteriors import monotone_limits
+
+    return tuple(replace(f, limits=monotone_limits(f)) for f in fits)
 
 
 def _read_fit(con: duckdb.DuckDBPyConnection, run_id: str, number: int, pair: str) -> MixtureFit:

@@ -32,11 +32,13 @@ class Samples:
         status: Sequence[str],
         reason: Sequence[str],
         media: Sequence[Mapping[str, Any]] | None = None,
+        sources: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
         """Store items of a data set with the status of their media; existing rows of these items are replaced.
 
         Args:
             media: for each item {modality: what was done to its medium}, see `media.FACTS`.
+            sources: for each item {modality: where its medium is}, see `Dataset.sources`.
 
         Raises:
             ValueError: an id occurs twice.
@@ -56,6 +58,7 @@ class Samples:
             "reason": list(reason),
             "extra": [json.dumps(dict(s.extra), sort_keys=True) if s.extra else None for s in samples],
             "media": [json.dumps(m, sort_keys=True) if m else None for m in media or [{}] * len(samples)],
+            "sources": [json.dumps(s, sort_keys=True) if s else None for s in sources or [{}] * len(samples)],
         }
         with self.db.open(write=True) as con:
             con.register("written", {"sample_id": np.array(columns["sample_id"], dtype=object)})

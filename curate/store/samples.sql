@@ -1,6 +1,6 @@
 CREATE OR REPLACE VIEW samples AS
 WITH scored AS (
-    SELECT dataset, data_id, run_id FROM run WHERE kind = 'score' AND status = 'done'
+    SELECT dataset, data_id, run_id FROM run WHERE /* chosen */ kind = 'score' AND status = 'done'
     QUALIFY row_number() OVER (PARTITION BY dataset ORDER BY started DESC, run_id DESC) = 1
 ), data AS (
     SELECT data_id FROM scored
@@ -10,7 +10,7 @@ WITH scored AS (
     GROUP BY split_part(data_id, '-', 1)
 ), q AS (
     SELECT run_id, sample_id, /* p_columns */
-        string_agg(modality, '+' ORDER BY modality) FILTER (correct AND modality <> 'fused') AS right_ones,
+        concat_ws('+', /* right_ones */ NULL) AS right_ones,
         count(*) FILTER (NOT correct AND modality <> 'fused') AS wrong_ones,
         any_value(fold) AS fold, bool_and(in_sample) AS in_sample
     FROM prediction JOIN scored USING (run_id) WHERE round = 0 GROUP BY ALL
@@ -31,24 +31,30 @@ WITH scored AS (
 ), named AS (
     SELECT r.data_id, m.sample_id, list(m.name ORDER BY m.name) AS selections
     FROM selection_member m JOIN selection n USING (name) JOIN run r USING (run_id) GROUP BY ALL
+), marked AS (
+    SELECT dataset, sample_id, last(mark ORDER BY number) FILTER (mark IS NOT NULL) AS mark,
+        last(new_label ORDER BY number) FILTER (mark IS NOT NULL) AS mark_label,
+        nullif(last(note ORDER BY number) FILTER (note IS NOT NULL), '') AS mark_note
+    FROM mark WHERE withdrawn IS NULL GROUP BY ALL
 )
 SELECT
     coalesce(r.dataset, split_part(s.data_id, '-', 1)) AS dataset, s.sample_id, s.split, s.label, s.label_name,
     s.group_id, s.planted, s.status, s.reason, s.extra, s.media, r.run_id, /* p_names */
     g.gap, g.pair, /* lead_names */ g.kl_gap, g.p_balanced, g.p_imbalanced, /* ahead_names */
     CASE WHEN g.gap > 0 THEN split_part(g.pair, '|', 1) WHEN g.gap < 0 THEN split_part(g.pair, '|', 2) END AS dominant,
-    CASE WHEN g.run_id IS NULL THEN NULL WHEN q.wrong_ones = 0 THEN 'all' WHEN q.right_ones IS NULL THEN 'none'
+    CASE WHEN g.run_id IS NULL THEN NULL WHEN q.wrong_ones = 0 THEN 'all' WHEN q.right_ones = '' THEN 'none'
          ELSE q.right_ones || ' only' END AS quadrant,
     q.in_sample, q.fold, /* usability_names */ u.imbalance, u.intact, u.broken,
     CASE WHEN q.fold IS NULL THEN u.contradicts END AS contradicts,
-    coalesce(n.selections, []) AS selections
+    k.mark, k.mark_label, k.mark_note, coalesce(n.selections, []) AS selections
 FROM sample s
 JOIN data USING (data_id)
 LEFT JOIN scored r USING (data_id)
 LEFT JOIN q ON q.run_id = r.run_id AND q.sample_id = s.sample_id
 LEFT JOIN u ON u.run_id = r.run_id AND u.sample_id = s.sample_id
 LEFT JOIN g ON g.run_id = r.run_id AND g.sample_id = s.sample_id
-LEFT JOIN named n ON n.data_id = s.data_id AND n.sample_id = s.sample_id;
+LEFT JOIN named n ON n.data_id = s.data_id AND n.sample_id = s.sample_id
+LEFT JOIN marked k ON k.dataset = coalesce(r.dataset, split_part(s.data_id, '-', 1)) AND k.sample_id = s.sample_id;
 
 COMMENT ON VIEW samples IS 'One row a sample of the newest scored run of each data set';
 COMMENT ON COLUMN samples.dataset IS 'name of the data set';
@@ -76,6 +82,9 @@ COMMENT ON COLUMN samples.imbalance IS 'some modalities usable and some not, by 
 COMMENT ON COLUMN samples.intact IS 'the most usable modality';
 COMMENT ON COLUMN samples.broken IS 'modalities claimed to be unusable (p_broken > 0.5), joined by +; empty = none; NULL = not assessed';
 COMMENT ON COLUMN samples.contradicts IS 'usable modalities that deny the label (contradiction > 0.82), joined by +; empty = none; NULL = not assessed, out of fold, or broken cannot be told';
+COMMENT ON COLUMN samples.mark IS 'what a person decided: keep, drop, fix_label, unsure or broken:<modality>; NULL = nothing';
+COMMENT ON COLUMN samples.mark_label IS 'the class it should be, with fix_label; NULL = not said';
+COMMENT ON COLUMN samples.mark_note IS 'what a person noted; NULL = nothing';
 COMMENT ON COLUMN samples.selections IS 'names of the selections it is in, made from any scored run of the same data';
 
 CREATE OR REPLACE VIEW by_class AS

@@ -51,7 +51,8 @@ CREATE TABLE sample (
     status VARCHAR NOT NULL,
     reason VARCHAR,
     extra JSON,
-    media JSON
+    media JSON,
+    sources JSON
 );
 COMMENT ON TABLE sample IS 'One row an item (data_id, sample_id) of a data set, whatever became of its media';
 COMMENT ON COLUMN sample.label IS 'index into run.classes; compare label_name across data sets, never this';
@@ -59,6 +60,7 @@ COMMENT ON COLUMN sample.planted IS 'modalities degraded on purpose, joined by +
 COMMENT ON COLUMN sample.status IS 'ok, or what is wrong with its media: missing, lfs_pointer, empty, undecodable, decoder_crashed, no_audio, no_video, silent, too_short, too_long, too_large, too_many_channels, truncated, out_of_range, empty_event, not_finite, no_label, dropped_leak';
 COMMENT ON COLUMN sample.reason IS 'which modality and why, when status is not ok';
 COMMENT ON COLUMN sample.media IS 'what was done to each medium, e.g. media->''audio''->>''rate'', media->''visual''->''orientation''; s from the beginning of its file; NULL = not decoded';
+COMMENT ON COLUMN sample.sources IS 'where each medium is: a file, in the folder of run.root or by its whole path, with start and end in s where it is a stretch; or the text itself; NULL = not known';
 COMMENT ON COLUMN sample.extra IS 'what else the annotation says of it, e.g. extra->>''human_label''; NULL = nothing';
 
 -- Without a key: one sample may have several of a kind. The one writer replaces all of a data_id.
@@ -183,6 +185,29 @@ COMMENT ON COLUMN selection.candidates IS 'how many scored training samples the 
 COMMENT ON COLUMN selection.selected IS 'how many it kept';
 
 CREATE TABLE selection_member (name VARCHAR NOT NULL, sample_id VARCHAR NOT NULL);
+
+CREATE TABLE mark (
+    number BIGINT NOT NULL,
+    mark_id VARCHAR NOT NULL,
+    dataset VARCHAR NOT NULL,
+    sample_id VARCHAR NOT NULL,
+    mark VARCHAR CHECK (mark IN ('keep', 'drop', 'fix_label', 'unsure') OR starts_with(mark, 'broken:')),
+    note VARCHAR,
+    new_label VARCHAR,
+    author VARCHAR NOT NULL,
+    made TIMESTAMP NOT NULL,
+    drawn VARCHAR CHECK (drawn IN ('uncertain', 'claimed', 'unclaimed')),
+    withdrawn TIMESTAMP
+);
+COMMENT ON TABLE mark IS 'One row a decision of a person about a sample; of those not taken back the newest counts; kept whatever is run or removed';
+COMMENT ON COLUMN mark.number IS 'counted from 1 over the whole table, higher = newer';
+COMMENT ON COLUMN mark.mark_id IS 'unique; a decision that is sent twice is stored once';
+COMMENT ON COLUMN mark.mark IS 'keep, drop, fix_label, unsure, or broken:<modality>; NULL = a note alone';
+COMMENT ON COLUMN mark.note IS 'in the person''s words; empty removes an earlier one; NULL = leaves it';
+COMMENT ON COLUMN mark.new_label IS 'the class it should be, with fix_label; NULL = not said';
+COMMENT ON COLUMN mark.made IS 'UTC';
+COMMENT ON COLUMN mark.drawn IS 'how a review chose the sample: uncertain = a claim near its limit, claimed = a claim at random, unclaimed = another sample at random; NULL = the person chose it';
+COMMENT ON COLUMN mark.withdrawn IS 'when it was taken back, UTC; NULL = it counts';
 
 CREATE TABLE epoch (
     run_id VARCHAR NOT NULL,

@@ -13,6 +13,7 @@ from .comparisons import Comparisons
 from .connection import Connection, Portions
 from .dynamics import Dynamics
 from .epochs import Epochs
+from .marks import Marks
 from .rounds import Rounds
 from .rows import copy_rows, delete
 from .runs import Runs
@@ -42,6 +43,7 @@ class Store:
         self.dynamics = Dynamics(self.db)
         self.usability = Assessments(self.db)
         self.selections = Selections(self.db)
+        self.marks = Marks(self.db)
         self.comparisons = Comparisons(self.db)
 
     @property

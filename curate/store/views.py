@@ -14,16 +14,36 @@ def refresh(con: duckdb.DuckDBPyConnection) -> None:
     """Recreate `samples` and the views on it, with columns for each modality that has any predictions, and one for its
     direction if a mixture of three is stored.
     """
+    known, three = _stored(con)
+    con.execute(_filled(known, three))
+    _comment(con, known, three)
+
+
+def query_of(con: duckdb.DuckDBPyConnection, run_id: str) -> str:
+    """The query behind the view `samples`, with the numbers of one scored run, whether or not it is the newest."""
+    text = _filled(*_stored(con)).partition(";")[0].partition("AS\n")[2]
+    quoted = run_id.replace("'", "''")
+    chosen = text.replace("/* chosen */", f"run_id = '{quoted}' AND")
+    return f"SELECT * FROM ({chosen}) WHERE run_id = '{quoted}'"
+
+
+def _stored(con: duckdb.DuckDBPyConnection) -> tuple[list[str], bool]:
+    """The modalities with any predictions, the fusion too, and whether a mixture of three is stored."""
     known = [m for (m,) in con.execute("SELECT DISTINCT modality FROM prediction ORDER BY 1").fetchall()]
-    known = [m for m in known if MODALITY.fullmatch(m)]
+    three = con.execute("SELECT count(*) > 0 FROM mixture WHERE component = 2").fetchone() == (True,)
+    return [m for m in known if MODALITY.fullmatch(m)], three
+
+
+def _filled(known: Sequence[str], three: bool) -> str:
+    """The text of `samples.sql` with the columns of the modalities."""
     own = [m for m in known if m != FUSED]
 
     def others(m: str) -> list[str]:
         return [o for o in own if o != m]
 
-    three = con.execute("SELECT count(*) > 0 FROM mixture WHERE component = 2").fetchone() == (True,)
     columns = {
         "p_columns": [f"max(p_true) FILTER (modality = '{m}') AS p_{m}, " for m in known],
+        "right_ones": [f"CASE WHEN bool_or(correct) FILTER (modality = '{m}') THEN '{m}' END, " for m in own],
         "p_names": [f"q.p_{m}, " for m in known],
         "lead_names": [f"q.p_{m} - {_best_of(others(m))} AS lead_{m}, " for m in own if others(m)],
         "mean_leads": [f"avg(lead_{m}) AS mean_lead_{m}, " for m in own if others(m)],
@@ -48,7 +68,12 @@ def refresh(con: duckdb.DuckDBPyConnection) -> None:
     template = resources.files("curate.store").joinpath("samples.sql").read_text(encoding="utf-8")
     for name, parts in columns.items():
         template = template.replace(f"/* {name} */", "".join(parts))
-    con.execute(template)
+    return template
+
+
+def _comment(con: duckdb.DuckDBPyConnection, known: Sequence[str], three: bool) -> None:
+    """Comments of the columns of the modalities."""
+    own = [m for m in known if m != FUSED]
     for m in known:
         what = "the fusion" if m == FUSED else m
         con.execute(f"COMMENT ON COLUMN samples.p_{m} IS 'probability of the true class by {what}, 0..1'")
@@ -65,7 +90,7 @@ def refresh(con: duckdb.DuckDBPyConnection) -> None:
             f"'how much {m} denies the label, 0..1; above 0.5 it prefers another class; NULL = not assessed'"
         )
         con.execute(f"COMMENT ON COLUMN by_class.ahead_{m} IS 'share of samples in which {m} is dominant, 0..1'")
-        if others(m):
+        if len(own) > 1:
             lead = f"p(true class) by {m} less that by the best other modality, -1..1; positive = {m} carries"
             con.execute(f"COMMENT ON COLUMN samples.lead_{m} IS '{lead} the sample; may be averaged'")
             con.execute(f"COMMENT ON COLUMN by_class.mean_lead_{m} IS 'mean of {lead} the class'")

@@ -23,6 +23,7 @@ OPTIONS = {
     "runs": 6,
     "sql": 5,
     "report": 5,
+    "view": 7,
     "export": 3,
     "demo": 4,
     "doctor": 1,

@@ -71,6 +71,10 @@ def score(
         list[str] | None,
         typer.Option(metavar="FILE", help="With --predictions: .npz of each sample's embeddings, to rank usability."),
     ] = None,
+    media: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --predictions: a manifest of their media, to look at in `view`."),
+    ] = None,
     features: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Train heads on features computed beforehand; a file a modality.")
     ] = None,
@@ -135,7 +139,7 @@ def _saved(
     message = messages(ctx.params["quiet"])
     name = dataset if precedence.is_from(ctx, "COMMANDLINE", "dataset") else ""
     if only_missing:
-        precedence.refuse_beside_missing(ctx, *FITTED, "settings", "embeddings", "dry_run")
+        precedence.refuse_beside_missing(ctx, *FITTED, "settings", "embeddings", "media", "dry_run")
         before, done = score_missing_predictions(store, files, name, message)
         print_growth(store, before, done)
         return done
@@ -143,7 +147,7 @@ def _saved(
     if ctx.params["dry_run"]:
         print_text(understand(files, layers, name).line)
         return None
-    done = score_predictions(store, files, layers, name, embeddings, message)
+    done = score_predictions(store, files, layers, name, embeddings, message, ctx.params["media"])
     print_score(store, done)
     return done
 
@@ -160,6 +164,8 @@ def _named_dataset(
         raise CurateError("--dry-run goes with --predictions", "of a data set: `curate datasets NAME --root PATH`")
     if ctx.params["embeddings"]:
         raise CurateError("--embeddings goes with --predictions", "a model of ours has look-alikes of its own")
+    if ctx.params["media"]:
+        raise CurateError("--media goes with --predictions", "a data set names its media itself")
     if features:
         precedence.refuse_beside_features(ctx)
         dataset, root = "features", features

@@ -58,7 +58,9 @@ class Session:
         )
         if self.store.samples.count(cache.data_id) != len(dataset.samples):
             status, reason = cache.summary()
-            self.store.samples.write(cache.data_id, dataset.samples, dataset.classes, status, reason, cache.media())
+            self.store.samples.write(
+                cache.data_id, dataset.samples, dataset.classes, status, reason, cache.media(), dataset.all_sources()
+            )
             if done := describe_done(cache):
                 self.message(done)
             found = checks.check(dataset)

@@ -1,0 +1,199 @@
+"""One scored run's samples as one wide table in a scratch file of its own, to be asked again and again.
+
+The view `samples` joins seven tables: too slow for a page that asks at each movement. The scratch file has no lock that
+others could hold: it answers while a training writes to the sample table.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from curate.errors import CurateError, LockedError
+from curate.types import Run, pair_name
+
+from . import views
+from .connection import READ_PATIENCE, sql_error
+from .store import Store
+
+MEMORY = "400MB"
+NUMERIC = ("DOUBLE", "FLOAT", "INTEGER", "BIGINT")
+LEFT_OUT = ("label", "extra", "media", "selections", "dataset", "run_id")
+"""Columns of `samples` that the snapshot does not have: of one run they are the same, or they are no plain values."""
+
+
+class Snapshot:
+    """The samples of one scored run, with the marks of people, in a file below a temporary folder.
+
+    Attributes:
+        columns: {name: DuckDB's type}.
+        total: number of samples.
+        changes: how often a mark was changed.
+
+    Args:
+        store: the sample table.
+        run: a scored run.
+        patience: most seconds that one question may take.
+    """
+
+    def __init__(self, store: Store, run: Run, patience: float = 20.0) -> None:
+        self.store, self.run, self.patience = store, run, patience
+        self._folder = tempfile.TemporaryDirectory(prefix="curate-view-", ignore_cleanup_errors=True)
+        self._lock, self.changes = threading.Lock(), 0
+        self._con = duckdb.connect(str(Path(self._folder.name) / "samples.duckdb"), config={"memory_limit": MEMORY})
+        try:
+            self._copy()
+        except BaseException:
+            self.close()
+            raise
+        rows = self._con.execute("SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = 'samples'")
+        self.columns: dict[str, str] = dict(rows.fetchall())
+        (self.total,) = self._con.execute("SELECT count(*) FROM samples").fetchone() or (0,)
+
+    def _copy(self) -> None:
+        with self.store.db.open() as con:  # of the right version, and not locked
+            query = views.query_of(con, self.run.run_id)
+        self._attach()
+        con = self._con
+        con.execute("USE source")
+        joined = f"SELECT * EXCLUDE ({', '.join(LEFT_OUT)}) FROM ({query})"
+        for table, columns, condition in self._more():
+            joined += (
+                f" LEFT JOIN (SELECT sample_id, {columns} FROM {table} WHERE {condition} GROUP BY 1) USING (sample_id)"
+            )
+        con.execute(f"CREATE TABLE samples.main.samples AS {joined}")
+        name, data = [self.run.dataset], [self.run.data_id]
+        con.execute("CREATE TABLE samples.main.findings AS SELECT * FROM findings WHERE dataset = ?", name)
+        con.execute(
+            "CREATE TABLE samples.main.sources AS SELECT sample_id, sources FROM sample "
+            "WHERE data_id = ? AND sources IS NOT NULL",
+            data,
+        )
+        con.execute("USE samples")
+        con.execute("DETACH source")
+        con.execute("CHECKPOINT")
+        con.execute("SET enable_external_access = false")
+        con.execute("SET python_enable_replacements = false")
+        con.execute("SET lock_configuration = true")
+
+    def _more(self) -> list[tuple[str, str, str]]:
+        """(table, columns of each sample, condition): what `samples` does not show of a run."""
+        plain = {"prob": "prob_gap", "kl": "kl_gap"}.get(self.run.gap_kind or "prob", "NULL")
+        own, dataset = f"run_id = {_quoted(self.run.run_id)}", f"dataset = {_quoted(self.run.dataset)}"
+        found = [
+            ("gap", "pair", f"max(coalesce(fitted, {plain}))", f"{own} AND round = 0", seen_column),
+            ("usability", "modality", "max(p_broken)", own, lambda m: f"p_broken_{m}"),
+        ]
+        drawn = "last(drawn ORDER BY number) FILTER (mark IS NOT NULL) AS mark_drawn"
+        out = [("mark", drawn, f"{dataset} AND withdrawn IS NULL")]
+        for table, key, value, where, name in found:
+            kinds = [k for (k,) in self._con.execute(f"SELECT DISTINCT {key} FROM {table} WHERE {where}").fetchall()]
+            columns = [f"{value} FILTER ({key} = '{k}') AS \"{name(k)}\"" for k in sorted(kinds)]
+            if columns:
+                out.append((table, ", ".join(columns), where))
+        return out
+
+    def _attach(self) -> None:
+        """Attach the sample table for reading, waiting for a writer as `Connection.open` does."""
+        quoted, deadline = str(self.store.path).replace("'", "''"), time.monotonic() + READ_PATIENCE
+        while True:
+            try:
+                self._con.execute(f"ATTACH '{quoted}' AS source (READ_ONLY)")
+                return
+            except duckdb.Error as error:
+                if time.monotonic() > deadline:
+                    raise LockedError(
+                        f"{self.store.path} cannot be read now: {str(error).splitlines()[0]}", "try again"
+                    ) from None
+                time.sleep(0.1)
+
+    def ask(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows that answer our own SELECT, which may contain a condition of the user's.
+
+        Raises:
+            CurateError: DuckDB refuses it, or it takes too long.
+        """
+        with self._cursor() as con:
+            return con.execute(sql, list(parameters)).fetchall()
+
+    @contextmanager
+    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        con = self._con.cursor()
+        timer = threading.Timer(self.patience, con.interrupt)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield con
+        except duckdb.InterruptException:
+            raise CurateError(f"the question took longer than {self.patience:g} s", "ask a simpler one") from None
+        except duckdb.Error as error:
+            raise sql_error(error) from None
+        finally:
+            timer.cancel()
+            con.close()
+
+    def check(self, where: str) -> None:
+        """Check that a text typed by a user is one condition on the columns of `samples`.
+
+        Raises:
+            CurateError: it is not; the message is DuckDB's.
+        """
+        text = condition(where)
+        if not where.strip():
+            raise CurateError("WHERE is empty", "e.g. gap > 0.5")
+        try:
+            statements = duckdb.extract_statements(f"SELECT 1 FROM samples WHERE {text}")
+            nested = duckdb.extract_statements(f"SELECT {text}")
+        except (duckdb.Error, UnicodeError) as error:
+            raise sql_error(error) from None
+        if len(statements) != 1 or len(nested) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise CurateError("WHERE takes one condition", "e.g. gap > 0.5 AND label_name = 'bark'")
+        self.ask(f"SELECT 1 FROM samples WHERE {text} LIMIT 0")
+
+    def set_mark(self, sample_id: str, **values: str | None) -> None:
+        """Show in the snapshot what a person decided: `mark`, `mark_label`, `mark_note`, `mark_drawn`."""
+        changed = ", ".join(f"{name} = ?" for name in values)
+        with self._lock, self._cursor() as con:
+            con.execute(f"UPDATE samples SET {changed} WHERE sample_id = ?", [*values.values(), sample_id])
+            self.changes += 1
+
+    def sources(self, sample_id: str) -> dict[str, dict[str, Any]]:
+        """{modality: where its medium is}, see `Dataset.all_sources`; {} if that is not known."""
+        found = self.ask("SELECT sources FROM sources WHERE sample_id = ?", [sample_id])
+        return json.loads(found[0][0]) if found else {}
+
+    def numeric(self) -> list[str]:
+        """Columns that hold numbers, in their order."""
+        return [name for name, kind in self.columns.items() if kind in NUMERIC]
+
+    def close(self) -> None:
+        """Remove the scratch file."""
+        self._con.close()
+        self._folder.cleanup()
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def condition(where: str) -> str:
+    """A user's condition in brackets; a comment in it ends before the closing one."""
+    return f"({where}\n)"
+
+
+def seen_column(pair: str) -> str:
+    """The column with what the mixture of a pair was fitted to."""
+    return f"fitted_{pair.replace('|', '_')}"
+
+
+def seen_columns(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """The columns of `seen_column` of several pairs."""
+    return [seen_column(pair_name(pair)) for pair in pairs]

@@ -1,0 +1,122 @@
+"""A scored table of forty samples with media beside it, and the page of it, asked in this process."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import wave
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("starlette")
+pytest.importorskip("httpx")
+
+from PIL import Image
+from starlette.testclient import TestClient
+
+from curate.predictions.score import score_predictions
+from curate.store.store import Store
+from curate.view.access import Access
+from curate.view.server import application
+from curate.view.session import Page
+
+COUNT, RATE, TONE, PORT = 40, 8000, 1000, 8765
+HOSTILE = "<img src=x onerror=alert(1)>\u202egnp.\x1b[31m"
+CLASSES = ("bark", HOSTILE)
+
+
+def write_media(folder: Path) -> None:
+    """A tone of 1 kHz and a grey picture for every sample; the manifest names one sound outside of its folder."""
+    inside = folder / "data"
+    inside.mkdir(parents=True)
+    seconds = np.arange(RATE) / RATE
+    tone = (20000 * np.sin(2 * np.pi * TONE * seconds)).astype("<i2")
+    for place in (inside / "tone.wav", folder / "other.wav", folder / "secret.wav"):
+        with wave.open(str(place), "wb") as file:
+            file.setparams((1, 2, RATE, 0, "NONE", ""))
+            file.writeframes(tone.tobytes())
+    Image.new("RGB", (40, 30), (128, 128, 128)).save(inside / "grey.png")
+    (inside / "words.wav").write_text("these are words, not a sound")
+    with (inside / "media.csv").open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file)
+        out.writerow(["sample_id", "audio", "visual", "text"])
+        for i in range(COUNT):
+            sound = {1: "../other.wav", 2: "words.wav", 3: "tone.wav#t=0.25,0.5", 4: "gone.wav"}.get(i, "tone.wav")
+            out.writerow([sample_id(i), sound, "grey.png", HOSTILE])
+
+
+def sample_id(i: int) -> str:
+    """Ids of which one is hostile and one is long."""
+    return {5: HOSTILE.replace("\x1b", ""), 6: "long" * 2500}.get(i, f"clip{i:03}")
+
+
+def write_predictions(path: Path) -> None:
+    """Sound knows every sample, pictures know three of four; the last is a sample of the test split."""
+    rng = np.random.default_rng(0)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file)
+        out.writerow(["sample_id", "label", "split", *(f"{m}.{c}" for m in ("audio", "visual") for c in CLASSES)])
+        for i in range(COUNT):
+            y = i % 2
+            sure = [0.9 - 0.2 * rng.random(), 0.5 + 0.3 * rng.random() if i % 4 else 0.1 + 0.1 * rng.random()]
+            values = [f"{p if c == y else 1 - p:.4f}" for p in sure for c in (0, 1)]
+            out.writerow([sample_id(i), CLASSES[y], "test" if i == COUNT - 1 else "train", *values])
+
+
+@pytest.fixture(scope="session")
+def looked_at(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with table, predictions and media; copy the table, never open it."""
+    folder = tmp_path_factory.mktemp("looked")
+    write_media(folder)
+    write_predictions(folder / "preds.csv")
+    store = Store(folder / "curate.duckdb")
+    score_predictions(store, [str(folder / "preds.csv")], [{}, {}], media=folder / "data/media.csv")
+    return folder
+
+
+@pytest.fixture
+def store(looked_at: Path, tmp_path: Path) -> Store:
+    """The scored table, a copy of its own."""
+    return Store(shutil.copy(looked_at / "curate.duckdb", tmp_path))
+
+
+@pytest.fixture
+def page(store: Store) -> Iterator[Page]:
+    """The page of the newest run."""
+    made = Page(store, store.runs.find(kind="score"), "somebody")
+    yield made
+    made.snapshot.close()
+
+
+@pytest.fixture(scope="session")
+def shared_page(looked_at: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """A page for tests that mark nothing."""
+    store = Store(shutil.copy(looked_at / "curate.duckdb", tmp_path_factory.mktemp("shared")))
+    made = Page(store, store.runs.find(kind="score"), "somebody")
+    yield made
+    made.snapshot.close()
+
+
+@pytest.fixture
+def access() -> Access:
+    """The secrets of a server on a port."""
+    return Access(PORT)
+
+
+@pytest.fixture
+def visit(page: Page, access: Access) -> Callable[[], TestClient]:
+    """Makes browsers that have opened nothing yet."""
+    app = application(page, access)
+    return lambda: TestClient(app, base_url=f"http://127.0.0.1:{PORT}", follow_redirects=False)
+
+
+@pytest.fixture
+def browser(visit: Callable[[], TestClient], access: Access) -> TestClient:
+    """A browser that has opened the page."""
+    made = visit()
+    assert made.get("/", params={"token": access.token}).status_code == 200
+    made.headers["origin"] = f"http://127.0.0.1:{PORT}"
+    return made

@@ -1,0 +1,215 @@
+"""The page in a real browser: what a person does with mouse, keys and address, and what the page must never do."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from curate.store.store import Store
+from curate.view.serving import View
+
+from .conftest import CLASSES, COUNT, HOSTILE
+
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="no chromium is installed")]
+
+
+class Seen:
+    """A tab, and everything that went wrong in it."""
+
+    def __init__(self, tab, base: str) -> None:
+        self.tab, self.base, self.wrong = tab, base, []
+        tab.on("console", lambda m: m.type in ("error", "warning") and self.wrong.append(m.text))
+        tab.on("pageerror", lambda e: self.wrong.append(str(e)))
+        tab.on("dialog", lambda d: d.accept() if d.type == "beforeunload" else self.wrong.append(d.message))
+        tab.on("request", lambda r: r.url.startswith((base, "data:", "blob:")) or self.wrong.append(r.url))
+
+    def after(self, act) -> None:
+        """Do something, and wait until the page has drawn what it asks for."""
+        before = self.tab.evaluate("document.documentElement.dataset.ready")
+        act()
+        self.until(f"document.documentElement.dataset.ready !== {before!r}")
+
+    def until(self, expression: str, seconds: float = 15) -> None:
+        """Wait until a condition holds; the page's policy forbids what the driver's own waiting does."""
+        end = time.monotonic() + seconds
+        while not self.tab.evaluate(expression):
+            assert time.monotonic() < end, (
+                expression,
+                self.tab.text_content("#waiting"),
+                self.tab.text_content("#facts"),
+            )
+            self.tab.wait_for_timeout(30)
+
+    def shown(self) -> int:
+        return int(self.tab.text_content("#shown").replace(",", ""))
+
+    def open(self, query: str = "") -> None:
+        self.tab.goto(self.base + query)
+        self.tab.wait_for_selector("html[data-ready]")
+
+
+@pytest.fixture(scope="module")
+def served(looked_at, tmp_path_factory) -> Iterator[tuple[View, Store]]:
+    """The server in a process of its own, and its table."""
+    store = Store(shutil.copy(looked_at / "curate.duckdb", tmp_path_factory.mktemp("served")))
+    with View(store) as view:
+        yield view, store
+
+
+@pytest.fixture(scope="module")
+def context(served):
+    """A browser that has opened the page."""
+    with playwright.sync_playwright() as run:
+        browser = run.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        made = browser.new_context(viewport={"width": 1280, "height": 900})
+        first = made.new_page()
+        first.goto(served[0].address)
+        first.wait_for_selector("html[data-ready]")
+        assert "token" not in first.url
+        first.close()
+        yield made
+        browser.close()
+
+
+@pytest.fixture
+def seen(context, served) -> Iterator[Seen]:
+    """A tab on the whole question; at the end nothing may have gone wrong."""
+    made = Seen(context.new_page(), served[0].address.partition("?")[0])
+    made.open()
+    yield made
+    made.tab.close()
+    assert made.wrong == []
+
+
+def drag(tab, selector, corners) -> None:
+    """Press, move over corners given as shares of an element's size, and let go."""
+    box = tab.locator(selector).bounding_box()
+    at = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
+    tab.mouse.move(*at[0])
+    tab.mouse.down()
+    for x, y in at[1:]:
+        tab.mouse.move(x, y, steps=4)
+    tab.mouse.up()
+
+
+def test_lasso_box_bars_threshold_and_text_narrow_every_view_and_the_address_keeps_it(seen, served):
+    tab = seen.tab
+    assert seen.shown() == COUNT
+    area = "#scatter .nsewdrag"
+    corners = [(0.55, 0.1), (1, 0.1), (1, 0.6), (0.55, 0.6), (0.55, 0.12)]
+    seen.after(lambda: drag(tab, area, corners))
+    lassoed = seen.shown()
+    assert 0 < lassoed < COUNT and "lasso=p_audio" in tab.url
+    seen.after(lambda: tab.click("#bars button:has-text('bark')"))
+    both = seen.shown()
+    assert 0 < both < lassoed and tab.locator("#rows .card").count() == min(both, 24)
+    url = tab.url
+    seen.open(url.removeprefix(seen.base))
+    assert seen.shown() == both and tab.locator("#chips button").count() == 3
+    seen.after(lambda: tab.go_back()) if tab.url != url else None
+    seen.after(lambda: tab.click("#chips button:has-text('clear all')"))
+    assert seen.shown() == COUNT
+    seen.after(lambda: tab.go_back())
+    assert seen.shown() == both
+    seen.open()
+    tab.check("[value=select]")
+    seen.after(lambda: drag(tab, area, [(0.55, 0.1), (1, 0.6)]))
+    assert 0 < seen.shown() < COUNT and "r.p_audio=" in tab.url and "r.p_visual=" in tab.url
+    seen.open()
+    seen.after(lambda: drag(tab, "#hist .nsewdrag", [(0.5, 0.5), (0.8, 0.5)]))
+    assert "r.fitted_audio_visual=" in tab.url and 0 < seen.shown() < COUNT
+    seen.open()
+    before = tab.text_content("#kept")
+    drag(tab, "#hist .handle >> nth=0", [(0.5, 0.1), (5, 0.1)])
+    assert tab.text_content("#kept") != before and "t=" in tab.url
+    tab.fill("#where", "gap > 0.5 AND split = 'train'")
+    seen.after(lambda: tab.press("#where", "Enter"))
+    assert seen.shown() == served[1].rows("SELECT count(*) FROM samples WHERE gap > 0.5")[0][0]
+
+
+def test_a_sample_plays_is_marked_by_keys_walked_and_the_mark_is_in_the_table(seen, served):
+    tab, store = seen.tab, served[1]
+    tab.focus("#rows .card >> nth=0")
+    tab.keyboard.press("ArrowRight")
+    own = tab.evaluate("document.activeElement.dataset.id")
+    seen.after(lambda: tab.keyboard.press("Enter"))
+    tab.wait_for_selector("#sample audio")
+    assert "sample=" in tab.url
+    seen.until("document.querySelector('#sample audio').readyState > 0")
+    tab.keyboard.press(" ")
+    seen.until("document.querySelector('#sample audio').currentTime > 0")
+    tab.keyboard.press("2")
+    tab.wait_for_selector("#marked .decided:has-text('broken:visual')")
+    tab.keyboard.press("n")
+    tab.keyboard.type("a <b>note</b>")
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector("#marked .decided:has-text('a <b>note</b>')")
+    assert store.rows("SELECT sample_id, mark, mark_note FROM samples WHERE mark IS NOT NULL") == [
+        (own, "broken:visual", "a <b>note</b>")
+    ]
+    seen.after(lambda: tab.keyboard.press("ArrowRight"))
+    assert own not in tab.text_content("#sampleId")
+    seen.after(lambda: tab.keyboard.press("ArrowLeft"))
+    seen.until(f"document.getElementById('sampleId').textContent.includes({own!r})")
+    tab.keyboard.press("z")
+    seen.until("!document.getElementById('marked').textContent.includes('note')")
+    tab.keyboard.press("z")
+    seen.until("!document.getElementById('marked').textContent.includes('broken:visual')")
+    assert store.rows("SELECT count(*) FROM samples WHERE mark IS NOT NULL") == [(0,)]
+    seen.after(lambda: tab.keyboard.press("Escape"))
+    assert tab.evaluate("document.activeElement.dataset.id") == own
+
+
+def test_a_mark_waits_in_the_page_while_the_table_is_away_and_is_stored_later(seen, served):
+    tab, store = seen.tab, served[1]
+    away = store.path.rename(store.path.with_name("away.duckdb"))
+    tab.focus("#rows .card >> nth=3")
+    tab.keyboard.press("k")
+    tab.wait_for_selector("#waiting:has-text('not there any more')")
+    tab.wait_for_selector("#rows .card .pending")
+    seen.wrong = [w for w in seen.wrong if "410" not in w]  # the browser's own line for the refused request
+    seen.open()
+    tab.wait_for_selector("#waiting:has-text('1 decision waits')")  # it outlives a reload
+    away.rename(store.path)
+    tab.wait_for_selector("#rows .card .decided:has-text('keep')", timeout=15000)
+    assert store.rows("SELECT count(*) FROM samples WHERE mark = 'keep'") == [(1,)]
+    seen.wrong = [w for w in seen.wrong if "410" not in w]
+
+
+def test_a_selection_is_saved_and_a_review_begins(seen, served):
+    tab = seen.tab
+    seen.open("?in.label_name=bark")
+    tab.click("#save")
+    tab.fill("#name", "barks")
+    tab.click("#store")
+    tab.wait_for_selector("#savingSays:has-text('stored')")
+    assert len(served[1].selections.find("barks").sample_ids) > 10
+    tab.click("#cancel")
+    tab.click("#review")
+    tab.wait_for_selector("#reviewSays li")
+    seen.after(lambda: tab.click("#begin"))
+    tab.wait_for_selector("#place:has-text('to review')")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_wrong_for_axe_on_narrow_and_wide_pages_and_hostile_names_do_nothing(seen, scheme):
+    axe = pytest.importorskip("axe_core_python.sync_playwright").Axe()
+    tab = seen.tab
+    tab.emulate_media(color_scheme=scheme)
+    for width in (1280, 390):
+        tab.set_viewport_size({"width": width, "height": 844})
+        for query in ("", "?mode=table&q=clip", "?sample=clip003"):
+            seen.open(query)
+            tab.wait_for_timeout(300)
+            assert tab.evaluate("document.documentElement.scrollWidth") <= width, query
+            found = axe.run(tab)["violations"]
+            assert [(v["id"], [n["html"][:120] for n in v["nodes"]]) for v in found] == [], (query, width)
+    seen.open("?in.label_name=" + CLASSES[1].replace("#", "%23"))
+    assert "<img src=x" in tab.text_content("#rows") and "\u202e" not in tab.text_content("body")
+    assert tab.locator("img[src=x]").count() == 0 and re.search("onerror", HOSTILE)
