@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from html import escape
 from importlib import resources
@@ -162,10 +163,21 @@ def _medium(media: Media, request: Request) -> Response:
         return Response(picture(shown), headers=kept, media_type="image/png")
     samples, rate = media.wave(sample_id, modality)
     if what == "sound":
-        return Response(wav(samples, rate), media_type="audio/wav", headers=kept | {"Accept-Ranges": "none"})
+        return _part(wav(samples, rate), request.headers.get("range", ""), kept)
     if what == "waveform":
         return Response(waveform(samples), media_type="image/svg+xml", headers=kept)
     return Response(spectrogram(samples, rate), media_type="image/png", headers=kept)
+
+
+def _part(content: bytes, wanted: str, headers: Mapping[str, str]) -> Response:
+    """A sound made here, or the range of it that a player asks for: without ranges it could not seek."""
+    found = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted)
+    headers = {**headers, "Accept-Ranges": "bytes"}
+    if found is None or int(found[1]) >= len(content):
+        return Response(content, media_type="audio/wav", headers=headers)
+    first, last = int(found[1]), min(int(found[2] or len(content)), len(content) - 1)
+    headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
+    return Response(content[first : last + 1], 206, media_type="audio/wav", headers=headers)
 
 
 def _failed(error: Exception) -> Response:

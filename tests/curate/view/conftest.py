@@ -6,23 +6,25 @@ import csv
 import shutil
 import wave
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-
-pytest.importorskip("starlette")
-pytest.importorskip("httpx")
-
 from PIL import Image
-from starlette.testclient import TestClient
 
 from curate.predictions.score import score_predictions
 from curate.store.store import Store
-from curate.view.access import Access
-from curate.view.server import application
-from curate.view.session import Page
 
+if TYPE_CHECKING:
+    from starlette.testclient import TestClient
+
+    from curate.view.access import Access
+    from curate.view.session import Page
+
+collect_ignore_glob = [] if find_spec("starlette") and find_spec("httpx") else ["test_*.py"]
+"""Without the extra `view`, and what its tests need, there is nothing to try."""
 COUNT, RATE, TONE, PORT = 40, 8000, 1000, 8765
 HOSTILE = "<img src=x onerror=alert(1)>\u202egnp.\x1b[31m"
 CLASSES = ("bark", HOSTILE)
@@ -86,6 +88,8 @@ def store(looked_at: Path, tmp_path: Path) -> Store:
 @pytest.fixture
 def page(store: Store) -> Iterator[Page]:
     """The page of the newest run."""
+    from curate.view.session import Page
+
     made = Page(store, store.runs.find(kind="score"), "somebody")
     yield made
     made.snapshot.close()
@@ -94,6 +98,8 @@ def page(store: Store) -> Iterator[Page]:
 @pytest.fixture(scope="session")
 def shared_page(looked_at: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """A page for tests that mark nothing."""
+    from curate.view.session import Page
+
     store = Store(shutil.copy(looked_at / "curate.duckdb", tmp_path_factory.mktemp("shared")))
     made = Page(store, store.runs.find(kind="score"), "somebody")
     yield made
@@ -103,12 +109,18 @@ def shared_page(looked_at: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture
 def access() -> Access:
     """The secrets of a server on a port."""
+    from curate.view.access import Access
+
     return Access(PORT)
 
 
 @pytest.fixture
 def visit(page: Page, access: Access) -> Callable[[], TestClient]:
     """Makes browsers that have opened nothing yet."""
+    from starlette.testclient import TestClient
+
+    from curate.view.server import application
+
     app = application(page, access)
     return lambda: TestClient(app, base_url=f"http://127.0.0.1:{PORT}", follow_redirects=False)
 

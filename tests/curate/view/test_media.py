@@ -47,6 +47,14 @@ def test_a_stretch_is_what_is_heard(browser):
         assert file.getnframes() / file.getframerate() == pytest.approx(0.25, abs=0.01)
 
 
+def test_a_sound_made_here_is_sent_by_ranges_too(browser):
+    whole = ask(browser, "sound", "clip003").content
+    part = ask(browser, "sound", "clip003", range="bytes=10-19")
+    assert (part.status_code, part.content) == (206, whole[10:20])
+    assert part.headers["content-range"] == f"bytes 10-19/{len(whole)}"
+    assert ask(browser, "sound", "clip003", range="bytes=40-").content == whole[40:]
+
+
 def test_what_is_missing_or_no_medium_says_so(browser):
     for sample_id, words in (("clip004", "does not exist"), ("clip002", "words.wav")):
         (sound,) = [
