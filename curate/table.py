@@ -115,9 +115,17 @@ class Table:
 
         return View(self.store, run, port)
 
-    def export(self, path: str | Path) -> int:
-        """Write the view `samples` to a .csv or .parquet file, as `curate export`; returns the number of rows."""
-        return self.store.export_samples(Path(path))
+    def export(self, path: str | Path, to: str | None = None, **wanted: str) -> int:
+        """Write samples to a file or folder, as `curate export`; returns the number of rows.
+
+        Args:
+            to: who reads it: csv, parquet, jsonl, hf, cleanlab, fiftyone or spotlight; None = as the name ends.
+            wanted: `run`, `selection`, `where`, to leave samples out.
+        """
+        from curate.exports.formats import export
+        from curate.exports.rows import Wanted
+
+        return export(self.store, Path(path), to, Wanted(**wanted))[0]
 
     def score(self, *predictions: str | Path, dataset: str = "", only_missing: bool = False, **settings: Any) -> Run:
         """Score saved predictions, as `curate score --predictions`.

@@ -26,6 +26,7 @@ PARTS = (
     "curate.store",
     "curate.datasets",
     "curate.predictions",
+    "curate.exports",
     "curate.advice",
     "curate.report",
     "curate.view",

@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -14,7 +14,7 @@ from curate.advice.describe import describe_verdicts
 from curate.errors import CurateError
 
 from .messages import messages, print_message, print_portions, print_rows, print_text
-from .options import DB, Db, File, Output, Quiet, RowsFile, RunName
+from .options import DB, Db, Output, Quiet, RowsFile, RunName
 
 
 def sql(
@@ -84,19 +84,28 @@ def runs(
 
 def export(
     target: Annotated[Path | None, typer.Argument(help="The same as --output.")] = None,
-    output: File = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file, or with --to hf the folder.")] = None,
+    to: Annotated[
+        Literal["csv", "parquet", "jsonl", "hf", "cleanlab", "fiftyone", "spotlight"] | None,
+        typer.Option(help="Who reads it; left out, as the file's name ends."),
+    ] = None,
+    selection: Annotated[str | None, typer.Option(help="Only the samples of a stored selection.")] = None,
+    where: Annotated[str | None, typer.Option(help="Only those with a condition on `samples`.")] = None,
+    run: RunName = None,
     db: Db = DB,
     quiet: Quiet = False,
 ) -> None:
-    """Write the view `samples` to a file."""
+    """Write the samples with scores, marks, selections, media and class probabilities, for yourself or another tool."""
+    from curate.exports.formats import export as write
+    from curate.exports.rows import Wanted
     from curate.store.store import Store
 
     path = output or target
     if path is None or (output and target):
         raise typer.BadParameter("one file is needed, e.g. curate export -o samples.parquet")
-    written = Store(db).export_samples(path)
+    written, opened = write(Store(db), path, to, Wanted(run, selection, where))
     if not quiet:
-        print_message(f"wrote {written} rows to {path}")
+        print_message(f"wrote {written} rows to {path}" + (f"; open it: {opened}" if opened else ""))
 
 
 def recommend(run: RunName = None, db: Db = DB, quiet: Quiet = False) -> None:

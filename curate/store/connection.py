@@ -290,14 +290,18 @@ class Connection:
             return con.execute(sql, list(parameters)).df()
 
     def copy_to(self, sql: str, parameters: Mapping[str, Any], path: Path) -> int:
-        """Write the rows of our own SELECT to a `.csv`, `.parquet` or `.txt` file (ids alone); returns their number.
+        """Write the rows of our own SELECT to a `.csv`, `.parquet`, `.jsonl` or, ids alone, `.txt` file.
 
         Args:
             parameters: by name, none of them `path`: DuckDB before 2.0 confuses the order of unnamed ones in COPY.
+
+        Returns:
+            The number of rows.
         """
         formats = {
             ".csv": "FORMAT csv, HEADER",
             ".parquet": "FORMAT parquet, COMPRESSION zstd",
+            ".jsonl": "FORMAT json",
             ".txt": "FORMAT csv, HEADER false, QUOTE ''",
         }
         if path.suffix not in formats:

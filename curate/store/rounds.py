@@ -17,7 +17,7 @@ from curate.types import MODALITY, GapScores, Known, MixtureFit, Predictions, Ro
 from . import usability, views
 from .arrays import read_known
 from .connection import Connection, query_text
-from .rows import copy_rows, delete, insert
+from .rows import copy_rows, delete, insert, insert_lists
 from .runs import declared
 
 COPIED = "sample_id IN (FROM copied)"
@@ -28,7 +28,7 @@ COPIED = "sample_id IN (FROM copied)"
 class Rounds:
     """Rounds of scoring, keyed (run, round, sample): each is written completely or not at all."""
 
-    TABLES: ClassVar[tuple[str, ...]] = ("prediction", "gap", "mixture", "posterior")
+    TABLES: ClassVar[tuple[str, ...]] = ("prediction", "class_probability", "gap", "mixture", "posterior")
 
     db: Connection
 
@@ -65,7 +65,7 @@ class Rounds:
         key = {"run_id": run_id, "round": number}
         ids = gaps.sample_ids.astype(object)  # once for all tables
         with self.db.open(write=True) as con:
-            for name in ("gap", "posterior", "mixture", *(["prediction"] if predictions is not None else [])):
+            for name in self.TABLES if predictions is not None else ("gap", "posterior", "mixture"):
                 delete(con, name, key)
             if predictions is not None:
                 for given in (predictions, *others):
@@ -153,6 +153,27 @@ class Rounds:
             absent = f"run {run_id!r} has no predictions of round {number}"
             return read_known(con, declared(con, run_id)[0], sql, run_id, number, absent)
 
+    def probabilities(self, run_id: str) -> tuple[NDArray[np.str_], dict[str, NDArray[np.float32]]]:
+        """(N,) ids, ascending, and {modality, or fused: (N, K) class probabilities} of round 0, in the order of
+        `Run.classes`; a row is NaN where a sample lacks the modality.
+
+        Raises:
+            CurateError: none are stored, as of runs of older versions.
+        """
+        query = "SELECT sample_id, probs FROM class_probability WHERE run_id = ? AND round = 0 AND modality = ?"
+        with self.db.open() as con:
+            names = "SELECT DISTINCT modality FROM class_probability WHERE run_id = ? AND round = 0 ORDER BY 1"
+            modalities = [m for (m,) in con.execute(names, [run_id]).fetchall()]
+            found = {m: con.execute(query, [run_id, m]).fetchnumpy() for m in modalities}
+        if not found:
+            raise CurateError(f"no class probabilities of {run_id} are stored", "score again: `curate score`")
+        ids = np.unique(np.concatenate([part["sample_id"].astype(str) for part in found.values()]))
+        classes = len(next(iter(found.values()))["probs"][0])
+        out = {m: np.full((len(ids), classes), np.nan, dtype=np.float32) for m in modalities}
+        for m, part in found.items():
+            out[m][np.searchsorted(ids, part["sample_id"].astype(str))] = np.stack(list(part["probs"]))
+        return ids, out
+
     def labels(self, run_id: str) -> dict[str, str]:
         """{sample_id: class name} of the samples that round 0 of a run scored."""
         with self.db.open() as con:
@@ -224,6 +245,10 @@ def _insert_predictions(con: duckdb.DuckDBPyConnection, predictions: Predictions
     ids = predictions.sample_ids.astype(object)
     held_out = {} if predictions.fold is None else {"fold": predictions.fold.astype(np.int32)}
     for modality, probs in predictions.probs.items():
+        if key["round"] == 0:
+            insert_lists(
+                con, "class_probability", "probs", ids, probs.astype(np.float32), {**key, "modality": modality}
+            )
         predicted = probs.argmax(axis=1)
         insert(
             con,

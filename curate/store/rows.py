@@ -41,6 +41,27 @@ def insert(
     con.unregister("incoming")
 
 
+def insert_lists(
+    con: duckdb.DuckDBPyConnection,
+    table: str,
+    column: str,
+    sample_ids: NDArray[np.object_],
+    matrix: NDArray[np.float32],
+    constants: Mapping[str, Any],
+) -> None:
+    """Insert the rows of a matrix (N, K) as lists; the constants are repeated for every row."""
+    if not len(matrix):
+        return
+    con.register("incoming", {"sample_id": sample_ids, **{f"v{k}": v for k, v in enumerate(matrix.T.copy())}})
+    names, values = ", ".join(constants), ", ".join("?" for _ in constants)
+    listed = ", ".join(f"v{k}" for k in range(matrix.shape[1]))
+    con.execute(
+        f"INSERT INTO {table} ({names}, sample_id, {column}) SELECT {values}, sample_id, [{listed}] FROM incoming",
+        list(constants.values()),
+    )
+    con.unregister("incoming")
+
+
 def delete(con: duckdb.DuckDBPyConnection, table: str, key: Mapping[str, Any]) -> None:
     """Delete the rows whose columns equal the key's values."""
     con.execute(f"DELETE FROM {table} WHERE {' AND '.join(f'{k} = ?' for k in key)}", list(key.values()))

@@ -12,7 +12,7 @@ WITH scored AS (
     SELECT run_id, sample_id, /* p_columns */
         concat_ws('+', /* right_ones */ NULL) AS right_ones,
         count(*) FILTER (NOT correct AND modality <> 'fused') AS wrong_ones,
-        any_value(fold) AS fold, bool_and(in_sample) AS in_sample
+        any_value(predicted) FILTER (modality = 'fused') AS predicted, any_value(fold) AS fold, bool_and(in_sample) AS in_sample
     FROM prediction JOIN scored USING (run_id) WHERE round = 0 GROUP BY ALL
 ), u AS (
     SELECT run_id, sample_id, /* usability_columns */
@@ -44,7 +44,7 @@ SELECT
     CASE WHEN g.gap > 0 THEN split_part(g.pair, '|', 1) WHEN g.gap < 0 THEN split_part(g.pair, '|', 2) END AS dominant,
     CASE WHEN g.run_id IS NULL THEN NULL WHEN q.wrong_ones = 0 THEN 'all' WHEN q.right_ones = '' THEN 'none'
          ELSE q.right_ones || ' only' END AS quadrant,
-    q.in_sample, q.fold, /* usability_names */ u.imbalance, u.intact, u.broken,
+    q.predicted, q.in_sample, q.fold, /* usability_names */ u.imbalance, u.intact, u.broken,
     CASE WHEN q.fold IS NULL THEN u.contradicts END AS contradicts,
     k.mark, k.mark_label, k.mark_note, coalesce(n.selections, []) AS selections
 FROM sample s
@@ -76,6 +76,7 @@ COMMENT ON COLUMN samples.p_balanced IS 'posterior of the balanced component, 0.
 COMMENT ON COLUMN samples.p_imbalanced IS '1 - p_balanced';
 COMMENT ON COLUMN samples.dominant IS 'the modality with the larger probability of the true class';
 COMMENT ON COLUMN samples.quadrant IS 'which modalities are right on their own: all, none, or only the named; a gap near 0 can mean either all or none';
+COMMENT ON COLUMN samples.predicted IS 'the class that the fusion gives the highest probability';
 COMMENT ON COLUMN samples.in_sample IS 'whether the model that scored it had been trained on it; NULL = unknown, or not scored';
 COMMENT ON COLUMN samples.fold IS 'out of fold: scored by a model trained without the samples of this fold, counted from 0; NULL = by one that was trained on it, or not scored';
 COMMENT ON COLUMN samples.imbalance IS 'some modalities usable and some not, by look-alikes: a ranking, 0..1, higher = more imbalanced; NULL = not assessed';

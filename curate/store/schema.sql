@@ -96,6 +96,16 @@ COMMENT ON COLUMN prediction.predicted IS 'class name';
 COMMENT ON COLUMN prediction.in_sample IS 'whether the model that said it had been trained on the sample; NULL = unknown';
 COMMENT ON COLUMN prediction.fold IS 'out of fold: the model that said it was trained without the samples of this fold, counted from 0; NULL = not out of fold';
 
+CREATE TABLE class_probability (
+    run_id VARCHAR NOT NULL,
+    round INTEGER NOT NULL,
+    sample_id VARCHAR NOT NULL,
+    modality VARCHAR NOT NULL,
+    probs FLOAT[] NOT NULL
+);
+COMMENT ON TABLE class_probability IS 'What each modality and the fusion give every class, of round 0';
+COMMENT ON COLUMN class_probability.probs IS 'in the order of run.classes, each 0..1, together 1';
+
 CREATE TABLE gap (
     run_id VARCHAR NOT NULL,
     round INTEGER NOT NULL,

@@ -58,7 +58,7 @@ class Store:
     def copy_scores(self, source: str, target: str) -> None:
         """Copy predictions, dynamics, epochs and usability from the run `source` to the run `target`."""
         with self.db.open(write=True) as con:
-            for table in ("prediction", *Dynamics.TABLES, "epoch", *Assessments.TABLES):
+            for table in ("prediction", "class_probability", *Dynamics.TABLES, "epoch", *Assessments.TABLES):
                 copy_rows(con, table, source, target)
 
     def remove_run(self, run_id: str) -> None:
@@ -93,10 +93,6 @@ class Store:
     def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
         """Our own SQL as a DataFrame, see `Connection.frame`."""
         return self.db.frame(sql, parameters)
-
-    def export_samples(self, path: Path) -> int:
-        """Write the view `samples`, ascending by data set and id; returns the number of rows."""
-        return self.db.copy_to(ALL_SAMPLES, {}, path)
 
     def samples_frame(self) -> pd.DataFrame:
         """The view `samples` as a DataFrame, ascending by data set and id."""

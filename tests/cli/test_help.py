@@ -24,7 +24,7 @@ OPTIONS = {
     "sql": 5,
     "report": 5,
     "view": 7,
-    "export": 3,
+    "export": 6,
     "demo": 4,
     "doctor": 1,
 }

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from curate.errors import CurateError
+from curate.exports.formats import export
 from curate.scores.gap import modality_gap
 from curate.store.store import Store
 from curate.types import FUSED, MixtureFit, Predictions, Sample, Selection
@@ -230,7 +231,7 @@ def test_a_condition_that_is_none_is_a_users_error(small, where):
 def test_samples_as_a_frame_and_as_a_file(small, tmp_path):
     frame = small.samples_frame()
     assert list(frame["sample_id"]) == ["a", "b", "c", "d", "zz-test", "zz-val"]
-    assert small.export_samples(tmp_path / "x.csv") == 6
+    assert export(small, tmp_path / "x.csv")[0] == 6
     pd.testing.assert_series_equal(pd.read_csv(tmp_path / "x.csv")["gap"], frame["gap"])
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from curate.errors import CurateError, EmptySelectionError
+from curate.exports.formats import export
 from curate.scores import gap, mixture, posteriors
 from curate.store import rounds
 from curate.store.store import Store
@@ -259,7 +260,7 @@ def test_a_selection_is_exported_ascending_by_id(scored_table, tmp_path):
 )
 def test_an_export_that_cannot_be_is_refused(scored_table, tmp_path, name, message):
     with pytest.raises(CurateError, match=message):
-        scored_table.export_samples(tmp_path / name)
+        export(scored_table, tmp_path / name)
 
 
 # --- keys ------------------------------------------------------------------------------------------------------

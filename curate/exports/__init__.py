@@ -1,0 +1,1 @@
+"""What is known of the samples, as files that other tools read."""

@@ -1,0 +1,150 @@
+"""What is written for each tool that reads it: files, and a line on how to open them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from curate.errors import CurateError
+from curate.files.writing import replacing
+from curate.store.store import Store
+from curate.types import FUSED
+
+from .rows import Rows, Wanted, need_one, rows_of
+
+VISUAL = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".flv")
+MOVING = VISUAL[6:]
+SOUND = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac")
+
+Written = tuple[int, str]
+"""Number of rows, and how they are opened."""
+
+
+def export(store: Store, path: Path, to: str | None = None, wanted: Wanted | None = None) -> Written:
+    """Write samples for a target of `TARGETS`; left out, as the file's name ends. A file is complete or not there.
+
+    Raises:
+        CurateError: the path does not fit the target, or something that it needs is not known.
+    """
+    target = to or path.suffix.removeprefix(".")
+    if target not in TARGETS:
+        raise CurateError(
+            f"cannot write {path.suffix or 'a file without suffix'!r}", f"name a target, --to {', '.join(TARGETS)}"
+        )
+    return TARGETS[target](store, rows_of(store, wanted or Wanted()), path)
+
+
+def _plain(suffix: str) -> Callable[[Store, Rows, Path], Written]:
+    def write(store: Store, rows: Rows, path: Path) -> Written:
+        _need_suffix(path, suffix)
+        return store.db.copy_to(rows.sql, rows.parameters, path), ""
+
+    return write
+
+
+def _hugging_face(store: Store, rows: Rows, path: Path) -> Written:
+    """A folder with a Parquet file a split, which `datasets` finds by their names."""
+    need_one(rows, "hf")
+    _need_folder(path)
+    path.mkdir(exist_ok=True)
+    splits = store.db.named_rows(f"SELECT DISTINCT split FROM ({rows.sql}) ORDER BY 1", rows.parameters)
+    written = 0
+    for (split,) in splits:
+        of_split = f"SELECT * FROM ({rows.sql}) WHERE split = $split ORDER BY sample_id"
+        file = path / f"{'validation' if split == 'val' else split}.parquet"
+        written += store.db.copy_to(of_split, {**rows.parameters, "split": split}, file)
+    return written, f'datasets.load_dataset("{path}")'
+
+
+def _cleanlab(store: Store, rows: Rows, path: Path) -> Written:
+    """An NPZ: labels as positions in the sorted class names, as cleanlab wants them; probabilities in that order."""
+    run = need_one(rows, "cleanlab")
+    _need_suffix(path, ".npz")
+    ids, probabilities = store.rounds.probabilities(run.run_id)
+    names = dict(store.db.named_rows(f"SELECT sample_id, label_name FROM ({rows.sql})", rows.parameters))
+    kept = np.array([names.get(i) is not None for i in ids])
+    order = np.argsort(np.array(run.classes))
+    classes = np.array(run.classes)[order]
+    content: dict[str, Any] = {
+        "sample_ids": ids[kept],
+        "classes": classes,
+        "labels": np.searchsorted(classes, np.array([names[i] for i in ids[kept]], dtype=str)),
+    }
+    for m, probs in probabilities.items():
+        content[f"pred_probs_{m}"] = probs[kept][:, order]
+    with replacing(path) as fresh, fresh.open("wb") as file:
+        np.savez_compressed(file, **content)
+    shown = FUSED if FUSED in probabilities else next(iter(probabilities))
+    return int(kept.sum()), (
+        f'd = numpy.load("{path}"); cleanlab.filter.find_label_issues(d["labels"], d["pred_probs_{shown}"])'
+    )
+
+
+def _fiftyone(store: Store, rows: Rows, path: Path) -> Written:
+    """A CSV with a row for each picture or video, whose path is in the column `filepath`."""
+    need_one(rows, "fiftyone")
+    _need_suffix(path, ".csv")
+    medium = _medium(store, rows, VISUAL)
+    if medium is None:
+        raise CurateError(
+            "FiftyOne shows pictures and videos, and no file of one is known of these samples",
+            "score saved predictions with --media clips.csv; or use --to spotlight, which plays sound",
+        )
+    sql = f"SELECT file_{medium} AS filepath, * FROM ({rows.sql}) WHERE file_{medium} IS NOT NULL"
+    written = store.db.copy_to(sql, rows.parameters, path)
+    return written, f'fiftyone.Dataset.from_dir(labels_path="{path}", dataset_type=fiftyone.types.CSVDataset)'
+
+
+def _spotlight(store: Store, rows: Rows, path: Path) -> Written:
+    """Parquet; the line names the type of each column of media."""
+    need_one(rows, "spotlight")
+    _need_suffix(path, ".parquet")
+    written = store.db.copy_to(rows.sql, rows.parameters, path)
+    kinds = {f"file_{m}": _kind(store, rows, m) for m in rows.media}
+    types = ", ".join(f'"{c}": spotlight.{kind}' for c, kind in kinds.items() if kind)
+    return written, f'spotlight.show("{path}"{f", dtype={{{types}}}" if types else ""})'
+
+
+def _medium(store: Store, rows: Rows, suffixes: tuple[str, ...]) -> str | None:
+    """The first modality whose files have one of these suffixes."""
+    return next((m for m in rows.media if _suffix(store, rows, m) in suffixes), None)
+
+
+def _kind(store: Store, rows: Rows, modality: str) -> str:
+    suffix = _suffix(store, rows, modality)
+    return "Video" if suffix in MOVING else "Image" if suffix in VISUAL else "Audio" if suffix in SOUND else ""
+
+
+def _suffix(store: Store, rows: Rows, modality: str) -> str:
+    sql = f"SELECT file_{modality} FROM ({rows.sql}) WHERE file_{modality} IS NOT NULL LIMIT 1"
+    found = store.db.named_rows(sql, rows.parameters)
+    return Path(found[0][0]).suffix.lower() if found else ""
+
+
+def _need_suffix(path: Path, suffix: str) -> None:
+    if path.suffix != suffix:
+        raise CurateError(
+            f"this is written to a file that ends in {suffix}, got {path.name}", f"-o {path.stem}{suffix}"
+        )
+
+
+def _need_folder(path: Path) -> None:
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise CurateError(f"{path} is there already, and not an empty folder", "name a new one")
+    if not path.absolute().parent.is_dir():
+        raise CurateError(f"the folder of {path} does not exist", "make it first")
+
+
+TARGETS: Mapping[str, Callable[[Store, Rows, Path], Written]] = {
+    "csv": _plain(".csv"),
+    "parquet": _plain(".parquet"),
+    "jsonl": _plain(".jsonl"),
+    "hf": _hugging_face,
+    "cleanlab": _cleanlab,
+    "fiftyone": _fiftyone,
+    "spotlight": _spotlight,
+}
+"""{what `--to` names: what writes it}."""

@@ -1,0 +1,142 @@
+"""Which samples are exported, and their columns: one SELECT on the sample table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import CurateError, EmptySelectionError
+from curate.store import views
+from curate.store.store import Store
+from curate.types import Run
+
+FILE = "json_extract_string(w.sources, '$.{m}.file')"
+PATH = f"CASE WHEN starts_with({FILE}, '/') THEN {FILE} ELSE $folder || {FILE} END"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which samples are exported.
+
+    Attributes:
+        run: a scored run; None is the newest of each data set, with its samples that were not scored.
+        selection: only the members of a stored selection.
+        where: only those that fulfil a condition on the columns of `samples`.
+    """
+
+    run: str | None = None
+    selection: str | None = None
+    where: str | None = None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A SELECT of the wanted samples, ascending by data set and id.
+
+    Attributes:
+        sql, parameters: the query and its named parameters.
+        run: the run whose classes and class probabilities the rows have; None where there are several data sets.
+        media: the modalities of which some sample has a file, in columns `file_<modality>`.
+    """
+
+    sql: str
+    parameters: dict[str, Any]
+    run: Run | None
+    media: tuple[str, ...]
+
+
+def rows_of(store: Store, wanted: Wanted) -> Rows:
+    """The wanted samples with everything that is known of them.
+
+    Beside the columns of `samples`: `file_<modality>`, the path of each medium, where it is known, and
+    `probs_<modality>`, class probabilities in the order of the run's classes. JSON columns are texts.
+
+    Raises:
+        CurateError: no such run or selection, or the condition is not valid.
+        EmptySelectionError: nothing fulfils it.
+    """
+    with store.together():
+        run = _run(store, wanted)
+        with store.db.open() as con:
+            base = views.query_of(con, run.run_id) if run else "SELECT * FROM samples"
+        parameters: dict[str, Any] = {}
+        if wanted.selection or wanted.where:
+            parameters["ids"] = _ids(store, base, wanted).tolist()
+        kept = " WHERE sample_id IN (SELECT unnest($ids))" if parameters else ""
+        extra, joins = "", ""
+        media: tuple[str, ...] = ()
+        if run:
+            extra, media, joins = _extra(store, run)
+            if media:
+                parameters["folder"] = _folder(run)
+    sql = (
+        f"SELECT s.* REPLACE (CAST(s.extra AS VARCHAR) AS extra, CAST(s.media AS VARCHAR) AS media){extra} "
+        f"FROM (SELECT * FROM ({base}){kept}) s{joins} ORDER BY s.dataset, s.sample_id"
+    )
+    return Rows(sql, parameters, run, media)
+
+
+def _run(store: Store, wanted: Wanted) -> Run | None:
+    """The run that is named, that of the selection, or the only one; None where there are several data sets."""
+    if wanted.run:
+        return store.runs.find(wanted.run, kind="score")
+    if wanted.selection:
+        return store.runs.find(store.selections.find(wanted.selection).run_id)
+    newest = {run.dataset: run for run in reversed(store.runs.all(kind="score", status="done"))}
+    data = store.rows("SELECT count(DISTINCT dataset) FROM samples")[0][0]
+    return next(iter(newest.values())) if len(newest) == 1 == data else None
+
+
+def _ids(store: Store, base: str, wanted: Wanted) -> NDArray[np.str_]:
+    """Ids of the samples that are members of the selection and fulfil the condition, which a user has typed."""
+    sql = f"SELECT sample_id FROM ({base}) WHERE ({wanted.where or 'true'})"
+    found = np.array([str(i) for (i,) in store.query(sql)[1]], dtype=str)
+    if wanted.selection:
+        found = found[np.isin(found, store.selections.find(wanted.selection).sample_ids)]
+    if not len(found):
+        raise EmptySelectionError("no sample fulfils that; nothing was written", "leave --where or --selection out")
+    return found
+
+
+def _folder(run: Run) -> str:
+    """The folder from which relative files are named, with a slash at its end; '' where they are whole paths."""
+    given = run.root or (run.config.get("predictions", {}).get("media"))
+    if not given:
+        return ""
+    place = Path(given).absolute()
+    return f"{place if place.is_dir() else place.parent}/"
+
+
+def _extra(store: Store, run: Run) -> tuple[str, tuple[str, ...], str]:
+    """Further columns, the modalities with files, and the joins that the columns need."""
+    some = "SELECT count(*) > 0 FROM sample w WHERE data_id = ? AND {} IS NOT NULL"
+    media = tuple(m for m in run.modalities if store.rows(some.format(FILE.format(m=m)), [run.data_id]) == [(True,)])
+    known = store.rows("SELECT DISTINCT modality FROM class_probability WHERE run_id = ? ORDER BY 1", [run.run_id])
+    quoted = run.run_id.replace("'", "''")
+    columns = [f"{PATH.format(m=m)} AS file_{m}" for m in media]
+    joins = f" LEFT JOIN sample w ON w.data_id = '{run.data_id}' AND w.sample_id = s.sample_id" if media else ""
+    for (m,) in known:
+        columns.append(f"p_{m}_.probs AS probs_{m}")
+        joins += (
+            f" LEFT JOIN class_probability p_{m}_ ON p_{m}_.run_id = '{quoted}' AND p_{m}_.round = 0 "
+            f"AND p_{m}_.modality = '{m}' AND p_{m}_.sample_id = s.sample_id"
+        )
+    return "".join(f", {c}" for c in columns), media, joins
+
+
+def need_one(rows: Rows, target: str) -> Run:
+    """The run of the rows.
+
+    Raises:
+        CurateError: they are of several data sets.
+    """
+    if rows.run is None:
+        raise CurateError(
+            f"--to {target} takes the scored samples of one data set, the table has several or none",
+            "name a run: --run",
+        )
+    return rows.run

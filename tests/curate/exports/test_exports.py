@@ -1,0 +1,159 @@
+"""What is exported, read back by the tools that it is for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from curate.errors import CurateError, EmptySelectionError
+from curate.exports.formats import TARGETS, export
+from curate.exports.rows import Wanted
+from curate.store.marks import Mark
+from curate.store.store import Store
+from curate.types import FUSED, Sample
+
+RUN = "score-toy-1"
+
+
+@pytest.fixture
+def pictures(scored_table, tmp_path):
+    """The scored table, with a picture beside each sample."""
+    stored = scored_table.runs.find()
+    names = scored_table.rows("SELECT sample_id, label_name, split FROM samples ORDER BY 1")
+    (tmp_path / "media").mkdir()
+    samples, sources = [], []
+    for i, label, split in names:
+        Image.fromarray(np.zeros((4, 4), dtype=np.uint8)).save(tmp_path / "media" / f"{i}.png")
+        samples.append(Sample(sample_id=i, label=label, split=split, inputs={}))
+        sources.append({"visual": {"file": str(tmp_path / "media" / f"{i}.png")}, "audio": {"text": "none"}})
+    status = ["ok"] * len(samples)
+    scored_table.samples.write(stored.data_id, samples, stored.classes, status, [""] * len(samples), sources=sources)
+    return scored_table
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
+def test_rows_have_scores_marks_and_class_probabilities(scored_table, predictions, tmp_path, suffix) -> None:
+    scored_table.marks.write("toy", [Mark(mark_id="1", sample_id="s003", mark="broken:visual")], "me")
+    written, _ = export(scored_table, tmp_path / f"x.{suffix}")
+    readers = {"csv": pd.read_csv, "parquet": pd.read_parquet, "jsonl": lambda f: duckdb.read_json(str(f)).df()}
+    frame = readers[suffix](tmp_path / f"x.{suffix}")
+    assert written == len(frame) == scored_table.rows("SELECT count(*) FROM samples")[0][0]
+    row = frame.set_index("sample_id").loc["s003"]
+    assert row["mark"] == "broken:visual"
+    given = predictions()
+    at = given.sample_ids.tolist().index("s003")
+    assert row["predicted"] == given.classes[given.probs[FUSED][at].argmax()]
+    for m in ("audio", "visual", FUSED):
+        probs = json.loads(row[f"probs_{m}"]) if suffix == "csv" else row[f"probs_{m}"]
+        np.testing.assert_allclose(np.array(probs, dtype=float), given.probs[m][at], atol=1e-6)
+
+
+def test_class_probabilities_come_back_with_their_samples(scored_table, predictions) -> None:
+    given, (ids, found) = predictions(), scored_table.rounds.probabilities(RUN)
+    assert (ids == np.sort(given.sample_ids)).all()
+    order = np.argsort(given.sample_ids)
+    for m, probs in given.probs.items():
+        np.testing.assert_allclose(found[m], probs[order], atol=1e-7)
+    assert scored_table.rows("SELECT count(*) FROM class_probability WHERE abs(list_sum(probs) - 1) > 1e-5") == [(0,)]
+
+
+def test_a_condition_and_a_selection_narrow_what_is_written(scored_table, tmp_path) -> None:
+    chosen = scored_table.selections.make(RUN, name="best", top=10)
+    for number, wanted in enumerate(
+        (Wanted(selection="best"), Wanted(selection="best", where="label_name = 'class_1'"))
+    ):
+        export(scored_table, tmp_path / f"{number}.csv", wanted=wanted)
+    first, second = (pd.read_csv(tmp_path / f"{n}.csv") for n in (0, 1))
+    assert sorted(first["sample_id"]) == sorted(chosen.sample_ids)
+    assert set(second["sample_id"]) == set(first["sample_id"][first["label_name"] == "class_1"])
+    with pytest.raises(EmptySelectionError):
+        export(scored_table, tmp_path / "none.csv", wanted=Wanted(where="gap > 5"))
+    for bad in ("gap >", "(SELECT count(*) FROM read_csv('/etc/passwd')) > 0"):
+        with pytest.raises(CurateError):
+            export(scored_table, tmp_path / "none.csv", wanted=Wanted(where=bad))
+    assert not (tmp_path / "none.csv").exists()
+
+
+def test_cleanlab_finds_the_labels_that_were_changed(scored_table, tmp_path) -> None:
+    filter = pytest.importorskip("cleanlab.filter")
+    _, opened = export(scored_table, tmp_path / "c.npz", "cleanlab")
+    with np.load(tmp_path / "c.npz") as content:
+        given = dict(content)
+    assert 'd["labels"], d["pred_probs_fused"]' in opened
+    labels = given["labels"].copy()
+    changed = [0, 1, 2, 4, 5]  # of every fourth one modality knows nothing
+    labels[changed] = (labels[changed] + 1) % 3
+    assert not filter.find_label_issues(given["labels"], given["pred_probs_fused"]).any()
+    assert filter.find_label_issues(labels, given["pred_probs_fused"])[changed].all()
+
+
+def test_classes_are_sorted_for_cleanlab_however_the_run_has_them(tmp_path, scoring, predictions) -> None:
+    given = replace(predictions(), classes=("z", "a", "m"))
+    store = Store(tmp_path / "z.duckdb")
+    scoring.write(store, given)
+    export(store, tmp_path / "c.npz", "cleanlab")
+    with np.load(tmp_path / "c.npz") as content:
+        assert list(content["classes"]) == ["a", "m", "z"]
+        order = np.argsort(given.sample_ids)
+        np.testing.assert_allclose(content["pred_probs_audio"], given.probs["audio"][order][:, [1, 2, 0]], atol=1e-6)
+        names = np.array(given.classes)[given.labels][order]
+        assert (content["classes"][content["labels"]] == names).all()
+
+
+def test_hugging_face_datasets_reads_the_folder_by_split(pictures, tmp_path) -> None:
+    datasets = pytest.importorskip("datasets")
+    written, opened = export(pictures, tmp_path / "hf", "hf")
+    assert opened == f'datasets.load_dataset("{tmp_path / "hf"}")'
+    found = datasets.load_dataset(str(tmp_path / "hf"), cache_dir=str(tmp_path / "cache"))
+    assert set(found) == {"train", "validation", "test"} and sum(map(len, found.values())) == written
+    first = found["train"][0]
+    assert first["file_visual"].endswith(".png") and len(first["probs_fused"]) == 3
+    with pytest.raises(CurateError, match="not an empty folder"):
+        export(pictures, tmp_path / "hf", "hf")
+
+
+def test_polars_reads_json_columns_as_texts(pictures, tmp_path) -> None:
+    polars = pytest.importorskip("polars")
+    export(pictures, tmp_path / "x.parquet")
+    frame = polars.read_parquet(tmp_path / "x.parquet")
+    assert frame.schema["extra"] == frame.schema["media"] == polars.String
+
+
+def test_fiftyone_gets_a_path_a_row(pictures, tmp_path) -> None:
+    written, opened = export(pictures, tmp_path / "f.csv", "fiftyone")
+    frame = pd.read_csv(tmp_path / "f.csv")
+    assert written == len(frame) and "CSVDataset" in opened
+    assert all(path.endswith(f"{i}.png") for path, i in zip(frame["filepath"], frame["sample_id"], strict=True))
+
+
+def test_fiftyone_needs_something_to_show(scored_table, tmp_path) -> None:
+    with pytest.raises(CurateError, match="no file of one is known") as error:
+        export(scored_table, tmp_path / "f.csv", "fiftyone")
+    assert "--media" in error.value.hint
+
+
+def test_spotlight_is_told_the_kind_of_each_medium(pictures, tmp_path) -> None:
+    _, opened = export(pictures, tmp_path / "s.parquet", "spotlight")
+    assert '"file_visual": spotlight.Image' in opened and "file_audio" not in opened
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_name_that_does_not_fit_is_refused_and_nothing_is_written(scored_table, tmp_path, target) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "x").write_text("kept")
+    with pytest.raises(CurateError):
+        export(scored_table, tmp_path / "there", target)
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file() and "duckdb" not in p.name] == ["x"]
+
+
+@pytest.mark.parametrize("target", ["hf", "cleanlab", "fiftyone", "spotlight"])
+def test_what_takes_one_data_set_asks_which(scored_table, predictions, scoring, tmp_path, target) -> None:
+    scoring.write(scored_table, predictions(prefix="t"), "score-pets-1", dataset="pets", data_id="pets-0123456789")
+    with pytest.raises(CurateError, match="several or none"):
+        export(scored_table, tmp_path / "x", target)
