@@ -12,7 +12,7 @@ COMMANDS = typer.main.get_command(cli.app).commands
 OPTIONS = {
     "datasets": 8,
     "prepare": 9,
-    "score": 28,
+    "score": 29,
     "select": 15,
     "selections": 6,
     "train": 18,
@@ -24,7 +24,7 @@ OPTIONS = {
     "sql": 5,
     "report": 5,
     "view": 7,
-    "export": 6,
+    "export": 7,
     "demo": 4,
     "doctor": 1,
 }
