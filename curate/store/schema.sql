@@ -104,6 +104,7 @@ CREATE TABLE class_probability (
     probs FLOAT[] NOT NULL
 );
 COMMENT ON TABLE class_probability IS 'What each modality and the fusion give every class, of round 0';
+COMMENT ON COLUMN class_probability.round IS '0, the newest';
 COMMENT ON COLUMN class_probability.probs IS 'in the order of run.classes, each 0..1, together 1';
 
 CREATE TABLE gap (
