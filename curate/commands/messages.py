@@ -199,11 +199,11 @@ def print_selection(chosen: Selection, form: Format, message: Message = print_me
 
 def print_comparison(store: Store, name: str, plan: Plan | None, form: Format, quiet: bool) -> bool:
     """Print a stored comparison and how to read it; returns whether a cell has no result."""
+    from curate.advice.kept import measured
     from curate.comparison.layout import cells, in_paper, notes, records
     from curate.comparison.paper import EXPLAINED
     from curate.comparison.plan import CONTROLS
     from curate.comparison.summary import missing_controls
-    from curate.report.kept import measured
 
     lines, people = measured(store, name), form in ("table", "markdown")
     print_rows(*(cells(lines, plan) if people else records(lines, plan)), form)

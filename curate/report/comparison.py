@@ -10,6 +10,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from curate.advice.kept import measured
 from curate.comparison.layout import cells, in_paper, notes, to_csv, to_latex, to_markdown
 from curate.comparison.paper import EXPLAINED
 from curate.comparison.plan import CONTINUED, CONTROLS, Plan
@@ -28,7 +29,6 @@ from curate.store.store import Store
 from curate.types import pair_name
 
 from . import drawing, panels
-from .kept import measured
 from .texts import displayable
 
 BINS = 40
