@@ -68,10 +68,18 @@ class Dr(Method):
         self.measured: list[tuple[str, str, float]] = []
 
     @override
+    def windows(self, epochs: int) -> dict[str, range]:
+        every = self._every(epochs)
+        return {"re-initialisation": range(every + 1, min(epochs, self.config.times * every + 2), every)}
+
+    def _every(self, epochs: int) -> int:
+        """Epochs between re-initialisations."""
+        return self.config.every or max(1, round(epochs * 2 / 9))
+
+    @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
         self.measured = []
-        every = self.config.every or max(1, round(context.epochs * 2 / 9))
-        past = epoch - 1
+        every, past = self._every(context.epochs), epoch - 1
         if past > 0 and past % every == 0 and past // every <= self.config.times:
             self._relearn(model, context)
 

@@ -19,6 +19,7 @@ from curate.train.models.model import FusionModel, Outputs
 
 from .knobs import check_ranges
 from .method import Context, Method
+from .windows import NEVER
 
 TINY = 1e-30
 
@@ -85,8 +86,12 @@ class Greedy(Method):
         self.bypass = dict(self.main)
 
     @override
+    def windows(self, epochs: int) -> dict[str, range]:
+        return {"freezing of gates": range(self.config.first_epoch, NEVER)}
+
+    @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
-        self.active = epoch >= self.config.first_epoch
+        self.active = self.acts("freezing of gates", epoch, context)
         self.steps, self.curated = 0, dict.fromkeys(self.pair, 0)
 
     @override

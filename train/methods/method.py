@@ -99,6 +99,17 @@ class Method:
         """The run's optimizer, over every parameter; `optim.over` takes groups. Called again when a run resets it."""
         return optim.make(model)
 
+    def windows(self, epochs: int) -> dict[str, range]:
+        """{part of the method: the epochs in which it acts}, of a run of so many, for parts that do not act in all.
+
+        What acts in none of them is warned of before the run begins.
+        """
+        return {}
+
+    def acts(self, part: str, epoch: int, context: Context) -> bool:
+        """Whether a part of `windows` acts in an epoch."""
+        return epoch in self.windows(context.epochs)[part]
+
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
         """Called before each epoch; `epoch` counts from 0 within this method.
 

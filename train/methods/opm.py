@@ -18,6 +18,9 @@ from curate.train.models.model import FusionModel, Outputs
 from .knobs import check_ranges
 from .means import Means
 from .method import Context, Method
+from .windows import Window, window_rules
+
+PUBLISHED = Window(first=6, stop=None, epochs=100)
 
 
 class Opm(Method):
@@ -42,13 +45,13 @@ class Opm(Method):
             q_base: probability of dropping a modality that is barely ahead.
             growth: the paper's lambda: how much a lead adds to it.
             p_exe: share of the batches that are treated.
-            first_epoch: the first treated epoch, counted from 0.
+            first_epoch: the first treated epoch, counted from 0; none is the published share of the run, 6 of 100.
         """
 
         q_base: float = 0.5
         growth: float = 0.5
         p_exe: float = 0.7
-        first_epoch: int = 6
+        first_epoch: int | None = None
 
         def __post_init__(self) -> None:
             check_ranges(
@@ -57,7 +60,8 @@ class Opm(Method):
                     "0 <= q_base <= 1": 0 <= self.q_base <= 1,
                     "growth >= 0": self.growth >= 0,
                     "0 <= p_exe <= 1": 0 <= self.p_exe <= 1,
-                },
+                }
+                | window_rules(self.first_epoch, names="first_epoch"),
             )
 
     def __init__(self, config: Any = None) -> None:
@@ -70,8 +74,12 @@ class Opm(Method):
         self.fuse = model.fusion
 
     @override
+    def windows(self, epochs: int) -> dict[str, range]:
+        return {"dropping": PUBLISHED.of(epochs, self.config.first_epoch)}
+
+    @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
-        self.active = epoch >= self.config.first_epoch
+        self.active = self.acts("dropping", epoch, context)
         self.means = Means()
 
     @override
