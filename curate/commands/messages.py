@@ -206,11 +206,14 @@ def print_comparison(store: Store, name: str, plan: Plan | None, form: Format, q
     from curate.comparison.summary import missing_controls
 
     lines, people = measured(store, name), form in ("table", "markdown")
-    print_rows(*(cells(lines, plan) if people else records(lines, plan)), form)
+    head, rows = cells(lines, plan) if people else records(lines, plan)
+    print_rows(head, rows, form)
     if people and (paper := in_paper(lines, plan)):
+        head, rows = paper
         print_text("")
-        print_rows(*paper, form)
-        print_message(EXPLAINED)
+        print_rows(head, rows, form)
+        if not quiet:
+            print_message(EXPLAINED)
     for dataset, control in missing_controls(lines, CONTROLS):
         print_message(f"warning: {dataset}: the control {control} is missing; without it anything looks like a gain")
     if not quiet:

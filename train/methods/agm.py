@@ -36,9 +36,19 @@ class Agm(Method):
     has this sign inverted.)
 
     The masked forwards run without gradient and in evaluation mode, each encoder once on its inputs and once on a zero
-    sample. The published code backpropagates through them too. In late fusion that gives the same k_m for the real
-    inputs, and in addition a gradient of the zero inputs, which is left out here. Outside the window k is 1; the
-    published code keeps the last k. The logits must be a sum over modalities: fusion `concat` or `sum`.
+    sample. Outside the window k is 1. The logits must be a sum over modalities: fusion `concat` or `sum`.
+
+    Departures:
+        masked forwards: the published code backpropagates through them too, in evaluation mode. Without batch norm the
+            real inputs then have the same k_m as here. With batch norm the gradients differ: there the part (k_m -
+            k_other) / 2 flows through the running statistics instead of the batch's. Here all of it flows through those
+            of the batch, so that the gradient is k_m times that of joint training.
+        zero inputs: there they have a gradient of their own; here none, since a zero input teaches nothing.
+        running means: there over all steps of the run, from the first on; here over the modulated ones, the same up to
+            the end of a window that begins with the run.
+        window: published epochs 1 to 20 of 100, counted from 1; here that share of the run. After it k is 1; there the
+            last k stays in the hooks.
+        clipping: by the largest element of the fusion's weight there, of its weight and bias here.
     """
 
     name = "agm"

@@ -25,7 +25,14 @@ class OgmGe(Method):
 
     g <- k_m g + e, e ~ N(0, std(g)^2) tensor by tensor, std(g) of the gradient before damping, k_m as in `ogm`. As
     published, the noise is added to every modality's encoder, damped or not; with `noise=damped` only where k_m < 1.
-    All tensors of two or more axes are edited; the published code edits convolutions alone (`conv_only`).
+    All tensors of two or more axes are edited.
+
+    Departures:
+        window: published epochs 0 to 50 of 100; here that share of the run, so that a short run is not damped
+            throughout.
+        edited tensors: the published code edits convolutions alone, and so does nothing to encoders without any; here
+            all tensors of two or more axes (`conv_only` for the published ones).
+        more than two modalities: not defined there; here each is compared with the mean of the others.
     """
 
     name = "ogm_ge"

@@ -31,6 +31,11 @@ class Opm(Method):
     1 - sum_m D_m q_m / sum_m D_m, and fused; the loss is the cross-entropy of the fusion. Only some batches are treated
     (`p_exe`), none in the first epochs; batch norm still runs on all samples. The paper has two modalities; with more,
     rho compares with the mean of the others. The weakest modality is never dropped, so no sample loses all.
+
+    Departures:
+        window: published from epoch 6 of 100 on; here from that share of the run on, so that a short run is treated at
+            all.
+        more than two modalities: not defined there; here each is compared with the mean of the others.
     """
 
     name = "opm"

@@ -27,7 +27,12 @@ OGM = Window(first=6, stop=61, epochs=100)
 class OpmOgm(Method):
     """OPM in the forward pass and OGM after the backward pass, by the same scores of the undropped features.
 
-    The two parts are those of `opm` and `ogm`. The published script runs with `noise=all` and `conv_only`.
+    The two parts are those of `opm` and `ogm`.
+
+    Departures:
+        window: published from epoch 6 on and, of the gradients, to epoch 60, of 100; here these shares of the run.
+        noise: the published script adds OGM-GE's noise and edits convolutions alone; here neither, since the method is
+            named after OGM (`noise=all`, `conv_only` for the script's).
     """
 
     name = "opm_ogm"
