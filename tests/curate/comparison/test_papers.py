@@ -12,6 +12,8 @@ import pytest
 from curate.comparison.paper import paper_table, printed, split_key
 from curate.comparison.plan import Plan, Row, read_table, with_controls
 from curate.comparison.summary import Cell, summarize
+from curate.config import build
+from curate.datasets import find
 from curate.train.methods import catalog
 
 BY_DATASET = {
@@ -188,6 +190,13 @@ def test_iprm_s_presets_are_those_of_its_published_code() -> None:
         assert presets["crema_d"] == {"data": {"frames": 2, "audio": "stft257x1250"}}
         assert presets["nvgesture"] == {"optim": {"batch_size": 2}}
         assert "What cannot be had" in read_table(name).note
+
+
+@pytest.mark.parametrize("name", BY_METHOD)
+def test_presets_fit_the_data_sets_that_they_name(name: str) -> None:
+    for dataset, layer in read_table(name).presets.items():
+        options = build(find(dataset).Options, layer.get("data", {}), "data")
+        assert all(getattr(options, key) == value for key, value in layer.get("data", {}).items())
 
 
 def test_the_sound_of_the_preset_is_257_by_1250() -> None:
