@@ -15,7 +15,6 @@ from curate.train.stages.compare import Protocol, compare
 
 SHORT = [{"score": {"epochs": 1}, "train": {"epochs": 4}, "optim": {"batch_size": 16}}]
 THREE = [*SHORT, {"data": {"modalities": "audio,visual,depth"}}]
-QUICK = ("iprm/cost",)
 TABLES = [f"adaptive/{i}" for i in range(1, 6)] + [
     f"iprm/{n}" for n in ("ablation", "cost", "naive", "rebalancing", "trimodal")
 ]
@@ -27,7 +26,8 @@ def run(work, plan: Plan, layers=SHORT) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.long) for n in TABLES])
+@pytest.mark.long
+@pytest.mark.parametrize("name", TABLES)
 def test_a_table_runs_whole(name: str, work) -> None:
     plan = read_table(name)
     run(work, plan, THREE if name == "iprm/trimodal" else SHORT)
