@@ -199,17 +199,24 @@ def print_selection(chosen: Selection, form: Format, message: Message = print_me
 
 def print_comparison(store: Store, name: str, plan: Plan | None, form: Format, quiet: bool) -> bool:
     """Print a stored comparison and how to read it; returns whether a cell has no result."""
-    from curate.comparison.layout import cells, notes, records
+    from curate.advice.kept import measured
+    from curate.comparison.layout import cells, in_paper, notes, records
+    from curate.comparison.paper import EXPLAINED
     from curate.comparison.plan import CONTROLS
-    from curate.comparison.summary import missing_controls, summarize
+    from curate.comparison.summary import missing_controls
 
-    found = store.comparisons.find(name)
-    lines = summarize(found)
-    head, rows = cells(lines, plan) if form in ("table", "markdown") else records(lines)
+    lines, people = measured(store, name), form in ("table", "markdown")
+    head, rows = cells(lines, plan) if people else records(lines, plan)
     print_rows(head, rows, form)
+    if people and (paper := in_paper(lines, plan)):
+        head, rows = paper
+        print_text("")
+        print_rows(head, rows, form)
+        if not quiet:
+            print_message(EXPLAINED)
     for dataset, control in missing_controls(lines, CONTROLS):
         print_message(f"warning: {dataset}: the control {control} is missing; without it anything looks like a gain")
     if not quiet:
         for note in notes(plan):
             print_message(note)
-    return any(cell.run_id is None for cell in found)
+    return any(cell.run_id is None for cell in store.comparisons.find(name))

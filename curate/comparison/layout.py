@@ -10,10 +10,11 @@ from curate.errors import CurateError
 from curate.render import render
 from curate.types import FUSED
 
+from .paper import EXPLAINED, SPREAD, named, paper_table, percent, printed
 from .plan import USUAL
 
 if TYPE_CHECKING:
-    from .plan import Plan
+    from .plan import Plan, Row
     from .summary import Difference, Line, Spread
 
 NOTES = (
@@ -24,7 +25,6 @@ NOTES = (
     "methods that change nothing, about one would be called better or worse.",
 )
 SUFFIXES = (".md", ".csv", ".tex", ".html")
-METRICS = {"accuracy": "accuracy", "macro_f1": "macro F1", "map": "mAP"}
 LATEX = {
     **{c: f"\\{c}" for c in "&%$#_{}"},
     "\\": r"\textbackslash{}",
@@ -53,18 +53,34 @@ def cells(lines: Sequence[Line], plan: Plan | None = None) -> tuple[list[str], l
 
 
 def to_markdown(title: str, lines: Sequence[Line], plan: Plan | None = None) -> str:
-    """A heading, the table, and how to read it."""
-    return "\n".join([f"## {title}", "", render(*cells(lines, plan), "markdown"), "", *notes(plan), ""])
+    """A heading, the table, the same in the paper's layout if it is one of a paper, and how to read them."""
+    parts = [f"## {title}", "", render(*cells(lines, plan), "markdown"), ""]
+    if found := in_paper(lines, plan):
+        parts += ["### In the paper's layout", "", render(*found, "markdown"), "", EXPLAINED, ""]
+    return "\n".join([*parts, *notes(plan), ""])
 
 
-def to_csv(lines: Sequence[Line]) -> str:
-    """Full numbers, shares in 0..1, an empty field where there is none; every column, whichever a plan shows."""
-    return render(*records(lines), "csv") + "\n"
+def in_paper(lines: Sequence[Line], plan: Plan | None) -> tuple[list[str], list[list[str]]] | None:
+    """Heads and rows of a paper's table as the paper has it; None if the plan is of no paper."""
+    found = None if plan is None else paper_table(plan, lines)
+    return found if found and found[1] else None
+
+
+def to_csv(lines: Sequence[Line], plan: Plan | None = None) -> str:
+    """Full numbers, shares in 0..1, an empty field where there is none; every column, whichever a plan shows.
+
+    The paper's numbers are as it prints them, in percent.
+    """
+    return render(*records(lines, plan), "csv") + "\n"
 
 
 def to_latex(title: str, lines: Sequence[Line], plan: Plan | None = None) -> str:
-    """A `tabular` between rules, with its caption; needs the package booktabs."""
-    head, rows = cells(lines, plan)
+    """A `tabular` between rules, with its caption, and the paper's layout in a second; needs the package booktabs."""
+    found = in_paper(lines, plan)
+    return _tabular(title, *cells(lines, plan)) + (_tabular(f"{title}. {EXPLAINED}", *found) if found else "")
+
+
+def _tabular(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     body = [" & ".join(map(escape_latex, row)) + r" \\" for row in rows]
     return "\n".join(
         [
@@ -90,25 +106,29 @@ def escape_latex(text: str) -> str:
 
 def notes(plan: Plan | None = None) -> list[str]:
     """How to read the table, a sentence or two each."""
-    own = [plan.note] if plan is not None and plan.note else []
+    own = plan.note.splitlines() if plan is not None else []
     return [*own, *NOTES]
 
 
-def records(lines: Sequence[Line]) -> tuple[list[str], list[list[Any]]]:
-    """The numbers of a comparison: column names, and one row for each line."""
+def records(lines: Sequence[Line], plan: Plan | None = None) -> tuple[list[str], list[list[Any]]]:
+    """The numbers of a comparison: column names, and one row for each line; the paper's, if any, last."""
+    paper = _paper(plan)
+    printed_keys = list(dict.fromkeys(k for line in lines for k in paper.get((line.label, line.dataset), {})))
     keys = list(dict.fromkeys(key for line in lines for key in line.values))
     names = [f"{m}_{k}_{s}" for m, k in keys for s in ("mean", "sd")]
     head = ["dataset", "label", "method", "control", "seeds", *names]
     head += [f"{what}_{end}" for what in ("minus_joint", "minus_warmup") for end in ("mean", "low", "high")]
-    head += ["time_relative_to_joint", "seconds_per_epoch", "mean_abs_gap", "epochs", "verdict", "remark"]
+    head += ["time_relative_to_joint", "seconds_per_epoch", "mean_abs_gap", "kept"]
+    head += ["epochs", "verdict", "remark", *(f"paper_{k}" for k in printed_keys)]
     rows: list[list[Any]] = []
     for line in lines:
         row: list[Any] = [line.dataset, line.label, line.method, line.control, " ".join(map(str, line.seeds))]
         row += [v for key in keys for v in _pair(line.values.get(key))]
         for d in (line.joint, line.continued):
             row += [None, None, None] if d is None else [d.mean, d.low, d.high]
-        row += [s.mean if s else None for s in (line.time, line.seconds, line.gap)]
-        rows.append([*row, line.epochs, line.verdict, line.remark])
+        row += [s.mean if s else None for s in (line.time, line.seconds, line.gap, line.kept)]
+        known = paper.get((line.label, line.dataset), {})
+        rows.append([*row, line.epochs, line.verdict, line.remark, *(known.get(k) for k in printed_keys)])
     return head, rows
 
 
@@ -133,9 +153,10 @@ def _column(name: str, lines: Sequence[Line]) -> list[tuple[str, Value]]:
     """(head, function from a line to its text) of the columns that a name stands for."""
     modalities = list(dict.fromkeys(m for line in lines for m in line.modalities))
     single: dict[str, tuple[str, Value]] = {
-        "accuracy": ("accuracy, %", lambda line: _percent(line.values.get((FUSED, "accuracy")))),
-        "macro_f1": ("macro F1, %", lambda line: _percent(line.values.get((FUSED, "macro_f1")))),
-        "map": ("mAP, %", lambda line: _percent(line.values.get((FUSED, "map")))),
+        "kept": ("data kept, %", lambda line: percent(line.kept)),
+        "accuracy": ("accuracy, %", lambda line: percent(line.values.get((FUSED, "accuracy")))),
+        "macro_f1": ("macro F1, %", lambda line: percent(line.values.get((FUSED, "macro_f1")))),
+        "map": ("mAP, %", lambda line: percent(line.values.get((FUSED, "map")))),
         "joint": ("minus joint", lambda line: _points(line.joint)),
         "continued": ("minus warm-up continued", lambda line: _points(line.continued)),
         "verdict": ("verdict", lambda line: line.verdict),
@@ -152,35 +173,38 @@ def _column(name: str, lines: Sequence[Line]) -> list[tuple[str, Value]]:
 
 
 def _of(modality: str) -> Value:
-    return lambda line: _percent(line.values.get((modality, "accuracy")))
+    return lambda line: percent(line.values.get((modality, "accuracy")))
+
+
+def _paper(plan: Plan | None) -> dict[tuple[str, str], Mapping[str, float]]:
+    """{(label, data set): the paper's numbers}."""
+    return {(row.label, d): known for row in (plan.rows if plan else ()) for d, known in row.paper.items()}
 
 
 def _paper_column(plan: Plan, lines: Sequence[Line]) -> list[tuple[str, Value]]:
     """The paper's numbers, where the paper reports this data set."""
-    paper: Mapping[str, Any] = {row.label: row.paper for row in plan.rows}
-    datasets = {dataset for known in paper.values() for dataset in known}
+    paper, rows = _paper(plan), {row.label: row for row in plan.rows}
+    datasets = {dataset for _, dataset in paper}
 
     def text(line: Line) -> str:
-        if line.label not in paper or line.dataset not in datasets:
+        row: Row | None = rows.get(line.label)
+        if line.dataset not in datasets:
             return ""
-        known = paper[line.label].get(line.dataset)
-        return "not known here" if not known else ", ".join(_named(k, v) for k, v in known.items())
+        if row is None or plan.is_ours(row):
+            return "ours"
+        known = paper.get((line.label, line.dataset))
+        return "none printed" if not known else ", ".join(_named(k, known) for k in known if not k.endswith(SPREAD))
 
     return [("the paper, %", text)] if datasets & {line.dataset for line in lines} else []
 
 
-def _named(key: str, value: float) -> str:
-    return f"{value:.2f}" if key == "accuracy" else f"{METRICS.get(key, key)} {value:.2f}"
+def _named(key: str, known: Mapping[str, float]) -> str:
+    number = printed(known, key)
+    return number if key == "accuracy" else f"{named(key)} {number}"
 
 
 def _pair(found: Spread | None) -> tuple[float | None, float | None]:
     return (None, None) if found is None else (found.mean, found.sd)
-
-
-def _percent(found: Spread | None) -> str:
-    if found is None:
-        return ""
-    return f"{100 * found.mean:.1f}" + ("" if found.sd is None else f" ± {100 * found.sd:.1f}")
 
 
 def _points(found: Difference | None) -> str:

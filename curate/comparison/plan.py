@@ -6,13 +6,15 @@ A table is a file such as those in `tables/`:
     note = "..."                        # what to know about it
     columns = ["accuracy", "verdict"]   # from `COLUMNS`; the usual ones when left out
     set = ["optim.lr=0.002"]            # settings of every cell, scoring and training; a user's own settings win
+    paper_columns = "rows"              # what the paper's columns are: its data sets, or this table's rows
+    preset = { crema_d = ["data.frames=2"] }  # further settings of every cell on one data set
 
     [[row]]
     label = "without the weights"       # the method's name and settings when left out
     method = "adaptive"
     set = ["method.use_weights=false"]  # of its training; they win over everything
     score = ["optim.optimizer=adam"]    # of the scored run it starts from, and then of its training too
-    paper = { ave = { accuracy = 70.40 } }  # percent, by data set: accuracy, macro_f1, map; or one modality's accuracy
+    paper = { ave = { accuracy = 70.40 } }  # by data set, as the paper prints it; see `Row`
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from curate.config import LARGEST, Layer, parse_set
 from curate.errors import CurateError, unknown_name
 
 COLUMNS = (
+    "kept",
     "accuracy",
     "joint",
     "continued",
@@ -43,7 +46,7 @@ COLUMNS = (
     "remark",
 )
 """What a comparison can show."""
-USUAL = tuple(c for c in COLUMNS if c != "seconds")
+USUAL = tuple(c for c in COLUMNS if c not in ("seconds", "kept"))
 """The columns that are printed where a table does not list any."""
 JOINT, CONTINUED, APART = "joint", "warmup", "unimodal"
 CONTROLS = (JOINT, CONTINUED, APART)
@@ -53,7 +56,16 @@ MOST_SEEDS = 1000
 ROW_SECTIONS = ("model", "optim", "train", "method")
 SCORE_SECTIONS = ("model", "optim", "score")
 SHARED_SECTIONS = ("data", "model", "optim", "score", "train")
-KEYS = {"title": str, "note": str, "columns": list, "set": list, "row": list}
+PAPER_COLUMNS = ("datasets", "rows")
+KEYS = {
+    "title": str,
+    "note": str,
+    "columns": list,
+    "set": list,
+    "preset": dict,
+    "paper_columns": str,
+    "row": list,
+}
 ROW_KEYS = {"label": str, "method": str, "set": list, "score": list, "paper": dict}
 
 
@@ -68,7 +80,9 @@ class Row:
         scoring: settings of the scored run it starts from, in addition to those of all rows.
         control: whether it is what others are compared with.
         twin: label of the control that belongs to this row alone, such as a random subset; '' for none.
-        paper: {data set: {metric, or modality: percent}} as the paper prints it.
+        paper: {data set: {what: number}} as the paper prints it: `accuracy`, `macro_f1`, `map`, one modality's
+            `audio` (accuracy) or `audio_map`, `kept` (share of the training data), all in percent; `seconds` of an
+            epoch and `seconds_sd`. Empty for a row that the paper does not have.
     """
 
     label: str
@@ -87,9 +101,12 @@ class Plan:
     Attributes:
         name: under which it is stored.
         rows: in the order they are printed.
-        title, note: of a table; '' otherwise.
+        title: of a table; '' otherwise.
+        note: what to know about a table, a paragraph a line; '' otherwise.
         settings: settings of every cell; a user's own settings win.
         columns: the columns that are printed.
+        presets: {data set: settings of every cell on it}, above `settings`; a user's own settings win.
+        paper_columns: whether the columns of the paper's table are `datasets`, or the `rows` of this one.
     """
 
     name: str
@@ -98,6 +115,12 @@ class Plan:
     note: str = ""
     settings: Layer = field(default_factory=dict)
     columns: tuple[str, ...] = USUAL
+    presets: Mapping[str, Layer] = field(default_factory=dict)
+    paper_columns: str = PAPER_COLUMNS[0]
+
+    def is_ours(self, row: Row) -> bool:
+        """Whether a row of a paper's table is not in the paper."""
+        return not row.paper and any(other.paper for other in self.rows)
 
 
 def table_names() -> list[str]:
@@ -212,13 +235,19 @@ def _parse(name: str, where: str, text: str) -> Plan:
     for column in content.get("columns", ()):
         if str(column) not in COLUMNS:
             raise unknown_name(f"column in {where}", str(column), COLUMNS)
+    if (across := content.get("paper_columns", PAPER_COLUMNS[0])) not in PAPER_COLUMNS:
+        raise unknown_name(f"paper_columns of {where}", across, PAPER_COLUMNS)
+    presets = content.get("preset", {})
+    _check(presets, dict.fromkeys(presets, list), f"preset of {where}")
     return Plan(
         name,
         tuple(rows),
         content.get("title", ""),
-        content.get("note", ""),
+        content.get("note", "").strip(),
         _settings(content.get("set", []), SHARED_SECTIONS, where),
         tuple(content.get("columns", USUAL)),
+        {dataset: _settings(own, SHARED_SECTIONS, where) for dataset, own in presets.items()},
+        across,
     )
 
 

@@ -115,6 +115,7 @@ class Line:
         gap: mean |gap| of the training samples at the end, 0..1.
         verdict: against the warm-up continued; where that is missing, against joint training, and marked so.
         remark: anything else to know: seeds without a result and why, another number of epochs, its own control.
+        kept: share of the training data that it trained on, 0..1; None where that is not known.
     """
 
     dataset: str
@@ -134,6 +135,7 @@ class Line:
     gap: Spread | None
     verdict: str
     remark: str
+    kept: Spread | None = None
 
 
 def spread(values: Iterable[float]) -> Spread | None:

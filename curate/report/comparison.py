@@ -10,7 +10,9 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from curate.comparison.layout import cells, notes, to_csv, to_latex, to_markdown
+from curate.advice.kept import measured
+from curate.comparison.layout import cells, in_paper, notes, to_csv, to_latex, to_markdown
+from curate.comparison.paper import EXPLAINED
 from curate.comparison.plan import CONTINUED, CONTROLS, Plan
 from curate.comparison.summary import (
     ACCURACY,
@@ -21,7 +23,6 @@ from curate.comparison.summary import (
     WORSE,
     Line,
     missing_controls,
-    summarize,
 )
 from curate.files.writing import replacing
 from curate.store.store import Store
@@ -40,11 +41,11 @@ def write_comparison(store: Store, name: str, plan: Plan | None, path: Path) -> 
         CurateError: there is none of that name.
     """
     title = plan.title if plan and plan.title else name
-    lines = summarize(store.comparisons.find(name))
+    lines = measured(store, name)
     if path.suffix == ".html":
         text = comparison_page(store, name, plan)
     elif path.suffix == ".csv":
-        text = to_csv(lines)
+        text = to_csv(lines, plan)
     else:
         text = {".md": to_markdown, ".tex": to_latex}[path.suffix](title, lines, plan)
     with replacing(path) as fresh:
@@ -57,7 +58,7 @@ def comparison_page(store: Store, name: str, plan: Plan | None = None) -> str:
     Raises:
         CurateError: there is none of that name.
     """
-    lines = summarize(store.comparisons.find(name))
+    lines = measured(store, name)
     environment = Environment(
         loader=PackageLoader("curate.report"),
         autoescape=True,
@@ -70,6 +71,8 @@ def comparison_page(store: Store, name: str, plan: Plan | None = None) -> str:
         title=plan.title if plan and plan.title else name,
         name=name,
         notes=notes(plan),
+        paper=in_paper(lines, plan),
+        explained=EXPLAINED,
         parts=[_part(store, name, plan, d, lines) for d in dict.fromkeys(line.dataset for line in lines)],
     )
 

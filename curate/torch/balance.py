@@ -101,7 +101,7 @@ def damp_gradients(
         for p in parameters[modality]:
             if p.grad is None or (p.ndim != 4 if conv_only else p.ndim < 2):
                 continue
-            spread = p.grad.std(correction=0) + EPS
+            spread = p.grad.std(correction=min(1, p.grad.numel() - 1)) + EPS
             p.grad.mul_(factor)
             if noise != "none":
                 p.grad.add_(torch.randn_like(p.grad) * spread * (1 if noise == "all" else factor < 1))

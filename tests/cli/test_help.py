@@ -19,7 +19,7 @@ OPTIONS = {
     "compare": 19,
     "recommend": 3,
     "evaluate": 11,
-    "methods": 3,
+    "methods": 4,
     "runs": 6,
     "sql": 5,
     "report": 5,

@@ -60,12 +60,12 @@ def compare(
         print_rows(["table", "what"], [[n, plans.read_table(n).title] for n in plans.table_names()], form)
         return
     check_outputs(output or [])
-    store, plan = Store(db), plans.read_table(table_name) if table_name else None
+    store, shown = Store(db), plans.read_table(table_name) if table_name else None
     if show_only:
-        stored = name or (plan.name if plan else None) or store.comparisons.newest()
-        plan = plan or (plans.read_table(stored) if stored in plans.table_names() else None)
+        stored = name or (shown.name if shown else None) or store.comparisons.newest()
+        shown = shown or (plans.read_table(stored) if stored in plans.table_names() else None)
     else:
-        plan = _plan(plan, method or [], name, controls)
+        plan = _plan(shown, method or [], name, controls)
         stored, drawn = plan.name, plans.parse_seeds(seeds)
         from curate.datasets import find
 
@@ -77,11 +77,11 @@ def compare(
             from curate.train.stages.compare import compare as run_cells
 
             run_cells(session, plan, Protocol(dataset, root, layers, of_method, redraw), drawn)
-    failed = print_comparison(store, stored, plan, form, quiet)
+    failed = print_comparison(store, stored, shown, form, quiet)
     for path in output or []:
         from curate.report.comparison import write_comparison
 
-        write_comparison(store, stored, plan, path)
+        write_comparison(store, stored, shown, path)
         print_message(f"wrote {path}")
     raise typer.Exit(3 if failed and not show_only else 0)
 

@@ -15,17 +15,26 @@ from curate.render import readable_type
 
 def methods(
     name: Annotated[str | None, typer.Argument(help="A method; all are listed when left out.")] = None,
+    differences: Annotated[
+        bool, typer.Option("--departures", help="Where the methods differ from the published code, and why.")
+    ] = False,
     output: RowsFile = None,
     form: Output = "table",
     quiet: Quiet = False,
 ) -> None:
-    """List the methods; of one, its paper, where it starts, and what `--set` can change."""
+    """List the methods; of one, its paper, where it starts, what `--set` can change."""
     from curate.train.methods import catalog
 
     entries, message = {e.name: e for e in catalog.entries()}, messages(quiet)
+    if differences:
+        if name is not None and name not in entries:
+            raise unknown_name("method", name, entries)
+        rows = [list(row) for row in catalog.departures() if name is None or row[0] in (name, catalog.ALL)]
+        print_rows(["method", "what", "the published code, here, and why"], rows, form, output)
+        return
     if name is None:
         print_rows(["name", "start", "what"], [[e.name, e.start, e.summary] for e in entries.values()], form, output)
-        message("paper and settings of one: curate methods NAME")
+        message("paper and settings of one: curate methods NAME; differences from the published code: --departures")
         return
     if name not in entries:
         raise unknown_name("method", name, entries)
@@ -33,6 +42,8 @@ def methods(
     message(f"{name}: {entry.summary}\n{entry.paper}; starts from {entry.start} weights")
     knobs = [(f"method.{k}", readable_type(kind), default, what) for k, (kind, default, what) in entry.knobs.items()]
     print_rows(["setting", "type", "default", "what"], knobs, form, output)
+    if entry.departures:
+        message(f"where it differs from the published code: curate methods {name} --departures")
 
 
 def report(

@@ -33,6 +33,12 @@ class Adaptive(Method):
     the warm-up, log probabilities or odds), w0 still comes from that mixture, g is the probability gap (the KL gap for
     `kl`), and mu0 is the mean of that gap weighted by w0. Later rounds fit the same form to the gaps of their own
     epoch, without a mean over epochs.
+
+    Departures:
+        code: no code is published: what the paper leaves open is stated at the knobs.
+        mixture: that of the scored run, by default the two-sided one; the paper's two components, the larger one
+            balanced, are `score --paper`, and those of its tables.
+        KL gap: divided by log K by default, so that beta and gamma mean the same for both gaps (`kl_scale=literal`).
     """
 
     name = "adaptive"

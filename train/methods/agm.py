@@ -20,6 +20,9 @@ from curate.train.models.model import FusionModel, Outputs
 from .knobs import check_ranges
 from .means import Means
 from .method import Context, Method
+from .windows import Window, window_rules
+
+PUBLISHED = Window(first=0, stop=20, epochs=100)
 
 
 class Agm(Method):
@@ -33,9 +36,19 @@ class Agm(Method):
     has this sign inverted.)
 
     The masked forwards run without gradient and in evaluation mode, each encoder once on its inputs and once on a zero
-    sample. The published code backpropagates through them too. In late fusion that gives the same k_m for the real
-    inputs, and in addition a gradient of the zero inputs, which is left out here. Outside the window k is 1; the
-    published code keeps the last k. The logits must be a sum over modalities: fusion `concat` or `sum`.
+    sample. Outside the window k is 1. The logits must be a sum over modalities: fusion `concat` or `sum`.
+
+    Departures:
+        masked forwards: the published code backpropagates through them too, in evaluation mode. Without batch norm the
+            real inputs then have the same k_m as here. With batch norm the gradients differ: there the part (k_m -
+            k_other) / 2 flows through the running statistics instead of the batch's. Here all of it flows through those
+            of the batch, so that the gradient is k_m times that of joint training.
+        zero inputs: there they have a gradient of their own; here none, since a zero input teaches nothing.
+        running means: there over all steps of the run, from the first on; here over the modulated ones, the same up to
+            the end of a window that begins with the run.
+        window: published epochs 1 to 20 of 100, counted from 1; here that share of the run. After it k is 1; there the
+            last k stays in the hooks.
+        clipping: by the largest element of the fusion's weight there, of its weight and bias here.
     """
 
     name = "agm"
@@ -48,25 +61,20 @@ class Agm(Method):
 
         Attributes:
             alpha: strength, at least 0; published with 1 to 2.5.
-            first_epoch, last_epoch: modulated epochs, counted from 0, both included.
-            clip: norm to which all gradients together are clipped in a modulated step where an element of the
-                fusion's gradient exceeds 1, as the published code does for CREMA-D; 0 never clips.
+            first_epoch, last_epoch: modulated epochs, counted from 0, both included; none is the published share of
+                the run, the first 20 of 100.
+            clip: norm to which all gradients together are clipped in a step where an element of the fusion's gradient
+                exceeds 1, outside the window too, as the published code does for CREMA-D; 0 never clips.
         """
 
         alpha: float = 1.0
-        first_epoch: int = 0
-        last_epoch: int = 20
+        first_epoch: int | None = None
+        last_epoch: int | None = None
         clip: float = 1.0
 
         def __post_init__(self) -> None:
-            check_ranges(
-                self,
-                {
-                    "alpha >= 0": self.alpha >= 0,
-                    "last_epoch >= first_epoch": self.last_epoch >= self.first_epoch,
-                    "clip >= 0": self.clip >= 0,
-                },
-            )
+            rules = {"alpha >= 0": self.alpha >= 0, "clip >= 0": self.clip >= 0}
+            check_ranges(self, rules | window_rules(self.first_epoch, self.last_epoch))
 
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)
@@ -84,8 +92,12 @@ class Agm(Method):
         self.modulation = AdaptiveModulation(model.modalities, self.config.alpha)
 
     @override
+    def windows(self, epochs: int) -> dict[str, range]:
+        return {"gradient modulation": PUBLISHED.of(epochs, self.config.first_epoch, self.config.last_epoch)}
+
+    @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
-        self.active = self.config.first_epoch <= epoch <= self.config.last_epoch
+        self.active = self.acts("gradient modulation", epoch, context)
         self.means = Means()
 
     @override
@@ -105,11 +117,11 @@ class Agm(Method):
 
     def modulate(self, model: FusionModel, outputs: Outputs, batch: Batch) -> int | None:
         """Count the encoder parameters with a gradient, clip the gradients, and update the running means."""
+        if self.config.clip:
+            _clip(model, self.config.clip)
         if not self.active:
             return None
         self.modulation.update()
-        if self.config.clip:
-            _clip(model, self.config.clip)
         return sum(p.grad is not None for m in model.modalities for p in model.encoder_parameters(m))
 
     @override

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .method import Method
 
 FOLDER = Path(__file__).parent
+ALL = "all"
+"""Stands for every method in `departures`."""
 SHARED = {
     "model": ("models/model.py", "ModelConfig"),
     "optim": ("methods/optim.py", "OptimConfig"),
@@ -34,6 +36,7 @@ class Entry:
         paper: the paper it is from.
         start: `warm` or `scratch`.
         knobs: {key: (type, default, what it does)} as written in its `Config`.
+        departures: {what: where it differs from the paper or its published code, and why}.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Entry:
     paper: str
     start: str
     knobs: dict[str, tuple[str, str, str]]
+    departures: dict[str, str] = field(default_factory=dict)
 
     @property
     def control(self) -> str:
@@ -62,6 +66,15 @@ def _is_method(path: Path) -> bool:
 def entries() -> list[Entry]:
     """All methods, ascending by name."""
     return [_read(FOLDER / f"{name}.py") for name in names()]
+
+
+def departures() -> list[tuple[str, str, str]]:
+    """(method, what, where it differs from the paper or its published code, and why); those of all methods first."""
+    tree = ast.parse((FOLDER / "method.py").read_text(encoding="utf-8"))
+    base = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Method")
+    shared = _section(ast.get_docstring(base) or "", "Departures")
+    found = [(ALL, shared), *((e.name, e.departures) for e in entries())]
+    return [(name, what, text) for name, own in found for what, text in own.items()]
 
 
 def find(name: str) -> type[Method]:
@@ -99,12 +112,14 @@ def _read(path: Path) -> Entry:
             }
             if literals.get("name") == path.stem:
                 config = next((s for s in node.body if isinstance(s, ast.ClassDef) and s.name == "Config"), None)
+                text = ast.get_docstring(node) or ""
                 return Entry(
                     path.stem,
-                    (ast.get_docstring(node) or "").split("\n")[0],
+                    text.split("\n")[0],
                     str(literals.get("paper", "")),
                     str(literals.get("start", "warm")),
                     _knobs(config),
+                    _section(text, "Departures"),
                 )
     raise ValueError(f"{path.name} has no class with name = {path.stem!r}")
 
@@ -112,7 +127,7 @@ def _read(path: Path) -> Entry:
 def _knobs(config: ast.ClassDef | None) -> dict[str, tuple[str, str, str]]:
     if config is None:
         return {}
-    what = _attributes(ast.get_docstring(config) or "")
+    what = _section(ast.get_docstring(config) or "", "Attributes")
     return {
         s.target.id: (ast.unparse(s.annotation), ast.unparse(s.value), what.get(s.target.id, ""))
         for s in config.body
@@ -120,10 +135,10 @@ def _knobs(config: ast.ClassDef | None) -> dict[str, tuple[str, str, str]]:
     }
 
 
-def _attributes(docstring: str) -> dict[str, str]:
-    """{name: description} of a docstring's `Attributes:`; one description may serve several names."""
+def _section(docstring: str, title: str) -> dict[str, str]:
+    """{name: description} of a docstring's last section; one description may serve several names. Empty without it."""
     out: dict[str, str] = {}
-    for entry in re.split(r"\n {4}(?=\w)", docstring.partition("Attributes:")[2]):
+    for entry in filter(str.strip, re.split(r"\n {4}(?=\w)", docstring.partition(f"{title}:")[2])):
         names, _, text = entry.strip().partition(":")
         out |= {name.strip(): " ".join(text.split()) for name in names.split(",")}
     return out

@@ -33,11 +33,16 @@ class Gblend(Method):
     each branch k is trained alone from the current weights, for as many epochs as the super-epoch has. With mean losses
     L^T on the training and L^V on the held-out samples before and after, and O = L^V - L^T,
     w_k ~ max(dG_k, 0) / max(dO_k^2, 1e-4), dG_k = L^V_before - L^V_after, dO_k = O_after - O_before.
-    If no branch gained, all weights are equal. The floors are ours: the paper divides by dO^2, however small. The
-    held-out samples are the run's validation split, on which no method trains, so this method has as many training
-    samples as the others; the paper takes them from the training set. The prediction is that of the fusion. Public
-    re-implementations use |dG|, which rewards a branch that got worse, and sums of losses over splits of different
-    size; neither is offered.
+    If no branch gained, all weights are equal. The held-out samples are the run's validation split, on which no method
+    trains. The prediction is that of the fusion.
+
+    Departures:
+        floors: the gain is at least 0 and the squared overfitting at least 0.0001; the paper divides by the square,
+            however small.
+        held-out samples: the run's validation split, so that this method has as many training samples as the others;
+            the paper takes them from the training set.
+        public re-implementations: use |dG|, which rewards a branch that got worse, and sums of losses over splits of
+            different size; neither is offered. The authors' code has constants only (`mode=fixed`).
     """
 
     name = "gblend"

@@ -19,6 +19,7 @@ from curate.train.models.model import FusionModel, Outputs
 
 from .knobs import check_ranges
 from .method import Context, Method
+from .windows import NEVER
 
 TINY = 1e-30
 
@@ -32,11 +33,12 @@ class Greedy(Method):
     modality: main, its encoder and head; bypass, its gates and the shared squeezes. The conditional learning speed is
     s_m = log10(bypass_m / main_m), and d = s_first - s_second. Once |d| > epsilon, the gate of the first modality
     (d > 0) or the second (d < 0) is replaced by its running mean for the next `window` steps. It then has no gradient,
-    and nothing is added up.
+    and nothing is added up. The running means are kept in checkpoints. Two modalities only.
 
-    As published, except that each gate has its own running mean (in the published code the second modality's is the
-    first's), which is kept in checkpoints and updated only in training; evaluation never freezes a gate. Two modalities
-    only.
+    Departures:
+        running means: one for each gate here; in the published code the second modality's is the first's.
+        evaluation: never freezes a gate and updates no mean here; there it runs in the state that training left.
+        first epoch: freezing may begin with the second epoch, as there; this does not scale with the run.
     """
 
     name = "greedy"
@@ -85,8 +87,12 @@ class Greedy(Method):
         self.bypass = dict(self.main)
 
     @override
+    def windows(self, epochs: int) -> dict[str, range]:
+        return {"freezing of gates": range(self.config.first_epoch, NEVER)}
+
+    @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
-        self.active = epoch >= self.config.first_epoch
+        self.active = self.acts("freezing of gates", epoch, context)
         self.steps, self.curated = 0, dict.fromkeys(self.pair, 0)
 
     @override

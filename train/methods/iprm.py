@@ -31,8 +31,15 @@ class Iprm(Method):
     Own heads get the raw features, the mixup head H unit vectors; the encoders run once.
 
     Prediction is the sum of the own heads and the mean over pairs of H(mix(lambda of the last probe)), as in the
-    published code. Departures from it: the first lambda is the first omega, as on the poster (`ema_init=half` for the
-    code's rule); a third modality has a head of its own; mixing stays finite for parallel, opposite and zero features.
+    published code.
+
+    Departures:
+        first lambda: the first omega, as on the poster; the code starts from a half (`ema_init=half`).
+        third modality: has a head of its own; in the published code the second one's classifies it too.
+        mixing: stays finite for parallel, opposite and zero features; there it becomes zero or NaN.
+        start: from the warm checkpoint by default; published from random weights (`train --from scratch`, and in the
+            poster's tables).
+        ablations: no published code has them; `mixup=linear`, `alpha=0` and `one_pass` are our reading of the poster.
     """
 
     name = "iprm"

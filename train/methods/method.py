@@ -70,6 +70,17 @@ class Method:
             never None.
         uses_selection: whether it trains on a selection of the training set.
         fusion: `model.fusion` unless the user sets it; None keeps that of the scored run.
+
+    Departures:
+        choice of epoch: most published codes keep the epoch that is best on the test split; here validation chooses,
+            since the test split may decide nothing.
+        optimisation: each published code has its own rate, batch, schedule and length; here all methods have the run's,
+            since only then can they be compared. `compare --table` sets those of a paper.
+        initial heads: several published codes (OGM-GE, LFM) draw linear layers by Xavier's rule; here all have
+            PyTorch's default, one rule for all methods.
+        batch norm: IPRM's code draws its weights around 1; here they begin at 1, as torchvision has it.
+        crops and flips: the published loaders draw one for each frame; here all frames of a clip have the same, since
+            they show one scene.
     """
 
     name: ClassVar[str] = "method"
@@ -98,6 +109,17 @@ class Method:
     def optimizer(self, model: FusionModel, optim: OptimConfig) -> Optimizer:
         """The run's optimizer, over every parameter; `optim.over` takes groups. Called again when a run resets it."""
         return optim.make(model)
+
+    def windows(self, epochs: int) -> dict[str, range]:
+        """{part of the method: the epochs in which it acts}, of a run of so many, for parts that do not act in all.
+
+        What acts in none of them is warned of before the run begins.
+        """
+        return {}
+
+    def acts(self, part: str, epoch: int, context: Context) -> bool:
+        """Whether a part of `windows` acts in an epoch."""
+        return epoch in self.windows(context.epochs)[part]
 
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
         """Called before each epoch; `epoch` counts from 0 within this method.

@@ -29,9 +29,16 @@ class Mla(Method):
     Step of m: gradient of CE(H f_m); the gradient G (K, D) of the head's weight becomes G P; then, with
     r = mean_B f_m and k = P r, P <- P - k k' / (a + r' k), a = 0.1^(1 + t / T) at step t of T. P begins as I and is
     never reset. Prediction: sum_m w_m l_m, w = softmax over modalities of the negative entropies, one weight per
-    *sample*. In the published code the projection never runs (`projection=off`). The entropies there are taken over the
-    batch, so a prediction depends on the rest of its batch; that is not offered. P is float64: in single precision the
-    recursion is no longer positive definite over a long training.
+    *sample*. P is float64.
+
+    Departures:
+        projection: in the published code it never runs, since it looks for a parameter of another name
+            (`projection=off`); here it does, as the paper says.
+        its denominator: a matrix there, divided element by element, which is no projector; here the number a + r' k.
+        its norm: divided by the Frobenius norm there, which would shrink the head's steps; not here.
+        order: there a step's features are added before its gradient is projected (`current`); here after.
+        entropies: over the batch there, so that a prediction depends on its batch mates; here one weight per sample.
+        precision: P is float64 here: in single precision the recursion loses positive definiteness in a long training.
     """
 
     name = "mla"

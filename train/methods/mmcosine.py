@@ -19,8 +19,12 @@ from .method import Method
 class MMCosine(Method):
     """Cosine logits per modality, added up: no modality can win by the length of its features or weights.
 
-    l_m[c] = scale cos(f_m, W_m[c]), l = sum_m l_m, no bias; cross-entropy of l. A zero feature has zero logits. The
-    published code trains this way but evaluates the plain linear head; here both use the cosine sum.
+    l_m[c] = scale cos(f_m, W_m[c]), l = sum_m l_m, no bias; cross-entropy of l. A zero feature has zero logits.
+
+    Departures:
+        evaluation: the published code trains on the cosine sum but predicts by the plain linear head; here both use the
+            cosine sum.
+        initial weights: the slices of the concatenation's head, as there; with another fusion, its own heads.
     """
 
     name = "mmcosine"
@@ -43,10 +47,9 @@ class MMCosine(Method):
     @override
     def attach(self, model: FusionModel, warm: bool) -> None:
         heads = nn.ModuleDict({m: nn.Linear(d, len(model.classes), bias=False) for m, d in model.dims.items()})
-        if warm:
-            with torch.no_grad():
-                for m in model.modalities:
-                    heads.get_parameter(f"{m}.weight").copy_(model.fusion.unimodal_head(m).weight)
+        with torch.no_grad():  # warm or not: their length, which cosines do not see, sets the size of their steps
+            for m in model.modalities:
+                heads.get_parameter(f"{m}.weight").copy_(model.fusion.unimodal_head(m).weight)
         model.extra["cosine"] = heads
 
     @override

@@ -34,6 +34,10 @@ class MMPareto(Method):
 
     Each loss has its own backward pass, so backward runs through an encoder twice instead of once, for any number of
     modalities.
+
+    Departures:
+        zero gradients: k is 1/2 and the result finite; the published code has NaN there.
+        bounds of k: between two gradients exactly; the published code keeps 0.001 from either end.
     """
 
     name = "mmpareto"

@@ -15,6 +15,9 @@ from curate.train.models.model import FusionModel, Outputs
 from .knobs import check_ranges
 from .means import Means
 from .method import Context, Method
+from .windows import Window, window_rules
+
+PUBLISHED = Window(first=0, stop=51, epochs=100)
 
 
 class Ogm(Method):
@@ -22,8 +25,15 @@ class Ogm(Method):
 
     rho_m = S_m / mean of the others' S, S_m = sum_i softmax(l_m)[y_i]; the gradient of encoder m is multiplied by
     k_m = 1 - tanh(alpha rho_m) where rho_m > 1, else 1; heads are left alone. With the paper's two modalities the mean
-    of the others is that of the other one. All tensors of two or more axes are edited. The published code edits
-    convolutions alone (`conv_only`) and therefore does nothing to encoders without any; here that is an error.
+    of the others is that of the other one. All tensors of two or more axes are edited; where there is none, it is an
+    error.
+
+    Departures:
+        window: published epochs 0 to 50 of 100; here that share of the run, so that a short run is not damped
+            throughout.
+        edited tensors: the published code edits convolutions alone, and so does nothing to encoders without any; here
+            all tensors of two or more axes (`conv_only` for the published ones).
+        more than two modalities: not defined there; here each is compared with the mean of the others.
     """
 
     name = "ogm"
@@ -36,19 +46,18 @@ class Ogm(Method):
 
         Attributes:
             alpha: strength, at least 0; the paper has 0.8 for CREMA-D and 0.1 for VGGSound.
-            first_epoch, last_epoch: modulated epochs, counted from 0, both included; the paper's 0 to 50 of 100.
+            first_epoch, last_epoch: modulated epochs, counted from 0, both included; none is the published share of
+                the run, epochs 0 to 50 of 100.
             conv_only: edit convolutions alone, as the published code does.
         """
 
         alpha: float = 0.8
-        first_epoch: int = 0
-        last_epoch: int = 50
+        first_epoch: int | None = None
+        last_epoch: int | None = None
         conv_only: bool = False
 
         def __post_init__(self) -> None:
-            check_ranges(
-                self, {"alpha >= 0": self.alpha >= 0, "last_epoch >= first_epoch": self.last_epoch >= self.first_epoch}
-            )
+            check_ranges(self, {"alpha >= 0": self.alpha >= 0} | window_rules(self.first_epoch, self.last_epoch))
 
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)
@@ -56,8 +65,12 @@ class Ogm(Method):
         self.means = Means()
 
     @override
+    def windows(self, epochs: int) -> dict[str, range]:
+        return {"gradient modulation": PUBLISHED.of(epochs, self.config.first_epoch, self.config.last_epoch)}
+
+    @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
-        self.active = self.config.first_epoch <= epoch <= self.config.last_epoch
+        self.active = self.acts("gradient modulation", epoch, context)
         self.means = Means()
 
     @override

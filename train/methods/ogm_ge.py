@@ -15,6 +15,9 @@ from curate.train.models.model import FusionModel, Outputs
 from .knobs import check_ranges
 from .means import Means
 from .method import Context, Method
+from .windows import Window, window_rules
+
+PUBLISHED = Window(first=0, stop=51, epochs=100)
 
 
 class OgmGe(Method):
@@ -22,7 +25,14 @@ class OgmGe(Method):
 
     g <- k_m g + e, e ~ N(0, std(g)^2) tensor by tensor, std(g) of the gradient before damping, k_m as in `ogm`. As
     published, the noise is added to every modality's encoder, damped or not; with `noise=damped` only where k_m < 1.
-    All tensors of two or more axes are edited; the published code edits convolutions alone (`conv_only`).
+    All tensors of two or more axes are edited.
+
+    Departures:
+        window: published epochs 0 to 50 of 100; here that share of the run, so that a short run is not damped
+            throughout.
+        edited tensors: the published code edits convolutions alone, and so does nothing to encoders without any; here
+            all tensors of two or more axes (`conv_only` for the published ones).
+        more than two modalities: not defined there; here each is compared with the mean of the others.
     """
 
     name = "ogm_ge"
@@ -35,21 +45,20 @@ class OgmGe(Method):
 
         Attributes:
             alpha: strength, at least 0; the paper has 0.8 for CREMA-D and 0.1 for VGGSound.
-            first_epoch, last_epoch: modulated epochs, counted from 0, both included; the paper's 0 to 50 of 100.
+            first_epoch, last_epoch: modulated epochs, counted from 0, both included; none is the published share of
+                the run, epochs 0 to 50 of 100.
             conv_only: edit convolutions alone, as the published code does.
             noise: `all` modalities, or the `damped` ones only.
         """
 
         alpha: float = 0.8
-        first_epoch: int = 0
-        last_epoch: int = 50
+        first_epoch: int | None = None
+        last_epoch: int | None = None
         conv_only: bool = False
         noise: Literal["all", "damped"] = "all"
 
         def __post_init__(self) -> None:
-            check_ranges(
-                self, {"alpha >= 0": self.alpha >= 0, "last_epoch >= first_epoch": self.last_epoch >= self.first_epoch}
-            )
+            check_ranges(self, {"alpha >= 0": self.alpha >= 0} | window_rules(self.first_epoch, self.last_epoch))
 
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)
@@ -57,8 +66,12 @@ class OgmGe(Method):
         self.means = Means()
 
     @override
+    def windows(self, epochs: int) -> dict[str, range]:
+        return {"gradient modulation": PUBLISHED.of(epochs, self.config.first_epoch, self.config.last_epoch)}
+
+    @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
-        self.active = self.config.first_epoch <= epoch <= self.config.last_epoch
+        self.active = self.acts("gradient modulation", epoch, context)
         self.means = Means()
 
     @override

@@ -18,6 +18,9 @@ from curate.train.models.model import FusionModel, Outputs
 from .knobs import check_ranges
 from .means import Means
 from .method import Context, Method
+from .windows import Window, window_rules
+
+PUBLISHED = Window(first=6, stop=None, epochs=100)
 
 
 class Opm(Method):
@@ -28,6 +31,11 @@ class Opm(Method):
     1 - sum_m D_m q_m / sum_m D_m, and fused; the loss is the cross-entropy of the fusion. Only some batches are treated
     (`p_exe`), none in the first epochs; batch norm still runs on all samples. The paper has two modalities; with more,
     rho compares with the mean of the others. The weakest modality is never dropped, so no sample loses all.
+
+    Departures:
+        window: published from epoch 6 of 100 on; here from that share of the run on, so that a short run is treated at
+            all.
+        more than two modalities: not defined there; here each is compared with the mean of the others.
     """
 
     name = "opm"
@@ -42,13 +50,13 @@ class Opm(Method):
             q_base: probability of dropping a modality that is barely ahead.
             growth: the paper's lambda: how much a lead adds to it.
             p_exe: share of the batches that are treated.
-            first_epoch: the first treated epoch, counted from 0.
+            first_epoch: the first treated epoch, counted from 0; none is the published share of the run, 6 of 100.
         """
 
         q_base: float = 0.5
         growth: float = 0.5
         p_exe: float = 0.7
-        first_epoch: int = 6
+        first_epoch: int | None = None
 
         def __post_init__(self) -> None:
             check_ranges(
@@ -57,7 +65,8 @@ class Opm(Method):
                     "0 <= q_base <= 1": 0 <= self.q_base <= 1,
                     "growth >= 0": self.growth >= 0,
                     "0 <= p_exe <= 1": 0 <= self.p_exe <= 1,
-                },
+                }
+                | window_rules(self.first_epoch, names="first_epoch"),
             )
 
     def __init__(self, config: Any = None) -> None:
@@ -70,8 +79,12 @@ class Opm(Method):
         self.fuse = model.fusion
 
     @override
+    def windows(self, epochs: int) -> dict[str, range]:
+        return {"dropping": PUBLISHED.of(epochs, self.config.first_epoch)}
+
+    @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
-        self.active = epoch >= self.config.first_epoch
+        self.active = self.acts("dropping", epoch, context)
         self.means = Means()
 
     @override

@@ -18,12 +18,21 @@ from curate.train.models.model import FusionModel, Outputs
 from .knobs import check_ranges
 from .means import Means
 from .method import Context, Method
+from .windows import Window, window_rules
+
+OPM = Window(first=6, stop=None, epochs=100)
+OGM = Window(first=6, stop=61, epochs=100)
 
 
 class OpmOgm(Method):
     """OPM in the forward pass and OGM after the backward pass, by the same scores of the undropped features.
 
-    The two parts are those of `opm` and `ogm`. The published script runs with `noise=all` and `conv_only`.
+    The two parts are those of `opm` and `ogm`.
+
+    Departures:
+        window: published from epoch 6 on and, of the gradients, to epoch 60, of 100; here these shares of the run.
+        noise: the published script adds OGM-GE's noise and edits convolutions alone; here neither, since the method is
+            named after OGM (`noise=all`, `conv_only` for the script's).
     """
 
     name = "opm_ogm"
@@ -38,9 +47,11 @@ class OpmOgm(Method):
             q_base: probability of dropping a modality that is barely ahead.
             growth: the paper's lambda: how much a lead adds to it.
             p_exe: share of the batches whose features are dropped.
-            opm_first_epoch: the first epoch of dropping, counted from 0.
+            opm_first_epoch: the first epoch of dropping, counted from 0; none is the published share of the run, 6 of
+                100.
             alpha: strength of the gradient modulation, at least 0.
-            ogm_first_epoch, ogm_last_epoch: epochs of gradient modulation, counted from 0, both included.
+            ogm_first_epoch, ogm_last_epoch: epochs of gradient modulation, counted from 0, both included; none is the
+                published share of the run, epochs 6 to 60 of 100.
             conv_only: modulate convolutions alone, as the published code does.
             noise: Gaussian noise in the gradients as in `ogm_ge`: `none`, the `damped` modalities, or `all`.
         """
@@ -48,10 +59,10 @@ class OpmOgm(Method):
         q_base: float = 0.5
         growth: float = 0.5
         p_exe: float = 0.7
-        opm_first_epoch: int = 6
+        opm_first_epoch: int | None = None
         alpha: float = 0.8
-        ogm_first_epoch: int = 0
-        ogm_last_epoch: int = 60
+        ogm_first_epoch: int | None = None
+        ogm_last_epoch: int | None = None
         conv_only: bool = False
         noise: Literal["none", "damped", "all"] = "none"
 
@@ -63,8 +74,9 @@ class OpmOgm(Method):
                     "growth >= 0": self.growth >= 0,
                     "0 <= p_exe <= 1": 0 <= self.p_exe <= 1,
                     "alpha >= 0": self.alpha >= 0,
-                    "ogm_last_epoch >= ogm_first_epoch": self.ogm_last_epoch >= self.ogm_first_epoch,
-                },
+                }
+                | window_rules(self.opm_first_epoch, names="opm_first_epoch")
+                | window_rules(self.ogm_first_epoch, self.ogm_last_epoch, "ogm_first_epoch, ogm_last_epoch"),
             )
 
     def __init__(self, config: Any = None) -> None:
@@ -77,10 +89,17 @@ class OpmOgm(Method):
         self.fuse = model.fusion
 
     @override
-    def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
+    def windows(self, epochs: int) -> dict[str, range]:
         c = self.config
-        self.dropping = epoch >= c.opm_first_epoch
-        self.damping = c.ogm_first_epoch <= epoch <= c.ogm_last_epoch
+        return {
+            "dropping": OPM.of(epochs, c.opm_first_epoch),
+            "gradient modulation": OGM.of(epochs, c.ogm_first_epoch, c.ogm_last_epoch),
+        }
+
+    @override
+    def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
+        self.dropping = self.acts("dropping", epoch, context)
+        self.damping = self.acts("gradient modulation", epoch, context)
         self.dropped, self.damped = Means(), Means()
 
     @override

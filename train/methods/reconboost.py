@@ -30,10 +30,14 @@ class ReconBoost(Method):
     modality n mod M. Its first phase trains that encoder and H by
     -(w1 - w2 J[y]) / K * log softmax(l_m)[y], J = softmax(s sum of the other modalities' l), without gradient; its
     second trains everything by CE(l). Each phase begins with new optimizer state. In the first phase the others are
-    in eval mode, so nothing in them changes, batch statistics included; the published code updates those. In that code
-    the term for agreement with the previous modality has no gradient; `memory` gives it one. In the first stage J is
-    that of the untrained others; the published code takes 1. The stages end with the run's epochs; the published 1001
-    never do.
+    in eval mode, so nothing in them changes, batch statistics included.
+
+    Departures:
+        batch norm: in a first phase the others are in evaluation mode; the published code updates their statistics.
+        agreement: that code's term for agreement with the previous modality has no gradient, so it is off; `memory`
+            gives it one.
+        first stage: J is that of the untrained others; there it is 1.
+        length: the stages end with the run's epochs; the published 1001 stages never do.
     """
 
     name = "reconboost"

@@ -16,7 +16,12 @@ from .method import Method
 
 
 class Subset(Method):
-    """Fine-tuning of the warm model by Eq. 8 on the samples with p_balanced >= threshold."""
+    """Fine-tuning of the warm model by Eq. 8 on the samples with p_balanced >= threshold.
+
+    Departures:
+        mixture: that of the scored run, by default the two-sided one; the paper's is `score --paper`.
+        length: as long as any other method's training; the paper prints none.
+    """
 
     name = "subset"
     paper = "Liu et al., arXiv 2510.21797 (2025), Section III-D"

@@ -10,6 +10,9 @@ class Sum(Method):
 
     l = sum_m (W_m f_m + b_m), unimodal logits W_m f_m + b_m: `joint` with `model.fusion=sum`, whatever the scored run's
     fusion was. It differs from `concat` only in the number of biases.
+
+    Departures:
+        unimodal logits: with the whole bias everywhere; OGM-GE's code takes half of it in validation.
     """
 
     name = "sum"

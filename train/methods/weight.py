@@ -10,6 +10,9 @@ class Weight(Method):
 
     h = sum_m r_m * f_m, r_m = a_m / sum_k a_k, a_m = softmax of f_m over its features. One linear layer is applied to h
     and to every f_m, whose sizes must be equal: `joint` with `model.fusion=weight`, whatever the scored run's fusion.
+
+    Departures:
+        underflow: shares are computed in log space; the published code has 0 / 0 where every softmax underflows.
     """
 
     name = "weight"

@@ -47,7 +47,8 @@ def compare(session: Session, plan: Plan, protocol: Protocol, seeds: Sequence[in
     A cell whose run is done is not run again; one that was interrupted is resumed. A row that cannot be run (its method
     is not installed, its settings do not fit, its loss diverged, its subset is empty) does not stop the others.
     """
-    first = _only(SCORED, [plan.settings, *protocol.layers])
+    common = [plan.settings, plan.presets.get(protocol.dataset, {}), *protocol.layers]
+    first = _only(SCORED, common)
     plan_score(session, protocol.dataset, protocol.root, first, seeds[0])  # an error here overwrites nothing
     session.store.comparisons.begin(plan.name, protocol.dataset, plan.rows, seeds)
     inner = replace(session, progress=_folded(session.progress))
@@ -57,7 +58,7 @@ def compare(session: Session, plan: Plan, protocol: Protocol, seeds: Sequence[in
         for row in plan.rows:
             session.progress("cells", done, total, f"{row.label}, seed {seed}")
             try:
-                shared = [plan.settings, *protocol.layers, row.scoring]
+                shared = [*common, row.scoring]
                 key = json.dumps(row.scoring, sort_keys=True, default=str)
                 if key not in parents:
                     parents[key] = _scored(inner, protocol, shared, seed)

@@ -117,6 +117,7 @@ def _train(session: Session, run: Run, parent: Run) -> Run:
         job = replace(job, data=_training_data(job, parent))
         method, trainer = job.trainer.method, job.trainer
         total, per_round = _schedule(job)
+        _warn_of_idle(job, total)
         if (job.folder / LAST).exists():
             job.load(job.folder / LAST)
         announce(job, total - trainer.epoch, len(job.data.val))
@@ -175,6 +176,19 @@ def _schedule(job: Job) -> tuple[int, int]:
             "the warm-up's epochs",
         )
     return total, total // method.rounds
+
+
+def _warn_of_idle(job: Job, total: int) -> None:
+    """Warn of parts of a method that act in no epoch of the run."""
+    for part, window in job.trainer.method.windows(total).items():
+        if not range(window.start, min(window.stop, total), window.step):
+            LOG.warning(
+                "warning: %s: %s acts in none of the %d epochs; see its window in `curate methods %s`",
+                job.run.run_id,
+                part,
+                total,
+                job.run.method,
+            )
 
 
 def _chosen(job: Job, parent: Run, samples: Samples) -> Samples:

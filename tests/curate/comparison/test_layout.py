@@ -111,7 +111,7 @@ def test_the_paper_s_numbers_stand_beside_ours_on_its_data_sets_only(lines) -> N
     plan = Plan("x", (Row("joint", "joint", paper=paper), Row("warmup", "warmup")), columns=("accuracy",))
     head, rows = cells(lines, plan)
     assert head == ["method", "accuracy, %", "the paper, %"]
-    assert [r[2] for r in rows] == ["70.40, mAP 80.25, visual 31.25", "not known here", "", ""]
+    assert [r[2] for r in rows] == ["70.40, MAP 80.25, visual accuracy 31.25", "ours", "ours", "ours"]
     elsewhere = Plan("x", (Row("joint", "joint", paper={"ave": {"accuracy": 70.4}}),), columns=("accuracy",))
     assert cells(lines, elsewhere)[0] == ["method", "accuracy, %"]
 

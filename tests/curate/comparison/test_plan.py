@@ -180,12 +180,14 @@ def test_every_row_of_a_table_fits_the_settings_of_what_is_installed(name: str) 
     assert any(row.method in installed for row in plan.rows)
 
 
-def test_the_numbers_of_the_papers_are_where_they_belong() -> None:
-    """Spot checks against the papers: Table III of the adaptive loss, and IPRM's concat."""
-    optimizers = [row.paper["ave"]["accuracy"] for row in read_table("adaptive/3").rows]
-    assert optimizers == [70.40, 67.91, 70.19, 66.67]
-    concat = next(row for row in read_table("iprm/naive").rows if row.label == "concat")
-    assert concat.paper["crema_d"] == {"accuracy": 63.61}
-    for name in PAPERS:
-        for row in read_table(name).rows:
-            assert all(0 < v < 100 for numbers in row.paper.values() for v in numbers.values())
+def test_a_preset_and_the_paper_s_columns(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    row = "[[row]]\nmethod = 'adaptive'\n"
+    path.write_text("paper_columns = 'rows'\n[preset]\nave = ['data.frames=2']\n" + row)
+    plan = read_table(str(path))
+    assert (plan.presets, plan.paper_columns) == ({"ave": {"data": {"frames": 2}}}, "rows")
+    for wrong in ("paper_columns = 'lines'\n", "[preset]\nave = 3\n", "[preset]\nave = ['method.x=3']\n"):
+        path.write_text(wrong + row)
+        with pytest.raises(CurateError) as error:
+            read_table(str(path))
+        assert error.value.hint

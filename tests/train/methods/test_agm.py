@@ -191,3 +191,17 @@ def test_state_survives_a_round_trip(make_model, make_batch, make_method) -> Non
 def test_logits_that_do_not_add_up_are_refused(make_model, make_method) -> None:
     with pytest.raises(CurateError, match=r"model\.fusion=weight"):
         make_method("agm", make_model(fusion="weight"))
+
+
+@pytest.mark.parametrize(("steepest", "norm"), [(2.0, 1.0), (0.5, None)])
+def test_it_clips_outside_its_window_too(make_model, make_method, make_batch, steepest: float, norm) -> None:
+    """As published: to norm 1 wherever an element of the fusion's gradient exceeds 1."""
+    model, batch = make_model(), make_batch()
+    method = make_method("agm", model, first_epoch=2, last_epoch=2)
+    outputs = method.forward(model, batch.inputs)
+    for p in model.parameters():
+        p.grad = torch.full_like(p, steepest)
+    count = sum(p.numel() for p in model.parameters())
+    assert method.modulate(model, outputs, batch) is None
+    total = float(torch.stack([p.grad.norm() for p in model.parameters()]).norm())
+    assert total == pytest.approx(norm or steepest * count**0.5, rel=1e-4)

@@ -38,6 +38,10 @@ ORDERED: Mapping[str, str] = {
 """Methods whose step depends on the declared order, and why; their first loss and predictions do not."""
 
 
+CERTAIN: Mapping[str, dict[str, Any]] = {name: {"q_base": 1.0, "p_exe": 1.0} for name in ("opm", "opm_ogm")}
+"""Settings with which nothing is drawn: the modality that is ahead is always dropped."""
+
+
 def exchange_squeezes(model: FusionModel) -> None:
     """The columns of Greedy's squeezes, which see the pooled maps of both modalities side by side."""
     for layer in model.extra["mmtm"].children():
@@ -124,7 +128,8 @@ def test_swapping_the_modalities_only_permutes(name, make_model, make_method, ma
     doubles = {k: getattr(batches[0], k).double() for k in ("p_balanced", "p_broken")}
 
     def first_step(model: FusionModel, weights=None):
-        method = catalog.find(name)()
+        kind = catalog.find(name)
+        method = kind(kind.Config(**CERTAIN.get(name, {})))
         torch.manual_seed(3)
         method.attach(model, False)
         model.double()
@@ -357,9 +362,9 @@ OFF: list[tuple[str, dict[str, Any], str, int]] = [
     ("opm", {"first_epoch": 0, "p_exe": 0.0}, "joint", 0),
     ("opm", {"first_epoch": 3}, "joint", 0),
     ("opm_ogm", {"opm_first_epoch": 0, "p_exe": 0.0, "alpha": 0.0}, "joint", 0),
-    ("opm_ogm", {"ogm_first_epoch": 3}, "joint", 0),
+    ("opm_ogm", {"opm_first_epoch": 3, "ogm_first_epoch": 3}, "joint", 0),
     ("agm", {"alpha": 0.0, "clip": 0.0}, "joint", 0),
-    ("agm", {"first_epoch": 3}, "joint", 0),
+    ("agm", {"first_epoch": 3, "clip": 0.0}, "joint", 0),
 ]
 """Method, settings of strength zero or a window that is over, the baseline it then is, the first epoch."""
 
@@ -391,9 +396,9 @@ REGULARISERS: list[tuple[str, dict[str, Any], dict[str, Any], int]] = [
     ("adaptive", {}, {"gamma": 0.0}, 0),
     ("gblend", {"mode": "fixed"}, {"mode": "fixed", "weights": "fused=1"}, 0),
     ("pmr", {"entropy": 0.0}, {"alpha": 0.0, "entropy": 0.0}, 0),
-    ("pmr", {}, {"entropy": 0.0}, 0),
+    ("pmr", {"entropy": 0.01}, {"entropy": 0.0}, 0),
     ("lfm", {}, {"begin": 1.0}, 0),
-    ("lfm", {"align": "js_code"}, {"begin": 1.0}, 0),
+    ("lfm", {"align": "infonce"}, {"begin": 1.0}, 0),
     ("reconboost", {"memory": 1.0, "epochs": 1}, {"epochs": 1}, 2),
 ]
 """Method, settings with and without a term, the epoch."""
@@ -434,7 +439,9 @@ def test_a_method_is_one_file(tmp_path, monkeypatch, make_model, make_batch) -> 
     """A file dropped beside the others is listed, with its knobs, and found."""
     source = (
         '"""A toy."""\nfrom dataclasses import dataclass\nfrom .method import Method\n\n\n'
-        'class Halved(Method):\n    """Half the joint loss."""\n\n    name = "halved"\n    paper = "nobody, 2026"\n\n'
+        'class Halved(Method):\n    """Half the joint loss.\n\n'
+        "    Departures:\n        scale: the paper has a third;\n            here a half, since it is round.\n"
+        '    """\n\n    name = "halved"\n    paper = "nobody, 2026"\n\n'
         "    @dataclass(frozen=True, kw_only=True)\n    class Config:\n"
         '        """Knobs.\n\n        Attributes:\n            factor: what the loss is\n'
         '                multiplied by.\n        """\n\n        factor: float = 0.5\n\n'
@@ -445,6 +452,7 @@ def test_a_method_is_one_file(tmp_path, monkeypatch, make_model, make_batch) -> 
     monkeypatch.setattr("curate.train.methods.__path__", [str(tmp_path)])
     (entry,) = catalog.entries()
     assert (entry.name, entry.summary, entry.paper) == ("halved", "Half the joint loss.", "nobody, 2026")
+    assert entry.departures == {"scale": "the paper has a third; here a half, since it is round."}
     assert entry.knobs == {"factor": ("float", "0.5", "what the loss is multiplied by.")}
     model, batch = make_model(), make_batch()
     out = model(batch.inputs)

@@ -68,7 +68,7 @@ def test_loss_equals_a_naive_double_and_reaches_both_heads(align, make_model, ma
 
 def test_without_alignment_it_is_the_cross_entropy_of_the_mean(make_model, make_method, make_batch) -> None:
     model, batch = make_model(), make_batch()
-    method = make_method("lfm", model, begin=1.0, end=1.0)
+    method = make_method("lfm", model, begin=1.0, end=1.0, scale=1.0)
     out = method.forward(model, batch.inputs)
     assert torch.equal(method.loss(out, batch), F.cross_entropy(out.fused, batch.labels))
 
@@ -76,9 +76,21 @@ def test_without_alignment_it_is_the_cross_entropy_of_the_mean(make_model, make_
 def test_three_modalities_align_by_the_mean_over_pairs(make_model, make_method, make_batch) -> None:
     names = ("audio", "visual", "depth")
     model, batch = make_model(*names), make_batch(*names)
-    method = make_method("lfm", model, begin=0.0, align="js_code")
+    method = make_method("lfm", model, begin=0.0, align="js_code", scale=1.0)
     out = method.forward(model, batch.inputs)
     x = out.logits
     pairs = [("audio", "visual"), ("audio", "depth"), ("visual", "depth")]
     expected = sum(divergence_from_mean(x[a], x[b]) for a, b in pairs) / 3
     torch.testing.assert_close(method.loss(out, batch), expected)
+
+
+def test_the_default_is_the_published_loss(make_model, make_method, make_batch) -> None:
+    """2 (a CE + (1 - a) A), A of the predictions, a = 0.2 in the first epoch."""
+    model, batch = make_model(), make_batch()
+    method = make_method("lfm", model)
+    out = method.forward(model, batch.inputs)
+    p, q = (out.logits[m].softmax(1) for m in ("audio", "visual"))
+    n = (p + q) / 2
+    alignment = (n * (n.log() - (p.log() + q.log()) / 2)).sum(1).mean()
+    expected = 2 * (0.2 * F.cross_entropy((out.logits["audio"] + out.logits["visual"]) / 2, batch.labels))
+    torch.testing.assert_close(method.loss(out, batch), expected + 2 * 0.8 * alignment)

@@ -6,6 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from curate.train.models.fusion import Concat
+
 PAIR = ("audio", "visual")
 
 
@@ -17,6 +19,7 @@ def test_logits_by_hand(make_model, make_method, make_batch, monkeypatch: pytest
     """f = (3, 4), weights (1, 0) and (0, 2), scale 10: (6, 8)."""
     model, batch = make_model(classes=2), make_batch()
     monkeypatch.setattr(model, "dims", dict.fromkeys(PAIR, 2))
+    model.fusion = Concat(model.dims, 2)
     method = make_method("mmcosine", model)
     monkeypatch.setattr(model, "encode", lambda inputs: {m: torch.tensor([[3.0, 4.0]]) for m in PAIR})
     with torch.no_grad():
@@ -70,3 +73,13 @@ def test_there_is_no_bias_and_warm_weights_are_the_split_head_s(make_model, make
     for m, head in heads(model).items():
         assert head.bias is None
         assert torch.equal(head.weight, model.fusion.unimodal_head(m).weight)
+
+
+def test_heads_begin_with_the_length_of_the_concatenation_s(make_model, make_method) -> None:
+    """Uniform within 1 / sqrt(64 + 64), not 1 / sqrt(64): 1.41 times longer heads would make smaller steps."""
+    model = make_model()
+    make_method("mmcosine", model)
+    assert set(model.dims.values()) == {64}
+    for m in model.modalities:
+        weight = model.extra["cosine"].get_parameter(f"{m}.weight")
+        assert 0.9 / 128**0.5 < float(weight.detach().abs().max()) <= 1 / 128**0.5

@@ -105,4 +105,5 @@ def test_scores_have_no_gradient(make_model, make_batch, make_method) -> None:
 
 def test_defaults_are_the_paper_s() -> None:
     c = Ogm.Config()
-    assert (c.alpha, c.first_epoch, c.last_epoch, c.conv_only) == (0.8, 0, 50, False)
+    assert (c.alpha, c.first_epoch, c.last_epoch, c.conv_only) == (0.8, None, None, False)
+    assert Ogm().windows(100) == {"gradient modulation": range(0, 51)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from curate.torch.balance import discrepancy
+from curate.torch.balance import damp_gradients, discrepancy
 
 
 def step_gradients(make_model, make_batch, make_method, name: str, **config) -> tuple[dict[str, torch.Tensor], dict]:
@@ -71,3 +71,15 @@ def test_the_same_seed_gives_the_same_noise_and_outside_the_window_there_is_none
     assert all(torch.equal(a[n], b[n]) for n in a)
     (outside, _), (joint, _) = gradients("ogm_ge", first_epoch=1), gradients("joint")
     assert all(torch.equal(outside[n], joint[n]) for n in joint)
+
+
+def test_the_noise_has_the_corrected_deviation() -> None:
+    """Of 1, 2, 3, 6 it is sqrt(14 / 3), as published, not sqrt(14 / 4); a single number has none."""
+    gradient = torch.tensor([[1.0, 2.0], [3.0, 6.0]])
+    p, single = torch.zeros(2, 2), torch.zeros(1, 1)
+    p.grad, single.grad = gradient.clone(), torch.tensor([[5.0]])
+    torch.manual_seed(0)
+    assert damp_gradients({"audio": [p, single]}, {"audio": torch.tensor(1.0)}, noise="all") == 2
+    torch.manual_seed(0)
+    torch.testing.assert_close(p.grad, gradient + torch.randn(2, 2) * (14 / 3) ** 0.5)
+    assert float(single.grad) == pytest.approx(5)

@@ -53,7 +53,7 @@ def test_the_loss_equals_a_naive_double(make_model, make_batch, make_method) -> 
     assert {m: pytest.approx(v, rel=1e-5) for m, _, v in method.end_epoch(model)} == q
 
 
-@pytest.mark.parametrize(("epoch", "config"), [(5, {"p_exe": 1.0}), (9, {"p_exe": 0.0})])
+@pytest.mark.parametrize(("epoch", "config"), [(5, {"p_exe": 1.0, "first_epoch": 6}), (9, {"p_exe": 0.0})])
 def test_untreated_batches_are_joint_training(make_model, make_batch, make_method, epoch: int, config: dict) -> None:
     model, batch = make_model(), make_batch()
     method, joint = make_method("opm", model, epoch=epoch, **config), make_method("joint", model)
@@ -64,7 +64,7 @@ def test_untreated_batches_are_joint_training(make_model, make_batch, make_metho
 
 def test_treatment_begins_in_the_seventh_epoch(make_model, make_batch, make_method) -> None:
     model, batch = make_model(), make_batch()
-    method = make_method("opm", model, epoch=6, p_exe=1.0)
+    method = make_method("opm", model, epoch=6, p_exe=1.0, first_epoch=6)
     method.loss(method.forward(model, batch.inputs), batch)
     assert len(method.end_epoch(model)) == 2
 

@@ -28,8 +28,8 @@ def stepped(make_model, make_batch, make_method, name: str, **config):
         ({"opm_first_epoch": 1, "ogm_first_epoch": 1}, "joint", {}),
         ({"p_exe": 0.0, "alpha": 0.0, "opm_first_epoch": 0}, "joint", {}),
         ({**OPM, "ogm_first_epoch": 1}, "opm", {"first_epoch": 0, "p_exe": 1.0}),
-        ({}, "ogm", {}),
-        ({"noise": "all", "conv_only": True}, "ogm_ge", {"conv_only": True}),
+        ({"opm_first_epoch": 1}, "ogm", {}),
+        ({"opm_first_epoch": 1, "noise": "all", "conv_only": True}, "ogm_ge", {"conv_only": True}),
     ],
 )
 def test_with_one_half_off_it_is_the_other(make_model, make_batch, make_method, config, other, others) -> None:

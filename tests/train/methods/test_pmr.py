@@ -44,7 +44,7 @@ def ready(make_model, epoch=0, **config) -> Pmr:
     return method
 
 
-@pytest.mark.parametrize("mode", ["paper", "switch"])
+@pytest.mark.parametrize("mode", ["clip", "switch"])
 @pytest.mark.parametrize("early", [False, True])
 def test_loss_equals_a_naive_double(mode, early, make_model, make_batch) -> None:
     method = ready(make_model, coefficient=mode, alpha=0.7, entropy=0.3)
@@ -133,3 +133,9 @@ def test_windows(make_model, make_method, make_context) -> None:
 
 def test_entropy_is_in_nats() -> None:
     assert float(entropy(torch.zeros(3, 4).log_softmax(1))) == pytest.approx(math.log(4))
+
+
+def test_defaults_are_those_of_the_published_runs() -> None:
+    """A constant 2 for the slow modality, no entropy term, prototypes made anew."""
+    c = Pmr.Config()
+    assert (c.alpha, c.coefficient, c.entropy, c.momentum) == (2.0, "switch", 0.0, 0.0)
