@@ -41,6 +41,10 @@ FEWEST = 5
 """Fewest held-out samples on each side of a cut with which it is judged."""
 
 
+DENIED = 0.5
+"""A fused contradiction above which a label is called probably wrong: over the epochs another class was preferred."""
+
+
 @dataclass(frozen=True)
 class LookAlikes:
     """The space in which look-alikes are searched: appearance, standardised and projected on its principal axes.
@@ -338,10 +342,10 @@ def some_not_all(good: Floats) -> Floats:
 
 
 def contradiction(log_margin: Floats) -> Floats:
-    """How much a modality contradicts the label, in [0, 1]; above 1/2 it prefers another class.
+    """How much a prediction contradicts the label, in [0, 1], higher = more; above 1/2 it prefers another class.
 
-    sigmoid(-m). It finds swapped pairs and wrong labels, which usability does not detect: during learning a modality
-    prefers another class on them.
+    sigmoid(-m). It finds what usability does not detect: during learning a modality prefers another class on swapped
+    pairs and wrong labels. Where the fused prediction does so (`DENIED`), the label itself is probably wrong.
 
     Args:
         log_margin: m, any shape: `gap.log_margin`, averaged over the warm-up's epochs.

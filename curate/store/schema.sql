@@ -239,13 +239,15 @@ CREATE TABLE usability (
     recognition DOUBLE NOT NULL CHECK (recognition BETWEEN 0 AND 1),
     usability DOUBLE NOT NULL CHECK (usability BETWEEN 0 AND 1),
     p_broken DOUBLE CHECK (p_broken BETWEEN 0 AND 1),
-    contradiction DOUBLE NOT NULL CHECK (contradiction BETWEEN 0 AND 1)
+    contradiction DOUBLE NOT NULL CHECK (contradiction BETWEEN 0 AND 1),
+    contradiction_fused DOUBLE CHECK (contradiction_fused BETWEEN 0 AND 1)
 );
 COMMENT ON TABLE usability IS 'What a modality is worth on a training sample, by its look-alikes; a row a (run_id, sample_id, modality)';
 COMMENT ON COLUMN usability.recognition IS 'mean probability of the labelled class over the look-alikes and the warm-up, 0..1';
 COMMENT ON COLUMN usability.usability IS 'recognition from chance (0) to what the better half is recognised by (1), higher = more usable';
 COMMENT ON COLUMN usability.p_broken IS 'probability that nothing can be made of it, 0..1; 0 throughout where guard.found is false, NULL where nothing may be claimed';
 COMMENT ON COLUMN usability.contradiction IS 'how much the modality denies the label, 0..1; above 0.5 it prefers another class: wrong labels, swapped pairs';
+COMMENT ON COLUMN usability.contradiction_fused IS 'how much the fused prediction denies the label over the warm-up, 0..1, the same for every modality of a sample; above 0.5 the label is probably wrong; NULL in runs of an older curate';
 
 CREATE TABLE guard (
     run_id VARCHAR NOT NULL,

@@ -34,7 +34,8 @@ class Assessments:
         """Store usability, and how much each modality contradicts the label; existing rows are replaced.
 
         Args:
-            contradiction: (N, M) in [0, 1], see `usability.contradiction`.
+            contradiction: (N, M + 1) in [0, 1], of the modalities and of the fused prediction, see
+                `usability.contradiction`; (N, M) if that of the fused prediction is not known.
         """
         ids = found.sample_ids.astype(object)
         with self.db.open(write=True) as con:
@@ -48,6 +49,8 @@ class Assessments:
                     "usability": found.usability[:, j],
                     "contradiction": contradiction[:, j],
                 }
+                if contradiction.shape[1] > len(found.modalities):
+                    columns["contradiction_fused"] = contradiction[:, -1]
                 if not guard.withheld:
                     columns["p_broken"] = found.p_broken[:, j]
                 insert(con, "usability", columns, key)
