@@ -18,8 +18,8 @@ from markupsafe import Markup
 from curate.advice.evidence import conclusions
 from curate.files.writing import replacing
 from curate.scores.gap import gap_scale
+from curate.scores.guard import RATIO, SEPARATION
 from curate.scores.posteriors import p_balanced
-from curate.scores.usability import RATIO, SEPARATION
 from curate.store.store import Store
 from curate.types import FUSED, Run, modality_pairs, pair_name
 

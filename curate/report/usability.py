@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from curate.scores.guard import Guard
 from curate.scores.metrics import auroc, degraded_alone, degraded_in_part, direction_auroc
-from curate.scores.usability import DENIED, Guard, some_not_all
+from curate.scores.usability import DENIED, some_not_all
 from curate.types import modality_pairs
 
 ROWS = (

@@ -1,4 +1,4 @@
-"""Data sets with known faults: damage, wrong clips, wrong labels, and changes that are no fault, planted in any data."""
+"""Data sets with known faults: damage, wrong clips or labels, and changes that are no fault, planted in any data."""
 
 from .planted import KINDS, Fault, Planted, possible
 

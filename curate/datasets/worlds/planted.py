@@ -1,7 +1,7 @@
 """A data set with known faults in it: any data set, some of whose samples are changed as it is decoded.
 
-The truth is kept with each sample: `planted` names the modalities that were damaged, `extra["fault"]` every fault by its
-kind and modality, `extra["true_label"]` the label that a wrong one replaced.
+The truth is kept with each sample: `planted` names the modalities that were damaged, `extra["fault"]` every fault by
+its kind and modality, `extra["true_label"]` the label that a wrong one replaced.
 """
 
 from __future__ import annotations

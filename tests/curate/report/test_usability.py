@@ -22,7 +22,8 @@ from curate.report.usability import (
     summary,
     verdicts,
 )
-from curate.scores.usability import Guard, Usability
+from curate.scores.guard import Guard
+from curate.scores.usability import Usability
 
 PAIR = ("audio", "visual")
 HAND = {

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from curate.errors import CurateError
-from curate.scores.usability import Guard, Usability
+from curate.scores.guard import Guard
+from curate.scores.usability import Usability
 
 RUN = "score-toy-1"
 MODALITIES = ("audio", "visual")
