@@ -34,7 +34,8 @@ def assessed(rows: pd.DataFrame, modalities: Sequence[str]) -> pd.DataFrame:
     """One row per assessed sample, ascending by id.
 
     Returns:
-        Columns sample_id, label_name, planted (NaN = unknown), contradiction_fused (NaN = unknown), usability_<m>, p_broken_<m> (NaN = withheld) and
+        Columns sample_id, label_name, planted and contradiction_fused (NaN = unknown), usability_<m>, p_broken_<m>
+        (NaN = withheld) and
         contradiction_<m> of each modality, imbalance, intact (the most usable modality, the first among equals), claim
         (see `claims_of`), and contradiction: the largest of the modalities that are not claimed to be broken.
     """

@@ -1,4 +1,4 @@
-"""Whether a modality has a broken group: one that is recognised apart from the rest, and on which the model fails. Pure.
+"""Whether a modality has a broken group: one that is recognised apart from the rest, and that the model fails on. Pure.
 
 Letters: N training samples, H held-out ones, K classes.
 """
@@ -161,10 +161,9 @@ def broken(
         if labels is not None and _fails(cut.held, held_p_true, classes):
             weak = weak_classes(inside, labels.seen, classes)
             weakest = weak if weak.sum() > weakest.sum() else weakest
-        rest, held_rest = (
-            _outside(weak, labels and labels.seen, len(q)),
-            _outside(weak, labels and labels.held, len(held_p_true)),
-        )
+        rest, held_rest = np.ones(len(q), dtype=bool), np.ones(len(held_p_true), dtype=bool)
+        if labels is not None:
+            rest, held_rest = ~weak[labels.seen], ~weak[labels.held]
         ratio = _kept(cut.held[held_rest], held_p_true[held_rest], classes)
         share = float((inside & rest).mean()) if weak.any() else cut.share
         if ratio is None or share <= SMALLEST:
@@ -176,7 +175,7 @@ def broken(
                 rare = max(rare, float((inside & rest).mean()))
                 continue
             best, posterior = Guard(True, share, cut.separation, ratio), np.where(rest, cut.low, 0.0)
-    names = tuple(labels.names[c] for c in np.flatnonzero(weakest)) if labels else ()
+    names = tuple(labels.names[c] for c in np.flatnonzero(weakest).tolist()) if labels else ()
     return posterior, replace(best if best.found else closest, weak=names, rare=0.0 if best.found else rare)
 
 
@@ -184,11 +183,6 @@ def _fails(low: Mask, p_true: Floats, classes: int) -> bool:
     """Whether held-out samples below a cut are hardly recognised."""
     ratio = _kept(low, p_true, classes)
     return ratio is not None and ratio < RATIO
-
-
-def _outside(weak: Mask, labels: NDArray[np.int64] | None, count: int) -> Mask:
-    """(count,) samples that are of no weak class."""
-    return np.ones(count, dtype=bool) if labels is None else ~weak[labels]
 
 
 def _levels(cells: Cells, count: int) -> Components:

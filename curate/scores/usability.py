@@ -248,7 +248,7 @@ def _judged(
 
     p, guard = broken(q, held, e.held_p_true, classes, e.labels, readable_alone)
     short = shortcuts(places, seen, classes)
-    named = tuple(e.labels.names[c] for c in np.flatnonzero(short.classes))
+    named = tuple(e.labels.names[c] for c in np.flatnonzero(short.classes).tolist())
     guard = replace(guard, rare=max(guard.rare, float(rare.mean())), shortcuts=named)
     usable = np.where(short.given_away, usable * (1 - short.purity), _as_others(usable, q, rare))
     return usable, np.where(rare, 0.0, p), guard

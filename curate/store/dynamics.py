@@ -67,8 +67,9 @@ class Dynamics:
             yield known
 
     def means(self, run_id: str) -> tuple[NDArray[np.str_], Floats, Floats] | None:
-        """Means over the warm-up's epochs: (N,) ids, ascending, (N, M) p(true class) and (N, M + 1) log margins, the last
-        column of which is the fused prediction's.
+        """Means over the warm-up's epochs: (N,) ids, ascending, (N, M) p(true class), and (N, M + 1) log margins.
+
+        The last column of the log margins is of the fused prediction.
 
         None if the epochs were not stored.
         """

@@ -82,7 +82,10 @@ class Assessments:
             ).fetchall()
         from curate.scores.guard import Guard  # late: it imports scipy, which the other methods do not need
 
-        return {m: Guard(*own, tuple(weak), rare, tuple(short)) for m, *own, weak, rare, short in rows}
+        return {
+            m: Guard(own[0], own[1], own[2], own[3], own[4], tuple(weak), rare, tuple(short))
+            for m, *own, weak, rare, short in rows
+        }
 
     def verdicts(self, run_id: str) -> list[tuple[str, str, bool, float, float | None]]:
         """(modality, the guard's verdict in words, whether a group was found, separation, ratio) in declared order.

@@ -114,7 +114,8 @@ def _band(x: Floats, low: float, high: float) -> Floats:
     spectrum = np.fft.rfft(x)
     at = np.linspace(0, 1, len(spectrum))
     spectrum[(at < low) | (at > high)] = 0
-    return np.fft.irfft(spectrum, len(x))
+    result: Floats = np.fft.irfft(spectrum, len(x))
+    return result
 
 
 def clip(x: Floats, rng: np.random.Generator, strength: float) -> Floats:

@@ -14,7 +14,6 @@ from curate.scores.guard import _below, broken
 from curate.scores.usability import (
     Evidence,
     Reference,
-    _below,
     assess,
     contradiction,
     load,
