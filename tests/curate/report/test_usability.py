@@ -53,7 +53,7 @@ def rows(known: bool = True, withheld: str = "") -> pd.DataFrame:
             "p_broken",
             "contradiction",
             "contradiction_fused",
-        ],  # fmt: skip
+        ],
     )
 
 
