@@ -102,7 +102,7 @@ def evidence(known) -> dict[str, Evidence]:
 
 
 def measured(found: Usability, known) -> list[str]:
-    """Claimed, precision and recall of claims, AUROC of imbalance, and what selecting 90 % keeps of what was planted."""
+    """Claimed, precision and recall of claims, AUROC of imbalance, and what selecting 90 % keeps of the planted."""
     claimed = found.p_broken > 0.5
     damaged = np.stack([[m in p.split("+") for p in known["planted"]] for m in found.modalities], axis=1)
     hits, alone = (claimed & damaged).sum(), damaged.sum(axis=1) == 1
