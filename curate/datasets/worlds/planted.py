@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from typing_extensions import override
 
-from curate.datasets.base import SPLITS, Dataset
-from curate.datasets.degrade import generator
 from curate.errors import CurateError
 from curate.media import Decoded
 from curate.media.source import Segment
 from curate.types import Sample
 
+from ..base import SPLITS, Dataset
+from ..degrade import generator
 from .damages import DAMAGES, HARMLESS, apply, medium, stored
 
 WRONG_CLIPS, WRONG_LABELS = ("wrong_clip", "wrong_clip_of_class"), ("wrong_label", "wrong_label_next")
