@@ -63,6 +63,12 @@ CLAIMED = (
     "GROUP BY 1"
 )
 
+DENIED = (
+    "SELECT CASE WHEN count(denied) > 0 THEN count(*) FILTER (denied > 0.5 AND NOT nothing_left) END FROM ("
+    "SELECT any_value(contradiction_fused) AS denied, bool_and(coalesce(p_broken > 0.5, false)) AS nothing_left "
+    "FROM usability WHERE run_id = ? GROUP BY sample_id)"
+)
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -100,6 +106,8 @@ class Evidence:
         in_sample: whether the model that scored them had been trained on them; None where that is unknown.
         broken: {modality: share of samples claimed to be broken}, of modalities with a broken group.
         verdicts: {modality: what is claimed about it, in words}; {} where usability is not known.
+        denied: how many labels the fused prediction denied over the warm-up, of samples that are not broken throughout;
+            None where that is not known.
         posterior: how p_balanced was made, and how far to trust it, in words.
         has_model: False for a run of saved predictions.
         data: the arguments of a command that name the run's data, as typed.
@@ -123,6 +131,7 @@ class Evidence:
     in_sample: bool | None = True
     broken: Mapping[str, float] = field(default_factory=dict)
     verdicts: Mapping[str, str] = field(default_factory=dict)
+    denied: int | None = None
     posterior: str = ""
     has_model: bool = True
     data: str = ""
@@ -227,6 +236,7 @@ def _read_evidence(store: Store, run: Run) -> Evidence:
         in_sample=any(trained) if trained else None,
         broken={m: claimed[m] for m, _, found, *_ in verdicts if found and m in claimed},
         verdicts=describe_verdicts(verdicts),
+        denied=store.rows(DENIED, [run.run_id])[0][0],
         posterior=describe_posterior(run, scored),
         has_model=run.method != "predictions",
         data=shlex.join(data_arguments(run)),
@@ -270,7 +280,7 @@ def describe_posterior(run: Run, scored: Round) -> str:
 def conclusions(e: Evidence) -> list[str]:
     """What was found, one sentence per line, each starting with its topic; the strongest signal first."""
     balance = f"balance: {e.posterior}" if e.posterior else ""
-    return [text for text in (_heart(e), _broken(e), _lead(e), balance) if text]
+    return [text for text in (_heart(e), _broken(e), _labels(e), _lead(e), balance) if text]
 
 
 def _heart(e: Evidence) -> str:
@@ -304,6 +314,21 @@ def _broken(e: Evidence) -> str:
     if not e.broken:
         return f"broken: {shown}"
     return f"broken: {shown}; look at them: `curate sql \"SELECT sample_id, broken FROM samples WHERE broken <> ''\"`"
+
+
+def _labels(e: Evidence) -> str:
+    """How many labels are probably wrong, and what to do; '' if none is, or if that is not known."""
+    if not e.denied:
+        return ""
+    text = f"labels: {e.denied} probably wrong ({e.denied / e.samples:.1%}), "
+    if e.folds or e.in_sample is False:
+        text += "or of samples that are hard: they were predicted by models that had not seen them, "
+    elif e.by_heart:
+        text += "and maybe more: what is known by heart is denied less, "
+    return (
+        f"{text}since the fused prediction preferred another class over the warm-up; look at them: `curate sql "
+        '"SELECT sample_id, label_name FROM samples WHERE contradiction_fused > 0.5 ORDER BY contradiction_fused DESC"`'
+    )
 
 
 def _lead(e: Evidence) -> str:

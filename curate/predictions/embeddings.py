@@ -21,7 +21,7 @@ from curate.files.npz import open_npz, texts
 from curate.files.shards import Features, read_features
 from curate.scores.gap import log_margin, true_class_probability
 from curate.scores.usability import Evidence, Usability, assess, contradiction
-from curate.types import Floats, Predictions
+from curate.types import FUSED, Floats, Predictions
 
 from .part import shown
 
@@ -123,7 +123,7 @@ class Recorded:
 
 
 def judge(epochs: Sequence[Predictions], features: Recorded) -> tuple[Usability, Floats]:
-    """Usability, and the (N, M) contradiction of the labels, from saved predictions.
+    """Usability, and the (N, M + 1) contradiction of the labels, the last by the fused prediction.
 
     Both are computed from means over all epochs: samples that were learnt late, or never, then differ from the others.
     A single epoch of a model that has memorised its training samples carries little information. Without held-out
@@ -142,5 +142,6 @@ def judge(epochs: Sequence[Predictions], features: Recorded) -> tuple[Usability,
         known = unseen if held is None else true_class_probability(held.probs[modality], held.labels)
         seen = features.validation.get(modality, unseen)
         evidence[modality] = Evidence(p_true, values, known, seen, deep=held is None)
-        denied.append(contradiction(np.mean([log_margin(p, labels) for p in said], axis=0)))
+    for name in (*features.training, FUSED):
+        denied.append(contradiction(np.mean([log_margin(p.probs[name], labels) for p in epochs], axis=0)))
     return assess(ids, evidence, classes), np.stack(denied, axis=1)

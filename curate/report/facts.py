@@ -17,8 +17,8 @@ import pandas as pd
 from curate.advice.evidence import Evidence, read_evidence
 from curate.errors import CurateError
 from curate.scores.gap import describe, gap_limit, gap_scale
+from curate.scores.guard import Guard
 from curate.scores.metrics import auroc, degraded_alone, degraded_in_part, direction_auroc
-from curate.scores.usability import Guard
 from curate.store.store import Store
 from curate.types import FUSED, MixtureFit, Round, Run
 

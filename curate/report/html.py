@@ -23,8 +23,8 @@ from curate.advice import command
 from curate.advice.evidence import conclusions
 from curate.files.writing import replacing
 from curate.scores.gap import gap_scale
+from curate.scores.guard import RATIO, SEPARATION
 from curate.scores.posteriors import p_balanced
-from curate.scores.usability import RATIO, SEPARATION
 from curate.store.store import Store
 from curate.types import FUSED, Run, modality_pairs, pair_name
 
@@ -238,8 +238,9 @@ class Page:
             found = figures.usability_scatter(frame, claims, order, pair)
             drawn.append(self._figure(f"usability-{slug(pair)}", found, f"Usability of {pair[0]} and of {pair[1]}"))
         extremes = usability.extremes(frame, modalities, self.count)
-        denied = usability.contradicting(frame, self.count // 2)
-        ids = pd.concat([*extremes.values(), denied])["sample_id"].drop_duplicates().tolist()
+        contradicting = usability.contradicting(frame, self.count // 2)
+        denied, mislabelled = usability.denied(frame, modalities, self.count // 2)
+        ids = pd.concat([*extremes.values(), contradicting, denied])["sample_id"].drop_duplicates().tolist()
         return {
             "count": len(frame),
             "most": figures.MAX_POINTS,
@@ -250,7 +251,9 @@ class Page:
             "checked": usability.checked(frame, modalities),
             "figures": drawn,
             "extremes": {m: rows.to_dict("records") for m, rows in extremes.items()},
-            "contradicting": denied.to_dict("records"),
+            "contradicting": contradicting.to_dict("records"),
+            "denied": denied.to_dict("records"),
+            "mislabelled": mislabelled,
             "media": media.load(self.facts.run, ids, self.cache_folder)[0],
         }
 

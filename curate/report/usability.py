@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from curate.scores.guard import Guard
 from curate.scores.metrics import auroc, degraded_alone, degraded_in_part, direction_auroc
-from curate.scores.usability import Guard, some_not_all
+from curate.scores.usability import DENIED, some_not_all
 from curate.types import modality_pairs
 
 ROWS = (
-    "SELECT u.sample_id, s.label_name, s.planted, u.modality, u.usability, u.p_broken, u.contradiction "
+    "SELECT u.sample_id, s.label_name, s.planted, u.modality, u.usability, u.p_broken, u.contradiction, "
+    "u.contradiction_fused "
     "FROM usability u JOIN run r USING (run_id) JOIN sample s ON s.data_id = r.data_id AND s.sample_id = u.sample_id "
     "WHERE u.run_id = ? ORDER BY u.sample_id, u.modality"
 )
@@ -32,11 +34,13 @@ def assessed(rows: pd.DataFrame, modalities: Sequence[str]) -> pd.DataFrame:
     """One row per assessed sample, ascending by id.
 
     Returns:
-        Columns sample_id, label_name, planted (NaN = unknown), usability_<m>, p_broken_<m> (NaN = withheld) and
+        Columns sample_id, label_name, planted and contradiction_fused (NaN = unknown), usability_<m>, p_broken_<m>
+        (NaN = withheld) and
         contradiction_<m> of each modality, imbalance, intact (the most usable modality, the first among equals), claim
         (see `claims_of`), and contradiction: the largest of the modalities that are not claimed to be broken.
     """
-    first = rows.drop_duplicates("sample_id")[["sample_id", "label_name", "planted"]].reset_index(drop=True)
+    kept = ["sample_id", "label_name", "planted", "contradiction_fused"]
+    first = rows.drop_duplicates("sample_id")[kept].reset_index(drop=True)
     wide = rows.pivot(index="sample_id", columns="modality", values=list(VALUES)).reindex(first["sample_id"])
     out = first.assign(**{f"{v}_{m}": wide[v, m].to_numpy(dtype=float) for v in VALUES for m in modalities})
     usable = out[[f"usability_{m}" for m in modalities]].to_numpy()
@@ -130,3 +134,17 @@ def contradicting(frame: pd.DataFrame, count: int) -> pd.DataFrame:
     """
     ranked = frame.sort_values(["contradiction", "sample_id"], ascending=[False, True])
     return ranked[ranked["contradiction"] > 0.5].head(count)
+
+
+def denied(frame: pd.DataFrame, modalities: Sequence[str], count: int) -> tuple[pd.DataFrame, int]:
+    """Samples whose label is probably wrong, and how many there are in all.
+
+    The fused prediction contradicts the label (contradiction_fused above 1/2), and at least one modality is not claimed
+    to be broken.
+
+    Returns:
+        The `count` most contradicted ones, largest first, ties by id; and the number of all of them.
+    """
+    lost = (frame[[f"p_broken_{m}" for m in modalities]] > CLAIMED).all(axis=1)
+    found = frame[(frame["contradiction_fused"].astype(float) > DENIED) & ~lost]
+    return found.sort_values(["contradiction_fused", "sample_id"], ascending=[False, True]).head(count), len(found)

@@ -9,7 +9,7 @@ Letters: N samples, M modalities, K classes, D appearance statistics, B bank mem
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 
 from curate.types import Floats
 
-from . import mixture
-from .cells import Cells, gather
-from .em import Components, climb, e_step
+from .groups import Mask, apart, readable, shortcuts
+from .guard import SEPARATION, SMALLEST, Cut, Guard, Labels, broken, cuts
 
 AXES = 20
 """Number of principal axes of appearance in which neighbours are searched."""
@@ -29,16 +28,10 @@ BANK = 20_000
 """Up to this number all samples are searched; of more, a random bank of this size."""
 TOP = 0.7
 """A sample at or above this quantile of pooled recognition counts as fully usable."""
-LEVELS = (2, 3, 4)
-"""Numbers of groups of recognition that are tried."""
-SEPARATION = 2.0
-"""Two groups are separate if Ashman's D exceeds this."""
-RATIO = 0.25
-"""A broken group keeps less than this share of the held-out recognition above chance."""
-SMALLEST = 0.01
-"""A group must have more than this share of the samples."""
-FEWEST = 5
-"""Fewest held-out samples on each side of a cut with which it is judged."""
+RARE = 0.1
+"""A low group of at most this share of the samples is asked whether it is merely rare."""
+DENIED = 0.5
+"""A fused contradiction above which a label is called probably wrong: over the epochs another class was preferred."""
 
 
 @dataclass(frozen=True)
@@ -104,109 +97,6 @@ def look_alikes(appearance: Floats, seed: int = 0, bank: int = BANK) -> LookAlik
     if len(x) > bank:
         members = np.sort(np.random.default_rng(seed).permutation(len(x))[:bank])
     return LookAlikes(centre, spread, axes, members, z[members] @ axes)
-
-
-@dataclass(frozen=True)
-class Guard:
-    """Whether a modality has a broken group: one that is separate, and on which the model fails.
-
-    Attributes:
-        found: whether there is such a group.
-        share: of the training samples in the low group, 0 if none was found.
-        separation: Ashman's D of the two components at the cut, sqrt(2) (mu_1 - mu_0) / sqrt(s_0^2 + s_1^2).
-        ratio: recognition of the low group's held-out samples divided by that of the high group's, both above chance,
-            plus one standard error; near 0 = broken, near 1 = as good as the rest. None if no cut has held-out samples
-            on both sides.
-        withheld: nothing was claimed because the look-alikes are those of deep features, or no samples were held out.
-    """
-
-    found: bool
-    share: float = 0.0
-    separation: float = 0.0
-    ratio: float | None = None
-    withheld: bool = False
-
-    @property
-    def verdict(self) -> str:
-        """The result in words."""
-        if self.found:
-            return f"{self.share:.0%} of the samples form a broken group"
-        if self.withheld:
-            return "not judged: look-alikes of deep features, or without held-out samples, are no evidence"
-        return "no broken group found"
-
-
-def broken(recognition: Floats, held_recognition: Floats, held_p_true: Floats, classes: int) -> tuple[Floats, Guard]:
-    """Probability that a modality is broken on a sample, and the guard: without a broken group it is 0 everywhere.
-
-    Mixtures of two to four Gaussians are fitted to the pooled recognition of the training samples, and cut between
-    neighbouring components. A cut is valid if the components beside it are separate (`SEPARATION`) and if samples that
-    the model was *not* trained on are hardly recognised below it (`RATIO`): memorised training samples cannot hide a
-    broken group then, and a group that only looks different is not broken. Of the valid cuts the one with the most
-    samples below is used; without one nothing is broken.
-
-    Args:
-        recognition: (N,) pooled recognition of the training samples, in [0, 1].
-        held_recognition: (H,) pooled recognition of held-out samples; their look-alikes are training samples.
-        held_p_true: (H,) probability of the true class of the held-out samples themselves.
-        classes: K.
-
-    Returns:
-        (N,) posterior of the components below the cut, never rising with recognition; and the guard.
-    """
-    q = np.asarray(recognition, dtype=np.float64)
-    cells = gather(q)
-    best, posterior = Guard(False), np.zeros(len(q))
-    if len(q) < mixture.MIN_SAMPLES or cells.variance < mixture.MIN_VARIANCE:
-        return posterior, best
-    closest = best
-    for count in LEVELS:
-        found = _levels(cells, count)
-        locs, scales, weights = (v[0] for v in (found.locs, found.scales, found.weights))
-        for cut in range(1, count):
-            separation = float(np.sqrt(2) * (locs[cut] - locs[cut - 1]) / np.hypot(scales[cut], scales[cut - 1]))
-            ratio = _kept(_below(found, cut, held_recognition) > 0.5, held_p_true, classes)
-            share = float(weights[:cut].sum())
-            if ratio is None or separation <= SEPARATION or share <= SMALLEST:
-                continue
-            if closest.ratio is None or ratio < closest.ratio:
-                closest = Guard(False, 0.0, separation, ratio)
-            if ratio < RATIO and share > best.share:
-                best, posterior = Guard(True, share, separation, ratio), _below(found, cut, q)
-    return posterior, best if best.found else closest
-
-
-def _levels(cells: Cells, count: int) -> Components:
-    """A mixture (1, C) of `count` Gaussians, ascending by location: the best of three starts, at even quantiles, with a
-    rare low component, and with a rare high one."""
-    even = (np.arange(count) + 0.5) / count
-    at = np.array([even, np.append(0.02, even[1:]), np.append(even[:-1], 0.98)])
-    locs = cells.quantiles(at.ravel().tolist()).reshape(at.shape)
-    sd = float(np.sqrt(cells.variance))
-    first = Components(np.full(at.shape, 1 / count), locs, np.full(at.shape, sd / count), np.full(at.shape, np.inf))
-    found, _, _ = climb(cells, first, mixture.MIN_VARIANCE, False, 1e-9, 500)
-    order = np.argsort(found.locs[0], kind="stable")
-    return Components(*(v[:, order] for v in (found.weights, found.locs, found.scales, found.dofs)))
-
-
-def _below(levels: Components, cut: int, recognition: Floats) -> Floats:
-    """(n,) posterior of the components below a cut; constant beyond the outermost locations, never rising."""
-    x = np.clip(recognition, levels.locs[0, 0], levels.locs[0, -1])
-    order = np.argsort(x, kind="stable")
-    low = e_step(x[order], levels)[0][0][:cut].sum(axis=0)
-    out = np.empty(len(x))
-    out[order] = np.minimum.accumulate(np.minimum(low, 1.0))  # a sum of posteriors may round above 1
-    return out
-
-
-def _kept(low: NDArray[np.bool_], p_true: Floats, classes: int) -> float | None:
-    """Recognition above chance of the low held-out samples divided by that of the others, plus one standard error: very
-    few samples then lead to no claim. None if a side has too few."""
-    if min(low.sum(), (~low).sum()) < FEWEST:
-        return None
-    high = p_true[~low].mean() - 1 / classes
-    error = p_true[low].std(ddof=1) / np.sqrt(low.sum())
-    return float((p_true[low].mean() + error - 1 / classes) / high) if high > 0 else None
 
 
 @dataclass(frozen=True)
@@ -282,6 +172,8 @@ class Evidence:
         held_appearance: (H, D) low-level statistics of these samples.
         deep: the appearance consists of deep features: look-alikes are then similar in content and in how well they
             were memorised, the guard is not reliable, and no claim is made.
+        labels: of the training and the held-out samples; None: what a group is besides broken is not asked.
+        pattern: (N, P) coarse content of each training sample, see `groups.readable`, or None.
     """
 
     p_true: Floats
@@ -289,6 +181,8 @@ class Evidence:
     held_p_true: Floats
     held_appearance: Floats
     deep: bool = False
+    labels: Labels | None = None
+    pattern: Floats | None = None
 
 
 def assess(
@@ -300,7 +194,7 @@ def assess(
         sample_ids: (N,), at least two.
         evidence: {modality: its evidence}, rows in the order of the ids.
         classes: K.
-        seed: of the random bank.
+        seed: of the random bank, and of the samples that a rare group is compared with.
         bank: greatest number of samples among which look-alikes are searched.
     """
     everyone = np.arange(len(sample_ids))
@@ -310,10 +204,13 @@ def assess(
         reference = Reference(alike, np.asarray(e.p_true, dtype=np.float64), 1 / classes, 1.0)
         q = reference.recognition(e.appearance, everyone)
         reference = replace(reference, top=float(np.quantile(q, TOP)))
-        none = np.zeros(len(q)), Guard(False, withheld=True)
-        p, guard = none if e.deep else broken(q, reference.recognition(e.held_appearance), e.held_p_true, classes)
+        usable = reference.usability(q)
+        if e.deep:
+            p, guard = np.zeros(len(q)), Guard(False, withheld=True)
+        else:
+            usable, p, guard = _judged(e, reference, q, usable, classes, seed)
         recognition.append(q)
-        usability.append(reference.usability(q))
+        usability.append(usable)
         p_broken.append(p)
         guards.append(guard)
         references[modality] = reference
@@ -328,6 +225,58 @@ def assess(
     )
 
 
+def _judged(
+    e: Evidence, reference: Reference, q: Floats, usable: Floats, classes: int, seed: int
+) -> tuple[Floats, Floats, Guard]:
+    """(N,) usability and probability of being broken, and the guard, once it is known what a low group is.
+
+    A rare group that others could replace is as usable as they are; what is given away by its look is not usable as
+    far as its purity goes.
+    """
+    held = reference.recognition(e.held_appearance) if len(e.held_appearance) else np.empty(0)
+    places = reference.look_alikes.project(e.appearance)
+    if e.labels is None:
+        return usable, *broken(q, held, e.held_p_true, classes)
+    seen, pattern = e.labels.seen, e.pattern
+    rare, readable_alone = np.zeros(len(q), dtype=bool), None
+    if pattern is not None:
+        rare = _rare(cuts(q, held), places, pattern, seen, seed)
+
+        def readable_alone(group: Mask) -> bool:
+            found = readable(pattern, seen, group, seed)
+            return found is not None and found.by_itself
+
+    p, guard = broken(q, held, e.held_p_true, classes, e.labels, readable_alone)
+    short = shortcuts(places, seen, classes)
+    named = tuple(e.labels.names[c] for c in np.flatnonzero(short.classes).tolist())
+    guard = replace(guard, rare=max(guard.rare, float(rare.mean())), shortcuts=named)
+    usable = np.where(short.given_away, usable * (1 - short.purity), _as_others(usable, q, rare))
+    return usable, np.where(rare, 0.0, p), guard
+
+
+def _rare(found: Iterable[Cut], places: Floats, pattern: Floats, labels: NDArray[np.int64], seed: int) -> Mask:
+    """(N,) the largest low group that is small, looks like nothing else, and is read by itself as others are."""
+    best = np.zeros(len(labels), dtype=bool)
+    for cut in found:
+        group = cut.low > 0.5
+        if cut.separation <= SEPARATION or not max(SMALLEST, best.mean()) < group.mean() <= RARE:
+            continue
+        if apart(places, group):
+            alone = readable(pattern, labels, group, seed)
+            best = group if alone is not None and alone.as_others else best
+    return best
+
+
+def _as_others(usable: Floats, recognition: Floats, rare: Mask) -> Floats:
+    """(N,) usability in which a rare group is spread as the others are, in the order of its own recognition."""
+    if not rare.any() or rare.all():
+        return usable
+    order = np.argsort(np.argsort(recognition[rare], kind="stable"), kind="stable")
+    out = usable.copy()
+    out[rare] = np.quantile(usable[~rare], (order + 0.5) / len(order))
+    return out
+
+
 def some_not_all(good: Floats) -> Floats:
     """From (N, M) probabilities that a modality is good, the (N,) probability that some are good and some are not.
 
@@ -338,10 +287,10 @@ def some_not_all(good: Floats) -> Floats:
 
 
 def contradiction(log_margin: Floats) -> Floats:
-    """How much a modality contradicts the label, in [0, 1]; above 1/2 it prefers another class.
+    """How much a prediction contradicts the label, in [0, 1], higher = more; above 1/2 it prefers another class.
 
-    sigmoid(-m). It finds swapped pairs and wrong labels, which usability does not detect: during learning a modality
-    prefers another class on them.
+    sigmoid(-m). It finds what usability does not detect: during learning a modality prefers another class on swapped
+    pairs and wrong labels. Where the fused prediction does so (`DENIED`), the label itself is probably wrong.
 
     Args:
         log_margin: m, any shape: `gap.log_margin`, averaged over the warm-up's epochs.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.scores.gap import entropy, log_margin, true_class_probability
-from curate.types import Floats, Known, Predictions
+from curate.types import FUSED, Floats, Known, Predictions
 
 from .arrays import by_modality, read_known
 from .connection import Connection
@@ -67,7 +67,9 @@ class Dynamics:
             yield known
 
     def means(self, run_id: str) -> tuple[NDArray[np.str_], Floats, Floats] | None:
-        """Means over the warm-up's epochs: (N,) ids, ascending, (N, M) p(true class) and (N, M) log margins.
+        """Means over the warm-up's epochs: (N,) ids, ascending, (N, M) p(true class), and (N, M + 1) log margins.
+
+        The last column of the log margins is of the fused prediction.
 
         None if the epochs were not stored.
         """
@@ -75,8 +77,8 @@ class Dynamics:
         with self.db.open() as con:
             modalities, _ = declared(con, run_id)
             known = [
-                by_modality(con, modalities, sql.format(what), run_id, " GROUP BY ALL")
-                for what in ("p_true", "log_margin")
+                by_modality(con, names, sql.format(what), run_id, " GROUP BY ALL")
+                for what, names in (("p_true", modalities), ("log_margin", (*modalities, FUSED)))
             ]
         if known[0] is None or known[1] is None:
             return None

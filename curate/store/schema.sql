@@ -275,13 +275,15 @@ CREATE TABLE usability (
     recognition DOUBLE NOT NULL CHECK (recognition BETWEEN 0 AND 1),
     usability DOUBLE NOT NULL CHECK (usability BETWEEN 0 AND 1),
     p_broken DOUBLE CHECK (p_broken BETWEEN 0 AND 1),
-    contradiction DOUBLE NOT NULL CHECK (contradiction BETWEEN 0 AND 1)
+    contradiction DOUBLE NOT NULL CHECK (contradiction BETWEEN 0 AND 1),
+    contradiction_fused DOUBLE CHECK (contradiction_fused BETWEEN 0 AND 1)
 );
 COMMENT ON TABLE usability IS 'What a modality is worth on a training sample, by its look-alikes; a row a (run_id, sample_id, modality)';
 COMMENT ON COLUMN usability.recognition IS 'mean probability of the labelled class over the look-alikes and the warm-up, 0..1';
-COMMENT ON COLUMN usability.usability IS 'recognition from chance (0) to what the better half is recognised by (1), higher = more usable';
+COMMENT ON COLUMN usability.usability IS 'recognition from chance (0) to what the better half is recognised by (1), higher = more usable; of a rare group as of the others, of a shortcut (see guard) near 0';
 COMMENT ON COLUMN usability.p_broken IS 'probability that nothing can be made of it, 0..1; 0 throughout where guard.found is false, NULL where nothing may be claimed';
 COMMENT ON COLUMN usability.contradiction IS 'how much the modality denies the label, 0..1; above 0.5 it prefers another class: wrong labels, swapped pairs';
+COMMENT ON COLUMN usability.contradiction_fused IS 'how much the fused prediction denies the label over the warm-up, 0..1, the same for every modality of a sample; above 0.5 the label is probably wrong; NULL in runs of an older curate';
 
 CREATE TABLE guard (
     run_id VARCHAR NOT NULL,
@@ -292,6 +294,9 @@ CREATE TABLE guard (
     ratio DOUBLE CHECK (isfinite(ratio)),
     withheld BOOLEAN NOT NULL,
     verdict VARCHAR NOT NULL,
+    weak VARCHAR[] NOT NULL DEFAULT [],
+    rare DOUBLE NOT NULL DEFAULT 0 CHECK (rare BETWEEN 0 AND 1),
+    shortcuts VARCHAR[] NOT NULL DEFAULT [],
     PRIMARY KEY (run_id, modality)
 );
 COMMENT ON TABLE guard IS 'Whether a modality has a broken group at all';
@@ -301,6 +306,9 @@ COMMENT ON COLUMN guard.separation IS 'how far apart, Ashman''s D; above 2 = two
 COMMENT ON COLUMN guard.ratio IS 'what held-out samples of the group keep of the recognition of the others, above chance; below 0.25 = broken; NULL = could not be measured';
 COMMENT ON COLUMN guard.withheld IS 'not judged, because look-alikes were sought in deep features, or no held-out samples have features';
 COMMENT ON COLUMN guard.verdict IS 'in words';
+COMMENT ON COLUMN guard.weak IS 'classes that are hardly recognised as a whole: ambiguous, or damaged throughout';
+COMMENT ON COLUMN guard.rare IS 'share of the training samples that look like nothing else, and are readable by themselves: rare, not broken';
+COMMENT ON COLUMN guard.shortcuts IS 'classes most of which is given away by its look: damage tied to a class; usability of these samples is lowered';
 
 CREATE TABLE comparison (
     comparison VARCHAR NOT NULL,

@@ -19,7 +19,8 @@ from .rows import copy_rows, delete, insert
 from .runs import declared
 
 if TYPE_CHECKING:
-    from curate.scores.usability import Guard, Usability
+    from curate.scores.guard import Guard
+    from curate.scores.usability import Usability
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Assessments:
         """Store usability, and how much each modality contradicts the label; existing rows are replaced.
 
         Args:
-            contradiction: (N, M) in [0, 1], see `usability.contradiction`.
+            contradiction: (N, M + 1) in [0, 1], of the modalities and of the fused prediction, see
+                `usability.contradiction`; (N, M) if that of the fused prediction is not known.
         """
         ids = found.sample_ids.astype(object)
         with self.db.open(write=True) as con:
@@ -48,11 +50,13 @@ class Assessments:
                     "usability": found.usability[:, j],
                     "contradiction": contradiction[:, j],
                 }
+                if contradiction.shape[1] > len(found.modalities):
+                    columns["contradiction_fused"] = contradiction[:, -1]
                 if not guard.withheld:
                     columns["p_broken"] = found.p_broken[:, j]
                 insert(con, "usability", columns, key)
                 con.execute(
-                    "INSERT INTO guard VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO guard VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     [
                         *key.values(),
                         guard.found,
@@ -61,6 +65,9 @@ class Assessments:
                         guard.ratio,
                         guard.withheld,
                         guard.verdict,
+                        list(guard.weak),
+                        guard.rare,
+                        list(guard.shortcuts),
                     ],
                 )
             views.refresh(con)
@@ -69,13 +76,16 @@ class Assessments:
         """{modality: its guard} in declared order; {} if the run was not assessed."""
         with self.db.open() as con:
             rows = con.execute(
-                "SELECT modality, found, share, separation, ratio, withheld FROM guard "
+                "SELECT modality, found, share, separation, ratio, withheld, weak, rare, shortcuts FROM guard "
                 "WHERE run_id = ? ORDER BY list_position(?, modality)",
                 [run_id, list(declared(con, run_id)[0])],
             ).fetchall()
-        from curate.scores.usability import Guard  # late: it imports scipy, which the other methods do not need
+        from curate.scores.guard import Guard  # late: it imports scipy, which the other methods do not need
 
-        return {modality: Guard(*values) for modality, *values in rows}
+        return {
+            m: Guard(own[0], own[1], own[2], own[3], own[4], tuple(weak), rare, tuple(short))
+            for m, *own, weak, rare, short in rows
+        }
 
     def verdicts(self, run_id: str) -> list[tuple[str, str, bool, float, float | None]]:
         """(modality, the guard's verdict in words, whether a group was found, separation, ratio) in declared order.

@@ -9,12 +9,13 @@ import numpy as np
 
 from curate.scores import usability
 from curate.scores.gap import true_class_probability
+from curate.scores.guard import Labels
 from curate.scores.usability import Evidence
 from curate.train.data.samples import Samples
 from curate.train.loop.engine import predict
-from curate.types import Run
+from curate.types import Floats, Run
 
-from .appearance import appearance, is_deep
+from .appearance import appearance, is_deep, patterns
 from .session import Session
 from .setup import Job
 
@@ -31,25 +32,14 @@ def assess(job: Job) -> None:
 
     Whether a group is broken is checked on the validation samples, which the model was not trained on.
     """
-    run, trainer, data = job.run, job.trainer, job.data
+    run, data = job.run, job.data
     known = job.store.dynamics.means(run.run_id)
     if known is None:
         return
     ids, p_true, log_margin = known
     assert np.array_equal(ids, data.fit.sample_ids)
     job.progress("usability", 0, 1)
-    seen, held = appearance(trainer, data, data.fit), appearance(trainer, data, data.val)
-    said = predict(trainer, data, data.val)
-    evidence = {
-        m: Evidence(
-            p_true[:, j],
-            seen[m],
-            true_class_probability(said.probs[m], said.labels),
-            held[m],
-            is_deep(trainer.model.encoders.get_submodule(m)),
-        )
-        for j, m in enumerate(run.modalities)
-    }
+    evidence = gather(job, p_true)
     started = time.perf_counter()
     found = usability.assess(ids, evidence, len(run.classes), seed=run.seed)
     seconds, bank = time.perf_counter() - started, min(len(ids), usability.BANK)
@@ -57,6 +47,30 @@ def assess(job: Job) -> None:
     usability.save(references(job.session, run), found.references)
     job.store.usability.write(run.run_id, found, usability.contradiction(log_margin))
     job.progress("usability", 1, 1)
+
+
+def gather(job: Job, p_true: Floats) -> dict[str, Evidence]:
+    """{modality: what it is judged by}: the warm-up's predictions, and what samples look like.
+
+    Args:
+        p_true: (N, M) of the training samples, averaged over the warm-up's epochs.
+    """
+    run, trainer, data = job.run, job.trainer, job.data
+    seen, held = appearance(trainer, data, data.fit), appearance(trainer, data, data.val)
+    said = predict(trainer, data, data.val)
+    labels = Labels(data.fit.labels, said.labels, run.classes)
+    return {
+        m: Evidence(
+            p_true[:, j],
+            seen[m],
+            true_class_probability(said.probs[m], said.labels),
+            held[m],
+            is_deep(trainer.model.encoders.get_submodule(m)),
+            labels,
+            patterns(data.fit, m),
+        )
+        for j, m in enumerate(run.modalities)
+    }
 
 
 def judged(session: Session, scored: Run, samples: Samples, control: str, seed: int) -> Samples:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,14 +41,16 @@ def score(
     layers: Sequence[config.Layer],
     seed: int,
     weights: Path | None = None,
+    change: Callable[[Dataset], Dataset] | None = None,
 ) -> Run:
     """Warm up by Eq. 8 (or load a checkpoint), predict every training sample, fit the mixture, store the results.
 
     Args:
         layers: settings in rising precedence, on top of the data set's own.
         weights: a checkpoint to score with instead of a warm-up.
+        change: what is done to the data set before it is scored, e.g. faults planted; the run cannot be resumed then.
     """
-    run, dataset = plan_score(session, name, root, layers, seed, weights)
+    run, dataset = plan_score(session, name, root, layers, seed, weights, change)
     run = tried(session, run, Settings.of(run).model, dataset.specs, fresh=weights is None)
     return _score(session, run, dataset, weights)
 
@@ -60,6 +62,7 @@ def plan_score(
     layers: Sequence[config.Layer],
     seed: int,
     weights: Path | None = None,
+    change: Callable[[Dataset], Dataset] | None = None,
 ) -> tuple[Run, Dataset]:
     """The run that `score` would make, with settings resolved but not begun, and its data set."""
     kind = find_dataset(name)
@@ -84,6 +87,7 @@ def plan_score(
         found = assign(configs["model"].encoder, dataset.specs, known)
         dataset, named = fitted(dataset, found, layers, lambda layer: configure(kind, schemas, layer, *layers)["data"])
     configs["data"] = dataset.options  # the options that it measured are part of the run
+    dataset = change(dataset) if change else dataset
     for note in dataset.notes:
         session.message(f"note: {note}")
     run_id = session.store.runs.new_id(f"score-{name}", session.runs_folder)

@@ -75,6 +75,15 @@ def test_broken_groups_are_told_with_what_to_do() -> None:
     assert recommend(broken)[1].startswith("try: usable beside warmup") and STUDY in recommend(broken)[1]
 
 
+def test_denied_labels_are_a_finding_of_their_own_and_out_of_fold_a_doubtful_one() -> None:
+    assert not any(text.startswith("labels") for text in conclusions(replace(PLAIN, denied=0)))
+    (found,) = [text for text in conclusions(replace(PLAIN, denied=97)) if text.startswith("labels: ")]
+    assert "97 probably wrong (9.7%)" in found and "contradiction_fused > 0.5" in found and "hard" not in found
+    assert found in recommend(replace(PLAIN, denied=97))[0]
+    (doubtful,) = [text for text in conclusions(replace(PLAIN, denied=97, folds=5)) if text.startswith("labels: ")]
+    assert "samples that are hard" in doubtful
+
+
 def test_a_method_that_was_ahead_here_comes_first_with_its_numbers() -> None:
     compared = lines(
         *CONTROLS, ("new", "iprm", False, (0.65, 0.751, 0.852)), ("other", "lfm", False, (0.63, 0.731, 0.832))

@@ -17,11 +17,13 @@ from curate.report.usability import (
     claims_about,
     claims_of,
     contradicting,
+    denied,
     extremes,
     summary,
     verdicts,
 )
-from curate.scores.usability import Guard, Usability
+from curate.scores.guard import Guard
+from curate.scores.usability import Usability
 
 PAIR = ("audio", "visual")
 HAND = {
@@ -38,12 +40,28 @@ def rows(known: bool = True, withheld: str = "") -> pd.DataFrame:
     """The rows of the table, of the samples above."""
     return pd.DataFrame(
         [
-            (i, f"class {i}", planted if known else None, m, u[j], None if m == withheld else p[j], c[j])
+            (i, f"class {i}", planted if known else None, m, u[j], None if m == withheld else p[j], c[j], max(c))
             for i, (u, p, c, planted) in HAND.items()
             for j, m in enumerate(PAIR)
         ],
-        columns=["sample_id", "label_name", "planted", "modality", "usability", "p_broken", "contradiction"],
+        columns=[
+            "sample_id",
+            "label_name",
+            "planted",
+            "modality",
+            "usability",
+            "p_broken",
+            "contradiction",
+            "contradiction_fused",
+        ],
     )
+
+
+def test_labels_that_are_denied_largest_first_but_not_where_nothing_is_left(frame):
+    found, count = denied(frame, PAIR, 2)
+    assert found["sample_id"].tolist() == ["a", "e"] and count == 3  # d besides; c is broken throughout, b is sure
+    unknown, none = denied(frame.assign(contradiction_fused=None), PAIR, 2)
+    assert not len(unknown) and none == 0
 
 
 @pytest.fixture

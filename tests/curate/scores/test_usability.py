@@ -10,12 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.scores.em import Components
+from curate.scores.guard import _below, broken
 from curate.scores.usability import (
     Evidence,
     Reference,
-    _below,
     assess,
-    broken,
     contradiction,
     load,
     look_alikes,

@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 from curate.errors import CurateError, LockedError
-from curate.scores.usability import Guard, Usability
+from curate.scores.guard import Guard
+from curate.scores.usability import Usability
 from curate.store import connection as database
 from curate.store.connection import SCHEMA_VERSION
 from curate.store.store import Store

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from curate.errors import CurateError
-from curate.scores.usability import Guard, Usability
+from curate.scores.guard import Guard
+from curate.scores.usability import Usability
 
 RUN = "score-toy-1"
 MODALITIES = ("audio", "visual")
@@ -19,7 +20,7 @@ def assessed(scored_table):
     kinds = np.resize(np.arange(4), len(ids))
     worth = np.array([[1.0, 0.9], [0.1, 1.0], [1.0, 0.2], [1.0, 0.8]])[kinds]
     p_broken = np.array([[0.0, 0.0], [0.9, 0.0], [0.0, 0.8], [0.0, 0.1]])[kinds]
-    denied = np.array([[0.1, 0.1], [0.95, 0.1], [0.1, 0.6], [0.1, 0.9]])[kinds]
+    denied = np.array([[0.1, 0.1, 0.1], [0.95, 0.1, 0.2], [0.1, 0.6, 0.3], [0.1, 0.9, 0.6]])[kinds]
     guards = (Guard(True, 0.25, 4.0, 0.05), Guard(True, 0.25, 3.0, 0.1))
     found = Usability(ids, MODALITIES, worth, worth, p_broken, guards, {})
     scored_table.usability.write(RUN, found, denied)
@@ -38,7 +39,8 @@ def test_samples_says_it_in_words(assessed) -> None:
     rows = dict(
         (i, rest)
         for i, *rest in table.query(
-            "SELECT sample_id, imbalance, intact, broken, contradicts, usability_visual, contradiction_audio "
+            "SELECT sample_id, imbalance, intact, broken, contradicts, usability_visual, contradiction_audio, "
+            "contradiction_fused "
             "FROM samples WHERE imbalance IS NOT NULL"
         )[1]
     )
@@ -47,7 +49,7 @@ def test_samples_says_it_in_words(assessed) -> None:
     assert [row[2:4] for row in told] == [["", ""], ["audio", ""], ["visual", ""], ["", "visual"]]
     assert [row[0] for row in told] == pytest.approx([0.1, 0.9, 0.8, 0.2])  # a (1 - v) + v (1 - a)
     assert [row[1] for row in told] == ["audio", "visual", "audio", "audio"]
-    assert told[2][4:] == [0.2, 0.1]
+    assert told[2][4:] == [0.2, 0.1, 0.3]
 
 
 def test_a_modality_that_is_not_judged_claims_nothing(assessed) -> None:
@@ -87,11 +89,13 @@ def test_evidence_is_the_mean_over_epochs(scored_table, predictions) -> None:
     for epoch in (1, 2):
         scored_table.dynamics.write(RUN, epoch, predictions(epoch))
     ids, p_true, margin = scored_table.dynamics.means(RUN)
+    assert p_true.shape[1] == len(MODALITIES) and margin.shape[1] == len(MODALITIES) + 1
     said = [predictions(epoch) for epoch in (1, 2)]
     rows = np.arange(len(said[0].labels))
-    for j, m in enumerate(MODALITIES):
+    for j, m in enumerate((*MODALITIES, "fused")):
         p = [s.probs[m][rows, s.labels] for s in said]
-        assert p_true[:, j] == pytest.approx(np.mean(p, axis=0))
+        if m != "fused":
+            assert p_true[:, j] == pytest.approx(np.mean(p, axis=0))
         others = [np.where(np.arange(s.probs[m].shape[1]) == s.labels[:, None], 0, s.probs[m]).max(1) for s in said]
         wanted = [np.log(np.maximum(a, 1e-3)) - np.log(np.maximum(b, 1e-3)) for a, b in zip(p, others, strict=True)]
         assert margin[:, j] == pytest.approx(np.mean(wanted, axis=0))

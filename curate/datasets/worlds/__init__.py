@@ -1,0 +1,5 @@
+"""Data sets with known faults: damage, wrong clips or labels, and changes that are no fault, planted in any data."""
+
+from .planted import KINDS, Fault, Planted, possible
+
+__all__ = ["KINDS", "Fault", "Planted", "possible"]

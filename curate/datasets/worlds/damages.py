@@ -1,0 +1,201 @@
+"""Damage to one decoded array, and changes that are none. Pure; every random number comes from the given generator.
+
+Arrays are floats in the units of the stored ones: sound (n,), pictures (F, S, S, C), vectors (D,). `strength` is
+continuous: 0 changes nothing and 1 leaves hardly anything of the content, where a damage has degrees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.types import Floats
+
+Medium = Literal["sound", "pictures", "vector"]
+Damage = Callable[[Floats, np.random.Generator, float], Floats]
+
+PIECES = 24
+"""Pieces into which a sound is cut to be shuffled."""
+GRID = 4
+"""Patches along each side of a picture, to be shuffled."""
+NOISE = 6.0
+"""Standard deviation of noise of strength 1, in standard deviations of the array."""
+
+
+def medium(array: NDArray[np.generic]) -> Medium | None:
+    """What an array of a sample holds, by its shape and type; None = something that no damage here applies to."""
+    if array.ndim == 4:
+        return "pictures"
+    if array.ndim != 1 or array.dtype.kind not in "fi":
+        return None
+    return "vector" if array.dtype.kind == "f" else "sound" if array.dtype == np.int16 else None
+
+
+def shuffle_pieces(x: Floats, rng: np.random.Generator, strength: float) -> Floats:
+    """A sound cut into pieces, a share `strength` of which change places: the spectrum stays, the order is lost."""
+    pieces = np.array_split(x, min(PIECES, len(x)))
+    return np.concatenate([pieces[i] for i in _moved(len(pieces), rng, strength)])
+
+
+def shuffle_patches(x: Floats, rng: np.random.Generator, strength: float) -> Floats:
+    """Pictures cut into square patches, a share `strength` of which change places, the same in every frame."""
+    side = max(1, x.shape[1] // GRID)
+    rows, columns = x.shape[1] // side, x.shape[2] // side
+    out = x.copy()
+    for there, here in enumerate(_moved(rows * columns, rng, strength)):
+        (a, b), (c, d) = divmod(there, columns), divmod(int(here), columns)
+        part = x[:, c * side : (c + 1) * side, d * side : (d + 1) * side]
+        out[:, a * side : (a + 1) * side, b * side : (b + 1) * side] = part
+    return out
+
+
+def shuffle_entries(x: Floats, rng: np.random.Generator, strength: float) -> Floats:
+    """A vector, a share `strength` of whose entries change places."""
+    return x[_moved(len(x), rng, strength)]
+
+
+def _moved(count: int, rng: np.random.Generator, strength: float) -> NDArray[np.int64]:
+    """(count,) a permutation in which round(strength * count) places are exchanged at random."""
+    chosen = rng.permutation(count)[: round(strength * count)]
+    order = np.arange(count)
+    order[chosen] = rng.permutation(chosen)
+    return order
+
+
+def noise(x: Floats, rng: np.random.Generator, strength: float) -> Floats:
+    """White noise added, `NOISE` times `strength` standard deviations of the array; sound keeps its peak."""
+    mixed = x + rng.normal(0, NOISE * strength * max(float(x.std()), 1e-12), x.shape)
+    if x.ndim > 1:
+        return mixed
+    result: Floats = mixed * min(1.0, float(np.abs(x).max()) / max(float(np.abs(mixed).max()), 1e-12))
+    return result
+
+
+def mute(x: Floats, rng: np.random.Generator, strength: float) -> Floats:
+    """A stretch of `strength` of the array at a random place is zero."""
+    length = round(strength * len(x))
+    start, out = int(rng.integers(len(x) - length + 1)), x.copy()
+    out[start : start + length] = 0
+    return out
+
+
+def cover(x: Floats, rng: np.random.Generator, strength: float) -> Floats:
+    """A flat square of `strength` of the side, at a random place, of a random brightness between the extremes."""
+    side = round(strength * x.shape[1])
+    (top, left), out = rng.integers(x.shape[1] - side + 1, size=2), x.copy()
+    out[:, top : top + side, left : left + side] = rng.uniform(x.min(), x.max())
+    return out
+
+
+def blur(x: Floats, rng: np.random.Generator, strength: float) -> Floats:
+    """Pictures blurred by a Gaussian of `strength` / 2 of their side; the border is repeated."""
+    from scipy.ndimage import gaussian_filter
+
+    sd = strength * x.shape[1] / 2
+    result: Floats = gaussian_filter(x, (0, sd, sd, 0), mode="nearest")
+    return result
+
+
+def low_pass(x: Floats, rng: np.random.Generator, strength: float) -> Floats:
+    """A sound whose spectrum above (1 - strength)^3 of the band is gone."""
+    return _band(x, 0.0, max((1 - strength) ** 3, 0.01))
+
+
+def band_pass(x: Floats, rng: np.random.Generator, strength: float) -> Floats:
+    """A sound of which a band around a quarter of the spectrum is left, the narrower the stronger."""
+    half = max(0.25 * (1 - strength), 0.01)
+    return _band(x, 0.25 - half, 0.25 + half)
+
+
+def _band(x: Floats, low: float, high: float) -> Floats:
+    spectrum = np.fft.rfft(x)
+    at = np.linspace(0, 1, len(spectrum))
+    spectrum[(at < low) | (at > high)] = 0
+    result: Floats = np.fft.irfft(spectrum, len(x))
+    return result
+
+
+def clip(x: Floats, rng: np.random.Generator, strength: float) -> Floats:
+    """Deviations from the mean beyond (1 - strength) of the largest are cut, and what is left is as large as before."""
+    centre = float(x.mean())
+    peak = float(np.abs(x - centre).max())
+    bound = max((1 - strength) * peak, 1e-3 * peak)
+    result: Floats = centre + np.clip(x - centre, -bound, bound) * (peak / max(bound, 1e-12))
+    return result
+
+
+def silence(x: Floats, rng: np.random.Generator, strength: float) -> Floats:
+    """All zeros."""
+    return np.zeros_like(x)
+
+
+def freeze(x: Floats, rng: np.random.Generator, strength: float) -> Floats:
+    """Every frame is the same flat picture, of the mean brightness."""
+    return np.full_like(x, float(x.mean()))
+
+
+def shift(x: Floats, rng: np.random.Generator, strength: float) -> Floats:
+    """A sound moved in time by up to `strength` of half its length, in either direction, around its end."""
+    return np.roll(x, round(strength * float(rng.uniform(-0.5, 0.5)) * len(x)))
+
+
+def other_camera(x: Floats, rng: np.random.Generator, strength: float) -> Floats:
+    """Inverted and turned by a quarter: it looks different and holds the same information. No damage."""
+    return np.rot90(x.max(initial=0) + x.min(initial=255) - x, axes=(1, 2)).copy()
+
+
+def other_microphone(x: Floats, rng: np.random.Generator, strength: float) -> Floats:
+    """x[t] - 0.9 x[t - 1] at the same peak: it sounds thin and holds the same information. No damage."""
+    thin = x - 0.9 * np.concatenate([x[:1], x[:-1]])
+    result: Floats = thin * (np.abs(x).max() / max(float(np.abs(thin).max()), 1e-12))
+    return result
+
+
+def other_encoder(x: Floats, rng: np.random.Generator, strength: float) -> Floats:
+    """The vector negated and reversed: elsewhere in the space, with the same information. No damage."""
+    return -x[::-1]
+
+
+DAMAGES: Mapping[str, Mapping[Medium, Damage]] = {
+    "shuffle": {"sound": shuffle_pieces, "pictures": shuffle_patches, "vector": shuffle_entries},
+    "noise": {"sound": noise, "pictures": noise, "vector": noise},
+    "occlusion": {"sound": mute, "pictures": cover, "vector": mute},
+    "blur": {"sound": low_pass, "pictures": blur},
+    "clipping": {"sound": clip, "pictures": clip},
+    "band_pass": {"sound": band_pass},
+    "silence": {"sound": silence, "vector": silence},
+    "frozen": {"pictures": freeze},
+}
+"""{kind: {medium: the function}} of what takes information away."""
+HARMLESS: Mapping[str, Mapping[Medium, Damage]] = {
+    "shift": {"sound": shift},
+    "minority": {"sound": other_microphone, "pictures": other_camera, "vector": other_encoder},
+}
+"""The same of what does not, or not from one modality alone."""
+
+
+def apply(kind: str, array: NDArray[np.generic], rng: np.random.Generator, strength: float) -> NDArray[np.generic]:
+    """A stored array with a damage of a kind, of the same shape and type.
+
+    Args:
+        kind: of `DAMAGES` or `HARMLESS`.
+        strength: in [0, 1].
+
+    Raises:
+        ValueError: the kind does not apply to what the array holds.
+    """
+    known, own = {**DAMAGES, **HARMLESS}[kind], medium(array)
+    if own is None or own not in known:
+        raise ValueError(f"{kind} does not apply to {array.dtype} {array.shape}")
+    return stored(known[own](array.astype(np.float64), rng, strength), array.dtype)
+
+
+def stored(x: Floats, dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
+    """Floats as a stored type; of integers, rounded and cut to its range."""
+    if dtype.kind == "f":
+        return x.astype(dtype)
+    bounds = np.iinfo(dtype)  # type: ignore[type-var]
+    return np.clip(np.round(x), bounds.min, bounds.max).astype(dtype)

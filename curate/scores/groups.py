@@ -1,0 +1,191 @@
+"""What a group of samples is besides broken: a set of classes, a readable minority, or a look that gives a class away.
+
+Pure. Letters: N samples, K classes, P numbers of a coarse pattern, G members of a group, d axes of appearance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.types import Floats
+
+Mask = NDArray[np.bool_]
+INSIDE = 0.9
+"""A class belongs to a group if at least this share of its samples does."""
+ELSEWHERE = 0.5
+"""A group is a set of classes only if less than this share of all other samples is in it."""
+SURE = 0.01
+"""How improbable it must be that chance alone put a class into a group, over all classes together."""
+KEPT = 0.5
+"""A group is readable by itself if a classifier of it alone keeps this share of what it reaches on others."""
+FOLDS, MOST, DRAWS = 10, 500, 3
+"""Folds of that classifier; the largest group it is trained on; samples of others that it is compared with."""
+FEWEST = 20
+"""The smallest group whose readability is judged."""
+PURE, NEAR = 0.9, 20
+"""A sample's look gives its class away if this share of so many look-alikes is of its class."""
+MOSTLY = 0.5
+"""A class has a shortcut if more than this share of it is given away by its look,"""
+CROSSING = 0.1
+"""and these are apart from its others: fewer neighbours cross than this share of what mixing at random gives."""
+
+
+def weak_classes(inside: Mask, labels: NDArray[np.int64], classes: int) -> Mask:
+    """(K,) classes that a group consists of: nearly all of their samples are in it, and few of the others.
+
+    A class counts if at least `INSIDE` of its samples are in the group and that is no accident: were members drawn at
+    the rate of the remaining samples, its count would have a probability below `SURE` / K. None counts if `ELSEWHERE`
+    or more of the remaining samples is in the group too: the class then does not explain who is in it.
+    """
+    from scipy.stats import binom
+
+    total = np.bincount(labels, minlength=classes)
+    within = np.bincount(labels[inside], minlength=classes)
+    weak = (total > 0) & (within >= INSIDE * total)
+    others = total[~weak].sum()
+    rate = within[~weak].sum() / others if others else 1.0
+    if rate >= ELSEWHERE:
+        return np.zeros(classes, dtype=bool)
+    result: Mask = weak & (binom.sf(within - 1, total, max(rate, 1 / len(labels))) < SURE / classes)
+    return result
+
+
+@dataclass(frozen=True)
+class Readable:
+    """How well the class is read from coarse patterns of a group alone, by a classifier trained on it alone.
+
+    Attributes:
+        accuracy: of the group's samples, each by a model that did not see it, 0..1.
+        error: its standard error.
+        others: the same of equally many samples outside the group, of the same classes; mean over draws.
+        chance: share of the group's largest class.
+    """
+
+    accuracy: float
+    error: float
+    others: float
+    chance: float
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether the group holds what is needed: less one standard error, `KEPT` of the others', above chance."""
+        return self.others > self.chance and self.accuracy - self.error - self.chance >= KEPT * (
+            self.others - self.chance
+        )
+
+    @property
+    def as_others(self) -> bool:
+        """Whether it is read no worse than others, within two standard errors."""
+        return self.by_itself and self.accuracy + 2 * self.error >= self.others
+
+
+def readable(pattern: Floats, labels: NDArray[np.int64], group: Mask, seed: int = 0) -> Readable | None:
+    """Whether a group of samples is learnable by itself.
+
+    A group that a model rarely met is not recognised, nor is a broken one; only of the first a classifier that is
+    trained on nothing else reads the class.
+
+    Args:
+        pattern: (N, P) coarse content, e.g. pictures of 8 x 8 pixels.
+        labels: (N,).
+        group: (N,).
+
+    Returns:
+        None if the group, or what is left of the same classes, is too small to tell.
+    """
+    rng = np.random.default_rng(seed)
+    members = np.flatnonzero(group)
+    members = np.sort(rng.permutation(members)[:MOST])
+    counts = np.bincount(labels[members], minlength=int(labels.max()) + 1)
+    if len(members) < FEWEST or (counts > 1).sum() < 2:
+        return None
+    outside = [np.flatnonzero(~group & (labels == c)) for c in range(len(counts))]
+    if any(len(o) < n for o, n in zip(outside, counts, strict=True)):
+        return None
+    accuracy = _read(pattern[members], labels[members], seed)
+    others = []
+    for _ in range(DRAWS):
+        drawn = np.concatenate([rng.permutation(o)[:n] for o, n in zip(outside, counts, strict=True)])
+        others.append(_read(pattern[drawn], labels[drawn], seed))
+    error = float(np.sqrt(max(accuracy * (1 - accuracy), 1 / len(members)) / len(members)))
+    return Readable(accuracy, error, float(np.mean(others)), float(counts.max() / len(members)))
+
+
+def _read(pattern: Floats, labels: NDArray[np.int64], seed: int) -> float:
+    """Out-of-fold accuracy of a logistic regression."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import KFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    right = 0
+    for seen, unseen in KFold(FOLDS, shuffle=True, random_state=seed).split(pattern):
+        if len(np.unique(labels[seen])) > 1:
+            model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=200))
+            right += int((model.fit(pattern[seen], labels[seen]).predict(pattern[unseen]) == labels[unseen]).sum())
+    return right / len(labels)
+
+
+def apart(places: Floats, group: Mask) -> bool:
+    """Whether a group looks like nothing else: `PURE` of its members' nearest samples are members too.
+
+    Args:
+        places: (N, d) in the space of appearance.
+    """
+    near = min(NEAR, int(group.sum()) - 1)
+    return near > 0 and float(group[_nearest(places, near, group)].mean()) >= PURE
+
+
+@dataclass(frozen=True)
+class Shortcuts:
+    """Looks that give a class away.
+
+    Attributes:
+        purity: (N,) share of a sample's nearest look-alikes that have its label, 0..1.
+        given_away: (N,) whether it belongs to a class with a shortcut, and to the part of it that is given away.
+        classes: (K,) classes with a shortcut.
+    """
+
+    purity: Floats
+    given_away: Mask
+    classes: Mask
+
+
+def shortcuts(places: Floats, labels: NDArray[np.int64], classes: int) -> Shortcuts:
+    """Classes most of which looks like nothing else, not even like the rest of the class.
+
+    Damage that is tied to a class tells the class: it is recognised better than what is whole. A class that simply is
+    easy to tell by its look is no shortcut: those of its samples that are told by it and those that are not are mixed.
+
+    Args:
+        places: (N, d) in the space of appearance.
+        labels: (N,).
+        classes: K.
+    """
+    near = min(NEAR, len(labels) - 1)
+    purity = (labels[_nearest(places, near)] == labels[:, None]).mean(axis=1)
+    pure, found = purity >= PURE, np.zeros(classes, dtype=bool)
+    for c in range(classes):
+        own = np.flatnonzero(labels == c)
+        told = pure[own]
+        smaller = int(min(told.sum(), (~told).sum()))
+        if told.sum() <= MOSTLY * len(own) or smaller < 2:
+            continue
+        crossing = (told[_nearest(places[own], min(NEAR // 2, smaller - 1))] != told[:, None]).mean()
+        found[c] = crossing < CROSSING * 2 * told.mean() * (1 - told.mean())
+    return Shortcuts(purity, pure & found[labels], found)
+
+
+def _nearest(places: Floats, near: int, of: Mask | None = None) -> NDArray[np.int64]:
+    """(n, near) indices of the samples nearest to each, or to those of a mask; nobody is near itself."""
+    from sklearn.neighbors import NearestNeighbors
+
+    rows = np.arange(len(places)) if of is None else np.flatnonzero(of)
+    found = NearestNeighbors(n_neighbors=near + 1, algorithm="brute").fit(places)
+    nearest = found.kneighbors(places[rows], return_distance=False)
+    order = np.argsort(nearest == rows[:, None], axis=1, kind="stable")
+    result: NDArray[np.int64] = np.take_along_axis(nearest, order, axis=1)[:, :near]
+    return result

@@ -1,0 +1,218 @@
+"""Whether a modality has a broken group: one that is recognised apart from the rest, and that the model fails on. Pure.
+
+Letters: N training samples, H held-out ones, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.types import Floats
+
+from . import mixture
+from .cells import Cells, gather
+from .em import Components, climb, e_step
+from .groups import Mask, weak_classes
+
+LEVELS = (2, 3, 4)
+"""Numbers of groups of recognition that are tried."""
+SEPARATION = 2.0
+"""Two groups are separate if Ashman's D exceeds this."""
+RATIO = 0.25
+"""A broken group keeps less than this share of the held-out recognition above chance."""
+SMALLEST = 0.01
+"""A group must have more than this share of the samples."""
+FEWEST = 5
+"""Fewest held-out samples on each side of a cut with which it is judged."""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Whether a modality has a broken group: one that is separate, and on which the model fails.
+
+    Attributes:
+        found: whether there is such a group.
+        share: of the training samples in the low group, 0 if none was found.
+        separation: Ashman's D of the two components at the cut, sqrt(2) (mu_1 - mu_0) / sqrt(s_0^2 + s_1^2).
+        ratio: recognition of the low group's held-out samples divided by that of the high group's, both above chance,
+            plus one standard error; near 0 = broken, near 1 = as good as the rest. None if no cut has held-out samples
+            on both sides.
+        withheld: nothing was claimed because the look-alikes are those of deep features, or no samples were held out.
+        weak: classes that are hardly recognised as a whole: ambiguous, or damaged throughout.
+        rare: share of the training samples that look like nothing else and are readable by themselves.
+        shortcuts: classes most of whose samples are given away by their look, see `groups.shortcuts`.
+    """
+
+    found: bool
+    share: float = 0.0
+    separation: float = 0.0
+    ratio: float | None = None
+    withheld: bool = False
+    weak: tuple[str, ...] = ()
+    rare: float = 0.0
+    shortcuts: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """The result in words."""
+        if self.withheld:
+            return "not judged: look-alikes of deep features, or without held-out samples, are no evidence"
+        text = f"{self.share:.0%} of the samples form a broken group" if self.found else "no broken group found"
+        if self.weak:
+            text += f"; weak on {_named(self.weak)}: hardly recognised there, and nothing of these is recognised better"
+        if self.rare:
+            text += f"; {self.rare:.1%} look like nothing else and are readable by themselves: rare, not broken"
+        if self.shortcuts:
+            text += f"; look alone gives away most of {_named(self.shortcuts)}: damage tied to a class, or a shortcut"
+        return text
+
+
+def _named(classes: Sequence[str]) -> str:
+    return f"class{'es' if len(classes) > 1 else ''} {', '.join(classes)}"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of the samples that a guard judges.
+
+    Attributes:
+        seen: (N,) class indices of the training samples.
+        held: (H,) of the held-out ones.
+        names: K class names.
+    """
+
+    seen: NDArray[np.int64]
+    held: NDArray[np.int64]
+    names: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A cut between two neighbouring components of a mixture of pooled recognition.
+
+    Attributes:
+        low: (N,) posterior of the components below, never rising with recognition.
+        held: (H,) whether a held-out sample is below.
+        separation: Ashman's D of the components beside the cut.
+        share: weight of the components below.
+    """
+
+    low: Floats
+    held: Mask
+    separation: float
+    share: float
+
+
+def cuts(recognition: Floats, held_recognition: Floats) -> Iterator[Cut]:
+    """Every cut of mixtures of two to four Gaussians; none of too few samples, or of equal ones."""
+    cells = gather(recognition)
+    if len(recognition) < mixture.MIN_SAMPLES or cells.variance < mixture.MIN_VARIANCE:
+        return
+    for count in LEVELS:
+        found = _levels(cells, count)
+        locs, scales, weights = (v[0] for v in (found.locs, found.scales, found.weights))
+        for cut in range(1, count):
+            separation = float(np.sqrt(2) * (locs[cut] - locs[cut - 1]) / np.hypot(scales[cut], scales[cut - 1]))
+            held = _below(found, cut, held_recognition) > 0.5
+            yield Cut(_below(found, cut, recognition), held, separation, float(weights[:cut].sum()))
+
+
+def broken(
+    recognition: Floats,
+    held_recognition: Floats,
+    held_p_true: Floats,
+    classes: int,
+    labels: Labels | None = None,
+    readable: Callable[[Mask], bool] | None = None,
+) -> tuple[Floats, Guard]:
+    """Probability that a modality is broken on a sample, and the guard: without a broken group it is 0 everywhere.
+
+    Mixtures of two to four Gaussians are fitted to the pooled recognition of the training samples, and cut between
+    neighbouring components. A cut is valid if the components beside it are separate (`SEPARATION`) and if samples that
+    the model was *not* trained on are hardly recognised below it (`RATIO`): memorised training samples cannot hide a
+    broken group then, and a group that only looks different is not broken. Classes that are below it as a whole are
+    left out of this (`groups.weak_classes`): nothing of them is recognised better, so that the class explains the
+    group, and they are called weak. Nor is a group broken that is readable by itself. Of the valid cuts the one with
+    the most samples below is used; without one nothing is broken.
+
+    Args:
+        recognition: (N,) pooled recognition of the training samples, in [0, 1].
+        held_recognition: (H,) pooled recognition of held-out samples; their look-alikes are training samples.
+        held_p_true: (H,) probability of the true class of the held-out samples themselves.
+        classes: K.
+        labels: of both; None judges no class by itself.
+        readable: whether a group, an (N,) mask, is readable by itself; None if that cannot be told.
+
+    Returns:
+        (N,) posterior of the components below the cut, never rising with recognition but for what is left out; and
+        the guard.
+    """
+    q = np.asarray(recognition, dtype=np.float64)
+    best, posterior, weakest, rare = Guard(False), np.zeros(len(q)), np.zeros(classes, dtype=bool), 0.0
+    closest = best
+    for cut in cuts(q, held_recognition):
+        if cut.separation <= SEPARATION:
+            continue
+        inside, weak = cut.low > 0.5, np.zeros(classes, dtype=bool)
+        if labels is not None and _fails(cut.held, held_p_true, classes):
+            weak = weak_classes(inside, labels.seen, classes)
+            weakest = weak if weak.sum() > weakest.sum() else weakest
+        rest, held_rest = np.ones(len(q), dtype=bool), np.ones(len(held_p_true), dtype=bool)
+        if labels is not None:
+            rest, held_rest = ~weak[labels.seen], ~weak[labels.held]
+        ratio = _kept(cut.held[held_rest], held_p_true[held_rest], classes)
+        share = float((inside & rest).mean()) if weak.any() else cut.share
+        if ratio is None or share <= SMALLEST:
+            continue
+        if closest.ratio is None or ratio < closest.ratio:
+            closest = Guard(False, 0.0, cut.separation, ratio)
+        if ratio < RATIO and share > best.share:
+            if readable is not None and readable(inside & rest):
+                rare = max(rare, float((inside & rest).mean()))
+                continue
+            best, posterior = Guard(True, share, cut.separation, ratio), np.where(rest, cut.low, 0.0)
+    names = tuple(labels.names[c] for c in np.flatnonzero(weakest).tolist()) if labels else ()
+    return posterior, replace(best if best.found else closest, weak=names, rare=0.0 if best.found else rare)
+
+
+def _fails(low: Mask, p_true: Floats, classes: int) -> bool:
+    """Whether held-out samples below a cut are hardly recognised."""
+    ratio = _kept(low, p_true, classes)
+    return ratio is not None and ratio < RATIO
+
+
+def _levels(cells: Cells, count: int) -> Components:
+    """A mixture (1, C) of `count` Gaussians, ascending by location: the best of three starts, at even quantiles, with a
+    rare low component, and with a rare high one."""
+    even = (np.arange(count) + 0.5) / count
+    at = np.array([even, np.append(0.02, even[1:]), np.append(even[:-1], 0.98)])
+    locs = cells.quantiles(at.ravel().tolist()).reshape(at.shape)
+    sd = float(np.sqrt(cells.variance))
+    first = Components(np.full(at.shape, 1 / count), locs, np.full(at.shape, sd / count), np.full(at.shape, np.inf))
+    found, _, _ = climb(cells, first, mixture.MIN_VARIANCE, False, 1e-9, 500)
+    order = np.argsort(found.locs[0], kind="stable")
+    return Components(*(v[:, order] for v in (found.weights, found.locs, found.scales, found.dofs)))
+
+
+def _below(levels: Components, cut: int, recognition: Floats) -> Floats:
+    """(n,) posterior of the components below a cut; constant beyond the outermost locations, never rising."""
+    x = np.clip(recognition, levels.locs[0, 0], levels.locs[0, -1])
+    order = np.argsort(x, kind="stable")
+    low = e_step(x[order], levels)[0][0][:cut].sum(axis=0)
+    out = np.empty(len(x))
+    out[order] = np.minimum.accumulate(np.minimum(low, 1.0))  # a sum of posteriors may round above 1
+    return out
+
+
+def _kept(low: NDArray[np.bool_], p_true: Floats, classes: int) -> float | None:
+    """Recognition above chance of the low held-out samples divided by that of the others, plus one standard error: very
+    few samples then lead to no claim. None if a side has too few."""
+    if min(low.sum(), (~low).sum()) < FEWEST:
+        return None
+    high = p_true[~low].mean() - 1 / classes
+    error = p_true[low].std(ddof=1) / np.sqrt(low.sum())
+    return float((p_true[low].mean() + error - 1 / classes) / high) if high > 0 else None

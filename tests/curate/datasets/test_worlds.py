@@ -1,0 +1,58 @@
+"""Planted faults: the truth of every sample is known, and nothing else is changed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from curate.datasets import find
+from curate.datasets.worlds import Fault, Planted, possible
+from curate.datasets.worlds.damages import DAMAGES, HARMLESS, apply, medium
+from curate.errors import CurateError
+
+ARRAYS = {
+    "sound": (np.sin(np.arange(2400) / 9) * 9000).astype(np.int16),
+    "pictures": np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8),
+    "vector": np.arange(32, dtype=np.float32),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_every_damage_keeps_shape_and_type_and_changes_the_content(name: str) -> None:
+    array = ARRAYS[name]
+    assert medium(array) == name
+    for kind in [k for k, known in {**DAMAGES, **HARMLESS}.items() if name in known]:
+        changed = apply(kind, array, np.random.default_rng(1), 1.0)
+        assert changed.shape == array.shape and changed.dtype == array.dtype, kind
+        assert not np.array_equal(changed, array), kind
+
+
+def test_shuffling_moves_and_loses_nothing() -> None:
+    for array in ARRAYS.values():
+        changed = apply("shuffle", array, np.random.default_rng(1), 1.0)
+        assert np.array_equal(np.sort(changed, axis=None), np.sort(array, axis=None))
+
+
+def test_the_truth_is_known_and_the_rest_is_untouched() -> None:
+    kind = find("demo")
+    base = kind(None, kind.Options())
+    faults = [Fault(kind="noise", modality="visual", share=0.1), Fault(kind="wrong_label", share=0.05)]
+    world = Planted(base, faults, seed=3)
+    train = [(a, b) for a, b in zip(base.samples, world.samples, strict=True) if a.split == "train"]
+    noisy = [i for i, (_, b) in enumerate(train) if "noise visual" in str(b.extra.get("fault", ""))]
+    wrong = [(a, b) for a, b in train if a.label != b.label]
+    assert len(noisy) == round(0.1 * len(train)) and len(wrong) == round(0.05 * len(train))
+    assert all(b.extra["true_label"] == a.label for a, b in wrong)
+    for i in (noisy[0], next(j for j in range(len(train)) if j not in noisy)):
+        same = np.array_equal(base.load(train[i][0], "visual"), world.load(train[i][1], "visual"))
+        assert same == (i not in noisy)
+    assert world.data_id() != base.data_id() and Planted(base, faults, seed=3).data_id() == world.data_id()
+
+
+def test_what_cannot_be_planted_is_refused() -> None:
+    kind = find("demo")
+    base = kind(None, kind.Options())
+    assert "frozen" in possible(base, "visual") and "frozen" not in possible(base, "audio")
+    for wrong in ({"kind": "frozen", "modality": "audio"}, {"kind": "rain"}, {"kind": "noise", "modality": "smell"}):
+        with pytest.raises(CurateError):
+            Planted(base, [Fault(**wrong)])

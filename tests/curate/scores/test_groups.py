@@ -1,0 +1,125 @@
+"""What a group is besides broken, on groups whose nature is known by construction."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from curate.scores.groups import Readable, apart, readable, shortcuts, weak_classes
+from curate.scores.guard import Labels
+from curate.scores.usability import Evidence, assess
+
+
+def test_a_group_of_whole_classes_is_named_and_a_random_one_is_not() -> None:
+    labels = np.repeat(np.arange(5), 40)
+    assert weak_classes(np.isin(labels, (1, 3)), labels, 5).tolist() == [False, True, False, True, False]
+    drawn = np.random.default_rng(0).random(200) < 0.3
+    assert not weak_classes(drawn, labels, 5).any()
+    assert not weak_classes(np.ones(200, dtype=bool), labels, 5).any()  # everyone: no class explains that
+
+
+def test_a_tiny_class_within_a_random_group_is_an_accident() -> None:
+    labels = np.append(np.repeat(np.arange(2), 100), 2)
+    inside = np.append(np.resize([True, False, False], 200), True)
+    assert not weak_classes(inside, labels, 3).any()
+
+
+def grouped(kind: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Patterns of four classes, labels, and a tenth that is negated, noise, or as the rest."""
+    rng = np.random.default_rng(seed)
+    labels, group = np.resize(np.arange(4), 600), np.repeat([True, False], [60, 540])
+    pattern = np.eye(4)[labels].repeat(4, axis=1) + rng.normal(0, 0.3, (600, 16))
+    if kind == "negated":
+        pattern[group] *= -1
+    if kind == "noise":
+        pattern[group] = rng.normal(0, 1, (60, 16))
+    return pattern, labels, group
+
+
+@pytest.mark.parametrize(("kind", "held"), [("negated", True), ("as the rest", True), ("noise", False)])
+def test_what_holds_the_class_is_readable_by_itself(kind: str, held: bool) -> None:
+    found = readable(*grouped(kind))
+    assert found is not None and found.chance == 0.25
+    assert found.by_itself == held and found.as_others == held
+    assert readable(grouped(kind)[0], np.zeros(600, dtype=int), grouped(kind)[2]) is None  # one class: nothing to read
+
+
+def test_readable_by_hand() -> None:
+    assert Readable(0.5, 0.0, 0.9, 0.1).by_itself and not Readable(0.49, 0.0, 0.9, 0.1).by_itself
+    assert not Readable(0.5, 0.1, 0.9, 0.1).by_itself
+    assert Readable(0.8, 0.05, 0.9, 0.1).as_others and not Readable(0.79, 0.05, 0.9, 0.1).as_others
+
+
+def test_a_group_elsewhere_is_apart_and_a_part_of_a_cloud_is_not() -> None:
+    places, group = np.random.default_rng(0).normal(0, 1, (300, 3)), np.arange(300) < 40
+    assert not apart(places, group)
+    places[group] += 20
+    assert apart(places, group)
+
+
+def classes_in_a_plane() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.normal(0, 1, (600, 2)), np.resize(np.arange(4), 600)
+
+
+def test_damage_tied_to_a_class_is_a_shortcut_and_an_easy_class_is_not() -> None:
+    places, labels = classes_in_a_plane()
+    damaged = (labels == 2) & (np.arange(600) % 5 < 3)  # 60 % of it
+    places[damaged] += 30
+    found = shortcuts(places, labels, 4)
+    assert found.classes.tolist() == [False, False, True, False]
+    assert np.array_equal(found.given_away, damaged) and found.purity[damaged].min() == 1
+    places, labels = classes_in_a_plane()
+    places[labels == 2] += 3  # told by its look, with a border
+    assert not shortcuts(places, labels, 4).classes.any()
+
+
+def evidence(low: np.ndarray, held_low: np.ndarray, labels: Labels, pattern: np.ndarray | None = None) -> Evidence:
+    """Low samples look apart, are half known, and held out hardly recognised."""
+    rng = np.random.default_rng(1)
+
+    def drawn(mask: np.ndarray, p: float) -> tuple[np.ndarray, np.ndarray]:
+        places = rng.normal(np.where(mask, 8.0, 0.0)[:, None], 1, (len(mask), 4))
+        return np.clip(rng.normal(np.where(mask, p, 0.8), 0.1), 0, 1), places
+
+    (p, x), (held_p, held_x) = drawn(low, 0.4), drawn(held_low, 0.25)
+    return Evidence(p, x, held_p, held_x, False, labels, pattern)
+
+
+def judged(low: np.ndarray, held_low: np.ndarray, labels: Labels, pattern: np.ndarray | None = None):
+    ids = np.array([f"s{i:04}" for i in range(len(low))])
+    return assess(ids, {"visual": evidence(low, held_low, labels, pattern)}, len(labels.names))
+
+
+def test_a_group_that_is_a_set_of_classes_is_weak_and_not_broken() -> None:
+    labels = Labels(np.resize(np.arange(4), 600), np.resize(np.arange(4), 200), "abcd")
+    both = judged(labels.seen > 1, labels.held > 1, labels)
+    (guard,) = both.guards
+    assert guard.weak == ("c", "d") and not guard.found and not both.p_broken.any()
+    assert "weak on classes c, d" in guard.verdict
+    rng = np.random.default_rng(0)
+    spread = judged(rng.random(600) < 0.3, rng.random(200) < 0.3, labels)
+    assert spread.guards[0].found and not spread.guards[0].weak
+
+
+def test_a_rare_group_keeps_its_part_if_it_is_readable_and_is_broken_if_it_is_not() -> None:
+    labels = Labels(np.resize(np.arange(4), 600), np.resize(np.arange(4), 200), "abcd")
+    held = np.arange(200) < 20
+    rare, broken = (judged(grouped(k)[2], held, labels, grouped(k)[0]) for k in ("negated", "noise"))
+    group = grouped("negated")[2]
+    assert not rare.guards[0].found and rare.guards[0].rare == pytest.approx(0.1, abs=0.01)
+    worst = rare.usability[:, 0] <= np.quantile(rare.usability[:, 0], 0.1)
+    assert worst[group].mean() < 0.2 and not rare.p_broken.any()
+    assert broken.guards[0].found and broken.guards[0].rare == 0
+    assert np.array_equal(broken.p_broken[:, 0] > 0.5, group)
+
+
+def test_what_a_shortcut_gives_away_ranks_last() -> None:
+    labels = Labels(np.resize(np.arange(4), 600), np.resize(np.arange(4), 200), "abcd")
+    e = evidence(np.zeros(600, dtype=bool), np.zeros(200, dtype=bool), labels)
+    tied = (labels.seen == 2) & (np.arange(600) % 5 < 3)
+    e.appearance[tied] += 30
+    e.p_true[tied] = 1.0  # recognised better than any other
+    found = assess(np.array([f"s{i:04}" for i in range(600)]), {"visual": e}, 4)
+    assert found.guards[0].shortcuts == ("c",) and "class c" in found.guards[0].verdict
+    assert found.usability[tied, 0].max() < found.usability[~tied, 0].min() + 1e-9
