@@ -144,7 +144,8 @@ def shift(x: Floats, rng: np.random.Generator, strength: float) -> Floats:
 
 def other_camera(x: Floats, rng: np.random.Generator, strength: float) -> Floats:
     """Inverted and turned by a quarter: it looks different and holds the same information. No damage."""
-    return np.rot90(x.max(initial=0) + x.min(initial=255) - x, axes=(1, 2)).copy()
+    turned: Floats = np.rot90(x.max(initial=0) + x.min(initial=255) - x, axes=(1, 2)).copy()
+    return turned
 
 
 def other_microphone(x: Floats, rng: np.random.Generator, strength: float) -> Floats:
