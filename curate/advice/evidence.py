@@ -323,6 +323,8 @@ def _labels(e: Evidence) -> str:
     text = f"labels: {e.denied} probably wrong ({e.denied / e.samples:.1%}), "
     if e.folds or e.in_sample is False:
         text += "or of samples that are hard: they were predicted by models that had not seen them, "
+    elif e.broken:
+        text += "or of samples whose damage hides the class, "
     elif e.by_heart:
         text += "and maybe more: what is known by heart is denied less, "
     return (

@@ -80,6 +80,10 @@ def test_denied_labels_are_a_finding_of_their_own_and_out_of_fold_a_doubtful_one
     (found,) = [text for text in conclusions(replace(PLAIN, denied=97)) if text.startswith("labels: ")]
     assert "97 probably wrong (9.7%)" in found and "contradiction_fused > 0.5" in found and "hard" not in found
     assert found in recommend(replace(PLAIN, denied=97))[0]
+    (damaged,) = [
+        text for text in conclusions(replace(PLAIN, denied=97, broken={"audio": 9})) if text.startswith("labels")
+    ]
+    assert "damage hides the class" in damaged and "damage" not in found
     (doubtful,) = [text for text in conclusions(replace(PLAIN, denied=97, folds=5)) if text.startswith("labels: ")]
     assert "samples that are hard" in doubtful
 
