@@ -126,8 +126,8 @@ def test_rows_without_a_result_are_told_and_the_exit_code_says_so(
     common = ("--dataset", "manifest", "--root", clips, "--table", "mine.toml", "--seeds", "1", *settings)
     ended = curate("compare", *common, "--no-controls", "--format", "markdown")
     assert ended.code == 3
-    assert "| nobodys |  | missing | unknown method 'nobodys' | not known here |" in ended.out
-    assert "| 71.25 |" in ended.out
+    assert "| nobodys |  | missing | unknown method 'nobodys' | ours |" in ended.out
+    assert "| warmup | 71.25 / 100.0 |" in ended.out
     for control in ("joint", "unimodal"):
         assert f"the control {control} is missing" in ended.err
     assert curate("compare", "--show", "--table", "mine.toml").code == 0
