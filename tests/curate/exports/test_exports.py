@@ -41,8 +41,9 @@ def pictures(scored_table, tmp_path):
 def test_rows_have_scores_marks_and_class_probabilities(scored_table, predictions, tmp_path, suffix) -> None:
     scored_table.marks.write("toy", [Mark(mark_id="1", sample_id="s003", mark="broken:visual")], "me")
     written, _ = export(scored_table, tmp_path / f"x.{suffix}")
-    readers = {"csv": pd.read_csv, "parquet": pd.read_parquet, "jsonl": lambda f: duckdb.read_json(str(f)).df()}
-    frame = readers[suffix](tmp_path / f"x.{suffix}")
+    readers = {"csv": pd.read_csv, "parquet": duckdb.read_parquet, "jsonl": duckdb.read_json}
+    frame = readers[suffix](str(tmp_path / f"x.{suffix}"))
+    frame = frame if suffix == "csv" else frame.df()
     assert written == len(frame) == scored_table.rows("SELECT count(*) FROM samples")[0][0]
     row = frame.set_index("sample_id").loc["s003"]
     assert row["mark"] == "broken:visual"
