@@ -26,7 +26,7 @@ OPTIONS = {
     "view": 7,
     "export": 7,
     "demo": 4,
-    "doctor": 1,
+    "doctor": 2,
 }
 """Without --help. Before you raise a number: would `--set section.key=value` do?"""
 

@@ -81,7 +81,7 @@ def test_what_is_known_of_usability_goes_along_and_is_not_known_of_new_samples(
             Store(db).query(f"SELECT * EXCLUDE (run_id) FROM {name} WHERE run_id = '{run}'")[1]
             for name in ("usability", "guard")
         )
-        return set(usability), set(guards)
+        return set(usability), set(map(str, guards))
 
     assert curate("score", "--dataset", "manifest", "--root", grown, "--only-missing").code == 0
     (old, guards), (new, same) = known("score-manifest-1"), known("score-manifest-2")

@@ -13,7 +13,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from curate.commands.messages import print_text
-from curate.commands.options import DB, Db
+from curate.commands.options import DB, Db, Quiet
 
 from .opening import TRIO
 
@@ -33,9 +33,14 @@ NEEDED_FOR = {
 """{extra of the package: what lacks without it}."""
 
 
-def doctor(db: Db = DB) -> None:
-    """Tell versions, devices, decoders, space and what is missing for which command, to paste into a bug report."""
-    print_text("\n".join(f"{name:16}{text}" for name, text in facts(db)))
+def doctor(db: Db = DB, quiet: Quiet = False) -> None:
+    """Tell versions, devices, decoders, space and what is missing for which command, to paste into a bug report.
+
+    With --quiet only what is a problem.
+    """
+    told = [(name, text) for name, text in facts(db) if not quiet or name == "problem"]
+    if told:
+        print_text("\n".join(f"{name:16}{text}" for name, text in told))
 
 
 def facts(db: Path) -> Iterator[tuple[str, str]]:
