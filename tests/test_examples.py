@@ -45,6 +45,7 @@ def test_a_plain_loop_records_scores_and_goes_on_with_the_table(tmp_path: Path) 
     assert len(list((tmp_path / "recorded").glob("epoch-*.parquet"))) == 2, "an epoch before and one after"
 
 
+@pytest.mark.long
 def test_lightning(tmp_path: Path) -> None:
     pytest.importorskip("lightning")
     table = run(tmp_path, "lightning_loop", "1", "12")
@@ -53,6 +54,7 @@ def test_lightning(tmp_path: Path) -> None:
     assert set(read_shards(tmp_path / "recorded")[0]["epoch"]) == {1, 2}
 
 
+@pytest.mark.long
 def test_hugging_face(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     pytest.importorskip("accelerate")

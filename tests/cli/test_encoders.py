@@ -52,7 +52,7 @@ def config_of(run: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_from_scoring_to_evaluation_with_the_folders_gone(
     curate: Callable, clips: Path, small_settings: Callable, encoders: Path, tmp_path: Path
 ) -> None:
