@@ -166,6 +166,7 @@ def test_a_sample_plays_is_marked_by_keys_walked_and_the_mark_is_in_the_table(se
     assert tab.evaluate("document.activeElement.dataset.id") == own
 
 
+@pytest.mark.long
 def test_a_mark_waits_in_the_page_while_the_table_is_away_and_is_stored_later(seen, served):
     tab, store = seen.tab, served[1]
     away = store.path.rename(store.path.with_name("away.duckdb"))
@@ -182,6 +183,7 @@ def test_a_mark_waits_in_the_page_while_the_table_is_away_and_is_stored_later(se
     seen.wrong = [w for w in seen.wrong if "410" not in w]
 
 
+@pytest.mark.long
 def test_a_selection_is_saved_and_a_review_begins(seen, served):
     tab = seen.tab
     seen.open("?in.label_name=bark")
@@ -197,6 +199,7 @@ def test_a_selection_is_saved_and_a_review_begins(seen, served):
     tab.wait_for_selector("#place:has-text('to review')")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_wrong_for_axe_on_narrow_and_wide_pages_and_hostile_names_do_nothing(seen, scheme):
     axe = pytest.importorskip("axe_core_python.sync_playwright").Axe()

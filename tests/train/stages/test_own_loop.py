@@ -109,9 +109,13 @@ def test_iprm_ends_at_the_same_weights(work, scored) -> None:
     assert torch.equal(method.predict(method.forward(model, batch.inputs))[1], fresh(model.encode(batch.inputs)).fused)
 
 
+THROUGHOUT = {"first_epoch": 0, "last_epoch": 1000}
+"""A window of modulation that holds every epoch, as the loops here do."""
+
+
 @pytest.mark.parametrize(("name", "noise"), [("ogm", "none"), ("ogm_ge", "all")])
 def test_modulated_gradients_end_at_the_same_weights(work, scored, name, noise) -> None:
-    job, ended = trained(work, scored, name, ONE_ROUND)
+    job, ended = trained(work, scored, name, [{"method": THROUGHOUT, **ONE_ROUND[0]}])
     model = job.trainer.model
 
     def step(batch, _):
@@ -126,7 +130,7 @@ def test_modulated_gradients_end_at_the_same_weights(work, scored, name, noise) 
 
 
 def test_agm_ends_at_the_same_weights(work, scored) -> None:
-    job, ended = trained(work, scored, "agm", [{"method": {"clip": 0.0}, **ONE_ROUND[0]}])
+    job, ended = trained(work, scored, "agm", [{"method": {"clip": 0.0, **THROUGHOUT}, **ONE_ROUND[0]}])
     model = job.trainer.model
     agm = AdaptiveModulation(model.modalities)
 
