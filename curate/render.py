@@ -119,8 +119,9 @@ def _grid(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int | No
 
     grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     for j, name in enumerate(names):
+        least = None if width is None else words[j]
         right = _is_number(next((r[j] for r in rows if r[j] is not None), ""))
-        grid.add_column(Text(name), justify="right" if right else "left", overflow="fold", min_width=words[j])
+        grid.add_column(Text(name), justify="right" if right else "left", overflow="fold", min_width=least)
     for row in cells:
         grid.add_row(*map(Text, row))
     console = Console(width=(width if rows else None) or 1_000_000_000, file=io.StringIO(), color_system=None)
