@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -15,9 +16,10 @@ from curate.train.stages.compare import Protocol, compare
 
 SHORT = [{"score": {"epochs": 1}, "train": {"epochs": 4}, "optim": {"batch_size": 16}}]
 THREE = [*SHORT, {"data": {"modalities": "audio,visual,depth"}}]
-TABLES = [f"adaptive/{i}" for i in range(1, 6)] + [
-    f"iprm/{n}" for n in ("ablation", "cost", "naive", "rebalancing", "trimodal")
-]
+SMALL = ("adaptive/4", "adaptive/5", "iprm/cost", "iprm/naive", "iprm/trimodal")
+LARGE = ("adaptive/1", "adaptive/2", "adaptive/3", "iprm/ablation", "iprm/rebalancing")
+WHOLE = pytest.mark.skipif("CURATE_LONG_TESTS" not in os.environ, reason="minutes each; CURATE_LONG_TESTS=1")
+TABLES = [*SMALL, *(pytest.param(name, marks=WHOLE) for name in LARGE)]
 
 
 def run(work, plan: Plan, layers=SHORT) -> None:
@@ -25,7 +27,6 @@ def run(work, plan: Plan, layers=SHORT) -> None:
     compare(work, with_controls(plan, own, measure=False), Protocol("toy", None, layers), [0])
 
 
-@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_runs_whole(name: str, work) -> None:
