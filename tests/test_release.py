@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = SETTINGS["project"]
 CONDA = {"duckdb": "python-duckdb", "matplotlib": "matplotlib-base"}
 """Names of packages there, where they differ."""
 
@@ -39,6 +40,16 @@ def test_every_dependency_has_its_licence_told() -> None:
     told = set(re.findall(r"^\| ([\w.-]+) \|", (ROOT / "THIRD_PARTY.md").read_text(encoding="utf-8"), re.M))
     extras = [name for group in PROJECT["optional-dependencies"].values() for name in bounds(group)]
     assert told - {"package"} == {*bounds(PROJECT["dependencies"]), *extras}
+
+
+def test_a_wheel_has_every_file_that_is_not_python() -> None:
+    command = ["git", "ls-files", "curate", "train"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    files = [Path(f) for f in listed.stdout.split() if not f.endswith(".py") and not (ROOT / f).is_symlink()]
+    if not files:
+        pytest.skip("not a clone: git lists no file")
+    wanted = SETTINGS["tool"]["setuptools"]["package-data"]["curate"]
+    assert not [f for f in files if f.parts[0] != "curate" or not any(f.match(f"curate/{glob}") for glob in wanted)]
 
 
 @pytest.mark.long

@@ -10,7 +10,7 @@ import typer
 
 from curate.commands import precedence
 from curate.commands.messages import print_comparison, print_message, print_rows
-from curate.commands.options import DB, Cache, Db, Device, Output, Precision, Quiet, Root, Settings, Track, Workers
+from curate.commands.options import DB, Cache, Db, Output, Precision, Quiet, Root, Settings, Track, Workers
 from curate.errors import CurateError
 
 from .opening import opened, repeatable
@@ -40,7 +40,9 @@ def compare(
     ] = None,
     db: Db = DB,
     settings: Settings = None,
-    device: Device = "auto",
+    device: Annotated[
+        str, typer.Option(envvar="CURATE_DEVICE", help="auto (all cards), or devices such as cuda:0,cuda:1.")
+    ] = "auto",
     precision: Precision = "fp32",
     track: Track = None,
     workers: Workers = None,
@@ -76,7 +78,8 @@ def compare(
             from curate.train.stages.compare import Protocol
             from curate.train.stages.compare import compare as run_cells
 
-            run_cells(session, plan, Protocol(dataset, root, layers, of_method, redraw), drawn)
+            protocol = Protocol(dataset, root, layers, of_method, redraw)
+            run_cells(session, plan, protocol, drawn, session.runtime.devices())
     failed = print_comparison(store, stored, shown, form, quiet)
     for path in output or []:
         from curate.report.comparison import write_comparison

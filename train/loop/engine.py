@@ -63,6 +63,12 @@ class Runtime:
             torch.backends.cudnn.benchmark = False
         return device
 
+    def devices(self) -> list[str]:
+        """The devices that cells of a comparison are spread over: those named, or all cards where there are several."""
+        if self.device != "auto":
+            return [name.strip() for name in self.device.split(",")]
+        return [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["cpu"]
+
     def loaders(self) -> int:
         """Processes that read batches."""
         return (2 if self.torch_device().type == "cuda" else 0) if self.workers is None else self.workers
