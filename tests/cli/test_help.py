@@ -16,7 +16,7 @@ OPTIONS = {
     "select": 15,
     "selections": 6,
     "train": 18,
-    "compare": 19,
+    "compare": 20,
     "recommend": 3,
     "evaluate": 11,
     "methods": 4,

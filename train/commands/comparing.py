@@ -28,6 +28,10 @@ def compare(
     table_name: Annotated[
         str | None, typer.Option("--table", help="A paper's table, a .toml file like one, or list.")
     ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SECTION.KEY=VALUE,...", help="Each row again with every value; repeatable."),
+    ] = None,
     dataset: Annotated[str, typer.Option(help="Data set name, see `curate datasets`.")] = "",
     root: Root = None,
     seeds: Annotated[str, typer.Option(help="How many, from 0 on; or a list such as 0,7.")] = "3",
@@ -67,7 +71,7 @@ def compare(
         stored = name or (shown.name if shown else None) or store.comparisons.newest()
         shown = shown or (plans.read_table(stored) if stored in plans.table_names() else None)
     else:
-        plan = _plan(shown, method or [], name, controls)
+        plan = _plan(shown, method or [], name, controls, sweep or [])
         stored, drawn = plan.name, plans.parse_seeds(seeds)
         from curate.datasets import find
 
@@ -89,7 +93,9 @@ def compare(
     raise typer.Exit(3 if failed and not show_only else 0)
 
 
-def _plan(plan: Plan | None, texts: Sequence[str], name: str | None, controls: bool) -> Plan:
+def _plan(
+    plan: Plan | None, texts: Sequence[str], name: str | None, controls: bool, sweeps: Sequence[str] = ()
+) -> Plan:
     """The plan that --method or --table asks for, with its controls.
 
     Raises:
@@ -97,7 +103,7 @@ def _plan(plan: Plan | None, texts: Sequence[str], name: str | None, controls: b
     """
     from dataclasses import replace
 
-    from curate.comparison.plan import Plan, parse_methods, with_controls
+    from curate.comparison.plan import Plan, parse_methods, swept, with_controls
     from curate.train.methods import catalog
 
     if bool(texts) == (plan is not None):
@@ -106,8 +112,8 @@ def _plan(plan: Plan | None, texts: Sequence[str], name: str | None, controls: b
             "e.g. --method iprm --method adaptive, --method all, --table list",
         )
     plan = plan or Plan("compare", tuple(parse_methods(texts, catalog.names())))
-    own = {e.name: e.control for e in catalog.entries()}
-    return with_controls(replace(plan, name=name or plan.name), own, controls)
+    plan = replace(plan, name=name or plan.name, rows=tuple(swept(plan.rows, sweeps)))
+    return with_controls(plan, {e.name: e.control for e in catalog.entries()}, controls)
 
 
 COMMANDS = (compare,)
