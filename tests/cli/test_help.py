@@ -18,7 +18,7 @@ OPTIONS = {
     "train": 18,
     "compare": 20,
     "recommend": 3,
-    "evaluate": 11,
+    "evaluate": 12,
     "methods": 4,
     "runs": 6,
     "sql": 5,
