@@ -40,7 +40,7 @@ def _command(name: str, command: Any) -> str:
     if arguments:
         parts.append(table(["argument", "what it is"], [[code(_metavar(p)), p.help] for p in arguments]))
     rows = [[_names(p), p.help, _default(p), code(p.envvar or "")] for p in options]
-    parts.append(table(["option", "what it does", "default", "variable"], rows))
+    parts.append(table(["option", "what it does", "default", "variable"], rows, "options"))
     return "\n".join(parts)
 
 
