@@ -9,13 +9,17 @@ UV := $(BIN)/uv pip
 TEST := -m pytest -q -n 2 --dist worksteal
 SHORT := -m "not long"
 
-.PHONY: demo check test test-long fuzz lint test-lowest test-newest test-torch constraints bench clean
+.PHONY: demo docs check test test-long fuzz lint test-lowest test-newest test-torch constraints bench clean
 
 demo: $(READY)
 	$(BIN)/curate demo
 
 test: $(READY)
 	$(BIN)/python $(TEST) $(SHORT)
+
+# The documentation, as pages to open: build/site/index.html. A warning is an error.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 # The same checks on the methods, forms and data sets that `make test` leaves out: before a release.
 test-long: $(READY)
@@ -35,6 +39,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell
 
 # What needs no model, without torch: with the lowest versions that pyproject.toml declares, and with the newest.
 # PARTS names folders of tests; all of them where it is not given.
