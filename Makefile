@@ -39,6 +39,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell
 
 # What needs no model, without torch: with the lowest versions that pyproject.toml declares, and with the newest.
 # PARTS names folders of tests; all of them where it is not given.

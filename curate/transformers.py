@@ -39,7 +39,8 @@ class RecorderCallback(TrainerCallback):
     move; every epoch must hold the same samples (no `dataloader_drop_last`, no resuming within an epoch).
 
     Args:
-        folder, classes: see `curate.torch.Recorder`.
+        folder: see `curate.torch.Recorder`.
+        classes: see `curate.torch.Recorder`.
         record: from all inputs of a forward and its outputs, the arguments of `Recorder.add` by name.
         hidden: inputs that are not for the model.
         named: `table`, `every`, `after`, see `curate.torch.epochs.Epochs`, and the options of `Recorder`.

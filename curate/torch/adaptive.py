@@ -30,7 +30,9 @@ class AdaptiveLoss(nn.Module):
     Args:
         table: as `curate.open` gives it.
         run: the scored run; the newest when left out.
-        alpha, beta, gamma: of the fused cross-entropy, the squared gap, and its distance to the balanced location.
+        alpha: weight of the fused cross-entropy.
+        beta: of the squared gap.
+        gamma: of the squared distance of the gap to the balanced location.
         decay: base of lambda = decay^epoch.
         unimodal: whether sum_m CE(l_m) is part of it.
     """

@@ -68,7 +68,8 @@ def modulate_gradients(
         logits: {m: (B, K)} unimodal logits of this step.
         labels: (B,).
         alpha: strength, at least 0; the paper has 0.8 for CREMA-D and 0.1 for VGGSound.
-        conv_only, noise: see `damp_gradients`.
+        conv_only: see `damp_gradients`.
+        noise: see `damp_gradients`.
 
     Returns:
         {m: k_m}, and how many parameters were edited; 0 means that none has a gradient of two or more axes.

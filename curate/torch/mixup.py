@@ -25,8 +25,10 @@ def geodesic_mixup(a: Tensor, b: Tensor, weight_a: Tensor, weight_b: Tensor) -> 
         mixed = geodesic_mixup(F.normalize(audio), F.normalize(visual), torch.tensor(0.3), torch.tensor(0.7))
 
     Args:
-        a, b: (B, D) of unit norm (or zero).
-        weight_a, weight_b: scalars, or shapes that broadcast with (B, 1), in [0, 1].
+        a: (B, D) of unit norm (or zero).
+        b: the same.
+        weight_a: a scalar, or a shape that broadcasts with (B, 1), in [0, 1].
+        weight_b: the same.
 
     Returns:
         (B, D).

@@ -23,6 +23,7 @@ SECTIONS = {
     "reference": "Reference",
     "methods": "Methods",
     "explanations": "Explanations",
+    "studies": "Studies",
 }
 """The title of each folder, in the order of the site."""
 FIRST = ({"Home": "index.md"}, {"Start": "start.md"})

@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,11 +118,11 @@ def test_there_is_no_model_to_go_on_with(preds: Path, curate: Callable, refused:
     assert "score-preds-1 was scored from saved predictions: there is no model" in refused(*words)
 
 
-def test_the_table_of_the_readme_is_scored_as_typed(workplace: Path, curate: Callable) -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = re.search(r"^    sample_id,label,split,audio\.bark.*?\n\n", text, re.M | re.S)
+def test_the_table_of_the_documentation_is_scored_as_typed(workplace: Path, curate: Callable) -> None:
+    text = (ROOT / "docs/howto/predictions.md").read_text(encoding="utf-8")
+    table = re.search(r"^sample_id,label,split,audio\.bark.*?(?=^```)", text, re.M | re.S)
     assert table and "\ncurate score --predictions preds.csv\n" in text
-    (workplace / "preds.csv").write_text(textwrap.dedent(table[0]).strip() + "\n")
+    (workplace / "preds.csv").write_text(table[0])
     ended = curate("score", "--predictions", "preds.csv")
     assert ended.code == 0, ended.err
     query = "SELECT gap FROM samples WHERE sample_id = 'clip0003'"

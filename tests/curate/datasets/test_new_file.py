@@ -1,4 +1,4 @@
-"""The data set that the README adds in some twenty lines: found by name, cached, a bad item told."""
+"""The data set that the documentation adds in some twenty lines: found by name, cached, a bad item told."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ import numpy as np
 from curate import datasets
 from curate.datasets.cache import prepare
 
-README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs/howto/data-set-file.md").read_text(encoding="utf-8")
 
 
 def test_a_data_set_in_one_file(tmp_path, monkeypatch, media):
     (tmp_path / "code").mkdir()
-    (code,) = re.findall(
-        r"^```python\n(.*?class Memes.*?)^```", README.partition("## A data set of your own")[2], re.M | re.S
-    )
+    (code,) = re.findall(r"^```python\n(.*?class Memes.*?)^```", PAGE, re.M | re.S)
     (tmp_path / "code/memes.py").write_text(code, encoding="utf-8")
     monkeypatch.setattr(datasets, "__path__", [*datasets.__path__, str(tmp_path / "code")])
     monkeypatch.delitem(sys.modules, "curate.datasets.memes", raising=False)

@@ -1,4 +1,4 @@
-"""What people ask of the table: the named views by hand, the README's ten questions, and local files on request."""
+"""What people ask of the table: the named views by hand, the documentation's ten questions, and local files."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from curate.errors import CurateError
 from curate.store.store import Store
 from curate.types import Sample
 
-README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs/howto/sql.md").read_text(encoding="utf-8")
 VIEWS = ("samples", "by_class", "by_modality", "failures", "history", "results")
 
 
 def questions() -> list[str]:
-    """The queries of the README's section, each with the question above it as a comment."""
-    (section,) = re.findall(r"^## Ten questions$(.*?)^## ", README, re.M | re.S)
+    """The queries of the page's section, each with the question above it as a comment."""
+    (section,) = re.findall(r"^## Ten questions$(.*?)^## ", PAGE, re.M | re.S)
     (block,) = re.findall(r"^```sql\n(.*?)^```", section, re.M | re.S)
     return [q.strip() for q in block.split(";") if q.strip()]
 
@@ -55,7 +55,7 @@ def test_there_are_ten_questions():
 
 
 @pytest.mark.parametrize("question", questions(), ids=lambda q: q.splitlines()[0].strip("- ?"))
-def test_a_question_of_the_readme_is_answered(full, question):
+def test_a_question_of_the_page_is_answered(full, question):
     columns, rows = full.query(question)
     assert rows and len(columns) > 1
     assert all(any(row[j] is not None for row in rows) for j in range(len(columns))), "a column without any value"

@@ -1,0 +1,98 @@
+"""The page of the sample table, from the comments in the schema."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+
+import duckdb
+
+from curate.store import views
+
+from .text import code, sentence, table
+
+HEAD = """\
+# The sample table
+
+`curate.duckdb` is one DuckDB file. Any DuckDB shell from 1.1 on opens it, with nothing of `curate` installed. Query the
+views. The tables below them are where the views come from.
+
+`gap` is p(true class) of the first minus that of the second declared modality, from -1 to 1. Its sign shows which
+modality is ahead, its size by how much. A gap near zero can also mean that neither modality recognises the sample;
+`quadrant` shows which is the case. With three modalities or more, `gap` is that of the pair with the largest |gap|, and
+`pair` names the pair; `lead_<modality>` is a modality's lead over the best of the others, which you may average.
+`p_balanced` is that of the least balanced pair; `p_imbalanced` is 1 minus that.
+
+`<modality>` stands for each modality of your data, such as `audio` or `visual`. The meaning, range and direction of a
+column are its `COMMENT` in the file, from which this page is made.
+
+<!-- run in: scored -->
+```sql
+SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'samples';
+```
+
+Only `curate` writes the file. The tables with one row a sample have no index of their key: a round is replaced as a
+whole. Other tools that write into them must do the same.
+"""
+SHOWN = "audio"
+"""The modality whose columns stand for those of any."""
+ORDER = ("samples", "by_class", "by_modality", "failures", "findings", "history", "results")
+
+
+def page() -> str:
+    """Its Markdown."""
+    with duckdb.connect(":memory:") as con:
+        _make(con)
+        tables = con.execute("SELECT table_name, comment FROM duckdb_tables() ORDER BY table_oid").fetchall()
+        seen = con.execute("SELECT view_name, comment FROM duckdb_views() WHERE NOT internal").fetchall()
+        seen.sort(key=lambda row: (ORDER.index(row[0]) if row[0] in ORDER else len(ORDER), row[0]))
+        usual = _usual(con)
+        parts = [HEAD, "## Views\n", *(_part(con, usual, *row) for row in seen)]
+        return "\n".join([*parts, "## Tables\n", *(_part(con, usual, *row) for row in tables)])
+
+
+def _make(con: duckdb.DuckDBPyConnection) -> None:
+    """The schema, with the columns of two modalities and of a mixture of three."""
+    con.execute(resources.files("curate.store").joinpath("schema.sql").read_text(encoding="utf-8"))
+    for modality in (SHOWN, "visual", "fused"):
+        con.execute(
+            "INSERT INTO prediction (run_id, round, sample_id, modality, p_true, p_max, entropy, predicted, correct)"
+            "VALUES ('r', 0, 's', ?, 1, 1, 0, 'c', true)",
+            [modality],
+        )
+    con.execute(
+        "INSERT INTO mixture (run_id, round, pair, component, gap_kind, family, weight, loc, scale, is_balanced, rule,"
+        "rule_conflict, iterations, converged, outcome, warnings)"
+        "VALUES ('r', 0, 'audio|visual', 2, 'prob', 'gaussian', 1, 0, 1, true, '', false, 1, true, 'ok', [])"
+    )
+    views.refresh(con)
+
+
+def _usual(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """{column: its comment}, of the view or table that is the first to have one: `samples` before the others."""
+    rows = con.execute(
+        "SELECT column_name, table_name, comment FROM duckdb_columns() WHERE comment IS NOT NULL"
+    ).fetchall()
+    rows.sort(key=lambda row: ORDER.index(row[1]) if row[1] in ORDER else len(ORDER))
+    return {name: comment for name, _, comment in reversed(rows)}
+
+
+def _part(con: duckdb.DuckDBPyConnection, usual: dict[str, str], name: str, comment: str | None) -> str:
+    rows = con.execute(
+        "SELECT column_name, data_type, comment FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index",
+        [name],
+    ).fetchall()
+    shown = [
+        _general(column, kind, text or usual.get(column))
+        for column, kind, text in rows
+        if not re.search(r"_visual$", column)
+    ]
+    return f"### {name}\n\n{sentence(comment or '')}\n\n" + table(["column", "type", "what it is"], shown)
+
+
+def _general(column: str, kind: str, comment: str | None) -> list[str]:
+    """A row of the page; a column of one modality stands for those of all."""
+    text = comment or ""
+    if column.endswith(f"_{SHOWN}"):
+        column, text = column.replace(SHOWN, "<modality>"), re.sub(rf"\b{SHOWN}\b", "the modality", text)
+    return [code(column), code(kind.lower()), text]
