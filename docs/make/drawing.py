@@ -20,6 +20,7 @@ STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "#e4e7ea",
     "legend.frameon": False,
     "lines.linewidth": 2,
