@@ -201,13 +201,13 @@ class Scoring:
     write = staticmethod(write_scored)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def predictions() -> Callable[..., Predictions]:
     """Factory of seeded predictions: `predictions(seed=0, modalities=("audio", "visual"), n=60, k=3)`."""
     return make_predictions
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def scoring() -> type[Scoring]:
     """Writers of rows: `.run(run_id, **columns)`, `.data(table, run, predictions)`, `.write(table, predictions)`."""
     return Scoring

@@ -39,6 +39,7 @@ def scored(table: curate.table.Table) -> int:
     return count
 
 
+@pytest.mark.long
 def test_a_plain_loop_records_scores_and_goes_on_with_the_table(tmp_path: Path) -> None:
     table = run(tmp_path, "plain_pytorch", "1", "12")
     assert scored(table) == 200

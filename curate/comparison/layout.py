@@ -10,7 +10,7 @@ from curate.errors import CurateError
 from curate.render import render
 from curate.types import FUSED
 
-from .paper import EXPLAINED, SPREAD, named, paper_table, percent, printed
+from .paper import EXPLAINED, SPREAD, ahead_of_paper, named, paper_table, percent, printed
 from .plan import USUAL
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def records(lines: Sequence[Line], plan: Plan | None = None) -> tuple[list[str],
     head += [f"{what}_{end}" for what in ("minus_joint", "minus_warmup") for end in ("mean", "low", "high")]
     head += ["time_relative_to_joint", "seconds_per_epoch", "mean_abs_gap", "kept"]
     head += ["epochs", "verdict", "remark", *(f"paper_{k}" for k in printed_keys)]
+    head += [f"minus_paper_{k}_{end}" for k in printed_keys for end in ("mean", "low", "high")]
     rows: list[list[Any]] = []
     for line in lines:
         row: list[Any] = [line.dataset, line.label, line.method, line.control, " ".join(map(str, line.seeds))]
@@ -128,7 +129,10 @@ def records(lines: Sequence[Line], plan: Plan | None = None) -> tuple[list[str],
             row += [None, None, None] if d is None else [d.mean, d.low, d.high]
         row += [s.mean if s else None for s in (line.time, line.seconds, line.gap, line.kept)]
         known = paper.get((line.label, line.dataset), {})
-        rows.append([*row, line.epochs, line.verdict, line.remark, *(known.get(k) for k in printed_keys)])
+        row += [line.epochs, line.verdict, line.remark, *(known.get(k) for k in printed_keys)]
+        for d in (ahead_of_paper(line, k, known) for k in printed_keys):
+            row += [None, None, None] if d is None else [d.mean, d.low, d.high]
+        rows.append(row)
     return head, rows
 
 

@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING
 from curate.types import FUSED
 
 from .plan import APART, Plan, Row
+from .summary import against
 
 if TYPE_CHECKING:
-    from .summary import Line, Spread
+    from .summary import Difference, Line, Spread
 
 METRICS = {"accuracy": "accuracy", "macro_f1": "macro F1", "map": "MAP"}
 OTHER = {"kept": "data kept", "seconds": "s an epoch"}
 SPREAD = "_sd"
 NONE = "-"
-EXPLAINED = f"The paper's number / ours; {NONE}: the paper prints none; (ours): a row that the paper does not have."
+EXPLAINED = (
+    "The paper's number / ours / the difference in points, with the 95 % interval of our mean; "
+    f"{NONE}: the paper prints none; (ours): a row that the paper does not have."
+)
 Wanted = tuple[str, str]
 """A data set and what is measured on it, by its key in `Row.paper`."""
 
@@ -116,7 +120,15 @@ def _cell(row: Row, wanted: Wanted, key: str, found: Mapping[tuple[str, str], Li
     known = printed(row.paper.get(dataset, {}), key)
     line = found.get((dataset, row.label))
     ours = "" if line is None or not key else measured(line, key)
-    return f"{known} / {ours}" if ours else known
+    difference = None if line is None else ahead_of_paper(line, key, row.paper.get(dataset, {}))
+    parts = [known, ours, "" if difference is None else difference.text]
+    return " / ".join(part for part in parts if part)
+
+
+def ahead_of_paper(line: Line, key: str, known: Mapping[str, float]) -> Difference | None:
+    """Ours minus the paper's, as a share; None unless both are there and are percentages."""
+    ours = None if key == "seconds" else line.kept if key == "kept" else line.values.get(split_key(key))
+    return against(ours, known[key] / 100) if ours is not None and key in known else None
 
 
 def measured(line: Line, key: str) -> str:

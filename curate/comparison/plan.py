@@ -19,6 +19,7 @@ A table is a file such as those in `tables/`:
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -168,6 +169,41 @@ def parse_methods(texts: Iterable[str], known: Sequence[str]) -> list[Row]:
         rows.append(Row(_label(name, settings), name, settings))
     _check_labels(rows, "--method")
     return rows
+
+
+def swept(rows: Sequence[Row], texts: Iterable[str]) -> list[Row]:
+    """The rows, each followed by itself with every value of every sweep, one setting at a time.
+
+    Args:
+        texts: `section.key=value,value,...`, e.g. `method.alpha=0.1,0.5,1`.
+
+    Raises:
+        CurateError: a sweep has no values, a section that training does not have, or a row comes twice.
+    """
+    changes: list[Layer] = []
+    for text in texts:
+        name, _, values = text.partition("=")
+        found = [v.strip() for v in values.split(",") if v.strip()]
+        if not found:
+            raise CurateError(f"--sweep {text} has no values", "e.g. --sweep method.alpha=0.1,0.5,1")
+        changes += [_settings([f"{name.strip()}={value}"], ROW_SECTIONS, f"--sweep {text}") for value in found]
+    out = []
+    for row in rows:
+        out.append(row)
+        for change in changes:
+            settings = {k: {**row.settings.get(k, {}), **change.get(k, {})} for k in {**row.settings, **change}}
+            out.append(replace(row, label=_label(row.label, change), settings=settings, paper={}))
+    _check_labels(out, "--sweep")
+    return out
+
+
+def swept_setting(label: str) -> tuple[str, str, float] | None:
+    """(label of the row, setting, its value) of a row of a sweep with numbers; None for others."""
+    found = re.fullmatch(r"(.+) \(([\w.]+)=([^,()]+)\)", label)
+    try:
+        return (found[1], found[2], float(found[3])) if found else None
+    except ValueError:
+        return None
 
 
 def with_controls(plan: Plan, controls: Mapping[str, str], measure: bool = True) -> Plan:

@@ -150,12 +150,22 @@ def difference(mine: Mapping[int, float], other: Mapping[int, float]) -> Differe
     found = spread(paired.values())
     if found is None:
         return None
+    return _with_interval(found, found.mean, paired)
+
+
+def against(ours: Spread, number: float) -> Difference:
+    """What the mean is ahead of a single number, such as a paper's; the interval is that of our mean alone."""
+    return _with_interval(ours, ours.mean - number, {})
+
+
+def _with_interval(found: Spread, value: float, by_seed: Mapping[int, float]) -> Difference:
+    """A difference with Student's interval for the spread of `found`; without one for one seed."""
     if found.sd is None:
-        return Difference(found.mean, None, None, paired)
+        return Difference(value, None, None, by_seed)
     from scipy.special import stdtrit  # Student's quantile; imported late, since only comparisons need scipy
 
     half = float(stdtrit(found.count - 1, (1 + CONFIDENCE) / 2)) * max(found.sd, FLOOR) / found.count**0.5
-    return Difference(found.mean, found.mean - half, found.mean + half, paired)
+    return Difference(value, value - half, value + half, by_seed)
 
 
 def summarize(cells: Sequence[Cell]) -> list[Line]:

@@ -29,7 +29,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import CurateError
-from curate.files.lock import FILE as CLAIM
 from curate.files.lock import claimed
 from curate.render import duration
 
@@ -39,7 +38,7 @@ from .decoding import FIELDS, MAX_REASON, Facts, Outcomes, array_file, decode_ro
 
 STATUS_FILE = "status.json"
 LOG_FILE = "done.jsonl"
-PARTIAL = ".partial"
+PARTIAL, CLAIM = ".partial", ".claim"
 DONE = {
     "filled": "filled with silence",
     "filled_frames": "with moments before or after the picture track",
@@ -143,10 +142,9 @@ def prepare(dataset: Dataset, folder: Path, workers: int = 0, progress: Progress
         return open_cache(final)
     partial = final.with_name(final.name + PARTIAL)
     try:
-        with claimed(partial, wait=True):
+        with claimed(final.with_name(final.name + CLAIM), wait=True):  # not in the folder, which is renamed
             if not final.exists():
                 _complete(dataset, partial, workers, progress)
-                (partial / CLAIM).unlink(missing_ok=True)
                 partial.rename(final)
     except OSError as error:
         if not (final / STATUS_FILE).exists():  # else another process was faster: it made the same cache

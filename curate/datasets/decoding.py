@@ -31,6 +31,7 @@ MARK = "decoding."
 PATIENCE = 1800.0  # s for one item, or all rows of one file
 OWN_MEMORY = 1.0  # GB that a process needs for itself
 HOPELESS = 3  # crashes on one file, after which its other rows are not tried
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has no other
 TRIED = 8  # items decoded to estimate how long all will take
 LONGEST_TRIAL = 5.0  # s
 STARTING = 60.0  # s that a process takes to start, at most
@@ -193,7 +194,7 @@ def _watched(jobs: set[Future[Any]], partial: Path) -> Iterator[Future[Any]]:
             for path in partial.glob(f"{MARK}*"):
                 with suppress(OSError, ValueError):
                     if time.time() - path.stat().st_mtime > PATIENCE:
-                        os.kill(int(path.suffix[1:]), signal.SIGKILL)
+                        os.kill(int(path.suffix[1:]), KILL)
 
 
 def _marks(partial: Path) -> list[tuple[int, str]]:

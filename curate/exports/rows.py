@@ -15,7 +15,7 @@ from curate.store.store import Store
 from curate.types import Run
 
 FILE = "json_extract_string(w.sources, '$.{m}.file')"
-PATH = f"CASE WHEN starts_with({FILE}, '/') THEN {FILE} ELSE $folder || {FILE} END"
+PATH = f"CASE WHEN regexp_matches({FILE}, '^([A-Za-z]:)?[/\\\\]') THEN {FILE} ELSE $folder || {FILE} END"
 
 
 @dataclass(frozen=True)

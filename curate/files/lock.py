@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from curate.errors import LockedError
 
-FILE = ".lock"
+FILE, OWNER = ".lock", ".owner"
+"""What is locked, and who locked it: on Windows a locked file cannot be read."""
 
 
 @contextmanager
@@ -28,31 +30,33 @@ def claimed(folder: Path, wait: bool = False) -> Iterator[None]:
         LockedError: another process holds the lock; the message names it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / FILE).open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except (BlockingIOError, PermissionError):  # which of the two depends on the system
-            file.seek(0)
-            raise LockedError(
-                f"{folder.name} is being worked on by process {file.read().strip() or 'unknown'}",
-                "wait for it to finish, or stop it",
-            ) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
-        try:
-            yield
-        finally:
-            if folder.exists() and [left.name for left in folder.iterdir()] == [FILE]:
+    lock, owner = FileLock(folder / FILE), folder / OWNER
+    try:
+        lock.acquire(timeout=-1 if wait else 0)
+    except Timeout:
+        name = ""
+        with suppress(OSError):
+            name = owner.read_text(encoding="utf-8").strip()
+        raise LockedError(
+            f"{folder.name} is being worked on by process {name or 'unknown'}", "wait for it to finish, or stop it"
+        ) from None
+    try:
+        owner.write_text(f"{os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
+        yield
+    finally:
+        with suppress(OSError):  # the folder may be gone; Windows removes no open file
+            owner.unlink(missing_ok=True)
+            if [left.name for left in folder.iterdir()] == [FILE]:
                 (folder / FILE).unlink()
                 folder.rmdir()
+        lock.release()
 
 
 def is_vacant(folder: Path) -> bool:
     """Whether a run's folder has no file and no process works on it; a lock file of an ended process is ignored."""
     if not folder.exists():
         return True
-    if any(left.name != FILE for left in folder.iterdir()):
+    if any(left.name not in (FILE, OWNER) for left in folder.iterdir()):
         return False
     try:
         with claimed(folder):

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from curate.advice.kept import measured
 from curate.comparison.layout import cells, in_paper, notes, to_csv, to_latex, to_markdown
 from curate.comparison.paper import EXPLAINED
-from curate.comparison.plan import CONTINUED, CONTROLS, Plan
+from curate.comparison.plan import CONTINUED, CONTROLS, Plan, swept_setting
 from curate.comparison.summary import (
     ACCURACY,
     BETTER,
@@ -103,6 +103,7 @@ def _part(store: Store, name: str, plan: Plan | None, dataset: str, every: Seque
         "missing": [m for _, m in missing_controls(lines, CONTROLS)],
         "time": _time(lines, dataset),
         "curves": _curves(store, name, dataset, lines),
+        "sensitivity": _sensitivity(lines, dataset),
         "gaps": _gaps(store, name, dataset, lines),
     }
 
@@ -133,6 +134,22 @@ def _curves(store: Store, name: str, dataset: str, lines: Sequence[Line]) -> dic
     columns = {label: [np.array(c, dtype=float).T for c in seeds.values()] for label, seeds in found.items()}
     drawing = panels.validation_curves({k: [(e, v) for e, v in c] for k, c in columns.items()}, _behind(lines))
     return _figure(f"curves-{dataset}", drawing, "Validation accuracy over epochs")
+
+
+def _sensitivity(lines: Sequence[Line], dataset: str) -> dict[str, Any] | None:
+    """Accuracy over the values of each setting that was swept, where a sweep has two values or more."""
+    known = {line.label: line.values[ACCURACY] for line in lines if ACCURACY in line.values}
+    found: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
+    for label, accuracy in known.items():
+        if setting := swept_setting(label):
+            row, name, value = setting
+            found.setdefault((row, name), []).append((value, accuracy.mean, accuracy.sd or 0))
+    swept = {f"{row}: {name}": (row, np.array(sorted(v)).T) for (row, name), v in found.items() if len(v) > 1}
+    if not swept:
+        return None
+    references = {title: known[row].mean for title, (row, _) in swept.items() if row in known}
+    drawn = panels.sensitivity({title: (x, y, sd) for title, (_, (x, y, sd)) in swept.items()}, references)
+    return _figure(f"sensitivity-{dataset}", drawn, "Test accuracy over the values of a setting")
 
 
 def _behind(lines: Sequence[Line]) -> str:

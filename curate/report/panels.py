@@ -20,6 +20,8 @@ from .drawing import BALANCED, FONT, IMBALANCED, INK, MUTED, WIDTH, Drawing, can
 
 COLUMNS = 4
 PANEL = 1.35  # inches
+WIDE = 20
+"""Ratio of largest to smallest value from which an axis is logarithmic."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,34 @@ def validation_curves(curves: Mapping[str, Sequence[tuple[Floats, Floats]]], beh
     return Drawing(figure, pd.concat(rows, ignore_index=True))
 
 
+def sensitivity(values: Mapping[str, tuple[Floats, Floats, Floats]], references: Mapping[str, float]) -> Drawing:
+    """Test accuracy against the value of one setting, one panel per method and setting.
+
+    Args:
+        values: {title of the panel: ((V,) values ascending, (V,) accuracies in 0..1, (V,) standard deviations)}.
+        references: {title: accuracy of the same method without the change}, a dashed line.
+    """
+    figure, panels = _grid(list(values), share_x=False)
+    for (title, (x, accuracy, sd)), axes in zip(values.items(), panels, strict=True):
+        axes.errorbar(
+            x, 100 * accuracy, 100 * sd, fmt="o-", color=BALANCED, markersize=3, linewidth=1.1, elinewidth=0.8
+        )
+        if title in references:
+            axes.axhline(100 * references[title], color=MUTED, linewidth=0.8, linestyle="--")
+        if len(x) > 2 and x[0] > 0 and x[-1] / x[0] >= WIDE:
+            axes.set_xscale("log")
+    figure.supxlabel("value of the setting", fontsize=FONT, color=INK)
+    figure.supylabel("test accuracy, %", fontsize=FONT, color=INK)
+    panels[0].plot([], [], color=BALANCED, marker="o", markersize=3, label="mean ± standard deviation over seeds")
+    panels[0].plot([], [], color=MUTED, linestyle="--", label="the method as it was")
+    _legend_above(figure)
+    rows = [
+        pd.DataFrame({"row": title, "value": x, "accuracy": accuracy, "sd": sd, "reference": references.get(title)})
+        for title, (x, accuracy, sd) in values.items()
+    ]
+    return Drawing(figure, pd.concat(rows, ignore_index=True))
+
+
 def gap_panels(before: Floats, after: Mapping[str, Floats], pair: tuple[str, str]) -> Drawing:
     """Histograms of the training samples' gaps before and after, one panel per method.
 
@@ -132,11 +162,11 @@ def gap_panels(before: Floats, after: Mapping[str, Floats], pair: tuple[str, str
     return Drawing(figure, pd.concat(rows, ignore_index=True))
 
 
-def _grid(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
+def _grid(titles: Sequence[str], share_x: bool = True) -> tuple[Figure, list[Axes]]:
     """One panel per title, all with the same scale, in a figure of twice the usual width."""
     rows = -(-len(titles) // COLUMNS)
     figure = Figure(figsize=(2 * WIDTH, 0.8 + PANEL * rows), layout="constrained")
-    panels = list(np.atleast_1d(figure.subplots(rows, COLUMNS, sharex=True, sharey=True)).flat)
+    panels = list(np.atleast_1d(figure.subplots(rows, COLUMNS, sharex=share_x, sharey=True)).flat)
     for axes in panels[len(titles) :]:
         axes.set_axis_off()
     for axes, title in zip(panels, titles, strict=False):

@@ -6,6 +6,7 @@ The file is opened for each call and closed again: other processes can read it d
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 import time
@@ -43,7 +44,8 @@ WRITING = {
     "storage_compatibility_version": "v1.0.0",  # readable by DuckDB shells from 1.1 on too
     "pandas_analyze_sample": "0",  # Python objects are text; DuckDB before 2.0 cannot guess a column of NULLs
 }
-FILES_ONLY = "SET allowed_directories = ['/']; SET enable_external_access = false; SET lock_configuration = true"
+DRIVES = getattr(os, "listdrives", lambda: ["/"])()  # Windows has several roots
+FILES_ONLY = f"SET allowed_directories = {DRIVES}; SET enable_external_access = false; SET lock_configuration = true"
 """Allow local files, but no extensions and no network; directories can be allowed only after the database is open."""
 BROKEN = (
     duckdb.IOException,

@@ -21,8 +21,8 @@ def finished(name: str, page: str) -> str:
     entry = next(e for e in catalog.entries() if e.name == name)
     own = settings(catalog.find(name).Config, "method")
     parts = [page.rstrip(), _run(entry, [s.key for s in own]), "## Settings\n"]
-    head = ["setting", "type", "default", "range", "what it does"]
-    parts.append(table(head, [s.row for s in own]) if own else "It has none of its own.\n")
+    head = ["setting", "default", "values", "what it does"]
+    parts.append(table(head, [s.row for s in own], "settings") if own else "It has none of its own.\n")
     parts.append(
         "The settings of sections `model`, `optim` and `train` apply too, see [settings](../reference/settings.md).\n"
     )

@@ -12,7 +12,6 @@ import sys
 import unittest.mock as mock
 from collections.abc import Mapping
 from contextlib import ExitStack
-from functools import cache
 from typing import Any, get_type_hints
 
 from curate import config as checks
@@ -39,7 +38,8 @@ Every setting has the form `section.key`. Set it on the command line with `--set
 environment overrides the file, and the file overrides the defaults. A data set may have defaults of its own. An unknown
 key is an error that names the nearest one.
 
-This page is made from the code. A range is the one that the code checks; a value outside it is refused.
+The default is followed by the unit; a number without one is a factor, a share or a count. This page is made from the
+code. A range is the one that the code checks; a value outside it is refused.
 """
 SPECS = (AudioSpec, VisualSpec, ClipSpec, FlowSpec, TextSpec)
 SHARED = {
@@ -49,6 +49,27 @@ SHARED = {
     "model": (ModelConfig, "Encoders, fusion and heads."),
 }
 """{section: its configuration, and what it is}."""
+KINDS = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "`true` or `false`"}
+UNITS = {
+    "s": "seconds max_seconds length_slack",
+    "Hz": "rate",
+    "GB": "max_memory",
+    "pixels": "size crop max_pixels flow_limit",
+    "frames": "frames",
+    "samples": "n_fft hop batch_size train_samples",
+    "bands": "n_mels",
+    "columns": "columns",
+    "channels": "channels max_channels",
+    "tokens": "tokens",
+    "features": "dim text_width",
+    "layers": "text_layers",
+    "batches": "accumulate",
+    "rounds": "rounds",
+    "folds": "folds",
+    "epochs": "epochs epochs_per_round super_epoch every until warmup step_size first_epoch last_epoch "
+    "ogm_first_epoch ogm_last_epoch opm_first_epoch",
+}
+"""{unit: the keys of numbers that are in it}; other numbers have none."""
 GROUPS = {
     "every data set": Dataset,
     "data sets of media files": Recordings,
@@ -69,8 +90,12 @@ class Setting:
     @property
     def row(self) -> list[str]:
         """Its line of the table."""
-        kinds = " or ".join(code(part) for part in self.kind.split(" | "))
-        return [code(self.key), kinds, code(self.default), self.within, self.what]
+        key = self.key.partition(".")[2]
+        number = re.search("int|float", self.kind)
+        units = [u for u, keys in UNITS.items() if key in keys.split() and number]
+        values = " or ".join(KINDS.get(part, code(part)) for part in self.kind.split(" | "))
+        values = ", ".join(filter(None, [values, self.within]))
+        return [code(self.key), " ".join([code(self.default), *units]), values, self.what]
 
 
 def page() -> str:
@@ -133,9 +158,8 @@ def ranges(kind: type) -> dict[str, str]:
     return {name: text for name, text in found.items() if name in {f.name for f in dataclasses.fields(kind)}}
 
 
-@cache
 def _checking() -> list[tuple[str, Any]]:
-    """(name of the check, module that uses it)."""
+    """(name of the check, module that uses it), of the modules that are loaded by now."""
     known = {"check_within": checks.check_within, "check_ranges": knobs.check_ranges}
     own = [m for name, m in list(sys.modules.items()) if name.startswith("curate")]
     return [(name, m) for m in own for name, check in known.items() if vars(m).get(name) is check]
@@ -173,7 +197,8 @@ def _data_set(name: str) -> str:
 
 
 def _table(found: list[Setting]) -> str:
-    return table(["setting", "type", "default", "range", "what"], [s.row for s in found]) if found else "No settings.\n"
+    head = ["setting", "default", "values", "what it does"]
+    return table(head, [s.row for s in found], "settings") if found else "No settings.\n"
 
 
 def _shown(value: Any) -> str:

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
+    """A Markdown table; on a narrow screen the cells of a row stand below one another."""
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(_cell(text) for text in line) + " |" for line in lines) + "\n"
+    text = "\n".join("| " + " | ".join(_cell(text) for text in line) + " |" for line in lines)
+    return f'<div class="{f"rows {kind}".strip()}" markdown>\n\n{text}\n\n</div>\n'
 
 
 def code(text: object) -> str:

@@ -196,5 +196,5 @@ def processes_recorded(folder: Path, target: Path) -> None:
             places = np.arange(1, len(values) + 1) + (k - 0.5) * 0.35
             ax.bar(places, values, 0.33, color=(AUDIO, VISUAL, THIRD)[k % 3], label=f"process {process}")
         ax.set(xlabel="epoch", ylabel="samples recorded")
-        ax.legend(loc="lower right")
+        figure.legend(loc="outside upper center", ncols=2)
         save(figure, target)

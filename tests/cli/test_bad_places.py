@@ -57,6 +57,7 @@ def predictions(rows: int) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_a_disk_that_fills_while_a_round_is_written(refused: Callable, curate: Callable, db: Path) -> None:
     saved = predictions(20_000)
     with file_size(db.stat().st_size + 300_000):
@@ -92,6 +93,7 @@ def test_a_disk_that_is_full_when_a_checkpoint_is_written(curate: Callable, db: 
     assert content(db, unsteady=False) == whole
 
 
+@pytest.mark.long
 def test_a_place_that_cannot_be_written(refused: Callable, curate: Callable, mounted: Callable, db: Path) -> None:
     folder = mounted("size=20m")
     table = Path(shutil.copy(db, folder))

@@ -54,6 +54,7 @@ def test_what_was_compared_is_printed_from_the_table(curate: Callable, compared:
     assert "interval of Student's t" in table.err and "missing" not in table.err
 
 
+@pytest.mark.long
 def test_the_first_seed_went_on_from_the_scored_run(curate: Callable, compared: Path) -> None:
     ended = curate("sql", "--db", compared, "--format", "json", "SELECT seed FROM run WHERE kind = 'score' ORDER BY 1")
     assert [r["seed"] for r in json.loads(ended.out)] == [0, 1]
@@ -61,12 +62,14 @@ def test_the_first_seed_went_on_from_the_scored_run(curate: Callable, compared: 
     assert len(json.loads(ended.out)) == 8, "every training was scored at its end"
 
 
+@pytest.mark.long
 def test_files_are_written_by_their_suffix(curate: Callable, compared: Path, workplace: Path) -> None:
     outputs = [word for s in ("md", "csv", "tex", "html") for word in ("-o", f"out.{s}")]
     ended = curate("compare", "--show", "--db", compared, *outputs)
     assert ended.code == 0 and all((workplace / name).stat().st_size > 100 for name in outputs[1::2])
 
 
+@pytest.mark.long
 def test_recommend_says_three_lines(curate: Callable, compared: Path) -> None:
     ended = curate("recommend", "--db", compared)
     assert ended.code == 0 and len(ended.out.splitlines()) == 3

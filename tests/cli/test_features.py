@@ -29,6 +29,7 @@ def folder(workplace: Path) -> Path:
     return place
 
 
+@pytest.mark.long
 def test_score_select_train_and_report(curate: Callable, folder: Path) -> None:
     ended = curate("score", "--features", folder, "--epochs", "8", "--set", "optim.batch_size=8")
     assert ended.code == 0, ended.err

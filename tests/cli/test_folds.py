@@ -32,6 +32,7 @@ def break_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return prepare
 
 
+@pytest.mark.long
 def test_score_select_and_report_say_that_scores_are_out_of_fold(curate: Callable, command: tuple) -> None:
     ended = curate(*command)
     assert ended.code == 0, ended.err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+
 import pytest
 import typer.main
 from typer.testing import CliRunner
@@ -16,9 +18,9 @@ OPTIONS = {
     "select": 15,
     "selections": 6,
     "train": 18,
-    "compare": 19,
+    "compare": 20,
     "recommend": 3,
-    "evaluate": 11,
+    "evaluate": 12,
     "methods": 4,
     "runs": 6,
     "sql": 5,
@@ -88,3 +90,10 @@ def test_version() -> None:
 )
 def test_wrong_usage_exits_2(arguments: list[str]) -> None:
     assert CliRunner().invoke(cli.app, arguments).exit_code == 2
+
+
+def test_the_package_runs_as_a_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["curate", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("curate", run_name="__main__")
+    assert ended.value.code == 0 and capsys.readouterr().out.startswith("curate ")

@@ -148,6 +148,7 @@ def begun(run: Path, *args: str | Path) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.long
 @pytest.mark.model
 def test_ctrl_c_at_any_moment(curate: Callable, clips: Path, small_settings: Callable, content: Callable) -> None:
     command = ("score", "--dataset", "manifest", "--root", clips, "--epochs", str(EPOCHS), *small_settings(), "--db")
@@ -164,6 +165,7 @@ def test_ctrl_c_at_any_moment(curate: Callable, clips: Path, small_settings: Cal
     assert content(Path("broken.duckdb"), unsteady=False) == content(Path("whole.duckdb"), unsteady=False)
 
 
+@pytest.mark.long
 @pytest.mark.model
 def test_kill_in_the_midst_of_training(
     curate: Callable, db: Path, scored_folder: Path, tmp_path: Path, content: Callable

@@ -59,6 +59,7 @@ def named(workplace: Path) -> Path:
     return workplace / "p.npz"
 
 
+@pytest.mark.long
 def test_files_keep_names_and_people_see_escapes(named: Path, curate: Callable, refused: Callable) -> None:
     assert curate("score", "--predictions", named).code == 0
     assert curate("select", "--top", "100", "--name", "\x1b[2Jall").code == 0

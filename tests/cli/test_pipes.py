@@ -171,6 +171,7 @@ def test_what_needs_a_model_says_what_to_install_and_begins_nothing(db: Path, mi
     assert {p.name for p in Path().iterdir()} == before
 
 
+@pytest.mark.long
 def test_a_report_needs_no_torch(db: Path) -> None:
     ((status, out, err),) = run_without(TRIO, ("report",))
     assert status == 0, err

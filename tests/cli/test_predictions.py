@@ -48,6 +48,7 @@ def without(blocked: tuple[str, ...], *args: str) -> subprocess.CompletedProcess
     return subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.long
 def test_the_whole_path_without_torch(preds: Path, workplace: Path) -> None:
     light, heavy = (*TORCH, "pandas", "sklearn"), TORCH
     for blocked, words in (

@@ -11,6 +11,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("markdown", reason="the site's generator is not installed")
+
 from markdown.extensions.toc import slugify, unique
 from typer.main import get_command
 

@@ -10,7 +10,7 @@ import typer
 
 from curate.commands import precedence
 from curate.commands.messages import print_comparison, print_message, print_rows
-from curate.commands.options import DB, Cache, Db, Device, Output, Precision, Quiet, Root, Settings, Track, Workers
+from curate.commands.options import DB, Cache, Db, Output, Precision, Quiet, Root, Settings, Track, Workers
 from curate.errors import CurateError
 
 from .opening import opened, repeatable
@@ -28,6 +28,10 @@ def compare(
     table_name: Annotated[
         str | None, typer.Option("--table", help="A paper's table, a .toml file like one, or list.")
     ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SECTION.KEY=VALUE,...", help="Each row again with every value; repeatable."),
+    ] = None,
     dataset: Annotated[str, typer.Option(help="Data set name, see `curate datasets`.")] = "",
     root: Root = None,
     seeds: Annotated[str, typer.Option(help="How many, from 0 on; or a list such as 0,7.")] = "3",
@@ -40,7 +44,9 @@ def compare(
     ] = None,
     db: Db = DB,
     settings: Settings = None,
-    device: Device = "auto",
+    device: Annotated[
+        str, typer.Option(envvar="CURATE_DEVICE", help="auto (all cards), or devices such as cuda:0,cuda:1.")
+    ] = "auto",
     precision: Precision = "fp32",
     track: Track = None,
     workers: Workers = None,
@@ -65,7 +71,7 @@ def compare(
         stored = name or (shown.name if shown else None) or store.comparisons.newest()
         shown = shown or (plans.read_table(stored) if stored in plans.table_names() else None)
     else:
-        plan = _plan(shown, method or [], name, controls)
+        plan = _plan(shown, method or [], name, controls, sweep or [])
         stored, drawn = plan.name, plans.parse_seeds(seeds)
         from curate.datasets import find
 
@@ -76,7 +82,8 @@ def compare(
             from curate.train.stages.compare import Protocol
             from curate.train.stages.compare import compare as run_cells
 
-            run_cells(session, plan, Protocol(dataset, root, layers, of_method, redraw), drawn)
+            protocol = Protocol(dataset, root, layers, of_method, redraw)
+            run_cells(session, plan, protocol, drawn, session.runtime.devices())
     failed = print_comparison(store, stored, shown, form, quiet)
     for path in output or []:
         from curate.report.comparison import write_comparison
@@ -86,7 +93,9 @@ def compare(
     raise typer.Exit(3 if failed and not show_only else 0)
 
 
-def _plan(plan: Plan | None, texts: Sequence[str], name: str | None, controls: bool) -> Plan:
+def _plan(
+    plan: Plan | None, texts: Sequence[str], name: str | None, controls: bool, sweeps: Sequence[str] = ()
+) -> Plan:
     """The plan that --method or --table asks for, with its controls.
 
     Raises:
@@ -94,7 +103,7 @@ def _plan(plan: Plan | None, texts: Sequence[str], name: str | None, controls: b
     """
     from dataclasses import replace
 
-    from curate.comparison.plan import Plan, parse_methods, with_controls
+    from curate.comparison.plan import Plan, parse_methods, swept, with_controls
     from curate.train.methods import catalog
 
     if bool(texts) == (plan is not None):
@@ -103,8 +112,8 @@ def _plan(plan: Plan | None, texts: Sequence[str], name: str | None, controls: b
             "e.g. --method iprm --method adaptive, --method all, --table list",
         )
     plan = plan or Plan("compare", tuple(parse_methods(texts, catalog.names())))
-    own = {e.name: e.control for e in catalog.entries()}
-    return with_controls(replace(plan, name=name or plan.name), own, controls)
+    plan = replace(plan, name=name or plan.name, rows=tuple(swept(plan.rows, sweeps)))
+    return with_controls(plan, {e.name: e.control for e in catalog.entries()}, controls)
 
 
 COMMANDS = (compare,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -95,6 +96,9 @@ def evaluate(
     weighting: Annotated[
         Literal["none", "usability"], typer.Option(help="Of the modalities in the fusion; with its controls.")
     ] = "none",
+    features: Annotated[
+        Path | None, typer.Option(help="A folder for the encoders' features, and maps of them by t-SNE.")
+    ] = None,
     run: RunName = None,
     db: Db = DB,
     device: Device = "auto",
@@ -115,6 +119,9 @@ def evaluate(
 
         measured = evaluation.evaluate if weighting == "none" else evaluation.evaluate_weighted
         values = measured(session, found, split)
+        written = evaluation.write_features(session, found, split, features) if features else []
+    for path in written:
+        messages(quiet)(f"wrote {path}")
     how = "" if weighting == "none" else "; the fusion by the weight of its modalities, and the weight's controls"
     messages(quiet)(f"{found.run_id}: split {split}{how}")
     print_metrics(values, form, output)

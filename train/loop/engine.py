@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -62,6 +63,12 @@ class Runtime:
             torch.backends.cudnn.deterministic = True
             torch.backends.cudnn.benchmark = False
         return device
+
+    def devices(self) -> list[str]:
+        """The devices that cells of a comparison are spread over: those named, or all cards where there are several."""
+        if self.device != "auto":
+            return [name.strip() for name in self.device.split(",")]
+        return [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["cpu"]
 
     def loaders(self) -> int:
         """Processes that read batches."""
@@ -243,6 +250,17 @@ def _check_finite(recent: list[tuple[Batch, Tensor]], epoch: int) -> None:
             f"the loss became {float(loss)} in epoch {epoch}, in the batch of samples {ids}",
             "lower optim.lr, or look at these samples; earlier epochs are kept",
         )
+
+
+@torch.no_grad()
+def encode(trainer: Trainer, data: RunData, samples: Samples) -> dict[str, NDArray[np.float32]]:
+    """{modality: (N, D) features}, float32, of every sample, in eval mode and un-augmented."""
+    model = trainer.evaluated
+    model.eval()
+    trainer.transform.eval()
+    batches = (trainer.transform(raw.to(trainer.device)) for raw in data.ordered_batches(samples))
+    found = [model.encode(batch.inputs) for batch in batches]
+    return {m: torch.cat([part[m].float().cpu() for part in found]).numpy() for m in model.modalities}
 
 
 @torch.no_grad()

@@ -1,23 +1,28 @@
-"""The cells of a comparison, one after another; runs that are finished in the table are taken from there."""
+"""The cells of a comparison, one after another or on several devices at once; finished runs of the table are taken."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from curate.comparison.plan import Plan, Row
 from curate.config import Layer
+from curate.datasets.base import Dataset
 from curate.errors import CurateError, LockedError
-from curate.render import Progress
+from curate.render import Progress, duration
+from curate.train.loop.estimate import estimate
 from curate.train.methods import catalog
 from curate.types import Run
 
 from .rounds import score_end
 from .score import plan_score, resume_score, score
 from .session import Session
-from .training import plan_train, resume_train, train
+from .setup import prepare
+from .spread import spread
+from .training import plan_train, resume_train, scheduled_epochs, train
 
 SCORED = ("data", "model", "optim", "score")
 TRAINED = ("model", "optim", "train")
@@ -41,37 +46,126 @@ class Protocol:
     redraw: bool = False
 
 
-def compare(session: Session, plan: Plan, protocol: Protocol, seeds: Sequence[int]) -> None:
+@dataclass(frozen=True)
+class Cell:
+    """A row with a seed.
+
+    Attributes:
+        layers: settings in rising precedence, below those of the method and the row.
+    """
+
+    row: Row
+    seed: int
+    layers: tuple[Layer, ...]
+
+    @property
+    def parent(self) -> tuple[int, str]:
+        """Equal for cells that start from the same scored run."""
+        return self.seed, json.dumps(self.row.scoring, sort_keys=True, default=str)
+
+
+Outcome = tuple[str | None, str]
+"""The run of a cell, or the reason why there is none."""
+
+
+def compare(
+    session: Session, plan: Plan, protocol: Protocol, seeds: Sequence[int], devices: Sequence[str] = ()
+) -> None:
     """Score once per seed and train every row from it; every cell and its outcome are stored in the table.
 
     A cell whose run is done is not run again; one that was interrupted is resumed. A row that cannot be run (its method
     is not installed, its settings do not fit, its loss diverged, its subset is empty) does not stop the others.
+
+    Args:
+        devices: with several, cells are run on all of them at once, a process each; else on the session's own.
     """
+    if devices:
+        session = replace(session, runtime=replace(session.runtime, device=devices[0]))
     common = [plan.settings, plan.presets.get(protocol.dataset, {}), *protocol.layers]
     first = _only(SCORED, common)
-    plan_score(session, protocol.dataset, protocol.root, first, seeds[0])  # an error here overwrites nothing
+    planned = plan_score(session, protocol.dataset, protocol.root, first, seeds[0])  # an error overwrites nothing
+    cells = [Cell(row, seed, (*common, row.scoring)) for seed in seeds for row in plan.rows]
+    announce_cost(session, protocol, cells, *planned)
     session.store.comparisons.begin(plan.name, protocol.dataset, plan.rows, seeds)
+    several = len(devices) > 1
+    ended = _at_once(session, protocol, cells, devices) if several else _one_by_one(session, protocol, cells)
+    for cell, (run_id, reason) in ended:
+        session.store.comparisons.fill(plan.name, protocol.dataset, cell.row.label, cell.seed, run_id, reason)
+    session.progress("cells", len(cells), len(cells), "")
+
+
+def announce_cost(session: Session, protocol: Protocol, cells: Sequence[Cell], run: Run, dataset: Dataset) -> None:
+    """Say how many cells are done, and how long the others will take, by a plain step that is tried now.
+
+    Args:
+        run, dataset: the first scored run, planned, not begun.
+    """
+    parents: dict[tuple[int, str], Run] = {}
+    done, epochs, scorings = 0, 0, 0
+    for cell in cells:
+        try:
+            if cell.parent not in parents:
+                wanted, _ = _planned(session, protocol, cell)
+                found = _same(session, wanted)
+                parents[cell.parent] = found or wanted
+                scorings += 0 if found and found.status == "done" else wanted.config["score"]["epochs"]
+            wanted = _planned_training(session, protocol, parents[cell.parent], cell)
+            left = scheduled_epochs(wanted)
+        except CurateError:  # said when its turn comes
+            continue
+        found = _same(session, wanted)
+        done += bool(found and found.status == "done")
+        epochs += 0 if found and found.status == "done" else left
+    if not epochs + scorings:
+        return
+    job = prepare(session, run, dataset, fresh=True)
+    step, trained = estimate(job.trainer, job.data), len(job.data.fit)
+    predicted = scorings * (trained + len(job.data.val)) + epochs * len(job.data.val)
+    seconds = step.seconds((epochs + scorings) * trained, predicted)
+    session.message(
+        f"{len(cells)} cells, {done} of them done; left are {epochs} epochs, and {scorings} of warm-ups, of {trained} "
+        f"samples: about {duration(seconds)} in all, more with methods that go through a batch several times"
+    )
+
+
+def _one_by_one(session: Session, protocol: Protocol, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Outcome]]:
+    """Each cell with its outcome, seed by seed."""
     inner = replace(session, progress=_folded(session.progress))
-    total, done = len(plan.rows) * len(seeds), 0
-    for seed in seeds:
-        parents: dict[str, Run] = {}
-        for row in plan.rows:
-            session.progress("cells", done, total, f"{row.label}, seed {seed}")
-            try:
-                shared = [*common, row.scoring]
-                key = json.dumps(row.scoring, sort_keys=True, default=str)
-                if key not in parents:
-                    parents[key] = _scored(inner, protocol, shared, seed)
-                run_id, reason = _trained(inner, protocol, parents[key], row, shared).run_id, ""
-            except LockedError:
-                raise
-            except CurateError as error:
-                if not parents:
-                    raise  # nothing can be compared without the scored run that all rows share
-                run_id, reason = None, error.message
-            session.store.comparisons.fill(plan.name, protocol.dataset, row.label, seed, run_id, reason)
-            done += 1
-    session.progress("cells", total, total, "")
+    parents: dict[tuple[int, str], Run] = {}
+    for number, cell in enumerate(cells):
+        session.progress("cells", number, len(cells), f"{cell.row.label}, seed {cell.seed}")
+        if cell.parent not in parents:
+            found = _scored(inner, protocol, cell)
+            if isinstance(found, CurateError):
+                if not any(seed == cell.seed for seed, _ in parents):
+                    raise found  # nothing can be compared without the scored run that all rows share
+                yield cell, (None, found.message)
+                continue
+            parents[cell.parent] = found
+        yield cell, _trained(inner, protocol, parents[cell.parent], cell)
+
+
+def _at_once(
+    session: Session, protocol: Protocol, cells: Sequence[Cell], devices: Sequence[str]
+) -> Iterator[tuple[Cell, Outcome]]:
+    """Each cell with its outcome, in the order in which they end: all scored runs first, then all trainings."""
+    first = list({cell.parent: cell for cell in cells}.values())
+    session.progress("scored runs", 0, len(first), "")
+    parents: dict[tuple[int, str], Run | CurateError] = {}
+    scored = spread(session, devices, [partial(_scored, protocol=protocol, cell=cell) for cell in first])
+    for number, (i, run) in enumerate(scored):
+        session.progress("scored runs", number + 1, len(first), "")
+        parents[first[i].parent] = run
+    errors = {k: run for k, run in parents.items() if isinstance(run, CurateError)}
+    if len(errors) == len(parents):
+        raise next(iter(errors.values()))
+    yield from ((cell, (None, errors[cell.parent].message)) for cell in cells if cell.parent in errors)
+    able = [(cell, run) for cell in cells if isinstance(run := parents[cell.parent], Run)]
+    tasks = [partial(_trained, protocol=protocol, parent=run, cell=cell) for cell, run in able]
+    session.progress("cells", len(cells) - len(able), len(cells), "")
+    for number, (i, outcome) in enumerate(spread(session, devices, tasks)):
+        session.progress("cells", len(cells) - len(able) + number + 1, len(cells), able[i][0].row.label)
+        yield able[i][0], outcome
 
 
 def _folded(advance: Progress) -> Progress:
@@ -79,29 +173,53 @@ def _folded(advance: Progress) -> Progress:
     return lambda label, done, total, note: advance("this cell", done, total, f"{label} {note}".strip())
 
 
-def _scored(session: Session, protocol: Protocol, shared: Sequence[Layer], seed: int) -> Run:
-    """The scored run of a seed: from the table, resumed, or made now."""
-    redrawn = [{"data": {"seed": seed}}] if protocol.redraw else []
-    layers = [*_only(SCORED, shared), *redrawn]
-    wanted, _ = plan_score(session, protocol.dataset, protocol.root, layers, seed)
-    found = _same(session, wanted)
-    if found is None:
-        return score(session, protocol.dataset, protocol.root, layers, seed)
-    return found if found.status == "done" else resume_score(session, found)
+def _planned(session: Session, protocol: Protocol, cell: Cell) -> tuple[Run, Dataset]:
+    """The scored run that a cell starts from, not begun, and its data set."""
+    return plan_score(session, protocol.dataset, protocol.root, _scoring_layers(protocol, cell), cell.seed)
 
 
-def _trained(session: Session, protocol: Protocol, parent: Run, row: Row, shared: Sequence[Layer]) -> Run:
-    """The training run of a cell: from the table, resumed, or made now; scored at its end."""
-    catalog.find(row.method)  # an unknown one has its own error
-    own = {"method": (protocol.of_method or {}).get(row.method, {})}
-    layers = [*_only(TRAINED, shared), own, row.settings]
-    found = _same(session, plan_train(session, parent, row.method, layers, parent.seed))
-    if found is None:
-        found = train(session, parent, row.method, layers, parent.seed)
-    elif found.status != "done":
-        found = resume_train(session, found)
-    score_end(session, found)
-    return found
+def _scoring_layers(protocol: Protocol, cell: Cell) -> list[Layer]:
+    return [*_only(SCORED, cell.layers), *([{"data": {"seed": cell.seed}}] if protocol.redraw else [])]
+
+
+def _scored(session: Session, protocol: Protocol, cell: Cell) -> Run | CurateError:
+    """The scored run of a cell: from the table, resumed, or made now; or why there is none."""
+    try:
+        wanted, _ = _planned(session, protocol, cell)
+        found = _same(session, wanted)
+        if found is None:
+            return score(session, protocol.dataset, protocol.root, _scoring_layers(protocol, cell), cell.seed)
+        return found if found.status == "done" else resume_score(session, found)
+    except LockedError:
+        raise
+    except CurateError as error:
+        return error
+
+
+def _planned_training(session: Session, protocol: Protocol, parent: Run, cell: Cell) -> Run:
+    catalog.find(cell.row.method)  # an unknown one has its own error
+    return plan_train(session, parent, cell.row.method, _training_layers(protocol, cell), parent.seed)
+
+
+def _training_layers(protocol: Protocol, cell: Cell) -> list[Layer]:
+    own = {"method": (protocol.of_method or {}).get(cell.row.method, {})}
+    return [*_only(TRAINED, cell.layers), own, cell.row.settings]
+
+
+def _trained(session: Session, protocol: Protocol, parent: Run, cell: Cell) -> Outcome:
+    """The training run of a cell: from the table, resumed, or made now; scored at its end; or why there is none."""
+    try:
+        found = _same(session, _planned_training(session, protocol, parent, cell))
+        if found is None:
+            found = train(session, parent, cell.row.method, _training_layers(protocol, cell), parent.seed)
+        elif found.status != "done":
+            found = resume_train(session, found)
+        score_end(session, found)
+    except LockedError:
+        raise
+    except CurateError as error:
+        return None, error.message
+    return found.run_id, ""
 
 
 def _only(sections: Sequence[str], layers: Sequence[Layer]) -> list[Layer]:

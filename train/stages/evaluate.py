@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.files.writing import replacing
+from curate.report.maps import feature_map, feature_maps, write_drawing
 from curate.scores import metrics
-from curate.train.loop.engine import predict
-from curate.types import Predictions, Run
+from curate.train.loop.engine import encode, predict
+from curate.types import Floats, Predictions, Run
 
 from .session import Session
-from .setup import BEST, LAST, prepare
+from .setup import BEST, LAST, Job, prepare
 from .weighting import usability_of, weighted_metrics
+
+MOST = 3000
+"""Samples in a map of features: t-SNE of more takes minutes, and shows no more."""
 
 
 def evaluate(session: Session, run: Run, split: str) -> Mapping[str, Mapping[str, float]]:
@@ -31,8 +40,48 @@ def evaluate_weighted(session: Session, run: Run, split: str) -> Mapping[str, Ma
     return weighted_metrics(_predicted(session, run, split), weights, run.seed)
 
 
+def write_features(session: Session, run: Run, split: str, folder: Path) -> list[Path]:
+    """Write what the encoders make of a split's samples, and a map of it: `features.npz` and figures in `folder`.
+
+    The archive has `sample_id` (N,) and an array (N, D) per modality, as `score --embeddings` reads it. The map is
+    t-SNE of at most `MOST` samples a modality, drawn by the run's seed: by class, and by the gap's posterior where the
+    split was scored.
+
+    Raises:
+        CurateError: a file cannot be written.
+    """
+    job = _loaded(session, run)
+    samples = job.samples(split)
+    found = encode(job.trainer, job.data, samples)
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / "features.npz") as fresh:
+        np.savez(fresh, **{"sample_id": samples.sample_ids, **found})  # type: ignore[arg-type]  # their stubs
+    written = [folder / "features.npz"]
+    known = _imbalance(session, run, samples.sample_ids)
+    chosen = np.sort(np.random.default_rng(run.seed).permutation(len(samples))[:MOST])
+    classes = np.array(job.dataset.classes)[samples.labels[chosen]]
+    for modality, features in found.items():
+        places = feature_map(features[chosen], run.seed)
+        drawn = feature_maps(samples.sample_ids[chosen], places, classes, known[chosen], modality)
+        written += write_drawing(drawn, folder / f"map-{modality}")
+    return written
+
+
+def _imbalance(session: Session, run: Run, sample_ids: NDArray[np.str_]) -> Floats:
+    """(N,) p_imbalanced of the scored run, the largest over pairs; NaN where a sample was not scored."""
+    scored = session.store.rounds.read(run.parent or run.run_id)
+    known = dict(zip(scored.sample_ids.tolist(), (1 - scored.balanced).tolist(), strict=True))
+    return np.array([known.get(i, np.nan) for i in sample_ids.tolist()])
+
+
 def _predicted(session: Session, run: Run, split: str) -> Predictions:
     """The predictions of a run's best (or warm) checkpoint for a split."""
+    job = _loaded(session, run)
+    return predict(job.trainer, job.data, job.samples(split))
+
+
+def _loaded(session: Session, run: Run) -> Job:
+    """A run with the weights of its best (or warm) checkpoint."""
     job = prepare(session, run)
     job.load(job.folder / (BEST if run.kind == "train" else LAST))
-    return predict(job.trainer, job.data, job.samples(split))
+    return job

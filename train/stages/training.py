@@ -20,7 +20,7 @@ from curate.train.data.samples import RunData, Samples
 from curate.train.loop import checkpoint
 from curate.train.loop.engine import predict
 from curate.train.methods import catalog
-from curate.train.methods.method import Context
+from curate.train.methods.method import Context, Method
 from curate.train.methods.optim import OptimConfig
 from curate.train.models.model import ModelConfig
 from curate.types import Run
@@ -116,7 +116,7 @@ def _train(session: Session, run: Run, parent: Run) -> Run:
         job = prepare(session, run, reopen(parent), fresh=True)
         job = replace(job, data=_training_data(job, parent))
         method, trainer = job.trainer.method, job.trainer
-        total, per_round = _schedule(job)
+        total, per_round = _schedule(job.settings, method)
         _warn_of_idle(job, total)
         if (job.folder / LAST).exists():
             job.load(job.folder / LAST)
@@ -161,12 +161,21 @@ def _measure_test(job: Job) -> None:
     job.session.tracking.epoch(job.trainer.best_epoch, values)
 
 
-def _schedule(job: Job) -> tuple[int, int]:
+def scheduled_epochs(run: Run) -> int:
+    """Epochs that a training takes in all.
+
+    Raises:
+        CurateError: they do not divide into the method's rounds.
+    """
+    settings, method = Settings.of(run), catalog.find(run.method)
+    return _schedule(settings, method(settings.method))[0]
+
+
+def _schedule(settings: Settings, method: Method) -> tuple[int, int]:
     """Total epochs, and epochs per round."""
-    method, shared = job.trainer.method, job.settings.train
-    total = shared.epochs
-    if shared.start == "scratch":
-        total += job.settings.score.epochs
+    total = settings.train.epochs
+    if settings.train.start == "scratch":
+        total += settings.score.epochs
     if wanted := getattr(method.config, "epochs_per_round", 0):
         total = wanted * method.rounds
     if method.rounds < 1 or total < 1 or total % method.rounds:

@@ -9,9 +9,10 @@ import re
 
 import pytest
 
+from curate.comparison.layout import records
 from curate.comparison.paper import paper_table, printed, split_key
 from curate.comparison.plan import Plan, Row, read_table, with_controls
-from curate.comparison.summary import Cell, summarize
+from curate.comparison.summary import ACCURACY, Cell, summarize
 from curate.config import build
 from curate.datasets import find
 from curate.train.methods import catalog
@@ -215,9 +216,21 @@ def test_ours_stand_beside_the_paper_s_number() -> None:
     head, rows = paper_table(plan, summarize(cells))
     assert head == ["method", "toy, accuracy", "toy, audio accuracy", "toy, audio MAP", "toy, s an epoch"]
     assert rows == [
-        ["a", "70.40 / 50.0", "31.25", "30.00 / 25.0", "5.00 ± 0.2500 / 1.50"],
+        ["a", "70.40 / 50.0 / -20.4", "31.25", "30.00 / 25.0 / -5.0", "5.00 ± 0.2500 / 1.50"],
         ["b (ours)", "- / 50.0", "-", "- / 25.0", "- / 1.50"],
     ]
+
+
+def test_the_difference_to_the_paper_has_the_interval_of_our_mean() -> None:
+    """Ours .50, .52, .54: mean .52, sd .02, t(.975, 2) = 4.3027, so half the interval is .049683."""
+    plan = Plan("x", (Row("a", "joint", paper={"toy": {"accuracy": 50.0}}),))
+    cells = [Cell("x", "toy", "a", "joint", False, "", i, f"r{i}", values={ACCURACY: 0.5 + i / 50}) for i in range(3)]
+    lines = summarize(cells)
+    assert paper_table(plan, lines)[1] == [["a", "50.00 / 52.0 ± 2.0 / +2.0 [-3.0, +7.0]"]]
+    head, (row,) = records(lines, plan)
+    found = dict(zip(head, row, strict=True))
+    wanted = {"mean": 0.02, "low": 0.02 - 0.0496827, "high": 0.02 + 0.0496827}
+    assert {k: found[f"minus_paper_accuracy_{k}"] for k in wanted} == pytest.approx(wanted, abs=1e-6)
 
 
 def test_separate_networks_are_a_column_a_modality() -> None:

@@ -14,6 +14,8 @@ from curate.comparison.plan import (
     parse_methods,
     parse_seeds,
     read_table,
+    swept,
+    swept_setting,
     table_names,
     with_controls,
 )
@@ -191,3 +193,23 @@ def test_a_preset_and_the_paper_s_columns(tmp_path: Path) -> None:
         with pytest.raises(CurateError) as error:
             read_table(str(path))
         assert error.value.hint
+
+
+def test_a_sweep_changes_one_setting_at_a_time() -> None:
+    rows = swept(parse_methods(["iprm:train.epochs=3"], KNOWN), ["method.alpha=0.1,2", "optim.lr=0.5"])
+    first = "iprm (train.epochs=3)"
+    assert [r.label for r in rows] == [first, f"{first} (alpha=0.1)", f"{first} (alpha=2)", f"{first} (optim.lr=0.5)"]
+    assert rows[1].settings == {"train": {"epochs": 3}, "method": {"alpha": 0.1}}
+    assert rows[3].settings == {"train": {"epochs": 3}, "optim": {"lr": 0.5}}
+    assert [swept_setting(r.label) for r in rows[:3]] == [
+        ("iprm", "train.epochs", 3),
+        (first, "alpha", 0.1),
+        (first, "alpha", 2),
+    ]
+    assert swept_setting("adaptive (gap=kl)") is None and swept_setting("iprm") is None
+
+
+@pytest.mark.parametrize("text", ["method.alpha", "method.alpha=", "score.epochs=1,2", "alpha=1", "method.alpha=1,1"])
+def test_a_sweep_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(CurateError):
+        swept(parse_methods(["iprm"], KNOWN), [text])

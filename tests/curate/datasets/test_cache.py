@@ -193,6 +193,7 @@ def test_default_folder(monkeypatch, tmp_path):
     assert caching.default_folder() == tmp_path / ".cache" / "curate"
 
 
+@pytest.mark.long
 def test_the_demo_in_processes_is_the_demo(tmp_path):
     data = Demo(None, Demo.Options())
     data.samples = data.samples[:40]
@@ -257,6 +258,7 @@ def test_the_disk_use_told_is_that_of_the_arrays(tmp_path):
     assert caching.disk_use(data) == sum(array.nbytes for array in cache.arrays.values())
 
 
+@pytest.mark.long
 def test_two_processes_that_want_the_same_cache_make_it_once(tmp_path):
     program = (
         "import sys\nfrom pathlib import Path\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from curate.errors import LockedError
-from curate.files.lock import FILE, claimed, is_vacant
+from curate.files.lock import FILE, OWNER, claimed, is_vacant
 
 ROOT = Path(__file__).parents[3]
 HOLD = """
@@ -48,7 +49,7 @@ def test_a_claimed_folder_names_the_process_that_works_there(tmp_path):
         pass
     process.communicate("")
     with claimed(tmp_path / "run-1"):
-        assert (tmp_path / "run-1" / FILE).read_text().split()[0] == str(os.getpid())
+        assert (tmp_path / "run-1" / OWNER).read_text().split()[0] == str(os.getpid())
 
 
 def test_a_killed_process_lets_go_even_if_its_children_live_on(tmp_path):
@@ -73,8 +74,7 @@ def test_nothing_is_left_of_a_folder_in_which_nothing_was_made(tmp_path):
     assert [p.name for p in (tmp_path / "runs").iterdir()] == ["b"]
     with claimed(tmp_path / "runs" / "b"):
         (tmp_path / "runs" / "b" / "last.pt").unlink()
-        (tmp_path / "runs" / "b" / FILE).unlink()
-        (tmp_path / "runs" / "b").rmdir()
+        shutil.rmtree(tmp_path / "runs" / "b")
 
 
 def test_a_folder_is_vacant_unless_something_is_there_or_somebody_works_there(tmp_path):

@@ -268,6 +268,7 @@ def test_a_split_of_our_own_is_told(download, curate, tiny):
     assert "note: no split lists were found" in curate("prepare", *where[:8])[2]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_four_commands(download, four_commands, curate):
     write_ogm(download)

@@ -6,12 +6,14 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from curate.comparison.layout import cells
 from curate.comparison.plan import Plan, Row
 from curate.comparison.summary import summarize
 from curate.report.comparison import comparison_page, judged, write_comparison
+from curate.report.panels import sensitivity
 
 NASTY = "<b>&\"' a method"
 ROWS = (
@@ -113,3 +115,21 @@ def test_the_suffix_decides_what_is_written(table, tmp_path: Path) -> None:
         assert path.read_text(encoding="utf-8").lstrip().startswith(begin)
     assert "A note." in (tmp_path / "out.md").read_text() and "A note." in (tmp_path / "out.html").read_text()
     assert sorted(p.suffix for p in tmp_path.glob("out*")) == sorted(begins)
+
+
+def test_a_sweep_is_a_curve_from_the_smallest_value_on(table) -> None:
+    labels = ("iprm", "iprm (alpha=2)", "iprm (alpha=0.5)", "warmup (optim.lr=0.1)")
+    table.comparisons.begin("swept", "toy", [Row(label, "iprm") for label in labels], [0, 1])
+    for label, method in zip(labels, ("joint", "iprm", "warmup", "joint"), strict=True):
+        for seed in (0, 1):
+            table.comparisons.fill("swept", "toy", label, seed, f"{method}-{seed}")
+    assert '<figure id="sensitivity-toy"' in comparison_page(table, "swept")
+    assert '<figure id="sensitivity' not in comparison_page(table, "mine")
+    drawn = sensitivity({"alpha": tuple(np.array([[0.5, 0.61, 0.01], [2, 0.7, 0.02]]).T)}, {"alpha": 0.5})
+    assert drawn.data.to_dict("list") == {
+        "row": ["alpha"] * 2,
+        "value": [0.5, 2],
+        "accuracy": [0.61, 0.7],
+        "sd": [0.01, 0.02],
+        "reference": [0.5] * 2,
+    }

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 TRIES = int(os.environ.get("CURATE_FUZZ", "40"))
 CODE = """
@@ -39,6 +41,7 @@ print(told)
 """
 
 
+@pytest.mark.long
 def test_every_damage_is_an_answer_or_one_line(scored_file: Path, tmp_path: Path) -> None:
     words = [sys.executable, "-c", CODE, str(scored_file), str(tmp_path / "t.duckdb"), str(TRIES)]
     done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False)

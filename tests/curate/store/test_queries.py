@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -30,9 +31,10 @@ def put(table: Store, statement: str) -> None:
         con.execute(statement)
 
 
-@pytest.fixture
-def full(scored_table, predictions, scoring):
-    """The scored table with a newer run, groups, an item that cannot be used, a selection, and two trainings."""
+@pytest.fixture(scope="module")
+def full_file(scored_file, predictions, scoring, tmp_path_factory) -> Path:
+    """The file of `full`, written once; copy it, never open it."""
+    scored_table = Store(shutil.copy(scored_file, tmp_path_factory.mktemp("full")))
     broken = Sample(sample_id="zz-bad", label="class_1", split="train", inputs={})
     scored_table.samples.write("toy-0123456789", [broken], ("class_0", "class_1"), ["silent"], ["audio: all zero"])
     scored_table.selections.make("score-toy-1", threshold=0.5, name="clean")
@@ -47,7 +49,13 @@ def full(scored_table, predictions, scoring):
     scored_table.rounds.write("joint-toy-1", 1, p, found.gaps, found.fits, found.p_balanced, "prob")
     scored_table.epochs.write("score-toy-1", 1, [("val", m, "accuracy", 0.5) for m in p.probs])
     put(scored_table, "UPDATE sample SET group_id = 'speaker ' || (label % 2) WHERE split = 'train'")
-    return scored_table
+    return scored_table.path
+
+
+@pytest.fixture
+def full(full_file, tmp_path) -> Store:
+    """The scored table with a newer run, groups, an item that cannot be used, a selection, and two trainings."""
+    return Store(shutil.copy(full_file, tmp_path))
 
 
 def test_there_are_ten_questions():

@@ -133,6 +133,7 @@ def test_lasso_box_bars_threshold_and_text_narrow_every_view_and_the_address_kee
     assert seen.shown() == served[1].rows("SELECT count(*) FROM samples WHERE gap > 0.5")[0][0]
 
 
+@pytest.mark.long
 def test_a_sample_plays_is_marked_by_keys_walked_and_the_mark_is_in_the_table(seen, served):
     tab, store = seen.tab, served[1]
     tab.focus("#rows .card >> nth=0")

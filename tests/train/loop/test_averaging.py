@@ -104,6 +104,7 @@ def test_others_go_on_from_the_average(small_data, tmp_path) -> None:
 PLAIN = [{"train": {"epochs": 3, "augment": "shift"}, "optim": {"ema": 0.9}}]
 
 
+@pytest.mark.long
 def test_an_interrupted_run_with_average_and_augmentation_resumes_to_the_same_end(work, scored, monkeypatch) -> None:
     whole = train(work, scored, "warmup", PLAIN, 0)
     real, calls = checkpoint.save, []

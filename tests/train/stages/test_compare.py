@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from curate.comparison.plan import Plan, Row, parse_methods, with_controls
 from curate.comparison.summary import summarize
 from curate.errors import CurateError
+from curate.store.store import Store
 from curate.train.loop import checkpoint
+from curate.train.loop.engine import Runtime
 from curate.train.methods import catalog
 from curate.train.stages import compare as comparing
 from curate.train.stages.compare import Protocol, compare
+from curate.train.stages.session import Session
 
 FEW = [{"score": {"epochs": 1}, "train": {"epochs": 2}}]
 
@@ -76,6 +81,7 @@ def test_what_score_and_train_left_is_taken_as_it_stands(work, calls) -> None:
     assert calls == ["score 0", "train warmup 0"], "another setting is another cell"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_stopped_comparison_goes_on_and_ends_as_if_it_had_not_been_stopped(work, calls, monkeypatch) -> None:
     """Ctrl-C in the second epoch of the second method: one cell was finished, one is resumed, two are begun."""
@@ -121,6 +127,7 @@ def test_a_row_that_cannot_be_run_does_not_stop_the_others(work) -> None:
     )
 
 
+@pytest.mark.long
 def test_what_cannot_begin_leaves_the_earlier_comparison(work) -> None:
     compare(work, plan("warmup"), Protocol("toy", None, FEW), [0])
     before = numbers(work)
@@ -145,6 +152,7 @@ def test_settings_of_a_row_win_and_its_scored_run_is_its_own(work, calls) -> Non
         assert run.config["train"]["epochs"] == epochs
 
 
+@pytest.mark.long
 def test_settings_of_the_project_s_file_are_below_those_of_a_row(work) -> None:
     own = {"iprm": {"alpha": 0.3, "mixup": "linear"}, "lfm": {"none": 1}}
     compare(work, plan("iprm:method.alpha=0.5"), Protocol("toy", None, FEW, own), [0])
@@ -193,3 +201,34 @@ def test_a_method_dropped_into_the_folder_is_compared_with_no_edit_elsewhere(wor
     cells = {c.label: c for c in work.store.comparisons.find("mine")}
     assert set(cells) == {"joint", "warmup", "unimodal", "halved"}
     assert cells["halved"].run_id and not cells["halved"].control and ("fused", "accuracy") in cells["halved"].values
+
+
+def test_the_cost_is_told_before_anything_is_run_and_counts_what_is_done(work) -> None:
+    """A warm-up of 1 epoch a seed; `warmup` takes 2 epochs, `joint` 4 and the warm-up's; two parts are done."""
+    told: list[str] = []
+    work = replace(work, message=told.append)
+    compare(work, plan("warmup"), Protocol("toy", None, FEW), [0])
+    told.clear()
+    compare(work, plan("warmup", "joint:train.epochs=4"), Protocol("toy", None, FEW), [0, 1])
+    assert told[0].startswith("4 cells, 1 of them done; left are 12 epochs, and 1 of warm-ups, of ")
+    told.clear()
+    compare(work, plan("warmup", "joint:train.epochs=4"), Protocol("toy", None, FEW), [0, 1])
+    assert not told
+
+
+@pytest.mark.long
+def test_cells_on_two_devices_are_those_on_one(tmp_path: Path) -> None:
+    """On features: the processes, started anew, know no toy data."""
+    rng, names = np.random.default_rng(0), [f"s{i:02d}" for i in range(60)]
+    for modality in ("sound", "picture"):
+        np.save(tmp_path / f"{modality}.npy", np.eye(3)[np.arange(60) % 3] + 0.5 * rng.normal(size=(60, 3)))
+    table = "\n".join(["sample_id,label", *(f"{name},{'xyz'[i % 3]}" for i, name in enumerate(names))])
+    (tmp_path / "samples.csv").write_text(table)
+    rows, few = (*plan("warmup", "iprm").rows, Row("nobody's", "nobodys")), {"optim": {"batch_size": 8}}
+    told = []
+    for devices in ([], ["cpu", "cpu"], ["cpu", "cpu"]):
+        store = Store(tmp_path / f"{len(devices)}.duckdb")
+        work = Session(store, tmp_path / "cache", Runtime(device="cpu"))
+        compare(work, Plan("mine", rows), Protocol("features", tmp_path, [*FEW, few]), [0, 1], devices)
+        told.append((numbers(work), len(store.runs.all())))
+    assert told[0] == told[1] == told[2] and told[0][1] == 6

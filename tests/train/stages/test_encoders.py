@@ -38,6 +38,7 @@ def stored(work: Session, run_id: str) -> list:
     return [work.store.query(sql.format(t, run_id))[1] for t in tables]
 
 
+@pytest.mark.long
 def test_resumed_scoring_needs_no_weights_and_equals_unbroken(
     work: Session, own: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,7 @@ def test_an_averaged_gap_is_the_mean_of_the_stored_dynamics(work) -> None:
     assert not np.array_equal(found.gaps.fitted, found.gaps.prob)
 
 
+@pytest.mark.long
 def test_the_mean_over_one_epoch_is_the_gap_of_the_last(work) -> None:
     for kind in gap.KINDS:
         run = score(work, "toy", None, [{"score": {"average": "warmup", "epochs": 1, "gap": kind}}], 0)
@@ -58,6 +59,7 @@ def test_the_mean_over_one_epoch_is_the_gap_of_the_last(work) -> None:
         np.testing.assert_array_equal(work.store.rounds.read(run.run_id).gaps.fitted, gap.signed_gap(kind, known))
 
 
+@pytest.mark.long
 def test_interrupted_averaged_scoring_ends_as_if_it_had_not_been(work, monkeypatch) -> None:
     layers = [{"score": {"average": "warmup", "gap": "log_odds", "epochs": 3}}]
     whole = score(work, "toy", None, layers, 0)
@@ -70,6 +72,7 @@ def test_interrupted_averaged_scoring_ends_as_if_it_had_not_been(work, monkeypat
     assert content(work, resumed.run_id) == content(work, whole.run_id)
 
 
+@pytest.mark.long
 def test_what_has_no_epochs_cannot_be_averaged(work, tmp_path) -> None:
     run = score(work, "toy", None, [], 0)
     with pytest.raises(CurateError, match="no warm-up"):
@@ -198,6 +201,7 @@ def test_online_posteriors_need_the_gap_of_the_moment(work, scored, form, method
     assert work.store.runs.all(kind="train") == []
 
 
+@pytest.mark.long
 def test_a_gap_of_the_methods_own_is_of_the_last_epoch(work, scored) -> None:
     scored = refit(work.store, scored, [{}, {"score": {"average": "warmup", "input": "absolute"}}])
     run = train(work, scored, "adaptive", [{"method": {"gap": "kl", "rounds": 1}}], 0)

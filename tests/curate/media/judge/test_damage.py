@@ -103,6 +103,7 @@ class Deadly(Manifest):
         return super().decode(sample, modality)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_decoder_that_dies_costs_its_own_item_alone(tmp_path, media, write_manifest):
     rows = []
