@@ -92,6 +92,7 @@ def application(page: Page, access: Access) -> Starlette:
         Route("/api/summary", answering(lambda r: _summary(page, r))),
         Route("/api/page", answering(lambda r: _rows(page, r))),
         Route("/api/sample", answering(lambda r: page.sample(r.query_params.get("id", "")))),
+        Route("/api/alike", answering(lambda r: page.alike(r.query_params.get("id", "")))),
         Route("/api/review", answering(lambda _: {"queue": page.review.queue(), **page.review.report()})),
         Route("/media/{what}", answering(lambda r: _drawn(page.media, r))),
         *(

@@ -210,13 +210,14 @@ function openSample(id, queue = null) {
   return go({ sample: id }, { keep: true });
 }
 
+// The ids that the arrows walk through.
+const order = () => (dialog.queue ? dialog.queue.map(([id]) => id) : page.rows.map((row) => row.sample_id));
+
 // The id so many places after one in the order shown; pages are turned. Null at the ends.
 async function walk(id, by) {
-  if (dialog.queue) {
-    const next = dialog.queue[dialog.queue.findIndex(([one]) => one === id) + by];
-    return next?.[0] ?? null;
-  }
-  const place = page.rows.findIndex((row) => row.sample_id === id);
+  const ids = order();
+  const place = ids.indexOf(id);
+  if (dialog.queue) return ids[place + by] ?? null;
   if (place < 0) return page.rows[0]?.sample_id ?? null;
   if (page.rows[place + by]) return page.rows[place + by].sample_id;
   const turned = page.start / ROWS + 1 + by;
@@ -342,7 +343,7 @@ async function start() {
   options(byId("y"), about.numeric);
   options(byId("sort"), Object.keys(about.columns));
   marks = new Marks(`${about.table} ${about.run}`, changed);
-  dialog = new Sample(about, marks, { go, walk, tags, media, focusRow, review, refresh: load });
+  dialog = new Sample(about, marks, { go, walk, order, tags, thumb, media, focusRow, review, refresh: load });
   byId("groups").open = innerWidth > 960;
   wire();
   await load();
