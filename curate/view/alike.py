@@ -25,7 +25,7 @@ from curate.types import Floats, Run
 from .media import Media
 
 FOUND = 6
-MOST, MOST_MEDIA, MOST_BYTES = 20_000, 2_000, 1 << 26
+MOST, MOST_MEDIA, MOST_BYTES = 20_000, 1_000, 1 << 26
 """Samples that are compared at most: by vectors, by media of the cache; and bytes of their numbers, of a modality."""
 LARGEST_FILE = 1 << 29
 """Files of embeddings of more bytes are not read: they are read whole."""

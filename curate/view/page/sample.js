@@ -142,7 +142,7 @@ export class Sample {
   async drawAlike() {
     const { id } = this;
     const node = byId("alike");
-    node.replaceChildren();
+    node.replaceChildren(el("p", { class: "muted" }, "Looking for samples like it …"));
     const { found, missing } = await ask(`/api/alike?${new URLSearchParams({ id })}`).catch((error) => ({ found: [], missing: error.message }));
     if (id !== this.id) return;
     const one = (m, row) => el("button", { type: "button", class: "card", "data-id": row.sample_id, onclick: () => this.page.go({ sample: row.sample_id }, { keep: true }) },
