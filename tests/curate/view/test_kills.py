@@ -62,7 +62,7 @@ def marks_until_killed(view: View, start: int, seconds: float) -> tuple[set[str]
 
 
 @pytest.mark.long
-def test_fifty_kills_of_the_server_lose_no_acknowledged_decision(store, record_property):
+def test_fifty_kills_of_the_server_lose_no_acknowledged_decision(store):
     rng, sent, acknowledged = random.Random(0), set(), set()
     for _ in range(KILLS):
         with View(store) as view:
@@ -71,4 +71,3 @@ def test_fifty_kills_of_the_server_lose_no_acknowledged_decision(store, record_p
         stored = [row[1] for row in store.marks.all("preds")]
         assert acknowledged <= set(stored) <= sent and len(stored) == len(set(stored))
     assert len(acknowledged) >= 3 * KILLS
-    record_property("sent, acknowledged, stored", (len(sent), len(acknowledged), len(stored)))
