@@ -58,7 +58,7 @@ class RecorderCallback(pl.Callback):
 
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.epochs.end("train", trainer.current_epoch + 1)
+        self.epochs.end("train")
         self.epochs.score_if_due()
 
     @override
@@ -71,15 +71,12 @@ class RecorderCallback(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if trainer.sanity_checking or not isinstance(outputs, dict) or "record" not in outputs:
-            return
-        if not self.epochs.is_open("val"):
-            self.epochs.begin("val", trainer.current_epoch + 1)
-        self.epochs.add("val", outputs["record"])
+        if not trainer.sanity_checking and isinstance(outputs, dict) and "record" in outputs:
+            self.epochs.add("val", outputs["record"], trainer.current_epoch + 1)
 
     @override
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.epochs.end("val", trainer.current_epoch + 1)
+        self.epochs.end("val")
 
     @override
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -61,7 +61,7 @@ class RecorderCallback(TrainerCallback):
         self._waiting: tuple[Split, Any] | None = None
         self._last: Mapping[str, Any] = {}
         self._hooks: list[Any] = []
-        self._epoch, self._training = 1, False
+        self._training = False
 
     def loss(self, function: Callable[[Any, Tensor, Mapping[str, Tensor], Tensor], Tensor]) -> Callable[..., Tensor]:
         """A `compute_loss_func` from a loss of (sample_ids, labels, logits, fused), a mean over the batch.
@@ -95,17 +95,16 @@ class RecorderCallback(TrainerCallback):
     @override
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.epochs.score_if_due()
-        self._epoch = int((state.epoch or 0) + 1e-6) + 1
-        self.epochs.begin("train", self._epoch)
+        self.epochs.begin("train", int((state.epoch or 0) + 1e-6) + 1)
 
     @override
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._check_labels()
-        self.epochs.end("train", self._epoch)
+        self.epochs.end("train")
 
     @override
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.epochs.end("val", self._epoch)
+        self.epochs.end("val")
 
     @override
     def on_predict(self, args: Any, state: Any, control: Any, *arguments: Any, **kwargs: Any) -> None:
@@ -134,8 +133,6 @@ class RecorderCallback(TrainerCallback):
         split: Split = "train" if module.training else "val"
         if not self._training or (split == "train" and not self.epochs.is_open(split)):
             return
-        if not self.epochs.is_open(split):
-            self.epochs.begin(split, self._epoch)
         self._waiting = (split, outputs)
         if self._inputs.get("labels") is not None:
             self._add(split, outputs, self._inputs)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from curate import datasets
-from curate.config import dotted
+from curate.config import dotted, parse_set
 from curate.errors import CurateError
 from curate.predictions.score import PredictionsConfig
 from curate.types import Run
@@ -67,5 +67,8 @@ def _differing(run: Run, section: str, usual: Mapping[str, Any]) -> list[str]:
 
 
 def _typed(value: Any) -> str:
-    """A value in the form that `--set` reads."""
-    return value if isinstance(value, str) else "none" if value is None else json.dumps(value)
+    """A value in the form that `--set` reads; a text that is empty, or would be read as a number, is quoted."""
+    if not isinstance(value, str):
+        return "none" if value is None else json.dumps(value)
+    plain = value and parse_set([f"data.x={value}"]) == {"data": {"x": value}}
+    return value if plain else json.dumps(value, ensure_ascii=False)

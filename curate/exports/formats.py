@@ -84,7 +84,7 @@ def _cleanlab(store: Store, rows: Rows, path: Path) -> Written:
 
 
 def _fiftyone(store: Store, rows: Rows, path: Path) -> Written:
-    """A CSV with a row for each picture or video, whose path is in the column `filepath`."""
+    """A CSV with a row for each picture or video, whose path is in the column `filepath`; the line keeps numbers."""
     need_one(rows, "fiftyone")
     _need_suffix(path, ".csv")
     medium = _medium(store, rows, VISUAL)
@@ -95,15 +95,20 @@ def _fiftyone(store: Store, rows: Rows, path: Path) -> Written:
         )
     sql = f"SELECT file_{medium} AS filepath, * FROM ({rows.sql}) WHERE file_{medium} IS NOT NULL"
     written = store.db.copy_to(sql, rows.parameters, path)
-    return written, f'fiftyone.Dataset.from_dir(labels_path="{path}", dataset_type=fiftyone.types.CSVDataset)'
+    kinds = f'{{c: {{"f": float, "i": int}}.get(t.kind) for c, t in pandas.read_csv("{path}").dtypes.items()}}'
+    return written, (
+        f'fiftyone.Dataset.from_dir(labels_path="{path}", dataset_type=fiftyone.types.CSVDataset, fields={kinds})'
+    )
 
 
 def _spotlight(store: Store, rows: Rows, path: Path) -> Written:
-    """Parquet; the line names the type of each column of media."""
-    need_one(rows, "spotlight")
+    """Parquet; the line names the types that Spotlight would take for others: lists of two numbers are its windows."""
+    run = need_one(rows, "spotlight")
     _need_suffix(path, ".parquet")
-    written = store.db.copy_to(rows.sql, rows.parameters, path)
+    named = "SELECT * REPLACE (array_to_string(selections, ', ') AS selections)"
+    written = store.db.copy_to(f"{named} FROM ({rows.sql}) ORDER BY sample_id", rows.parameters, path)
     kinds = {f"file_{m}": _kind(store, rows, m) for m in rows.media}
+    kinds |= dict.fromkeys([f"probs_{m}" for m in store.rounds.probabilities(run.run_id)[1]], "Embedding")
     types = ", ".join(f'"{c}": spotlight.{kind}' for c, kind in kinds.items() if kind)
     return written, f'spotlight.show("{path}"{f", dtype={{{types}}}" if types else ""})'
 

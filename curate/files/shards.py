@@ -198,8 +198,11 @@ class Features:
     values: Mapping[str, NDArray[np.float32]]
 
 
-def read_features(folder: Path, split: str) -> Features | None:
+def read_features(folder: Path, split: str, only: NDArray[np.str_] | None = None) -> Features | None:
     """The features of the newest complete epoch of a split; None if any of its files has none.
+
+    Args:
+        only: ids of the samples that are read, others are left in the files; None = all.
 
     Raises:
         CurateError: files of the epoch have features of other modalities, kinds or lengths.
@@ -218,15 +221,17 @@ def read_features(folder: Path, split: str) -> Features | None:
                 f"files of one epoch of {split} have other features: {found}",
                 "record features of one kind, of the same modalities, in every process",
             )
-        given = {"paths": [str(path) for path in files]}
-        ids = con.execute("SELECT sample_id FROM read_parquet($paths)", given).fetchnumpy()["sample_id"]
+        paths = {"paths": [str(path) for path in files]}
+        given, rows = dict[str, Any](paths), "read_parquet($paths)"
+        if only is not None:
+            given["only"] = only.tolist()
+            rows = f"(SELECT * FROM {rows} WHERE sample_id IN (SELECT unnest($only)) ORDER BY sample_id)"
+        ids = con.execute(f"SELECT sample_id FROM {rows}", given).fetchnumpy()["sample_id"]
         known, first = np.unique(np.asarray(ids, dtype=np.str_), return_index=True)
         values = {}
         for name in next(iter(names)):
-            flat = con.execute(f"SELECT unnest({_quoted(name)}) AS x FROM read_parquet($paths)", given).fetchnumpy()[
-                "x"
-            ]
-            sizes = con.execute(f"SELECT DISTINCT len({_quoted(name)}) FROM read_parquet($paths)", given).fetchall()
+            flat = con.execute(f"SELECT unnest({_quoted(name)}) AS x FROM {rows}", given).fetchnumpy()["x"]
+            sizes = con.execute(f"SELECT DISTINCT len({_quoted(name)}) FROM read_parquet($paths)", paths).fetchall()
             if len(sizes) > 1:
                 raise CurateError(f"{name} has {sizes[0][0]} and {sizes[1][0]} numbers in {folder}", "record it again")
             values[name.partition(":")[2]] = np.asarray(flat, dtype=np.float32).reshape(len(ids), -1)[first]

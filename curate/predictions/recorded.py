@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from curate.types import Floats
 
 from .part import Part, shown
 
-BLOCK = 4096
-"""Rows that fit into a processor's cache."""
+BLOCK = 1024
+"""Rows that fit into a processor's nearest cache."""
 
 
 def read_recorded(folder: Path) -> Part:
@@ -28,11 +29,13 @@ def read_recorded(folder: Path) -> Part:
     columns, notes = read_shards(folder)
     columns = _aligned(columns, folder)
     names = [name for name in columns if name not in KEYS]
-    values = {}
-    for m in dict.fromkeys(name.partition(".")[0] for name in names):
-        own = [name for name in names if name.partition(".")[0] == m]
-        classes = tuple(name.partition(".")[2] for name in own)
-        values[m] = (classes, _beside([columns[name] for name in own]))
+    own: dict[str, list[str]] = {}
+    for name in names:
+        own.setdefault(name.partition(".")[0], []).append(name)
+    with ThreadPoolExecutor() as pool:  # copying lets other threads run
+        found = pool.map(lambda of_one: _beside([columns[name] for name in of_one]), own.values())
+        classes = [tuple(name.partition(".")[2] for name in of_one) for of_one in own.values()]
+        values = dict(zip(own, zip(classes, found, strict=True), strict=True))
     keys = (columns["sample_id"], columns["label"], columns["split"], columns["epoch"])
     return Part(str(folder), *keys, values, "; ".join(["recorded", *notes]))
 
@@ -42,28 +45,32 @@ def _beside(columns: Sequence[NDArray[Any]]) -> Floats:
     values = np.empty((len(columns[0]), len(columns)))
     for start in range(0, len(values), BLOCK):
         block = slice(start, start + BLOCK)
-        np.stack([column[block] for column in columns], axis=1, out=values[block])
+        for k, column in enumerate(columns):
+            values[block, k] = column[block]
     return values
 
 
 def _aligned(columns: Mapping[str, NDArray[Any]], folder: Path) -> dict[str, NDArray[Any]]:
     """The same samples in every epoch of the training split; samples of other splits have their newest predictions."""
     splits, epochs = columns["split"], columns["epoch"]
-    trained = np.unique(epochs[splits == "train"])
+    own = splits == "train"
+    if own.all() and len(own) and epochs[0] == epochs[-1]:  # ascending: a single epoch, as it is
+        return dict(columns)
+    trained = np.unique(epochs[own])
     if not len(trained):
         raise CurateError(
             f"{folder} holds no complete epoch of the training samples", 'record them: recorder.epoch(split="train")'
         )
-    first = columns["sample_id"][(splits == "train") & (epochs == trained[0])]  # ascending, as all are
+    first = columns["sample_id"][own & (epochs == trained[0])]  # ascending, as all are
     for epoch in trained[1:].tolist():
-        ids = columns["sample_id"][(splits == "train") & (epochs == epoch)]
+        ids = columns["sample_id"][own & (epochs == epoch)]
         if not np.array_equal(ids, first):
             differ = np.setxor1d(ids, first)
             raise CurateError(
                 f"epochs {trained[0]} and {epoch} in {folder} do not hold the same samples: {shown(differ)}",
                 "record every sample in every epoch: drop_last=False, or a pass in eval mode",
             )
-    rows = [np.flatnonzero(splits == "train")]
+    rows = [np.flatnonzero(own)]
     numbers = [epochs[rows[0]]]
     for split in ("val", "test"):
         of_split = splits == split

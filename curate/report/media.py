@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from curate import datasets
-from curate.datasets.cache import Cache, default_folder, open_cache
+from curate.datasets.decoded import DecodedMedia, decoded_media
 from curate.errors import CurateError
-from curate.specs import AudioSpec, ClipSpec, FeatureSpec, FlowSpec, InputSpec, TextSpec
+from curate.specs import AudioSpec, FeatureSpec, TextSpec
 from curate.types import Run
 
 
@@ -40,56 +39,33 @@ def load(run: Run, sample_ids: Sequence[str], folder: Path | None) -> tuple[dict
         sample_ids: the samples whose media are loaded.
         folder: folder of all caches; None = the default.
     """
-    if "predictions" in run.config:
-        return {}, "only predictions of these samples are known"
     if run.dataset == "features":
         return {}, "only features of these samples are known"
-    place = (folder or default_folder()) / run.data_id
-    if not place.exists():
-        return {}, "their decoded media are not on this machine"
     try:
-        cache, dataset = open_cache(place), _reopen(run)
-        rows = cache.rows(sample_ids)
-    except (CurateError, TypeError, ValueError) as error:
-        return {}, f"their media could not be opened ({error})"
-    sources = {s.sample_id: s.inputs for s in dataset.samples}
+        decoded = decoded_media(run, folder)
+        rows = decoded.cache.rows(sample_ids)
+    except CurateError as error:
+        return {}, error.message
+    except ValueError as error:
+        return {}, str(error)
     found = zip(sample_ids, rows, strict=True)
-    return {i: _media(cache, dataset.specs, sources.get(i, {}), int(row)) for i, row in found}, ""
+    return {i: _media(decoded, decoded.texts.get(i, {}), int(row)) for i, row in found}, ""
 
 
-def _reopen(run: Run) -> datasets.Dataset:
-    cls = datasets.find(run.dataset)
-    return cls(Path(run.root) if run.root else None, cls.Options(**run.config.get("data", {})))
-
-
-def _media(cache: Cache, specs: Mapping[str, InputSpec], sources: Mapping[str, str], row: int) -> list[Medium]:
+def _media(decoded: DecodedMedia, texts: Mapping[str, str], row: int) -> list[Medium]:
     found = []
-    for modality, array in cache.arrays.items():
-        spec = specs[modality]
-        if cache.status[modality][row] != "ok":
-            continue
-        if isinstance(spec, FeatureSpec):
+    for modality, array in decoded.cache.arrays.items():
+        spec = decoded.specs[modality]
+        if decoded.cache.status[modality][row] != "ok" or isinstance(spec, FeatureSpec):
             continue
         if isinstance(spec, AudioSpec):
             found.append(Medium(modality, "audio", wav_uri(array[row], spec.rate)))
         elif isinstance(spec, TextSpec):
-            found.append(Medium(modality, "text", sources.get(modality, "")))
-        elif isinstance(spec, ClipSpec):
-            found.append(Medium(modality, "visual", png_uri(_still(array[row], spec)), crisp=spec.size < 96))
+            found.append(Medium(modality, "text", texts.get(modality, "")))
         else:
-            found.append(Medium(modality, "visual", png_uri(array[row][0]), crisp=spec.size < 96))
+            frame = decoded.frames(modality, row, 1)[0]
+            found.append(Medium(modality, "visual", png_uri(frame), crisp=frame.shape[0] < 96))
     return found
-
-
-def _still(clip: NDArray[np.integer], spec: ClipSpec) -> NDArray[np.uint8]:
-    """The middle frame of a clip; optical flow is shown as the length of the motion, white at the limit or more."""
-    middle = clip[len(clip) // 2]
-    result: NDArray[np.uint8]
-    if not isinstance(spec, FlowSpec):
-        result = middle.astype(np.uint8)
-        return result
-    result = np.minimum(2 * np.linalg.norm(middle.astype(np.float32), axis=-1), 255).astype(np.uint8)[..., None]
-    return result
 
 
 def wav_uri(samples: NDArray[np.int16], rate: int) -> str:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from curate.errors import CurateError
 from curate.scores.gap import loss_kind
 from curate.scores.scoring import centres_of
 from curate.table import Table
@@ -63,7 +62,7 @@ class AdaptiveLoss(nn.Module):
         self.centres = centres_of(found, kind) or tuple(float(f.locs[f.balanced]) for f in found.fits)
         self.run_id = scored.run_id
         self.w0 = torch.from_numpy(found.p_balanced).float().to(self.w0.device)
-        self._rows = Rows(self.run_id, found.sample_ids)
+        self._rows = Rows(self.run_id, found.sample_ids, scored.modalities)
 
     @override
     def forward(
@@ -78,12 +77,7 @@ class AdaptiveLoss(nn.Module):
         Raises:
             CurateError: a sample was not scored, or a modality of the run is missing.
         """
-        if absent := [m for m in self.modalities if m not in logits]:
-            raise CurateError(
-                f"{self.run_id} was scored by {', '.join(self.modalities)}, no logits of {', '.join(absent)} are given",
-                "give the logits of all of them",
-            )
-        ordered = {m: logits[m] for m in self.modalities}
+        ordered = self._rows.ordered(logits)
         rows = self._rows.of(sample_ids, self.w0.device)
         return adaptive_loss(
             modality_gaps(ordered, labels, self.kind),

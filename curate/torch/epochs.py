@@ -39,12 +39,14 @@ class Epochs:
         self.table, self.every, self.after = table, every, after
         self.scored = 0
         self.last = 0
+        self.number = 1
         self._recorders: dict[Split, Recorder] = {}
         self._open: dict[Split, AbstractContextManager[None]] = {}
 
     def begin(self, split: Split, number: int) -> None:
         """Open an epoch; the weights move in those of training. Recorders are made once processes are known."""
         self.drop(split)
+        self.number = number
         if split not in self._recorders:
             self._recorders[split] = Recorder(self.folder, self.classes, **self.options)
         self._open[split] = self._recorders[split].epoch(split, number, moving=split == "train")
@@ -54,11 +56,12 @@ class Epochs:
         """Whether an epoch of the split is being recorded."""
         return split in self._open
 
-    def add(self, split: Split, record: Any) -> None:
-        """Record a batch.
+    def add(self, split: Split, record: Any, number: int | None = None) -> None:
+        """Record a batch; an epoch that is not open is opened.
 
         Args:
             record: the arguments of `Recorder.add` by name.
+            number: of the epoch; None = the one begun last.
 
         Raises:
             CurateError: it is no such mapping, or does not fit.
@@ -69,14 +72,16 @@ class Epochs:
                 f"a record has sample_ids, labels and logits, got {given or 'nothing'}",
                 'e.g. {"sample_ids": ids, "labels": y, "logits": {"audio": a, "visual": v}, "fused": f}',
             )
+        if split not in self._open:
+            self.begin(split, number or self.number)
         self._recorders[split].add(**record)
 
-    def end(self, split: Split, number: int) -> None:
+    def end(self, split: Split) -> None:
         """Close an epoch, so that it appears."""
         if split in self._open:
             self._open.pop(split).__exit__(None, None, None)
         if split == "train":
-            self.last = number
+            self.last = self.number
 
     def score_if_due(self) -> None:
         """Score after every `every`-th epoch of training."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,11 @@ class Rows:
     Args:
         run_id: for errors.
         sample_ids: (N,) ids of the run.
+        modalities: of the run, in declared order.
     """
 
-    def __init__(self, run_id: str, sample_ids: NDArray[np.str_]) -> None:
-        self.run_id = run_id
+    def __init__(self, run_id: str, sample_ids: NDArray[np.str_], modalities: Sequence[str]) -> None:
+        self.run_id, self.modalities = run_id, tuple(modalities)
         self._row = {str(i): row for row, i in enumerate(sample_ids)}
 
     def of(self, sample_ids: Sequence[Any], device: torch.device) -> Tensor:
@@ -38,3 +39,16 @@ class Rows:
                 "train on the samples that were scored, as `samples.sample_id` has them",
             )
         return torch.tensor([self._row[i] for i in ids], device=device)
+
+    def ordered(self, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The logits of the run's modalities, in their order.
+
+        Raises:
+            CurateError: a modality is missing.
+        """
+        if absent := [m for m in self.modalities if m not in logits]:
+            raise CurateError(
+                f"{self.run_id} was scored by {', '.join(self.modalities)}, no logits of {', '.join(absent)} are given",
+                "give the logits of all of them",
+            )
+        return {m: logits[m] for m in self.modalities}

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from curate.errors import CurateError
 from curate.table import Table
 
 from .losses import usable_loss
@@ -50,7 +49,7 @@ class UsableLoss(nn.Module):
         ids, known = table.store.usability.p_broken(scored.run_id)
         self.modalities, self.run_id, self.found = scored.modalities, scored.run_id, bool(known.any())
         self.p_broken = torch.from_numpy(known).float().to(self.p_broken.device)
-        self._rows = Rows(self.run_id, ids)
+        self._rows = Rows(self.run_id, ids, scored.modalities)
 
     @override
     def forward(self, sample_ids: Sequence[Any], labels: Tensor, logits: Mapping[str, Tensor], fused: Tensor) -> Tensor:
@@ -62,11 +61,6 @@ class UsableLoss(nn.Module):
         Raises:
             CurateError: a sample was not assessed, or a modality of the run is missing.
         """
-        if absent := [m for m in self.modalities if m not in logits]:
-            raise CurateError(
-                f"{self.run_id} was scored by {', '.join(self.modalities)}, no logits of {', '.join(absent)} are given",
-                "give the logits of all of them",
-            )
-        ordered = {m: logits[m] for m in self.modalities}
+        ordered = self._rows.ordered(logits)
         broken = self.p_broken[self._rows.of(sample_ids, self.p_broken.device)].to(fused.device)
         return usable_loss(ordered, fused, labels, broken, self.mode)

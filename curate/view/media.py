@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 
 from curate.errors import CurateError, MediaError
 from curate.media.source import Segment
-from curate.specs import AudioSpec, ClipSpec, FeatureSpec, FlowSpec, InputSpec, TextSpec
+from curate.specs import AudioSpec, ClipSpec, FeatureSpec, TextSpec
 from curate.store.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from curate.datasets import Dataset
-    from curate.datasets.cache import Cache
+    from curate.datasets.decoded import DecodedMedia
 
 PLAYED = {
     ".wav": "audio/wav", ".mp3": "audio/mpeg", ".flac": "audio/flac", ".ogg": "audio/ogg", ".oga": "audio/ogg",
@@ -147,49 +146,44 @@ class Media:
 
     def _of_cache(self, sample_id: str, modalities: list[str]) -> list[dict[str, Any]]:
         try:
-            cache, specs = self._decoded
-            row = int(cache.rows([sample_id])[0])
-        except (CurateError, ValueError, OSError, TypeError) as error:
+            (row,) = self.decoded.cache.rows([sample_id])
+        except (CurateError, ValueError) as error:
             return [{"modality": m, "kind": "none", "text": str(error)} for m in modalities]
-        return [self._of_array(cache, specs[m], m, row) for m in modalities if m in cache.arrays]
+        return [self._of_array(m, int(row)) for m in modalities if m in self.decoded.cache.arrays]
 
-    def _of_array(self, cache: Cache, spec: InputSpec, modality: str, row: int) -> dict[str, Any]:
+    def _of_array(self, modality: str, row: int) -> dict[str, Any]:
+        cache, spec = self.decoded.cache, self.decoded.specs[modality]
         out: dict[str, Any] = {"modality": modality, "kind": "none", "cached": True}
         if cache.status[modality][row] != "ok":
             return out | {"text": str(cache.reason[modality][row] or cache.status[modality][row])}
         if isinstance(spec, AudioSpec):
             return out | {"kind": "audio"}
         if isinstance(spec, FeatureSpec):
-            values = np.asarray(cache.arrays[modality][row], dtype=np.float64).ravel()
+            values = np.asarray(self.decoded.array(modality, row), dtype=np.float64).ravel()
             return out | {"kind": "numbers", "numbers": values[:MOST_NUMBERS].tolist(), "length": len(values)}
         if isinstance(spec, TextSpec):
-            return out | {"text": "its text is not kept"}
+            return out | {"text": "its text is not kept"}  # that of a data set is among its sources
         many = isinstance(spec, ClipSpec) or len(cache.arrays[modality][row]) > 1
         return out | {"kind": "frames" if many else "picture"}
 
-    @cached_property
-    def _decoded(self) -> tuple[Cache, Mapping[str, InputSpec]]:
-        from curate.datasets.cache import default_folder, open_cache
-
-        if "predictions" in self.run.config:
-            raise CurateError("only predictions are known", "`curate score --predictions FILE --media manifest.csv`")
-        place = (self.cache_folder or default_folder()) / self.run.data_id
-        if not place.exists():
-            raise CurateError(f"its decoded media are not in {place.parent}", "see `curate prepare`")
-        return open_cache(place), reopened(self.run.dataset, self.run.root, self.run.config).specs
-
-    def array(self, sample_id: str, modality: str) -> tuple[NDArray[Any], InputSpec]:
-        """The cached array of a medium, and its spec.
+    @property
+    def decoded(self) -> DecodedMedia:
+        """What the cache has of the run's data set, opened once.
 
         Raises:
-            CurateError, ValueError: there is none.
+            CurateError: there is none, see `decoded_media`.
         """
         with self._lock:
-            cache, specs = self._decoded
-        row = int(cache.rows([sample_id])[0])
-        if modality not in cache.arrays or cache.status[modality][row] != "ok":
-            raise CurateError(f"{modality} of this sample was not decoded", "see its reason")
-        return cache.arrays[modality][row], specs[modality]
+            return self._decoded
+
+    @cached_property
+    def _decoded(self) -> DecodedMedia:
+        from curate.datasets.decoded import decoded_media
+
+        return decoded_media(self.run, self.cache_folder)
+
+    def _row(self, sample_id: str) -> int:
+        return int(self.decoded.cache.rows([sample_id])[0])
 
     # What is made for the page.
 
@@ -200,7 +194,7 @@ class Media:
 
             path, segment = self.file(sample_id, modality)
             return read_audio(path, RATE, SECONDS, segment), RATE
-        values, spec = self.array(sample_id, modality)
+        values, spec = self.decoded.array(modality, self._row(sample_id)), self.decoded.specs[modality]
         if not isinstance(spec, AudioSpec):
             raise CurateError(f"{modality} is no sound", "ask for a picture of it")
         return (np.asarray(values) / 32768).astype(np.float32), spec.rate
@@ -212,24 +206,7 @@ class Media:
 
             path, segment = self.file(sample_id, modality)
             return read_folder(path, count, segment) if path.is_dir() else read_frames(path, count, segment)
-        values, spec = self.array(sample_id, modality)
-        frames = np.asarray(values)
-        if frames.ndim != 4:
-            raise CurateError(f"{modality} is no picture", "ask for its sound or numbers")
-        chosen = frames[np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)]
-        if isinstance(spec, FlowSpec):
-            length = np.linalg.norm(chosen.astype(np.float32), axis=-1, keepdims=True)
-            chosen = np.minimum(2 * length, 255)
-        shown: NDArray[np.uint8] = chosen.astype(np.uint8)
-        return shown
-
-
-def reopened(dataset: str, root: str | None, config: Mapping[str, Mapping[str, Any]]) -> Dataset:
-    """The data set of a run, made from its configuration; annotation files are read."""
-    from curate import datasets
-
-    kind = datasets.find(dataset)
-    return kind(Path(root) if root else None, kind.Options(**config.get("data", {})))
+        return self.decoded.frames(modality, self._row(sample_id), count)
 
 
 def kind_of(path: Path) -> str:

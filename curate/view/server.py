@@ -58,7 +58,8 @@ def application(page: Page, access: Access) -> Starlette:
             import plotly
 
             path = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-            return FileResponse(path, media_type="text/javascript", headers={"Cache-Control": "private, max-age=86400"})
+            kept = {"Cache-Control": "private, max-age=86400"}
+            return Response(path.read_bytes(), media_type="text/javascript", headers=kept)
         if name not in STATIC:
             return Response(status_code=404)
         kind = "text/css" if name.endswith(".css") else "text/javascript"
@@ -92,6 +93,7 @@ def application(page: Page, access: Access) -> Starlette:
         Route("/api/summary", answering(lambda r: _summary(page, r))),
         Route("/api/page", answering(lambda r: _rows(page, r))),
         Route("/api/sample", answering(lambda r: page.sample(r.query_params.get("id", "")))),
+        Route("/api/alike", answering(lambda r: page.alike(r.query_params.get("id", "")))),
         Route("/api/review", answering(lambda _: {"queue": page.review.queue(), **page.review.report()})),
         Route("/media/{what}", answering(lambda r: _drawn(page.media, r))),
         *(

@@ -21,6 +21,7 @@ from curate.store.snapshot import Snapshot, seen_column
 from curate.store.store import Store
 from curate.types import Run, Selection
 
+from .alike import Alike
 from .media import Media
 from .questions import NOTHING, SORT, STEPS, Answers, Question, described, parse
 from .review import Review
@@ -53,6 +54,7 @@ class Page:
         self.answers = Answers(self.snapshot, seen[0] if seen else "")
         self.review = Review(self.snapshot)
         self.media = Media(self.snapshot, cache_folder)
+        self.look_alikes = Alike(self.snapshot, self.media)
         self.usual = self._usual()
         self.answers.summary(self.question([]))  # counted before the first visit, and kept
         self._table = threading.Lock()  # DuckDB opens a file once in a process, for reading or for writing
@@ -156,6 +158,20 @@ class Page:
             out["history_missing"] = f"history is not shown: {error.message}"
         out["decisions"] = [_shown(row) for row in reversed(self._decisions.get(sample_id, ()))]
         return out
+
+    def alike(self, sample_id: str) -> dict[str, Any]:
+        """The samples that look or sound most like one, see `Alike.of`; each with what a thumbnail says of it."""
+        found = self.look_alikes.of(sample_id, self.answers.sample(sample_id)["split"])
+        for one in found["found"]:
+            ids, p = one.pop("ids"), f"p_{one['modality']}"
+            p = f'"{p}"' if p in self.snapshot.columns else "NULL"
+            rows = self.snapshot.ask(
+                f"SELECT sample_id, label_name, {p} FROM samples WHERE list_contains(?, sample_id)", [ids]
+            )
+            names = ("sample_id", "label_name", "p")
+            known = {row[0]: dict(zip(names, row, strict=True)) for row in rows}
+            one["samples"] = [known[i] for i in ids if i in known]
+        return found
 
     def decide(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Store decisions; the answer is given after they are committed."""

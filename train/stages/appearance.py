@@ -8,7 +8,6 @@ Letters: N samples, B batch, C channels, D appearance statistics.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,13 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from curate.datasets.decoded import coarse
 from curate.torch.heads import channel_statistics
 from curate.train.data.samples import RunData, Samples
 from curate.train.loop.engine import Trainer
 from curate.types import Floats
 
-SIDE, CHUNK = 8, 512
-"""Side of the grid of coarse content, and samples read at once."""
+CHUNK = 512
+"""Samples read at once."""
 
 
 def early_layers(encoder: nn.Module) -> tuple[nn.Module, ...]:
@@ -57,39 +57,15 @@ def appearance(trainer: Trainer, data: RunData, samples: Samples) -> dict[str, F
 
 
 def patterns(samples: Samples, modality: str) -> Floats | None:
-    """(N, 64) coarse content of pictures (8 x 8 pixels) or sounds (log power, 8 bands by 8 times); None of others.
+    """(N, 64) coarse content of sounds, see `decoded.coarse`; None of other modalities.
 
-    Pictures are averaged over frames and colours.
+    Pictures have a coarse content too; it is not used here, since no study shows what it would change.
     """
-    array = samples.cache.arrays[modality]
-    rows = samples.rows
-    coarse = {4: _coarse_pictures, 2: _coarse_sounds}.get(array.ndim)
-    if coarse is None or (array.ndim == 2 and array.dtype != np.int16):
+    array, rows = samples.cache.arrays[modality], samples.rows
+    if array.ndim != 2 or coarse(array[:1]) is None:
         return None
-    found = [coarse(np.asarray(array[rows[i : i + CHUNK]], dtype=np.float64)) for i in range(0, len(rows), CHUNK)]
-    return np.concatenate(found)
-
-
-def _coarse_pictures(x: Floats) -> Floats:
-    """(n, F, S, S, C) to (n, 64)."""
-    return _pooled(x.mean(axis=(1, 4)))
-
-
-def _coarse_sounds(x: Floats) -> Floats:
-    """(n, T) to (n, 64): eight stretches, of each the log power in eight bands that widen upwards."""
-    pieces = x[:, : x.shape[1] // SIDE * SIDE].reshape(len(x), SIDE, -1)
-    power = np.abs(np.fft.rfft(pieces * np.hanning(pieces.shape[2]))) ** 2
-    edges = np.unique(np.geomspace(1, power.shape[2], SIDE + 1).astype(int))
-    bands = [power[..., a:b].mean(axis=2) for a, b in itertools.pairwise(edges)]
-    return np.log(np.stack(bands, axis=2) + 1.0).reshape(len(x), -1)
-
-
-def _pooled(x: Floats) -> Floats:
-    """(n, S, S) to (n, 64) means over an even grid; smaller pictures are kept as they are."""
-    side = min(SIDE, x.shape[1])
-    parts = [np.stack([c.mean(axis=(1, 2)) for c in np.array_split(r, side, axis=2)], 1)
-             for r in np.array_split(x, side, axis=1)]  # fmt: skip
-    return np.concatenate(parts, axis=1)
+    found = [coarse(array[rows[i : i + CHUNK]]) for i in range(0, len(rows), CHUNK)]
+    return np.concatenate([part for part in found if part is not None])
 
 
 @contextmanager

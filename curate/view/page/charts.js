@@ -7,6 +7,12 @@ const CONFIG = { displayModeBar: false, responsive: true, doubleClick: false, sc
 const MOST_CORNERS = 24;
 const TAGS = { none: "blue", broken: "orange", marked: "green" };
 
+// The charting library is the largest part of the page: the rest does not wait for it.
+export function library() {
+  if (window.Plotly) return Promise.resolve();
+  return new Promise((done) => byId("library").addEventListener("load", done, { once: true }));
+}
+
 function layout(more) {
   const axis = { gridcolor: colour("line"), zeroline: false, linecolor: colour("line"), fixedrange: true };
   return {

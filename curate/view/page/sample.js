@@ -18,7 +18,7 @@ export const KEYS = (about) => [
 
 export class Sample {
   constructor(about, marks, page) {
-    Object.assign(this, { about, marks, page, queue: null, id: null, found: null, turn: 0 });
+    Object.assign(this, { about, marks, page, queue: null, id: null, found: null, turn: 0, walked: null });
     this.node = byId("sample");
     this.makeMarks();
     this.node.addEventListener("keydown", (event) => this.key(event));
@@ -37,6 +37,7 @@ export class Sample {
     }
     if (id === this.id && this.node.open) return;
     this.id = id;
+    if (this.page.order().includes(id)) this.walked = id;
     if (!this.node.open) this.node.showModal();
     if (this.node.contains(document.activeElement)) byId("next").focus();
     await this.load();
@@ -45,6 +46,7 @@ export class Sample {
   async load() {
     const id = this.id;
     const turn = ++this.turn;
+    this.found = null; // until it is read, no key may act on what was known of another sample
     byId("sampleId").textContent = plain(id);
     try {
       const found = await ask(`/api/sample?${new URLSearchParams({ id })}`);
@@ -55,6 +57,7 @@ export class Sample {
       if (turn !== this.turn) return;
       this.found = null;
       byId("media").replaceChildren(el("p", { role: "alert" }, error.message));
+      byId("alike").replaceChildren();
       byId("facts").replaceChildren();
     }
   }
@@ -72,8 +75,8 @@ export class Sample {
   }
 
   closed() {
-    const last = this.id;
-    this.id = null;
+    const last = this.walked ?? this.id;
+    this.id = this.walked = null;
     byId("media").replaceChildren(); // ends what plays
     if (new URLSearchParams(location.search).has("sample")) this.page.go({ sample: null }, { keep: true }).then(() => last && this.page.focusRow(last));
     if (this.queue) {
@@ -83,7 +86,7 @@ export class Sample {
   }
 
   async step(by) {
-    const next = await this.page.walk(this.id, by);
+    const next = await this.page.walk(this.walked ?? this.id, by); // from a look-alike, on from where one left
     if (next) await this.page.go({ sample: next }, { keep: true, replace: true });
     else if (this.queue) this.node.close();
   }
@@ -132,6 +135,23 @@ export class Sample {
     byId("media").replaceChildren(...(media.length ? media.map((one) => this.medium(one)) : [el("p", { class: "muted" }, "No media are known of this sample.")]));
     this.drawMarks();
     this.drawFacts();
+    this.drawAlike();
+  }
+
+  // Samples that look or sound like this one, of each modality; they come after the sample itself.
+  async drawAlike() {
+    const { id } = this;
+    const node = byId("alike");
+    node.replaceChildren(el("p", { class: "muted" }, "Looking for samples like it …"));
+    const { found, missing } = await ask(`/api/alike?${new URLSearchParams({ id })}`).catch((error) => ({ found: [], missing: error.message }));
+    if (id !== this.id) return;
+    const one = (m, row) => el("button", { type: "button", class: "card", "data-id": row.sample_id, onclick: () => this.page.go({ sample: row.sample_id }, { keep: true }) },
+      el("div", { class: "thumbs" }, this.page.thumb(row, m)),
+      el("span", { class: row.label_name === this.found.values.label_name ? "label" : "label other" }, short(row.label_name || "no label", 40)),
+      el("span", { class: "id" }, short(row.sample_id, 40)), el("span", { class: "said" }, row.p === null ? "" : `p(true class) ${number(row.p)}`));
+    const row = ({ modality, by, samples }) => el("section", { "aria-label": `Look-alikes by ${modality}` },
+      el("h3", {}, `Alike in ${modality} `, el("span", { class: "muted" }, `by ${by}`)), el("div", { class: "row" }, ...samples.map((s) => one(modality, s))));
+    node.replaceChildren(...(found.length ? found.map(row) : [el("p", { class: "muted" }, missing)]));
   }
 
   // The buttons are made once: what has the focus, or is being typed, stays.

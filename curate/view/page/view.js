@@ -1,6 +1,6 @@
 // The page: its state is the address; each change asks the server again and draws every view.
 
-import { bars, handles, histogram, named, scatter } from "./charts.js";
+import { bars, handles, histogram, library, named, scatter } from "./charts.js";
 import { ask, byId, count, el, number, plain, post, short } from "./dom.js";
 import { Marks } from "./marks.js";
 import { Sample, KEYS } from "./sample.js";
@@ -10,6 +10,7 @@ const OF_PAGE = ["mode", "page", "t", "sample"]; // parts of the address that ar
 const COLUMNS = ["sample_id", "label_name", "split", "status", "gap", "p_balanced", "broken", "contradicts", "mark", "mark_note"];
 
 let about, marks, dialog, summary, page, running;
+let ahead = null; // the first answers, asked for before the page knows its columns
 
 const address = () => new URLSearchParams(location.search);
 
@@ -48,17 +49,26 @@ function question() {
   return at;
 }
 
+const first = () => (Number(address().get("page") ?? 1) - 1) * ROWS;
+
+function answers(signal) {
+  const asked = question();
+  return Promise.all([
+    ask(`/api/summary?${asked}`, { signal }),
+    ask(`/api/page?${asked}&start=${first()}&rows=${ROWS}`, { signal }),
+  ]);
+}
+
 async function load() {
   running?.abort();
   const { signal } = (running = new AbortController());
   const at = address();
-  const asked = question();
-  const start = (Number(at.get("page") ?? 1) - 1) * ROWS;
+  const start = first();
+  const waiting = ahead ?? answers(signal);
+  ahead = null;
   try {
-    const [counts, rows] = await Promise.all([
-      ask(`/api/summary?${asked}`, { signal }),
-      ask(`/api/page?${asked}&start=${start}&rows=${ROWS}`, { signal }),
-    ]);
+    const [counts, rows] = await waiting;
+    if (signal.aborted) return;
     summary = counts;
     page = { start, rows: rows.rows.map((row) => Object.fromEntries(rows.columns.map((c, i) => [c, row[i]]))) };
     problem(counts.warning);
@@ -67,8 +77,12 @@ async function load() {
     return;
   }
   draw();
+  const opened = dialog.follow(at.get("sample"));
+  await library();
+  if (signal.aborted) return;
+  charts();
   document.documentElement.dataset.ready = String(Number(document.documentElement.dataset.ready ?? 0) + 1);
-  await dialog.follow(at.get("sample"));
+  await opened;
 }
 
 function problem(text) {
@@ -82,6 +96,13 @@ function draw() {
   byId("of").textContent = `of ${count(summary.total)} samples`;
   fields(now);
   chips(now);
+  bars(summary, about, now, { toggle });
+  kept();
+  rows();
+}
+
+function charts() {
+  const now = state();
   scatter(summary, now, document.querySelector("[name=tool]:checked").value, {
     lasso: ([x, y], corners) => go({ lasso: `${x}:${y}:${corners.flat().map(rounded).join(",")}`, [`r.${x}`]: null, [`r.${y}`]: null }),
     box: (x, y) => go({ [`r.${now.axes[0]}`]: x.map(rounded).join(","), [`r.${now.axes[1]}`]: y.map(rounded).join(","), lasso: null }),
@@ -89,9 +110,6 @@ function draw() {
     open: (id) => openSample(id),
   });
   histogram(summary, about, threshold, { range: (low, high) => go({ [`r.${about.curve?.column ?? "gap"}`]: `${rounded(low)},${rounded(high)}` }), threshold: setThreshold });
-  bars(summary, about, now, { toggle });
-  kept();
-  rows();
 }
 
 const rounded = (value) => Number(Number(value).toPrecision(6));
@@ -210,13 +228,14 @@ function openSample(id, queue = null) {
   return go({ sample: id }, { keep: true });
 }
 
+// The ids that the arrows walk through.
+const order = () => (dialog.queue ? dialog.queue.map(([id]) => id) : page.rows.map((row) => row.sample_id));
+
 // The id so many places after one in the order shown; pages are turned. Null at the ends.
 async function walk(id, by) {
-  if (dialog.queue) {
-    const next = dialog.queue[dialog.queue.findIndex(([one]) => one === id) + by];
-    return next?.[0] ?? null;
-  }
-  const place = page.rows.findIndex((row) => row.sample_id === id);
+  const ids = order();
+  const place = ids.indexOf(id);
+  if (dialog.queue) return ids[place + by] ?? null;
   if (place < 0) return page.rows[0]?.sample_id ?? null;
   if (page.rows[place + by]) return page.rows[place + by].sample_id;
   const turned = page.start / ROWS + 1 + by;
@@ -281,7 +300,7 @@ function wire() {
   byId("sort").onchange = (event) => go({ sort: event.target.value });
   byId("desc").onchange = (event) => go({ desc: event.target.checked ? "1" : null });
   byId("unzoom").onclick = () => go({ view: null }, { keep: true });
-  byId("tool").onchange = draw;
+  byId("tool").onchange = () => library().then(charts);
   byId("mode").onchange = (event) => go({ mode: event.target.value === "table" ? "table" : null }, { keep: true });
   byId("before").onclick = () => go({ page: String(page.start / ROWS) }, { keep: true });
   byId("after").onclick = () => go({ page: String(page.start / ROWS + 2) }, { keep: true });
@@ -303,7 +322,7 @@ function wire() {
   byId("keyList").replaceChildren(...KEYS(about).flatMap(([key, what]) => [el("dt", {}, el("kbd", {}, key)), el("dd", {}, what)]));
   byId("rows").addEventListener("keydown", rowKeys);
   addEventListener("popstate", load);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => library().then(charts));
 }
 
 // In the gallery or table: arrows walk, keys decide about the one that has the focus.
@@ -331,6 +350,8 @@ async function start() {
     at.delete("token");
     history.replaceState(null, "", at.size ? `?${at}` : location.pathname);
   }
+  ahead = answers();
+  ahead.catch(() => {}); // said when it is waited for
   try {
     about = await ask("/api/about");
   } catch (error) {
@@ -342,7 +363,7 @@ async function start() {
   options(byId("y"), about.numeric);
   options(byId("sort"), Object.keys(about.columns));
   marks = new Marks(`${about.table} ${about.run}`, changed);
-  dialog = new Sample(about, marks, { go, walk, tags, media, focusRow, review, refresh: load });
+  dialog = new Sample(about, marks, { go, walk, order, tags, thumb, media, focusRow, review, refresh: load });
   byId("groups").open = innerWidth > 960;
   wire();
   await load();

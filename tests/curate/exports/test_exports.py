@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.request
 from dataclasses import replace
 
 import duckdb
@@ -142,6 +143,44 @@ def test_fiftyone_needs_something_to_show(scored_table, tmp_path) -> None:
 def test_spotlight_is_told_the_kind_of_each_medium(pictures, tmp_path) -> None:
     _, opened = export(pictures, tmp_path / "s.parquet", "spotlight")
     assert '"file_visual": spotlight.Image' in opened and "file_audio" not in opened
+
+
+@pytest.mark.long
+def test_fiftyone_itself_opens_it_with_numbers_as_numbers(pictures, tmp_path, monkeypatch) -> None:
+    """Where its database is not installed with it, `FIFTYONE_DATABASE_URI` names one."""
+    monkeypatch.setenv("FIFTYONE_DATABASE_DIR", str(tmp_path / "db"))
+    monkeypatch.setenv("FIFTYONE_DO_NOT_TRACK", "true")
+    fiftyone = pytest.importorskip("fiftyone")
+    written, opened = export(pictures, tmp_path / "f.csv", "fiftyone")
+    found = eval(opened, {"fiftyone": fiftyone, "pandas": pd})
+    try:
+        assert len(found) == written and found.media_type == "image"
+        some = found.match(fiftyone.ViewField("gap") > 0.3)
+        assert some.values("sample_id") == [i for (i,) in pictures.rows(
+            "SELECT sample_id FROM samples WHERE gap > 0.3 ORDER BY 1")]  # fmt: skip
+        assert 0 < len(some) < written and found.first()["label"] == pictures.rows(
+            "SELECT label FROM samples ORDER BY sample_id LIMIT 1")[0][0]  # fmt: skip
+    finally:
+        found.delete()
+
+
+@pytest.mark.long
+def test_spotlight_itself_opens_it_and_takes_each_column_for_what_it_is(pictures, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("SPOTLIGHT_OPT_OUT", "true")
+    spotlight = pytest.importorskip("renumics.spotlight")
+    pictures.selections.make(RUN, name="best", top=10)
+    written, opened = export(pictures, tmp_path / "s.parquet", "spotlight")
+    show = lambda *args, **kwargs: spotlight.show(*args, **kwargs, no_browser=True, wait=False)  # noqa: E731
+    viewer = eval(opened, {"spotlight": type("", (), {**vars(spotlight), "show": staticmethod(show)})})
+    try:
+        with urllib.request.urlopen(f"{viewer.url}api/table/") as answer:
+            columns = {c["name"]: c for c in json.load(answer)["columns"]}
+    finally:
+        viewer.close()
+    kinds = {name: column["dtype"]["name"] for name, column in columns.items()}
+    expected = {"file_visual": "Image", "gap": "float", "probs_fused": "Embedding", "selections": "str", "label": "int"}
+    assert {name: kinds[name] for name in expected} == expected
+    assert len(columns["sample_id"]["values"]) == written and columns["selections"]["values"].count("best") == 10
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -118,8 +118,11 @@ def test_features_come_back_as_they_were_whatever_the_processes_and_parts(tmp_pa
     assert len(shards_of(tmp_path)) > 4
     found = read_features(tmp_path, "train")
     assert found.sample_ids.tolist() == [f"s{i:02}" for i in range(50)] and found.kind == "deep"
+    some = read_features(tmp_path, "train", np.array(["s30", "s01", "nobody"]))
+    assert some.sample_ids.tolist() == ["s01", "s30"]
     for m, x in looks.items():
         np.testing.assert_array_equal(found.values[m], torch.from_numpy(x).bfloat16().float().numpy())
+        np.testing.assert_array_equal(some.values[m], found.values[m][[1, 30]])
 
 
 X = {m: torch.zeros(2, 3) for m in ("audio", "visual")}

@@ -68,6 +68,13 @@ def write_predictions(path: Path) -> None:
             out.writerow([sample_id(i), CLASSES[y], "test" if i == COUNT - 1 else "train", *values])
 
 
+def write_embeddings(path: Path) -> None:
+    """By sound, sample i is at i; by picture, even and odd ones are far apart, and a constant says nothing."""
+    at = np.arange(COUNT)
+    audio, visual = at[:, None], np.stack([100 * (at % 2), at, np.full(COUNT, 7)], axis=1)
+    np.savez(path, sample_id=np.array([sample_id(i) for i in at]), audio=audio, visual=visual)
+
+
 @pytest.fixture(scope="session")
 def looked_at(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with table, predictions and media; copy the table, never open it."""
@@ -75,7 +82,9 @@ def looked_at(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_media(folder)
     write_predictions(folder / "preds.csv")
     store = Store(folder / "curate.duckdb")
-    score_predictions(store, [str(folder / "preds.csv")], [{}, {}], media=folder / "data/media.csv")
+    write_embeddings(folder / "looks.npz")
+    given = [str(folder / "looks.npz")]
+    score_predictions(store, [str(folder / "preds.csv")], [{}, {}], embeddings=given, media=folder / "data/media.csv")
     return folder
 
 

@@ -158,6 +158,7 @@ def test_a_sample_plays_is_marked_by_keys_walked_and_the_mark_is_in_the_table(se
     assert own not in tab.text_content("#sampleId")
     seen.after(lambda: tab.keyboard.press("ArrowLeft"))
     seen.until(f"document.getElementById('sampleId').textContent.includes({own!r})")
+    tab.wait_for_selector("#marked .decided:has-text('note')")
     tab.keyboard.press("z")
     seen.until("!document.getElementById('marked').textContent.includes('note')")
     tab.keyboard.press("z")
@@ -165,6 +166,23 @@ def test_a_sample_plays_is_marked_by_keys_walked_and_the_mark_is_in_the_table(se
     assert store.rows("SELECT count(*) FROM samples WHERE mark IS NOT NULL") == [(0,)]
     seen.after(lambda: tab.keyboard.press("Escape"))
     assert tab.evaluate("document.activeElement.dataset.id") == own
+
+
+def test_a_look_alike_is_gone_to_the_address_follows_and_the_arrows_go_on_from_where_one_left(seen):
+    tab = seen.tab
+    tab.focus("#rows .card >> nth=0")
+    own, after = [tab.get_attribute(f"#rows .card >> nth={i}", "data-id") for i in (0, 1)]
+    seen.after(lambda: tab.keyboard.press("Enter"))
+    alike = tab.locator("#alike section[aria-label$=visual] .card >> nth=5")
+    other = alike.get_attribute("data-id")
+    seen.after(alike.click)
+    assert f"sample={other}" in tab.url and other in tab.text_content("#sampleId")
+    seen.after(tab.go_back)
+    assert own in tab.text_content("#sampleId") and f"sample={own}" in tab.url
+    seen.after(lambda: tab.locator(f"#alike .card[data-id='{other}'] >> nth=0").click())
+    seen.after(lambda: tab.keyboard.press("ArrowRight"))
+    on_the_page = tab.locator(f"#rows [data-id='{other}']").count()
+    assert on_the_page or after in tab.text_content("#sampleId")
 
 
 @pytest.mark.long
