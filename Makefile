@@ -21,9 +21,9 @@ test: $(READY)
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-# The same checks on the methods, forms and data sets that `make test` leaves out: before a release.
+# The same checks on the methods, forms and data sets that `make test` leaves out: before a release. PARTS as below.
 test-long: $(READY)
-	$(BIN)/python $(TEST) -m long
+	$(BIN)/python $(TEST) -m long $(PARTS)
 
 # Style, types, and the quick tests of the parts in which something was changed: what to run while working.
 CHANGED = $(shell { git diff --name-only HEAD; git ls-files --others --exclude-standard; } | \

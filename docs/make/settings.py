@@ -12,7 +12,6 @@ import sys
 import unittest.mock as mock
 from collections.abc import Mapping
 from contextlib import ExitStack
-from functools import cache
 from typing import Any, get_type_hints
 
 from curate import config as checks
@@ -159,9 +158,8 @@ def ranges(kind: type) -> dict[str, str]:
     return {name: text for name, text in found.items() if name in {f.name for f in dataclasses.fields(kind)}}
 
 
-@cache
 def _checking() -> list[tuple[str, Any]]:
-    """(name of the check, module that uses it)."""
+    """(name of the check, module that uses it), of the modules that are loaded by now."""
     known = {"check_within": checks.check_within, "check_ranges": knobs.check_ranges}
     own = [m for name, m in list(sys.modules.items()) if name.startswith("curate")]
     return [(name, m) for m in own for name, check in known.items() if vars(m).get(name) is check]
