@@ -18,7 +18,8 @@ HEAD = """\
 Options left out come from the environment variable in the table, then from `./curate.toml`, then from the defaults, see
 [Settings](settings.md). Results go to standard output; progress and remarks go to standard error. `curate` alone prints
 first steps; `curate --version` prints the version; `curate --install-completion` sets up the completion of your shell.
-How commands end: [Exit codes](exit-codes.md).
+`--db` (or `CURATE_DB`) names the table. Commands use the newest run that fits, unless `--run` names one. How commands
+end: [Exit codes](exit-codes.md).
 """
 
 

@@ -59,7 +59,7 @@ def page() -> str:
         if rows:
             parts += [
                 f"## {title}\n",
-                table(["message", "hint"], [[code(m), code(h)] for m, h in sorted(rows.items())]),
+                table(["message", "hint"], [[code(m), code(h)] for m, h in sorted(rows.items())], "messages"),
             ]
     return "\n".join(parts)
 
