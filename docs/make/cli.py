@@ -18,7 +18,8 @@ HEAD = """\
 Options left out come from the environment variable in the table, then from `./curate.toml`, then from the defaults, see
 [Settings](settings.md). Results go to standard output; progress and remarks go to standard error. `curate` alone prints
 first steps; `curate --version` prints the version; `curate --install-completion` sets up the completion of your shell.
-How commands end: [Exit codes](exit-codes.md).
+`--db` (or `CURATE_DB`) names the table. Commands use the newest run that fits, unless `--run` names one. How commands
+end: [Exit codes](exit-codes.md).
 """
 
 
@@ -40,7 +41,7 @@ def _command(name: str, command: Any) -> str:
     if arguments:
         parts.append(table(["argument", "what it is"], [[code(_metavar(p)), p.help] for p in arguments]))
     rows = [[_names(p), p.help, _default(p), code(p.envvar or "")] for p in options]
-    parts.append(table(["option", "what it does", "default", "variable"], rows))
+    parts.append(table(["option", "what it does", "default", "variable"], rows, "options"))
     return "\n".join(parts)
 
 

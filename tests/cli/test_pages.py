@@ -1,7 +1,6 @@
 """The code blocks of README and site, run in the order in which a page has them, each page in a folder of its own.
 
-A page that needs a model, or draws figures, is among the long tests. `docs/make/blocks.py` has what a comment above a
-block may say.
+`docs/make/blocks.py` has what a comment above a block may say.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ ROOT = Path(__file__).parents[2]
 SPEECH = Path(os.environ.get("CURATE_TEST_DATA", ROOT.parent / "shared/data")) / "free-spoken-digit-dataset"
 OWN = ("tutorials", "project", "studies", "make")
 """Folders of `docs` whose blocks other tests run."""
-MODEL = ("clips", "speech")
-"""Folders in which a page begins that needs a model."""
+QUICK = ("docs/howto/predictions.md", "docs/howto/select.md", "docs/howto/sql.md")
+"""Pages that are run by default; the others are among the long tests."""
 SMALL = """
 [data]
 rate = 8000
@@ -63,20 +62,12 @@ def texts() -> dict[str, str]:
     return {n: t for n, t in found.items() if not n.startswith(tuple(f"docs/{folder}/" for folder in OWN))}
 
 
-def is_long(text: str) -> bool:
-    """Whether some block of a page is run that trains, draws figures, or imports torch."""
-    found = blocks(text)
-    run = "".join(b.text for b in found if b.is_run)
-    slow = r"curate score (?!--predictions|--refit)|curate (train|evaluate|report|doctor)|\.report\(|torch"
-    return any(b.marks.get("folder") in MODEL for b in found) or re.search(slow, run) is not None
-
-
 def pages() -> list[Any]:
-    """A parameter a page; those that need a model are long."""
+    """A parameter a page."""
     found = []
     for name, text in texts().items():
         if any(b.is_run for b in blocks(text)):
-            marks = [pytest.mark.long, pytest.mark.model] if is_long(text) else []
+            marks = [] if name in QUICK else [pytest.mark.long, pytest.mark.model]
             found.append(pytest.param(text, id=name, marks=marks))
     return found
 

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -178,6 +179,12 @@ def test_the_reference_shows_every_command_view_and_public_name() -> None:
         assert len(own.splitlines()) > 6 and not re.search(r"\|  \|$", own, re.M), "a column without a comment"
     assert all(f"curate.{name}" in pages()["reference/python.md"] for name in curate.__all__)
     assert all(f".{name}\n" in pages()["reference/torch.md"] for name in curate.torch.__all__)
+
+
+def test_every_extra_is_listed() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    cells = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", pages()["howto/install.md"], re.M)
+    assert {name for cell in cells for name in re.findall(r"\w+", cell)} == set(extras)
 
 
 def test_each_of_the_requests_of_users_has_its_place() -> None:
