@@ -62,7 +62,8 @@ def measured(name: str) -> str:
         return f"{LINK} has a row of this method, measured with defaults that have changed since.\n"
     rows = study_rows(STUDY)
     own = [row for row in rows if re.match(rf"{name}\b(?!,? *\w*_)", row["method"])]
-    shown = table(COLUMNS, [[row[c] for c in COLUMNS] for row in own])
+    lines = [COLUMNS, ["---"] * len(COLUMNS), *([row[c] for c in COLUMNS] for row in own)]
+    shown = "".join(f"| {' | '.join(line)} |\n" for line in lines)  # scrolls: numbers need their heads
     return (
         "Real recordings paired with real digits, damage planted, three seeds; in brackets 95 % intervals of the "
         f"differences, in points. {LINK} has the protocol and its limits.\n\n{shown}"
