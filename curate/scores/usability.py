@@ -10,7 +10,7 @@ Letters: N samples, M modalities, K classes, D appearance statistics, B bank mem
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -108,12 +108,29 @@ class Reference:
         p_true: (N,) of the samples that the bank was made from, averaged over the warm-up's epochs.
         chance, top: the pooled recognition that counts as usability 0 and 1: 1 / K, and the training samples' 70 %
             quantile.
+        grouped: (N,) whether the usability of a sample comes from what its group is; () = of none.
+        settled: (N,) usability of the samples that the bank was made from; () where none is grouped.
     """
 
     look_alikes: LookAlikes
     p_true: Floats
     chance: float
     top: float
+    grouped: Mask = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    settled: Floats = field(default_factory=lambda: np.zeros(0))
+
+    def of(self, appearance: Floats) -> Floats:
+        """(n, D) appearance of new samples to their (n,) usability; higher = more usable.
+
+        Where more than half of the look-alikes belong to a group that is rare or gives its class away, it is theirs.
+        """
+        near = self.look_alikes.nearest(appearance)
+        usable = self.usability(self.p_true[near].mean(axis=1))
+        if not self.grouped.any():
+            return usable
+        inside = self.grouped[near]
+        theirs = np.where(inside, self.settled[near], 0.0).sum(axis=1) / np.maximum(inside.sum(axis=1), 1)
+        return np.where(inside.mean(axis=1) > 0.5, theirs, usable)
 
     def recognition(self, appearance: Floats, samples: NDArray[np.int64] | None = None) -> Floats:
         """(n, D) appearance to (n,) mean p_true of the look-alikes; see `LookAlikes.nearest`."""
@@ -208,7 +225,10 @@ def assess(
         if e.deep:
             p, guard = np.zeros(len(q)), Guard(False, withheld=True)
         else:
+            before = usable
             usable, p, guard = _judged(e, reference, q, usable, classes, seed)
+            if (changed := usable != before).any():
+                reference = replace(reference, grouped=changed, settled=usable)
         recognition.append(q)
         usability.append(usable)
         p_broken.append(p)
@@ -321,6 +341,7 @@ def save(path: Path, references: Mapping[str, Reference]) -> None:
     arrays: dict[str, Any] = {}
     for modality, r in references.items():
         kept = {**vars(r.look_alikes), "p_true": r.p_true, "chance": r.chance, "top": r.top}
+        kept |= {"grouped": r.grouped, "settled": r.settled}
         arrays |= {f"{modality}.{name}": value for name, value in kept.items()}
     part = path.with_suffix(".part.npz")
     np.savez(part, **arrays)
@@ -340,6 +361,8 @@ def load(path: Path) -> dict[str, Reference]:
             p["p_true"],
             float(p["chance"]),
             float(p["top"]),
+            p.get("grouped", np.zeros(0, dtype=bool)),  # files of older versions have neither
+            p.get("settled", np.zeros(0)),
         )
         for m, p in parts.items()
     }

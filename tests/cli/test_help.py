@@ -18,6 +18,7 @@ OPTIONS = {
     "train": 18,
     "compare": 19,
     "recommend": 3,
+    "selfcheck": 18,
     "evaluate": 11,
     "methods": 4,
     "runs": 6,

@@ -43,7 +43,7 @@ def usability_of(session: Session, scored: Run, split: str) -> Floats:
     job.load_weights(job.folder / LAST)
     seen = appearance(job.trainer, job.data, job.samples(split))
     known = usability.load(path)
-    return np.stack([known[m].usability(known[m].recognition(seen[m])) for m in scored.modalities], axis=1)
+    return np.stack([known[m].of(seen[m]) for m in scored.modalities], axis=1)
 
 
 def weighted_metrics(said: Predictions, weights: Floats, seed: int) -> dict[str, Mapping[str, float]]:

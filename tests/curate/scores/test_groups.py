@@ -7,7 +7,7 @@ import pytest
 
 from curate.scores.groups import Readable, apart, readable, shortcuts, weak_classes
 from curate.scores.guard import Labels
-from curate.scores.usability import Evidence, assess
+from curate.scores.usability import Evidence, assess, load, save
 
 
 def test_a_group_of_whole_classes_is_named_and_a_random_one_is_not() -> None:
@@ -123,3 +123,16 @@ def test_what_a_shortcut_gives_away_ranks_last() -> None:
     found = assess(np.array([f"s{i:04}" for i in range(600)]), {"visual": e}, 4)
     assert found.guards[0].shortcuts == ("c",) and "class c" in found.guards[0].verdict
     assert found.usability[tied, 0].max() < found.usability[~tied, 0].min() + 1e-9
+
+
+def test_new_samples_of_a_group_get_what_their_group_got(tmp_path) -> None:
+    labels = Labels(np.resize(np.arange(4), 600), np.resize(np.arange(4), 200), "abcd")
+    pattern, _, group = grouped("negated")
+    e = evidence(group, np.arange(200) < 20, labels, pattern)
+    found = assess(np.array([f"s{i:04}" for i in range(600)]), {"visual": e}, 4)
+    save(tmp_path / "r.npz", found.references)
+    reference = load(tmp_path / "r.npz")["visual"]
+    rare, usual = np.full((1, 4), 8.0), np.zeros((1, 4))
+    assert reference.of(rare) == pytest.approx(found.usability[group, 0].mean(), abs=0.1)
+    assert reference.of(rare)[0] > 0.5 > reference.usability(reference.recognition(rare))[0]
+    assert reference.of(usual) == reference.usability(reference.recognition(usual))
