@@ -4,15 +4,13 @@ A gap shows which modality is *ahead* on a sample. Whether a modality is *broken
 look-alikes: how well the model recognises other samples that look (or sound) like it. Pooling over them removes what is
 peculiar to the sample, which is the largest part of the gap.
 
-Letters: N samples, M modalities, K classes, D appearance statistics, B bank members, k neighbours, d <= 20 axes.
+Letters: N samples, M modalities, K classes, D appearance statistics.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +19,8 @@ from curate.types import Floats
 
 from .groups import Mask, apart, readable, shortcuts
 from .guard import SEPARATION, SMALLEST, Cut, Guard, Labels, broken, cuts
+from .references import BANK, Reference, look_alikes, unseen
 
-AXES = 20
-"""Number of principal axes of appearance in which neighbours are searched."""
-BANK = 20_000
-"""Up to this number all samples are searched; of more, a random bank of this size."""
 TOP = 0.7
 """A sample at or above this quantile of pooled recognition counts as fully usable."""
 RARE = 0.1
@@ -35,124 +30,13 @@ DENIED = 0.5
 
 
 @dataclass(frozen=True)
-class LookAlikes:
-    """The space in which look-alikes are searched: appearance, standardised and projected on its principal axes.
-
-    Attributes:
-        centre, spread: (D,) of the samples it was made from.
-        axes: (D, d).
-        members: (B,) indices of those samples that are in the bank, ascending.
-        bank: (B, d) their projections.
-    """
-
-    centre: Floats
-    spread: Floats
-    axes: Floats
-    members: NDArray[np.int64]
-    bank: Floats
-
-    @property
-    def neighbours(self) -> int:
-        """Number of look-alikes over which recognition is pooled, round(sqrt B)."""
-        return max(1, min(round(float(np.sqrt(len(self.bank)))), len(self.bank) - 1))
-
-    def project(self, appearance: Floats) -> Floats:
-        """(n, D) to (n, d)."""
-        return (appearance - self.centre) / self.spread @ self.axes
-
-    def nearest(self, appearance: Floats, samples: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
-        """(n, D) to the (n, k) members nearest to each, as indices of the samples that the bank was made from.
-
-        Args:
-            samples: (n,) index of the sample in each row, which is not its own look-alike; None for new samples.
-        """
-        from sklearn.neighbors import NearestNeighbors
-
-        k = self.neighbours
-        search = NearestNeighbors(n_neighbors=k + (samples is not None), algorithm="brute").fit(self.bank)
-        found = self.members[search.kneighbors(self.project(appearance), return_distance=False)]
-        if samples is None:
-            result: NDArray[np.int64] = found
-            return result
-        # The sample itself is sorted to the end, if it was found; then the last one is dropped: itself or the farthest.
-        order = np.argsort(found == samples[:, None], axis=1, kind="stable")
-        return np.take_along_axis(found, order, axis=1)[:, :k]
-
-
-def look_alikes(appearance: Floats, seed: int = 0, bank: int = BANK) -> LookAlikes:
-    """The bank of (N, D) appearance vectors, all of them or a random `bank`.
-
-    Raises:
-        ValueError: fewer than two samples, or a value is not finite.
-    """
-    x = np.asarray(appearance, dtype=np.float64)
-    if x.ndim != 2 or len(x) < 2 or not np.isfinite(x).all():
-        raise ValueError("appearance must be (N, D), N >= 2, and finite")
-    centre, spread = x.mean(axis=0), x.std(axis=0)
-    spread = np.where(spread > 1e-9 * (np.abs(centre) + 1e-9), spread, np.inf)  # a constant feature has no weight
-    z = (x - centre) / spread
-    _, vectors = np.linalg.eigh(z.T @ z)
-    axes = vectors[:, ::-1][:, :AXES]
-    members = np.arange(len(x))
-    if len(x) > bank:
-        members = np.sort(np.random.default_rng(seed).permutation(len(x))[:bank])
-    return LookAlikes(centre, spread, axes, members, z[members] @ axes)
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The data to compute the usability of a modality on a new sample, without its label.
-
-    Attributes:
-        look_alikes: of the training samples.
-        p_true: (N,) of the samples that the bank was made from, averaged over the warm-up's epochs.
-        chance, top: the pooled recognition that counts as usability 0 and 1: 1 / K, and the training samples' 70 %
-            quantile.
-        grouped: (N,) whether the usability of a sample comes from what its group is; () = of none.
-        settled: (N,) usability of the samples that the bank was made from; () where none is grouped.
-    """
-
-    look_alikes: LookAlikes
-    p_true: Floats
-    chance: float
-    top: float
-    grouped: Mask = field(default_factory=lambda: np.zeros(0, dtype=bool))
-    settled: Floats = field(default_factory=lambda: np.zeros(0))
-
-    def of(self, appearance: Floats) -> Floats:
-        """(n, D) appearance of new samples to their (n,) usability; higher = more usable.
-
-        Where more than half of the look-alikes belong to a group that is rare or gives its class away, it is theirs.
-        """
-        near = self.look_alikes.nearest(appearance)
-        usable = self.usability(self.p_true[near].mean(axis=1))
-        if not self.grouped.any():
-            return usable
-        inside = self.grouped[near]
-        theirs = np.where(inside, self.settled[near], 0.0).sum(axis=1) / np.maximum(inside.sum(axis=1), 1)
-        return np.where(inside.mean(axis=1) > 0.5, theirs, usable)
-
-    def recognition(self, appearance: Floats, samples: NDArray[np.int64] | None = None) -> Floats:
-        """(n, D) appearance to (n,) mean p_true of the look-alikes; see `LookAlikes.nearest`."""
-        result: Floats = self.p_true[self.look_alikes.nearest(appearance, samples)].mean(axis=1)
-        return result
-
-    def usability(self, recognition: Floats) -> Floats:
-        """(n,) in [0, 1]; higher = more usable. All 1 if the training samples are recognised no better than by chance,
-        because nothing is known yet."""
-        if self.top <= self.chance:
-            return np.ones_like(recognition)
-        return np.clip((recognition - self.chance) / (self.top - self.chance), 0, 1)
-
-
-@dataclass(frozen=True)
 class Usability:
     """Usability of every modality on every training sample.
 
     Attributes:
         sample_ids: (N,) strings.
         modalities: M names.
-        recognition: (N, M) mean p_true of the look-alikes, in [0, 1].
+        recognition: (N, M) how well look-alikes are recognised, in [0, 1], see `Reference.recognition`.
         usability: (N, M) in [0, 1]; higher = more usable.
         p_broken: (N, M) guarded probability of being broken; all 0 for a modality without a broken group.
         guards: one per modality.
@@ -219,6 +103,8 @@ def assess(
     for modality, e in evidence.items():
         alike = look_alikes(e.appearance, seed, bank)
         reference = Reference(alike, np.asarray(e.p_true, dtype=np.float64), 1 / classes, 1.0)
+        if not e.deep:
+            reference = replace(reference, unseen=unseen(alike, reference.p_true, e.held_appearance, e.held_p_true))
         q = reference.recognition(e.appearance, everyone)
         reference = replace(reference, top=float(np.quantile(q, TOP)))
         usable = reference.usability(q)
@@ -253,7 +139,9 @@ def _judged(
     A rare group that others could replace is as usable as they are; what is given away by its look is not usable as
     far as its purity goes.
     """
-    held = reference.recognition(e.held_appearance) if len(e.held_appearance) else np.empty(0)
+    members, held = np.arange(len(e.held_appearance)), np.empty(0)
+    if len(members):
+        held = reference.recognition(e.held_appearance, held=members)
     places = reference.look_alikes.project(e.appearance)
     if e.labels is None:
         return usable, *broken(q, held, e.held_p_true, classes)
@@ -334,35 +222,3 @@ def weighted_fusion(probs: Mapping[str, Floats], usability: Floats) -> Floats:
     fused = np.exp(logits)
     result: Floats = fused / fused.sum(axis=1, keepdims=True)
     return result
-
-
-def save(path: Path, references: Mapping[str, Reference]) -> None:
-    """Save the references of new samples in one NPZ file; it is written completely or not at all."""
-    arrays: dict[str, Any] = {}
-    for modality, r in references.items():
-        kept = {**vars(r.look_alikes), "p_true": r.p_true, "chance": r.chance, "top": r.top}
-        kept |= {"grouped": r.grouped, "settled": r.settled}
-        arrays |= {f"{modality}.{name}": value for name, value in kept.items()}
-    part = path.with_suffix(".part.npz")
-    np.savez(part, **arrays)
-    part.replace(path)
-
-
-def load(path: Path) -> dict[str, Reference]:
-    """The inverse of `save`, {modality: reference}."""
-    with np.load(path, allow_pickle=False) as arrays:
-        parts: dict[str, dict[str, Any]] = {}
-        for key in arrays.files:
-            modality, _, name = key.rpartition(".")
-            parts.setdefault(modality, {})[name] = arrays[key]
-    return {
-        m: Reference(
-            LookAlikes(p["centre"], p["spread"], p["axes"], p["members"], p["bank"]),
-            p["p_true"],
-            float(p["chance"]),
-            float(p["top"]),
-            p.get("grouped", np.zeros(0, dtype=bool)),  # files of older versions have neither
-            p.get("settled", np.zeros(0)),
-        )
-        for m, p in parts.items()
-    }

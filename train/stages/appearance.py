@@ -63,7 +63,7 @@ def patterns(samples: Samples, modality: str) -> Floats | None:
     """
     array = samples.cache.arrays[modality]
     rows = samples.rows
-    coarse = {4: _coarse_pictures, 2: _coarse_sounds}.get(array.ndim)
+    coarse = {5: _coarse_pictures, 2: _coarse_sounds}.get(array.ndim)
     if coarse is None or (array.ndim == 2 and array.dtype != np.int16):
         return None
     found = [coarse(np.asarray(array[rows[i : i + CHUNK]], dtype=np.float64)) for i in range(0, len(rows), CHUNK)]

@@ -7,7 +7,8 @@ import pytest
 
 from curate.scores.groups import Readable, apart, readable, shortcuts, weak_classes
 from curate.scores.guard import Labels
-from curate.scores.usability import Evidence, assess, load, save
+from curate.scores.references import load, save
+from curate.scores.usability import Evidence, assess
 
 
 def test_a_group_of_whole_classes_is_named_and_a_random_one_is_not() -> None:
@@ -107,7 +108,7 @@ def test_a_rare_group_keeps_its_part_if_it_is_readable_and_is_broken_if_it_is_no
     held = np.arange(200) < 20
     rare, broken = (judged(grouped(k)[2], held, labels, grouped(k)[0]) for k in ("negated", "noise"))
     group = grouped("negated")[2]
-    assert not rare.guards[0].found and rare.guards[0].rare == pytest.approx(0.1, abs=0.01)
+    assert not rare.guards[0].found and rare.guards[0].rare == pytest.approx(0.1, abs=0.02)
     worst = rare.usability[:, 0] <= np.quantile(rare.usability[:, 0], 0.1)
     assert worst[group].mean() < 0.2 and not rare.p_broken.any()
     assert broken.guards[0].found and broken.guards[0].rare == 0
