@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from curate.types import Floats
 
-from .groups import Mask, apart, readable, shortcuts
+from .groups import FEWEST, Mask, apart, readable, shortcuts
 from .guard import SEPARATION, SMALLEST, Cut, Guard, Labels, broken, cuts
 from .references import BANK, Reference, look_alikes, unseen
 
@@ -25,6 +25,8 @@ TOP = 0.7
 """A sample at or above this quantile of pooled recognition counts as fully usable."""
 RARE = 0.1
 """A low group of at most this share of the samples is asked whether it is merely rare."""
+LOW, PARTS = 0.4, (2, 3)
+"""Largest share of a low group, and numbers of parts into which it is cut, to find what is merely rare."""
 DENIED = 0.5
 """A fused contradiction above which a label is called probably wrong: over the epochs another class was preferred."""
 
@@ -155,6 +157,12 @@ def _judged(
             return found is not None and found.by_itself
 
     p, guard = broken(q, held, e.held_p_true, classes, e.labels, readable_alone)
+    if pattern is not None:
+        low = p > 0.5 if guard.found else _lowest(cuts(q, held), len(q))
+        among = rare_parts(low, places, pattern, seen, seed)
+        rare = rare | among
+        if guard.found:
+            guard = replace(guard, share=max(0.0, guard.share - float(among.mean())))
     short = shortcuts(places, seen, classes)
     named = tuple(e.labels.names[c] for c in np.flatnonzero(short.classes).tolist())
     guard = replace(guard, rare=max(guard.rare, float(rare.mean())), shortcuts=named)
@@ -173,6 +181,38 @@ def _rare(found: Iterable[Cut], places: Floats, pattern: Floats, labels: NDArray
             alone = readable(pattern, labels, group, seed)
             best = group if alone is not None and alone.as_others else best
     return best
+
+
+def _lowest(found: Iterable[Cut], count: int) -> Mask:
+    """(N,) the largest separate low group of at most `LOW` of the samples; nobody if there is none."""
+    best = np.zeros(count, dtype=bool)
+    for cut in found:
+        group = cut.low > 0.5
+        if cut.separation > SEPARATION and best.mean() < group.mean() <= LOW:
+            best = group
+    return best
+
+
+def rare_parts(group: Mask, places: Floats, pattern: Floats, labels: NDArray[np.int64], seed: int) -> Mask:
+    """(N,) those parts of a low group that are merely rare: small, apart from all else, and read as others are.
+
+    What is broken and what is rare can be recognised equally badly. The group is cut into two and into three parts by
+    appearance, and each part is asked.
+    """
+    from sklearn.cluster import KMeans
+
+    rows, found = np.flatnonzero(group), np.zeros(len(labels), dtype=bool)
+    for count in PARTS:
+        if len(rows) < count * FEWEST:
+            break
+        own = KMeans(count, n_init=4, random_state=seed).fit_predict(places[rows])
+        for number in range(count):
+            part = np.zeros(len(labels), dtype=bool)
+            part[rows[own == number]] = True
+            if SMALLEST < part.mean() <= RARE and not found[part].any() and apart(places, part):
+                alone = readable(pattern, labels, part, seed)
+                found = found | part if alone is not None and alone.as_others else found
+    return found
 
 
 def _as_others(usable: Floats, recognition: Floats, rare: Mask) -> Floats:

@@ -137,3 +137,20 @@ def test_new_samples_of_a_group_get_what_their_group_got(tmp_path) -> None:
     assert reference.of(rare) == pytest.approx(found.usability[group, 0].mean(), abs=0.1)
     assert reference.of(rare)[0] > 0.5 > reference.usability(reference.recognition(rare))[0]
     assert reference.of(usual) == reference.usability(reference.recognition(usual))
+
+
+def test_what_is_rare_among_what_is_broken_is_not_claimed() -> None:
+    """A tenth is noise, another is negated and looks different again; both are hardly recognised."""
+    rng = np.random.default_rng(2)
+    seen, held = np.resize(np.arange(4), 600), np.resize(np.arange(4), 200)
+    broken, rare = np.arange(600) < 60, (np.arange(600) >= 60) & (np.arange(600) < 110)
+    pattern = np.eye(4)[seen].repeat(4, axis=1) + rng.normal(0, 0.3, (600, 16))
+    pattern[broken], pattern[rare] = rng.normal(0, 1, (60, 16)), -pattern[rare]
+    e = evidence(broken | rare, np.arange(200) < 36, Labels(seen, held, "abcd"), pattern)
+    e.appearance[rare, 0] += 30
+    e.held_appearance[20:36, 0] += 30
+    found = assess(np.array([f"s{i:04}" for i in range(600)]), {"visual": e}, 4)
+    claimed, guard = found.p_broken[:, 0] > 0.5, found.guards[0]
+    assert guard.found and claimed[broken].all() and not claimed[rare].any()
+    assert guard.share == pytest.approx(0.1, abs=0.02) and guard.rare == pytest.approx(50 / 600, abs=0.01)
+    assert found.usability[rare, 0].mean() > 0.5 > found.usability[broken, 0].mean()
