@@ -41,6 +41,7 @@ FIRST = (
     "evaluate",
     "compare",
     "recommend",
+    "selfcheck",
     "report",
     "view",
     "sql",

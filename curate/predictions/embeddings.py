@@ -20,6 +20,7 @@ from curate.errors import CurateError
 from curate.files.npz import open_npz, texts
 from curate.files.shards import Features, read_features
 from curate.scores.gap import log_margin, true_class_probability
+from curate.scores.guard import Labels
 from curate.scores.usability import Evidence, Usability, assess, contradiction
 from curate.types import FUSED, Floats, Predictions
 
@@ -136,12 +137,13 @@ def judge(epochs: Sequence[Predictions], features: Recorded) -> tuple[Usability,
     ids, labels, classes = epochs[0].sample_ids, epochs[0].labels, len(epochs[0].classes)
     held, unseen = features.held, np.empty(0)
     evidence, denied = {}, []
+    known_labels = None if held is None else Labels(labels, held.labels, epochs[0].classes)
     for modality, values in features.training.items():
         said = [p.probs[modality] for p in epochs]
         p_true = np.mean([true_class_probability(p, labels) for p in said], axis=0)
         known = unseen if held is None else true_class_probability(held.probs[modality], held.labels)
         seen = features.validation.get(modality, unseen)
-        evidence[modality] = Evidence(p_true, values, known, seen, deep=held is None)
+        evidence[modality] = Evidence(p_true, values, known, seen, held is None, known_labels)
     for name in (*features.training, FUSED):
         denied.append(contradiction(np.mean([log_margin(p.probs[name], labels) for p in epochs], axis=0)))
     return assess(ids, evidence, classes), np.stack(denied, axis=1)

@@ -97,6 +97,7 @@ class Cut:
     Attributes:
         low: (N,) posterior of the components below, never rising with recognition.
         held: (H,) whether a held-out sample is below.
+        nearest: (H,) whether it is in the component just below, where others are below that; None for the lowest cut.
         separation: Ashman's D of the components beside the cut.
         share: weight of the components below.
     """
@@ -105,6 +106,7 @@ class Cut:
     held: Mask
     separation: float
     share: float
+    nearest: Mask | None = None
 
 
 def cuts(recognition: Floats, held_recognition: Floats) -> Iterator[Cut]:
@@ -115,10 +117,13 @@ def cuts(recognition: Floats, held_recognition: Floats) -> Iterator[Cut]:
     for count in LEVELS:
         found = _levels(cells, count)
         locs, scales, weights = (v[0] for v in (found.locs, found.scales, found.weights))
+        under: Mask | None = None
         for cut in range(1, count):
             separation = float(np.sqrt(2) * (locs[cut] - locs[cut - 1]) / np.hypot(scales[cut], scales[cut - 1]))
             held = _below(found, cut, held_recognition) > 0.5
-            yield Cut(_below(found, cut, recognition), held, separation, float(weights[:cut].sum()))
+            nearest: Mask | None = None if under is None else held & ~under
+            yield Cut(_below(found, cut, recognition), held, separation, float(weights[:cut].sum()), nearest)
+            under = held
 
 
 def broken(
@@ -133,11 +138,11 @@ def broken(
 
     Mixtures of two to four Gaussians are fitted to the pooled recognition of the training samples, and cut between
     neighbouring components. A cut is valid if the components beside it are separate (`SEPARATION`) and if samples that
-    the model was *not* trained on are hardly recognised below it (`RATIO`): memorised training samples cannot hide a
-    broken group then, and a group that only looks different is not broken. Classes that are below it as a whole are
-    left out of this (`groups.weak_classes`): nothing of them is recognised better, so that the class explains the
-    group, and they are called weak. Nor is a group broken that is readable by itself. Of the valid cuts the one with
-    the most samples below is used; without one nothing is broken.
+    the model was *not* trained on are hardly recognised below it, and in the component just below (`RATIO`): memorised
+    training samples cannot hide a broken group then, and a group that only looks different is not broken. Classes that
+    are below it as a whole are left out of this (`groups.weak_classes`): nothing of them is recognised better, so that
+    the class explains the group, and they are called weak. Nor is a group broken that is readable by itself. Of the
+    valid cuts the one with the most samples below is used; without one nothing is broken.
 
     Args:
         recognition: (N,) pooled recognition of the training samples, in [0, 1].
@@ -168,6 +173,8 @@ def broken(
         share = float((inside & rest).mean()) if weak.any() else cut.share
         if ratio is None or share <= SMALLEST:
             continue
+        if cut.nearest is not None and not _fails(cut.nearest, held_p_true, classes, ~cut.held):
+            continue
         if closest.ratio is None or ratio < closest.ratio:
             closest = Guard(False, 0.0, cut.separation, ratio)
         if ratio < RATIO and share > best.share:
@@ -179,9 +186,10 @@ def broken(
     return posterior, replace(best if best.found else closest, weak=names, rare=0.0 if best.found else rare)
 
 
-def _fails(low: Mask, p_true: Floats, classes: int) -> bool:
-    """Whether held-out samples below a cut are hardly recognised."""
-    ratio = _kept(low, p_true, classes)
+def _fails(low: Mask, p_true: Floats, classes: int, high: Mask | None = None) -> bool:
+    """Whether held-out samples below a cut are hardly recognised, by those of `high`, or by all others."""
+    of = slice(None) if high is None else low | high
+    ratio = _kept(low[of], p_true[of], classes)
     return ratio is not None and ratio < RATIO
 
 

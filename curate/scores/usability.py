@@ -4,128 +4,31 @@ A gap shows which modality is *ahead* on a sample. Whether a modality is *broken
 look-alikes: how well the model recognises other samples that look (or sound) like it. Pooling over them removes what is
 peculiar to the sample, which is the largest part of the gap.
 
-Letters: N samples, M modalities, K classes, D appearance statistics, B bank members, k neighbours, d <= 20 axes.
+Letters: N samples, M modalities, K classes, D appearance statistics.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.types import Floats
 
-from .groups import Mask, apart, readable, shortcuts
+from .groups import FEWEST, Mask, apart, readable, shortcuts
 from .guard import SEPARATION, SMALLEST, Cut, Guard, Labels, broken, cuts
+from .references import BANK, Reference, look_alikes, unseen
 
-AXES = 20
-"""Number of principal axes of appearance in which neighbours are searched."""
-BANK = 20_000
-"""Up to this number all samples are searched; of more, a random bank of this size."""
 TOP = 0.7
 """A sample at or above this quantile of pooled recognition counts as fully usable."""
 RARE = 0.1
 """A low group of at most this share of the samples is asked whether it is merely rare."""
+LOW, PARTS = 0.4, (2, 3)
+"""Largest share of a low group, and numbers of parts into which it is cut, to find what is merely rare."""
 DENIED = 0.5
 """A fused contradiction above which a label is called probably wrong: over the epochs another class was preferred."""
-
-
-@dataclass(frozen=True)
-class LookAlikes:
-    """The space in which look-alikes are searched: appearance, standardised and projected on its principal axes.
-
-    Attributes:
-        centre, spread: (D,) of the samples it was made from.
-        axes: (D, d).
-        members: (B,) indices of those samples that are in the bank, ascending.
-        bank: (B, d) their projections.
-    """
-
-    centre: Floats
-    spread: Floats
-    axes: Floats
-    members: NDArray[np.int64]
-    bank: Floats
-
-    @property
-    def neighbours(self) -> int:
-        """Number of look-alikes over which recognition is pooled, round(sqrt B)."""
-        return max(1, min(round(float(np.sqrt(len(self.bank)))), len(self.bank) - 1))
-
-    def project(self, appearance: Floats) -> Floats:
-        """(n, D) to (n, d)."""
-        return (appearance - self.centre) / self.spread @ self.axes
-
-    def nearest(self, appearance: Floats, samples: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
-        """(n, D) to the (n, k) members nearest to each, as indices of the samples that the bank was made from.
-
-        Args:
-            samples: (n,) index of the sample in each row, which is not its own look-alike; None for new samples.
-        """
-        from sklearn.neighbors import NearestNeighbors
-
-        k = self.neighbours
-        search = NearestNeighbors(n_neighbors=k + (samples is not None), algorithm="brute").fit(self.bank)
-        found = self.members[search.kneighbors(self.project(appearance), return_distance=False)]
-        if samples is None:
-            result: NDArray[np.int64] = found
-            return result
-        # The sample itself is sorted to the end, if it was found; then the last one is dropped: itself or the farthest.
-        order = np.argsort(found == samples[:, None], axis=1, kind="stable")
-        return np.take_along_axis(found, order, axis=1)[:, :k]
-
-
-def look_alikes(appearance: Floats, seed: int = 0, bank: int = BANK) -> LookAlikes:
-    """The bank of (N, D) appearance vectors, all of them or a random `bank`.
-
-    Raises:
-        ValueError: fewer than two samples, or a value is not finite.
-    """
-    x = np.asarray(appearance, dtype=np.float64)
-    if x.ndim != 2 or len(x) < 2 or not np.isfinite(x).all():
-        raise ValueError("appearance must be (N, D), N >= 2, and finite")
-    centre, spread = x.mean(axis=0), x.std(axis=0)
-    spread = np.where(spread > 1e-9 * (np.abs(centre) + 1e-9), spread, np.inf)  # a constant feature has no weight
-    z = (x - centre) / spread
-    _, vectors = np.linalg.eigh(z.T @ z)
-    axes = vectors[:, ::-1][:, :AXES]
-    members = np.arange(len(x))
-    if len(x) > bank:
-        members = np.sort(np.random.default_rng(seed).permutation(len(x))[:bank])
-    return LookAlikes(centre, spread, axes, members, z[members] @ axes)
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The data to compute the usability of a modality on a new sample, without its label.
-
-    Attributes:
-        look_alikes: of the training samples.
-        p_true: (N,) of the samples that the bank was made from, averaged over the warm-up's epochs.
-        chance, top: the pooled recognition that counts as usability 0 and 1: 1 / K, and the training samples' 70 %
-            quantile.
-    """
-
-    look_alikes: LookAlikes
-    p_true: Floats
-    chance: float
-    top: float
-
-    def recognition(self, appearance: Floats, samples: NDArray[np.int64] | None = None) -> Floats:
-        """(n, D) appearance to (n,) mean p_true of the look-alikes; see `LookAlikes.nearest`."""
-        result: Floats = self.p_true[self.look_alikes.nearest(appearance, samples)].mean(axis=1)
-        return result
-
-    def usability(self, recognition: Floats) -> Floats:
-        """(n,) in [0, 1]; higher = more usable. All 1 if the training samples are recognised no better than by chance,
-        because nothing is known yet."""
-        if self.top <= self.chance:
-            return np.ones_like(recognition)
-        return np.clip((recognition - self.chance) / (self.top - self.chance), 0, 1)
 
 
 @dataclass(frozen=True)
@@ -135,7 +38,7 @@ class Usability:
     Attributes:
         sample_ids: (N,) strings.
         modalities: M names.
-        recognition: (N, M) mean p_true of the look-alikes, in [0, 1].
+        recognition: (N, M) how well look-alikes are recognised, in [0, 1], see `Reference.recognition`.
         usability: (N, M) in [0, 1]; higher = more usable.
         p_broken: (N, M) guarded probability of being broken; all 0 for a modality without a broken group.
         guards: one per modality.
@@ -202,13 +105,18 @@ def assess(
     for modality, e in evidence.items():
         alike = look_alikes(e.appearance, seed, bank)
         reference = Reference(alike, np.asarray(e.p_true, dtype=np.float64), 1 / classes, 1.0)
+        if not e.deep:
+            reference = replace(reference, unseen=unseen(alike, reference.p_true, e.held_appearance, e.held_p_true))
         q = reference.recognition(e.appearance, everyone)
         reference = replace(reference, top=float(np.quantile(q, TOP)))
         usable = reference.usability(q)
         if e.deep:
             p, guard = np.zeros(len(q)), Guard(False, withheld=True)
         else:
+            before = usable
             usable, p, guard = _judged(e, reference, q, usable, classes, seed)
+            if (changed := usable != before).any():
+                reference = replace(reference, grouped=changed, settled=usable)
         recognition.append(q)
         usability.append(usable)
         p_broken.append(p)
@@ -233,7 +141,9 @@ def _judged(
     A rare group that others could replace is as usable as they are; what is given away by its look is not usable as
     far as its purity goes.
     """
-    held = reference.recognition(e.held_appearance) if len(e.held_appearance) else np.empty(0)
+    members, held = np.arange(len(e.held_appearance)), np.empty(0)
+    if len(members):
+        held = reference.recognition(e.held_appearance, held=members)
     places = reference.look_alikes.project(e.appearance)
     if e.labels is None:
         return usable, *broken(q, held, e.held_p_true, classes)
@@ -247,6 +157,12 @@ def _judged(
             return found is not None and found.by_itself
 
     p, guard = broken(q, held, e.held_p_true, classes, e.labels, readable_alone)
+    if pattern is not None:
+        low = p > 0.5 if guard.found else _lowest(cuts(q, held), len(q))
+        among = rare_parts(low, places, pattern, seen, seed)
+        rare = rare | among
+        if guard.found:
+            guard = replace(guard, share=max(0.0, guard.share - float(among.mean())))
     short = shortcuts(places, seen, classes)
     named = tuple(e.labels.names[c] for c in np.flatnonzero(short.classes).tolist())
     guard = replace(guard, rare=max(guard.rare, float(rare.mean())), shortcuts=named)
@@ -265,6 +181,38 @@ def _rare(found: Iterable[Cut], places: Floats, pattern: Floats, labels: NDArray
             alone = readable(pattern, labels, group, seed)
             best = group if alone is not None and alone.as_others else best
     return best
+
+
+def _lowest(found: Iterable[Cut], count: int) -> Mask:
+    """(N,) the largest separate low group of at most `LOW` of the samples; nobody if there is none."""
+    best = np.zeros(count, dtype=bool)
+    for cut in found:
+        group = cut.low > 0.5
+        if cut.separation > SEPARATION and best.mean() < group.mean() <= LOW:
+            best = group
+    return best
+
+
+def rare_parts(group: Mask, places: Floats, pattern: Floats, labels: NDArray[np.int64], seed: int) -> Mask:
+    """(N,) those parts of a low group that are merely rare: small, apart from all else, and read as others are.
+
+    What is broken and what is rare can be recognised equally badly. The group is cut into two and into three parts by
+    appearance, and each part is asked.
+    """
+    from sklearn.cluster import KMeans
+
+    rows, found = np.flatnonzero(group), np.zeros(len(labels), dtype=bool)
+    for count in PARTS:
+        if len(rows) < count * FEWEST:
+            break
+        own = KMeans(count, n_init=4, random_state=seed).fit_predict(places[rows])
+        for number in range(count):
+            part = np.zeros(len(labels), dtype=bool)
+            part[rows[own == number]] = True
+            if SMALLEST < part.mean() <= RARE and not found[part].any() and apart(places, part):
+                alone = readable(pattern, labels, part, seed)
+                found = found | part if alone is not None and alone.as_others else found
+    return found
 
 
 def _as_others(usable: Floats, recognition: Floats, rare: Mask) -> Floats:
@@ -314,32 +262,3 @@ def weighted_fusion(probs: Mapping[str, Floats], usability: Floats) -> Floats:
     fused = np.exp(logits)
     result: Floats = fused / fused.sum(axis=1, keepdims=True)
     return result
-
-
-def save(path: Path, references: Mapping[str, Reference]) -> None:
-    """Save the references of new samples in one NPZ file; it is written completely or not at all."""
-    arrays: dict[str, Any] = {}
-    for modality, r in references.items():
-        kept = {**vars(r.look_alikes), "p_true": r.p_true, "chance": r.chance, "top": r.top}
-        arrays |= {f"{modality}.{name}": value for name, value in kept.items()}
-    part = path.with_suffix(".part.npz")
-    np.savez(part, **arrays)
-    part.replace(path)
-
-
-def load(path: Path) -> dict[str, Reference]:
-    """The inverse of `save`, {modality: reference}."""
-    with np.load(path, allow_pickle=False) as arrays:
-        parts: dict[str, dict[str, Any]] = {}
-        for key in arrays.files:
-            modality, _, name = key.rpartition(".")
-            parts.setdefault(modality, {})[name] = arrays[key]
-    return {
-        m: Reference(
-            LookAlikes(p["centre"], p["spread"], p["axes"], p["members"], p["bank"]),
-            p["p_true"],
-            float(p["chance"]),
-            float(p["top"]),
-        )
-        for m, p in parts.items()
-    }

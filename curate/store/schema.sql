@@ -279,7 +279,7 @@ CREATE TABLE usability (
     contradiction_fused DOUBLE CHECK (contradiction_fused BETWEEN 0 AND 1)
 );
 COMMENT ON TABLE usability IS 'What a modality is worth on a training sample, by its look-alikes; a row a (run_id, sample_id, modality)';
-COMMENT ON COLUMN usability.recognition IS 'mean probability of the labelled class over the look-alikes and the warm-up, 0..1';
+COMMENT ON COLUMN usability.recognition IS 'how well samples that look alike are recognised, 0..1: expected of unseen ones from training look-alikes (mean over the warm-up) and held-out ones; without held-out ones the mean of the training ones';
 COMMENT ON COLUMN usability.usability IS 'recognition from chance (0) to what the better half is recognised by (1), higher = more usable; of a rare group as of the others, of a shortcut (see guard) near 0';
 COMMENT ON COLUMN usability.p_broken IS 'probability that nothing can be made of it, 0..1; 0 throughout where guard.found is false, NULL where nothing may be claimed';
 COMMENT ON COLUMN usability.contradiction IS 'how much the modality denies the label, 0..1; above 0.5 it prefers another class: wrong labels, swapped pairs';

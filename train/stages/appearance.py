@@ -57,15 +57,11 @@ def appearance(trainer: Trainer, data: RunData, samples: Samples) -> dict[str, F
 
 
 def patterns(samples: Samples, modality: str) -> Floats | None:
-    """(N, 64) coarse content of sounds, see `decoded.coarse`; None of other modalities.
-
-    Pictures have a coarse content too; it is not used here, since no study shows what it would change.
-    """
+    """(N, 64) coarse content of pictures or sounds, see `decoded.coarse`; None of other modalities."""
     array, rows = samples.cache.arrays[modality], samples.rows
-    if array.ndim != 2 or coarse(array[:1]) is None:
-        return None
     found = [coarse(array[rows[i : i + CHUNK]]) for i in range(0, len(rows), CHUNK)]
-    return np.concatenate([part for part in found if part is not None])
+    known = [part for part in found if part is not None]
+    return np.concatenate(known) if known else None
 
 
 @contextmanager

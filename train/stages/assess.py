@@ -10,6 +10,7 @@ import numpy as np
 from curate.scores import usability
 from curate.scores.gap import true_class_probability
 from curate.scores.guard import Labels
+from curate.scores.references import BANK, save
 from curate.scores.usability import Evidence
 from curate.train.data.samples import Samples
 from curate.train.loop.engine import predict
@@ -42,9 +43,9 @@ def assess(job: Job) -> None:
     evidence = gather(job, p_true)
     started = time.perf_counter()
     found = usability.assess(ids, evidence, len(run.classes), seed=run.seed)
-    seconds, bank = time.perf_counter() - started, min(len(ids), usability.BANK)
+    seconds, bank = time.perf_counter() - started, min(len(ids), BANK)
     job.session.message(f"usability: look-alikes of {len(ids)} samples sought among {bank}, {seconds:.1f} s")
-    usability.save(references(job.session, run), found.references)
+    save(references(job.session, run), found.references)
     job.store.usability.write(run.run_id, found, usability.contradiction(log_margin))
     job.progress("usability", 1, 1)
 

@@ -12,6 +12,7 @@ import numpy as np
 from curate.errors import CurateError
 from curate.scores import usability
 from curate.scores.metrics import METRICS
+from curate.scores.references import load
 from curate.types import FUSED, Floats, Predictions, Run
 
 from .appearance import appearance
@@ -42,8 +43,9 @@ def usability_of(session: Session, scored: Run, split: str) -> Floats:
     job = prepare(session, scored)
     job.load_weights(job.folder / LAST)
     seen = appearance(job.trainer, job.data, job.samples(split))
-    known = usability.load(path)
-    return np.stack([known[m].usability(known[m].recognition(seen[m])) for m in scored.modalities], axis=1)
+    known = load(path)
+    held = np.arange(len(next(iter(seen.values())))) if split == "val" else None
+    return np.stack([known[m].of(seen[m], held) for m in scored.modalities], axis=1)
 
 
 def weighted_metrics(said: Predictions, weights: Floats, seed: int) -> dict[str, Mapping[str, float]]:

@@ -66,14 +66,17 @@ class Planted(Dataset):
 
     summary = ""
 
-    def __init__(self, dataset: Dataset, faults: Sequence[Fault], seed: int = 0) -> None:
+    def __init__(self, dataset: Dataset, faults: Sequence[Fault], seed: int = 0, apart: bool = False) -> None:
         """A data set with faults drawn by a seed.
+
+        Args:
+            apart: no sample has two faults, of whatever modality.
 
         Raises:
             CurateError: a kind, modality, class, share or strength is not valid.
         """
         self.name = dataset.name  # type: ignore[misc]  # of the instance: runs keep the name of the data set itself
-        self.base, self.faults, self.seed = dataset, tuple(faults), seed
+        self.base, self.faults, self.seed, self.apart = dataset, tuple(faults), seed, apart
         self.root, self.options, self.notes = dataset.root, dataset.options, dataset.notes
         self.modalities, self.classes, self.specs = dataset.modalities, dataset.classes, dataset.specs
         for fault in faults:
@@ -90,7 +93,7 @@ class Planted(Dataset):
         found: dict[str, list[Fault]] = {}
         taken: dict[str, set[str]] = {}
         for number, fault in enumerate(self.faults):
-            place = fault.modality or LABEL
+            place = "" if self.apart else fault.modality or LABEL
             used = taken.setdefault(place, set())
             for split in SPLITS:
                 may = [s.sample_id for s in self.base.samples if s.split == split and s.label]
@@ -177,7 +180,7 @@ class Planted(Dataset):
 
     @override
     def recipe(self) -> Any:
-        return [self.base.recipe(), [asdict(f) for f in self.faults], self.seed]
+        return [self.base.recipe(), [asdict(f) for f in self.faults], self.seed, *(["apart"] if self.apart else [])]
 
 
 def possible(dataset: Dataset, modality: str) -> tuple[str, ...]:

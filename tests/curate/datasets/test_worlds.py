@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from curate.datasets import find
-from curate.datasets.worlds import Fault, Planted, possible
+from curate.datasets.cache import prepare
+from curate.datasets.worlds import DecodedSamples, Fault, Planted, possible
 from curate.datasets.worlds.damages import DAMAGES, HARMLESS, apply, medium
 from curate.errors import CurateError
 
@@ -56,3 +57,34 @@ def test_what_cannot_be_planted_is_refused() -> None:
     for wrong in ({"kind": "frozen", "modality": "audio"}, {"kind": "rain"}, {"kind": "noise", "modality": "smell"}):
         with pytest.raises(CurateError):
             Planted(base, [Fault(**wrong)])
+
+
+def test_faults_that_are_kept_apart_never_meet() -> None:
+    kind = find("demo")
+    base = kind(None, kind.Options())
+    noise = [Fault(kind="noise", modality=m, share=0.4) for m in base.modalities]
+    faults = [*noise, Fault(kind="wrong_label", share=0.4)]
+    counts = [
+        [len(filter_empty(s.extra.get("fault"))) for s in Planted(base, faults, 1, apart=apart).samples]
+        for apart in (False, True)
+    ]
+    assert max(counts[0]) > 1 and max(counts[1]) == 1
+    assert Planted(base, faults, 1).data_id() != Planted(base, faults, 1, apart=True).data_id()
+
+
+def filter_empty(text: object) -> list[str]:
+    return [part for part in str(text or "").split("; ") if part]
+
+
+def test_decoded_samples_are_some_of_those_in_the_cache(tmp_path) -> None:
+    class Few(find("demo")):
+        def __init__(self) -> None:
+            super().__init__(None, self.Options())
+            self.samples = self.samples[::40]
+
+    base = Few()
+    part = DecodedSamples(base, prepare(base, tmp_path), {"train": 10, "val": 3}, seed=1)
+    assert [sum(s.split == split for s in part.samples) for split in ("train", "val", "test")] == [10, 3, 0]
+    for sample in part.samples[:3]:
+        for modality in base.modalities:
+            assert np.array_equal(part.load(sample, modality), base.load(sample, modality))

@@ -11,14 +11,11 @@ from hypothesis import strategies as st
 
 from curate.scores.em import Components
 from curate.scores.guard import _below, broken
+from curate.scores.references import Reference, load, look_alikes, save, unseen
 from curate.scores.usability import (
     Evidence,
-    Reference,
     assess,
     contradiction,
-    load,
-    look_alikes,
-    save,
     some_not_all,
     weighted_fusion,
 )
@@ -62,6 +59,7 @@ def test_usability_by_hand():
 
 def test_a_sample_is_not_its_own_look_alike():
     e = evidence(n=60)
+    e = replace(e, held_p_true=e.held_p_true[:9], held_appearance=e.held_appearance[:9])  # too few to learn weights of
     changed = e.p_true.copy()
     changed[7] = 1 - changed[7]
     before, after = (assess(ids(60), {"audio": replace(e, p_true=p)}, CLASSES) for p in (e.p_true, changed))
@@ -90,8 +88,11 @@ def test_order_of_the_samples_changes_nothing():
 
 def test_units_of_appearance_change_nothing():
     e = evidence()
-    scaled = e.appearance * np.array([1e3, 1e-3, 1, 5, 0.2]) + 4
-    here, there = (assess(ids(400), {"a": replace(e, appearance=x)}, CLASSES) for x in (scaled, e.appearance))
+    scaled, held = (x * np.array([1e3, 1e-3, 1, 5, 0.2]) + 4 for x in (e.appearance, e.held_appearance))
+    here, there = (
+        assess(ids(400), {"a": replace(e, appearance=x, held_appearance=h)}, CLASSES)
+        for x, h in ((scaled, held), (e.appearance, e.held_appearance))
+    )
     np.testing.assert_allclose(here.recognition, there.recognition, atol=1e-9)
 
 
@@ -120,7 +121,7 @@ def test_without_two_groups_nothing_is_claimed():
 @pytest.mark.parametrize("what", ["p_true", "appearance"])
 def test_a_constant_modality_yields_no_claim(what):
     e = evidence()
-    constant = replace(e, **{what: np.full_like(getattr(e, what), 0.5)})
+    constant = replace(e, **{name: np.full_like(getattr(e, name), 0.5) for name in (what, f"held_{what}")})
     found = assess(ids(400), {"audio": constant}, CLASSES)
     assert not found.guards[0].found and not found.p_broken.any() and np.isfinite(found.usability).all()
 
@@ -206,3 +207,29 @@ def test_saved_references_judge_alike(tmp_path):
 def test_appearance_must_be_usable(bad):
     with pytest.raises(ValueError, match="appearance"):
         look_alikes(bad)
+
+
+def test_a_broken_group_that_is_known_by_heart_shows_in_held_out_look_alikes() -> None:
+    """In training it is recognised better than the rest; held out, hardly."""
+    rng = np.random.default_rng(0)
+    broken, held_broken = np.arange(600) < 100, np.arange(200) < 33
+    x, held_x = (np.where(b, 6.0, 0.0)[:, None] + rng.normal(0, 1, (len(b), 3)) for b in (broken, held_broken))
+    p = np.clip(np.where(broken, 0.8, 0.7) + rng.normal(0, 0.1, 600), 0, 1)
+    held_p = np.clip(np.where(held_broken, 0.15, 0.85) + rng.normal(0, 0.1, 200), 0, 1)
+    found = assess(ids(600), {"a": Evidence(p, x, held_p, held_x)}, CLASSES)
+    assert found.recognition[broken, 0].max() < 0.3 < 0.7 < found.recognition[~broken, 0].min()
+    assert np.array_equal(found.p_broken[:, 0] > 0.5, broken)
+    weights = found.references["a"].unseen.weights
+    assert weights[1] > 0.9
+
+
+def test_what_is_expected_of_the_unseen_by_hand() -> None:
+    """Held-out samples on a line, whose own probability is twice that of their training look-alikes less 0.2."""
+    x = np.arange(64.0)[:, None]
+    p = 0.2 + x[:, 0] / 200
+    alike = look_alikes(x)
+    held = np.arange(0.5, 62)[:, None]
+    seen = p[alike.nearest(held)].mean(axis=1)
+    found = unseen(alike, p, held, 2 * seen - 0.2)
+    assert found.expected(seen, held, np.arange(62)) == pytest.approx(2 * seen - 0.2, abs=1e-6)
+    assert unseen(alike, p, held[:29], seen[:29]) is None and unseen(alike, p, held, np.full(62, 0.5)) is None

@@ -13,7 +13,7 @@ from curate.train.methods.optim import OptimConfig
 from curate.train.models.encoders import Projected, make_encoder
 from curate.train.models.model import ModelConfig
 from curate.train.models.texts import TextTransformer
-from curate.train.stages.appearance import appearance, early_layers, is_deep
+from curate.train.stages.appearance import appearance, early_layers, is_deep, patterns
 
 PICTURE = VisualSpec(size=32, channels=1, frames=1)
 
@@ -74,3 +74,13 @@ def test_looking_changes_nothing(trainer, small_data) -> None:
     assert all(torch.equal(v, before[k]) for k, v in trainer.model.state_dict().items())
     assert torch.equal(state, torch.get_rng_state())
     assert not any(m._forward_hooks for m in trainer.model.modules())
+
+
+def test_coarse_content_of_decoded_samples_by_hand(small_data) -> None:
+    samples = small_data.fit
+    pictures = np.asarray(samples.cache.arrays["visual"][samples.rows], dtype=np.float64)  # 16 x 16, one frame, grey
+    found = patterns(samples, "visual")
+    assert found.shape == (len(samples), 64)
+    assert found[3].reshape(8, 8)[2, 5] == pytest.approx(pictures[3, 0, 4:6, 10:12, 0].mean())
+    sounds = patterns(samples, "audio")
+    assert sounds.shape == (len(samples), 56) and np.isfinite(sounds).all()  # short pieces have fewer bands than 8

@@ -9,6 +9,7 @@ import pytest
 
 from curate.errors import CurateError
 from curate.scores import metrics, usability
+from curate.scores.references import load
 from curate.train.loop import checkpoint
 from curate.train.stages import evaluate as evaluating
 from curate.train.stages.appearance import appearance
@@ -79,11 +80,11 @@ def test_weights_are_the_warm_model_s_whichever_run_is_evaluated(work, scored, m
 def test_appearance_is_read_with_the_weights_that_scored(work, scored) -> None:
     job = prepare(work, scored)
     trainer, data = job.trainer, job.data
-    known, samples = usability.load(references(work, scored)), job.samples("test")
+    known, samples = load(references(work, scored)), job.samples("test")
 
     def told() -> np.ndarray:
         seen = appearance(trainer, data, samples)
-        return np.stack([known[m].usability(known[m].recognition(seen[m])) for m in scored.modalities], axis=1)
+        return np.stack([known[m].of(seen[m]) for m in scored.modalities], axis=1)
 
     random = told()
     last = work.folder(scored) / "last.pt"

@@ -1,0 +1,242 @@
+"""Look-alikes of samples, and how well they are recognised: the reference that training and new samples have. Pure.
+
+Letters: N training samples, H held-out ones, n others, D appearance statistics, B bank members, k neighbours, d <= 20
+axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.types import Floats
+
+from .groups import Mask
+
+AXES = 20
+"""Number of principal axes of appearance in which neighbours are searched."""
+BANK = 20_000
+"""Up to this number all samples are searched; of more, a random bank of this size."""
+FEWEST_HELD = 30
+"""Fewest held-out samples from which is learnt what look-alikes say."""
+
+
+@dataclass(frozen=True)
+class LookAlikes:
+    """The space in which look-alikes are searched: appearance, standardised and projected on its principal axes.
+
+    Attributes:
+        centre, spread: (D,) of the samples it was made from.
+        axes: (D, d).
+        members: (B,) indices of those samples that are in the bank, ascending.
+        bank: (B, d) their projections.
+    """
+
+    centre: Floats
+    spread: Floats
+    axes: Floats
+    members: NDArray[np.int64]
+    bank: Floats
+
+    @property
+    def neighbours(self) -> int:
+        """Number of look-alikes over which recognition is pooled, round(sqrt B)."""
+        return max(1, min(round(float(np.sqrt(len(self.bank)))), len(self.bank) - 1))
+
+    def project(self, appearance: Floats) -> Floats:
+        """(n, D) to (n, d)."""
+        return (appearance - self.centre) / self.spread @ self.axes
+
+    def nearest(self, appearance: Floats, samples: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """(n, D) to the (n, k) members nearest to each, as indices of the samples that the bank was made from.
+
+        Args:
+            samples: (n,) index of the sample in each row, which is not its own look-alike; None for new samples.
+        """
+        from sklearn.neighbors import NearestNeighbors
+
+        k = self.neighbours
+        search = NearestNeighbors(n_neighbors=k + (samples is not None), algorithm="brute").fit(self.bank)
+        found = self.members[search.kneighbors(self.project(appearance), return_distance=False)]
+        if samples is None:
+            result: NDArray[np.int64] = found
+            return result
+        # The sample itself is sorted to the end, if it was found; then the last one is dropped: itself or the farthest.
+        order = np.argsort(found == samples[:, None], axis=1, kind="stable")
+        return np.take_along_axis(found, order, axis=1)[:, :k]
+
+
+def look_alikes(appearance: Floats, seed: int = 0, bank: int = BANK) -> LookAlikes:
+    """The bank of (N, D) appearance vectors, all of them or a random `bank`.
+
+    Raises:
+        ValueError: fewer than two samples, or a value is not finite.
+    """
+    x = np.asarray(appearance, dtype=np.float64)
+    if x.ndim != 2 or len(x) < 2 or not np.isfinite(x).all():
+        raise ValueError("appearance must be (N, D), N >= 2, and finite")
+    centre, spread = x.mean(axis=0), x.std(axis=0)
+    spread = np.where(spread > 1e-9 * (np.abs(centre) + 1e-9), spread, np.inf)  # a constant feature has no weight
+    z = (x - centre) / spread
+    _, vectors = np.linalg.eigh(z.T @ z)
+    axes = vectors[:, ::-1][:, :AXES]
+    members = np.arange(len(x))
+    if len(x) > bank:
+        members = np.sort(np.random.default_rng(seed).permutation(len(x))[:bank])
+    return LookAlikes(centre, spread, axes, members, z[members] @ axes)
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """What held-out look-alikes add: samples that the model was not trained on, and so cannot know by heart.
+
+    Attributes:
+        look_alikes: of the held-out samples, in the space of the training samples.
+        p_true: (H,) probability of their true class.
+        weights: (2,) >= 0, of the training look-alikes and of the held-out ones.
+        offset: is added; all three are a least-squares fit to `p_true` of the held-out samples themselves.
+    """
+
+    look_alikes: LookAlikes
+    p_true: Floats
+    weights: Floats
+    offset: float
+
+    def expected(self, seen: Floats, appearance: Floats, held: NDArray[np.int64] | None = None) -> Floats:
+        """(n,) expected probability of the true class of unseen samples that look alike, in [0, 1].
+
+        Args:
+            seen: (n,) mean p_true of the training look-alikes.
+            held: (n,) index of the held-out sample in each row; None for other samples.
+        """
+        others = self.p_true[self.look_alikes.nearest(appearance, held)].mean(axis=1)
+        result: Floats = np.clip(self.offset + self.weights[0] * seen + self.weights[1] * others, 0, 1)
+        return result
+
+
+def unseen(alike: LookAlikes, p_true: Floats, held_appearance: Floats, held_p_true: Floats) -> Unseen | None:
+    """How well look-alikes predict the recognition of held-out samples: a fit of weights that are not negative.
+
+    A model that knows its training samples by heart recognises broken ones as well as others, or better; then its
+    held-out look-alikes get the weight. Where they are few, and their mean says little, it is the training samples'.
+
+    Returns:
+        None where fewer than `FEWEST_HELD` are there, or look-alikes predict nothing.
+    """
+    from scipy.optimize import nnls
+
+    count = len(held_p_true)
+    if count < FEWEST_HELD:
+        return None
+    own = replace(alike, members=np.arange(count), bank=alike.project(held_appearance))
+    seen = p_true[alike.nearest(held_appearance)].mean(axis=1)
+    others = held_p_true[own.nearest(held_appearance, np.arange(count))].mean(axis=1)
+    columns = np.stack([seen, others], axis=1)
+    weights, _ = nnls(columns - columns.mean(axis=0), held_p_true - held_p_true.mean())
+    if not weights.any():
+        return None
+    return Unseen(own, held_p_true, weights, float(held_p_true.mean() - columns.mean(axis=0) @ weights))
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The data to compute the usability of a modality on a new sample, without its label.
+
+    Attributes:
+        look_alikes: of the training samples.
+        p_true: (N,) of the samples that the bank was made from, averaged over the warm-up's epochs.
+        chance, top: the pooled recognition that counts as usability 0 and 1: 1 / K, and the training samples' 70 %
+            quantile.
+        grouped: (N,) whether the usability of a sample comes from what its group is; () = of none.
+        settled: (N,) usability of the samples that the bank was made from; () where none is grouped.
+        unseen: what held-out look-alikes add; None without them.
+    """
+
+    look_alikes: LookAlikes
+    p_true: Floats
+    chance: float
+    top: float
+    grouped: Mask = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    settled: Floats = field(default_factory=lambda: np.zeros(0))
+    unseen: Unseen | None = None
+
+    def of(self, appearance: Floats, held: NDArray[np.int64] | None = None) -> Floats:
+        """(n, D) appearance of new samples to their (n,) usability; higher = more usable.
+
+        Where more than half of the look-alikes belong to a group that is rare or gives its class away, it is theirs.
+
+        Args:
+            held: (n,) indices, where these are the held-out samples of the scored run; their own labels then say
+                nothing.
+        """
+        near = self.look_alikes.nearest(appearance)
+        usable = self.usability(self.recognition(appearance, held=held))
+        if not self.grouped.any():
+            return usable
+        inside = self.grouped[near]
+        theirs = np.where(inside, self.settled[near], 0.0).sum(axis=1) / np.maximum(inside.sum(axis=1), 1)
+        return np.where(inside.mean(axis=1) > 0.5, theirs, usable)
+
+    def recognition(
+        self,
+        appearance: Floats,
+        samples: NDArray[np.int64] | None = None,
+        held: NDArray[np.int64] | None = None,
+    ) -> Floats:
+        """(n, D) appearance to (n,) how well such samples are recognised, in [0, 1]: what `unseen` expects of them, or
+        without it the mean p_true of the training look-alikes; see `LookAlikes.nearest`.
+
+        Args:
+            samples, held: (n,) indices, where these are training or held-out samples.
+        """
+        seen: Floats = self.p_true[self.look_alikes.nearest(appearance, samples)].mean(axis=1)
+        return seen if self.unseen is None else self.unseen.expected(seen, appearance, held)
+
+    def usability(self, recognition: Floats) -> Floats:
+        """(n,) in [0, 1]; higher = more usable. All 1 if the training samples are recognised no better than by chance,
+        because nothing is known yet."""
+        if self.top <= self.chance:
+            return np.ones_like(recognition)
+        return np.clip((recognition - self.chance) / (self.top - self.chance), 0, 1)
+
+
+def save(path: Path, references: Mapping[str, Reference]) -> None:
+    """Save the references of new samples in one NPZ file; it is written completely or not at all."""
+    arrays: dict[str, Any] = {}
+    for modality, r in references.items():
+        kept = {**vars(r.look_alikes), "p_true": r.p_true, "chance": r.chance, "top": r.top}
+        kept |= {"grouped": r.grouped, "settled": r.settled}
+        if r.unseen is not None:
+            kept |= {"held_bank": r.unseen.look_alikes.bank, "held_p_true": r.unseen.p_true}
+            kept |= {"weights": r.unseen.weights, "offset": r.unseen.offset}
+        arrays |= {f"{modality}.{name}": value for name, value in kept.items()}
+    part = path.with_suffix(".part.npz")
+    np.savez(part, **arrays)
+    part.replace(path)
+
+
+def load(path: Path) -> dict[str, Reference]:
+    """The inverse of `save`, {modality: reference}."""
+    with np.load(path, allow_pickle=False) as arrays:
+        parts: dict[str, dict[str, Any]] = {}
+        for key in arrays.files:
+            modality, _, name = key.rpartition(".")
+            parts.setdefault(modality, {})[name] = arrays[key]
+    return {m: _reference(p) for m, p in parts.items()}
+
+
+def _reference(p: Mapping[str, Any]) -> Reference:
+    """From arrays by name; files of older versions lack some."""
+    alike = LookAlikes(p["centre"], p["spread"], p["axes"], p["members"], p["bank"])
+    found = Reference(alike, p["p_true"], float(p["chance"]), float(p["top"]))
+    if "grouped" in p:
+        found = replace(found, grouped=p["grouped"], settled=p["settled"])
+    if "weights" in p:
+        own = replace(alike, members=np.arange(len(p["held_bank"])), bank=p["held_bank"])
+        found = replace(found, unseen=Unseen(own, p["held_p_true"], p["weights"], float(p["offset"])))
+    return found

@@ -1,0 +1,209 @@
+"""What would be found on a data set: faults are planted in a copy of it, and that copy is scored as the data would be.
+
+Everything is in a folder of its own, which is removed; nothing is written to the sample table.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from curate import config
+from curate.datasets import find as find_dataset
+from curate.datasets.base import Dataset
+from curate.datasets.cache import prepare as decode
+from curate.datasets.worlds import DecodedSamples, Fault, Planted, possible
+from curate.datasets.worlds.damages import HARMLESS
+from curate.errors import CurateError
+from curate.render import duration, no_message
+from curate.scores.planted import Found, found
+from curate.scores.usability import DENIED
+from curate.store.store import Store
+from curate.train.loop.estimate import estimate
+
+from .score import plan_score, score
+from .session import Session
+from .settings import ScoreConfig, Settings
+from .setup import prepare
+
+EPOCHS = 15
+"""Of a short warm-up; fewer if the data set's own is shorter."""
+MOST = {"train": 2000, "val": 500}
+"""Samples that faults are planted in, at most."""
+TOGETHER = 2
+"""Kinds of fault that a modality has in one training."""
+CONTRADICTS = 0.82
+"""The contradiction above which the view `samples` says that a modality denies the label."""
+LEFT_OUT = ("wrong_clip_of_class", "ambiguous", "shift")
+"""Kinds without a sign to find them by: a clip of the right class, classes that look alike, a moved sound."""
+LABELS = "wrong_label"
+
+
+@dataclass(frozen=True)
+class Check:
+    """What is planted, and how it is looked for.
+
+    Attributes:
+        share: of the training samples with each kind of fault, in (0, 1).
+        kinds: () = all that the modalities can have.
+        most: {split: greatest number of samples}.
+    """
+
+    share: float = 0.05
+    kinds: tuple[str, ...] = ()
+    most: Mapping[str, int] = field(default_factory=lambda: dict(MOST))
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 0.1:
+            raise CurateError(
+                f"--share {self.share}: give a share above 0 and up to 0.1", "more disturbs what is found"
+            )
+
+
+def selfcheck(
+    session: Session,
+    name: str,
+    root: Path | None,
+    layers: Sequence[config.Layer],
+    seed: int,
+    check: Check,
+) -> list[Found]:
+    """Plant faults, score, and measure what is found: by modality and kind, damage first, labels last.
+
+    Two kinds of fault in each modality and the wrong labels are planted in one copy, in different samples; each copy
+    is scored by a training of its own. Settings are those of `score`, but for `EPOCHS` and no folds.
+
+    Raises:
+        CurateError: a kind does not apply, or the data are too few.
+    """
+    kind = find_dataset(name)
+    own = int(config.dotted(kind.defaults).get("score", {}).get("epochs", ScoreConfig().epochs))
+    layers = [{"score": {"epochs": min(own, EPOCHS), "folds": 0}}, *layers]
+    session.cache_folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="selfcheck-", dir=session.cache_folder) as folder:
+        place = Path(folder)
+        inner = replace(session, store=Store(place / "table.duckdb"), cache_folder=place / "cache", message=no_message)
+        _, dataset = plan_score(replace(session, store=inner.store), kind.name, root, layers, seed)
+        base = _decoded(session, dataset, check, seed)
+        rounds = planned(base, check)
+        _announce(session, inner, kind.name, root, layers, seed, [Planted(base, f, seed, apart=True) for f in rounds])
+        results: list[Found] = []
+        for faults in rounds:
+            world = Planted(base, faults, seed, apart=True)
+            run = score(inner, kind.name, root, layers, seed, change=_instead(world))
+            results += _measured(inner.store, run.run_id, world, seed)
+    order = {m: i for i, m in enumerate((*dataset.modalities, ""))}
+    return sorted(results, key=lambda r: (order[r.modality], r.harmless))
+
+
+def _decoded(session: Session, dataset: Dataset, check: Check, seed: int) -> DecodedSamples:
+    """The samples that faults are planted in; media are decoded into the usual cache, if they are not there."""
+    workers = session.runtime.decoders(dataset.decodes)
+    cache = decode(
+        dataset, session.cache_folder, workers, lambda done, total: session.progress("decoding", done, total, "items")
+    )
+    base = DecodedSamples(dataset, cache, check.most, seed)
+    count = sum(s.split == "train" for s in base.samples)
+    if round(check.share * count) < 1:
+        raise CurateError(
+            f"{check.share:.0%} of {count} training samples is less than one", "raise --share, or bring more samples"
+        )
+    return base
+
+
+def planned(dataset: Dataset, check: Check) -> list[list[Fault]]:
+    """The faults of each copy: in each modality `TOGETHER` kinds at most, those that are alike apart.
+
+    Raises:
+        CurateError: a kind that was asked for applies to no modality.
+    """
+    wanted = {m: [k for k in possible(dataset, m) if k not in LEFT_OUT] for m in dataset.modalities}
+    if check.kinds:
+        known = sorted({LABELS, *(k for own in wanted.values() for k in own)})
+        if unknown := [k for k in check.kinds if k not in known]:
+            raise CurateError(f"{unknown[0]!r} is no kind of fault that these data can have", f"{', '.join(known)}")
+        wanted = {m: [k for k in own if k in check.kinds] for m, own in wanted.items()}
+    labels = not check.kinds or LABELS in check.kinds
+    count = max([-(-len(own) // TOGETHER) for own in wanted.values()] + [int(labels)])
+    copies: list[list[Fault]] = [[] for _ in range(count)]
+    for modality, own in wanted.items():
+        for i, fault in enumerate(own):
+            copies[i % count].append(Fault(kind=fault, modality=modality, share=check.share))
+    if labels:
+        copies[-1].append(Fault(kind=LABELS, share=check.share))
+    return copies
+
+
+def _instead(world: Dataset) -> Callable[[Dataset], Dataset]:
+    """A change of any data set to this one."""
+    return lambda _: world
+
+
+def _announce(
+    session: Session,
+    inner: Session,
+    name: str,
+    root: Path | None,
+    layers: Sequence[config.Layer],
+    seed: int,
+    worlds: Sequence[Planted],
+) -> None:
+    """Say beforehand what it costs, by a trial step on the first copy."""
+    run, dataset = plan_score(inner, name, root, layers, seed, change=_instead(worlds[0]))
+    job, epochs = prepare(inner, run, dataset, fresh=True), Settings.of(run).score.epochs
+    trained, predicted = len(job.data.fit), len(job.data.fit) + len(job.data.val)
+    seconds = estimate(job.trainer, job.data).seconds(trained, predicted) * epochs * len(worlds)
+    planted = sorted({f.name for w in worlds for f in w.faults})
+    many = f"{len(worlds)} trainings" if len(worlds) > 1 else "one training"
+    session.message(
+        f"selfcheck: {len(planted)} kinds of fault in copies of {trained} training samples, {many} of {epochs} epochs: "
+        f"about {duration(seconds)}; at most {TOGETHER} kinds in each modality at once, in different samples, and the "
+        "wrong labels with the last; nothing goes into the table"
+    )
+
+
+def _measured(store: Store, run_id: str, world: Planted, seed: int) -> Iterator[Found]:
+    """What became of the faults of one copy."""
+    table = store.frame(
+        "SELECT sample_id, modality, usability, coalesce(p_broken, 0) AS p_broken, contradiction, contradiction_fused "
+        "FROM usability WHERE run_id = ? ORDER BY sample_id",
+        [run_id],
+    )
+    if table.empty:
+        raise CurateError(
+            "nothing is known of usability without the warm-up's epochs", "leave score.dynamics=false out"
+        )
+    parts = {m: table[table["modality"] == m].reset_index(drop=True) for m in world.modalities}
+    truth = {s.sample_id: str(s.extra.get("fault", "")) for s in world.samples}
+    own = np.array([truth[i] for i in next(iter(parts.values()))["sample_id"]], dtype=object)
+    lost = np.all([p["p_broken"] > 0.5 for p in parts.values()], axis=0)
+    for fault in world.faults:
+        values, claimed = _evidence(fault, parts, lost)
+        result = found(
+            fault.kind,
+            fault.modality,
+            values.to_numpy(dtype=np.float64),
+            claimed,
+            own == fault.name,
+            own == "",
+            harmless=fault.kind in HARMLESS,
+            seed=seed,
+        )
+        if result is not None:
+            yield result
+
+
+def _evidence(fault: Fault, parts: Mapping[str, pd.DataFrame], lost: np.ndarray) -> tuple[pd.Series, np.ndarray]:
+    """The score that a kind of fault is found by, and what is claimed by it."""
+    if fault.kind == LABELS:
+        values = next(iter(parts.values()))["contradiction_fused"]
+        return values, (values > DENIED).to_numpy() & ~lost
+    own = parts[fault.modality]
+    if fault.kind == "wrong_clip":
+        return own["contradiction"], ((own["contradiction"] > CONTRADICTS) & (own["p_broken"] <= 0.5)).to_numpy()
+    return 1 - own["usability"], (own["p_broken"] > 0.5).to_numpy()
