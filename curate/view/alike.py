@@ -206,7 +206,7 @@ class Alike:
             self._scored = {}
             path = self.snapshot.store.path.with_suffix(".runs") / self.run.run_id / REFERENCES
             if path.is_file():
-                from curate.scores.usability import load
+                from curate.scores.references import load
 
                 for modality, reference in load(path).items():
                     alike, ids = reference.look_alikes, self._assessed(modality)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from curate.datasets.decoded import coarse
-from curate.scores.usability import Evidence, assess, save
+from curate.scores.references import save
+from curate.scores.usability import Evidence, assess
 from curate.view.session import Page
 
 from .conftest import COUNT, sample_id
