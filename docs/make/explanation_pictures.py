@@ -50,7 +50,7 @@ def gap_kinds() -> Figure:
 
 def gap_quadrants() -> Figure:
     """Four samples."""
-    cases = ((0.9, 0.85, "both right"), (0.9, 0.1, "audio only"), (0.1, 0.8, "visual only"), (0.08, 0.1, "none"))
+    cases = ((0.9, 0.85, "all"), (0.9, 0.1, "audio only"), (0.1, 0.8, "visual only"), (0.08, 0.1, "none"))
     figure, found = axes(4, width=7.2, height=2.1, sharey=True)
     for ax, (a, v, name) in zip(found, cases, strict=True):
         ax.bar(["$p_a$", "$p_v$"], [a, v], color=[AUDIO, VISUAL], width=0.6)
