@@ -23,7 +23,7 @@ from .engine import Trainer
 FEW = 4
 """Samples of the trial step that measures memory."""
 LONGEST_TRIAL = 3.0
-"""Seconds that a trial of a full batch may take; beyond that the few samples are extrapolated."""
+"""Seconds that a trial may take; what a full batch takes is extrapolated from the largest that stays below it."""
 COPIES = 4
 """Of the weights: themselves, gradients, the optimizer's state, and a copy on its way to a checkpoint."""
 FORWARD = 1 / 3
@@ -80,10 +80,11 @@ def estimate(trainer: Trainer, data: RunData) -> Estimate:
                 "lower optim.batch_size, data.size or data.frames, or choose a smaller model.encoder",
             )
         seconds, _ = _step(trainer, model, data, few)  # the first one also loads and plans
-        if seconds * batch_size / few <= LONGEST_TRIAL:
-            seconds, _ = _step(trainer, model, data, batch_size)
-            few = batch_size
-    return Estimate(seconds / few, memory)
+        count = few
+        while count < batch_size and 2 * seconds <= LONGEST_TRIAL:  # few samples cost more each than a full batch
+            count = min(2 * count, batch_size)
+            seconds, _ = _step(trainer, model, data, count)
+    return Estimate(seconds / count, memory)
 
 
 def _step(trainer: Trainer, model: FusionModel, data: RunData, count: int) -> tuple[float, int]:
