@@ -60,10 +60,11 @@ def _filled(known: Sequence[str], three: bool) -> str:
         "ahead_names": [f"g.p_ahead_{m}, " for m in own if three],
         "usability_columns": [
             f"max(usability) FILTER (modality = '{m}') AS usability_{m}, "
+            f"max(p_broken) FILTER (modality = '{m}') AS p_broken_{m}, "
             f"max(contradiction) FILTER (modality = '{m}') AS contradiction_{m}, "
             for m in own
         ],
-        "usability_names": [f"u.usability_{m}, u.contradiction_{m}, " for m in own],
+        "usability_names": [f"u.usability_{m}, u.p_broken_{m}, u.contradiction_{m}, " for m in own],
     }
     template = resources.files("curate.store").joinpath("samples.sql").read_text(encoding="utf-8")
     for name, parts in columns.items():
@@ -84,6 +85,11 @@ def _comment(con: duckdb.DuckDBPyConnection, known: Sequence[str], three: bool) 
         con.execute(
             f"COMMENT ON COLUMN samples.usability_{m} IS "
             f"'what {m} is worth there, by its look-alikes, 0..1, higher = more usable; NULL = not assessed'"
+        )
+        con.execute(
+            f"COMMENT ON COLUMN samples.p_broken_{m} IS "
+            f"'probability that {m} is broken there, 0..1; above 0.5 it is claimed; 0 where no broken group was found, "
+            "which does not prove it whole; NULL = not assessed, or nothing may be claimed'"
         )
         con.execute(
             f"COMMENT ON COLUMN samples.contradiction_{m} IS "

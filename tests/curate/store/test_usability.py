@@ -40,7 +40,7 @@ def test_samples_says_it_in_words(assessed) -> None:
         (i, rest)
         for i, *rest in table.query(
             "SELECT sample_id, imbalance, intact, broken, contradicts, usability_visual, contradiction_audio, "
-            "contradiction_fused "
+            "contradiction_fused, p_broken_audio "
             "FROM samples WHERE imbalance IS NOT NULL"
         )[1]
     )
@@ -49,7 +49,7 @@ def test_samples_says_it_in_words(assessed) -> None:
     assert [row[2:4] for row in told] == [["", ""], ["audio", ""], ["visual", ""], ["", "visual"]]
     assert [row[0] for row in told] == pytest.approx([0.1, 0.9, 0.8, 0.2])  # a (1 - v) + v (1 - a)
     assert [row[1] for row in told] == ["audio", "visual", "audio", "audio"]
-    assert told[2][4:] == [0.2, 0.1, 0.3]
+    assert told[2][4:] == [0.2, 0.1, 0.3, 0.0] and told[1][-1] == 0.9
 
 
 def test_a_modality_that_is_not_judged_claims_nothing(assessed) -> None:
@@ -59,6 +59,7 @@ def test_a_modality_that_is_not_judged_claims_nothing(assessed) -> None:
     table.usability.write(RUN, Usability(ids, MODALITIES, ones, ones, ones, guards, {}), ones)
     assert table.query("SELECT DISTINCT broken FROM samples WHERE imbalance IS NOT NULL")[1] == [("audio",)]
     assert table.query("SELECT count(p_broken) FROM usability WHERE modality = 'visual'")[1] == [(0,)]
+    assert table.query("SELECT count(p_broken_visual) FROM samples")[1] == [(0,)]
     assert (table.usability.p_broken(RUN)[1][:, 1] == 0).all()
     assert table.query("SELECT verdict FROM guard WHERE withheld")[1][0][0].startswith("not judged")
     both = tuple(Guard(False, withheld=True) for _ in MODALITIES)
