@@ -31,6 +31,9 @@ ERRORS = 2.0
 """Standard errors that a difference of accuracies must exceed to count."""
 NEAR_CHANCE = 1.5
 """A modality whose accuracy is below this many times that of guessing counts as hardly better than guessing."""
+READS, READS_WELL = 0.6, 0.8
+"""Share of held-out samples on which the fusion must be right before it is asked which labels are wrong: below the first
+nothing is said; below the second, that samples may be hard. Of clean data as many labels may be denied as it misses."""
 KEPT = 0.8
 """The threshold of p_balanced that the sentences mention; `curate select` falls back to it."""
 GAPS = (
@@ -320,7 +323,15 @@ def _labels(e: Evidence) -> str:
     """How many labels are probably wrong, and what to do; '' if none is, or if that is not known."""
     if not e.denied:
         return ""
+    right = 1.0 if e.judged_by is None else e.judged_by.accuracy.get(FUSED, 1.0)
+    if right < READS:
+        return (
+            f"labels: not judged: the fusion is right on {right:.0%} of the samples that it was not trained on, so it "
+            f"denies many that are merely hard ({e.denied / e.samples:.0%}); contradiction_fused ranks them"
+        )
     text = f"labels: {e.denied} probably wrong ({e.denied / e.samples:.1%}), "
+    if right < READS_WELL:
+        text += f"or hard: on {1 - right:.0%} of the samples that it was not trained on the fusion is wrong, "
     if e.folds or e.in_sample is False:
         text += "or of samples that are hard: they were predicted by models that had not seen them, "
     elif e.broken:

@@ -88,6 +88,15 @@ def test_denied_labels_are_a_finding_of_their_own_and_out_of_fold_a_doubtful_one
     assert "samples that are hard" in doubtful
 
 
+def test_labels_are_not_judged_by_a_fusion_that_reads_too_few_unseen_samples() -> None:
+    def told(right: float) -> str:
+        held = HeldOut("val", 200, {"audio": 0.2, "visual": 0.2, "fused": right})
+        return next(text for text in conclusions(replace(PLAIN, denied=97, held_out=held)) if text.startswith("labels"))
+
+    assert "not judged" in told(0.59) and "97" not in told(0.59) and "41%" not in told(0.59)
+    assert "97 probably wrong" in told(0.6) and "on 40%" in told(0.6) and "hard" not in told(0.8)
+
+
 def test_a_method_that_was_ahead_here_comes_first_with_its_numbers() -> None:
     compared = lines(
         *CONTROLS, ("new", "iprm", False, (0.65, 0.751, 0.852)), ("other", "lfm", False, (0.63, 0.731, 0.832))
