@@ -32,8 +32,10 @@ ERRORS = 2.0
 NEAR_CHANCE = 1.5
 """A modality whose accuracy is below this many times that of guessing counts as hardly better than guessing."""
 READS, READS_WELL = 0.6, 0.8
-"""Share of held-out samples on which the fusion must be right before it is asked which labels are wrong. Below the first
-nothing is said, below the second that samples may be hard: of right labels it may deny as many as it misses."""
+"""Share of held-out samples on which the fusion must be right before it is asked which labels are wrong.
+
+Below the first nothing is said, below the second that samples may be hard: it may deny as many right labels as it misses.
+"""
 KEPT = 0.8
 """The threshold of p_balanced that the sentences mention; `curate select` falls back to it."""
 GAPS = (
