@@ -34,7 +34,7 @@ NEAR_CHANCE = 1.5
 READS, READS_WELL = 0.6, 0.8
 """Share of held-out samples on which the fusion must be right before it is asked which labels are wrong.
 
-Below the first nothing is said; below the second, that samples may be hard: of right labels it may deny those it misses.
+Below the first nothing is said; below the second, that samples may be hard: it also denies right labels that it misses.
 """
 KEPT = 0.8
 """The threshold of p_balanced that the sentences mention; `curate select` falls back to it."""
