@@ -6,7 +6,7 @@ READY := .venv/.ready
 # The optional parts of pyproject.toml that are installed, and tested.
 EXTRAS := train encoders lightning transformers tensorboard mlflow wandb trackio view
 UV := $(BIN)/uv pip
-TEST := -m pytest -q -n 2 --dist worksteal
+TEST := -m pytest -q -n 3 --dist worksteal
 SHORT := -m "not long"
 
 .PHONY: demo docs check test test-long fuzz lint test-lowest test-newest test-torch constraints bench clean

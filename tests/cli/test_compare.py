@@ -75,6 +75,7 @@ def test_recommend_says_three_lines(curate: Callable, compared: Path) -> None:
     assert ended.code == 0 and len(ended.out.splitlines()) == 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "arguments",
     [

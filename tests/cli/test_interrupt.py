@@ -62,6 +62,7 @@ def break_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, str], None]:
     return prepare
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("count", "note"), SCORED)
 def test_a_resumed_scoring_equals_an_unbroken_one(
     curate: Callable,

@@ -17,6 +17,7 @@ MODALITIES = {"nvgesture": "visual flow depth", "iemocap": "audio visual text", 
 EACH = [n if n == "sarcasm" else pytest.param(n, marks=pytest.mark.long) for n in SETTINGS]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EACH)
 def test_a_raw_download_is_checked_scored_selected_and_trained(name, request, curate, settings):

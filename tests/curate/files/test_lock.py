@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,10 @@ def test_a_killed_process_lets_go_even_if_its_children_live_on(tmp_path):
     process.kill()
     process.wait()
     try:
-        os.killpg(process.pid, 0)  # the child is there
+        os.killpg(process.pid, 0)  # the child is there, and lets go of what it inherited once it runs
+        late = time.monotonic() + 60
+        while not is_vacant(tmp_path / "run-1") and time.monotonic() < late:
+            time.sleep(0.01)
         with claimed(tmp_path / "run-1"):
             pass
     finally:

@@ -209,6 +209,7 @@ def test_whether_saved_predictions_are_in_sample_is_unknown(saved, table, tmp_pa
     assert table.query("SELECT DISTINCT in_sample FROM samples")[1] == [(None,)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "written",
     [

@@ -41,7 +41,7 @@ def draw(seed: int, *groups: tuple[int, float, float], dof: float = np.inf) -> n
     return np.concatenate([loc + scale * noise(n) for n, loc, scale in groups])
 
 
-@pytest.mark.parametrize("dof", [np.inf, 4.0], ids=["gaussian", "student-t"])
+@pytest.mark.parametrize("dof", [np.inf, pytest.param(4.0, marks=pytest.mark.long)], ids=["gaussian", "student-t"])
 @pytest.mark.parametrize("name", WORLDS)
 def test_both_tails_and_the_middle_come_back(name, dof):
     groups = np.array(WORLDS[name])

@@ -142,6 +142,7 @@ def test_a_failure_on_the_way_leaves_the_old_file_as_it_was(old, monkeypatch, er
     assert len(Store(old).runs.all()) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", ["os.link", "pathlib.Path.replace", "curate.store.views.refresh"])
 def test_a_kill_on_the_way_leaves_the_old_file_and_the_next_try_succeeds(old, moment):
     columns = columns_of(old)

@@ -74,6 +74,7 @@ def test_the_scores_are_those_of_the_same_predictions_in_a_file(tmp_path, batche
     np.testing.assert_allclose([r[2:] for r in here], [r[2:] for r in there], atol=2e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("world", [2, 4, 7])
 def test_several_processes_record_what_one_does(tmp_path, batches, monkeypatch, world) -> None:
     one = record(tmp_path / "one", batches, monkeypatch).score(tmp_path / "t.duckdb", "one")

@@ -278,7 +278,7 @@ def guarded(small_data, two_component_fit, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "precision", "optim"),
     [
-        *((name, "fp32", {}) for name in ALL),
+        *(pytest.param(name, "fp32", {}, marks=pytest.mark.long if name in FEW else ()) for name in ALL),
         *(pytest.param(name, "fp16", OPTIMISED, marks=() if name in FEW else pytest.mark.long) for name in ALL),
     ],
 )

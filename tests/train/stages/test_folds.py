@@ -194,6 +194,7 @@ class Stop(Exception):
     pass
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("after", "error"), [pytest.param(1, Stop, marks=pytest.mark.long), (3, Stop), (4, KeyboardInterrupt)]
 )

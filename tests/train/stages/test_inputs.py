@@ -85,6 +85,7 @@ def test_what_has_no_epochs_cannot_be_averaged(work, tmp_path) -> None:
     assert [r.run_id for r in work.store.runs.all()] == [bare.run_id, run.run_id], "nothing else was stored"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", FURTHER, ids=NAMES)
 def test_a_refit_equals_a_scoring_with_these_settings(work, scored, form) -> None:
     direct = score(work, "toy", None, [{"score": form}], 0)
@@ -101,6 +102,7 @@ def test_a_refit_equals_a_scoring_with_these_settings(work, scored, form) -> Non
         )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", FURTHER, ids=NAMES)
 def test_adaptive_starts_from_the_table_and_fits_the_same_form_to_later_epochs(work, scored, monkeypatch, form) -> None:
     scored = refit(work.store, scored, [{}, {"score": form}])
@@ -179,6 +181,7 @@ def test_online_posteriors_of_a_size_are_those_of_the_size(two_component_fit) ->
     np.testing.assert_allclose(method._posteriors(x, None)[:, 0].numpy(), expected, atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("form", "method", "fine"),
     [

@@ -88,8 +88,8 @@ class Stop(Exception):
     pass
 
 
-FIRST = ("joint", "adaptive", "subset", "greedy", "reconboost")
-"""Methods of every kind: from scratch and warm, by rounds, on a selection, in phases, with state of their own."""
+FIRST = ("adaptive", "greedy")
+"""By rounds from the warm start, and in phases from scratch with state of its own; the others are long."""
 EACH = [n if n in FIRST else pytest.param(n, marks=pytest.mark.long) for n in catalog.names()]
 
 
@@ -174,6 +174,7 @@ def test_adaptive_reads_its_weights_from_the_table(work, scored) -> None:
     assert epochs(work, plain.run_id) != epochs(work, edited.run_id)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("gap", "family"), [("kl", "scored"), ("prob", "student-t"), ("kl", "student-t")])
 def test_adaptive_with_a_gap_or_family_of_its_own_refits_from_the_table(work, scored, gap, family) -> None:
     run = train(work, scored, "adaptive", [{"method": {"gap": gap, "family": family}, "train": {"epochs": 4}}], 0)
@@ -259,6 +260,7 @@ def test_changed_data_are_noticed(work, scored) -> None:
         train(work, altered, "warmup", [], 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("heads", ["tri", "single"])
 def test_three_modalities_run_through(work, heads) -> None:
     scored = score(work, "toy", None, [{"data": {"modalities": "audio,visual,depth"}}], 0)

@@ -44,6 +44,7 @@ def test_a_table_runs_whole(name: str, work) -> None:
     assert "kept" in to_csv(lines, plan)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_share_of_the_data_that_was_trained_on(work) -> None:
     """Against the posteriors of the scored run, counted one by one."""
@@ -60,6 +61,7 @@ def test_the_share_of_the_data_that_was_trained_on(work) -> None:
         assert kept[f"p_balanced >= {threshold}"].mean == pytest.approx(share)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_preset_holds_on_its_data_set_and_a_user_s_setting_wins(work) -> None:
     plan = replace(read_table("adaptive/2"), presets={"toy": {"optim": {"batch_size": 25}, "data": {"train": 30}}})
