@@ -6,6 +6,11 @@ import csv
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+
+pytestmark = pytest.mark.model
+
 
 def test_a_manifest_is_checked_and_nothing_is_left(curate: Callable, clips: Path, small_settings: Callable) -> None:
     options = ("--share", "0.1", "--kinds", "noise,wrong_label", "--epochs", "1", *small_settings())
