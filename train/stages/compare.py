@@ -12,7 +12,7 @@ from curate.comparison.plan import Plan, Row
 from curate.config import Layer
 from curate.datasets.base import Dataset
 from curate.errors import CurateError, LockedError
-from curate.render import Progress, duration
+from curate.render import Progress, duration, no_message
 from curate.train.loop.estimate import estimate
 from curate.train.methods import catalog
 from curate.types import Run
@@ -66,6 +66,8 @@ class Cell:
 
 Outcome = tuple[str | None, str]
 """The run of a cell, or the reason why there is none."""
+Parents = dict[tuple[int, str], "Run | CurateError"]
+"""{`Cell.parent`: the scored run, or why there is none}."""
 
 
 def compare(
@@ -82,10 +84,10 @@ def compare(
     if devices:
         session = replace(session, runtime=replace(session.runtime, device=devices[0]))
     common = [plan.settings, plan.presets.get(protocol.dataset, {}), *protocol.layers]
-    first = _only(SCORED, common)
-    planned = plan_score(session, protocol.dataset, protocol.root, first, seeds[0])  # an error overwrites nothing
+    plain = Cell(Row("", ""), seeds[0], tuple(common))
+    first = _planned(session, protocol, plain)  # an error overwrites nothing
     cells = [Cell(row, seed, (*common, row.scoring)) for seed in seeds for row in plan.rows]
-    announce_cost(session, protocol, cells, *planned)
+    announce_cost(session, protocol, cells, *first)
     session.store.comparisons.begin(plan.name, protocol.dataset, plan.rows, seeds)
     several = len(devices) > 1
     ended = _at_once(session, protocol, cells, devices) if several else _one_by_one(session, protocol, cells)
@@ -108,14 +110,15 @@ def announce_cost(session: Session, protocol: Protocol, cells: Sequence[Cell], r
                 wanted, _ = _planned(session, protocol, cell)
                 found = _same(session, wanted)
                 parents[cell.parent] = found or wanted
-                scorings += 0 if found and found.status == "done" else wanted.config["score"]["epochs"]
+                scorings += 0 if _is_done(found) else wanted.config["score"]["epochs"]
             wanted = _planned_training(session, protocol, parents[cell.parent], cell)
             left = scheduled_epochs(wanted)
         except CurateError:  # said when its turn comes
             continue
-        found = _same(session, wanted)
-        done += bool(found and found.status == "done")
-        epochs += 0 if found and found.status == "done" else left
+        if _is_done(_same(session, wanted)):
+            done += 1
+        else:
+            epochs += left
     if not epochs + scorings:
         return
     job = prepare(session, run, dataset, fresh=True)
@@ -131,18 +134,14 @@ def announce_cost(session: Session, protocol: Protocol, cells: Sequence[Cell], r
 def _one_by_one(session: Session, protocol: Protocol, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Outcome]]:
     """Each cell with its outcome, seed by seed."""
     inner = replace(session, progress=_folded(session.progress))
-    parents: dict[tuple[int, str], Run] = {}
+    parents: Parents = {}
     for number, cell in enumerate(cells):
         session.progress("cells", number, len(cells), f"{cell.row.label}, seed {cell.seed}")
         if cell.parent not in parents:
-            found = _scored(inner, protocol, cell)
-            if isinstance(found, CurateError):
-                if not any(seed == cell.seed for seed, _ in parents):
-                    raise found  # nothing can be compared without the scored run that all rows share
-                yield cell, (None, found.message)
-                continue
-            parents[cell.parent] = found
-        yield cell, _trained(inner, protocol, parents[cell.parent], cell)
+            parents[cell.parent] = _scored(inner, protocol, cell)
+            _need_one(parents, cell.seed)
+        parent = parents[cell.parent]
+        yield cell, _trained(inner, protocol, parent, cell) if isinstance(parent, Run) else (None, parent.message)
 
 
 def _at_once(
@@ -151,21 +150,32 @@ def _at_once(
     """Each cell with its outcome, in the order in which they end: all scored runs first, then all trainings."""
     first = list({cell.parent: cell for cell in cells}.values())
     session.progress("scored runs", 0, len(first), "")
-    parents: dict[tuple[int, str], Run | CurateError] = {}
+    parents: Parents = {}
     scored = spread(session, devices, [partial(_scored, protocol=protocol, cell=cell) for cell in first])
-    for number, (i, run) in enumerate(scored):
-        session.progress("scored runs", number + 1, len(first), "")
+    for done, (i, run) in enumerate(scored, 1):
+        session.progress("scored runs", done, len(first), "")
         parents[first[i].parent] = run
-    errors = {k: run for k, run in parents.items() if isinstance(run, CurateError)}
-    if len(errors) == len(parents):
-        raise next(iter(errors.values()))
-    yield from ((cell, (None, errors[cell.parent].message)) for cell in cells if cell.parent in errors)
-    able = [(cell, run) for cell in cells if isinstance(run := parents[cell.parent], Run)]
-    tasks = [partial(_trained, protocol=protocol, parent=run, cell=cell) for cell, run in able]
-    session.progress("cells", len(cells) - len(able), len(cells), "")
-    for number, (i, outcome) in enumerate(spread(session, devices, tasks)):
-        session.progress("cells", len(cells) - len(able) + number + 1, len(cells), able[i][0].row.label)
-        yield able[i][0], outcome
+    for cell in cells:
+        _need_one(parents, cell.seed)
+    able = []
+    for cell in cells:
+        parent = parents[cell.parent]
+        if isinstance(parent, Run):
+            able.append((cell, partial(_trained, protocol=protocol, parent=parent, cell=cell)))
+        else:
+            yield cell, (None, parent.message)
+    for done, (i, outcome) in enumerate(spread(session, devices, [task for _, task in able]), 1):
+        cell, _ = able[i]
+        session.progress("cells", len(cells) - len(able) + done, len(cells), f"{cell.row.label}, seed {cell.seed}")
+        yield cell, outcome
+
+
+def _need_one(parents: Parents, seed: int) -> None:
+    """Raise the error of a seed without a scored run: nothing can be compared without it."""
+    own = [found for (of, _), found in parents.items() if of == seed]
+    errors = [found for found in own if isinstance(found, CurateError)]
+    if len(errors) == len(own):
+        raise errors[0]
 
 
 def _folded(advance: Progress) -> Progress:
@@ -174,7 +184,8 @@ def _folded(advance: Progress) -> Progress:
 
 
 def _planned(session: Session, protocol: Protocol, cell: Cell) -> tuple[Run, Dataset]:
-    """The scored run that a cell starts from, not begun, and its data set."""
+    """The scored run that a cell starts from, not begun, and its data set; what there is to note is told by `score`."""
+    session = replace(session, message=no_message)
     return plan_score(session, protocol.dataset, protocol.root, _scoring_layers(protocol, cell), cell.seed)
 
 
@@ -224,6 +235,10 @@ def _trained(session: Session, protocol: Protocol, parent: Run, cell: Cell) -> O
 
 def _only(sections: Sequence[str], layers: Sequence[Layer]) -> list[Layer]:
     return [{k: v for k, v in layer.items() if k in sections} for layer in layers]
+
+
+def _is_done(run: Run | None) -> bool:
+    return run is not None and run.status == "done"
 
 
 def _same(session: Session, wanted: Run) -> Run | None:

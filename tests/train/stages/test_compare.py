@@ -216,6 +216,26 @@ def test_the_cost_is_told_before_anything_is_run_and_counts_what_is_done(work) -
     assert not told
 
 
+def test_a_scored_run_that_cannot_be_made_is_tried_once(work, monkeypatch) -> None:
+    """Two rows share a scored run that fails; a third has another."""
+    score, failed = comparing.score, []
+
+    def diverging(work, name, root, layers, seed):
+        if any("family" in layer.get("score", {}) for layer in layers):
+            failed.append(seed)
+            raise CurateError("it diverged", "lower optim.lr")
+        return score(work, name, root, layers, seed)
+
+    monkeypatch.setattr(comparing, "score", diverging)
+    other = {"score": {"family": "gaussian"}}
+    rows = (Row("a", "warmup"), Row("b", "warmup", scoring=other), Row("c", "iprm", scoring=other))
+    compare(work, Plan("mine", rows), Protocol("toy", None, FEW), [0])
+    assert [c.reason for c in work.store.comparisons.find("mine")] == ["", "it diverged", "it diverged"]
+    assert failed == [0]
+    with pytest.raises(CurateError, match="it diverged"):
+        compare(work, Plan("mine", rows[1:]), Protocol("toy", None, FEW), [0])
+
+
 @pytest.mark.long
 def test_cells_on_two_devices_are_those_on_one(tmp_path: Path) -> None:
     """On features: the processes, started anew, know no toy data."""
