@@ -150,6 +150,16 @@ class Evidence:
         return self.held_out
 
     @property
+    def reads(self) -> float:
+        """Share of the samples not trained on for which the fusion is right; 1 where that is not known."""
+        return 1.0 if self.judged_by is None else self.judged_by.accuracy.get(FUSED, 1.0)
+
+    @property
+    def judges_labels(self) -> bool:
+        """Whether the fusion may be asked which labels are wrong."""
+        return self.reads >= READS
+
+    @property
     def apart(self) -> tuple[str, ...]:
         """Modalities whose accuracy on the samples they were trained on clearly exceeds that on held-out ones."""
         if self.folds or self.in_sample is False or self.held_out is None:
@@ -325,15 +335,14 @@ def _labels(e: Evidence) -> str:
     """How many labels are probably wrong, and what to do; '' if none is, or if that is not known."""
     if not e.denied:
         return ""
-    right = 1.0 if e.judged_by is None else e.judged_by.accuracy.get(FUSED, 1.0)
-    if right < READS:
+    if not e.judges_labels:
         return (
-            f"labels: not judged: the fusion is right on {right:.0%} of the samples that it was not trained on, so it "
+            f"labels: not judged: the fusion is right on {e.reads:.0%} of the samples that it was not trained on; it "
             f"denies many that are merely hard ({e.denied / e.samples:.0%}); contradiction_fused ranks them"
         )
     text = f"labels: {e.denied} probably wrong ({e.denied / e.samples:.1%}), "
-    if right < READS_WELL:
-        text += f"or hard: on {1 - right:.0%} of the samples that it was not trained on the fusion is wrong, "
+    if e.reads < READS_WELL:
+        text += f"or hard: on {1 - e.reads:.0%} of the samples that it was not trained on the fusion is wrong, "
     if e.folds or e.in_sample is False:
         text += "or of samples that are hard: they were predicted by models that had not seen them, "
     elif e.broken:

@@ -20,6 +20,9 @@ Settings = Annotated[
         "--set", envvar="CURATE_SET", metavar="SECTION.KEY=VALUE", help="Any setting, e.g. optim.lr=0.01; repeatable."
     ),
 ]
+Features = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Train heads on features computed beforehand; a file a modality.")
+]
 Device = Annotated[str, typer.Option(envvar="CURATE_DEVICE", help="auto, cpu or cuda:N.")]
 Precision = Annotated[Literal["fp32", "bf16", "fp16"], typer.Option(envvar="CURATE_PRECISION", help="Of the encoders.")]
 Track = Annotated[

@@ -17,6 +17,7 @@ from curate.commands.options import (
     Db,
     Device,
     DropLeaks,
+    Features,
     Precision,
     Quiet,
     Root,
@@ -75,9 +76,7 @@ def score(
         Path | None,
         typer.Option(metavar="FILE", help="With --predictions: a manifest of their media, to look at in `view`."),
     ] = None,
-    features: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Train heads on features computed beforehand; a file a modality.")
-    ] = None,
+    features: Features = None,
     refit: Annotated[
         str | None, typer.Option(metavar="RUN", help="Fit another mixture to what this scored run kept; no warm-up.")
     ] = None,

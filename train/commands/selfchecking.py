@@ -14,6 +14,7 @@ from curate.commands.options import (
     Cache,
     Device,
     DropLeaks,
+    Features,
     Output,
     Precision,
     Quiet,
@@ -39,9 +40,7 @@ def selfcheck(
         str, typer.Option(help="Data set name, see `curate datasets`; of a --root FILE it is manifest.")
     ] = "",
     root: Root = None,
-    features: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Features computed beforehand; a file a modality.")
-    ] = None,
+    features: Features = None,
     kinds: Annotated[str, typer.Option(help="Kinds of fault, with commas; left out, all that apply.")] = "",
     share: Annotated[float, typer.Option(help="Of the training samples with each kind, up to 0.1.")] = 0.05,
     samples: Annotated[int, typer.Option(min=40, help="Training samples to plant faults in, at most.")] = 2000,
@@ -59,7 +58,7 @@ def selfcheck(
     form: Output = "table",
 ) -> None:
     """Plant faults in a copy of a data set, score it, and print by kind what would be found."""
-    name, place = _named(dataset, root, features)
+    name, place = _named(ctx, dataset, root, features)
     with opened(ctx, Path("unused.duckdb")) as session:
         from curate.train.stages.selfcheck import MOST, Check
         from curate.train.stages.selfcheck import selfcheck as check
@@ -78,11 +77,10 @@ def selfcheck(
     )
 
 
-def _named(dataset: str, root: Path | None, features: Path | None) -> tuple[str, Path | None]:
+def _named(ctx: typer.Context, dataset: str, root: Path | None, features: Path | None) -> tuple[str, Path | None]:
     """The data set, and its folder or file."""
     if features:
-        if dataset or root:
-            raise CurateError("--features DIR stands for --dataset features --root DIR", "leave the others out")
+        precedence.refuse_beside_features(ctx)
         return "features", features
     if not dataset and root is not None and root.is_file():
         return "manifest", root

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from curate import config
+from curate.advice.evidence import read_evidence
 from curate.datasets import find as find_dataset
 from curate.datasets.base import Dataset
 from curate.datasets.cache import prepare as decode
@@ -37,8 +38,6 @@ MOST = {"train": 2000, "val": 500}
 """Samples that faults are planted in, at most."""
 TOGETHER = 2
 """Kinds of fault that a modality has in one training."""
-CONTRADICTS = 0.82
-"""The contradiction above which the view `samples` says that a modality denies the label."""
 LEFT_OUT = ("wrong_clip_of_class", "ambiguous", "shift")
 """Kinds without a sign to find them by: a clip of the right class, classes that look alike, a moved sound."""
 LABELS = "wrong_label"
@@ -168,27 +167,28 @@ def _announce(
 
 
 def _measured(store: Store, run_id: str, world: Planted, seed: int) -> Iterator[Found]:
-    """What became of the faults of one copy."""
-    table = store.frame(
-        "SELECT sample_id, modality, usability, coalesce(p_broken, 0) AS p_broken, contradiction, contradiction_fused "
-        "FROM usability WHERE run_id = ? ORDER BY sample_id",
-        [run_id],
-    )
+    """What became of the faults of one copy: what the view `samples` and the sentences on labels say of them."""
+    table = store.frame("SELECT * FROM samples WHERE run_id = ? AND imbalance IS NOT NULL ORDER BY sample_id", [run_id])
     if table.empty:
         raise CurateError(
             "nothing is known of usability without the warm-up's epochs", "leave score.dynamics=false out"
         )
-    parts = {m: table[table["modality"] == m].reset_index(drop=True) for m in world.modalities}
     truth = {s.sample_id: str(s.extra.get("fault", "")) for s in world.samples}
-    own = np.array([truth[i] for i in next(iter(parts.values()))["sample_id"]], dtype=object)
-    lost = np.all([p["p_broken"] > 0.5 for p in parts.values()], axis=0)
+    own = np.array([truth[i] for i in table["sample_id"]], dtype=object)
+    judged = read_evidence(store, run_id).judges_labels
     for fault in world.faults:
-        values, claimed = _evidence(fault, parts, lost)
+        if fault.kind == LABELS:
+            values, lost = table["contradiction_fused"], table["broken"] == "+".join(world.modalities)
+            claimed = (values > DENIED) & ~lost & judged
+        elif fault.kind == "wrong_clip":
+            values, claimed = table[f"contradiction_{fault.modality}"], _names(table["contradicts"], fault.modality)
+        else:
+            values, claimed = 1 - table[f"usability_{fault.modality}"], _names(table["broken"], fault.modality)
         result = found(
             fault.kind,
             fault.modality,
             values.to_numpy(dtype=np.float64),
-            claimed,
+            claimed.to_numpy(dtype=np.bool_),
             own == fault.name,
             own == "",
             harmless=fault.kind in HARMLESS,
@@ -198,12 +198,6 @@ def _measured(store: Store, run_id: str, world: Planted, seed: int) -> Iterator[
             yield result
 
 
-def _evidence(fault: Fault, parts: Mapping[str, pd.DataFrame], lost: np.ndarray) -> tuple[pd.Series, np.ndarray]:
-    """The score that a kind of fault is found by, and what is claimed by it."""
-    if fault.kind == LABELS:
-        values = next(iter(parts.values()))["contradiction_fused"]
-        return values, (values > DENIED).to_numpy() & ~lost
-    own = parts[fault.modality]
-    if fault.kind == "wrong_clip":
-        return own["contradiction"], ((own["contradiction"] > CONTRADICTS) & (own["p_broken"] <= 0.5)).to_numpy()
-    return 1 - own["usability"], (own["p_broken"] > 0.5).to_numpy()
+def _names(column: pd.Series, modality: str) -> pd.Series:
+    """Whether texts such as `audio+visual` name a modality; unknown ones name none."""
+    return column.fillna("").str.split("+").map(lambda names: modality in names)
