@@ -14,12 +14,11 @@ from curate.types import Sample
 from ..base import Dataset
 from ..cache import Cache
 from ..degrade import generator
+from .derived import Derived
 
 
-class DecodedSamples(Dataset):
+class DecodedSamples(Derived):
     """At most so many training and validation samples of a data set, drawn by a seed; the test split is left out."""
-
-    summary = ""
 
     def __init__(self, dataset: Dataset, cache: Cache, most: Mapping[str, int], seed: int = 0) -> None:
         """Samples of a data set that were decoded and have a label.
@@ -28,10 +27,8 @@ class DecodedSamples(Dataset):
             cache: of the data set.
             most: {split: greatest number of its samples}; other splits are left out.
         """
-        self.name = dataset.name  # type: ignore[misc]  # of the instance: runs keep the name of the data set itself
-        self.base, self.cache, self.seed = dataset, cache, seed
-        self.root, self.options = dataset.root, dataset.options
-        self.modalities, self.classes, self.specs = dataset.modalities, dataset.classes, dataset.specs
+        super().__init__(dataset)
+        self.cache, self.seed = cache, seed
         self._row = {str(i): r for r, i in enumerate(cache.sample_ids)}
         usable = dict(zip(map(str, cache.sample_ids), cache.usable.tolist(), strict=True))
         kept: set[str] = set()

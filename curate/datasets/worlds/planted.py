@@ -22,6 +22,7 @@ from curate.types import Sample
 from ..base import SPLITS, Dataset
 from ..degrade import generator
 from .damages import DAMAGES, HARMLESS, apply, medium, stored
+from .derived import Derived
 
 WRONG_CLIPS, WRONG_LABELS = ("wrong_clip", "wrong_clip_of_class"), ("wrong_label", "wrong_label_next")
 AMBIGUOUS = "ambiguous"
@@ -57,14 +58,12 @@ class Fault:
         return f"{self.kind} {self.modality}".strip()
 
 
-class Planted(Dataset):
+class Planted(Derived):
     """A data set with faults. Its samples, splits and specs are those of the other; nothing on disk is changed.
 
     Faults of one modality never meet in a sample, nor do two wrong labels; every draw depends on the seed and on names
     alone. All splits are treated alike, so that held-out samples have the same faults.
     """
-
-    summary = ""
 
     def __init__(self, dataset: Dataset, faults: Sequence[Fault], seed: int = 0, apart: bool = False) -> None:
         """A data set with faults drawn by a seed.
@@ -75,10 +74,8 @@ class Planted(Dataset):
         Raises:
             CurateError: a kind, modality, class, share or strength is not valid.
         """
-        self.name = dataset.name  # type: ignore[misc]  # of the instance: runs keep the name of the data set itself
-        self.base, self.faults, self.seed, self.apart = dataset, tuple(faults), seed, apart
-        self.root, self.options, self.notes = dataset.root, dataset.options, dataset.notes
-        self.modalities, self.classes, self.specs = dataset.modalities, dataset.classes, dataset.specs
+        super().__init__(dataset)
+        self.faults, self.seed, self.apart = tuple(faults), seed, apart
         for fault in faults:
             _check(fault, dataset)
         self._source = {s.sample_id: s for s in dataset.samples}
