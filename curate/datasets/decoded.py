@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.config import build
 from curate.errors import CurateError
 from curate.specs import FlowSpec, InputSpec, TextSpec
 from curate.types import Floats, Run
@@ -72,13 +73,13 @@ class DecodedMedia:
 
 
 def reopened(run: Run) -> Dataset:
-    """The data set of a run, made from its configuration; annotation files are read.
+    """The data set of a run, made from its settings; annotation files are read.
 
     Raises:
-        CurateError, TypeError, ValueError: it is not there, or has other settings now.
+        CurateError: it is not there, or has other settings now.
     """
     kind = find(run.dataset)
-    return kind(Path(run.root) if run.root else None, kind.Options(**run.config.get("data", {})))
+    return kind(Path(run.root) if run.root else None, build(kind.Options, run.config.get("data", {}), "data"))
 
 
 def decoded_media(run: Run, folder: Path | None = None) -> DecodedMedia:
@@ -102,7 +103,7 @@ def decoded_media(run: Run, folder: Path | None = None) -> DecodedMedia:
         kept = any(isinstance(spec, TextSpec) for spec in dataset.specs.values())
         texts = {s.sample_id: dataset.texts(s) for s in dataset.samples} if kept else {}
         return DecodedMedia(cache, dataset.specs, texts)
-    except (OSError, TypeError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise CurateError(f"their decoded media could not be opened ({error})", "see `curate prepare`") from None
 
 

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from curate import config
-from curate.datasets import find as find_dataset
 from curate.datasets.base import Dataset
 from curate.datasets.cache import Cache
+from curate.datasets.decoded import reopened
 from curate.errors import CurateError
 from curate.store.store import Store
 from curate.train.data.samples import RunData, Samples, mix_seed
@@ -108,9 +107,7 @@ def reopen(run: Run) -> Dataset:
     Raises:
         CurateError: its content or preprocessing has changed since.
     """
-    kind = find_dataset(run.dataset)
-    options = config.build(kind.Options, run.config["data"], "data")
-    dataset = kind(Path(run.root) if run.root else None, options)
+    dataset = reopened(run)
     if dataset.data_id() != run.data_id:
         raise CurateError(f"{run.dataset} has changed since {run.run_id} scored it", "score it again: `curate score`")
     return dataset
