@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from curate.errors import CurateError
+from curate.scores.references import LookAlikes, load, look_alikes
 from curate.specs import FeatureSpec
 from curate.store.snapshot import Snapshot
-from curate.types import Floats, Run
+from curate.types import Run
 
 from .media import Media
 
@@ -39,43 +40,28 @@ class Space:
 
     Attributes:
         by: what is compared, in words.
-        ids: (B,) of the samples.
-        points: (B, D) float32.
-        scale: two times (D,), mean and deviation by which the point of another sample is found; None = cannot be.
+        ids: (B,) of the samples in the bank.
+        alike: the space and its bank.
     """
 
     by: str
     ids: NDArray[np.str_]
-    points: NDArray[np.float32]
-    scale: tuple[Floats, Floats] | None = None
+    alike: LookAlikes
 
     def nearest(self, sample_id: str, values: NDArray[Any] | None, count: int) -> list[str]:
         """The ids nearest to a sample, nearest first, itself left out; [] where its place is not known.
 
         Args:
-            values: (D,) of the sample, or None.
+            values: (1, D) of the sample, or None.
         """
         own = np.flatnonzero(self.ids == sample_id)
-        if len(own):
-            at = self.points[own[0]]
-        elif values is not None and self.scale is not None:
-            at = ((values - self.scale[0]) / self.scale[1]).astype(np.float32)
-        else:
+        if not len(own) and (values is None or not len(values)):
             return []
-        apart = self.points - at
+        at = self.alike.bank[own[0]] if len(own) else self.alike.project(np.asarray(values, dtype=np.float64))[0]
+        apart = self.alike.bank - at
         apart = np.einsum("ij,ij->i", apart, apart)
         apart[own] = np.inf
         return [str(i) for i in self.ids[np.argsort(apart, kind="stable")[: min(count, len(apart) - len(own))]]]
-
-
-def standardised(by: str, ids: NDArray[np.str_], values: NDArray[Any]) -> Space:
-    """The space of (B, D) values, each column with mean 0 and deviation 1; a constant one has no weight."""
-    centre, spread = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
-    spread = np.where(spread > 1e-6 * (np.abs(centre) + 1e-9), spread, np.inf)
-    points = values.astype(np.float32)
-    points -= centre.astype(np.float32)
-    points /= spread.astype(np.float32)
-    return Space(by, ids, points, (centre, spread))
 
 
 class Source(ABC):
@@ -185,7 +171,7 @@ class Alike:
             if not found:
                 try:
                     found = self._among_read(sample_id, split)
-                except (CurateError, OSError) as error:
+                except (CurateError, OSError, ValueError) as error:
                     why = error.message if isinstance(error, CurateError) else str(error)
         missing = "" if found else f"No look-alikes are known: {why or 'this sample has nothing to compare'}."
         return {"found": found, "missing": missing}
@@ -196,7 +182,7 @@ class Alike:
         found = []
         for modality, space in spaces.items():
             values = own[modality][1] if modality in own else None
-            if ids := space.nearest(sample_id, values[0] if values is not None and len(values) else None, FOUND):
+            if ids := space.nearest(sample_id, values, FOUND):
                 found.append({"modality": modality, "by": space.by, "ids": ids})
         return sorted(found, key=lambda one: self.run.modalities.index(one["modality"]))
 
@@ -206,13 +192,10 @@ class Alike:
             self._scored = {}
             path = self.snapshot.store.path.with_suffix(".runs") / self.run.run_id / REFERENCES
             if path.is_file():
-                from curate.scores.references import load
-
                 for modality, reference in load(path).items():
                     alike, ids = reference.look_alikes, self._assessed(modality)
                     if len(reference.p_true) == len(ids):
-                        points = alike.bank.astype(np.float32)
-                        self._scored[modality] = Space(BY_SCORE, ids[alike.members], points)
+                        self._scored[modality] = Space(BY_SCORE, ids[alike.members], alike)
         return self._scored
 
     def _assessed(self, modality: str) -> NDArray[np.str_]:
@@ -232,7 +215,7 @@ class Alike:
             widest = max(values.shape[1] for _, values in own.values())
             chosen = self._chosen(min(source.most, max(MOST_BYTES // (4 * widest), FOUND + 1)))
             read = source.read(chosen, "train")
-            self._read = {m: standardised(source.by, ids, values) for m, (ids, values) in read.items() if len(ids)}
+            self._read = {m: Space(source.by, i, look_alikes(x)) for m, (i, x) in read.items() if len(i) > 1}
         return self._among({m: s for m, s in self._read.items() if m in own}, sample_id, own)
 
     def _chosen(self, most: int) -> NDArray[np.str_]:
