@@ -7,6 +7,7 @@ An HTML comment above a block says it, one line each:
     output              it is what the block above it prints; digits may differ
     setup: WHAT         it is run after definitions of the test's own
     folder: NAME        from here on blocks are run in another folder: empty, predictions, scored, clips, speech
+    exit: CODE          it ends with this exit code
 
 A block of `sh`, `python`, `sql`, `toml` or `csv` without a comment is run; see `tests/cli/test_pages.py`.
 """
@@ -17,7 +18,7 @@ import re
 from dataclasses import dataclass, field
 
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.M | re.S)
-COMMENT = re.compile(r"<!-- (not run|file|output|setup|folder)(?:: (.*?))? -->")
+COMMENT = re.compile(r"<!-- (not run|file|output|setup|folder|exit)(?:: (.*?))? -->")
 RUN = ("sh", "python", "sql")
 
 
@@ -29,12 +30,15 @@ class Block:
         language: the word after the fence.
         text: its lines.
         line: where it begins, counted from 1.
+        start, end: where its text lies in the page.
         marks: {what its comment says: the rest of the comment}.
     """
 
     language: str
     text: str
     line: int
+    start: int
+    end: int
     marks: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -62,5 +66,6 @@ def blocks(page: str) -> list[Block]:
         while above and (said := COMMENT.fullmatch(above[-1].strip())):
             marks[said[1]] = said[2] or ""
             above.pop()
-        found.append(Block(match[1], match[2], page[: match.start()].count("\n") + 1, marks))
+        line = page[: match.start()].count("\n") + 1
+        found.append(Block(match[1], match[2], line, match.start(2), match.end(2), marks))
     return found

@@ -2,17 +2,13 @@
 
 python -m docs.make.tutorials [NAME ...]
 
-A tutorial is a page of `docs/tutorials`. An HTML comment on a line of its own says what a thing is for:
+A tutorial is a page of `docs/tutorials`. Its blocks have the comments of `docs/make/blocks.py`, and a page these:
 
-    file: NAME            the block below is written to this file
-    output                the block below is what the block above it prints
-    exit: CODE            the block below ends with this exit code
-    not run: REASON       the block below is not run, and why
     continues: TUTORIAL   this one goes on in the folder of another
     picture: NAME         here a function of `tutorial_pictures` draws `pictures/NAME.png`
     fast: TEXT => TEXT    what a test replaces in all blocks, to be done in seconds
 
-Every other block of `sh` is run, in order and in one folder. `$FSDD` may name the Free Spoken Digit Dataset; without it
+Blocks of `sh` are run, in order and in one folder. `$FSDD` may name the Free Spoken Digit Dataset; without it
 the tutorials use data that are built in.
 """
 
@@ -24,41 +20,17 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
+
+from .blocks import Block, blocks
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs/tutorials"
-PART = re.compile(
-    r"^<!-- (?P<key>file|output|exit|not run|continues|picture|fast)(?:: (?P<value>.*?))? -->$"
-    r"|^```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^```$",
-    re.M | re.S,
-)
+PICTURE = re.compile(r"^<!-- picture: (\w+) -->$", re.M)
 WIDTH = 84
+PLACE = "picture"
 PROGRESS = re.compile(r"^[\w-]+(?: \w+)?: \d+/\d+.*\n?", re.M)
-
-
-@dataclass(frozen=True)
-class Step:
-    """A block of a tutorial, or a picture.
-
-    Attributes:
-        language: of a block; `picture` for a picture.
-        text: of a block; the name of a picture.
-        start, end: where the text lies in the page.
-        marks: {what the comments above it say: their value}.
-    """
-
-    language: str
-    text: str
-    start: int
-    end: int
-    marks: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def is_run(self) -> bool:
-        """Whether it is a block of commands to run."""
-        return self.language == "sh" and not {"not run", "output", "file"} & self.marks.keys()
 
 
 def names() -> list[str]:
@@ -67,19 +39,10 @@ def names() -> list[str]:
     return sorted(pages, key=lambda name: (bool(continued(name)), name))
 
 
-def steps(page: str) -> list[Step]:
-    """The blocks and pictures of a page in order."""
-    found: list[Step] = []
-    marks: dict[str, str] = {}
-    for part in PART.finditer(page):
-        if part["key"] == "picture":
-            found.append(Step("picture", part["value"], part.start(), part.end()))
-        elif part["key"] is None:
-            found.append(Step(part["language"], part["text"], part.start("text"), part.end("text"), marks))
-            marks = {}
-        elif part["key"] not in ("fast", "continues"):
-            marks = {**marks, part["key"]: part["value"] or ""}
-    return found
+def steps(page: str) -> list[Block]:
+    """The blocks of a page in order, and its pictures: of the language `picture`, their names as text."""
+    pictures = [Block(PLACE, m[1], 0, m.start(), m.end()) for m in PICTURE.finditer(page)]
+    return sorted([*blocks(page), *pictures], key=lambda step: step.start)
 
 
 def continued(name: str) -> str:
@@ -115,7 +78,7 @@ def run(name: str, folder: Path, fast: bool = False, pictures: Path | None = Non
             printed = _run(step, folder)
         elif "output" in step.marks:
             edits.append((step.start, step.end, printed))
-        elif step.language == "picture" and pictures is not None:
+        elif step.language == PLACE and pictures is not None:
             from docs.make import tutorial_pictures
 
             getattr(tutorial_pictures, step.text)(folder, pictures / f"{step.text}.png")
@@ -124,7 +87,7 @@ def run(name: str, folder: Path, fast: bool = False, pictures: Path | None = Non
     return page
 
 
-def _run(step: Step, folder: Path) -> str:
+def _run(step: Block, folder: Path) -> str:
     """What a block prints, messages first to last, without progress and the paths of this machine."""
     ended = subprocess.run(
         ["bash", "-e", "-c", step.text],
