@@ -84,7 +84,8 @@ class Toy(Dataset):
 
 def find_toy(patch: pytest.MonkeyPatch) -> None:
     """Let the stages find the toy data set, whatever name they look for."""
-    for module in ("setup", "score", "training", "growth"):
+    patch.setattr("curate.datasets.decoded.find", lambda name: Toy)
+    for module in ("score", "training", "growth"):
         patch.setattr(f"curate.train.stages.{module}.find_dataset", lambda name: Toy)
 
 

@@ -9,24 +9,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from curate.errors import CurateError
-from curate.train.data.samples import Samples
-from curate.train.loop import checkpoint
-from curate.train.loop.engine import OptimConfig, fit, make_trainer
+from curate.train.loop.engine import OptimConfig
 from curate.train.methods import catalog
 from curate.train.methods.method import Method
-from curate.train.models.model import FusionModel, ModelConfig, freeze
+from curate.train.models.model import FusionModel, freeze
 
 ALL = catalog.names()
 MODALITIES = ("audio", "visual")
-
-SHORT: Mapping[str, dict[str, Any]] = {"mslr": {"window": 1}, "reconboost": {"epochs": 1}}
-"""Settings with which three epochs are enough for all that a method does."""
 
 ALIKE_AT: Mapping[str, int] = {"reconboost": 1}
 """The epoch in which a method treats its modalities alike, where that is not the first."""
@@ -242,91 +236,6 @@ def test_saved_loaded_and_continued_equals_unbroken(name, make_model, make_metho
         assert torch.equal(p, q)
 
 
-OPTIMISED = {"optimizer": "adamw", "schedule": "cosine", "warmup": 0.5, "accumulate": 2, "clip": 1.0}
-"""Settings of optimisation that differ from the papers' in everything."""
-FEW = {"joint", "mla", "mslr"}
-"""Methods that are tried with these settings in every run: one step, several, rates of their own."""
-
-
-def trainer_for(name: str, data, on: str = "", precision: str = "fp32", optim=(), **config):
-    """A trainer as the stages make it; `on` says whose fusion."""
-    torch.manual_seed(0)
-    kind = catalog.find(name)
-    fusion = ModelConfig(fusion=catalog.find(on or name).fusion or "concat")
-    model = FusionModel(data.specs, ("low", "middle", "high"), fusion, precision)
-    method = kind(kind.Config(**{**SHORT.get(name, {}), **config}))
-    method.attach(model, warm=False)
-    return make_trainer(model, method, OptimConfig(lr=0.02, ema=0.8, **dict(optim)), data, torch.device("cpu"))
-
-
-@pytest.fixture
-def guarded(small_data, two_component_fit, monkeypatch):
-    """The small data with posteriors and probabilities of being broken; reading a test sample is an error."""
-    read = Samples.__getitems__
-
-    def tripwire(self, indices):
-        batch = read(self, indices)
-        assert not any(i.startswith("test") for i in batch.sample_ids), "the test split was read in training"
-        return batch
-
-    monkeypatch.setattr(Samples, "__getitems__", tripwire)
-    weights = torch.rand(len(small_data.fit), 1, generator=torch.Generator().manual_seed(0)).numpy()
-    broken = np.random.default_rng(0).uniform(size=(len(small_data.fit), 2))
-    return small_data.with_fit(small_data.fit.weighted(weights).judged(broken))
-
-
-@pytest.mark.parametrize(
-    ("name", "precision", "optim"),
-    [
-        *(pytest.param(name, "fp32", {}, marks=pytest.mark.long if name in FEW else ()) for name in ALL),
-        *(pytest.param(name, "fp16", OPTIMISED, marks=() if name in FEW else pytest.mark.long) for name in ALL),
-    ],
-)
-def test_resumed_at_any_epoch_equals_unbroken_and_the_test_split_is_never_read(
-    name, precision, optim, guarded, tmp_path, make_model, make_context
-) -> None:
-    """Through the real loop and checkpoints, everything a checkpoint holds compared."""
-    context = replace(make_context(make_model()), epochs=3, metrics={})
-
-    def contents(trainer):
-        checkpoint.save(trainer, tmp_path / "now.pt")
-        return torch.load(tmp_path / "now.pt", weights_only=True)
-
-    whole, told = trainer_for(name, guarded, precision=precision, optim=optim), []
-    for values in fit(whole, guarded, 3, context):
-        checkpoint.save(whole, tmp_path / f"{whole.epoch}.pt")
-        told.append(values)
-    for epoch in (1, 2):
-        resumed = trainer_for(name, guarded, precision=precision, optim=optim)
-        path = tmp_path / f"{epoch}.pt"
-        checkpoint.load_trainer(resumed, checkpoint.read(path, resumed.device), str(path))
-        assert list(fit(resumed, guarded, 3, context)) == told[epoch:]
-        _assert_same(contents(resumed), contents(whole))
-
-
-def _assert_same(a, b, where: str = "checkpoint") -> None:
-    """Equality of nested dictionaries and lists of tensors and numbers, bit for bit."""
-    if isinstance(a, Mapping):
-        assert a.keys() == b.keys(), where
-        for key in a:
-            _assert_same(a[key], b[key], f"{where}.{key}")
-    elif isinstance(a, list | tuple):
-        assert len(a) == len(b), where
-        for i, (x, y) in enumerate(zip(a, b, strict=True)):
-            _assert_same(x, y, f"{where}[{i}]")
-    elif isinstance(a, torch.Tensor):
-        assert torch.equal(a, b), where
-    else:
-        assert a == b, where
-
-
-def test_the_tripwire_trips(guarded) -> None:
-    cache = guarded.val.cache
-    test = Samples(cache, cache.sample_ids, np.zeros(len(cache.sample_ids), dtype=np.int64))
-    with pytest.raises(AssertionError, match="test split was read"):
-        list(guarded.ordered_batches(test))
-
-
 @pytest.mark.parametrize("name", sorted(TWO_ONLY))
 def test_a_method_for_two_modalities_refuses_three(name, make_model, make_method) -> None:
     with pytest.raises(CurateError, match="two modalities, got audio, visual, depth"):
@@ -334,9 +243,9 @@ def test_a_method_for_two_modalities_refuses_three(name, make_model, make_method
 
 
 @pytest.mark.parametrize("name", sorted({*ALL} - TWO_ONLY))
-def test_three_modalities_take_steps(name, run, make_model, make_batch) -> None:
+def test_three_modalities_take_steps(name, run, short, make_model, make_batch) -> None:
     names = (*MODALITIES, "depth")
-    config = SHORT.get(name, {})
+    config = short.get(name, {})
     model, _, losses = run([make_batch(*names, seed=s) for s in range(5)], name, **config)
     assert torch.isfinite(losses).all()
     fresh = model_for(name, make_model, *names)
@@ -375,20 +284,6 @@ def test_strength_zero_equals_the_baseline_bit_for_bit(name, config, baseline, s
     there, _, _ = run(batches, baseline, on=name, start=start)
     weights = here.state_dict()
     assert all(torch.equal(weights[key], value) for key, value in there.state_dict().items())
-
-
-@pytest.mark.parametrize(
-    ("name", "config"),
-    [("pmr", {"alpha": 0.0, "entropy": 0.0}), ("dr", {"strength": 0.0}), ("mslr", {"dynamic": False})],
-)
-def test_looking_at_the_data_changes_no_epoch(name, config, guarded) -> None:
-    """Through the real loop: what `begin_epoch` reads and draws moves neither order, augmentation nor weights."""
-    off = trainer_for(name, guarded, **config)
-    list(fit(off, guarded, 3))
-    joint = trainer_for("joint", guarded, on=name)
-    list(fit(joint, guarded, 3))
-    weights = off.model.state_dict()
-    assert all(torch.equal(weights[key], value) for key, value in joint.model.state_dict().items())
 
 
 REGULARISERS: list[tuple[str, dict[str, Any], dict[str, Any], int]] = [

@@ -7,17 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
 from curate.errors import CurateError, EmptySelectionError, MediaError
-from curate.predictions.embeddings import read_embeddings
 from curate.train.data.samples import Batch
 from curate.train.loop import checkpoint
 from curate.train.methods import catalog
 from curate.train.stages import training
-from curate.train.stages.evaluate import evaluate, write_features
+from curate.train.stages.evaluate import evaluate
 from curate.train.stages.score import resume_score, score
 from curate.train.stages.session import Session
 from curate.train.stages.setup import Job, prepare
@@ -397,19 +395,3 @@ def test_a_selection_of_another_scored_run_is_used_with_a_warning(work, scored, 
     run = train(work, scored, "subset", [{"method": {"selection": "theirs"}, "train": {"epochs": 1}}], 0)
     assert run.status == "done"
     assert f"selection theirs was made from {other.run_id}, the training starts from {scored.run_id}" in caplog.text
-
-
-def test_features_of_a_split_are_written_as_embeddings_are_read(scored, work, tmp_path) -> None:
-    for split in ("train", "val"):
-        paths = write_features(work, scored, split, tmp_path / split)
-        assert paths[0].name == "features.npz" and len(paths) == 1 + 3 * len(scored.modalities)
-        with np.load(paths[0]) as archive:
-            ids = archive["sample_id"]
-            found = read_embeddings([str(paths[0])], scored.modalities, ids)
-            assert all((found[m] == archive[m]).all() and archive[m].std() > 0 for m in scored.modalities)
-        table = pd.read_csv(tmp_path / split / "map-audio.csv").set_index("sample_id")["p_imbalanced"]
-        assert sorted(table.index) == sorted(ids)
-    known = work.store.rounds.read(scored.run_id)
-    seen = pd.read_csv(tmp_path / "train" / "map-audio.csv").set_index("sample_id")["p_imbalanced"]
-    np.testing.assert_allclose(seen.loc[known.sample_ids], 1 - known.balanced)
-    assert table.isna().all(), "no sample of the validation split is scored"
