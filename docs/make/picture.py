@@ -1,6 +1,6 @@
 """Draw the picture of README and home page from a scored run of the built-in data.
 
-curate score --dataset demo && python docs/make/picture.py curate.duckdb docs/assets/found.png
+curate score --dataset demo && python -m docs.make.picture curate.duckdb docs/assets/found.png
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main(table: str, output: str) -> None:
     figure = plt.figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.15))
     _scatter(left.subplots(), frame)
-    shown = frame[frame["broken"] == "visual"].sort_values("imbalance", ascending=False).head(2)
+    shown = frame[frame["broken"] == "visual"].sort_values(["imbalance", "gap"], ascending=False).head(2)
     axes = right.subplots(2, 2, width_ratios=(1, 2.2), squeeze=False)
     digits = find("demo")(None, find("demo").Options())
     samples = {s.sample_id: s for s in digits.samples}
