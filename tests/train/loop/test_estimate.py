@@ -67,3 +67,10 @@ def test_the_line_is_arithmetic() -> None:
     line = Estimate(step=0.01, memory=2_500_000_000).describe(trained=300, predicted=600, epochs=30)
     assert line == "300 samples, 30 epochs of about 5.0 s: about 150 s and 2.5 GB of memory".replace("150 s", "2 min")
     assert np.isclose(Estimate(0.01, 0).seconds(300, 600), 5.0)
+
+
+def test_a_step_that_another_process_slows_down_does_not_count(trainer, small_data, monkeypatch) -> None:
+    """Steps take 10 ms a sample, but every second one 10 s more; the first only loads and plans."""
+    tried = iter(range(100))
+    monkeypatch.setattr(estimating, "_step", lambda *a: (0.01 * a[3] + 10 * (next(tried) % 2), 0))
+    assert estimate(trainer, small_data).step == pytest.approx(0.01)
