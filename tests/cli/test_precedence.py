@@ -47,7 +47,7 @@ def test_set_by_key(settings_of: Callable) -> None:
     ("toml", "variables", "arguments", "expected"),
     [
         ("[score]\nepochs = 2", {}, (), "2"),
-        ("epochs = 1", {}, (), "1"),
+        pytest.param("epochs = 1", {}, (), "1", marks=pytest.mark.long),
         pytest.param("epochs = 1\n[score]\nepochs = 2", {}, (), "1", marks=pytest.mark.long),
         pytest.param("epochs = 1", {"CURATE_SET": "score.epochs=2"}, (), "2", marks=pytest.mark.long),
         ("epochs = 1", {"CURATE_SET": "score.epochs=2"}, ("--epochs", "3"), "3"),

@@ -54,8 +54,12 @@ def written(scoring, folder: Path, config: MixtureConfig) -> Store:
     ("config", "words"),
     [
         (MixtureConfig(components=3), ("A mixture of three", "between the two tails", "the tail of either modality")),
-        (MixtureConfig(input="absolute"), ("the sizes of all gaps", "|prob gap|")),
-        (MixtureConfig(gap="log_odds", average="warmup"), ("log odds that it gives", "mean over the epochs")),
+        pytest.param(MixtureConfig(input="absolute"), ("the sizes of all gaps", "|prob gap|"), marks=pytest.mark.long),
+        pytest.param(
+            MixtureConfig(gap="log_odds", average="warmup"),
+            ("log odds that it gives", "mean over the epochs"),
+            marks=pytest.mark.long,
+        ),
         (MixtureConfig(gap="log_prob", components=3), ("logarithm of the probability", "log_prob gap")),
     ],
     ids=["tails", "size", "averaged odds", "tails of logarithms"],

@@ -46,7 +46,14 @@ def scored(score_once: Callable[..., Path], work: Session) -> Run:
     return work.store.runs.find()
 
 
-@pytest.mark.parametrize(("heart", "cheap"), [("audio 99% and 50%", True), ("audio 99% and 50%", False), ("", True)])
+@pytest.mark.parametrize(
+    ("heart", "cheap"),
+    [
+        ("audio 99% and 50%", True),
+        pytest.param("audio 99% and 50%", False, marks=pytest.mark.long),
+        pytest.param("", True, marks=pytest.mark.long),
+    ],
+)
 def test_what_is_known_by_heart_is_scored_out_of_fold_unasked_where_that_is_cheap(
     work: Session, monkeypatch: pytest.MonkeyPatch, heart: str, cheap: bool
 ) -> None:

@@ -63,7 +63,7 @@ def assert_same(found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
         assert torch.equal(weight, expected[name]), name
 
 
-@pytest.mark.parametrize("gap", ["prob", "kl", "log_odds"])
+@pytest.mark.parametrize("gap", ["prob", *(pytest.param(g, marks=pytest.mark.long) for g in ("kl", "log_odds"))])
 def test_the_adaptive_loss_ends_at_the_same_weights(work, scored, gap) -> None:
     from curate.predictions.refit import refit
 
@@ -151,7 +151,7 @@ def test_agm_ends_at_the_same_weights(work, scored) -> None:
     assert torch.equal(agm.running, ended["method"]["running"])
 
 
-@pytest.mark.parametrize("mode", ["soften", "skip"])
+@pytest.mark.parametrize("mode", ["soften", pytest.param("skip", marks=pytest.mark.long)])
 def test_the_usable_loss_ends_at_the_same_weights(work, scored, mode) -> None:
     ids, _ = work.store.usability.p_broken(scored.run_id)
     share = np.random.default_rng(0).random(len(ids))  # whatever was found, some are broken

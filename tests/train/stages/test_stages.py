@@ -86,8 +86,8 @@ class Stop(Exception):
     pass
 
 
-FIRST = ("adaptive", "greedy")
-"""By rounds from the warm start, and in phases from scratch with state of its own; the others are long."""
+FIRST = ("adaptive",)
+"""By rounds from the warm start; the others are long."""
 EACH = [n if n in FIRST else pytest.param(n, marks=pytest.mark.long) for n in catalog.names()]
 
 
