@@ -45,6 +45,12 @@ class Drawing:
     data: pd.DataFrame
 
 
+def lay_out(figure: Figure) -> None:
+    """Place the parts of a figure now, once for all files that it is saved to."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
 def svg(figure: Figure) -> str:
     """A figure as SVG text, transparent, letters as outlines; without date or program name."""
     out = io.BytesIO()

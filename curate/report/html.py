@@ -131,6 +131,7 @@ class Page:
 
     def _figure(self, name: str, drawn: drawing.Drawing, title: str) -> dict[str, Any]:
         """Collect a drawing's three files; returns what the template needs to show it."""
+        drawing.lay_out(drawn.figure)
         text = drawing.svg(drawn.figure)
         self.files[f"figures/{name}.svg"] = drawing.on_white(text).encode("utf-8")
         self.files[f"figures/{name}.png"] = drawing.png(drawn.figure)

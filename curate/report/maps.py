@@ -78,6 +78,7 @@ def feature_maps(
 
 def write_drawing(drawn: Drawing, stem: Path) -> list[Path]:
     """Write a figure as `<stem>.svg` and `.png` and its numbers as `.csv`; each completely or not at all."""
+    drawing.lay_out(drawn.figure)
     svg = drawing.on_white(drawing.svg(drawn.figure)).encode("utf-8")
     table = drawn.data.to_csv(index=False, lineterminator="\n").encode("utf-8")
     paths = []
