@@ -14,6 +14,7 @@ from .mixup import geodesic_mixup
 from .recorder import Recorder
 from .samplers import EpochSampler, sampler_weights, selected, selected_rows
 from .usable import UsableLoss
+from .valuation import contributions, copies
 
 __all__ = [
     "AdaptiveLoss",
@@ -25,6 +26,8 @@ __all__ = [
     "UsableLoss",
     "channel_statistics",
     "coalitions",
+    "contributions",
+    "copies",
     "geodesic_mixup",
     "mask_out",
     "modulate_gradients",

@@ -62,6 +62,8 @@ def measured(name: str) -> str:
         return f"{LINK} has a row of this method, measured with defaults that have changed since.\n"
     rows = study_rows(STUDY)
     own = [row for row in rows if re.match(rf"{name}\b(?!,? *\w*_)", row["method"])]
+    if not own:
+        return f"{LINK} has no row of this method; `curate compare --method {name} --seeds 3` measures it.\n"
     lines = [COLUMNS, ["---"] * len(COLUMNS), *([row[c] for c in COLUMNS] for row in own)]
     shown = "".join(f"| {' | '.join(line)} |\n" for line in lines)  # scrolls: numbers need their heads
     return (

@@ -18,6 +18,7 @@ from curate.scores.two_sided import fit
 from curate.torch.agm import modulation
 from curate.torch.balance import damping, drop_probabilities
 from curate.torch.iprm import probe
+from curate.torch.valuation import copies
 from curate.train.methods.dr import retreat
 from curate.train.methods.gblend import blend
 from curate.train.methods.greedy import Greedy
@@ -235,6 +236,18 @@ def opm() -> Figure:
     figure, (ax,) = axes()
     ax.plot(RATIO, _drops(), color=VISUAL)
     ax.set(xlabel="$\\rho$, how far the modality is ahead", ylabel="probability of dropping it", ylim=(0, 1))
+    return figure
+
+
+def valuation() -> Figure:
+    """n by phi, and the cases that there are with two modalities."""
+    figure, (ax,) = axes()
+    phi = torch.linspace(-0.75, 1.75, 501, dtype=torch.float64)
+    ax.plot(phi, copies(phi), color=GREY)
+    cases = torch.tensor([-0.5, 0.0, 0.5, 1.0, 1.5], dtype=torch.float64)
+    ax.plot(cases, copies(cases), "o", color=VISUAL, label="two modalities")
+    ax.set(xlabel="$\\varphi$, contribution of the modality", ylabel="repetitions with it alone", ylim=(-0.2, 3.8))
+    ax.legend()
     return figure
 
 

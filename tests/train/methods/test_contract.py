@@ -272,6 +272,8 @@ OFF: list[tuple[str, dict[str, Any], str, int]] = [
     ("opm", {"first_epoch": 3}, "joint", 0),
     ("opm_ogm", {"opm_first_epoch": 0, "p_exe": 0.0, "alpha": 0.0}, "joint", 0),
     ("opm_ogm", {"opm_first_epoch": 3, "ogm_first_epoch": 3}, "joint", 0),
+    ("valuation", {"level": "modality", "alpha": 0.0}, "joint", 0),
+    ("valuation", {"first_epoch": 3}, "joint", 0),
     ("agm", {"alpha": 0.0, "clip": 0.0}, "joint", 0),
     ("agm", {"first_epoch": 3, "clip": 0.0}, "joint", 0),
 ]

@@ -28,6 +28,7 @@ MUST: list[tuple[str, str]] = [
     ("opm", "window"),
     ("opm_ogm", "window"),
     ("agm", "window"),
+    ("valuation", "repetitions"),
 ]
 
 
