@@ -58,7 +58,7 @@ OF_A_METHOD = (
     "curate.train.methods",
 )
 """Parts that a method may see: types, pure mathematics, losses, models, batches, and what methods share."""
-OF_METHODS = ("agm", "balance", "iprm", "losses", "mixup")
+OF_METHODS = ("agm", "balance", "iprm", "losses", "mixup", "valuation")
 """Modules of `curate.torch` that methods are made of."""
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 LONG = {

@@ -24,6 +24,7 @@ from curate.errors import CurateError, LockedError
 from curate.files.writing import replacing
 
 from . import views
+from .instance import Attached, Own
 from .migration import rebuild
 
 if TYPE_CHECKING:
@@ -40,10 +41,7 @@ SAFE = {
     "lock_configuration": "true",
 }
 READING = {k: v for k, v in SAFE.items() if k not in ("enable_external_access", "lock_configuration")}
-WRITING = {
-    "storage_compatibility_version": "v1.0.0",  # readable by DuckDB shells from 1.1 on too
-    "pandas_analyze_sample": "0",  # Python objects are text; DuckDB before 2.0 cannot guess a column of NULLs
-}
+NEW = {"STORAGE_VERSION": "v1.0.0"}  # readable by DuckDB shells from 1.1 on too; a file that is there keeps its own
 DRIVES = getattr(os, "listdrives", lambda: ["/"])()  # Windows has several roots
 FILES_ONLY = f"SET allowed_directories = {DRIVES}; SET enable_external_access = false; SET lock_configuration = true"
 """Allow local files, but no extensions and no network; directories can be allowed only after the database is open."""
@@ -97,6 +95,8 @@ class Connection:
         """A connection to a file of the right version, with one transaction around writes.
 
         Args:
+            settings: of an instance of DuckDB of its own, for SQL that is not ours; without any, the file is attached
+                to the instance that the process has.
             patience: how long to wait for another process to close the file, s; None = as usual.
 
         Raises:
@@ -112,52 +112,57 @@ class Connection:
             raise CurateError(f"no sample table at {self.path}", "run `curate score` first, or name the file with --db")
         if patience is None:
             patience = WRITE_PATIENCE if write else READ_PATIENCE
-        con = self._connect(write, settings, patience)
+        opened = self._connect(write, settings, patience)
         try:
-            # Checked under the lock: two first writers may race; one killed before its commit leaves an empty file.
-            if write and not con.execute("SELECT 1 FROM information_schema.tables").fetchone():
-                self._create(con)
-            while self._version(con) < SCHEMA_VERSION:
-                con.close()
-                self._migrate(patience)
-                con = self._connect(write, settings, patience)
-            if not write:
-                yield con
-                return
-            con.begin()
-            try:
-                yield con
-            except BaseException:
-                with suppress(duckdb.Error):  # a full disk has ended the transaction already
-                    con.rollback()
-                raise
-            con.commit()
+            with self._told("write" if write else "read"):
+                # Checked under the lock: two first writers may race; one killed before its commit leaves an empty file.
+                if write and not opened.connection.execute("SHOW TABLES").fetchone():
+                    self._create(opened.connection)
+                while self._version(opened.connection) < SCHEMA_VERSION:
+                    opened.close()
+                    self._migrate(patience)
+                    opened = self._connect(write, settings, patience)
+                con = opened.connection
+                if not write:
+                    yield con
+                    return
+                con.begin()
+                try:
+                    yield con
+                except BaseException:
+                    with suppress(duckdb.Error):  # a full disk has ended the transaction already
+                        con.rollback()
+                    raise
+                con.commit()
+        finally:
+            opened.close()
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """Errors of the file as those of its user, and DuckDB's error for a Ctrl-C as what it is."""
+        try:
+            yield
         except duckdb.Error as error:
             if not _is_broken(error):
                 raise
-            raise CurateError(
-                f"cannot {'write' if write else 'read'} {self.path}: {str(error).splitlines()[0]}", IN_PLACE
-            ) from None
+            raise CurateError(f"cannot {what} {self.path}: {str(error).splitlines()[0]}", IN_PLACE) from None
         except RuntimeError as error:
-            # DuckDB's error for a Ctrl-C during one of its calls.
             if str(error) == "Query interrupted":
                 raise KeyboardInterrupt from None
             raise
-        finally:
-            con.close()
 
-    def _connect(self, write: bool, settings: Mapping[str, str], patience: float) -> duckdb.DuckDBPyConnection:
-        config: dict[str, Any] = dict(WRITING if write else settings)
+    def _connect(self, write: bool, settings: Mapping[str, str], patience: float) -> Attached | Own:
         deadline = time.monotonic() + patience
         while True:
             try:
-                return duckdb.connect(str(self.path), read_only=not write, config=config)
-            except duckdb.ConnectionException:
-                raise CurateError(
-                    f"{self.path} is open in this process with other settings", "close that connection first"
-                ) from None
+                new = write and not (self.path.exists() and self.path.stat().st_size)
+                return Own(self.path, settings) if settings else Attached(self.path, write, NEW if new else {})
             except (duckdb.Error, UnicodeError, MemoryError, ValueError) as error:  # of a damaged file
                 text = str(error) or type(error).__name__
+                if isinstance(error, duckdb.ConnectionException) or "already attached" in text:
+                    raise CurateError(
+                        f"{self.path} is open in this process with other settings", "close that connection first"
+                    ) from None
                 if "Could not set lock" not in text:
                     raise CurateError(
                         f"cannot open {self.path}: {text.splitlines()[0]}", "name a DuckDB file with --db"
@@ -184,14 +189,15 @@ class Connection:
         """
         before = self.path.stat().st_ino
         try:
-            con = self._connect(True, {}, patience)
+            opened = self._connect(True, {}, patience)
+            con = opened.connection
             try:
                 old = self._version(con)
                 if old == SCHEMA_VERSION or self.path.stat().st_ino != before:
                     return
                 backup = rebuild(con, self.path, old, self._create)
             finally:
-                con.close()
+                opened.close()
         except LockedError:
             raise
         except (CurateError, duckdb.Error, OSError) as error:
@@ -278,17 +284,17 @@ class Connection:
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The result of our own SQL as tuples, without pandas."""
-        with self.open(settings=SAFE) as con:
+        with self.open() as con:
             return con.execute(sql, list(parameters)).fetchall()
 
     def named_rows(self, sql: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """As `rows`, with parameters by name."""
-        with self.open(settings=SAFE) as con:
+        with self.open() as con:
             return con.execute(sql, dict(parameters)).fetchall()
 
     def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
         """The result of our own SQL as a DataFrame."""
-        with self.open(settings=SAFE) as con:
+        with self.open() as con:
             return con.execute(sql, list(parameters)).df()
 
     def copy_to(self, sql: str, parameters: Mapping[str, Any], path: Path) -> int:

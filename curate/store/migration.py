@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -36,7 +37,9 @@ def rebuild(
         duckdb.Error, OSError: the copy failed; the old file stays in its place, unchanged.
     """
     fresh = path.with_name(f"{path.name}.{FRESH}")
-    tables = con.execute("SELECT database_name, table_name FROM duckdb_tables() ORDER BY 2").fetchall()
+    tables = con.execute(
+        "SELECT database_name, table_name FROM duckdb_tables() WHERE database_name = current_database() ORDER BY 2"
+    ).fetchall()
     old = tables[0][0]
 
     def fill() -> None:
@@ -58,7 +61,11 @@ def rebuild(
         backup = _keep(path, f"{path.stem}.v{version}", path.suffix)
         fresh.replace(path)
     except BaseException:
-        con.close()
+        with suppress(duckdb.Error):
+            con.rollback()
+        with suppress(duckdb.Error):
+            con.execute(f'USE "{old}"')
+            con.execute(f"DETACH {FRESH}")
         _remove(fresh)
         raise
     return backup

@@ -53,7 +53,7 @@ class Selections:
             if len(statements) != 1:
                 raise CurateError("--where takes one condition", "e.g. --where \"gap > 0.5 AND label_name = 'bark'\"")
         fulfils = f"sample_id IN (SELECT sample_id FROM samples WHERE run_id = $run AND ({where}))" if where else "true"
-        with self.db.open(settings=SAFE) as con:
+        with self.db.open(settings=SAFE if where else {}) as con:
             shows = "SELECT 1 FROM samples WHERE run_id = ? LIMIT 1"
             if where is not None and not con.execute(shows, [run_id]).fetchone():
                 raise CurateError(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -249,3 +251,30 @@ def test_every_column_of_samples_and_every_number_anywhere_is_explained(scored_t
         "UNION SELECT view_name FROM duckdb_views() WHERE NOT internal AND comment IS NULL"
     )
     assert silent == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.parametrize("within", [False, True])
+def test_a_forked_process_opens_the_file_itself(scored_table, within) -> None:
+    """Threads do not come along: an instance of DuckDB that did could neither answer nor end."""
+    db = scored_table.db
+    count = "SELECT count(*) FROM sample"
+    expected = db.rows(count)
+    with db.open() if within else nullcontext():
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if db.rows(count) == expected else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    assert db.rows(count) == expected
+
+
+def test_readers_of_one_process_share_a_file_and_a_writer_waits_for_none_of_them(scored_table) -> None:
+    db = scored_table.db
+    with db.open() as first, db.open() as second:
+        assert first.execute("SELECT 1 FROM run").fetchall() == second.execute("SELECT 1 FROM run").fetchall()
+        with pytest.raises(CurateError, match="open in this process"), db.open(write=True):
+            pass
+    with db.open(write=True):
+        pass
+    with duckdb.connect(str(db.path)) as theirs:
+        assert theirs.execute("SELECT count(*) > 0 FROM sample").fetchall() == [(True,)]
