@@ -86,9 +86,14 @@ def modality_gaps(
 
 
 def _knowledge(logits: Tensor, labels: Tensor, kind: str) -> Tensor:
-    """(B,) the quantity whose difference is the gap: p(y), or -H = KL from uniform minus a constant."""
+    """(B,) the quantity whose difference is the gap: p(y), or -H."""
     if kind == "prob":
         return F.softmax(logits, dim=1).gather(1, labels[:, None])[:, 0]
+    return negative_entropy(logits)
+
+
+def negative_entropy(logits: Tensor) -> Tensor:
+    """(B,) -H(p) = KL(p || uniform) - log K, from -log K, where p is uniform, to 0, where it is certain."""
     log_p = F.log_softmax(logits, dim=1)
     return (log_p.exp() * log_p).sum(dim=1)
 

@@ -18,6 +18,7 @@ from curate.scores.two_sided import fit
 from curate.torch.agm import modulation
 from curate.torch.balance import damping, drop_probabilities
 from curate.torch.iprm import probe
+from curate.torch.losses import negative_entropy
 from curate.torch.valuation import copies
 from curate.train.methods.dr import retreat
 from curate.train.methods.gblend import blend
@@ -248,6 +249,19 @@ def valuation() -> Figure:
     ax.plot(cases, copies(cases), "o", color=VISUAL, label="two modalities")
     ax.set(xlabel="$\\varphi$, contribution of the modality", ylabel="repetitions with it alone", ylim=(-0.2, 3.8))
     ax.legend()
+    return figure
+
+
+def remix() -> Figure:
+    """The modality of smaller KL, by the probability that each gives to one of two classes."""
+    figure, (ax,) = axes()
+    p = torch.linspace(0.005, 0.995, 199, dtype=torch.float64)
+    said = negative_entropy(torch.stack([p.log(), (1 - p).log()], dim=1))
+    mine = (said[None, :] < said[:, None]).double()  # audio on the horizontal axis says less
+    ax.contourf(p, p, mine, levels=[-0.5, 0.5, 1.5], colors=[VISUAL, AUDIO], alpha=0.35)
+    for x, y, text in ((0.5, 0.1, "audio"), (0.5, 0.9, "audio"), (0.1, 0.5, "visual"), (0.9, 0.5, "visual")):
+        ax.text(x, y, text, ha="center", va="center")
+    ax.set(xlabel="probability of a class by audio", ylabel="the same by visual")
     return figure
 
 

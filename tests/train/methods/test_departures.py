@@ -29,6 +29,7 @@ MUST: list[tuple[str, str]] = [
     ("opm_ogm", "window"),
     ("agm", "window"),
     ("valuation", "repetitions"),
+    ("remix", "batches"),
 ]
 
 
