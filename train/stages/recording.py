@@ -17,6 +17,7 @@ from curate.train.loop import checkpoint
 from curate.train.loop.engine import fit, predict
 from curate.train.loop.estimate import estimate
 from curate.train.methods.method import Context
+from curate.train.models.encoders import ResNet18, body_of
 from curate.types import FUSED, Predictions, Round, Run
 
 from .session import Session
@@ -24,6 +25,8 @@ from .setup import BEST, LAST, Job, partial_samples
 
 LONG = 20.0
 """Seconds from which on a training is announced."""
+TOO_LONG = 600.0
+"""Seconds from which on a first scoring without a GPU is offered a smaller network."""
 
 
 @contextmanager
@@ -82,8 +85,12 @@ def announce(job: Job, epochs: int, predicted: int) -> None:
     if epochs <= 0:
         return
     found, trained = estimate(job.trainer, job.data), len(job.data.fit)
-    if found.seconds(trained, predicted) * epochs >= LONG:
+    seconds = found.seconds(trained, predicted) * epochs
+    if seconds >= LONG:
         job.session.message(f"{job.run.run_id}: {found.describe(trained, predicted, epochs)}")
+    large = any(isinstance(body_of(encoder), ResNet18) for encoder in job.trainer.model.encoders.children())
+    if seconds >= TOO_LONG and large and job.run.kind == "score" and job.trainer.device.type == "cpu":
+        job.session.message("a ResNet-18 is slow without a GPU; for a first look: --set model.encoder=small_cnn")
 
 
 def write_round(
