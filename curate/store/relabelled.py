@@ -24,7 +24,9 @@ class Known:
         labels: (N,) class indices as given.
         contradiction: (N,) how much the fused prediction denies the label, in [0, 1]; NaN where that is not known.
         lost: (N,) every modality is claimed to be broken.
-        other: (N,) the class that the fusion found most probable besides the label over the warm-up; -1 = not known.
+        other: (N,) the class that the fusion found most probable besides the label, over all epochs of the warm-up
+            together; -1 = not known.
+        ahead: (N,) whether it was more probable than the label, over these epochs.
         marks: (N,) what a person decided, and (N,) the class given with `fix_label`; None where there is none.
     """
 
@@ -33,6 +35,7 @@ class Known:
     contradiction: Floats
     lost: NDArray[np.bool_]
     other: NDArray[np.int64]
+    ahead: NDArray[np.bool_]
     marks: Sequence[str | None]
     mark_labels: Sequence[str | None]
 
@@ -64,14 +67,15 @@ class Relabelled:
         parameters = {"run": run.run_id, "data": run.data_id, "dataset": run.dataset}
         with self.db.open() as con:
             rows = con.execute(query_text("known_labels"), parameters).fetchall()
-        columns = zip(*rows, strict=True) if rows else ((),) * 7
-        ids, labels, contradiction, lost, other, marks, mark_labels = columns
+        columns = zip(*rows, strict=True) if rows else ((),) * 8
+        ids, labels, contradiction, lost, other, ahead, marks, mark_labels = columns
         return Known(
             np.array(ids, dtype=np.str_),
             np.array(labels, dtype=np.int64),
             np.array([np.nan if c is None else c for c in contradiction]),
             np.array(lost, dtype=np.bool_),
             np.array(other, dtype=np.int64),
+            np.array(ahead, dtype=np.bool_),
             marks,
             mark_labels,
         )

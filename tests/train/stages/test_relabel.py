@@ -12,9 +12,9 @@ from curate.train.stages import training
 from curate.train.stages.improve import CORRECTED, GIVEN, NAME, RANDOM, chosen, improve, plan_improvement
 from curate.train.stages.training import plan_train, resume_train, train
 
-DENIED = ("train-000", "train-001", "train-004", "train-007")
-CHANGED = {"train-000": "high", "train-001": "high", "train-004": "low", "train-007": "high"}
-"""The toy's labels are low, middle, high in turn; the class besides the label is set to the one before it."""
+DENIED = ("train-000", "train-001", "train-004", "train-007", "train-010")
+CHANGED = {"train-000": "high", "train-001": "low", "train-004": "low", "train-007": "high"}
+"""The toy's labels are low, middle, high in turn; the other class of every epoch is the one before it, or as below."""
 FEW = [{"train": {"epochs": 2, "labels": "corrected"}}]
 
 
@@ -35,15 +35,17 @@ def denied(work, scored):
         con.execute(f"UPDATE usability SET contradiction_fused = 0.9 WHERE sample_id IN {DENIED}")
         con.execute("UPDATE epoch SET value = 0.9 WHERE split = 'val' AND metric = 'accuracy'")
         con.execute(
-            "UPDATE dynamic SET other = (SELECT (label + 2) % 3 FROM sample s WHERE s.sample_id = dynamic.sample_id)"
+            "UPDATE dynamic SET p_true = 0.3, log_margin = ln(0.3 / 0.4), "
+            "other = (SELECT (label + 2) % 3 FROM sample s WHERE s.sample_id = dynamic.sample_id)"
         )
-        con.execute("UPDATE dynamic SET other = 2 WHERE sample_id = 'train-007' AND modality = 'fused'")
+        con.execute("UPDATE dynamic SET other = 2 WHERE sample_id = 'train-007'")
+        con.execute("UPDATE dynamic SET other = 2 WHERE sample_id = 'train-010' AND epoch = 2")  # 0.4 twice, not 0.8
     return scored
 
 
 def test_what_is_denied_is_changed_and_people_win(work, denied) -> None:
     found = find_corrections(work.store, denied, "corrected", 0)
-    assert dict(zip(found.sample_ids, found.used, strict=True)) == {**CHANGED, "train-001": "low"}
+    assert dict(zip(found.sample_ids, found.used, strict=True)) == CHANGED
     assert set(found.why) == {"denied"} and found.samples == 50 and not found.withheld
     mark(work.store, "train-000", "keep")
     mark(work.store, "train-001", "fix_label", "high")
@@ -92,7 +94,7 @@ def test_training_labels_alone_are_changed_and_a_resumed_run_keeps_them(work, de
             i: names[label] for i, label in zip(data.fit.sample_ids.tolist(), data.fit.labels.tolist(), strict=True)
         }
         given = {i: names[int(i[-3:]) % 3] for i in used}
-        assert {i: label for i, label in used.items() if label != given[i]} == {**CHANGED, "train-001": "low"}
+        assert {i: label for i, label in used.items() if label != given[i]} == CHANGED
         held = zip(data.val.sample_ids.tolist(), data.val.labels.tolist(), strict=True)
         assert all(label == int(i[-3:]) % 3 for i, label in held)
     asked = f"SELECT sample_id, given, used, why FROM relabelled WHERE run_id = '{done.run_id}' ORDER BY 1 LIMIT 1"
