@@ -78,8 +78,9 @@ def improve(
         from curate.train.stages.improve import plan_improvement
 
         plan = plan_improvement(session, parent, layers, drawn, control)
+    say = messages(quiet and yes)  # without --yes this is all that the command says
     for line in explanation(plan, read_evidence(store, parent.run_id)):
-        print_message(line)
+        say(line)
     if not plan.corrections.sample_ids or not (yes or not plan.cost or _agreed()):
         return
     with opened(ctx) as session, repeatable("improve"):

@@ -23,7 +23,7 @@ def planned_changes(session: Session, parent: Run, labels: Any, seed: int) -> di
     Equal settings are then equal changes: a comparison does not take a run for that of today's marks which was trained
     with those of yesterday.
     """
-    if labels == "given":
+    if labels == "given" or not session.store.path.exists():  # the scored run is planned only: its cost is asked
         return {}
     found = find_corrections(session.store, parent, labels, seed)
     return {RELABELLED: {"samples": len(found.sample_ids), "digest": found.digest}}
