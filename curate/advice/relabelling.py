@@ -71,7 +71,8 @@ def find_corrections(store: Store, run: Run, how: LabelChoice, seed: int) -> Cor
     Args:
         how: `given` changes none; `marked` those that people marked `fix_label` with a class; `corrected` these, those
             marked without a class, and those that the fused prediction denied over the warm-up, where it may be asked,
-            if one other class was more probable than the label: early epochs deny right ones, by ever other classes;
+            if one other class was more probable than the label (early epochs deny right ones, by ever other classes)
+            and no modality is claimed to be broken (damage hides the class, and then a right label is denied);
             `random` as many as `corrected`, of other samples of the same classes.
         seed: of the random ones.
     """
@@ -83,7 +84,7 @@ def find_corrections(store: Store, run: Run, how: LabelChoice, seed: int) -> Cor
     if how != "marked":
         withheld, other = _withheld(store, run, known), known.other
         if not withheld:
-            denied = (known.contradiction > DENIED) & known.ahead & ~known.lost
+            denied = (known.contradiction > DENIED) & known.ahead & ~known.broken
     used, why = corrected(known.labels, other, denied, _decided(known, run.classes))
     if how == "random":
         used, why = at_random(known.labels, used, seed)

@@ -23,7 +23,7 @@ class Known:
         sample_ids: (N,).
         labels: (N,) class indices as given.
         contradiction: (N,) how much the fused prediction denies the label, in [0, 1]; NaN where that is not known.
-        lost: (N,) every modality is claimed to be broken.
+        broken: (N,) a modality is claimed to be broken: its damage may be what denies the label.
         other: (N,) the class that the fusion found most probable besides the label, over all epochs of the warm-up
             together; -1 = not known.
         ahead: (N,) whether it was more probable than the label, over these epochs.
@@ -33,7 +33,7 @@ class Known:
     sample_ids: NDArray[np.str_]
     labels: NDArray[np.int64]
     contradiction: Floats
-    lost: NDArray[np.bool_]
+    broken: NDArray[np.bool_]
     other: NDArray[np.int64]
     ahead: NDArray[np.bool_]
     marks: Sequence[str | None]
@@ -68,12 +68,12 @@ class Relabelled:
         with self.db.open() as con:
             rows = con.execute(query_text("known_labels"), parameters).fetchall()
         columns = zip(*rows, strict=True) if rows else ((),) * 8
-        ids, labels, contradiction, lost, other, ahead, marks, mark_labels = columns
+        ids, labels, contradiction, broken, other, ahead, marks, mark_labels = columns
         return Known(
             np.array(ids, dtype=np.str_),
             np.array(labels, dtype=np.int64),
             np.array([np.nan if c is None else c for c in contradiction]),
-            np.array(lost, dtype=np.bool_),
+            np.array(broken, dtype=np.bool_),
             np.array(other, dtype=np.int64),
             np.array(ahead, dtype=np.bool_),
             marks,

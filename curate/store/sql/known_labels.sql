@@ -1,5 +1,5 @@
 WITH judged AS (
-    SELECT sample_id, any_value(contradiction_fused) AS denied, bool_and(coalesce(p_broken > 0.5, false)) AS lost
+    SELECT sample_id, any_value(contradiction_fused) AS denied, bool_or(coalesce(p_broken > 0.5, false)) AS broken
     FROM usability WHERE run_id = $run GROUP BY 1
 ), spoken AS ( -- the fusion, epoch by epoch
     SELECT sample_id, p_true, other, greatest(p_true, 0.001) * exp(-log_margin) AS p_other
@@ -13,7 +13,7 @@ WITH judged AS (
     SELECT sample_id, arg_max(mark, number) AS mark, arg_max(coalesce(new_label, ''), number) AS new_label
     FROM mark WHERE dataset = $dataset AND withdrawn IS NULL AND mark IS NOT NULL GROUP BY 1
 )
-SELECT s.sample_id, s.label, j.denied, coalesce(j.lost, false), coalesce(b.other, -1),
+SELECT s.sample_id, s.label, j.denied, coalesce(j.broken, false), coalesce(b.other, -1),
     coalesce(b.ahead, false), m.mark, nullif(m.new_label, '')
 FROM sample s
 LEFT JOIN judged j USING (sample_id)

@@ -12,7 +12,7 @@ from curate.train.stages import training
 from curate.train.stages.improve import CORRECTED, GIVEN, NAME, RANDOM, chosen, improve, plan_improvement
 from curate.train.stages.training import plan_train, resume_train, train
 
-DENIED = ("train-000", "train-001", "train-004", "train-007", "train-010")
+DENIED = ("train-000", "train-001", "train-004", "train-007", "train-010", "train-013")
 CHANGED = {"train-000": "high", "train-001": "low", "train-004": "low", "train-007": "high"}
 """The toy's labels are low, middle, high in turn; the other class of every epoch is the one before it, or as below."""
 FEW = [{"train": {"epochs": 2, "labels": "corrected"}}]
@@ -33,6 +33,8 @@ def denied(work, scored):
     with work.store.db.open(write=True) as con:
         con.execute("UPDATE usability SET contradiction_fused = 0.1")
         con.execute(f"UPDATE usability SET contradiction_fused = 0.9 WHERE sample_id IN {DENIED}")
+        con.execute("UPDATE usability SET p_broken = 0")
+        con.execute("UPDATE usability SET p_broken = 0.9 WHERE sample_id = 'train-013' AND modality = 'visual'")
         con.execute("UPDATE epoch SET value = 0.9 WHERE split = 'val' AND metric = 'accuracy'")
         con.execute(
             "UPDATE dynamic SET p_true = 0.3, log_margin = ln(0.3 / 0.4), "
