@@ -37,7 +37,7 @@ def test_nothing_is_trained_without_yes(curate: Callable, db: Path) -> None:
     assert [r["labels"] for r in rows] == ["labels as given", "corrected labels"]
     assert {r["runs"] for r in rows} == set(runs(db)) and rows[0]["test_gain_mean"] == ""
     assert float(rows[1]["test_gain_low"]) <= float(rows[1]["test_gain_mean"]) <= float(rows[1]["test_gain_high"])
-    assert "chosen by validation: " in ended.err and "minutes of training" in ended.err
+    assert "chosen by validation: " in ended.err and "one seed, not judged" in ended.err
     ended = curate("improve", "--epochs", "1", "--format", "markdown")
     assert ended.code == 0 and "all are done" in ended.err and len(runs(db)) == 2
     assert "| corrected labels |" in ended.out

@@ -139,13 +139,22 @@ def conclusion(results: Sequence[Outcome]) -> Iterator[str]:
     if len(results) > 2 and (random := results[2].on_test) is not None:
         yield f"{results[2].label} minus {first.label} on test, the control: {random.text} points"
     yield (
-        "intervals of 95 % over the samples, paired; labels of validation and test are as given, so wrong ones among "
-        "them hide a part of every difference"
+        "intervals of 95 % are over the samples, paired; trainings differ by themselves too, by up to a point or more, "
+        "which --seeds shows; wrong labels in validation and test hide a part of every difference"
     )
 
 
 def _verdict(found: Gain) -> str:
-    return "better" if found.low > 0 else "worse" if found.high < 0 else "no difference shown"
+    """Whether both intervals leave zero out: over the samples, and Student's over the seeds.
+
+    Trainings that differ in next to nothing differ in accuracy, which only several seeds show.
+    """
+    from curate.comparison.summary import BETTER, EVEN, UNJUDGED, WORSE, difference
+
+    over_seeds = difference(dict(enumerate(found.by_run)), dict.fromkeys(range(len(found.by_run)), 0.0))
+    verdict = UNJUDGED if over_seeds is None else over_seeds.verdict
+    agreed = {BETTER: found.low > 0, WORSE: found.high < 0}.get(verdict, True)
+    return verdict if agreed else EVEN
 
 
 def _cells(results: Sequence[Outcome], form: Format) -> tuple[list[str], list[list[Any]]]:
