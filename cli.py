@@ -41,6 +41,7 @@ FIRST = (
     "evaluate",
     "compare",
     "recommend",
+    "improve",
     "selfcheck",
     "report",
     "view",

@@ -43,6 +43,14 @@ def log_margin(probs: Floats, labels: NDArray[np.int64]) -> Floats:
     return result
 
 
+def best_other(probs: Floats, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(N,) index of the largest probability besides the label's, the first of equal ones; (N, K) and (N,) to (N,)."""
+    others = np.array(probs, dtype=np.float64)
+    others[np.arange(len(labels)), labels] = -1.0
+    result: NDArray[np.int64] = others.argmax(axis=1)
+    return result
+
+
 def entropy(probs: Floats) -> Floats:
     """Shannon entropy in nats, (..., K) to (...), in [0, log K]; 0 log 0 = 0. Higher = less sure."""
     p = np.asarray(probs, dtype=np.float64)

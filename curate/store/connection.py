@@ -30,7 +30,7 @@ from .migration import rebuild
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 BRIEF = 10
 """A result with fewer portions is fetched completely before it is returned."""
 READ_PATIENCE, WRITE_PATIENCE, PAUSE = 1.0, 20.0, 0.1  # s; a reader has data, or the writer's name, within two

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.scores.gap import entropy, log_margin, true_class_probability
+from curate.scores.gap import best_other, entropy, log_margin, true_class_probability
 from curate.types import FUSED, Floats, Known, Predictions
 
 from .arrays import by_modality, read_known
@@ -45,6 +45,7 @@ class Dynamics:
                     "p_true": p_true,
                     "entropy": entropy(probs),
                     "log_margin": log_margin(probs, labels),
+                    "other": best_other(probs, labels).astype(np.int32),
                     "correct": probs.argmax(axis=1) == labels,
                 }
                 insert(con, "dynamic", columns, {"run_id": run_id, "epoch": epoch, "modality": modality})

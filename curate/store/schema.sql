@@ -260,6 +260,7 @@ CREATE TABLE dynamic (
     p_true DOUBLE NOT NULL CHECK (p_true BETWEEN 0 AND 1),
     entropy DOUBLE CHECK (isfinite(entropy)),
     log_margin DOUBLE CHECK (isfinite(log_margin)),
+    other INTEGER,
     correct BOOLEAN NOT NULL
 );
 COMMENT ON TABLE dynamic IS 'What each modality, and the fusion, said of a training sample after each warm-up epoch; eval mode; of a run scored out of fold, by the model that never saw the sample; a row a (run_id, epoch, sample_id, modality)';
@@ -267,6 +268,7 @@ COMMENT ON COLUMN dynamic.epoch IS 'counted from 1 within the run';
 COMMENT ON COLUMN dynamic.p_true IS 'probability of the labelled class, 0..1, higher = better known';
 COMMENT ON COLUMN dynamic.entropy IS 'nats, 0..log(classes), higher = less sure; NULL in runs of an older curate';
 COMMENT ON COLUMN dynamic.log_margin IS 'log p(labelled class) - log p(largest other class), each p at least 0.001; negative = another class is preferred; NULL in runs of an older curate';
+COMMENT ON COLUMN dynamic.other IS 'index into run.classes of that largest other class; NULL in runs of an older curate';
 
 CREATE TABLE usability (
     run_id VARCHAR NOT NULL,
@@ -309,6 +311,18 @@ COMMENT ON COLUMN guard.verdict IS 'in words';
 COMMENT ON COLUMN guard.weak IS 'classes that are hardly recognised as a whole: ambiguous, or damaged throughout';
 COMMENT ON COLUMN guard.rare IS 'share of the training samples that look like nothing else, and are readable by themselves: rare, not broken';
 COMMENT ON COLUMN guard.shortcuts IS 'classes most of which is given away by its look: damage tied to a class; usability of these samples is lowered';
+
+CREATE TABLE relabelled (
+    run_id VARCHAR NOT NULL,
+    sample_id VARCHAR NOT NULL,
+    given VARCHAR NOT NULL,
+    used VARCHAR NOT NULL,
+    why VARCHAR NOT NULL
+);
+COMMENT ON TABLE relabelled IS 'Training samples whose label a training changed (train.labels), a row a (run_id, sample_id); validation and test labels are never changed';
+COMMENT ON COLUMN relabelled.given IS 'class name in the data';
+COMMENT ON COLUMN relabelled.used IS 'class name that was trained with';
+COMMENT ON COLUMN relabelled.why IS 'marked = a person gave the class; marked, class predicted = a person called the label wrong; denied = the fused prediction denied it over the warm-up; random = the control';
 
 CREATE TABLE comparison (
     comparison VARCHAR NOT NULL,

@@ -14,6 +14,7 @@ from .connection import Connection, Portions
 from .dynamics import Dynamics
 from .epochs import Epochs
 from .marks import Marks
+from .relabelled import Relabelled
 from .rounds import Rounds
 from .rows import copy_rows, delete
 from .runs import Runs
@@ -44,6 +45,7 @@ class Store:
         self.usability = Assessments(self.db)
         self.selections = Selections(self.db)
         self.marks = Marks(self.db)
+        self.relabelled = Relabelled(self.db)
         self.comparisons = Comparisons(self.db)
 
     @property
@@ -73,7 +75,7 @@ class Store:
         if needed_by:
             raise CurateError(f"{run_id} is what {', '.join(sorted(needed_by))} came from", "remove these first")
         with self.db.open(write=True) as con:
-            for part in (Rounds, Dynamics, Epochs, Assessments, Runs):
+            for part in (Rounds, Dynamics, Epochs, Assessments, Relabelled, Runs):
                 for table in part.TABLES:
                     delete(con, table, {"run_id": run_id})
             self.comparisons.lose_run(con, run_id)

@@ -20,6 +20,7 @@ OPTIONS = {
     "train": 18,
     "compare": 20,
     "recommend": 3,
+    "improve": 15,
     "selfcheck": 18,
     "evaluate": 12,
     "methods": 4,

@@ -113,6 +113,10 @@ class Samples(Dataset[Any]):
         """The same samples with these (N, M) probabilities of being broken."""
         return Samples(self.cache, self.sample_ids, self.labels, self.p_balanced, p_broken)
 
+    def relabelled(self, labels: NDArray[np.int64]) -> Samples:
+        """The same samples with other labels, (N,) class indices."""
+        return Samples(self.cache, self.sample_ids, labels, self.p_balanced, self.p_broken)
+
 
 @dataclass(frozen=True)
 class RunData:

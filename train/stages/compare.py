@@ -108,14 +108,14 @@ def announce_cost(session: Session, protocol: Protocol, cells: Sequence[Cell], r
         try:
             if cell.parent not in parents:
                 wanted, _ = _planned(session, protocol, cell)
-                found = _same(session, wanted)
+                found = same_run(session, wanted)
                 parents[cell.parent] = found or wanted
-                scorings += 0 if _is_done(found) else wanted.config["score"]["epochs"]
-            wanted = _planned_training(session, protocol, parents[cell.parent], cell)
+                scorings += 0 if is_done(found) else wanted.config["score"]["epochs"]
+            wanted = planned_training(session, protocol, parents[cell.parent], cell)
             left = scheduled_epochs(wanted)
         except CurateError:  # said when its turn comes
             continue
-        if _is_done(_same(session, wanted)):
+        if is_done(same_run(session, wanted)):
             done += 1
         else:
             epochs += left
@@ -141,7 +141,7 @@ def _one_by_one(session: Session, protocol: Protocol, cells: Sequence[Cell]) -> 
             parents[cell.parent] = _scored(inner, protocol, cell)
             _need_one(parents, cell.seed)
         parent = parents[cell.parent]
-        yield cell, _trained(inner, protocol, parent, cell) if isinstance(parent, Run) else (None, parent.message)
+        yield cell, trained(inner, protocol, parent, cell) if isinstance(parent, Run) else (None, parent.message)
 
 
 def _at_once(
@@ -161,7 +161,7 @@ def _at_once(
     for cell in cells:
         parent = parents[cell.parent]
         if isinstance(parent, Run):
-            able.append((cell, partial(_trained, protocol=protocol, parent=parent, cell=cell)))
+            able.append((cell, partial(trained, protocol=protocol, parent=parent, cell=cell)))
         else:
             yield cell, (None, parent.message)
     for done, (i, outcome) in enumerate(spread(session, devices, [task for _, task in able]), 1):
@@ -197,7 +197,7 @@ def _scored(session: Session, protocol: Protocol, cell: Cell) -> Run | CurateErr
     """The scored run of a cell: from the table, resumed, or made now; or why there is none."""
     try:
         wanted, _ = _planned(session, protocol, cell)
-        found = _same(session, wanted)
+        found = same_run(session, wanted)
         if found is None:
             return score(session, protocol.dataset, protocol.root, _scoring_layers(protocol, cell), cell.seed)
         return found if found.status == "done" else resume_score(session, found)
@@ -207,9 +207,10 @@ def _scored(session: Session, protocol: Protocol, cell: Cell) -> Run | CurateErr
         return error
 
 
-def _planned_training(session: Session, protocol: Protocol, parent: Run, cell: Cell) -> Run:
+def planned_training(session: Session, protocol: Protocol, parent: Run, cell: Cell) -> Run:
+    """The training run of a cell, not begun."""
     catalog.find(cell.row.method)  # an unknown one has its own error
-    return plan_train(session, parent, cell.row.method, _training_layers(protocol, cell), parent.seed)
+    return plan_train(session, parent, cell.row.method, _training_layers(protocol, cell), cell.seed)
 
 
 def _training_layers(protocol: Protocol, cell: Cell) -> list[Layer]:
@@ -217,12 +218,12 @@ def _training_layers(protocol: Protocol, cell: Cell) -> list[Layer]:
     return [*_only(TRAINED, cell.layers), own, cell.row.settings]
 
 
-def _trained(session: Session, protocol: Protocol, parent: Run, cell: Cell) -> Outcome:
+def trained(session: Session, protocol: Protocol, parent: Run, cell: Cell) -> Outcome:
     """The training run of a cell: from the table, resumed, or made now; scored at its end; or why there is none."""
     try:
-        found = _same(session, _planned_training(session, protocol, parent, cell))
+        found = same_run(session, planned_training(session, protocol, parent, cell))
         if found is None:
-            found = train(session, parent, cell.row.method, _training_layers(protocol, cell), parent.seed)
+            found = train(session, parent, cell.row.method, _training_layers(protocol, cell), cell.seed)
         elif found.status != "done":
             found = resume_train(session, found)
         score_end(session, found)
@@ -237,11 +238,12 @@ def _only(sections: Sequence[str], layers: Sequence[Layer]) -> list[Layer]:
     return [{k: v for k, v in layer.items() if k in sections} for layer in layers]
 
 
-def _is_done(run: Run | None) -> bool:
+def is_done(run: Run | None) -> bool:
+    """Whether there is a run, and it is done."""
     return run is not None and run.status == "done"
 
 
-def _same(session: Session, wanted: Run) -> Run | None:
+def same_run(session: Session, wanted: Run) -> Run | None:
     """The run in the table that equals a planned one: a finished one if there is one, else the newest."""
     if not session.store.path.exists():
         return None

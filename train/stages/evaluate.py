@@ -50,7 +50,7 @@ def write_features(session: Session, run: Run, split: str, folder: Path) -> list
     Raises:
         CurateError: a file cannot be written.
     """
-    job = _loaded(session, run)
+    job = loaded(session, run)
     samples = job.samples(split)
     found = encode(job.trainer, job.data, samples)
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,11 +76,11 @@ def _imbalance(session: Session, run: Run, sample_ids: NDArray[np.str_]) -> Floa
 
 def _predicted(session: Session, run: Run, split: str) -> Predictions:
     """The predictions of a run's best (or warm) checkpoint for a split."""
-    job = _loaded(session, run)
+    job = loaded(session, run)
     return predict(job.trainer, job.data, job.samples(split))
 
 
-def _loaded(session: Session, run: Run) -> Job:
+def loaded(session: Session, run: Run) -> Job:
     """A run with the weights of its best (or warm) checkpoint."""
     job = prepare(session, run)
     job.load(job.folder / (BEST if run.kind == "train" else LAST))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from curate import config
+from curate.advice.relabelling import LabelChoice
 from curate.datasets.base import Dataset
 from curate.errors import CurateError
 from curate.scores.scoring import MixtureConfig
@@ -59,12 +60,18 @@ class TrainConfig:
         reset_optimizer: `once` new state at the start; `per_round` also at each round; `never` continues the warm-up's.
         augment: `dataset` uses the data set's own augmentation; `shift` also rolls frames in space and spectrograms in
             time, and masks some bins and columns.
+        labels: of training samples: `given` as in the data; `marked` with the classes that people gave with
+            `fix_label`; `corrected` besides these the labels that the fused prediction denied over the warm-up, each
+            replaced by its most probable other class; `random` is the control of `corrected`, as many labels of other
+            samples of the same classes. What was changed is in the table `relabelled`. Validation and test labels
+            stay as they are.
     """
 
     epochs: int = 40
     start: Literal["auto", "warm", "scratch"] = "auto"
     reset_optimizer: Literal["once", "per_round", "never"] = "once"
     augment: Augment = "dataset"
+    labels: LabelChoice = "given"
 
     def __post_init__(self) -> None:
         config.check_within(self, "train", {"epochs": (1, 1_000_000)})

@@ -28,6 +28,7 @@ from curate.types import Run
 from .assess import judged
 from .encoders import inherited, tried
 from .recording import announce, recorded, train_to
+from .relabel import planned_changes, relabelled
 from .rounds import context_of, round_of
 from .session import Session
 from .settings import Settings, TrainConfig, configure
@@ -36,6 +37,8 @@ from .setup import BEST, LAST, Job, prepare, reopen
 LOG = logging.getLogger(__name__)
 CONTROLS = {"random": "random subset", "shuffled": "shuffled usability"}
 """{setting of `control`: note of a run that is a method's own control}."""
+NOTES = {"marked": "marked labels", "corrected": "corrected labels", "random": "labels changed at random"}
+"""{setting of `train.labels`: note of a run that changes labels}."""
 
 
 def train(session: Session, parent: Run, name: str, layers: Sequence[config.Layer], seed: int) -> Run:
@@ -70,6 +73,7 @@ def plan_train(session: Session, parent: Run, name: str, layers: Sequence[config
     run_id = session.store.runs.new_id(f"{name}-{parent.dataset}", session.runs_folder)
     start = method.start if configs["train"].start == "auto" else configs["train"].start
     configs["train"] = replace(configs["train"], start=start)
+    changes = planned_changes(session, parent, configs["train"].labels, seed)
     return replace(
         parent,
         run_id=run_id,
@@ -80,10 +84,10 @@ def plan_train(session: Session, parent: Run, name: str, layers: Sequence[config
         versions=versions(),
         gap_kind=_own(getattr(chosen, "gap", "scored"), parent.gap_kind),
         family=_own(getattr(chosen, "family", "scored"), parent.family),
-        config={**{k: parent.config[k] for k in ("data", "score")}, **config.as_layer(configs), **named},
+        config={**{k: parent.config[k] for k in ("data", "score")}, **config.as_layer(configs), **named, **changes},
         folder=str(session.runs_folder / run_id),
         checkpoint_sha256=None,
-        note=CONTROLS.get(getattr(chosen, "control", "none")),
+        note=CONTROLS.get(getattr(chosen, "control", "none"), NOTES.get(configs["train"].labels)),
     )
 
 
@@ -122,6 +126,7 @@ def _train(session: Session, run: Run, parent: Run) -> Run:
             job.load(job.folder / LAST)
         announce(job, total - trainer.epoch, len(job.data.val))
         with recorded(session, run):
+            job = replace(job, data=job.data.with_fit(relabelled(job, parent, job.data.fit)))
             for number in range(method.rounds):
                 if trainer.epoch >= (number + 1) * per_round:
                     continue

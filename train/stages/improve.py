@@ -1,0 +1,167 @@
+"""The remedy beside its fair baseline: the warm-up continued with corrected labels, and with those given.
+
+All rows start from one scored run, with augmentation and averaged weights, for equally many epochs; rows of one seed
+have the same batches. Validation chooses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from curate.advice.relabelling import Corrections, find_corrections
+from curate.comparison.plan import CONTINUED, Row
+from curate.config import Layer
+from curate.errors import CurateError
+from curate.render import duration
+from curate.scores.relabel import Gain, gain
+from curate.train.loop.engine import predict
+from curate.train.loop.estimate import estimate
+from curate.types import FUSED, Floats, Run
+
+from .compare import Cell, Protocol, is_done, planned_training, same_run, trained
+from .evaluate import loaded
+from .session import Session
+from .setup import Job, prepare, reopen
+from .training import scheduled_epochs
+
+NAME = "improve"
+"""The comparison under which the runs are stored."""
+PLAIN: Layer = {"train": {"augment": "shift"}, "optim": {"ema": 0.99}}
+"""What needs no score and gains most; the baseline has it too."""
+GIVEN, CORRECTED, RANDOM = "labels as given", "corrected labels", "as many at random"
+
+
+@dataclass(frozen=True)
+class Improvement:
+    """What is to be trained from a scored run.
+
+    Attributes:
+        parent: the scored run.
+        corrections: the labels that the remedy changes.
+        cells: rows of all seeds, seed by seed, the baseline first.
+        epochs: of each training.
+        cost: how long those that are not done take, in words; '' if all are done.
+    """
+
+    parent: Run
+    corrections: Corrections
+    cells: tuple[Cell, ...]
+    epochs: int
+    cost: str
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The baseline, the remedy, and its control if it was asked for."""
+        return tuple({cell.row.label: cell.row for cell in self.cells}.values())
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of the trainings."""
+        return tuple(dict.fromkeys(cell.seed for cell in self.cells))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A row's result.
+
+    Attributes:
+        label: the row.
+        runs: its training runs, one a seed.
+        val, test: mean fused accuracy, in 0..1.
+        on_val, on_test: how much more often it is right than the baseline; None for the baseline.
+        minutes: of training, all seeds together.
+    """
+
+    label: str
+    runs: tuple[str, ...]
+    val: float
+    test: float
+    on_val: Gain | None
+    on_test: Gain | None
+    minutes: float
+
+
+def plan_improvement(
+    session: Session, parent: Run, layers: Sequence[Layer], seeds: Sequence[int], control: bool
+) -> Improvement:
+    """What `improve` would train; nothing is begun.
+
+    Args:
+        layers: settings in rising precedence, above `PLAIN`.
+        control: train with as many labels changed at random, too.
+    """
+    rows = [
+        Row(GIVEN, CONTINUED, control=True),
+        Row(CORRECTED, CONTINUED, {"train": {"labels": "corrected"}}, twin=RANDOM if control else ""),
+        Row(RANDOM, CONTINUED, {"train": {"labels": "random"}}, control=True),
+    ]
+    cells = tuple(Cell(row, seed, (PLAIN, *layers)) for seed in seeds for row in rows[: 3 if control else 2])
+    wanted = [planned_training(session, _protocol(parent), parent, cell) for cell in cells]
+    epochs = scheduled_epochs(wanted[0])
+    left = sum(not is_done(same_run(session, run)) for run in wanted)
+    corrections = find_corrections(session.store, parent, "corrected", parent.seed)
+    cost = ""
+    if left and corrections.sample_ids:
+        job = prepare(session, wanted[0], reopen(parent), fresh=True)
+        seconds = estimate(job.trainer, job.data).seconds(len(job.data.fit), len(job.data.val))
+        cost = f"{left} trainings of {epochs} epochs, about {duration(seconds * epochs * left)}"
+    return Improvement(parent, corrections, cells, epochs, cost)
+
+
+def improve(session: Session, plan: Improvement) -> list[Outcome]:
+    """Train every row of a plan, and measure it on validation and test; what is done already is taken from the table.
+
+    Raises:
+        CurateError: a row could not be trained.
+    """
+    store, parent = session.store, plan.parent
+    store.comparisons.begin(NAME, parent.dataset, plan.rows, plan.seeds)
+    runs: dict[str, list[Run]] = {}
+    for number, cell in enumerate(plan.cells):
+        session.progress("trainings", number, len(plan.cells), f"{cell.row.label}, seed {cell.seed}")
+        run_id, reason = trained(session, _protocol(parent), parent, cell)
+        store.comparisons.fill(NAME, parent.dataset, cell.row.label, cell.seed, run_id, reason)
+        if run_id is None:
+            raise CurateError(f"{cell.row.label}, seed {cell.seed}: {reason}", "see `curate runs`")
+        runs.setdefault(cell.row.label, []).append(store.runs.find(run_id))
+    session.progress("trainings", len(plan.cells), len(plan.cells), "")
+    return list(_outcomes(session, runs))
+
+
+def chosen(outcomes: Sequence[Outcome]) -> Outcome:
+    """The baseline, or the remedy if validation prefers it; the control is never chosen."""
+    first, remedy = outcomes[:2]
+    return remedy if remedy.val > first.val else first
+
+
+def _outcomes(session: Session, runs: dict[str, list[Run]]) -> Iterator[Outcome]:
+    base: dict[str, Floats] = {}
+    for label, own in runs.items():
+        jobs = [loaded(session, run) for run in own]
+        right = {split: np.stack([_right(job, split) for job in jobs]) for split in ("val", "test")}
+        gains = {split: gain(right[split], base[split]) if base else None for split in right}
+        base = base or right
+        minutes = sum(session.store.epochs.warm_up_seconds(run.run_id)[0] for run in own) / 60
+        yield Outcome(
+            label,
+            tuple(run.run_id for run in own),
+            float(right["val"].mean()),
+            float(right["test"].mean()),
+            gains["val"],
+            gains["test"],
+            minutes,
+        )
+
+
+def _right(job: Job, split: str) -> Floats:
+    """(N,) whether the fusion of the best epoch labels each sample of a split right: 1 or 0."""
+    said = predict(job.trainer, job.data, job.samples(split))
+    right: Floats = (said.probs[FUSED].argmax(axis=1) == said.labels).astype(np.float64)
+    return right
+
+
+def _protocol(parent: Run) -> Protocol:
+    return Protocol(parent.dataset, None)
