@@ -99,11 +99,10 @@ def under_torchrun(ctx: typer.Context) -> None:
         from curate.train.loop.processes import Team
 
         if rank:
-            follow(rank, world)
-        else:
-            ctx.meta[TEAM] = team = Team(world)
-            ctx.call_on_close(team.close)
-    if rank:
+            raise typer.Exit(follow(rank, world))
+        ctx.meta[TEAM] = team = Team(world)
+        ctx.call_on_close(team.close)
+    elif rank:
         raise typer.Exit(0)
 
 

@@ -74,12 +74,16 @@ class Launched:
 
     def ended(self, patience: float = ENDING) -> str:
         """How the first of the processes that have ended did, '' if all run."""
-        wait([p.sentinel for p in self.processes], patience)
+        closed = wait([p.sentinel for p in self.processes], patience)
+        codes = {}
         for rank, process in enumerate(self.processes, 1):
-            if process.exitcode is not None and process.exitcode < 0:
-                return f"process {rank} was ended by {signal.Signals(-process.exitcode).name}"
-        codes = {rank: p.exitcode for rank, p in enumerate(self.processes, 1) if p.exitcode is not None}
-        return next((f"process {rank} ended with status {code}" for rank, code in codes.items()), "")
+            if process.sentinel in closed:
+                process.join(ENDING)  # its status comes a moment later
+                codes[rank] = process.exitcode or 0
+        for rank, code in sorted(codes.items(), key=lambda item: item[1]):
+            how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+            return f"process {rank} {how}"
+        return ""
 
     def close(self, wait: bool) -> None:
         """End the processes: let them end by themselves, or at once."""
@@ -98,20 +102,24 @@ def _follow(rank: int, world: int, folder: Path, threads: int, pipe: Connection)
     """What a process that `Launched` starts does."""
     torch.set_num_threads(threads)
     os.environ["LOCAL_RANK"] = str(rank)
-    threading.Thread(target=_end_with, args=(pipe,), daemon=True).start()
+    watch = threading.Thread(target=_end_with, args=(pipe, folder), daemon=True)
+    watch.start()
     pipe.send(None)
-    follow(rank, world, folder)
+    if status := follow(rank, world, folder):
+        watch.join(1.0)  # if the first process has ended, its folder is removed
+    os._exit(status)
 
 
-def _end_with(pipe: Connection) -> None:
-    """End this process when the first one has ended."""
+def _end_with(pipe: Connection, folder: Path) -> None:
+    """End this process when the first one has ended, and remove what that may have left."""
     with suppress(EOFError, OSError):
         pipe.recv()
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 
-def follow(rank: int, world: int, folder: Path | None = None) -> None:
-    """Serve the first process until it ends; says nothing, and leaves Ctrl-C to it."""
+def follow(rank: int, world: int, folder: Path | None = None) -> int:
+    """Serve the first process until it ends; says nothing, and leaves Ctrl-C to it. Returns the exit status."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if os.environ.get("CURATE_DEBUG") != "1":
         for stream in (sys.stdout, sys.stderr):
@@ -121,11 +129,12 @@ def follow(rank: int, world: int, folder: Path | None = None) -> None:
         try:
             Server(links).serve()
             links.close()
+            return 0
         except Disconnected:
             raise
         except Exception as error:
             links.fail(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
-            sys.exit(1)
+    return 1
 
 
 class _uninterrupted:

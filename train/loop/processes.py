@@ -91,9 +91,10 @@ class Team:
     def close(self) -> None:
         """Let the other processes end."""
         try:
-            if self._links is not None and not self._broken:
-                self._links.tell({"what": "end"})
-                self._links.close()
+            # Those that torchrun started wait for an order, even if the command had none for them.
+            if not self._broken and (self._links is not None or self._launched is None):
+                self.links.tell({"what": "end"})
+                self.links.close()
         except Disconnected:
             self._broken = True
         finally:
