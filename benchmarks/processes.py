@@ -98,7 +98,8 @@ def main() -> None:
         print(f"{what:<9} {a:>10.2f} s {b:>10.2f} s  {a / b:.2f} of one process")
     weights = sum(p.numel() * p.element_size() for p in model.encoders.parameters())
     print(f"a training step moves {2 * weights / 1e6:.0f} MB between two processes: weights, and their gradients")
-    apart = max(float((p - q).abs().max()) for p, q in zip(one.model.parameters(), model.parameters(), strict=True))
+    pairs = zip(one.model.parameters(), model.parameters(), strict=True)
+    apart = max(float((p - q).detach().abs().max()) for p, q in pairs)
     print(f"weights differ by at most {apart:.1e}")
 
 

@@ -63,12 +63,14 @@ class Launched:
         """
         missing = list(self.pipes)
         while missing:
-            ready: list[Any] = wait([*missing, *(p.sentinel for p in self.processes)])
-            if reason := self.ended(0):
-                raise CurateError(f"a process could not be started: {reason}", "CURATE_DEBUG=1 shows its messages")
+            ready: list[Any] = wait(missing)
             for pipe in ready:
-                with suppress(EOFError):
+                try:
                     pipe.recv()
+                except EOFError:
+                    raise CurateError(
+                        f"a process could not be started: {self.ended()}", "CURATE_DEBUG=1 shows its messages"
+                    ) from None
                 missing.remove(pipe)
         return Links(0, self.world, self.folder)
 

@@ -11,7 +11,7 @@ What one process would compute from the whole batch inside an encoder is batch n
 inside encoders has other random numbers than one process has, by process, of the same distribution.
 
 What does not run in all processes is right too, but no faster: encoders that a method runs itself (`greedy`), those of
-features computed beforehand, those that someone watches by a forward hook, a batch of one sample.
+features computed beforehand, those that someone watches by a forward hook (usability), a batch of one sample.
 
 Not here: sharded weights (each process has all weights of the encoders), and a reduction of gradients that overlaps the
 backward pass, since the gradients of a method's several losses are asked for one by one.
