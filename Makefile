@@ -75,6 +75,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/mixture.py
 	$(BIN)/python benchmarks/table.py
 	$(BIN)/python benchmarks/input.py
+	$(BIN)/python benchmarks/processes.py
 	$(BIN)/python benchmarks/recorder.py
 	$(BIN)/python benchmarks/view.py
 	$(BIN)/python benchmarks/kills.py

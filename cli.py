@@ -29,6 +29,7 @@ import curate.train.commands
 from curate.commands import precedence
 from curate.commands.messages import print_message
 from curate.errors import CurateError
+from curate.train.commands.opening import under_torchrun
 
 FIRST = (
     "demo",
@@ -136,6 +137,8 @@ def start(
     if ctx.invoked_subcommand is None:
         typer.echo(f"{FIRST_STEPS}\nAll commands: `curate --help`; of one: `curate score --help`.")
         raise typer.Exit(2)
+
+    under_torchrun(ctx)
 
     def methods() -> Sequence[str]:
         from curate.train.methods import catalog

@@ -35,6 +35,12 @@ Workers = Annotated[
         envvar="CURATE_WORKERS", min=0, max=1024, help="Processes that decode and load; left out, as the machine has."
     ),
 ]
+Processes = Annotated[
+    int,
+    typer.Option(
+        envvar="CURATE_PROCESSES", min=1, max=1024, help="Processes that run the encoders; `torchrun` starts them too."
+    ),
+]
 SplitVariant = Annotated[
     str | None, typer.Option(help="Which public splits, where a data set has several: data.split_variant.")
 ]

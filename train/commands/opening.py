@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -17,9 +18,14 @@ from curate.render import progress
 
 if TYPE_CHECKING:
     from curate.store.store import Store
+    from curate.train.loop.processes import Team
     from curate.train.stages.session import Session
     from curate.types import Run
 
+SPREAD = ("score", "train", "evaluate")
+"""Commands whose encoders run in several processes."""
+TEAM = "curate.team"
+"""Key of a context's `meta`: the processes that `torchrun` started."""
 TRIO = ("torch", "torchvision", "torchaudio")
 """The packages that the model side needs, from the extra `train`."""
 
@@ -47,12 +53,57 @@ def opened(ctx: typer.Context, db: Path | None = None, cache: Path | None = None
 
     options = ctx.params
     folder = cache or options.get("cache") or default_folder()
-    runtime = Runtime(
-        device=options["device"], precision=options.get("precision", "fp32"), workers=options.get("workers", 0)
-    )
     tracking = Tracking(options.get("track"))
-    with progress(options["quiet"]) as advance:
+    with _team(ctx) as team, progress(options["quiet"]) as advance:
+        runtime = Runtime(
+            device=options["device"],
+            precision=options.get("precision", "fp32"),
+            workers=options.get("workers", 0),
+            team=team,
+        )
         yield Session(Store(db or options["db"]), Path(folder), runtime, tracking, advance, messages(options["quiet"]))
+
+
+@contextmanager
+def _team(ctx: typer.Context) -> Iterator[Team | None]:
+    """The processes that run encoders: those that `torchrun` started, or that are started here; None for this alone."""
+    from curate.train.loop.launch import Launched
+    from curate.train.loop.processes import Team
+
+    count, team = ctx.params.get("processes", 1), ctx.meta.get(TEAM)
+    if count > 1 and team is not None:
+        raise CurateError(f"torchrun has started {team.world} processes", "leave --processes out")
+    own = Team(count, Launched(count)) if count > 1 else None
+    try:
+        if (found := own or team) is not None:
+            messages(ctx.params["quiet"])(found.shown)
+        yield found
+    finally:
+        if own is not None:
+            own.close()
+
+
+def under_torchrun(ctx: typer.Context) -> None:
+    """What each process does that `torchrun` has started: the first runs the command, the others serve it and end.
+
+    The others of a command that runs no encoder end at once.
+    """
+    names = ("RANK", "WORLD_SIZE")
+    if "MASTER_ADDR" not in os.environ or not all(os.environ.get(name, "").isdecimal() for name in names):
+        return
+    rank, world = (int(os.environ[name]) for name in names)
+    if world < 2:
+        return
+    if ctx.invoked_subcommand in SPREAD:
+        from curate.train.loop.launch import follow
+        from curate.train.loop.processes import Team
+
+        if rank:
+            raise typer.Exit(follow(rank, world))
+        ctx.meta[TEAM] = team = Team(world)
+        ctx.call_on_close(team.close)
+    elif rank:
+        raise typer.Exit(0)
 
 
 @contextmanager

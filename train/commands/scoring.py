@@ -19,6 +19,7 @@ from curate.commands.options import (
     DropLeaks,
     Features,
     Precision,
+    Processes,
     Quiet,
     Root,
     Seed,
@@ -96,6 +97,7 @@ def score(
     precision: Precision = "fp32",
     track: Track = None,
     workers: Workers = None,
+    processes: Processes = 1,
     cache: Cache = None,
     quiet: Quiet = False,
 ) -> None:

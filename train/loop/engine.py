@@ -23,6 +23,8 @@ from curate.train.methods.updates import Updates
 from curate.train.models.model import FusionModel
 from curate.types import FUSED, Predictions
 
+from .processes import Team
+
 Values = list[tuple[str, str, str, float]]
 CHECK_EVERY = 16
 """Steps between checks that the loss is finite; each check waits for the device."""
@@ -37,11 +39,13 @@ class Runtime:
         precision: `fp32`, or `bf16` or `fp16` in the encoders.
         workers: decoding and loading processes; None decodes files with one per core, and loads with none on a CPU and
             with two on a GPU.
+        team: the processes that run the encoders; None is this one alone.
     """
 
     device: str = "auto"
     precision: str = "fp32"
     workers: int | None = None
+    team: Team | None = None
 
     def torch_device(self) -> torch.device:
         """The device.
@@ -171,10 +175,10 @@ def fit(
     model, method = trainer.model, trainer.method
     context = replace(context or Context(), data=DataView(data, trainer.device), optim=trainer.optim)
     while trainer.epoch < epochs:
-        torch.manual_seed(mix_seed(data.seed, 2, trainer.epoch))
+        _begin_random(model, mix_seed(data.seed, 2, trainer.epoch))
         method.begin_epoch(model, trainer.epoch, _now(context, trainer, data.seed, epochs))
         seed = mix_seed(data.seed, 1, trainer.epoch)
-        torch.manual_seed(seed)
+        _begin_random(model, seed)
         model.train()
         trainer.transform.train()
         losses = _train_epoch(trainer, data, seed, context.span or (0, context.epochs or epochs), on_step)
@@ -190,6 +194,13 @@ def fit(
             *(("train", m, name, value) for m, name, value in (*own, *_skipped(trainer))),
             *(("val", m, name, value) for m, v in metrics.items() for name, value in v.items()),
         ]
+
+
+def _begin_random(model: FusionModel, seed: int) -> None:
+    """Begin the random numbers, in all processes."""
+    torch.manual_seed(seed)
+    if model.spread is not None:
+        model.spread.seed(seed)
 
 
 def _now(context: Context, trainer: Trainer, seed: int, epochs: int) -> Context:

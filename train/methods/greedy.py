@@ -44,6 +44,7 @@ class Greedy(Method):
     name = "greedy"
     paper = "Wu, Jastrzebski, Cho, Geras, ICML 2022"
     start = "scratch"
+    uses_encode = False
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

@@ -70,6 +70,7 @@ class Method:
             never None.
         uses_selection: whether it trains on a selection of the training set.
         fusion: `model.fusion` unless the user sets it; None keeps that of the scored run.
+        uses_encode: whether encoders are run by `FusionModel.encode` alone, and so in all processes of a command.
 
     Departures:
         choice of epoch: most published codes keep the epoch that is best on the test split; here validation chooses,
@@ -90,6 +91,7 @@ class Method:
     uses_usability: ClassVar[bool] = False
     uses_selection: ClassVar[bool] = False
     fusion: ClassVar[Literal["concat", "sum", "weight"] | None] = None
+    uses_encode: ClassVar[bool] = True
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -58,6 +58,8 @@ class ModelConfig:
         channels_last: keep the kernels of convolutions with the channels as the last axis, which is faster on GPUs with
             `--precision bf16` or `fp16`.
         compile: compile the encoders; the first steps take longer. Needs a C++ compiler.
+        sync_norm: with several processes, batch norm normalises by the statistics of the whole batch, as one process
+            does; false takes those of each process's own samples, which is faster and trains another model.
     """
 
     encoder: str = "auto"
@@ -71,6 +73,7 @@ class ModelConfig:
     text_layers: int = 2
     channels_last: bool = False
     compile: bool = False
+    sync_norm: bool = True
 
     def __post_init__(self) -> None:
         ranges = {"dim": (1, 1 << 16), "text_layers": (1, 100), "text_width": (HEADS, 1 << 14)}
@@ -102,6 +105,18 @@ class Outputs:
     mixed: dict[tuple[str, str], Tensor] = field(default_factory=dict)
 
 
+class Spread(Protocol):
+    """Runs a model's encoders in several processes."""
+
+    def run(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What `FusionModel.run_encoders` returns, in the context that it is called in."""
+        ...
+
+    def seed(self, value: int) -> None:
+        """Begin the random numbers inside encoders; those of everything else are not touched by encoders."""
+        ...
+
+
 class FusionModel(nn.Module):
     """Encoders, fusion, and heads attached by a method in `extra`.
 
@@ -111,6 +126,9 @@ class FusionModel(nn.Module):
         config: architecture.
         precision: `fp32`, or `bf16` or `fp16` for the encoders; see `Precision`.
         described: {modality: its encoder by name} where a run or a checkpoint has kept it; nothing is then looked up.
+
+    Attributes:
+        spread: runs the encoders in several processes; None runs them in this one.
     """
 
     def __init__(
@@ -137,6 +155,7 @@ class FusionModel(nn.Module):
             _compile(self.encoders)
         self.fusion = FUSIONS[config.fusion](self.dims, len(classes))
         self.extra = nn.ModuleDict()
+        self.spread: Spread | None = None
         self.frozen = chosen(config.freeze, self.modalities)
         for m in self.frozen:
             freeze(body_of(encoders[m]))
@@ -182,9 +201,14 @@ class FusionModel(nn.Module):
 
     def encode(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """{m: input} to features {m: (B, D)}, fp32, of the modalities that are given."""
+        given = {m: inputs[m] for m in self.modalities if m in inputs}
         with self.autocast(inputs):
-            features = {m: self.encoders[m](inputs[m]) for m in self.modalities if m in inputs}
+            features = self.run_encoders(given) if self.spread is None else self.spread.run(self, given)
         return {m: self.precision.leave(f) for m, f in features.items()}
+
+    def run_encoders(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """{m: input} to what each encoder computes from it in this process, (B, D)."""
+        return {m: self.encoders[m](x) for m, x in inputs.items()}
 
     def autocast(self, inputs: Mapping[str, Tensor], *beside: nn.Module) -> torch.autocast:
         """The context in which the encoders run, and other modules between their layers; see `Precision`."""

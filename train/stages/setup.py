@@ -178,6 +178,8 @@ def _make_trainer(
         model.load_weights()
     method.attach(model, warm=warm is not None)
     trainer = make_trainer(model, method, settings.optim, data, device)
+    if session.runtime.team is not None:
+        session.runtime.team.join(model, method, device, session.message)
     if warm is not None and settings.train.reset_optimizer == "never":
         _continue_optimizer(trainer, warm, run)
     return trainer, data

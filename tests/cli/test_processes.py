@@ -1,0 +1,133 @@
+"""Commands in several processes: the same results, no orphans, one message when one of them is lost, and resuming."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import chdir
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.model, pytest.mark.long]
+ROOT = Path(__file__).parents[2]
+TRAIN = ("train", "--method", "adaptive", "--epochs", "6", "--set", "method.rounds=2", "--processes", "2")
+CLOSE = 1e-3
+"""Of float32 numbers after some epochs: sums are taken in another order."""
+
+
+def begun(run: Path, *args: str | Path, **variables: str) -> tuple[subprocess.Popen[str], list[int]]:
+    """`curate ARGS` in a session of its own, once its run has finished an epoch, and its other processes."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "curate", *map(str, args)],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
+    )
+    while not (run / "last.pt").exists() and process.poll() is None:
+        time.sleep(0.02)
+    tasks = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in tasks}
+    return process, [pid for pid, command in commands.items() if b"spawn_main" in command]
+
+
+def gone(pids: list[int]) -> bool:
+    """Whether processes end, or wait for a parent that does not ask for their status any more."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        states = [Path(f"/proc/{pid}/stat") for pid in pids]
+        if not any(p.exists() and ") Z" not in p.read_text() for p in states):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def rows(content: Callable, db: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of the tables that a scoring writes."""
+    found = content(db, unsteady=False)
+    return {table: found[table] for table in ("sample", "prediction", "gap", "posterior", "epoch", "fold_epoch")}
+
+
+def test_scoring_writes_every_sample_once_as_one_process_does(
+    curate: Callable, clips: Path, small_settings: Callable, content: Callable
+) -> None:
+    command = ("score", "--dataset", "manifest", "--root", clips, "--epochs", "2", "--folds", "2", *small_settings())
+    ended = [curate(*command, "--db", f"{n}.duckdb", "--processes", n) for n in ("1", "2")]
+    assert [e.code for e in ended] == [0, 0], ended
+    assert "encoders run in 2 processes" in ended[1].err
+    one, two = (rows(content, Path(f"{n}.duckdb")) for n in (1, 2))
+    for table, expected in one.items():
+        assert len(two[table]) == len(expected), table
+        for here, there in zip(two[table], expected, strict=True):
+            for x, y in zip(here, there, strict=True):
+                assert x == (pytest.approx(y, abs=CLOSE) if isinstance(y, float) else y), table
+    tested = [curate("evaluate", "--db", "2.duckdb", "--processes", n, "-q", "--format", "csv") for n in ("1", "2")]
+    assert tested[0] == tested[1] and tested[0].code == 0
+
+
+def test_a_lost_process_ends_all_and_the_resumed_run_equals_the_unbroken_one(
+    curate: Callable, db: Path, scored_folder: Path, tmp_path: Path, content: Callable
+) -> None:
+    whole = tmp_path / "whole"
+    shutil.copytree(scored_folder, whole)
+    process, others = begun(Path("curate.runs/adaptive-manifest-1"), *TRAIN)
+    assert len(others) == 1
+    os.kill(others[0], signal.SIGKILL)
+    out, err = process.communicate()
+    told = [line for line in err.splitlines() if line.startswith(("error:", "hint:"))]
+    assert process.returncode == 1 and out == "" and "Traceback" not in err, err
+    assert len(told) == 2 and "process 1 was ended by SIGKILL" in told[0] and "--resume" in told[1]
+    assert "failed" in curate("runs").out
+    assert curate("train", "--resume", "--processes", "2").code == 0
+    with chdir(whole):
+        assert curate(*TRAIN).code == 0
+    assert content(db, unsteady=False) == content(whole / "curate.duckdb", unsteady=False)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_to_the_command_ends_all(how: signal.Signals, db: Path) -> None:
+    process, others = begun(Path("curate.runs/adaptive-manifest-1"), *TRAIN[:-1], "3", TMPDIR=str(db.parent))
+    assert len(others) == 2
+    os.killpg(process.pid, how) if how == signal.SIGINT else process.send_signal(how)
+    out, err = process.communicate()
+    assert process.returncode == (130 if how == signal.SIGINT else -how), err
+    assert out == "" and "Traceback" not in err
+    if how == signal.SIGINT:
+        assert err.splitlines()[-1].startswith("interrupted: adaptive-manifest-1 keeps every finished epoch")
+    assert gone(others)
+    assert not list(db.parent.glob("curate-*")), "nothing is left in the folder of temporary files"
+
+
+def torchrun(*args: str | Path) -> subprocess.CompletedProcess[str]:
+    """`torchrun --nproc-per-node=2 -m curate ARGS`."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "curate", *map(str, args)]
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, capture_output=True, text=True, env=variables, check=False, timeout=300)
+
+
+def test_torchrun_runs_one_command(db: Path, curate: Callable) -> None:
+    """Results and messages come once, and the other process ends whatever the command is."""
+    ended = torchrun("train", "--method", "joint", "--epochs", "2", "--format", "csv")
+    assert ended.returncode == 0, ended.stderr
+    assert len(ended.stdout.splitlines()) == 4 and ended.stdout.count("fused") == 1
+    assert ended.stderr.count("encoders run in 2 processes") == 1
+    assert curate("runs", "--format", "csv").out.count("joint-manifest-1") == 1
+    for command in (("runs",), ("train", "--help"), ("score", "--refit", "score-manifest-1")):
+        ended = torchrun(*command)
+        assert ended.returncode == 0, ended.stderr
+        assert len(re.findall(r"^score-manifest-1|^score-manifest-2: | Usage: ", ended.stdout, re.MULTILINE)) == 1
+
+
+def test_processes_are_for_models(refused: Callable, curate: Callable, db: Path) -> None:
+    told = refused("score", "--refit", "score-manifest-1", "--processes", "2")
+    assert "--processes has no part in it" in told
+    assert curate("train", "--method", "joint", "--processes", "0").code == 2
