@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .blocks import by_row, take
 from .render import printable
 
 Floats = NDArray[np.float64]
@@ -89,6 +90,13 @@ def are_unique(ids: NDArray[np.str_]) -> bool:
     return bool((ids[1:] > ids[:-1]).all()) or len(np.unique(ids)) == len(ids)
 
 
+def _adds_to_one(rows: Floats) -> NDArray[np.bool_]:
+    """Whether each row does, which it does not where a number is not finite."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        result: NDArray[np.bool_] = np.abs(rows.sum(axis=1) - 1) <= 1e-6
+    return result
+
+
 @dataclass(frozen=True)
 class Predictions:
     """Class probabilities of every modality and of the fusion, un-augmented and in eval mode.
@@ -127,12 +135,12 @@ class Predictions:
         for name, p in self.probs.items():
             if p.shape != (n, k):
                 raise ValueError(f"probs[{name!r}] is {p.shape}, expected {(n, k)}")
-            if not np.isfinite(p).all() or np.abs(p.sum(axis=1) - 1).max(initial=0) > 1e-6:
+            if not by_row(_adds_to_one, p).all():
                 raise ValueError(f"rows of probs[{name!r}] must be finite and add to one")
 
     def subset(self, keep: NDArray[np.bool_]) -> Predictions:
         """The samples of an (N,) mask."""
-        probs = {m: p[keep] for m, p in self.probs.items()}
+        probs = {m: take(p, keep) for m, p in self.probs.items()}
         return Predictions(self.sample_ids[keep], self.labels[keep], self.classes, self.modalities, probs)
 
 

@@ -39,8 +39,8 @@ Below the first nothing is said; below the second, that samples may be hard: it 
 KEPT = 0.8
 """The threshold of p_balanced that the sentences mention; `curate select` falls back to it."""
 GAPS = (
-    "SELECT count(*), coalesce(avg(abs(gap)), 0), coalesce(avg((p_imbalanced > 0.5)::INTEGER), 0) FROM ("
-    "SELECT g.sample_id, arg_max(g.prob_gap, abs(g.prob_gap)) AS gap, max(p.p_imbalanced) AS p_imbalanced "
+    "SELECT count(*), coalesce(avg(size), 0), coalesce(avg((p_imbalanced > 0.5)::INTEGER), 0) FROM ("
+    "SELECT g.sample_id, max(abs(g.prob_gap)) AS size, max(p.p_imbalanced) AS p_imbalanced "
     "FROM gap g JOIN posterior p USING (run_id, round, sample_id, pair) WHERE g.run_id = ? AND g.round = 0 GROUP BY 1)"
 )
 LEADS = (
@@ -52,11 +52,18 @@ LEADS = (
     "avg((p_true = best AND best > least AND p_imbalanced > 0.5)::INTEGER) AS carried "
     "FROM said JOIN judged USING (sample_id) GROUP BY 1"
 )
-KNOWN = (
-    "SELECT modality, avg(correct::INTEGER), bool_or(in_sample) "
-    "FROM prediction WHERE run_id = ? AND round = 0 AND sample_id IN "  # a sample that lacks a modality has no gap
-    "(SELECT sample_id FROM gap WHERE run_id = ? AND round = 0) GROUP BY 1 ORDER BY 1"
+ONE_PAIR = (  # GAPS and LEADS of two modalities, without grouping by sample
+    "SELECT count(*), coalesce(avg(abs(gap)), 0), coalesce(avg((p > 0.5)::INTEGER), 0), avg((gap > 0)::INTEGER), "
+    "avg((gap > 0 AND p > 0.5)::INTEGER), avg((gap < 0)::INTEGER), avg((gap < 0 AND p > 0.5)::INTEGER) FROM "
+    "(SELECT sample_id, prob_gap AS gap FROM gap WHERE run_id = $run AND round = 0) JOIN "
+    "(SELECT sample_id, p_imbalanced AS p FROM posterior WHERE run_id = $run AND round = 0) USING (sample_id)"
 )
+KNOWN = (
+    "SELECT modality, avg(correct::INTEGER), bool_or(in_sample), count(*) FROM prediction "
+    "WHERE run_id = $run AND round = 0{} GROUP BY 1 ORDER BY 1"
+)
+WITH_A_GAP = " AND sample_id IN (SELECT sample_id FROM gap WHERE run_id = $run AND round = 0)"
+"""A sample that lacks a modality has no gap."""
 HELD_OUT = (
     "SELECT e.split, e.modality, arg_max(e.value, e.epoch) AS accuracy, (SELECT count(*) FROM sample s "
     "WHERE s.data_id = r.data_id AND s.split = e.split AND s.status = 'ok') AS samples "
@@ -208,26 +215,30 @@ def differ(trained: float, held_out: float, samples: int) -> bool:
     return trained - held_out > max(DIFFERENCE, ERRORS * error)
 
 
-def read_evidence(store: Store, run_id: str | None = None) -> Evidence:
+def read_evidence(store: Store, run_id: str | None = None, found: Round | None = None) -> Evidence:
     """The evidence of a scored run and every comparison of its data set; without a name, of the newest finished run.
+
+    Args:
+        found: its round 0, where that was read already.
 
     Raises:
         CurateError: there is no such run.
     """
     with store.together():
-        return _read_evidence(store, store.runs.find(run_id, kind="score", status=None if run_id else "done"))
+        return _read_evidence(store, store.runs.find(run_id, kind="score", status=None if run_id else "done"), found)
 
 
-def _read_evidence(store: Store, run: Run) -> Evidence:
+def _read_evidence(store: Store, run: Run, found: Round | None) -> Evidence:
     from .command import data_arguments
     from .describe import describe_verdicts
 
-    ((samples, size, imbalanced),) = store.rows(GAPS, [run.run_id])
-    leads = store.rows(LEADS, [run.run_id, run.run_id])
-    known = store.rows(KNOWN, [run.run_id, run.run_id])
+    samples, size, imbalanced, leads = _gaps(store, run)
+    known = store.db.named_rows(KNOWN.format(""), {"run": run.run_id})
+    if any(count != samples for *_, count in known):
+        known = store.db.named_rows(KNOWN.format(WITH_A_GAP), {"run": run.run_id})
     claimed = dict(store.rows(CLAIMED, [run.run_id]))
-    trained = {seen for _, _, seen in known} - {None}
-    scored, verdicts = store.rounds.read(run.run_id), store.usability.verdicts(run.run_id)
+    trained = {seen for _, _, seen, _ in known} - {None}
+    scored, verdicts = found or store.rounds.read(run.run_id), store.usability.verdicts(run.run_id)
     lines = {
         line.label: line  # of several lines with one label the newest is kept
         for name in store.comparisons.names(run.dataset)
@@ -241,7 +252,7 @@ def _read_evidence(store: Store, run: Run) -> Evidence:
         samples=samples,
         size=size,
         imbalanced=imbalanced,
-        accuracy={m: right for m, right, _ in known},
+        accuracy={m: right for m, right, *_ in known},
         outcomes=tuple(f.outcome for f in scored.fits),
         ahead={m: ahead for m, ahead, _ in leads},
         carried={m: carried for m, _, carried in leads},
@@ -257,6 +268,15 @@ def _read_evidence(store: Store, run: Run) -> Evidence:
         data=shlex.join(data_arguments(run)),
         compared=tuple(lines.values()),
     )
+
+
+def _gaps(store: Store, run: Run) -> tuple[int, float, float, list[tuple[str, float, float]]]:
+    """Number of samples, mean |gap|, share imbalanced; and (modality, share ahead, share carried) of each."""
+    if len(run.modalities) > 2:
+        ((samples, size, imbalanced),) = store.rows(GAPS, [run.run_id])
+        return samples, size, imbalanced, store.rows(LEADS, [run.run_id, run.run_id])
+    ((samples, size, imbalanced, *shares),) = store.db.named_rows(ONE_PAIR, {"run": run.run_id})
+    return samples, size, imbalanced, [(m, *shares[2 * i : 2 * i + 2]) for i, m in enumerate(run.modalities) if samples]
 
 
 def _held_out(rows: Sequence[tuple[str, str, float, int]]) -> HeldOut | None:

@@ -164,11 +164,12 @@ def print_score(store: Store, run: Run) -> None:
     """Print a scored run: what was found, the strongest signal first, and below it the mixture in numbers."""
     from curate.advice.evidence import conclusions, read_evidence
 
-    evidence = read_evidence(store, run.run_id)
+    found = store.rounds.read(run.run_id)
+    evidence = read_evidence(store, run.run_id, found)
     typer.echo(f"{run.run_id}: {evidence.samples} training samples")
     for line in conclusions(evidence):
         typer.echo(f"  {line}")
-    typer.echo("\n".join(describe_round(run, store.rounds.read(run.run_id))))
+    typer.echo("\n".join(describe_round(run, found)))
     if run.folds:
         own, more = store.epochs.warm_up_seconds(run.run_id)
         typer.echo(

@@ -20,9 +20,9 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path
@@ -31,8 +31,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.blocks import Growing, release, scratch
 from curate.errors import CurateError
 
+from . import parquet
 from .headers import SEPARATORS, _not_text, _text_header
 from .names import known_name
 
@@ -48,6 +50,7 @@ SYNONYMS = {
 CHUNK = 4096
 """Rows that are converted to numbers at once."""
 SHOWN = 3
+Found = tuple[NDArray[np.int64], NDArray[np.float64], bool, dict[str, list[Any]]]
 COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 
 
@@ -58,7 +61,7 @@ class Rows:
     Attributes:
         lines: (N,) line where each row ends in the file, counted from 1; for Parquet the number of the row.
         texts: {column: N cells, without space around them, '' for an empty cell}.
-        numbers: (N, C) float64, NaN for an empty cell.
+        numbers: (N, C) float64, NaN for an empty cell; many are in a temporary file, see `curate.blocks`.
         decimal_comma: whether numbers had one.
     """
 
@@ -66,6 +69,17 @@ class Rows:
     texts: Mapping[str, list[str]]
     numbers: NDArray[np.float64]
     decimal_comma: bool = False
+
+
+@dataclass(frozen=True)
+class Arrays(Rows):
+    """As `Rows`, with texts as arrays of strings: without an object a cell.
+
+    Attributes:
+        arrays: {column: (N,) strings}; `texts` is empty.
+    """
+
+    arrays: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -102,30 +116,36 @@ class TableFile:
         Raises:
             CurateError: a row does not fit the header, or a cell of `numbers` is not a number.
         """
+        lines, values, comma, cells = self._read(texts, numbers, list)
+        return Rows(lines, {name: list(chain.from_iterable(own)) for name, own in cells.items()}, values, comma)
+
+    def arrays(self, texts: Sequence[str], numbers: Sequence[str]) -> Arrays:
+        """Columns by name, as `read`, with less memory: an array of strings is as wide as its longest."""
+        lines, values, comma, cells = self._read(texts, numbers, lambda cells: np.array(cells, dtype=np.str_))
+        empty = np.empty(0, dtype=np.str_)
+        return Arrays(lines, {}, values, comma, {name: np.concatenate([empty, *own]) for name, own in cells.items()})
+
+    def _read(self, texts: Sequence[str], numbers: Sequence[str], kind: Callable[[list[str]], Any]) -> Found:
+        """Line numbers, numbers, whether they had a decimal comma, and {column: what `kind` makes of each block}."""
         for name in (*texts, *numbers):
             if name not in self.names:
                 raise ValueError(f"no column {name!r}")
-        return self._read_text(texts, numbers) if self.separator else self._read_parquet(texts, numbers)
+        return (self._read_text if self.separator else self._read_parquet)(texts, numbers, kind)
 
-    def _read_text(self, texts: Sequence[str], numbers: Sequence[str]) -> Rows:
+    def _read_text(self, texts: Sequence[str], numbers: Sequence[str], kind: Callable[[list[str]], Any]) -> Found:
         at = [self.names.index(name) for name in texts]
-        cells: list[list[str]] = [[] for _ in texts]
-        parts, lines, comma = [np.empty((0, len(numbers)))], [], None
+        places = [self.names.index(name) for name in numbers]
+        cells: dict[str, list[Any]] = {name: [] for name in texts}
+        values, lines, comma = Growing(len(numbers)), [np.empty(0, dtype=np.int64)], None
         rows = self._rows()
         while chunk := list(islice(rows, CHUNK)):
-            for place, column in zip(at, cells, strict=True):
-                column += [row[place].strip() for _, row in chunk]
-            lines += [line for line, _ in chunk]
+            for place, name in zip(at, texts, strict=True):
+                cells[name].append(kind([row[place].strip() for _, row in chunk]))
+            lines.append(np.array([line for line, _ in chunk], dtype=np.int64))
             if numbers:
-                places = [self.names.index(name) for name in numbers]
                 comma = self._has_decimal_comma(chunk, places) if comma is None else comma
-                parts.append(self._numbers(chunk, places, comma))
-        return Rows(
-            np.array(lines, dtype=np.int64),
-            dict(zip(texts, cells, strict=True)),
-            np.concatenate(parts) if numbers else np.empty((len(lines), 0)),
-            bool(comma),
-        )
+            values.append(self._numbers(chunk, places, bool(comma)) if numbers else np.empty((len(chunk), 0)))
+        return np.concatenate(lines), values.array(), bool(comma), cells
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
         """(line, as many cells as the header has) of every row that is not empty."""
@@ -197,36 +217,30 @@ class TableFile:
             described = f"{self.who}{self.path}, line {line}, column {self.names[place]!r}: {cell!r} is no number"
             raise CurateError(described, hint) from None
 
-    def _read_parquet(self, texts: Sequence[str], numbers: Sequence[str]) -> Rows:
-        """Read Parquet by column position, because SQL does not distinguish names that differ in case alone. Cells are
-        converted to text or numbers by SQL: a conversion through floating point would round ids of 18 digits.
-        """
-        at = {name: f"c{i}" for i, name in enumerate(self.names)}
-        aliases = ", ".join(f"c{i}" for i in range(len(self.names)))
-        source = f"FROM read_parquet(?) AS t({aliases})"
-        said = [f"coalesce({at[name]}::VARCHAR, '') AS t{i}" for i, name in enumerate(texts)]
-        counted = [f"coalesce(TRY_CAST({at[n]} AS DOUBLE), 'nan'::DOUBLE) AS n{i}" for i, n in enumerate(numbers)]
-        found = _parquet(self.path, f"SELECT {', '.join([*said, *counted, '1 AS one'])} {source}", self.who)
-        self._check_parquet_numbers(found, numbers, at, source)
-        count = len(found["one"])
-        columns = {name: [str(cell).strip() for cell in found[f"t{i}"].tolist()] for i, name in enumerate(texts)}
-        values = [np.asarray(found[f"n{i}"], dtype=np.float64) for i in range(len(numbers))]
-        return Rows(np.arange(1, count + 1), columns, np.stack(values, axis=1) if values else np.empty((count, 0)))
+    def _read_parquet(self, texts: Sequence[str], numbers: Sequence[str], kind: Callable[[list[str]], Any]) -> Found:
+        cells: dict[str, list[Any]] = {name: [] for name in texts}
+        with parquet.opened(self.path, self.names, self.who) as file:
+            values = scratch(file.rows, len(numbers))
+            for block in file.ranges():
+                for i in range(0, len(numbers), parquet.COLUMNS):
+                    names = numbers[i : i + parquet.COLUMNS]
+                    for j, (name, column) in enumerate(zip(names, file.numbers(names, block), strict=True)):
+                        self._check_numbers(file, name, column, block)
+                        values[block, i + j] = column
+                for name, own in zip(texts, file.texts(texts, block), strict=True):
+                    cells[name].append(kind(own))
+                release(values)
+        return np.arange(1, file.rows + 1), values, False, cells
 
-    def _check_parquet_numbers(
-        self, found: Mapping[str, NDArray[Any]], numbers: Sequence[str], at: Mapping[str, str], source: str
-    ) -> None:
+    def _check_numbers(self, file: parquet.Parquet, name: str, column: NDArray[np.float64], block: slice) -> None:
         """Check that each cell in a column of numbers is a number or a word for a missing one."""
-        for i, name in enumerate(numbers):
-            if not np.isnan(found[f"n{i}"]).any():
-                continue
-            cells = _parquet(self.path, f"SELECT coalesce({at[name]}::VARCHAR, '') AS t {source}", self.who)["t"]
-            for row in np.flatnonzero(np.isnan(found[f"n{i}"])).tolist():
-                if str(cells[row]).strip().lower() not in MISSING_WORDS:
-                    described = (
-                        f"{self.who}{self.path}, row {row + 1}, column {name!r}: {str(cells[row])!r} is no number"
-                    )
-                    raise CurateError(described, "store numbers, and NULL where there is none")
+        empty = np.flatnonzero(np.isnan(column)).tolist()
+        cells = file.texts([name], block)[0] if empty else []
+        for row in empty:
+            if cells[row].lower() not in MISSING_WORDS:
+                where = f"row {block.start + row + 1}, column {name!r}"
+                described = f"{self.who}{self.path}, {where}: {cells[row]!r} is no number"
+                raise CurateError(described, "store numbers, and NULL where there is none")
 
 
 def open_table(path: Path, known: Sequence[str], needed: Sequence[str], expected: str, who: str = "") -> TableFile:
@@ -245,7 +259,7 @@ def open_table(path: Path, known: Sequence[str], needed: Sequence[str], expected
     if path.is_dir():
         raise CurateError(f"{who}{path} is a folder", "give the CSV or Parquet file itself")
     if path.suffix.lower() in PARQUET:
-        raw, opened = _parquet_names(path, who), dict[str, Any]()
+        raw, opened = parquet.column_names(path, who), dict[str, Any]()
     else:
         raw, opened = _text_header(path, known, needed, expected, who)
     names = tuple(known_name(name, known) for name in raw)
@@ -279,27 +293,3 @@ def _refuse_twins(path: Path, names: Sequence[str], known: Sequence[str], who: s
         if number.isdigit() and first in known and first in names:
             message = f"{who}{path}: the column {name!r} is a copy of {first!r}, as pandas names a repeated column"
             raise CurateError(message, f"keep the right one, under the name {first}")
-
-
-def _parquet_names(path: Path, who: str) -> list[str]:
-    """Names of the top-level columns, unchanged."""
-    found = _parquet(path, "SELECT name, coalesce(num_children, 0)::BIGINT AS inner FROM parquet_schema(?)", who)
-    names, inside = [], 0
-    for name, inner in list(zip(found["name"].tolist(), np.ma.filled(found["inner"], 0).tolist(), strict=True))[1:]:
-        if inside == 0:
-            names.append(str(name))
-        else:
-            inside -= 1
-        inside += int(inner)
-    return names
-
-
-def _parquet(path: Path, sql: str, who: str) -> dict[str, NDArray[Any]]:
-    import duckdb
-
-    try:
-        with duckdb.connect() as connection:
-            return connection.execute(sql, [str(path)]).fetchnumpy()
-    except (duckdb.Error, RuntimeError) as error:
-        described = f"{who}{path} cannot be read: {str(error).splitlines()[0]}"
-        raise CurateError(described, "expected a Parquet file") from None

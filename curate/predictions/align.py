@@ -6,17 +6,18 @@ Letters: N samples, M modalities, K classes, E epochs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.blocks import by_row, fill, scratch, take
 from curate.datasets.rows import NO_LABEL, SPLIT_NAMES
 from curate.errors import CurateError
 from curate.files.names import composed
 from curate.types import FUSED, Floats, Predictions
 
-from .part import Part, Texts, shown
+from .part import Part, Texts, distinct, shown
 from .values import SHARES, Reading, Values, product, to_probabilities, which_kind
 
 
@@ -92,7 +93,7 @@ def align(parts: Sequence[Part], values: Values = "auto") -> Saved:
     splits = np.full(len(labels), "train") if first.splits is None else first.splits
     epochs = tuple(sorted(by_epoch, reverse=True))
     raw = {m: [_by_name(by_epoch[e][m], classes) for e in epochs] for m in by_epoch[epochs[0]]}
-    lacks = {m: np.all([np.isnan(a).all(axis=1) for a in arrays], axis=0) for m, arrays in raw.items()}
+    lacks = {m: np.all([by_row(_all_nan, a) for a in arrays], axis=0) for m, arrays in raw.items()}
     status, reason = _status(labels, {m: own & (splits == "train") for m, own in lacks.items()}, modalities)
     wanted = (splits == "train") & (labels >= 0)
     if not (splits == "train").any():
@@ -103,9 +104,8 @@ def align(parts: Sequence[Part], values: Values = "auto") -> Saved:
     probs, readings = {}, {}
     for m, arrays in raw.items():
         there = wanted & ~lacks[m]
-        given = [a[there] for a in arrays]
-        readings[m] = which_kind(m, given, values, first.sample_ids[there])
-        probs[m] = [_spread(to_probabilities(a, readings[m]), there) for a in given]
+        readings[m] = which_kind(m, [take(a, there) for a in arrays], values, first.sample_ids[there])
+        probs[m] = [_probabilities(a, readings[m], there) for a in arrays]
     made = Scored(first.sample_ids, labels, classes, modalities, probs)
     rounds = tuple(made.predictions(e, wanted & (status == "ok"), modalities) for e in range(len(epochs)))
     others = tuple(made.others(wanted & (status == "missing"), lacks))
@@ -131,11 +131,11 @@ class Scored:
 
     def predictions(self, epoch: int, rows: NDArray[np.bool_], modalities: tuple[str, ...]) -> Predictions:
         """Predictions of some samples by modalities that they all have; the fusion as given, or their product."""
-        own = {m: self.probs[m][epoch][rows] for m in modalities}
-        fused = product(list(own.values()))
+        own = {m: take(self.probs[m][epoch], rows) for m in modalities}
+        fused = fill(scratch(int(rows.sum()), len(self.classes)), _product, *own.values())
         if FUSED in self.probs:
-            given = self.probs[FUSED][epoch][rows]
-            fused = np.where(np.isnan(given), fused, given)
+            given = take(self.probs[FUSED][epoch], rows)
+            fused = fill(fused, _where_given, fused, given)
         return Predictions(self.sample_ids[rows], self.labels[rows], self.classes, modalities, {**own, FUSED: fused})
 
     def others(self, rows: NDArray[np.bool_], lacks: Mapping[str, NDArray[np.bool_]]) -> Iterator[Predictions]:
@@ -157,14 +157,14 @@ def _held_out(
     newest = {m: arrays[0] for m, arrays in raw.items()}
     sound = made.labels >= 0
     for m, values in newest.items():
-        sound &= np.isfinite(values).all(axis=1)
+        sound &= by_row(lambda v: np.isfinite(v).all(axis=1), values)
         if readings[m].kind in SHARES:
-            sound &= np.nansum(values.clip(0, None), axis=1) > 0
+            sound &= by_row(lambda v: np.nansum(v.clip(0, None), axis=1) > 0, values)
     found = {}
     for split in ("val", "test"):
         rows = sound & (splits == split)
         if rows.any():
-            probs = {m: [_spread(to_probabilities(v[rows], readings[m]), rows)] for m, v in newest.items()}
+            probs = {m: [_probabilities(v, readings[m], rows)] for m, v in newest.items()}
             own = Scored(made.sample_ids, made.labels, made.classes, made.modalities, probs)
             found[split] = own.predictions(0, rows, made.modalities)
     return found
@@ -174,19 +174,42 @@ def _status(
     labels: NDArray[np.int64], lacks: Mapping[str, NDArray[np.bool_]], modalities: Sequence[str]
 ) -> tuple[Texts, Texts]:
     """(N,) status and reason of every sample."""
-    reasons = np.full(len(labels), "", dtype=object)
-    for m in modalities:
-        reasons = np.where(lacks[m], [f"{r}; {m}" if r else f"no prediction by {m}" for r in reasons], reasons)
-    status = np.where(reasons == "", "ok", "missing")
-    status, reasons = np.where(labels < 0, NO_LABEL, status), np.where(labels < 0, "no label is given", reasons)
-    return status.astype(np.str_), reasons.astype(np.str_)
+    code = np.zeros(len(labels), dtype=np.int64)
+    for j, m in enumerate(modalities):
+        code += lacks[m].astype(np.int64) << j
+    code[labels < 0] = -1
+    kinds, which = np.unique(code, return_inverse=True)
+    said = {-1: (NO_LABEL, "no label is given"), 0: ("ok", "")}
+    for kind in kinds[kinds > 0].tolist():
+        own = [m for j, m in enumerate(modalities) if kind >> j & 1]
+        said[kind] = ("missing", f"no prediction by {'; '.join(own)}")
+    own_status, own_reasons = zip(*(said[kind] for kind in kinds.tolist()), strict=True)
+    return np.array(own_status, dtype=np.str_)[which], np.array(own_reasons, dtype=np.str_)[which]
 
 
-def _spread(values: Floats, there: NDArray[np.bool_]) -> Floats:
-    """(N, K): the values of the samples in `there`, NaN for the others."""
-    out = np.full((len(there), values.shape[1]), np.nan)
-    out[there] = values
-    return out
+def _product(*probs: Floats) -> Floats:
+    return product(probs)
+
+
+def _where_given(made: Floats, given: Floats) -> Floats:
+    return np.where(np.isnan(given), made, given)
+
+
+def _all_nan(values: Floats) -> NDArray[np.bool_]:
+    return np.asarray(np.isnan(values).all(axis=1))
+
+
+def _probabilities(values: Floats, reading: Reading, there: NDArray[np.bool_]) -> Floats:
+    """(N, K) probabilities of the samples in `there`, NaN for the others."""
+
+    def work(own: Floats, wanted: NDArray[np.bool_]) -> Floats:
+        if wanted.all():
+            return to_probabilities(own, reading)
+        out = np.full(own.shape, np.nan)
+        out[wanted] = to_probabilities(own[wanted], reading)
+        return out
+
+    return fill(scratch(*values.shape), work, values, there)
 
 
 def _epochs(part: Part) -> Iterator[tuple[int, Part]]:
@@ -195,13 +218,16 @@ def _epochs(part: Part) -> Iterator[tuple[int, Part]]:
     splits = None if part.splits is None else _splits(part.splits, part.source)
     for epoch in [0] if part.epochs is None else np.unique(part.epochs).tolist():
         rows = np.arange(len(part.labels)) if part.epochs is None else np.flatnonzero(part.epochs == epoch)
+        if len(rows) == len(part.labels) and (part.sample_ids[1:] > part.sample_ids[:-1]).all():
+            yield epoch, replace(part, splits=splits, epochs=None)
+            continue
         rows = rows[np.argsort(part.sample_ids[rows], kind="stable")]
         ids = part.sample_ids[rows]
         repeated = np.unique(ids[1:][ids[1:] == ids[:-1]])
         if len(repeated):
             where = part.source if part.epochs is None else f"{part.source}, epoch {epoch}"
             raise CurateError(f"{where}: repeated sample_id {shown(repeated)}", "sample_id is the only key")
-        chosen = {m: (classes, array[rows]) for m, (classes, array) in part.values.items()}
+        chosen = {m: (classes, take(array, rows)) for m, (classes, array) in part.values.items()}
         own_splits = None if splits is None else splits[rows]
         yield epoch, Part(part.source, ids, part.labels[rows], own_splits, None, chosen, part.form)
 
@@ -210,20 +236,21 @@ def _check_keys(part: Part) -> None:
     """Check for rows without an id, zero bytes in ids, and names that are not valid Unicode."""
     if empty := int((part.sample_ids == "").sum()):
         raise CurateError(f"{part.source}: {empty} rows have no sample_id", "give every row one")
-    if any("\0" in name for name in part.sample_ids.tolist()):
+    letters = part.sample_ids.view(np.uint32).reshape(len(part.sample_ids), -1)
+    if by_row(lambda own: ((own[:, :-1] == 0) & (own[:, 1:] != 0)).any(axis=1), letters).any():
         raise CurateError(f"{part.source}: a sample_id holds a zero byte", "the file is damaged, or no table of text")
-    for names in (part.sample_ids.tolist(), np.unique(part.labels).tolist(), *(c for c, _ in part.values.values())):
-        try:
-            "".join(names).encode()
-        except UnicodeEncodeError:
-            raise CurateError(f"{part.source}: a name is not valid Unicode", "write names as UTF-8") from None
+    half = bool(by_row(lambda own: ((own >= 0xD800) & (own < 0xE000)).any(axis=1), letters).any())
+    for names in (distinct(part.labels)[0], *(c for c, _ in part.values.values())):
+        half |= any("\ud800" <= letter <= "\udfff" for name in names for letter in name)
+    if half:
+        raise CurateError(f"{part.source}: a name is not valid Unicode", "write names as UTF-8")
 
 
 def _splits(given: Texts, source: str) -> Texts:
-    names, where = np.unique(given, return_inverse=True)
-    if unknown := [name for name in names.tolist() if name.lower() not in SPLIT_NAMES]:
+    names, where = distinct(given)
+    if unknown := [name for name in sorted(names) if name.lower() not in SPLIT_NAMES]:
         raise CurateError(f"{source}: unknown splits {shown(unknown)}", "expected train, val, test, in every row")
-    return np.array([SPLIT_NAMES[name.lower()] for name in names.tolist()])[where]
+    return np.array([SPLIT_NAMES[name.lower()] for name in names])[where]
 
 
 def _same_samples(first: Part, other: Part, where: str) -> None:
@@ -272,19 +299,22 @@ def _classes(by_epoch: Mapping[int, Mapping[str, tuple[tuple[str, ...], Floats]]
 
 def _indices(part: Part, classes: tuple[str, ...]) -> NDArray[np.int64]:
     """(N,) labels as positions in the ascending class names."""
-    names = np.array(classes)
-    found = np.minimum(np.searchsorted(names, part.labels), len(names) - 1)
-    found[part.labels == ""] = -1
-    if (wrong := (names[found] != part.labels) & (found >= 0)).any():
+    names, which = distinct(part.labels)
+    known = {name: k for k, name in enumerate(classes)} | {"": -1}
+    if absent := [i for i, name in enumerate(names) if name not in known]:
+        wrong = np.isin(which, absent)
         labels, ids = np.unique(part.labels[wrong]), part.sample_ids[wrong]
         message = f"{part.source}: label {shown(labels)} of {shown(ids)} is not among the classes {shown(classes)}"
         alike = {c.casefold() for c in classes} & {label.casefold() for label in labels.tolist()}
         hint = "write labels and classes in the same case" if alike else "labels are class names, as the predictions'"
         raise CurateError(message, hint)
-    return found.astype(np.int64)
+    return np.array([known[name] for name in names], dtype=np.int64)[which]
 
 
 def _by_name(given: tuple[tuple[str, ...], Floats], classes: tuple[str, ...]) -> Floats:
     """(N, K) values, their columns in the order of `classes`."""
     position = {c: k for k, c in enumerate(given[0])}
-    return given[1][:, [position[c] for c in classes]]
+    order = [position[c] for c in classes]
+    if order == list(range(given[1].shape[1])):
+        return given[1]
+    return fill(scratch(len(given[1]), len(order)), lambda own: own[:, order], given[1])

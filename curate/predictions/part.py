@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.blocks import by_row
 from curate.errors import CurateError
 from curate.types import Floats
 
@@ -30,7 +31,8 @@ class Part:
         sample_ids, labels: (N,) strings, in the file's order; labels are class names, '' where there is none.
         splits: (N,) strings, or None where the file has none.
         epochs: (N,) whole numbers, or None where the file has none.
-        values: {modality: (K class names, (N, K) float64)}, in the file's order; NaN where there was no number.
+        values: {modality: (K class names, (N, K) float64)}, in the file's order; NaN where there was no number. Large
+            ones are in a temporary file, see `curate.blocks`.
         form: how the file is written and its labels were read, if that is not the usual form; else ''.
     """
 
@@ -41,6 +43,20 @@ class Part:
     epochs: NDArray[np.int64] | None
     values: Mapping[str, tuple[tuple[str, ...], Floats]]
     form: str = ""
+
+
+def distinct(texts: Texts) -> tuple[list[str], NDArray[np.int64]]:
+    """The different texts in the order in which they appear, and (N,) which of them each is."""
+    known: dict[str, int] = {}
+
+    def numbered(own: Texts) -> NDArray[np.int64]:
+        cells = own.tolist()
+        for text in dict.fromkeys(cells):
+            known.setdefault(text, len(known))
+        return np.fromiter(map(known.__getitem__, cells), np.int64, len(cells))
+
+    which = by_row(numbered, texts)
+    return list(known), which
 
 
 def shown(items: Sequence[Any] | NDArray[Any]) -> str:

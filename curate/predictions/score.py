@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from curate import config as settings
+from curate.blocks import blocks
 from curate.errors import CurateError
 from curate.files.shards import shards_of
 from curate.render import Message, no_message
 from curate.scores import gap
 from curate.scores.scoring import MixtureConfig, fit_round, versions
 from curate.store.store import Store
-from curate.types import FUSED, Known, Round, Run, Sample
+from curate.types import FUSED, Known, Round, Run
 
 from .align import Saved, align
 from .embeddings import Recorded, judge, read_embeddings, recorded_features
@@ -144,7 +145,7 @@ def score_predictions(
         message(line)
     given = {"embeddings": list(embeddings)} if embeddings else {"usability": line}
     run = _planned(store, read, sources, given | ({"media": str(media.absolute())} if media else {}))
-    store.samples.write(run.data_id, *_samples(saved), sources=_sources(saved, media, message))
+    _write_samples(store, run.data_id, saved, _sources(saved, media, message))
     with _recorded(store, run):
         for number, predictions in enumerate(saved.rounds):
             found = _fit(read, number, known)
@@ -260,7 +261,7 @@ def score_missing_predictions(
     )
     media = scored.config["predictions"].get("media")
     place = Path(media) if media and Path(media).exists() else None
-    store.samples.write(data_id, *_samples(saved), sources=_sources(saved, place, message))
+    _write_samples(store, data_id, saved, _sources(saved, place, message))
     store.samples.copy(scored.data_id, data_id)
     kept = np.array(sorted(store.rounds.predicted_ids(scored.run_id)), dtype=np.str_)
     others = [o.subset(~np.isin(o.sample_ids, kept)) for o in saved.others]
@@ -299,17 +300,19 @@ def _dataset_name(text: str, given: bool) -> str:
     return made or METHOD
 
 
-def _samples(saved: Saved) -> tuple[list[Sample], tuple[str, ...], list[str], list[str]]:
-    """The arguments of `store.samples.write`: every item of every split."""
-    names = [saved.classes[k] if k >= 0 else "" for k in saved.labels.tolist()]
-    rows = zip(saved.sample_ids.tolist(), names, saved.splits.tolist(), strict=True)
-    items = [Sample(sample_id=i, label=label, split=split, inputs={}) for i, label, split in rows]
-    return items, saved.classes, saved.status.tolist(), saved.reason.tolist()
+def _write_samples(store: Store, data_id: str, saved: Saved, sources: Sequence[Mapping[str, Any]] | None) -> None:
+    """Store every item of every split."""
+    columns = (saved.sample_ids, saved.splits, saved.labels, saved.classes, saved.status, saved.reason)
+    store.samples.write_columns(data_id, *columns, sources=sources)
 
 
 def _digest(saved: Saved) -> str:
-    """Ten hexadecimal digits of a digest of ids, labels, splits, classes and modalities."""
+    """Ten hexadecimal digits of a digest of ids, labels, splits, classes and modalities: of each as JSON."""
     digest = hashlib.sha256(json.dumps([saved.modalities, saved.classes]).encode())
     for column in (saved.sample_ids, saved.labels, saved.splits):
-        digest.update(json.dumps(column.tolist()).encode())
+        between = "["
+        for block in blocks(len(column)):
+            digest.update((between + json.dumps(column[block].tolist())[1:-1]).encode())
+            between = ", "
+        digest.update(b"]")
     return digest.hexdigest()[:10]

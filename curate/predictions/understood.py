@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 
+from curate.blocks import by_row
 from curate.datasets.base import SPLITS
 from curate.datasets.rows import listed, similar
 
@@ -21,14 +22,15 @@ def understood(saved: Saved, name: str) -> str:
     ]
     if len(saved.epochs) > 1:
         parts.insert(1, f"{len(saved.epochs)} epochs, the newest {saved.epochs[0]}")
-    bad = Counter(zip(saved.status.tolist(), saved.reason.tolist(), strict=True))
-    parts += [f"{count} {status} ({reason})" for (status, reason), count in sorted(bad.items()) if status != "ok"]
+    wrong = saved.status != "ok"
+    bad = Counter(zip(saved.status[wrong].tolist(), saved.reason[wrong].tolist(), strict=True))
+    parts += [f"{count} {status} ({reason})" for (status, reason), count in sorted(bad.items())]
     return "; ".join(parts)
 
 
 def _splits(saved: Saved) -> str:
-    counts = Counter(saved.splits.tolist())
-    shown = ", ".join(f"{counts[split]} {split}" for split in SPLITS if counts[split])
+    counts = {split: int((saved.splits == split).sum()) for split in SPLITS}
+    shown = ", ".join(f"{count} {split}" for split, count in counts.items() if count)
     return f"{shown}, {len(saved.rounds[0].sample_ids)} to score"
 
 
@@ -44,6 +46,7 @@ def _classes(saved: Saved) -> str:
 def _right(saved: Saved, modality: str) -> str:
     """Accuracy on the scored samples; if hardly above that of always predicting the commonest class, also its share."""
     newest = saved.rounds[0]
-    right = float((newest.probs[modality].argmax(axis=1) == newest.labels).mean())
+    found = by_row(lambda own, y: own.argmax(axis=1) == y, newest.probs[modality], newest.labels)
+    right = float(found.mean())
     chance = float(np.bincount(newest.labels).max() / len(newest.labels))
     return f", right on {right:.0%}" + (f", the commonest class being {chance:.0%}" if right <= chance + 0.02 else "")

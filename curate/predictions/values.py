@@ -5,13 +5,15 @@ Letters: N samples, K classes, R rows of all epochs together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.blocks import Growing, blocks, by_row, release, take
 from curate.errors import CurateError
 from curate.types import Floats
 
@@ -62,18 +64,16 @@ def which_kind(modality: str, arrays: Sequence[Floats], values: Values, ids: Tex
         CurateError: numbers are missing, or are not of the given kind; or, with `auto`, the evidence is not clear, or
             some rows contradict the others. The message names the first such samples.
     """
-    rows = np.concatenate(arrays)
-    owners = np.tile(ids, len(arrays))
-    wrong = np.isnan(rows).any(axis=1) | (rows == np.inf).any(axis=1) | (rows == -np.inf).all(axis=1)
+    rows, owners = (arrays[0], ids) if len(arrays) == 1 else (_joined(arrays), np.tile(ids, len(arrays)))
+    wrong = by_row(_no_numbers, rows)
     if wrong.any():
         message = f"{modality} is missing, NaN or infinite, or no number, for {_named(owners, wrong)}"
         raise CurateError(message, "predict these samples again, or leave all their classes of this modality empty")
     if values == "logits":
         return Reading("logits", "as score.values says")
     if values == "proportions":
-        with np.errstate(over="ignore", invalid="ignore"):
-            total = rows.sum(axis=1)
-        _refuse(modality, "are negative, or add to nothing", owners, (rows < 0).any(axis=1) | ~_positive(total), "")
+        negative = by_row(lambda own: (own < 0).any(axis=1) | ~_positive(_sums(own)), rows)
+        _refuse(modality, "are negative, or add to nothing", owners, negative, "")
         return Reading("proportions", "as score.values says, each row divided by its sum")
     fits, reading = _as_probabilities(rows, 1.0)
     if values == "probabilities":
@@ -85,10 +85,11 @@ def which_kind(modality: str, arrays: Sequence[Floats], values: Values, ids: Tex
 def _by_evidence(modality: str, rows: Floats, owners: Texts, fits: NDArray[np.bool_], reading: Reading) -> Reading:
     """The only kind that agrees with all rows."""
     hint = f"mend these rows or leave them out; {PROPORTIONS}; {LOGITS}"
+    total = by_row(_sums, rows)
     with np.errstate(over="ignore", invalid="ignore"):
-        total = rows.sum(axis=1)
         near = fits | (np.abs(total - 1) <= TOLERANCE)
-        telling = (rows != np.round(rows)).any(axis=1)  # rows of whole numbers may add to one by chance
+    # rows of whole numbers may add to one by chance
+    telling = by_row(lambda own: (own != np.round(own)).any(axis=1), rows)
     if fits.all() or (telling.any() and near[telling].mean() >= SHARE):
         described = f"add to one in {near.sum()} of {len(rows)} rows, but do not lie in 0..1 and add to one"
         _refuse(modality, described, owners, ~fits, hint)
@@ -100,11 +101,12 @@ def _by_evidence(modality: str, rows: Floats, owners: Texts, fits: NDArray[np.bo
         return reading
     if (logs := _as_logarithms(modality, rows, owners)) is not None:
         return logs
-    if rows.shape[1] > 2 and (np.abs(_sigmoid(rows).sum(axis=1) - 1) <= TOLERANCE).all():
+    if rows.shape[1] > 2 and by_row(lambda x: np.abs(_sigmoid(x).sum(axis=1) - 1) <= TOLERANCE, rows).all():
         return Reading("log-odds", "log p / (1 - p) of probabilities that add to one")
     all_rows = np.ones(len(rows), dtype=bool)
-    if (rows >= -TOLERANCE).all():
-        if (rows <= 1 + TOLERANCE).all():
+    least, most = by_row(lambda x: x.min(axis=1), rows), by_row(lambda x: x.max(axis=1), rows)
+    if (least >= -TOLERANCE).all():
+        if (most <= 1 + TOLERANCE).all():
             what = "lie in 0..1 as probabilities do, but do not add to one, as sigmoids do not"
             _refuse(modality, what, owners, all_rows, f"{PROPORTIONS}; {LOGITS}")
         if len(rows) > 2 and telling.any() and np.ptp(total) <= TOLERANCE * total.max():
@@ -113,23 +115,23 @@ def _by_evidence(modality: str, rows: Floats, owners: Texts, fits: NDArray[np.bo
         if len(rows) >= FEW:
             what = "are never negative, as logits hardly are, and do not add to one"
             _refuse(modality, what, owners, all_rows, f"{PROPORTIONS}; {LOGITS}")
-    finite = rows[np.isfinite(rows)]
-    return Reading("logits", f"from {finite.min():.3g} to {finite.max():.3g}")
+    least = by_row(lambda x: np.where(np.isfinite(x), x, np.inf).min(axis=1), rows)
+    return Reading("logits", f"from {least.min():.3g} to {most.max():.3g}")
 
 
 def _as_logarithms(modality: str, rows: Floats, owners: Texts) -> Reading | None:
     """The reading as logarithms of probabilities, whose powers add to one; None if they are not logarithms."""
-    if (rows >= 0).all() and np.isfinite(rows).all():
-        powers = np.exp(-rows)
-        sure = powers.max(axis=1) > 0.99  # (5, 0) are logits of two classes as well
-        if sure.mean() < 0.5 and (np.abs(powers.sum(axis=1) - 1) <= LOG_TOLERANCE).mean() > 1 - SHARE:
+    if by_row(lambda x: ((x >= 0) & np.isfinite(x)).all(axis=1), rows).all():
+        sure = by_row(lambda x: np.exp(-x).max(axis=1) > 0.99, rows)  # (5, 0) are logits of two classes as well
+        ones = by_row(lambda x: np.abs(np.exp(-x).sum(axis=1) - 1) <= LOG_TOLERANCE, rows)
+        if sure.mean() < 0.5 and ones.mean() > 1 - SHARE:
             described = "are negative log-probabilities: exp(-x) adds to one"
             _refuse(modality, described, owners, np.full(len(rows), True), "write log-probabilities, with their sign")
         return None
-    if (rows > LOG_TOLERANCE).any():
+    if by_row(lambda x: (x > LOG_TOLERANCE).any(axis=1), rows).any():
         return None
     for kind, base in BASES.items():
-        off = np.asarray(np.abs((base**rows).sum(axis=1) - 1) > LOG_TOLERANCE)
+        off = by_row(lambda x, b=base: np.abs((b**x).sum(axis=1) - 1) > LOG_TOLERANCE, rows)
         if off.mean() < SHARE:
             if base != np.e and len(rows) < 3:
                 continue  # two rows may add to one by chance
@@ -142,15 +144,22 @@ def _as_logarithms(modality: str, rows: Floats, owners: Texts) -> Reading | None
 
 def _as_probabilities(rows: Floats, total: float) -> tuple[NDArray[np.bool_], Reading]:
     """(R,) which rows are in 0..total and add to it, within rounding; and the reading if all of them do."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        p = rows / total
-        inside = np.asarray(((p >= -TOLERANCE) & (p <= 1 + TOLERANCE)).all(axis=1))
-        p = np.where(inside[:, None], p, 0)
-        excess = p.clip(0, None).sum(axis=1) - 1
+
+    def excess_of(own: Floats) -> Floats:
+        """What a row has above one, in shares; NaN where a number is outside 0..1."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            p = own / total
+            inside = np.asarray(((p >= -TOLERANCE) & (p <= 1 + TOLERANCE)).all(axis=1))
+            result: Floats = np.where(inside, np.where(inside[:, None], p, 0).clip(0, None).sum(axis=1) - 1, np.nan)
+        return result
+
+    excess = by_row(excess_of, rows)
+    inside = ~np.isnan(excess)
+    excess = np.where(inside, excess, -1)
     fits, name, step = inside & (np.abs(excess) <= TOLERANCE), "", 0.0
     if not fits.all() and inside.any():
-        name, step, more, less = _rounding(p[inside])
-        wider = np.zeros(len(p), dtype=bool)
+        name, step, more, less = _rounding(take(rows, inside), total)
+        wider = np.zeros(len(rows), dtype=bool)
         wider[inside] = (excess[inside] <= more) & (-excess[inside] <= less) & (excess[inside] > -1)
         fits = fits | wider
     changed = int((np.abs(excess) > 1e-6).sum())
@@ -162,36 +171,80 @@ def _as_probabilities(rows: Floats, total: float) -> tuple[NDArray[np.bool_], Re
     return fits, Reading(kind, why, step, changed)
 
 
-def _rounding(p: Floats) -> tuple[str, float, Floats, Floats]:
+def _rounding(rows: Floats, total: float) -> tuple[str, float, Floats, Floats]:
     """How the values were rounded, and how far the sums of rows may then be above and below one.
 
     The coarsest rounding that all values fit: bfloat16, or a number of decimals or digits.
 
+    Args:
+        rows: (R, K), of which `total` is a share of one.
+
     Returns:
         Its name, the step of decimals or 0, and (R,) bounds above and below.
     """
-    found = [("", 0.0, np.full(len(p), TOLERANCE), np.full(len(p), TOLERANCE))]
-    single = p.astype(np.float32)
-    if not (single.view(np.uint32) & 0xFFFF).any() and (single == p).all():
-        bound = p.sum(axis=1) * 2.0**-8
+
+    def holds(fits: Callable[[Floats], NDArray[np.bool_]]) -> bool:
+        return bool(by_row(lambda own: np.asarray(fits(own / total).all(axis=1)), rows).all())
+
+    def bounds(work: Callable[[Floats], Floats]) -> Floats:
+        result: Floats = by_row(lambda own: work(own / total), rows)
+        return result
+
+    usual = np.full(len(rows), TOLERANCE)
+    found = [("", 0.0, usual, usual)]
+    if holds(_is_bfloat16):
+        bound = bounds(lambda p: p.sum(axis=1) * 2.0**-8)
         found.append(("as bfloat16 rounds", 0.0, bound, bound))
-    slack = 2.4e-7 * np.abs(p)  # float32 cannot hold decimals
     for digits in range(2, 6):
         step = 10.0**-digits
-        if (np.abs(p - np.round(p, digits)) <= slack + 1e-12).all():
-            above = (p > 0).sum(axis=1) * step / 2
-            found.append((f"as {digits} decimals round", step, above, np.full(len(p), p.shape[1] * step / 2)))
+        if holds(partial(_has_decimals, digits=digits)):
+            above = bounds(lambda p: (p > 0).sum(axis=1)) * step / 2
+            found.append((f"as {digits} decimals round", step, above, np.full(len(rows), rows.shape[1] * step / 2)))
             break
-    with np.errstate(divide="ignore"):
-        unit = np.where(p > 0, 10.0 ** np.floor(np.log10(np.maximum(p, 1e-300))), 0)
     for digits in range(2, 6):
-        step_of = unit * 10.0 ** (1 - digits)
-        scaled = np.divide(p, step_of, out=np.zeros_like(p), where=step_of > 0)
-        if (np.abs(scaled - np.round(scaled)) * step_of <= slack + 1e-15).all():
-            bound = step_of.sum(axis=1) / 2
+        if holds(partial(_has_digits, digits=digits)):
+            bound = bounds(partial(_half_steps, digits=digits))
             found.append((f"as {digits} digits round", 0.0, bound, bound))
             break
     return max(found, key=lambda form: float((form[2] + form[3]).sum()))
+
+
+def _is_bfloat16(p: Floats) -> NDArray[np.bool_]:
+    single = p.astype(np.float32)
+    result: NDArray[np.bool_] = ((single.view(np.uint32) & 0xFFFF) == 0) & (single == p)
+    return result
+
+
+def _has_decimals(p: Floats, digits: int) -> NDArray[np.bool_]:
+    """Whether each value has no more decimals."""
+    result: NDArray[np.bool_] = np.abs(p - np.round(p, digits)) <= _slack(p) + 1e-12
+    return result
+
+
+def _half_steps(p: Floats, digits: int) -> Floats:
+    """(R,) half of the sum of the steps of values with so many digits."""
+    result: Floats = (_unit(p) * 10.0 ** (1 - digits)).sum(axis=1) / 2
+    return result
+
+
+def _slack(p: Floats) -> Floats:
+    """float32 cannot hold decimals."""
+    result: Floats = 2.4e-7 * np.abs(p)
+    return result
+
+
+def _unit(p: Floats) -> Floats:
+    """The power of ten of the first digit of each value; 0 of what is not positive."""
+    with np.errstate(divide="ignore"):
+        return np.where(p > 0, 10.0 ** np.floor(np.log10(np.maximum(p, 1e-300))), 0)
+
+
+def _has_digits(p: Floats, digits: int) -> NDArray[np.bool_]:
+    """Whether each value has no more digits that count."""
+    step = _unit(p) * 10.0 ** (1 - digits)
+    scaled = np.divide(p, step, out=np.zeros_like(p), where=step > 0)
+    result: NDArray[np.bool_] = np.abs(scaled - np.round(scaled)) * step <= _slack(p) + 1e-15
+    return result
 
 
 def to_probabilities(values: Floats, reading: Reading) -> Floats:
@@ -232,6 +285,28 @@ def product(probs: Sequence[Floats]) -> Floats:
     still have a product.
     """
     return softmax(np.sum([np.log(np.maximum(p, np.finfo(float).tiny)) for p in probs], axis=0))
+
+
+def _joined(arrays: Sequence[Floats]) -> Floats:
+    """The rows of several (N, K) arrays."""
+    joined = Growing(arrays[0].shape[1])
+    for array in arrays:
+        for block in blocks(*array.shape):
+            joined.append(np.array(array[block]))
+        release(array)
+    return joined.array()
+
+
+def _no_numbers(rows: Floats) -> NDArray[np.bool_]:
+    """Rows with a number that is missing or too large, or of minus infinity alone."""
+    result: NDArray[np.bool_] = (np.isnan(rows) | (rows == np.inf)).any(axis=1) | (rows == -np.inf).all(axis=1)
+    return result
+
+
+def _sums(rows: Floats) -> Floats:
+    with np.errstate(over="ignore", invalid="ignore"):
+        result: Floats = rows.sum(axis=1)
+    return result
 
 
 def _sigmoid(x: Floats) -> Floats:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from curate.errors import CurateError
 from curate.files.names import composed
 from curate.files.tables import open_table
 
 from .labels import named
-from .part import KEYS, Part, complete, shown
+from .part import KEYS, Part, complete, distinct, shown
 
 WIDE = "one row a sample: sample_id, label, [split], [epoch] and a column <modality>.<class> for each of both"
 
@@ -22,19 +20,20 @@ def read_wide(path: Path) -> Part:
     table = open_table(path, KEYS, ("sample_id", "label"), WIDE)
     columns = _columns(table.names, path)
     keys = [k for k in KEYS if k in table.names]
-    found = table.read(keys, [column for own in columns.values() for column in own.values()])
-    texts = {k: np.array(found.texts[k], dtype=np.str_) for k in keys}
-    _refuse_copies(columns, set(map(composed, found.texts["label"])), path)
+    found = table.arrays(keys, [column for own in columns.values() for column in own.values()])
+    texts = found.arrays
+    given, which = distinct(texts["label"])
+    _refuse_copies(columns, set(map(composed, given)), path)
     values, start = {}, 0
     for modality, own in columns.items():
         values[modality] = (tuple(own), found.numbers[:, start : start + len(own)])
         start += len(own)
     every = list(dict.fromkeys(name for own in columns.values() for name in own))
-    labels, note = named(found.texts["label"], every, str(path))
+    names, note = named(given, every, str(path))
     epochs = complete(texts["epoch"], str(path)) if "epoch" in texts else None
     described = [table.form, "decimal commas" if found.decimal_comma else "", note]
     form = ", ".join(part for part in described if part)
-    return Part(str(path), texts["sample_id"], labels, texts.get("split"), epochs, values, form)
+    return Part(str(path), texts["sample_id"], names[which], texts.get("split"), epochs, values, form)
 
 
 def _columns(names: Sequence[str], path: Path) -> dict[str, dict[str, str]]:

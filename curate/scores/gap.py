@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.blocks import by_row
 from curate.errors import CurateError
 from curate.types import Floats, GapScores, Known, Predictions, modality_pairs
 
@@ -27,7 +28,7 @@ LEAST = 1e-3
 
 def true_class_probability(probs: Floats, labels: NDArray[np.int64]) -> Floats:
     """p(y | x) of the labelled class: (N, K) and (N,) to (N,), in [0, 1]; higher = better predicted."""
-    return probs[np.arange(len(labels)), labels]
+    return by_row(lambda p, y: p[np.arange(len(y)), y], probs, labels)
 
 
 def log_margin(probs: Floats, labels: NDArray[np.int64]) -> Floats:
@@ -35,12 +36,16 @@ def log_margin(probs: Floats, labels: NDArray[np.int64]) -> Floats:
 
     In [-6.9, 6.9]; negative = another class is preferred.
     """
-    others = np.array(probs, dtype=np.float64)
-    others[np.arange(len(labels)), labels] = 0.0
-    result: Floats = np.log(np.maximum(true_class_probability(probs, labels), LEAST)) - np.log(
-        np.maximum(others.max(1), LEAST)
-    )
-    return result
+
+    def work(own: Floats, y: NDArray[np.int64]) -> Floats:
+        others = np.array(own, dtype=np.float64)
+        others[np.arange(len(y)), y] = 0.0
+        result: Floats = np.log(np.maximum(true_class_probability(own, y), LEAST)) - np.log(
+            np.maximum(others.max(1), LEAST)
+        )
+        return result
+
+    return by_row(work, probs, labels)
 
 
 def best_other(probs: Floats, labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -74,12 +79,12 @@ def kl_gap(first: Floats, second: Floats) -> Floats:
 def modality_gap(predictions: Predictions) -> GapScores:
     """Both gaps of every pair of modalities."""
     pairs = modality_pairs(predictions.modalities)
-    probs, labels = predictions.probs, predictions.labels
-    n = len(labels)
-    prob, kl = np.empty((n, len(pairs))), np.empty((n, len(pairs)))
+    own = {m: predictions.probs[m] for m in predictions.modalities}
+    p_true = {m: true_class_probability(p, predictions.labels) for m, p in own.items()}
+    unsure = {m: by_row(entropy, p) for m, p in own.items()}
+    prob, kl = np.empty((len(predictions.labels), len(pairs))), np.empty((len(predictions.labels), len(pairs)))
     for j, (a, b) in enumerate(pairs):
-        prob[:, j] = probability_gap(probs[a], probs[b], labels)
-        kl[:, j] = kl_gap(probs[a], probs[b])
+        prob[:, j], kl[:, j] = p_true[a] - p_true[b], unsure[b] - unsure[a]
     return GapScores(predictions.sample_ids, pairs, prob, kl)
 
 
@@ -90,8 +95,8 @@ def known(predictions: Predictions) -> Known:
         predictions.sample_ids,
         predictions.modalities,
         np.stack([np.clip(true_class_probability(p, labels), 0, 1) for p in probs], axis=1),
-        np.stack([entropy(p) for p in probs], axis=1),
-        np.stack([p.argmax(axis=1) == labels for p in probs], axis=1),
+        np.stack([by_row(entropy, p) for p in probs], axis=1),
+        np.stack([by_row(lambda own, y: own.argmax(axis=1) == y, p, labels) for p in probs], axis=1),
         predictions.fold is not None,
     )
 

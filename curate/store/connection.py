@@ -23,14 +23,13 @@ import duckdb
 from curate.errors import CurateError, LockedError
 from curate.files.writing import replacing
 
-from . import views
 from .instance import Attached, Own
 from .migration import rebuild
+from .schema import NEW, SCHEMA_VERSION, create
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 6
 BRIEF = 10
 """A result with fewer portions is fetched completely before it is returned."""
 READ_PATIENCE, WRITE_PATIENCE, PAUSE = 1.0, 20.0, 0.1  # s; a reader has data, or the writer's name, within two
@@ -41,7 +40,6 @@ SAFE = {
     "lock_configuration": "true",
 }
 READING = {k: v for k, v in SAFE.items() if k not in ("enable_external_access", "lock_configuration")}
-NEW = {"STORAGE_VERSION": "v1.0.0"}  # readable by DuckDB shells from 1.1 on too; a file that is there keeps its own
 DRIVES = getattr(os, "listdrives", lambda: ["/"])()  # Windows has several roots
 FILES_ONLY = f"SET allowed_directories = {DRIVES}; SET enable_external_access = false; SET lock_configuration = true"
 """Allow local files, but no extensions and no network; directories can be allowed only after the database is open."""
@@ -117,7 +115,7 @@ class Connection:
             with self._told("write" if write else "read"):
                 # Checked under the lock: two first writers may race; one killed before its commit leaves an empty file.
                 if write and not opened.connection.execute("SHOW TABLES").fetchone():
-                    self._create(opened.connection)
+                    create(opened.connection)
                 while self._version(opened.connection) < SCHEMA_VERSION:
                     opened.close()
                     self._migrate(patience)
@@ -173,14 +171,6 @@ class Connection:
                     raise LockedError(f"{self.path} is locked{who}", "wait for it to finish, or stop it") from None
                 time.sleep(PAUSE)
 
-    def _create(self, con: duckdb.DuckDBPyConnection, fill: Callable[[], None] = lambda: None) -> None:
-        con.begin()
-        con.execute(resources.files("curate.store").joinpath("schema.sql").read_text(encoding="utf-8"))
-        con.execute("INSERT INTO schema_version VALUES (?, 'curate')", [SCHEMA_VERSION])
-        fill()
-        views.refresh(con)
-        con.commit()
-
     def _migrate(self, patience: float) -> None:
         """Convert an older file to the current schema, unless another process has just done so; the old one is kept.
 
@@ -195,7 +185,7 @@ class Connection:
                 old = self._version(con)
                 if old == SCHEMA_VERSION or self.path.stat().st_ino != before:
                     return
-                backup = rebuild(con, self.path, old, self._create)
+                backup = rebuild(con, self.path, old, create)
             finally:
                 opened.close()
         except LockedError:

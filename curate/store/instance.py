@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import tempfile
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,7 +19,12 @@ import duckdb
 
 LOCK = threading.RLock()
 NAMES = itertools.count()
-SETTINGS = {"pandas_analyze_sample": "0"}  # Python objects are text; DuckDB before 2.0 cannot guess a column of NULLs
+SETTINGS = {
+    "pandas_analyze_sample": "0",  # Python objects are text; DuckDB before 2.0 cannot guess a column of NULLs
+    "temp_directory": str(Path(tempfile.gettempdir()) / f"curate-duckdb-{os.getpid()}"),  # not the working folder
+}
+MEMORY = "400MB"
+"""Of a writer: what does not fit goes to the disk, and nothing that was written stays in memory."""
 
 
 @dataclass
@@ -89,8 +95,14 @@ class Attached:
             else:
                 file.users += 1
             self._file = file
+        self._limit(f"SET memory_limit = '{MEMORY}'")
         self.connection = self._in.base.cursor()
         self.connection.execute(f"USE {file.name}")
+
+    def _limit(self, sql: str) -> None:
+        if self._file.write:
+            with suppress(duckdb.Error):  # others use more now
+                self._in.base.execute(sql)
 
     def close(self) -> None:
         """Close the connection, and the file if no other uses it; what was written is then in the file itself."""
@@ -100,6 +112,7 @@ class Attached:
             if self._file.users:
                 return
             del self._in.files[self._key]
+            self._limit("RESET memory_limit")
             try:
                 self._in.base.execute(f"DETACH {self._file.name}")
             except duckdb.Error:  # after a fatal error nothing can be done with an instance any more

@@ -10,6 +10,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.blocks import by_row, release
 from curate.errors import CurateError
 from curate.scores.gap import entropy, true_class_probability
 from curate.types import MODALITY, GapScores, Known, MixtureFit, Predictions, Round, are_unique, pair_name
@@ -17,7 +18,7 @@ from curate.types import MODALITY, GapScores, Known, MixtureFit, Predictions, Ro
 from . import usability, views
 from .arrays import read_known
 from .connection import Connection, query_text
-from .rows import copy_rows, delete, insert, insert_lists
+from .rows import copy_rows, delete, insert, insert_lists, ranges
 from .runs import declared
 
 COPIED = "sample_id IN (FROM copied)"
@@ -63,7 +64,6 @@ class Rounds:
         if not are_unique(gaps.sample_ids):
             raise ValueError("sample_ids are not unique")
         key = {"run_id": run_id, "round": number}
-        ids = gaps.sample_ids.astype(object)  # once for all tables
         with self.db.open(write=True) as con:
             for name in self.TABLES if predictions is not None else ("gap", "posterior", "mixture"):
                 delete(con, name, key)
@@ -72,14 +72,13 @@ class Rounds:
                     _insert_predictions(con, given, key)
             for j, (pair, fitted) in enumerate(zip(gaps.pairs, fits, strict=True)):
                 of_pair = {**key, "pair": pair_name(pair)}
-                found = {"sample_id": ids, "prob_gap": gaps.prob[:, j], "kl_gap": gaps.kl[:, j]}
-                said = {"sample_id": ids, "p_balanced": p_balanced[:, j], "p_imbalanced": 1 - p_balanced[:, j]}
+                found = {"prob_gap": gaps.prob[:, j], "kl_gap": gaps.kl[:, j]}
+                said = {"p_balanced": p_balanced[:, j], "p_imbalanced": 1 - p_balanced[:, j]}
                 if gaps.fitted is not None:
                     found["fitted"] = gaps.fitted[:, j]
                 if p_ahead is not None and len(fitted.weights) == 3:
                     said |= {"p_first": p_ahead[:, j, 0], "p_second": p_ahead[:, j, 1]}
-                insert(con, "gap", found, of_pair)
-                insert(con, "posterior", said, of_pair)
+                _insert_gaps(con, {"gap": found, "posterior": said}, gaps.sample_ids, of_pair)
                 if known is not None:
                     continue
                 con.executemany(
@@ -240,32 +239,42 @@ def _column_arrays(
     return {"sample_id": ids[order], **{k: np.asarray(v, dtype=np.float64)[order] for k, v in found.items()}}
 
 
+def _insert_gaps(
+    con: duckdb.DuckDBPyConnection,
+    tables: Mapping[str, Mapping[str, NDArray[Any]]],
+    sample_ids: NDArray[np.str_],
+    key: Mapping[str, Any],
+) -> None:
+    """Insert (N,) columns of one pair into several tables, a range of samples after another."""
+    for block in ranges(len(sample_ids)):
+        ids = sample_ids[block].astype(object)  # once for all tables
+        for table, columns in tables.items():
+            insert(con, table, {"sample_id": ids, **{k: v[block] for k, v in columns.items()}}, key)
+
+
 def _insert_predictions(con: duckdb.DuckDBPyConnection, predictions: Predictions, key: Mapping[str, Any]) -> None:
-    classes, labels = np.array(predictions.classes, dtype=object), predictions.labels
-    ids = predictions.sample_ids.astype(object)
-    held_out = {} if predictions.fold is None else {"fold": predictions.fold.astype(np.int32)}
-    for modality, probs in predictions.probs.items():
-        if key["round"] == 0:
-            insert_lists(
-                con, "class_probability", "probs", ids, probs.astype(np.float32), {**key, "modality": modality}
-            )
-        predicted = probs.argmax(axis=1)
-        insert(
-            con,
-            "prediction",
-            {
-                "sample_id": ids,
-                "modality": modality,
+    """Insert what each modality said, a range of samples after another."""
+    names = list(predictions.classes)
+    for modality, every in predictions.probs.items():
+        for block in ranges(*every.shape):
+            probs, labels = np.asarray(every[block]), predictions.labels[block]
+            predicted = probs.argmax(axis=1)
+            columns = {
+                "sample_id": predictions.sample_ids[block].astype(object),
                 "p_true": np.clip(true_class_probability(probs, labels), 0, 1),
                 "p_max": np.clip(probs.max(axis=1), 0, 1),
-                "entropy": entropy(probs),
-                "predicted": classes[predicted],
+                "entropy": by_row(entropy, probs),
+                "predicted": predicted + 1,
                 "correct": predicted == labels,
-                **held_out,
-                **({} if predictions.in_sample is None else {"in_sample": predictions.in_sample}),
-            },
-            key,
-        )
+            }
+            for name, more in (("fold", predictions.fold), ("in_sample", predictions.in_sample)):
+                if more is not None:
+                    columns[name] = more[block]
+            own = {**key, "modality": modality}
+            insert(con, "prediction", columns, own, expressions={"predicted": ("list_extract(?, predicted)", [names])})
+            if key["round"] == 0:
+                insert_lists(con, "class_probability", "probs", columns["sample_id"], probs, own)
+            release(every)
 
 
 def _component(fitted: MixtureFit, k: int) -> list[Any]:

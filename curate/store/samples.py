@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.types import Finding, Sample
+from curate.types import Finding, Sample, are_unique
 
 from .connection import Connection, query_text
-from .rows import insert
+from .rows import insert, ranges
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,6 @@ class Samples:
             raise ValueError("sample_ids are not unique")
         index = {c: i for i, c in enumerate(classes)} | {"": -1}  # '' = no label
         columns = {
-            "data_id": [data_id] * len(samples),
             "sample_id": [s.sample_id for s in samples],
             "split": [s.split for s in samples],
             "label": np.array([index[s.label] for s in samples], dtype=np.int32),
@@ -57,14 +57,48 @@ class Samples:
             "status": list(status),
             "reason": list(reason),
             "extra": [json.dumps(dict(s.extra), sort_keys=True) if s.extra else None for s in samples],
-            "media": [json.dumps(m, sort_keys=True) if m else None for m in media or [{}] * len(samples)],
-            "sources": [json.dumps(s, sort_keys=True) if s else None for s in sources or [{}] * len(samples)],
+            "media": _as_json(media or [{}] * len(samples)),
+            "sources": _as_json(sources or [{}] * len(samples)),
         }
         with self.db.open(write=True) as con:
-            con.register("written", {"sample_id": np.array(columns["sample_id"], dtype=object)})
-            con.execute("DELETE FROM sample WHERE data_id = ? AND sample_id IN (FROM written)", [data_id])
-            con.unregister("written")
-            insert(con, "sample", columns)
+            _replace(con, data_id, [columns])
+
+    def write_columns(
+        self,
+        data_id: str,
+        sample_ids: NDArray[np.str_],
+        splits: NDArray[np.str_],
+        labels: NDArray[np.int64],
+        classes: Sequence[str],
+        status: NDArray[np.str_],
+        reason: NDArray[np.str_],
+        sources: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
+        """As `write`, from columns (N,), of which some may be many: without an object a row.
+
+        Args:
+            labels: positions in `classes`; -1 where there is no label.
+
+        Raises:
+            ValueError: an id occurs twice.
+        """
+        if not are_unique(sample_ids):
+            raise ValueError("sample_ids are not unique")
+        names = np.array([*classes, ""], dtype=object)  # -1 is the last
+
+        def columns(block: slice) -> dict[str, Any]:
+            own: dict[str, Any] = {
+                "sample_id": sample_ids[block],
+                "split": splits[block],
+                "label": labels[block].astype(np.int32),
+                "label_name": names[labels[block]],
+                "status": status[block],
+                "reason": reason[block],
+            }
+            return own if sources is None else {**own, "sources": _as_json(sources[block])}
+
+        with self.db.open(write=True) as con:
+            _replace(con, data_id, map(columns, ranges(len(sample_ids))))
 
     def copy(self, source: str, target: str) -> None:
         """Add to a data set the items of another that it does not have."""
@@ -103,3 +137,18 @@ class Samples:
                 "SELECT status, count(*) FROM sample WHERE data_id = ? AND status <> 'ok' GROUP BY 1 ORDER BY 1",
                 [data_id],
             ).fetchall()
+
+
+def _replace(con: duckdb.DuckDBPyConnection, data_id: str, parts: Iterable[Mapping[str, Any]]) -> None:
+    """Put items, a part after another, in the place of those of the same ids."""
+    known = con.execute("SELECT 1 FROM sample WHERE data_id = ? LIMIT 1", [data_id]).fetchall()
+    for columns in parts:
+        if known:
+            con.register("written", {"sample_id": np.asarray(columns["sample_id"], dtype=object)})
+            con.execute("DELETE FROM sample WHERE data_id = ? AND sample_id IN (FROM written)", [data_id])
+            con.unregister("written")
+        insert(con, "sample", columns, {"data_id": data_id})
+
+
+def _as_json(values: Sequence[Mapping[str, Any]]) -> list[str | None]:
+    return [json.dumps(v, sort_keys=True) if v else None for v in values]

@@ -3,6 +3,7 @@
 -- Tables with a row a sample have no index of their key: it would treble the time of writing and the size of the file,
 -- and removing a million rows below one takes DuckDB a quarter of a minute. The one writer keeps them unique: it puts a
 -- whole (run, round), epoch or data set in the place of what was there, in one transaction.
+-- Their ids and names have the compression that DuckDB would choose: trying them all takes longer than writing.
 
 CREATE TABLE schema_version (version INTEGER NOT NULL, written_by VARCHAR NOT NULL);
 COMMENT ON COLUMN schema_version.version IS 'a curate that knows only smaller ones refuses this file';
@@ -41,8 +42,8 @@ COMMENT ON COLUMN run.started IS 'UTC';
 COMMENT ON COLUMN run.finished IS 'UTC; NULL while running';
 
 CREATE TABLE sample (
-    data_id VARCHAR NOT NULL,
-    sample_id VARCHAR NOT NULL,
+    data_id VARCHAR NOT NULL USING COMPRESSION dictionary,
+    sample_id VARCHAR NOT NULL USING COMPRESSION fsst,
     split VARCHAR NOT NULL CHECK (split IN ('train', 'val', 'test')),
     label INTEGER NOT NULL,
     label_name VARCHAR NOT NULL,
@@ -75,10 +76,10 @@ COMMENT ON COLUMN finding.kind IS 'leak, label_conflict, duplicate_content (by b
 COMMENT ON COLUMN finding.detail IS 'with which sample, of which modality';
 
 CREATE TABLE prediction (
-    run_id VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL USING COMPRESSION dictionary,
     round INTEGER NOT NULL,
-    sample_id VARCHAR NOT NULL,
-    modality VARCHAR NOT NULL,
+    sample_id VARCHAR NOT NULL USING COMPRESSION fsst,
+    modality VARCHAR NOT NULL USING COMPRESSION dictionary,
     p_true DOUBLE NOT NULL CHECK (p_true BETWEEN 0 AND 1),
     p_max DOUBLE NOT NULL CHECK (p_max BETWEEN 0 AND 1),
     entropy DOUBLE NOT NULL CHECK (isfinite(entropy)),
@@ -97,10 +98,10 @@ COMMENT ON COLUMN prediction.in_sample IS 'whether the model that said it had be
 COMMENT ON COLUMN prediction.fold IS 'out of fold: the model that said it was trained without the samples of this fold, counted from 0; NULL = not out of fold';
 
 CREATE TABLE class_probability (
-    run_id VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL USING COMPRESSION dictionary,
     round INTEGER NOT NULL,
-    sample_id VARCHAR NOT NULL,
-    modality VARCHAR NOT NULL,
+    sample_id VARCHAR NOT NULL USING COMPRESSION fsst,
+    modality VARCHAR NOT NULL USING COMPRESSION dictionary,
     probs FLOAT[] NOT NULL
 );
 COMMENT ON TABLE class_probability IS 'What each modality and the fusion give every class, of round 0';
@@ -108,10 +109,10 @@ COMMENT ON COLUMN class_probability.round IS '0, the newest';
 COMMENT ON COLUMN class_probability.probs IS 'in the order of run.classes, each 0..1, together 1';
 
 CREATE TABLE gap (
-    run_id VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL USING COMPRESSION dictionary,
     round INTEGER NOT NULL,
-    sample_id VARCHAR NOT NULL,
-    pair VARCHAR NOT NULL,
+    sample_id VARCHAR NOT NULL USING COMPRESSION fsst,
+    pair VARCHAR NOT NULL USING COMPRESSION dictionary,
     prob_gap DOUBLE NOT NULL CHECK (prob_gap BETWEEN -1 AND 1),
     kl_gap DOUBLE NOT NULL CHECK (isfinite(kl_gap)),
     fitted DOUBLE CHECK (isfinite(fitted))
@@ -165,10 +166,10 @@ COMMENT ON COLUMN mixture.outcome IS 'ok; one_component, degenerate, too_few = o
 COMMENT ON COLUMN mixture.warnings IS 'what speaks against reading the fit as two populations, and what to do';
 
 CREATE TABLE posterior (
-    run_id VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL USING COMPRESSION dictionary,
     round INTEGER NOT NULL,
-    sample_id VARCHAR NOT NULL,
-    pair VARCHAR NOT NULL,
+    sample_id VARCHAR NOT NULL USING COMPRESSION fsst,
+    pair VARCHAR NOT NULL USING COMPRESSION dictionary,
     p_balanced DOUBLE NOT NULL CHECK (p_balanced BETWEEN 0 AND 1),
     p_imbalanced DOUBLE NOT NULL CHECK (p_imbalanced BETWEEN 0 AND 1),
     p_first DOUBLE CHECK (p_first BETWEEN 0 AND 1),
@@ -195,7 +196,7 @@ COMMENT ON TABLE selection IS 'Named sets of training samples';
 COMMENT ON COLUMN selection.candidates IS 'how many scored training samples the rule saw';
 COMMENT ON COLUMN selection.selected IS 'how many it kept';
 
-CREATE TABLE selection_member (name VARCHAR NOT NULL, sample_id VARCHAR NOT NULL);
+CREATE TABLE selection_member (name VARCHAR NOT NULL USING COMPRESSION dictionary, sample_id VARCHAR NOT NULL USING COMPRESSION fsst);
 
 CREATE TABLE mark (
     number BIGINT NOT NULL,
@@ -253,10 +254,10 @@ COMMENT ON COLUMN fold_epoch.metric IS 'loss, accuracy, macro_f1, map (0..1), se
 COMMENT ON COLUMN fold_epoch.value IS 'the number; every share lies in 0..1';
 
 CREATE TABLE dynamic (
-    run_id VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL USING COMPRESSION dictionary,
     epoch INTEGER NOT NULL,
-    sample_id VARCHAR NOT NULL,
-    modality VARCHAR NOT NULL,
+    sample_id VARCHAR NOT NULL USING COMPRESSION fsst,
+    modality VARCHAR NOT NULL USING COMPRESSION dictionary,
     p_true DOUBLE NOT NULL CHECK (p_true BETWEEN 0 AND 1),
     entropy DOUBLE CHECK (isfinite(entropy)),
     log_margin DOUBLE CHECK (isfinite(log_margin)),
@@ -271,9 +272,9 @@ COMMENT ON COLUMN dynamic.log_margin IS 'log p(labelled class) - log p(largest o
 COMMENT ON COLUMN dynamic.other IS 'index into run.classes of that largest other class; NULL in runs of an older curate';
 
 CREATE TABLE usability (
-    run_id VARCHAR NOT NULL,
-    sample_id VARCHAR NOT NULL,
-    modality VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL USING COMPRESSION dictionary,
+    sample_id VARCHAR NOT NULL USING COMPRESSION fsst,
+    modality VARCHAR NOT NULL USING COMPRESSION dictionary,
     recognition DOUBLE NOT NULL CHECK (recognition BETWEEN 0 AND 1),
     usability DOUBLE NOT NULL CHECK (usability BETWEEN 0 AND 1),
     p_broken DOUBLE CHECK (p_broken BETWEEN 0 AND 1),

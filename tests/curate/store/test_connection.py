@@ -278,3 +278,26 @@ def test_readers_of_one_process_share_a_file_and_a_writer_waits_for_none_of_them
         pass
     with duckdb.connect(str(db.path)) as theirs:
         assert theirs.execute("SELECT count(*) > 0 FROM sample").fetchall() == [(True,)]
+
+
+def test_an_empty_file_of_any_storage_version_is_written(tmp_path, scoring, predictions) -> None:
+    """Newer storage has no compression of ids that ours names."""
+    with duckdb.connect(str(tmp_path / "theirs.duckdb"), config={"storage_compatibility_version": "latest"}):
+        pass
+    table = Store(tmp_path / "theirs.duckdb")
+    scoring.write(table, predictions())
+    assert [run.run_id for run in table.runs.all()] == ["score-toy-1"]
+
+
+def test_what_does_not_fit_into_memory_never_goes_to_the_working_folder(tmp_path, monkeypatch, scored_table) -> None:
+    (work := tmp_path / "work").mkdir()
+    monkeypatch.chdir(work)
+    with scored_table.db.open() as con:
+        con.execute("SET memory_limit = '60MB'")
+        try:
+            con.execute("CREATE TEMP TABLE many AS SELECT range AS i, hash(range)::VARCHAR AS s FROM range(3_000_000)")
+            (folder,) = con.execute("SELECT current_setting('temp_directory')").fetchone()
+            assert Path(folder).is_dir() and not list(work.iterdir())
+        finally:
+            con.execute("DROP TABLE IF EXISTS many")
+            con.execute("RESET memory_limit")

@@ -96,11 +96,11 @@ def test_predictions_are_stored_with_what_they_were_right_about(scored_table, pr
 def test_what_breaks_in_the_middle_leaves_nothing_of_the_round(scored_table, predictions, monkeypatch, call):
     before, calls, write = counts(scored_table), [], rounds.insert
 
-    def fail_later(*arguments):
+    def fail_later(*arguments, **more):
         calls.append(arguments[1])
         if len(calls) == call:
             raise KeyboardInterrupt
-        write(*arguments)
+        write(*arguments, **more)
 
     p = predictions(seed=1)
     with monkeypatch.context() as broken:

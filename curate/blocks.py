@@ -1,0 +1,135 @@
+"""Arrays of any length, worked on a block of rows at a time: memory then does not grow with their length.
+
+A large array is kept in a temporary file without a name, mapped into memory: it is gone when nobody uses it, or when
+the process ends. The folder is Python's for temporary files, which TMPDIR names.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import CurateError
+
+Floats = NDArray[np.float64]
+NUMBERS = 1 << 19
+"""About so many numbers are in a block: 4 MB in float64."""
+LARGE = 1 << 21
+"""An array of more numbers is kept in a file."""
+
+
+def blocks(rows: int, columns: int = 1) -> Iterator[slice]:
+    """Consecutive slices of `rows` rows, each of about `NUMBERS` numbers."""
+    step = max(NUMBERS // max(columns, 1), 1)
+    for start in range(0, rows, step):
+        yield slice(start, min(start + step, rows))
+
+
+def by_row(work: Callable[..., NDArray[Any]], *arrays: NDArray[Any]) -> NDArray[Any]:
+    """The (N, ...) results of a function of each row of several (N, ...) arrays, computed block by block."""
+    widest = max(a.shape[1] if a.ndim > 1 else 1 for a in arrays)
+    found = []
+    for block in blocks(len(arrays[0]), widest):
+        found.append(work(*(a[block] for a in arrays)))
+        release(*arrays)
+    return np.concatenate(found) if found else work(*arrays)
+
+
+def fill(out: Floats, work: Callable[..., Floats], *arrays: NDArray[Any]) -> Floats:
+    """As `by_row`, written into `out` (N, C), which is returned."""
+    for block in blocks(*out.shape):
+        out[block] = work(*(a[block] for a in arrays))
+        release(out, *arrays)
+    return out
+
+
+def take(array: Floats, rows: NDArray[Any]) -> Floats:
+    """Rows of an (N, C) array, by an (N,) mask or by positions; the array itself where these are all, in order."""
+    at = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+    if len(at) == len(array) and (at[1:] > at[:-1]).all():
+        return array
+    return fill(scratch(len(at), array.shape[1]), lambda own: array[own], at)
+
+
+def scratch(rows: int, columns: int) -> Floats:
+    """(rows, columns) zeros in float64, in a file if they are many.
+
+    Raises:
+        CurateError: there is no space for it.
+    """
+    size = rows * columns * 8
+    if rows * columns <= LARGE:
+        return np.zeros((rows, columns))
+    with _failing(), tempfile.TemporaryFile() as file:  # the mapping outlives the open file
+        if hasattr(os, "posix_fallocate"):  # a full disk is an error here, and not a crash at the first number
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            file.truncate(size)
+        return _mapped(file, rows, columns)
+
+
+def release(*arrays: NDArray[Any]) -> None:
+    """Give back the memory of what was read of arrays in files; their content stays."""
+    for array in arrays:
+        mapped = getattr(array, "_mmap", None)
+        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+
+class Growing:
+    """An (N, columns) array in float64, whose blocks are appended one after another.
+
+    Args:
+        columns: C.
+    """
+
+    def __init__(self, columns: int) -> None:
+        self._columns, self._rows = columns, 0
+        self._small: list[Floats] = []
+        self._file: IO[bytes] | None = None
+
+    def append(self, block: Floats) -> None:
+        """Append (n, C) rows.
+
+        Raises:
+            CurateError: there is no space for them.
+        """
+        self._small.append(block)
+        self._rows += len(block)
+        if self._file is not None or self._rows * self._columns > LARGE:
+            with _failing():
+                self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115, closed by `array`
+                for own in self._small:
+                    own.tofile(self._file)
+            self._small = []
+
+    def array(self) -> Floats:
+        """All rows; nothing can be appended any more."""
+        if self._file is None:
+            return np.concatenate([np.empty((0, self._columns)), *self._small])
+        with _failing(), self._file as file:
+            file.flush()
+            return _mapped(file, self._rows, self._columns)
+
+
+def _mapped(file: IO[bytes], rows: int, columns: int) -> Floats:
+    found: Floats = np.memmap(file, np.float64, "r+", shape=(rows, columns))
+    return found
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CurateError(
+            f"cannot write to {tempfile.gettempdir()}: {error.strerror or error}",
+            "large arrays are kept there; name a folder with more space in TMPDIR",
+        ) from None

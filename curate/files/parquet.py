@@ -1,0 +1,109 @@
+"""Parquet files, read by DuckDB in ranges of rows: memory then depends on neither rows nor columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import CurateError
+
+RANGE = 1 << 17
+"""Rows that are read at once: about a row group of most writers."""
+COLUMNS = 32
+"""Columns of numbers that are read at once."""
+NUMBER = "file_row_number"
+
+
+class Parquet:
+    """An open Parquet file.
+
+    Columns are read by position, because SQL does not distinguish names that differ in case alone.
+
+    Args:
+        con: a connection of its own.
+        path: the file.
+        names: of its columns.
+        who: beginning of error messages.
+    """
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, path: Path, names: Sequence[str], who: str) -> None:
+        self._con, self.path, self.who = con, path, who
+        self._at = {name: f"c{i}" for i, name in enumerate(names)}
+        self._whole = any(name.lower() == NUMBER for name in names)  # DuckDB adds a column of that name
+        numbered = "" if self._whole else f", {NUMBER} = true"
+        self._source = f"FROM read_parquet(?{numbered}) AS t({', '.join(f'c{i}' for i in range(len(names)))})"
+        self.rows = int(self._ask(f"SELECT count(*) AS n {self._source}")["n"][0])
+
+    def ranges(self) -> Iterator[slice]:
+        """Slices of rows, to be read one after another."""
+        step = max(self.rows, 1) if self._whole else RANGE
+        for start in range(0, self.rows, step):
+            yield slice(start, min(start + step, self.rows))
+
+    def texts(self, names: Sequence[str], block: slice) -> list[list[str]]:
+        """The cells of some columns in a range, without space around them, '' for an empty one."""
+        found = self._read("coalesce({}::VARCHAR, '')", names, block)
+        return [[cell.strip() for cell in column.tolist()] for column in found]
+
+    def numbers(self, names: Sequence[str], block: slice) -> list[NDArray[np.float64]]:
+        """The cells of some columns in a range, NaN where there is no number; converted by SQL, which rounds no id."""
+        found = self._read("coalesce(TRY_CAST({} AS DOUBLE), 'nan'::DOUBLE)", names, block)
+        return [np.asarray(column, dtype=np.float64) for column in found]
+
+    def _read(self, what: str, names: Sequence[str], block: slice) -> list[NDArray[Any]]:
+        if not names:
+            return []
+        wanted = ", ".join(f"{what.format(self._at[name])} AS v{i}" for i, name in enumerate(names))
+        within = "" if self._whole else f" WHERE {NUMBER} BETWEEN {block.start} AND {block.stop - 1}"
+        found = self._ask(f"SELECT {wanted} {self._source}{within}")
+        return [found[f"v{i}"] for i in range(len(names))]
+
+    def _ask(self, sql: str) -> dict[str, NDArray[Any]]:
+        with _failing(self.path, self.who):
+            return self._con.execute(sql, [str(self.path)]).fetchnumpy()
+
+
+@contextmanager
+def opened(path: Path, names: Sequence[str], who: str) -> Iterator[Parquet]:
+    """A file whose columns are known, see `column_names`.
+
+    Raises:
+        CurateError: it cannot be read.
+    """
+    with duckdb.connect() as con:
+        yield Parquet(con, path, names, who)
+
+
+def column_names(path: Path, who: str) -> list[str]:
+    """Names of the top-level columns, unchanged.
+
+    Raises:
+        CurateError: it is no Parquet file.
+    """
+    sql = "SELECT name, coalesce(num_children, 0)::BIGINT AS inner FROM parquet_schema(?)"
+    with _failing(path, who), duckdb.connect() as con:
+        found = con.execute(sql, [str(path)]).fetchnumpy()
+    names, inside = [], 0
+    for name, inner in list(zip(found["name"].tolist(), np.ma.filled(found["inner"], 0).tolist(), strict=True))[1:]:
+        if inside == 0:
+            names.append(str(name))
+        else:
+            inside -= 1
+        inside += int(inner)
+    return names
+
+
+@contextmanager
+def _failing(path: Path, who: str) -> Iterator[None]:
+    """Turn errors of DuckDB into a `CurateError`."""
+    try:
+        yield
+    except (duckdb.Error, RuntimeError) as error:
+        described = f"{who}{path} cannot be read: {str(error).splitlines()[0]}"
+        raise CurateError(described, "expected a Parquet file") from None
