@@ -1,12 +1,14 @@
-"""How fast posteriors are written to the table, read in training order, and selected from.
+"""How fast posteriors are written to the table, read and selected from; and saved predictions scored.
 
-Claim: at most 1.5 times the time of DuckDB's own bulk insert and scan of the same columns.
+Claim: at most 1.5 times the time of DuckDB's own bulk insert and scan of the same columns. Predictions are compared
+with DuckDB's own softmax, gap, sort, unique and table: no claim, the ratios are printed, of processor time.
 Run: python benchmarks/table.py [--rows 10000000]
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import tempfile
 import time
 from collections import defaultdict
@@ -17,6 +19,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
+from curate.predictions.score import score_predictions
 from curate.store.store import Store
 from curate.types import GapScores, MixtureFit, Run, Sample
 
@@ -56,11 +59,69 @@ def read_plain(path: str) -> None:
         ).fetchnumpy()
 
 
+def processor(work: Callable[..., object], *arguments: object) -> float:
+    """User and system time of one call, of all threads, s."""
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    work(*arguments)
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+def make_predictions(path: str, rows: int, classes: int = 10) -> None:
+    """Write logits of two modalities as Parquet."""
+    columns = ", ".join(
+        f'(random() * 6 - 3 + if(y = {c}, random() * 5 - 1, 0))::FLOAT AS "{m}.c{c:03}"'
+        for m in "av"
+        for c in range(classes)
+    )
+    with duckdb.connect() as con:
+        con.execute(
+            f"COPY (SELECT format('s{{:08}}', i) AS sample_id, format('c{{:03}}', y) AS label, {columns} FROM "
+            f"(SELECT i, (hash(i) % {classes})::INTEGER AS y FROM range({rows}) t(i))) TO '{path}' (FORMAT parquet)"
+        )
+
+
+def score_plain(source: str, path: str, classes: int = 10) -> None:
+    """DuckDB alone: softmax, gap, order and a table, and whether the ids are unique."""
+    p = {}
+    for m in "av":
+        names = [f'"{m}.c{c:03}"' for c in range(classes)]
+        most = f"greatest({', '.join(names)})"
+        own = " ".join(f"WHEN 'c{c:03}' THEN exp({name} - {most})" for c, name in enumerate(names))
+        p[m] = f"(CASE label {own} END) / ({' + '.join(f'exp({name} - {most})' for name in names)})"
+    with duckdb.connect(path) as con:
+        con.execute(
+            f"CREATE TABLE s AS SELECT sample_id, label, {p['a']} AS pa, {p['v']} AS pv, pa - pv AS gap "
+            f"FROM '{source}' ORDER BY sample_id"
+        )
+        con.execute("SELECT count(*), count(DISTINCT sample_id) FROM s").fetchall()
+
+
+def measure_predictions(rows: int) -> None:
+    """Print the processor time of scoring saved predictions and of questions to them, as multiples of DuckDB's own."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, plain, table = f"{folder}/p.parquet", f"{folder}/plain.duckdb", Store(f"{folder}/t.duckdb")
+        make_predictions(source, rows)
+        own = processor(score_plain, source, plain)
+        ours = processor(score_predictions, table, [source], [{}])
+        print(
+            f"score {ours:.2f} s for {rows} rows of 2 x 10 logits, {ours / own:.1f} of DuckDB's own table, {own:.2f} s"
+        )
+        for what in ("* FROM {} LIMIT 10", "count(*) FROM {}", "label_name, avg(gap) FROM {} GROUP BY 1"):
+            with duckdb.connect(plain, read_only=True) as con:
+                before = seconds(con.execute, f"SELECT {what.format('s').replace('label_name', 'label')}")
+            with table.db.open() as con:
+                after = seconds(con.execute, f"SELECT {what.format('samples')}")
+            print(f"  SELECT {what.format('samples')}: {1000 * after:.1f} ms, of a plain table {1000 * before:.1f} ms")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--predictions", type=int, default=1_000_000, help="Rows of saved predictions.")
     parser.add_argument("--repeats", type=int, default=3, help="Of each; the fastest counts.")
     options = parser.parse_args()
+    measure_predictions(options.predictions)
     n, times = options.rows, defaultdict(list)
     rng = np.random.default_rng(0)
     ids = np.char.add("s", np.char.zfill(np.arange(n).astype(str), 8))

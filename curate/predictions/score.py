@@ -237,7 +237,14 @@ def score_missing_predictions(
             nothing is stored then.
     """
     dataset = _dataset_name(name or Path(sources[0]).stem.rpartition("=")[2], bool(name))
+    known = sorted({run.dataset for run in store.runs.all(kind="score", method=METHOD, status="done")})
+    if known and dataset not in known:
+        raise CurateError(
+            f"no saved predictions of {dataset} were scored in {store.path}",
+            f"name the data set: --dataset {known[0]}" + (f", or {', '.join(known[1:4])}" if len(known) > 1 else ""),
+        )
     scored = store.runs.find(kind="score", method=METHOD, dataset=dataset, status="done")
+    message(f"compared with {scored.run_id}, the newest scored run of {dataset}")
     read = understand(sources, [{"score": {"values": scored.config["score"]["values"]}}], name)
     saved = read.saved
     message(read.line)

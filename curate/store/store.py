@@ -66,19 +66,25 @@ class Store:
     def remove_run(self, run_id: str) -> None:
         """Delete every row of a run; the caller must delete its checkpoints.
 
+        The items of saved predictions, which nobody prepares, go with the last run of them.
+
         Raises:
             CurateError: there is no such run, or runs or selections were made from it; the message names them.
         """
-        self.runs.find(run_id)
+        run = self.runs.find(run_id)
         needed_by = [r.run_id for r in self.runs.all(parent=run_id)]
         needed_by += [f"selection {name}" for name in self.selections.of_run(run_id)]
         if needed_by:
             raise CurateError(f"{run_id} is what {', '.join(sorted(needed_by))} came from", "remove these first")
+        others = [r.run_id for r in self.runs.all(data_id=run.data_id) if r.run_id != run_id]
         with self.db.open(write=True) as con:
             for part in (Rounds, Dynamics, Epochs, Assessments, Relabelled, Runs):
                 for table in part.TABLES:
                     delete(con, table, {"run_id": run_id})
             self.comparisons.lose_run(con, run_id)
+            if run.method == "predictions" and not others:
+                for table in Samples.TABLES:
+                    delete(con, table, {"data_id": run.data_id})
 
     def query(self, sql: str, allow_files: bool = False) -> tuple[list[str], list[tuple[Any, ...]]]:
         """A user's SQL, see `Connection.query`."""

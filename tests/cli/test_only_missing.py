@@ -177,3 +177,16 @@ def test_predictions_of_other_classes_are_refused(refused: Callable, curate: Cal
     text.write_text(text.read_text().replace("x", "z"))
     told = refused("score", "--predictions", text, "--only-missing", "--quiet")
     assert "the classes are y, z, score-p-1 has x, y" in told
+
+
+def test_the_data_set_is_named_and_what_is_removed_leaves_nothing(curate: Callable, refused: Callable, workplace: Path):
+    text = write_predictions(Path("p.csv"), range(60))
+    assert curate("score", "--predictions", text, "--dataset", "pets").code == 0
+    told = refused("score", "--predictions", text, "--only-missing", "--quiet")
+    assert "no saved predictions of p were scored" in told and "--dataset pets" in told
+    assert (
+        "score-pets-1, the newest" in curate("score", "--predictions", text, "--dataset", "pets", "--only-missing").err
+    )
+    assert curate("runs", "score-pets-1", "--remove", "--yes").code == 0
+    for table in ("sample", "shown", "prediction"):
+        assert Store("curate.duckdb").query(f"SELECT count(*) FROM {table}")[1] == [(0,)]
