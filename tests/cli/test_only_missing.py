@@ -188,5 +188,5 @@ def test_the_data_set_is_named_and_what_is_removed_leaves_nothing(curate: Callab
         "score-pets-1, the newest" in curate("score", "--predictions", text, "--dataset", "pets", "--only-missing").err
     )
     assert curate("runs", "score-pets-1", "--remove", "--yes").code == 0
-    for table in ("sample", "shown", "prediction"):
+    for table in ("sample", "prediction"):
         assert Store("curate.duckdb").query(f"SELECT count(*) FROM {table}")[1] == [(0,)]

@@ -180,6 +180,7 @@ def test_a_look_alike_is_gone_to_the_address_follows_and_the_arrows_go_on_from_w
     seen.after(tab.go_back)
     assert own in tab.text_content("#sampleId") and f"sample={own}" in tab.url
     seen.after(lambda: tab.locator(f"#alike .card[data-id='{other}'] >> nth=0").click())
+    seen.until(f"document.getElementById('sampleId').textContent.includes({other!r})")
     seen.after(lambda: tab.keyboard.press("ArrowRight"))
     on_the_page = tab.locator(f"#rows [data-id='{other}']").count()
     assert on_the_page or after in tab.text_content("#sampleId")
