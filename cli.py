@@ -93,6 +93,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # prints names outside the terminal's encoding
+    # Waiting threads sleep: where others compute too, spinning ones slow a training down several times.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         " ".join(sys.argv).encode()  # a name that is not valid text cannot be stored
         app()
