@@ -21,6 +21,7 @@ LOCK = threading.RLock()
 NAMES = itertools.count()
 SETTINGS = {
     "pandas_analyze_sample": "0",  # Python objects are text; DuckDB before 2.0 cannot guess a column of NULLs
+    "threads": str(min(os.cpu_count() or 1, 4)),  # each has a part of a writer's memory
     "temp_directory": str(Path(tempfile.gettempdir()) / f"curate-duckdb-{os.getpid()}"),  # not the working folder
 }
 MEMORY = "400MB"
