@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import CurateError
+
+if TYPE_CHECKING:
+    import duckdb
 
 RANGE = 1 << 17
 """Rows that are read at once: about a row group of most writers."""
@@ -76,6 +78,8 @@ def opened(path: Path, names: Sequence[str], who: str) -> Iterator[Parquet]:
     Raises:
         CurateError: it cannot be read.
     """
+    import duckdb
+
     with duckdb.connect() as con:
         yield Parquet(con, path, names, who)
 
@@ -86,6 +90,8 @@ def column_names(path: Path, who: str) -> list[str]:
     Raises:
         CurateError: it is no Parquet file.
     """
+    import duckdb
+
     sql = "SELECT name, coalesce(num_children, 0)::BIGINT AS inner FROM parquet_schema(?)"
     with _failing(path, who), duckdb.connect() as con:
         found = con.execute(sql, [str(path)]).fetchnumpy()
@@ -102,6 +108,8 @@ def column_names(path: Path, who: str) -> list[str]:
 @contextmanager
 def _failing(path: Path, who: str) -> Iterator[None]:
     """Turn errors of DuckDB into a `CurateError`."""
+    import duckdb
+
     try:
         yield
     except (duckdb.Error, RuntimeError) as error:

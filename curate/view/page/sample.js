@@ -39,8 +39,9 @@ export class Sample {
     this.id = id;
     if (this.page.order().includes(id)) this.walked = id;
     if (!this.node.open) this.node.showModal();
-    if (this.node.contains(document.activeElement)) byId("next").focus();
+    byId("next").focus(); // keys act on what is within: what was clicked on may go with the sample before
     await this.load();
+    if (this.node.open && !this.node.contains(document.activeElement)) byId("next").focus();
   }
 
   async load() {
