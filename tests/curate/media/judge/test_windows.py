@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import soundfile
 from PIL import Image
 
 from curate.datasets import cache as caching
+from curate.datasets import decoding
 from curate.datasets.cache import describe_plan, prepare
 from curate.datasets.manifest import Manifest
 from curate.datasets.sample_files import find_sample, write_sample
@@ -158,6 +160,14 @@ def test_a_sample_is_written_as_the_network_gets_it(tmp_path, write_manifest):
     (tmp_path / "3.wav").write_bytes(b"")
     rows, files = write_sample(data, sample, tmp_path / "out")
     assert ("audio", "empty") in {(m, fact) for m, fact, *_ in rows} and len(files) == 1
+
+
+def test_loading_the_decoders_does_not_count_however_long_it_takes(monkeypatch):
+    """The first item takes 10 s, longer than a trial may; each of the others 0.5 s."""
+    clock = iter(np.cumsum([0, 10, 0, 0.5, 0, 0.5, 0, 0.5]).tolist())
+    monkeypatch.setattr(decoding, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    part = SimpleNamespace(samples=range(4), specs={"audio": None}, decode=lambda *_: None)
+    assert decoding._try(part) == 0.5
 
 
 def test_the_plan_says_how_long_and_how_much(tmp_path, write_manifest, monkeypatch):
