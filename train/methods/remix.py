@@ -90,8 +90,7 @@ class Remix(Method):
 
     @override
     def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
-        features = model.encode(inputs)
-        return Outputs(features, model.own_logits(features), model.fusion(features)[1])
+        return model.with_own_heads(inputs)
 
     @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:

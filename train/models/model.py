@@ -220,6 +220,11 @@ class FusionModel(nn.Module):
         logits, fused = self.fusion(features)
         return Outputs(features, logits, fused)
 
+    def with_own_heads(self, inputs: Mapping[str, Tensor]) -> Outputs:
+        """A forward whose unimodal logits are those of the own heads, and whose fused ones are the fusion's."""
+        features = self.encode(inputs)
+        return Outputs(features, self.own_logits(features), self.fusion(features)[1])
+
     def encoder_parameters(self, modality: str) -> list[nn.Parameter]:
         """The parameters of one modality's encoder that are trained, found by module, not by name."""
         return [p for p in self.encoders[modality].parameters() if p.requires_grad]
