@@ -25,11 +25,15 @@ LARGE = 1 << 21
 """An array of more numbers is kept in a file."""
 
 
-def blocks(rows: int, columns: int = 1) -> Iterator[slice]:
-    """Consecutive slices of `rows` rows, each of about `NUMBERS` numbers."""
-    step = max(NUMBERS // max(columns, 1), 1)
+def slices(rows: int, step: int) -> Iterator[slice]:
+    """Consecutive slices of `rows` rows, each of `step` of them but for the last."""
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
+
+
+def blocks(rows: int, columns: int = 1) -> Iterator[slice]:
+    """Consecutive slices of `rows` rows, each of about `NUMBERS` numbers."""
+    return slices(rows, max(NUMBERS // max(columns, 1), 1))
 
 
 def by_row(work: Callable[..., NDArray[Any]], *arrays: NDArray[Any]) -> NDArray[Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.blocks import slices
 from curate.errors import CurateError
 
 if TYPE_CHECKING:
@@ -44,9 +45,7 @@ class Parquet:
 
     def ranges(self) -> Iterator[slice]:
         """Slices of rows, to be read one after another."""
-        step = max(self.rows, 1) if self._whole else RANGE
-        for start in range(0, self.rows, step):
-            yield slice(start, min(start + step, self.rows))
+        return slices(self.rows, max(self.rows, 1) if self._whole else RANGE)
 
     def texts(self, names: Sequence[str], block: slice) -> list[list[str]]:
         """The cells of some columns in a range, without space around them, '' for an empty one."""

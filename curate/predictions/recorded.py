@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.blocks import slices
 from curate.errors import CurateError
 from curate.files.shards import KEYS, read_shards
 from curate.types import Floats
@@ -43,8 +44,7 @@ def read_recorded(folder: Path) -> Part:
 def _beside(columns: Sequence[NDArray[Any]]) -> Floats:
     """(N, K) of K columns; block by block, since a column at a time touches all of the memory K times."""
     values = np.empty((len(columns[0]), len(columns)))
-    for start in range(0, len(values), BLOCK):
-        block = slice(start, start + BLOCK)
+    for block in slices(len(values), BLOCK):
         for k, column in enumerate(columns):
             values[block, k] = column[block]
     return values

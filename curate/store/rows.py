@@ -11,15 +11,15 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.blocks import slices
+
 AT_ONCE = 122_880
 """Rows of a row group of DuckDB: a whole one goes to the disk at once."""
 
 
 def ranges(rows: int, columns: int = 1) -> Iterator[slice]:
     """Slices of so many rows as are inserted at once: memory then depends on neither rows nor columns."""
-    step = max(min(AT_ONCE, AT_ONCE * 32 // max(columns, 1)), 1)
-    for start in range(0, rows, step):
-        yield slice(start, min(start + step, rows))
+    return slices(rows, max(min(AT_ONCE, AT_ONCE * 32 // max(columns, 1)), 1))
 
 
 def insert(
