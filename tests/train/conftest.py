@@ -195,6 +195,12 @@ class Look:
 
 
 @pytest.fixture
+def look() -> type[Look]:
+    """The data that a method may read, as fixed batches: `look(fit, val)`."""
+    return Look
+
+
+@pytest.fixture
 def make_context(make_batch, two_component_fit: MixtureFit):
     """What a method is told at the start of an epoch: whatever any of them may ask for."""
 

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 
 from curate.torch.losses import negative_entropy
-from curate.train.methods.method import Context
 
 
 def test_negative_entropy_by_hand() -> None:
@@ -18,23 +17,12 @@ def test_negative_entropy_by_hand() -> None:
     torch.testing.assert_close(negative_entropy(logits), torch.tensor([-1.5 * math.log(2), -math.log(3), 0.0]))
 
 
-class Data:
-    """Batches as a method may read them."""
-
-    def __init__(self, batches) -> None:
-        self.batches = batches
-
-    def ordered(self, split: str = "fit"):
-        assert split == "fit"
-        return iter(self.batches)
-
-
 def test_a_sample_is_of_the_modality_that_says_least_and_only_that_one_learns_from_it(
-    make_model, make_batch, make_method
+    make_model, make_batch, make_method, make_context, look
 ) -> None:
     model, double, batch = make_model(), make_model(), make_batch()
     method = make_method("remix", model, first_epoch=0, gamma=0.5)
-    method.begin_epoch(model, 0, Context(epochs=6, data=Data([batch])))
+    method.begin_epoch(model, 0, make_context(model, data=look([batch], [])))
     model.eval()
     said = {m: F.softmax(x.detach(), 1) for m, x in method.forward(model, batch.inputs).logits.items()}
     surest = {m: (p * p.log()).sum(dim=1) for m, p in said.items()}
