@@ -218,6 +218,6 @@ def print_comparison(store: Store, name: str, plan: Plan | None, form: Format, q
     for dataset, control in missing_controls(lines, CONTROLS):
         print_message(f"warning: {dataset}: the control {control} is missing; without it anything looks like a gain")
     if not quiet:
-        for note in notes(plan):
+        for note in notes(lines, plan):
             print_message(note)
     return any(cell.run_id is None for cell in store.comparisons.find(name))

@@ -11,7 +11,7 @@ from curate.render import render
 from curate.types import FUSED
 
 from .paper import EXPLAINED, SPREAD, ahead_of_paper, named, paper_table, percent, printed
-from .plan import USUAL
+from .plan import USUAL, is_tuned
 
 if TYPE_CHECKING:
     from .plan import Plan, Row
@@ -23,6 +23,10 @@ NOTES = (
     "(their standard deviation taken as 0.5 points at least, a floor that was chosen, not measured).",
     "The verdict is against the warm-up continued for as many epochs. Each is judged at 95 % on its own: of twenty "
     "methods that change nothing, about one would be called better or worse.",
+)
+OF_TUNED = (
+    "A tuned row has the settings with the best validation accuracy on the first seed, among its own and as many "
+    "others as every row was given; it is compared with the tuned controls."
 )
 SUFFIXES = (".md", ".csv", ".tex", ".html")
 LATEX = {
@@ -57,7 +61,7 @@ def to_markdown(title: str, lines: Sequence[Line], plan: Plan | None = None) -> 
     parts = [f"## {title}", "", render(*cells(lines, plan), "markdown"), ""]
     if found := in_paper(lines, plan):
         parts += ["### In the paper's layout", "", render(*found, "markdown"), "", EXPLAINED, ""]
-    return "\n".join([*parts, *notes(plan), ""])
+    return "\n".join([*parts, *notes(lines, plan), ""])
 
 
 def in_paper(lines: Sequence[Line], plan: Plan | None) -> tuple[list[str], list[list[str]]] | None:
@@ -104,10 +108,10 @@ def escape_latex(text: str) -> str:
     return "".join(LATEX.get(c, c) for c in text)
 
 
-def notes(plan: Plan | None = None) -> list[str]:
+def notes(lines: Sequence[Line], plan: Plan | None = None) -> list[str]:
     """How to read the table, a sentence or two each."""
     own = plan.note.splitlines() if plan is not None else []
-    return [*own, *NOTES]
+    return [*own, *NOTES, *([OF_TUNED] if any(is_tuned(line.label) for line in lines) else [])]
 
 
 def records(lines: Sequence[Line], plan: Plan | None = None) -> tuple[list[str], list[list[Any]]]:

@@ -53,6 +53,10 @@ JOINT, CONTINUED, APART = "joint", "warmup", "unimodal"
 CONTROLS = (JOINT, CONTINUED, APART)
 """Without these anything looks like a gain: plain joint training, the warm-up continued, separate networks."""
 ALL = "all"
+TUNED = ", tuned"
+"""In the label of a row whose settings were chosen on validation."""
+RATES = (3.0, 1 / 3, 10.0, 0.1)
+"""The learning rates that tuning tries, as multiples of the run's."""
 MOST_SEEDS = 1000
 ROW_SECTIONS = ("model", "optim", "train", "method")
 SCORE_SECTIONS = ("model", "optim", "score")
@@ -166,7 +170,7 @@ def parse_methods(texts: Iterable[str], known: Sequence[str]) -> list[Row]:
         if name not in known:
             raise unknown_name("method", name, [*known, ALL])
         settings = _settings([c.strip() for c in changes.split(",") if c.strip()], ROW_SECTIONS, f"--method {text}")
-        rows.append(Row(_label(name, settings), name, settings))
+        rows.append(Row(labelled(name, settings), name, settings))
     _check_labels(rows, "--method")
     return rows
 
@@ -191,10 +195,32 @@ def swept(rows: Sequence[Row], texts: Iterable[str]) -> list[Row]:
     for row in rows:
         out.append(row)
         for change in changes:
-            settings = {k: {**row.settings.get(k, {}), **change.get(k, {})} for k in {**row.settings, **change}}
-            out.append(replace(row, label=_label(row.label, change), settings=settings, paper={}))
+            settings = merged(row.settings, change)
+            out.append(replace(row, label=labelled(row.label, change), settings=settings, paper={}))
     _check_labels(out, "--sweep")
     return out
+
+
+def candidates(tried: str, rate: float) -> list[Layer]:
+    """The settings that tuning tries for a method, in their order: its main knob, then the learning rate.
+
+    Args:
+        tried: the knob with its values, such as `alpha=0.1,0.3`; '' for a method without one.
+        rate: its learning rate as it is; `RATES` times that are tried.
+    """
+    knob, _, values = tried.partition("=")
+    own = [parse_set([f"method.{knob}={value}"]) for value in values.split(",") if value]
+    return [*own, *({"optim": {"lr": float(f"{rate * factor:.3g}")}} for factor in RATES)]
+
+
+def tuned_row(row: Row, change: Layer) -> Row:
+    """The row with the settings that were chosen for it; an empty change is its own settings again."""
+    return replace(row, label=labelled(row.label + TUNED, change), settings=merged(row.settings, change), twin="")
+
+
+def is_tuned(label: str) -> bool:
+    """Whether a row has settings that were chosen on validation."""
+    return TUNED in label
 
 
 def swept_setting(label: str) -> tuple[str, str, float] | None:
@@ -298,7 +324,7 @@ def _row(content: Any, where: str) -> Row:
             raise CurateError(
                 f"paper of a row of {where} holds no numbers", "e.g. paper = { ave = { accuracy = 70.4 } }"
             )
-    label = content.get("label") or _label(content["method"], {**settings, **scoring})
+    label = content.get("label") or labelled(content["method"], {**settings, **scoring})
     return Row(label, content["method"], settings, scoring, paper=content.get("paper", {}))
 
 
@@ -326,7 +352,12 @@ def _check_labels(rows: Sequence[Row], where: str) -> None:
         raise CurateError(f"{where}: {twice[0]!r} occurs more than once", "leave one out, or give rows other labels")
 
 
-def _label(method: str, settings: Layer) -> str:
+def merged(settings: Layer, change: Layer) -> dict[str, dict[str, Any]]:
+    """The settings, and on top of them a change."""
+    return {k: {**settings.get(k, {}), **change.get(k, {})} for k in {**settings, **change}}
+
+
+def labelled(method: str, settings: Layer) -> str:
     """`adaptive (gap=kl, train.epochs=20)`."""
     named = {f"{section}.{key}": v for section, values in settings.items() for key, v in values.items()}
     parts = [

@@ -14,7 +14,7 @@ from statistics import mean, stdev
 
 from curate.types import FUSED
 
-from .plan import CONTINUED, JOINT
+from .plan import CONTINUED, JOINT, is_tuned
 
 CONFIDENCE = 0.95
 FLOOR = 0.005
@@ -189,7 +189,7 @@ def missing_controls(lines: Sequence[Line], wanted: Sequence[str]) -> list[tuple
 
 def _line(group: Sequence[Cell], rows: Mapping[str, Sequence[Cell]]) -> Line:
     head, done = group[0], sorted((c for c in group if c.run_id), key=lambda c: c.seed)
-    joint, continued = _control(rows, JOINT), _control(rows, CONTINUED)
+    joint, continued = (_control(rows, method, is_tuned(head.label)) for method in (JOINT, CONTINUED))
     to_joint = None if group is joint else difference(_accuracy(done), _accuracy(joint))
     to_continued = None if group is continued else difference(_accuracy(done), _accuracy(continued))
     own = difference(_accuracy(done), _accuracy(rows[head.twin])) if head.twin in rows else None
@@ -216,8 +216,10 @@ def _line(group: Sequence[Cell], rows: Mapping[str, Sequence[Cell]]) -> Line:
     )
 
 
-def _control(rows: Mapping[str, Sequence[Cell]], method: str) -> Sequence[Cell]:
-    return next((g for g in rows.values() if g[0].control and g[0].method == method), ())
+def _control(rows: Mapping[str, Sequence[Cell]], method: str, tuned: bool) -> Sequence[Cell]:
+    """The cells of a control; for a tuned row those of the tuned control, where it was tuned too."""
+    found = [g for g in rows.values() if g[0].control and g[0].method == method]
+    return next((g for g in found if is_tuned(g[0].label) == tuned), found[0] if found else ())
 
 
 def _accuracy(cells: Iterable[Cell]) -> dict[int, float]:

@@ -70,7 +70,7 @@ def comparison_page(store: Store, name: str, plan: Plan | None = None) -> str:
     return environment.get_template("comparison.html").render(
         title=plan.title if plan and plan.title else name,
         name=name,
-        notes=notes(plan),
+        notes=notes(lines, plan),
         paper=in_paper(lines, plan),
         explained=EXPLAINED,
         parts=[_part(store, name, plan, d, lines) for d in dict.fromkeys(line.dataset for line in lines)],

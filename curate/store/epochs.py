@@ -54,6 +54,16 @@ class Epochs:
             own, folds = (con.execute(seconds.format(t), [run_id]).fetchall() for t in ("epoch", "fold_epoch"))
         return own[0][0], folds[0][0]
 
+    def best_validation(self, run_id: str) -> float | None:
+        """Highest fused accuracy on validation, 0..1, which is that of the chosen epoch; None before the first."""
+        with self.db.open() as con:
+            row = con.execute(
+                "SELECT max(value) FROM epoch WHERE run_id = ? AND split = 'val' AND modality = 'fused' "
+                "AND metric = 'accuracy'",
+                [run_id],
+            ).fetchone()
+        return row[0] if row else None
+
     def best(self, run_id: str) -> int | None:
         """The epoch that was chosen by validation; None before a run is done."""
         with self.db.open() as con:

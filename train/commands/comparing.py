@@ -18,6 +18,9 @@ from .opening import opened, repeatable
 if TYPE_CHECKING:
     from curate.comparison.plan import Plan
 
+MOST_TRIALS = 6
+"""As many as every method has: two values of its knob, and four learning rates."""
+
 
 def compare(
     ctx: typer.Context,
@@ -32,6 +35,9 @@ def compare(
         list[str] | None,
         typer.Option(metavar="SECTION.KEY=VALUE,...", help="Each row again with every value; repeatable."),
     ] = None,
+    tune: Annotated[
+        int, typer.Option(min=0, max=MOST_TRIALS, help="Each row again, with the best of so many other settings.")
+    ] = 0,
     dataset: Annotated[str, typer.Option(help="Data set name, see `curate datasets`.")] = "",
     root: Root = None,
     seeds: Annotated[str, typer.Option(help="How many, from 0 on; or a list such as 0,7.")] = "3",
@@ -81,9 +87,12 @@ def compare(
         with opened(ctx) as session, repeatable(stored):
             from curate.train.stages.compare import Protocol
             from curate.train.stages.compare import compare as run_cells
+            from curate.train.stages.tune import tuned
 
-            protocol = Protocol(dataset, root, layers, of_method, redraw)
-            run_cells(session, plan, protocol, drawn, session.runtime.devices())
+            protocol, devices = Protocol(dataset, root, layers, of_method, redraw), session.runtime.devices()
+            if tune:
+                plan = tuned(session, plan, protocol, drawn, tune, devices)
+            run_cells(session, plan, protocol, drawn, devices)
     failed = print_comparison(store, stored, shown, form, quiet)
     for path in output or []:
         from curate.report.comparison import write_comparison

@@ -42,6 +42,8 @@ def methods(
     message(f"{name}: {entry.summary}\n{entry.paper}; starts from {entry.start} weights")
     knobs = [(f"method.{k}", readable_type(kind), default, what) for k, (kind, default, what) in entry.knobs.items()]
     print_rows(["setting", "type", "default", "what"], knobs, form, output)
+    if entry.tried:
+        message(f"tried by `compare --tune`: method.{entry.tried}, and other learning rates")
     if entry.departures:
         message(f"where it differs from the published code: curate methods {name} --departures")
 

@@ -42,6 +42,7 @@ class Adaptive(Method):
     """
 
     name = "adaptive"
+    tried = "beta=0.3,3"
     paper = "Liu et al., arXiv 2510.21797 (2025)"
     uses_posteriors = True
 

@@ -52,6 +52,7 @@ class Agm(Method):
     """
 
     name = "agm"
+    tried = "alpha=0.5,2"
     paper = "Li et al., ICCV 2023"
     start = "scratch"
 

@@ -36,6 +36,7 @@ class Entry:
         paper: the paper it is from.
         start: `warm` or `scratch`.
         knobs: {key: (type, default, what it does)} as written in its `Config`.
+        tried: its main knob and the values that tuning tries, such as `alpha=0.1,0.3`; '' without one.
         departures: {what: where it differs from the paper or its published code, and why}.
     """
 
@@ -44,6 +45,7 @@ class Entry:
     paper: str
     start: str
     knobs: dict[str, tuple[str, str, str]]
+    tried: str = ""
     departures: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -119,6 +121,7 @@ def _read(path: Path) -> Entry:
                     str(literals.get("paper", "")),
                     str(literals.get("start", "warm")),
                     _knobs(config),
+                    str(literals.get("tried", "")),
                     _section(text, "Departures"),
                 )
     raise ValueError(f"{path.name} has no class with name = {path.stem!r}")

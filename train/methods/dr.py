@@ -41,6 +41,7 @@ class Dr(Method):
     """
 
     name = "dr"
+    tried = "strength=1,10"
     paper = "Wei, Li, Feng, Hu, ECCV 2024"
     start = "scratch"
 

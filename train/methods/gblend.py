@@ -46,6 +46,7 @@ class Gblend(Method):
     """
 
     name = "gblend"
+    tried = "mode=offline"
     paper = "Wang, Tran, Feiszli, CVPR 2020"
     start = "scratch"
 

@@ -42,6 +42,7 @@ class Greedy(Method):
     """
 
     name = "greedy"
+    tried = "epsilon=0.001,0.1"
     paper = "Wu, Jastrzebski, Cho, Geras, ICML 2022"
     start = "scratch"
     uses_encode = False

@@ -43,6 +43,7 @@ class Iprm(Method):
     """
 
     name = "iprm"
+    tried = "alpha=0.5,0.95"
     paper = "Yang, Wu, Jiang, IJCAI 2025"
     uses_posteriors = True
 

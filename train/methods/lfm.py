@@ -43,6 +43,7 @@ class Lfm(Method):
     """
 
     name = "lfm"
+    tried = "begin=0.05,0.5"
     paper = "Yang, Wan, Jiang, Xu, NeurIPS 2024"
     start = "scratch"
 

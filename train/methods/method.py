@@ -69,6 +69,8 @@ class Method:
         uses_usability: whether `Batch.p_broken` is set to the probability that each modality is broken; then it is
             never None.
         uses_selection: whether it trains on a selection of the training set.
+        tried: its main knob with the values that `compare --tune` tries, most different ones first, such as
+            `alpha=0.1,0.3`; empty for a method without one.
         fusion: `model.fusion` unless the user sets it; None keeps that of the scored run.
         uses_encode: whether encoders are run by `FusionModel.encode` alone, and so in all processes of a command.
 
@@ -86,6 +88,7 @@ class Method:
 
     name: ClassVar[str] = "method"
     paper: ClassVar[str] = ""
+    tried: ClassVar[str] = ""
     start: ClassVar[Literal["warm", "scratch"]] = "warm"
     uses_posteriors: ClassVar[bool] = False
     uses_usability: ClassVar[bool] = False

@@ -42,6 +42,7 @@ class Mla(Method):
     """
 
     name = "mla"
+    tried = "projection=off,current"
     paper = "Zhang, Yoon, Bansal, Yao, CVPR 2024"
     start = "scratch"
 

@@ -28,6 +28,7 @@ class MMCosine(Method):
     """
 
     name = "mmcosine"
+    tried = "scale=5,20"
     paper = "Xu, Feng, Zhang, Hu, ICASSP 2023"
     start = "scratch"
 

@@ -41,6 +41,7 @@ class MMPareto(Method):
     """
 
     name = "mmpareto"
+    tried = "gamma=1,2"
     paper = "Wei, Hu, ICML 2024"
     start = "scratch"
 

@@ -35,6 +35,7 @@ class Mslr(Method):
     """
 
     name = "mslr"
+    tried = "window=2,10"
     paper = "Yao, Mihalcea, Findings of ACL 2022"
     start = "scratch"
     fusion = "sum"

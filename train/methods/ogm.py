@@ -37,6 +37,7 @@ class Ogm(Method):
     """
 
     name = "ogm"
+    tried = "alpha=0.1,0.3"
     paper = "Peng et al., CVPR 2022"
     start = "scratch"
 

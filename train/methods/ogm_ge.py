@@ -36,6 +36,7 @@ class OgmGe(Method):
     """
 
     name = "ogm_ge"
+    tried = "alpha=0.1,0.3"
     paper = "Peng et al., CVPR 2022"
     start = "scratch"
 

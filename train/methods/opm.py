@@ -39,6 +39,7 @@ class Opm(Method):
     """
 
     name = "opm"
+    tried = "q_base=0.25,0.75"
     paper = "Wei, Hu, Du, Wen, TPAMI 2024"
     start = "scratch"
 

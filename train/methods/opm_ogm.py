@@ -36,6 +36,7 @@ class OpmOgm(Method):
     """
 
     name = "opm_ogm"
+    tried = "alpha=0.1,0.3"
     paper = "Wei, Hu, Du, Wen, TPAMI 2024"
     start = "scratch"
 

@@ -43,6 +43,7 @@ class Pmr(Method):
     """
 
     name = "pmr"
+    tried = "alpha=0.5,1"
     paper = "Fan, Xu, Wang, Wang, Guo, CVPR 2023"
     start = "scratch"
 

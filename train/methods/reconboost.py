@@ -41,6 +41,7 @@ class ReconBoost(Method):
     """
 
     name = "reconboost"
+    tried = "first=2,10"
     paper = "Hua, Xu, Bao, Yang, Huang, ICML 2024"
     start = "scratch"
 

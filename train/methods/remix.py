@@ -43,6 +43,7 @@ class Remix(Method):
     """
 
     name = "remix"
+    tried = "gamma=0.5,2"
     paper = "Ma, Chen, Deng, ICML 2025"
     start = "scratch"
 

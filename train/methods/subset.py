@@ -24,6 +24,7 @@ class Subset(Method):
     """
 
     name = "subset"
+    tried = "threshold=0.3,0.8"
     paper = "Liu et al., arXiv 2510.21797 (2025), Section III-D"
     uses_selection = True
 

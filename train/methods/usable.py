@@ -30,6 +30,7 @@ class Usable(Method):
     """
 
     name = "usable"
+    tried = "mode=skip"
     paper = "curate's own; targets as in label smoothing, Szegedy et al., CVPR 2016, by sample"
     uses_usability = True
 

@@ -45,6 +45,7 @@ class Valuation(Method):
     """
 
     name = "valuation"
+    tried = "level=modality"
     paper = "Wei, Feng, Wang, Hu, CVPR 2024"
     start = "scratch"
 

@@ -83,9 +83,9 @@ def compare(
     """
     if devices:
         session = replace(session, runtime=replace(session.runtime, device=devices[0]))
-    common = [plan.settings, plan.presets.get(protocol.dataset, {}), *protocol.layers]
-    plain = Cell(Row("", ""), seeds[0], tuple(common))
-    first = _planned(session, protocol, plain)  # an error overwrites nothing
+    common = shared_layers(plan, protocol)
+    plain = Cell(Row("", ""), seeds[0], common)
+    first = planned_scoring(session, protocol, plain)  # an error overwrites nothing
     cells = [Cell(row, seed, (*common, row.scoring)) for seed in seeds for row in plan.rows]
     announce_cost(session, protocol, cells, *first)
     session.store.comparisons.begin(plan.name, protocol.dataset, plan.rows, seeds)
@@ -94,6 +94,11 @@ def compare(
     for cell, (run_id, reason) in ended:
         session.store.comparisons.fill(plan.name, protocol.dataset, cell.row.label, cell.seed, run_id, reason)
     session.progress("cells", len(cells), len(cells), "")
+
+
+def shared_layers(plan: Plan, protocol: Protocol) -> tuple[Layer, ...]:
+    """The settings of every cell, in rising precedence, below those of the method and the row."""
+    return plan.settings, plan.presets.get(protocol.dataset, {}), *protocol.layers
 
 
 def announce_cost(session: Session, protocol: Protocol, cells: Sequence[Cell], run: Run, dataset: Dataset) -> None:
@@ -107,7 +112,7 @@ def announce_cost(session: Session, protocol: Protocol, cells: Sequence[Cell], r
     for cell in cells:
         try:
             if cell.parent not in parents:
-                wanted, _ = _planned(session, protocol, cell)
+                wanted, _ = planned_scoring(session, protocol, cell)
                 found = same_run(session, wanted)
                 parents[cell.parent] = found or wanted
                 scorings += 0 if is_done(found) else wanted.config["score"]["epochs"]
@@ -133,12 +138,12 @@ def announce_cost(session: Session, protocol: Protocol, cells: Sequence[Cell], r
 
 def _one_by_one(session: Session, protocol: Protocol, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Outcome]]:
     """Each cell with its outcome, seed by seed."""
-    inner = replace(session, progress=_folded(session.progress))
+    inner = replace(session, progress=folded(session.progress))
     parents: Parents = {}
     for number, cell in enumerate(cells):
         session.progress("cells", number, len(cells), f"{cell.row.label}, seed {cell.seed}")
         if cell.parent not in parents:
-            parents[cell.parent] = _scored(inner, protocol, cell)
+            parents[cell.parent] = scored(inner, protocol, cell)
             _need_one(parents, cell.seed)
         parent = parents[cell.parent]
         yield cell, trained(inner, protocol, parent, cell) if isinstance(parent, Run) else (None, parent.message)
@@ -151,8 +156,8 @@ def _at_once(
     first = list({cell.parent: cell for cell in cells}.values())
     session.progress("scored runs", 0, len(first), "")
     parents: Parents = {}
-    scored = spread(session, devices, [partial(_scored, protocol=protocol, cell=cell) for cell in first])
-    for done, (i, run) in enumerate(scored, 1):
+    ended = spread(session, devices, [partial(scored, protocol=protocol, cell=cell) for cell in first])
+    for done, (i, run) in enumerate(ended, 1):
         session.progress("scored runs", done, len(first), "")
         parents[first[i].parent] = run
     for cell in cells:
@@ -178,12 +183,12 @@ def _need_one(parents: Parents, seed: int) -> None:
         raise errors[0]
 
 
-def _folded(advance: Progress) -> Progress:
+def folded(advance: Progress) -> Progress:
     """The progress of the cell that is running, under one label."""
     return lambda label, done, total, note: advance("this cell", done, total, f"{label} {note}".strip())
 
 
-def _planned(session: Session, protocol: Protocol, cell: Cell) -> tuple[Run, Dataset]:
+def planned_scoring(session: Session, protocol: Protocol, cell: Cell) -> tuple[Run, Dataset]:
     """The scored run that a cell starts from, not begun, and its data set; what there is to note is told by `score`."""
     session = replace(session, message=no_message)
     return plan_score(session, protocol.dataset, protocol.root, _scoring_layers(protocol, cell), cell.seed)
@@ -193,10 +198,10 @@ def _scoring_layers(protocol: Protocol, cell: Cell) -> list[Layer]:
     return [*_only(SCORED, cell.layers), *([{"data": {"seed": cell.seed}}] if protocol.redraw else [])]
 
 
-def _scored(session: Session, protocol: Protocol, cell: Cell) -> Run | CurateError:
+def scored(session: Session, protocol: Protocol, cell: Cell) -> Run | CurateError:
     """The scored run of a cell: from the table, resumed, or made now; or why there is none."""
     try:
-        wanted, _ = _planned(session, protocol, cell)
+        wanted, _ = planned_scoring(session, protocol, cell)
         found = same_run(session, wanted)
         if found is None:
             return score(session, protocol.dataset, protocol.root, _scoring_layers(protocol, cell), cell.seed)
