@@ -14,6 +14,7 @@ from curate.advice.kept import measured
 from curate.comparison.layout import cells, in_paper, notes, to_csv, to_latex, to_markdown
 from curate.comparison.paper import EXPLAINED
 from curate.comparison.plan import CONTINUED, CONTROLS, Plan, swept_setting
+from curate.comparison.ranks import mean_ranks
 from curate.comparison.summary import (
     ACCURACY,
     BETTER,
@@ -73,6 +74,7 @@ def comparison_page(store: Store, name: str, plan: Plan | None = None) -> str:
         notes=notes(lines, plan),
         paper=in_paper(lines, plan),
         explained=EXPLAINED,
+        ranks=_ranks(store, name),
         parts=[_part(store, name, plan, d, lines) for d in dict.fromkeys(line.dataset for line in lines)],
     )
 
@@ -106,6 +108,15 @@ def _part(store: Store, name: str, plan: Plan | None, dataset: str, every: Seque
         "sensitivity": _sensitivity(lines, dataset),
         "gaps": _gaps(store, name, dataset, lines),
     }
+
+
+def _ranks(store: Store, name: str) -> dict[str, Any] | None:
+    """The figure of mean ranks over all data sets and seeds, and what is said below it."""
+    ranks = mean_ranks(store.comparisons.find(name))
+    if ranks is None:
+        return None
+    found = _figure("ranks", panels.rank_lines(ranks), "Mean rank of each row, with bars that join equal ones")
+    return {**found, "of": ranks}
 
 
 def _figure(name: str, drawn: drawing.Drawing, title: str) -> dict[str, Any]:

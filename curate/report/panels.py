@@ -14,9 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from curate.comparison.ranks import Ranks
 from curate.types import Floats
 
-from .drawing import BALANCED, FONT, IMBALANCED, INK, MUTED, WIDTH, Drawing, canvas, legend, plain
+from .drawing import BALANCED, FONT, IMBALANCED, INK, MUTED, WIDTH, Drawing, canvas, figure_axes, legend, plain
 
 COLUMNS = 4
 PANEL = 1.35  # inches
@@ -130,6 +131,21 @@ def sensitivity(values: Mapping[str, tuple[Floats, Floats, Floats]], references:
         for title, (x, accuracy, sd) in values.items()
     ]
     return Drawing(figure, pd.concat(rows, ignore_index=True))
+
+
+def rank_lines(ranks: Ranks) -> Drawing:
+    """Mean ranks, the best row above; a bar joins rows that do not differ by the critical difference."""
+    k, groups = len(ranks.labels), ranks.groups()
+    figure, axes = figure_axes(0.9 + 0.17 * k)
+    axes.plot(ranks.values, range(k), "o", color=BALANCED, markersize=4)
+    for i, (first, last) in enumerate(groups):
+        x = ranks.values[-1] + 0.03 * k * (i + 1)
+        axes.plot([x, x], [first - 0.3, last + 0.3], color=INK, linewidth=1.6, solid_capstyle="butt")
+    axes.set_yticks(range(k), [_short(label, 44) for label in ranks.labels])
+    axes.set_ylim(k - 0.4, -0.6)
+    axes.set_xlabel("mean rank, 1 = most accurate")
+    joined = ["; ".join(str(g) for g, (a, b) in enumerate(groups, 1) if a <= i <= b) for i in range(k)]
+    return Drawing(figure, pd.DataFrame({"row": ranks.labels, "mean rank": ranks.values, "bars": joined}))
 
 
 def gap_panels(before: Floats, after: Mapping[str, Floats], pair: tuple[str, str]) -> Drawing:

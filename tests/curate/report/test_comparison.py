@@ -11,9 +11,10 @@ import pytest
 
 from curate.comparison.layout import cells
 from curate.comparison.plan import Plan, Row
+from curate.comparison.ranks import mean_ranks
 from curate.comparison.summary import summarize
 from curate.report.comparison import comparison_page, judged, write_comparison
-from curate.report.panels import sensitivity
+from curate.report.panels import rank_lines, sensitivity
 
 NASTY = "<b>&\"' a method"
 ROWS = (
@@ -133,3 +134,17 @@ def test_a_sweep_is_a_curve_from_the_smallest_value_on(table) -> None:
         "sd": [0.01, 0.02],
         "reference": [0.5] * 2,
     }
+
+
+def test_ranks_are_taken_over_data_sets_and_seeds_and_rows_without_a_result_are_named(table) -> None:
+    """In all four blocks iprm is ahead of warmup, and that of joint: ranks 1, 2, 3."""
+    assert '<figure id="ranks"' not in comparison_page(table, "mine"), "two blocks are too few"
+    table.comparisons.begin("mine", "other", ROWS, [0, 1])
+    for row in ROWS[:3]:
+        for seed in (0, 1):
+            table.comparisons.fill("mine", "other", row.label, seed, f"{row.method}-{seed}")
+    text = comparison_page(table, "mine")
+    assert '<figure id="ranks"' in text and "no result in some block: gone" in text
+    assert "In each of 4 blocks, 2 data sets with their seeds" in text
+    drawn = rank_lines(mean_ranks(table.comparisons.find("mine"))).data
+    assert drawn["row"].tolist() == [NASTY, "warmup", "joint"] and drawn["mean rank"].tolist() == [1, 2, 3]
