@@ -20,9 +20,11 @@ from curate.torch.balance import damping, drop_probabilities
 from curate.torch.iprm import probe
 from curate.torch.losses import negative_entropy
 from curate.torch.valuation import copies
+from curate.train.methods.bss import pace
 from curate.train.methods.dr import retreat
 from curate.train.methods.gblend import blend
 from curate.train.methods.greedy import Greedy
+from curate.train.methods.inforeg import regulation
 from curate.train.methods.lfm import Lfm
 from curate.train.methods.mla import shrink
 from curate.train.methods.mmpareto import MMPareto, integrate
@@ -218,6 +220,30 @@ def remix() -> Figure:
     for x, y, text in ((0.5, 0.1, "audio"), (0.5, 0.9, "audio"), (0.1, 0.5, "visual"), (0.9, 0.5, "visual")):
         ax.text(x, y, text, ha="center", va="center")
     ax.set(xlabel="probability of a class by audio", ylabel="the same by visual")
+    return figure
+
+
+def inforeg() -> Figure:
+    """beta by the difference of summed probabilities."""
+    figure, (ax,) = axes()
+    ahead = torch.linspace(-3, 3, 301, dtype=torch.float64)
+    labels = torch.zeros(4, dtype=torch.long)
+    betas = []
+    for d in ahead.tolist():
+        p = torch.full((4,), 0.5 + d / 8, dtype=torch.float64).clamp(1e-9, 1 - 1e-9)
+        audio, visual = (torch.stack([q.log(), (1 - q).log()], dim=1) for q in (p, 1 - p))
+        betas.append(float(regulation({"audio": audio, "visual": visual}, labels, 0.95)["audio"]))
+    ax.plot(ahead, betas, color=AUDIO)
+    ax.set(xlabel="$S_m - S_{other}$", ylabel="$\\beta_m$", ylim=(-0.1, 2.8))
+    return figure
+
+
+def bss() -> Figure:
+    """The pace of a run of 60 epochs."""
+    figure, (ax,) = axes()
+    epochs = range(60)
+    ax.step(epochs, [100 * pace(t, 60) for t in epochs], where="post", color=FUSED)
+    ax.set(xlabel="epoch", ylabel="samples read, %", ylim=(0, 105))
     return figure
 
 

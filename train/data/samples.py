@@ -146,10 +146,14 @@ class RunData:
         """The same data with other training samples."""
         return replace(self, fit=samples)
 
-    def training_batches(self, epoch: int) -> Iterator[Batch]:
-        """The shuffled batches of an epoch, the last one possibly smaller; a function of (seed, epoch) alone."""
+    def training_batches(self, epoch: int, order: Sequence[int] | None = None) -> Iterator[Batch]:
+        """The batches of an epoch, the last one possibly smaller; shuffled, as a function of (seed, epoch) alone.
+
+        Args:
+            order: positions of the samples to read, in their order; None is all of them, shuffled.
+        """
         generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
-        sampler = RandomSampler(self.fit, generator=generator)
+        sampler = RandomSampler(self.fit, generator=generator) if order is None else order
         return iter(self._loader(self.fit, BatchSampler(sampler, self.batch_size, drop_last=False)))
 
     def ordered_batches(self, samples: Samples) -> Iterator[Batch]:

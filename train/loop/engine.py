@@ -226,13 +226,15 @@ def _train_epoch(
     span: tuple[int, int],
     on_step: Callable[[int, int], None] | None,
 ) -> np.ndarray:
-    """Do one pass over the training samples; return the loss of every batch."""
-    total, together = -(-len(data.fit) // data.batch_size), trainer.optim.accumulate
+    """Do one pass over the training samples that the method reads; return the loss of every batch."""
+    order = trainer.method.order(data.fit.sample_ids)
+    read = len(data.fit) if order is None else len(order)
+    total, together = -(-read // data.batch_size), trainer.optim.accumulate
     steps = -(-total // together)
     losses: list[Tensor] = []
     recent: list[tuple[Batch, Tensor]] = []
     trainer.updates.skipped = 0
-    for number, raw in enumerate(data.training_batches(trainer.epoch)):
+    for number, raw in enumerate(data.training_batches(trainer.epoch, order)):
         step, place = divmod(number, together)
         last = place + 1 == together or number + 1 == total
         trainer.updates.begin_batch(min(together, total - step * together), last)

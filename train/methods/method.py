@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -132,6 +134,13 @@ class Method:
         It may read data, edit weights and leave the model in any mode. Everything that a checkpoint after an epoch must
         restore belongs in `state_dict`.
         """
+
+    def order(self, sample_ids: NDArray[np.str_]) -> Sequence[int] | None:
+        """Positions of the training samples (N,) that the epoch reads, in their order; None is all of them, shuffled.
+
+        Called after `begin_epoch`; random numbers of torch begin with the epoch's seed.
+        """
+        return None
 
     def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
         """One forward in training or evaluation."""

@@ -30,6 +30,8 @@ MUST: list[tuple[str, str]] = [
     ("agm", "window"),
     ("valuation", "repetitions"),
     ("remix", "batches"),
+    ("bss", "mode of measuring"),
+    ("inforeg", "which modality"),
 ]
 
 
