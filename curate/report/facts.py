@@ -25,8 +25,11 @@ from curate.types import FUSED, MixtureFit, Round, Run
 from .dynamics import GAPS
 from .usability import PARTLY, ROWS, assessed
 
-PREDICTIONS = "SELECT sample_id, modality, p_true, correct FROM prediction WHERE run_id = ? AND round = 0"
-LABELS = "SELECT sample_id, label_name, planted FROM sample WHERE data_id = ?"
+SCORED = (
+    "SELECT i.sample_id, coalesce(i.label_name, '') AS label_name, i.planted{} FROM item i JOIN part p "
+    "ON p.number = i.part WHERE p.run_id = ? AND p.round = 0 AND i.widest IS NOT NULL ORDER BY i.sample_id"
+)
+OF_MODALITY = "i.{0}[list_position(p.modalities, '{2}')] AS {1}_{2}"
 STATUSES = "SELECT status, split, count(*) AS samples FROM sample WHERE data_id = ? GROUP BY ALL ORDER BY ALL"
 UNUSABLE = (
     "SELECT sample_id, split, label_name, status, reason FROM sample "
@@ -134,7 +137,7 @@ def _read(store: Store, run: Run) -> Facts:
     children = tuple(reversed(store.runs.all(kind="train", parent=run.run_id)))
     scored = store.rounds.read(run.run_id)
     both, data = [run.run_id, run.run_id], [run.data_id]
-    samples = scored_samples(run.modalities, scored, store.frame(PREDICTIONS, both[:1]), store.frame(LABELS, data))
+    samples = scored_samples(store, run, scored)
     guards = store.usability.guards(run.run_id)
     times = store.frame(TIMES, both[:1]).iloc[0]
     return Facts(
@@ -178,9 +181,7 @@ def _minute(moment: Any) -> str:
     return "" if pd.isna(moment) else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
-def scored_samples(
-    modalities: Sequence[str], scored: Round, predictions: pd.DataFrame, labels: pd.DataFrame
-) -> pd.DataFrame:
+def scored_samples(store: Store, run: Run, scored: Round) -> pd.DataFrame:
     """One row per scored sample, in the order of the round.
 
     Returns:
@@ -188,12 +189,13 @@ def scored_samples(
         gap (probability gap of the pair with the largest |gap|), p_balanced and p_imbalanced (of the least balanced
         pair), and dominant (the modality with the largest probability of the true class; None if all are equal).
     """
-    out = pd.DataFrame({"sample_id": scored.sample_ids}).merge(labels, how="left", on="sample_id")
-    out["label_name"] = out["label_name"].fillna("")
-    for column, short in (("p_true", "p"), ("correct", "right")):
-        wide = predictions.pivot(index="sample_id", columns="modality", values=column).reindex(scored.sample_ids)
-        for m in (*modalities, FUSED):
-            out[f"{short}_{m}"] = wide[m].to_numpy()
+    modalities = run.modalities
+    columns = [
+        OF_MODALITY.format(column, short, m)
+        for column, short in (("p_true", "p"), ("correct", "right"))
+        for m in (*modalities, FUSED)
+    ]
+    out = store.frame(SCORED.format("".join(f", {c}" for c in columns)), [run.run_id])
     strongest = np.abs(scored.gaps.prob).argmax(axis=1)
     out["gap"] = scored.gaps.prob[np.arange(len(out)), strongest]
     out["p_balanced"] = scored.balanced
