@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from curate.advice.evidence import Evidence, read_evidence
 from curate.errors import CurateError
@@ -20,7 +21,7 @@ from curate.scores.gap import describe, gap_limit, gap_scale
 from curate.scores.guard import Guard
 from curate.scores.metrics import auroc, degraded_alone, degraded_in_part, direction_auroc
 from curate.store.store import Store
-from curate.types import FUSED, MixtureFit, Round, Run
+from curate.types import FUSED, Floats, MixtureFit, Round, Run
 
 from .dynamics import GAPS
 from .usability import PARTLY, ROWS, assessed
@@ -249,5 +250,18 @@ def by_class(samples: pd.DataFrame, modalities: Sequence[str]) -> pd.DataFrame:
 
 def most_imbalanced(samples: pd.DataFrame, modalities: Sequence[str], count: int) -> dict[str, pd.DataFrame]:
     """{dominant modality: its samples of largest |gap|, largest first}, `count` divided equally, ties by id."""
-    ranked = samples.assign(size=samples["gap"].abs()).sort_values(["size", "sample_id"], ascending=[False, True])
-    return {m: ranked[ranked["dominant"] == m].head(max(1, count // len(modalities))) for m in modalities}
+    size, dominant, each = samples["gap"].abs().to_numpy(), samples["dominant"], max(1, count // len(modalities))
+    found = {}
+    for m in modalities:
+        own = np.flatnonzero(dominant == m)
+        top = own[largest(size[own], each)]
+        ranked = samples.iloc[top].assign(size=size[top]).sort_values(["size", "sample_id"], ascending=[False, True])
+        found[m] = ranked.head(each)
+    return found
+
+
+def largest(values: Floats, count: int) -> NDArray[np.int64]:
+    """Positions of the `count` largest of (N,) values and of all that equal the last of them, ascending."""
+    if not 0 < count < len(values):
+        return np.arange(len(values) if count else 0)
+    return np.flatnonzero(values >= np.partition(values, len(values) - count)[len(values) - count])

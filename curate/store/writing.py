@@ -21,7 +21,7 @@ class Writing:
 
     Attributes:
         modalities: the order of the lists, fusion last.
-        width: about so many numbers a sample has.
+        width: about so many numbers of four bytes a sample has.
 
     Args:
         said: predictions; [] if those that are there stay.
@@ -53,7 +53,7 @@ class Writing:
             self.modalities = con.execute(head, list(self._key)).fetchall()[0][0]
         self.modalities.sort(key=lambda m: m == FUSED)
         self._names = said[0].classes if said else ()
-        self.width = len(self.modalities) * max(len(self._names), 1)
+        self.width = len(self.modalities) * (len(self._names) + 8)
         self._grown = False
         self._number = begin(con, self._data_id, run_id, number, self.modalities, pairs)
         self._pairs = list(pairs)
