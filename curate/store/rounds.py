@@ -143,9 +143,11 @@ class Rounds:
             CurateError: there are no predictions of that round.
         """
         sql = (
-            "SELECT sample_id, modality, p_true, entropy, correct, fold IS NOT NULL AS held_out FROM prediction "
-            "WHERE run_id = $1 AND round = $2 AND modality <> 'fused' "
-            "AND sample_id IN (SELECT sample_id FROM gap WHERE run_id = $1 AND round = $2)"
+            "SELECT i.sample_id, p.modality, i.p_true[p.k] AS p_true, i.entropy[p.k] AS entropy, "
+            "i.correct[p.k] AS correct, i.fold IS NOT NULL AS held_out FROM item i JOIN (SELECT number, "
+            "unnest(modalities) AS modality, unnest(range(1, len(modalities) + 1)) AS k FROM part "
+            "WHERE run_id = $1 AND round = $2) p ON p.number = i.part "
+            "WHERE i.widest IS NOT NULL AND i.p_true[p.k] IS NOT NULL"
         )
         with self.db.open() as con:
             absent = f"run {run_id!r} has no predictions of round {number}"

@@ -36,7 +36,7 @@ LEFT JOIN (
     FROM usability JOIN (/* scored */) USING (run_id) GROUP BY ALL
 ) u ON u.run_id = v.run_id AND u.sample_id = i.sample_id
 LEFT JOIN (
-    SELECT r.data_id, m.sample_id, list(m.name ORDER BY m.name) AS selections
+    SELECT r.data_id, m.sample_id, list_sort(list(m.name)) AS selections
     FROM selection_member m JOIN selection n USING (name) JOIN run r USING (run_id) GROUP BY ALL
 ) n ON n.data_id = v.data_id AND n.sample_id = i.sample_id
 LEFT JOIN (
