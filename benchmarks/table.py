@@ -1,7 +1,8 @@
 """How fast posteriors are written to the table, read and selected from; and saved predictions scored.
 
 Claim: at most 1.5 times the time of DuckDB's own bulk insert and scan of the same columns. Predictions are compared
-with DuckDB's own softmax, gap, sort, unique and table: no claim, the ratios are printed, of processor time.
+with DuckDB's own softmax, gap, sort, unique and table, and questions to `samples` with the same to a plain table of its
+columns: no claim, the ratios are printed, of processor time.
 Run: python benchmarks/table.py [--rows 10000000]
 """
 
@@ -19,7 +20,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from curate.predictions.score import score_predictions
+from curate.predictions.score import score_missing_predictions, score_predictions
 from curate.store.store import Store
 from curate.types import GapScores, MixtureFit, Run, Sample
 
@@ -30,6 +31,13 @@ RUN = Run(
     run_id="r", kind="score", method="none", dataset="d", data_id="d-0", root=None, parent=None, seed=0,
     modalities=("a", "v"), classes=("k",), gap_kind="prob", family="gaussian", config={}, versions={}, folder="",
 )  # fmt: skip
+QUESTIONS = (
+    "SELECT * FROM samples LIMIT 10",
+    "SELECT count(*) FROM samples",
+    "SELECT label_name, avg(gap) FROM samples GROUP BY 1",
+    "SELECT count(*) FROM samples WHERE p_balanced < 0.2",
+    "SELECT * FROM samples WHERE sample_id = 's00000123'",
+)
 OURS = "CREATE TABLE gap_(run_id VARCHAR, round INTEGER, sample_id VARCHAR, pair VARCHAR, a DOUBLE, b DOUBLE)"
 
 
@@ -67,17 +75,18 @@ def processor(work: Callable[..., object], *arguments: object) -> float:
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
-def make_predictions(path: str, rows: int, classes: int = 10) -> None:
-    """Write logits of two modalities as Parquet."""
+def make_predictions(path: str, rows: int, classes: int = 10, start: int = 0) -> None:
+    """Write logits of two modalities as Parquet, of samples counted from `start`."""
     columns = ", ".join(
         f'(random() * 6 - 3 + if(y = {c}, random() * 5 - 1, 0))::FLOAT AS "{m}.c{c:03}"'
         for m in "av"
         for c in range(classes)
     )
+    drawn = f"SELECT i, (hash(i) % {classes})::INTEGER AS y FROM range({start}, {start + rows}) t(i)"
     with duckdb.connect() as con:
         con.execute(
-            f"COPY (SELECT format('s{{:08}}', i) AS sample_id, format('c{{:03}}', y) AS label, {columns} FROM "
-            f"(SELECT i, (hash(i) % {classes})::INTEGER AS y FROM range({rows}) t(i))) TO '{path}' (FORMAT parquet)"
+            f"COPY (SELECT format('s{{:08}}', i) AS sample_id, format('c{{:03}}', y) AS label, {columns} "
+            f"FROM ({drawn})) TO '{path}' (FORMAT parquet)"
         )
 
 
@@ -107,12 +116,35 @@ def measure_predictions(rows: int) -> None:
         print(
             f"score {ours:.2f} s for {rows} rows of 2 x 10 logits, {ours / own:.1f} of DuckDB's own table, {own:.2f} s"
         )
-        for what in ("* FROM {} LIMIT 10", "count(*) FROM {}", "label_name, avg(gap) FROM {} GROUP BY 1"):
-            with duckdb.connect(plain, read_only=True) as con:
-                before = seconds(con.execute, f"SELECT {what.format('s').replace('label_name', 'label')}")
+        copied = f"{folder}/copied.duckdb"
+        with duckdb.connect(copied) as con:
+            con.execute(f"ATTACH '{table.path}' AS t (READ_ONLY)")
+            con.execute("CREATE TABLE samples AS FROM t.samples")
+        for what in QUESTIONS:
+            with duckdb.connect(copied, read_only=True) as con:
+                before = fastest(con, what)
             with table.db.open() as con:
-                after = seconds(con.execute, f"SELECT {what.format('samples')}")
-            print(f"  SELECT {what.format('samples')}: {1000 * after:.1f} ms, of a plain table {1000 * before:.1f} ms")
+                after = fastest(con, what)
+            print(f"  {what}: {1000 * after:.1f} ms, of a plain table of the same columns {1000 * before:.1f} ms")
+        measure_growth(table, folder, rows)
+
+
+def fastest(con: duckdb.DuckDBPyConnection, sql: str) -> float:
+    """Least processor time of three askings, s."""
+    return min(processor(lambda: con.execute(sql).fetchall()) for _ in range(3))
+
+
+def measure_growth(table: Store, folder: str, rows: int) -> None:
+    """Print what it costs to score 1 % more, and to remove the run again."""
+    more, name = f"{folder}/more.parquet", table.runs.find().dataset
+    make_predictions(more, rows // 100, start=rows)
+    before = table.path.stat().st_size
+    spent = processor(score_missing_predictions, table, [more], name)
+    grown = table.path.stat().st_size
+    removed = processor(table.remove_run, table.runs.find().run_id)
+    after = table.path.stat().st_size
+    print(f"  1 % more: {spent:.2f} s, file {before / 1e6:.0f} to {grown / 1e6:.0f} MB")
+    print(f"  that run removed: {removed:.2f} s, file {after / 1e6:.0f} MB")
 
 
 def main() -> None:

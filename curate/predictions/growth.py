@@ -1,7 +1,7 @@
 """A data set that grew: find the samples without a score, and score them while the others keep theirs.
 
 The fitted mixture is applied to the new samples and not fitted again: no existing posterior changes. A grown run
-contains all samples, the old rows copied; it does not need the old run.
+contains all samples, those of the old run too; it does not need the old run.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from curate.config import build
 from curate.errors import CurateError
 from curate.scores import gap
 from curate.scores.scoring import MixtureConfig, prepared, under
+from curate.store.items import Items
 from curate.store.store import Store
-from curate.types import Predictions, Run
+from curate.types import Predictions, Run, pair_name
 
 
 def missing(store: Store, scored: Run, labels: Mapping[str, str]) -> NDArray[np.str_]:
@@ -30,30 +31,41 @@ def missing(store: Store, scored: Run, labels: Mapping[str, str]) -> NDArray[np.
         CurateError: a scored sample has another label now, so its score is no longer valid.
     """
     known = store.rounds.labels(scored.run_id)
-    changed = sorted(i for i, label in labels.items() if known.get(i, label) != label)
+    refuse_relabelled(scored, sorted(i for i, label in labels.items() if known.get(i, label) != label))
+    return np.array(sorted(labels.keys() - known.keys()), dtype=np.str_)
+
+
+def refuse_relabelled(scored: Run, changed: Sequence[str]) -> None:
+    """Check that no scored sample has another label now.
+
+    Raises:
+        CurateError: some have; their scores are no longer valid.
+    """
     if changed:
         shown = ", ".join(changed[:8]) + (", ..." if len(changed) > 8 else "")
         raise CurateError(
             f"{len(changed)} samples have another label than when {scored.run_id} scored them: {shown}",
             "score all of them again, without --only-missing",
         )
-    return np.array(sorted(labels.keys() - known.keys()), dtype=np.str_)
 
 
 def write_grown(
     store: Store,
     scored: Run,
     grown: Run,
-    kept: NDArray[np.str_],
+    kept: NDArray[np.str_] | None,
     predictions: Predictions,
     others: Sequence[Predictions] = (),
+    items: Items | None = None,
 ) -> None:
     """Round 0 of a grown run: new predictions under the mixture of the scored run, and the kept samples' rows.
 
     Args:
-        kept: samples that were scored and still belong to the data.
+        kept: samples that were scored and still belong to the data; None if all do, which is cheaper: the rows of the
+            scored run then belong to the grown run too, and none is copied.
         predictions: of the samples that were not scored.
         others: of samples that were not scored and lack a modality, by the modalities that they have.
+        items: those that are new in the data set, if they are not in the table yet.
 
     Raises:
         CurateError: classes or modalities differ, or the mixture was fitted to averages over epochs.
@@ -73,11 +85,11 @@ def write_grown(
         )
     seen = replace(predictions, in_sample=np.zeros(len(predictions.labels), dtype=np.bool_))
     gaps = prepared(gap.modality_gap(seen), gap.known(seen), config, None)
-    found = under(store.rounds.read(scored.run_id).fits, gaps, config)
+    fits = store.rounds.fits(scored.run_id)
+    found = under(tuple(fits[pair_name(pair)] for pair in gaps.pairs), gaps, config)
     known = (scored.run_id, kept)
-    store.rounds.write(
-        grown.run_id, 0, seen, gaps, found.fits, found.p_balanced, config.gap, found.p_ahead, known, others
-    )
+    results = (gaps, found.fits, found.p_balanced, config.gap, found.p_ahead)
+    store.rounds.write(grown.run_id, 0, seen, *results, known, others, items)
 
 
 def mixture_of(scored: Run) -> MixtureConfig:

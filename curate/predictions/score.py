@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from curate import config as settings
 from curate.blocks import blocks
@@ -20,13 +21,14 @@ from curate.files.shards import shards_of
 from curate.render import Message, no_message
 from curate.scores import gap
 from curate.scores.scoring import MixtureConfig, fit_round, versions
+from curate.store.items import Items
 from curate.store.store import Store
 from curate.types import FUSED, Known, Round, Run
 
 from .align import Saved, align
 from .embeddings import Recorded, judge, read_embeddings, recorded_features
 from .files import read_all
-from .growth import missing, note, write_grown
+from .growth import note, refuse_relabelled, write_grown
 from .media import read_sources
 from .understood import understood
 from .values import Values
@@ -145,7 +147,7 @@ def score_predictions(
         message(line)
     given = {"embeddings": list(embeddings)} if embeddings else {"usability": line}
     run = _planned(store, read, sources, given | ({"media": str(media.absolute())} if media else {}))
-    _write_samples(store, run.data_id, saved, _sources(saved, media, message))
+    items = dataclasses.replace(_items(saved), sources=_sources(saved, media, message))
     with _recorded(store, run):
         for number, predictions in enumerate(saved.rounds):
             found = _fit(read, number, known)
@@ -159,6 +161,7 @@ def score_predictions(
                 config.gap,
                 found.p_ahead,
                 others=saved.others if number == 0 else (),
+                items=items if number == 0 else None,
             )
         _write_held_out(store, run, saved)
         if alike is not None:
@@ -249,33 +252,45 @@ def score_missing_predictions(
     saved = read.saved
     message(read.line)
     newest = saved.rounds[0]
-    labels = {str(i): saved.classes[k] for i, k in zip(newest.sample_ids, newest.labels, strict=True)}
-    new = missing(store, scored, labels)
+    items = _items(saved)
+    seen = store.samples.compared(scored.run_id, items)
+    wanted = np.isin(saved.sample_ids, newest.sample_ids)
+    refuse_relabelled(scored, saved.sample_ids[wanted & seen.relabelled].tolist())
+    new = saved.sample_ids[wanted & ~seen.scored]
     if not len(new):
         return scored, scored
-    run_id = store.runs.new_id(f"score-{dataset}", store.path.with_suffix(".runs"))
-    data_id = f"{dataset}-{hashlib.sha256(f'{scored.data_id} {_digest(saved)}'.encode()).hexdigest()[:10]}"
-    files = {**scored.config["predictions"], "files": list(sources)}
-    run = dataclasses.replace(
+    run = _grown(store, scored, read, note(len(new), scored))
+    media = scored.config["predictions"].get("media")
+    place = Path(media) if media and Path(media).exists() else None
+    items = dataclasses.replace(items, sources=_sources(saved, place, message))
+    others = [o.subset(~np.isin(o.sample_ids, saved.sample_ids[seen.predicted])) for o in saved.others]
+    said = np.concatenate([new, *(o.sample_ids for o in others)])
+    kept: NDArray[np.str_] | None = None
+    fresh: Items | None = items.subset(~seen.known)
+    if seen.changed.any() or np.isin(saved.sample_ids[seen.known], said).any():  # rows of the scored run do not fit
+        store.samples.write_columns(run.data_id, items)
+        kept, fresh = np.array(sorted(store.rounds.predicted_ids(scored.run_id)), dtype=np.str_), None
+    store.samples.copy(scored.data_id, run.data_id)
+    with _recorded(store, run):
+        write_grown(store, scored, run, kept, newest.subset(np.isin(newest.sample_ids, new)), others, fresh)
+        store.runs.finish(run.run_id, "done")
+    return scored, store.runs.find(run.run_id)
+
+
+def _grown(store: Store, scored: Run, read: Understood, said: str) -> Run:
+    """The run that has the samples of a scored run and those of some files, not yet started."""
+    saved, digest = read.saved, hashlib.sha256(f"{scored.data_id} {_digest(read.saved)}".encode()).hexdigest()[:10]
+    files = {**scored.config["predictions"], "files": list(read.sources)}
+    return dataclasses.replace(
         scored,
-        run_id=run_id,
-        data_id=data_id,
+        run_id=store.runs.new_id(f"score-{read.dataset}", store.path.with_suffix(".runs")),
+        data_id=f"{read.dataset}-{digest}",
         modalities=saved.modalities,
         classes=saved.classes,
         config={**scored.config, "predictions": files},
         versions=versions(),
-        note=note(len(new), scored),
+        note=said,
     )
-    media = scored.config["predictions"].get("media")
-    place = Path(media) if media and Path(media).exists() else None
-    _write_samples(store, data_id, saved, _sources(saved, place, message))
-    store.samples.copy(scored.data_id, data_id)
-    kept = np.array(sorted(store.rounds.predicted_ids(scored.run_id)), dtype=np.str_)
-    others = [o.subset(~np.isin(o.sample_ids, kept)) for o in saved.others]
-    with _recorded(store, run):
-        write_grown(store, scored, run, kept, newest.subset(np.isin(newest.sample_ids, new)), others)
-        store.runs.finish(run_id, "done")
-    return scored, store.runs.find(run_id)
 
 
 def _write_held_out(store: Store, run: Run, saved: Saved) -> None:
@@ -307,10 +322,9 @@ def _dataset_name(text: str, given: bool) -> str:
     return made or METHOD
 
 
-def _write_samples(store: Store, data_id: str, saved: Saved, sources: Sequence[Mapping[str, Any]] | None) -> None:
-    """Store every item of every split."""
-    columns = (saved.sample_ids, saved.splits, saved.labels, saved.classes, saved.status, saved.reason)
-    store.samples.write_columns(data_id, *columns, sources=sources)
+def _items(saved: Saved) -> Items:
+    """Every item of every split."""
+    return Items(saved.sample_ids, saved.splits, saved.labels, saved.classes, saved.status, saved.reason)
 
 
 def _digest(saved: Saved) -> str:

@@ -16,6 +16,7 @@ import pandas as pd
 from curate.render import printable
 from curate.types import FUSED
 
+from .facts import largest
 from .usability import NONE, WITHHELD
 
 MOST = 5000
@@ -47,9 +48,12 @@ def table(samples: pd.DataFrame, usability: pd.DataFrame, modalities: Sequence[s
         frame = frame.assign(**{c: known[c].to_numpy() for c in known.columns})
         frame["claim"] = frame["claim"].fillna(WITHHELD)
         numbers += judged
-    ranked = frame.assign(unclaimed=frame["claim"].isin((NONE, WITHHELD)), size=-frame["gap"].abs()).sort_values(
-        ["unclaimed", "size", "sample_id"]
-    )
+    unclaimed, size = frame["claim"].isin((NONE, WITHHELD)).to_numpy(), frame["gap"].abs().to_numpy()
+    claimed, others = np.flatnonzero(~unclaimed), np.flatnonzero(unclaimed)
+    top = [claimed[largest(size[claimed], MOST)], others[largest(size[others], max(MOST - len(claimed), 0))]]
+    some = np.sort(np.concatenate(top))
+    ranked = frame.iloc[some].assign(unclaimed=unclaimed[some], size=-size[some])
+    ranked = ranked.sort_values(["unclaimed", "size", "sample_id"])
     kept = ranked.head(MOST)
     names = ["sample_id", "label_name", "claim"]
     texts = [[printable(str(v)) for v in kept[c]] for c in names]
@@ -69,14 +73,17 @@ def thresholds(samples: pd.DataFrame) -> list[tuple[float, int, float, str, int]
     Returns:
         (threshold, kept, share of all in 0..1, the class of which the smallest share is kept, kept of it), ascending.
     """
-    balanced, labels = samples["p_balanced"].to_numpy(), samples["label_name"].to_numpy(dtype=str)
-    classes, index = np.unique(labels, return_inverse=True)
-    sizes = np.bincount(index, minlength=len(classes))
+    index, classes = pd.factorize(samples["label_name"], sort=True)
+    steps = np.round(np.linspace(0, 1, STEPS), 2)
+    passed = np.searchsorted(steps, samples["p_balanced"].to_numpy(), side="right")  # so many thresholds keep it
+    counts = np.bincount(index * (STEPS + 1) + passed, minlength=len(classes) * (STEPS + 1)).reshape(-1, STEPS + 1)
+    at_least = counts[:, ::-1].cumsum(axis=1)[:, ::-1]  # of each class, those that so many keep, or more
+    sizes = at_least[:, 0]
     found = []
-    for threshold in np.round(np.linspace(0, 1, STEPS), 2):
-        kept = balanced >= threshold
-        each = np.bincount(index[kept], minlength=len(classes))
+    for place, threshold in enumerate(steps.tolist(), start=1):
+        each = at_least[:, place]
         least = int(np.argmin(each / sizes)) if len(classes) else 0
         of_least = (printable(str(classes[least])), int(each[least])) if len(classes) else ("", 0)
-        found.append((float(threshold), int(kept.sum()), float(kept.mean()) if len(kept) else 0.0, *of_least))
+        kept = int(each.sum())
+        found.append((threshold, kept, kept / len(samples) if len(samples) else 0.0, *of_least))
     return found

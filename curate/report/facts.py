@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from curate.advice.evidence import Evidence, read_evidence
 from curate.errors import CurateError
@@ -20,13 +21,16 @@ from curate.scores.gap import describe, gap_limit, gap_scale
 from curate.scores.guard import Guard
 from curate.scores.metrics import auroc, degraded_alone, degraded_in_part, direction_auroc
 from curate.store.store import Store
-from curate.types import FUSED, MixtureFit, Round, Run
+from curate.types import FUSED, Floats, MixtureFit, Round, Run
 
 from .dynamics import GAPS
 from .usability import PARTLY, ROWS, assessed
 
-PREDICTIONS = "SELECT sample_id, modality, p_true, correct FROM prediction WHERE run_id = ? AND round = 0"
-LABELS = "SELECT sample_id, label_name, planted FROM sample WHERE data_id = ?"
+SCORED = (
+    "SELECT i.sample_id, coalesce(i.label_name, '') AS label_name, i.planted{} FROM item i JOIN part p "
+    "ON p.number = i.part WHERE p.run_id = ? AND p.round = 0 AND i.widest IS NOT NULL ORDER BY i.sample_id"
+)
+OF_MODALITY = "i.{0}[list_position(p.modalities, '{2}')] AS {1}_{2}"
 STATUSES = "SELECT status, split, count(*) AS samples FROM sample WHERE data_id = ? GROUP BY ALL ORDER BY ALL"
 UNUSABLE = (
     "SELECT sample_id, split, label_name, status, reason FROM sample "
@@ -134,7 +138,7 @@ def _read(store: Store, run: Run) -> Facts:
     children = tuple(reversed(store.runs.all(kind="train", parent=run.run_id)))
     scored = store.rounds.read(run.run_id)
     both, data = [run.run_id, run.run_id], [run.data_id]
-    samples = scored_samples(run.modalities, scored, store.frame(PREDICTIONS, both[:1]), store.frame(LABELS, data))
+    samples = scored_samples(store, run, scored)
     guards = store.usability.guards(run.run_id)
     times = store.frame(TIMES, both[:1]).iloc[0]
     return Facts(
@@ -178,9 +182,7 @@ def _minute(moment: Any) -> str:
     return "" if pd.isna(moment) else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
-def scored_samples(
-    modalities: Sequence[str], scored: Round, predictions: pd.DataFrame, labels: pd.DataFrame
-) -> pd.DataFrame:
+def scored_samples(store: Store, run: Run, scored: Round) -> pd.DataFrame:
     """One row per scored sample, in the order of the round.
 
     Returns:
@@ -188,12 +190,13 @@ def scored_samples(
         gap (probability gap of the pair with the largest |gap|), p_balanced and p_imbalanced (of the least balanced
         pair), and dominant (the modality with the largest probability of the true class; None if all are equal).
     """
-    out = pd.DataFrame({"sample_id": scored.sample_ids}).merge(labels, how="left", on="sample_id")
-    out["label_name"] = out["label_name"].fillna("")
-    for column, short in (("p_true", "p"), ("correct", "right")):
-        wide = predictions.pivot(index="sample_id", columns="modality", values=column).reindex(scored.sample_ids)
-        for m in (*modalities, FUSED):
-            out[f"{short}_{m}"] = wide[m].to_numpy()
+    modalities = run.modalities
+    columns = [
+        OF_MODALITY.format(column, short, m)
+        for column, short in (("p_true", "p"), ("correct", "right"))
+        for m in (*modalities, FUSED)
+    ]
+    out = store.frame(SCORED.format("".join(f", {c}" for c in columns)), [run.run_id])
     strongest = np.abs(scored.gaps.prob).argmax(axis=1)
     out["gap"] = scored.gaps.prob[np.arange(len(out)), strongest]
     out["p_balanced"] = scored.balanced
@@ -247,5 +250,18 @@ def by_class(samples: pd.DataFrame, modalities: Sequence[str]) -> pd.DataFrame:
 
 def most_imbalanced(samples: pd.DataFrame, modalities: Sequence[str], count: int) -> dict[str, pd.DataFrame]:
     """{dominant modality: its samples of largest |gap|, largest first}, `count` divided equally, ties by id."""
-    ranked = samples.assign(size=samples["gap"].abs()).sort_values(["size", "sample_id"], ascending=[False, True])
-    return {m: ranked[ranked["dominant"] == m].head(max(1, count // len(modalities))) for m in modalities}
+    size, dominant, each = samples["gap"].abs().to_numpy(), samples["dominant"], max(1, count // len(modalities))
+    found = {}
+    for m in modalities:
+        own = np.flatnonzero(dominant == m)
+        top = own[largest(size[own], each)]
+        ranked = samples.iloc[top].assign(size=size[top]).sort_values(["size", "sample_id"], ascending=[False, True])
+        found[m] = ranked.head(each)
+    return found
+
+
+def largest(values: Floats, count: int) -> NDArray[np.int64]:
+    """Positions of the `count` largest of (N,) values and of all that equal the last of them, ascending."""
+    if not 0 < count < len(values):
+        return np.arange(len(values) if count else 0)
+    return np.flatnonzero(values >= np.partition(values, len(values) - count)[len(values) - count])

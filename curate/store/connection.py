@@ -24,7 +24,7 @@ from curate.errors import CurateError, LockedError
 from curate.files.writing import replacing
 
 from .instance import Attached, Own
-from .migration import rebuild
+from .migration import rebuild, shrink
 from .schema import NEW, SCHEMA_VERSION, create
 
 if TYPE_CHECKING:
@@ -204,11 +204,21 @@ class Connection:
             backup,
         )
 
+    def shrink(self) -> None:
+        """Give back the space of deleted rows, see `migration.shrink`; not while another process has the file open."""
+        with suppress(LockedError):
+            opened = self._connect(True, {}, READ_PATIENCE)
+            try:
+                shrink(opened.connection, self.path)
+            except (duckdb.Error, OSError) as error:
+                LOG.warning("%s keeps its size, with free space in it: %s", self.path, str(error).splitlines()[0])
+            finally:
+                opened.close()
+
     def _version(self, con: duckdb.DuckDBPyConnection) -> int:
-        try:
+        row: tuple[Any, ...] | None = None
+        with suppress(duckdb.CatalogException):
             row = con.execute("SELECT version FROM schema_version").fetchone()
-        except duckdb.CatalogException:
-            row = None
         if row is None:
             raise CurateError(f"{self.path} is a DuckDB file, but not a sample table", "name another file with --db")
         if row[0] > SCHEMA_VERSION:

@@ -1,18 +1,23 @@
-"""Convert an older file to the current schema: every row is copied to a new file, which then replaces the old one."""
+"""Copy a file to a new one, which then replaces it: to the current schema, or to one without free space."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
 
+from .older import BY_NAME, convert
+from .schema import STORAGE
+
 Connection = duckdb.DuckDBPyConnection
 VERSION_TABLE = "schema_version"
 FRESH = "migrating"
+SHARE = 0.25
+"""Of a file that must be free before it is copied: what is copied costs no more than a few times what was written."""
 
 
 def rebuild(
@@ -22,7 +27,7 @@ def rebuild(
 
     The new file is complete and on disk before it is renamed: if the process is killed before, the old file is
     unchanged. A column that only the current schema has gets its default; a table that the current schema does not have
-    is copied unchanged.
+    is copied unchanged, but for those of `older`, whose rows become rows of `item`.
 
     Args:
         con: the only connection to `path`, for writing; its lock excludes other processes. It still reads the old file.
@@ -36,7 +41,6 @@ def rebuild(
     Raises:
         duckdb.Error, OSError: the copy failed; the old file stays in its place, unchanged.
     """
-    fresh = path.with_name(f"{path.name}.{FRESH}")
     tables = con.execute(
         "SELECT database_name, table_name FROM duckdb_tables() WHERE database_name = current_database() ORDER BY 2"
     ).fetchall()
@@ -44,21 +48,60 @@ def rebuild(
 
     def fill() -> None:
         known = {name for (name,) in con.execute("SHOW TABLES").fetchall()}
-        for _, name in tables:
+        rows_of_samples = {name for _, name in tables} & set(BY_NAME)
+        if rows_of_samples:
+            convert(con, old, rows_of_samples)
+        for name in (name for _, name in tables if name not in rows_of_samples):
             verb = f'INSERT INTO "{name}" BY NAME' if name in known else f'CREATE TABLE "{name}" AS'
             if name != VERSION_TABLE:
                 con.execute(f'{verb} SELECT * FROM "{old}".main."{name}"')
 
-    _remove(fresh)
-    try:
-        quoted = str(fresh).replace("'", "''")
-        con.execute(f"ATTACH '{quoted}' AS {FRESH} (STORAGE_VERSION 'v1.0.0')")
+    def make() -> None:
         con.execute(f"USE {FRESH}")
         create(con, fill)
         con.execute(f'USE "{old}"')
+
+    with _beside(con, path, old, "v1.0.0", make):
+        backup = _keep(path, f"{path.stem}.v{version}", path.suffix)
+    return backup
+
+
+def shrink(con: Connection, path: Path) -> None:
+    """Give the space of what was deleted from the open file `path` back, if that is a good part of it.
+
+    DuckDB fills that space again, but keeps the file as large. All of the file is copied to a new one, which replaces
+    it: if the process is killed before, the old one is unchanged.
+
+    Args:
+        con: as in `rebuild`.
+
+    Raises:
+        duckdb.Error, OSError: the copy failed; the old file stays in its place, unchanged.
+    """
+    con.execute("CHECKPOINT")
+    total, free, old = con.execute(
+        "SELECT total_blocks, free_blocks, database_name FROM pragma_database_size() "
+        "WHERE database_name = current_database()"
+    ).fetchall()[0]
+    if free < SHARE * total:
+        return
+    storage = con.execute(STORAGE).fetchall()[0][0].rstrip("+")
+    with _beside(con, path, old, storage, lambda: con.execute(f'COPY FROM DATABASE "{old}" TO {FRESH}')):
+        pass
+
+
+@contextmanager
+def _beside(con: Connection, path: Path, old: str, storage: str, make: Callable[[], object]) -> Iterator[None]:
+    """Let `make` fill a new file, attached as `FRESH`; after the block it replaces the open one, named `old`."""
+    fresh = path.with_name(f"{path.name}.{FRESH}")
+    _remove(fresh)
+    try:
+        quoted = str(fresh).replace("'", "''")
+        con.execute(f"ATTACH '{quoted}' AS {FRESH} (STORAGE_VERSION '{storage}')")
+        make()
         con.execute(f"DETACH {FRESH}")
         con.execute("CHECKPOINT")  # complete without its write-ahead log, which must not be beside the new file
-        backup = _keep(path, f"{path.stem}.v{version}", path.suffix)
+        yield
         fresh.replace(path)
     except BaseException:
         with suppress(duckdb.Error):
@@ -68,7 +111,6 @@ def rebuild(
             con.execute(f"DETACH {FRESH}")
         _remove(fresh)
         raise
-    return backup
 
 
 def _remove(fresh: Path) -> None:

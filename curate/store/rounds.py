@@ -10,26 +10,28 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.blocks import by_row, release
 from curate.errors import CurateError
-from curate.scores.gap import entropy, true_class_probability
 from curate.types import MODALITY, GapScores, Known, MixtureFit, Predictions, Round, are_unique, pair_name
 
 from . import usability, views
 from .arrays import read_known
+from .block import Block
 from .connection import Connection, query_text
-from .rows import copy_rows, delete, insert, insert_lists, ranges
+from .items import Items
+from .rows import copy_rows, delete, ranges
 from .runs import declared
+from .writing import Writing
 
-COPIED = "sample_id IN (FROM copied)"
-"""An SQL condition; valid while the ids to be copied are registered as `copied`."""
+WHOLE = ("prob_gap", "kl_gap", "p_balanced")
+"""What every sample with a gap has of every pair."""
 
 
 @dataclass(frozen=True)
 class Rounds:
     """Rounds of scoring, keyed (run, round, sample): each is written completely or not at all."""
 
-    TABLES: ClassVar[tuple[str, ...]] = ("prediction", "class_probability", "gap", "mixture", "posterior")
+    TABLES: ClassVar[tuple[str, ...]] = ("mixture",)
+    """Those with a row a round; the rows of samples are in `item`, see `items`."""
 
     db: Connection
 
@@ -43,8 +45,9 @@ class Rounds:
         p_balanced: NDArray[np.float64],
         gap_kind: str,
         p_ahead: NDArray[np.float64] | None = None,
-        known: tuple[str, NDArray[np.str_]] | None = None,
+        known: tuple[str, NDArray[np.str_] | None] | None = None,
         others: Sequence[Predictions] = (),
+        items: Items | None = None,
     ) -> None:
         """Store all results of one scoring of the training set, in one transaction: completely or not at all.
 
@@ -54,42 +57,43 @@ class Rounds:
             predictions: None if another run's predictions were fitted; their rows are then in the table already.
             p_ahead: as in `Round`; stored for the pairs with three components.
             known: (run, ids of other samples): the mixtures are those of this run. They are copied from its round with
-                this number, and so are the rows of these samples; with round 0 also their usability.
+                this number, and so are the rows of these samples; with round 0 also their usability. Without ids all of
+                its samples belong to this round too, and their rows are not copied.
             others: predictions of samples that lack a modality and therefore have no gap and no posterior, by the
                 modalities that they have.
+            items: the items of the run's data set, or those that are new in it, which are then written with the round:
+                cheaper than before it, by `Samples.write_columns`. Existing ones of these ids must not be there.
         """
         for modality in {m for pair in gaps.pairs for m in pair}:
             if not MODALITY.fullmatch(modality):
                 raise CurateError(f"modality {modality!r} cannot name a column", "use lower-case letters, digits and _")
         if not are_unique(gaps.sample_ids):
             raise ValueError("sample_ids are not unique")
+        if predictions is not None and not np.array_equal(predictions.sample_ids, gaps.sample_ids):
+            raise ValueError("gaps are not of the samples that were predicted")
         key = {"run_id": run_id, "round": number}
+        said = [] if predictions is None else [predictions, *others]
         with self.db.open(write=True) as con:
-            for name in self.TABLES if predictions is not None else ("gap", "posterior", "mixture"):
-                delete(con, name, key)
-            if predictions is not None:
-                for given in (predictions, *others):
-                    _insert_predictions(con, given, key)
-            for j, (pair, fitted) in enumerate(zip(gaps.pairs, fits, strict=True)):
-                of_pair = {**key, "pair": pair_name(pair)}
-                found = {"prob_gap": gaps.prob[:, j], "kl_gap": gaps.kl[:, j]}
-                said = {"p_balanced": p_balanced[:, j], "p_imbalanced": 1 - p_balanced[:, j]}
-                if gaps.fitted is not None:
-                    found["fitted"] = gaps.fitted[:, j]
-                if p_ahead is not None and len(fitted.weights) == 3:
-                    said |= {"p_first": p_ahead[:, j, 0], "p_second": p_ahead[:, j, 1]}
-                _insert_gaps(con, {"gap": found, "posterior": said}, gaps.sample_ids, of_pair)
-                if known is not None:
-                    continue
-                con.executemany(
-                    f"INSERT INTO mixture VALUES ({', '.join('?' * 20)})",
-                    [
-                        [*of_pair.values(), k, gap_kind, gaps.input, gaps.average, *_component(fitted, k)]
-                        for k in range(len(fitted.weights))
-                    ],
-                )
+            written = Writing(con, run_id, number, said, [pair_name(pair) for pair in gaps.pairs], items)
+            delete(con, "mixture", key)
+            if known is None:
+                for pair, fitted in zip(gaps.pairs, fits, strict=True):
+                    _insert_mixture(con, {**key, "pair": pair_name(pair)}, gap_kind, gaps, fitted)
+            three = [len(fitted.weights) == 3 for fitted in fits]
+            ahead = p_ahead if any(three) else None
+            for rows in ranges(len(gaps.sample_ids), written.width):
+                block = Block(gaps.sample_ids[rows].astype(object))
+                block.fitted(gaps, p_balanced, ahead, three, rows)
+                written.put(block, predictions, rows)
+            for given in others:
+                for rows in ranges(len(given.sample_ids), written.width):
+                    written.put(Block(given.sample_ids[rows].astype(object)), given, rows)
             if known is not None:
-                _copy_rows(con, *known, key)
+                written.take_over(*known)
+                copy_rows(con, "mixture", known[0], run_id, " AND round = ?", [number])
+                if number == 0:
+                    _copy_usability(con, *known, run_id)
+            written.end()
             views.refresh(con)
 
     def read(self, run_id: str, number: int = 0) -> Round:
@@ -108,26 +112,21 @@ class Rounds:
             names.sort(key=lambda p: [position[m] for m in p.split("|")])
             kind, form, average = seen[0][2:]
             plain = kind in ("prob", "kl") and (form, average) == ("signed", "last")
-            seen_by = "prob_gap, kl_gap" if plain else "prob_gap, kl_gap, fitted"
-            said = {name: "p_balanced, p_first, p_second" if name in three else "p_balanced" for name in names}
-            gaps = [_column_arrays(con, "gap", seen_by, run_id, number, name) for name in names]
-            posteriors = [_column_arrays(con, "posterior", said[name], run_id, number, name) for name in names]
+            found = _columns_of_pairs(con, run_id, number, names, bool(three))
             fits = _read_fits(con, run_id, number, names, config)
-        ids = gaps[0]["sample_id"]
-        if not (are_unique(ids) and all(np.array_equal(ids, other["sample_id"]) for other in (*gaps, *posteriors))):
+        ids = found.pop("sample_id")
+        if not are_unique(ids) or not all(
+            np.isfinite(found[what][:, j]).all() for what in WHOLE for j in range(len(names))
+        ):
             raise CurateError(
-                f"round {number} of {run_id} is not whole: its tables hold different samples",
+                f"round {number} of {run_id} is not whole: some samples lack a gap or a posterior",
                 "something else than curate wrote to it; score again",
             )
-
-        def stack(found: list[dict[str, NDArray[Any]]], name: str) -> NDArray[np.float64]:
-            return np.stack([columns.get(name, np.full(len(ids), np.nan)) for columns in found], axis=1)
-
         pairs = tuple((a, b) for a, b in (name.split("|") for name in names))
-        fitted = None if plain else stack(gaps, "fitted")
-        scores = GapScores(ids, pairs, stack(gaps, "prob_gap"), stack(gaps, "kl_gap"), fitted, form, average)
-        ahead = np.stack([stack(posteriors, "p_first"), stack(posteriors, "p_second")], axis=2) if three else None
-        return Round(ids, scores, fits, stack(posteriors, "p_balanced"), ahead)
+        fitted = None if plain else found["fitted"]
+        scores = GapScores(ids, pairs, found["prob_gap"], found["kl_gap"], fitted, form, average)
+        ahead = np.stack([found["p_first"], found["p_second"]], axis=2) if three else None
+        return Round(ids, scores, fits, found["p_balanced"], ahead)
 
     def fits(self, run_id: str, number: int = 0) -> dict[str, MixtureFit]:
         """{pair: its mixture} of one round, without its samples; {} if there is none."""
@@ -144,9 +143,11 @@ class Rounds:
             CurateError: there are no predictions of that round.
         """
         sql = (
-            "SELECT sample_id, modality, p_true, entropy, correct, fold IS NOT NULL AS held_out FROM prediction "
-            "WHERE run_id = $1 AND round = $2 AND modality <> 'fused' "
-            "AND sample_id IN (SELECT sample_id FROM gap WHERE run_id = $1 AND round = $2)"
+            "SELECT i.sample_id, p.modality, i.p_true[p.k] AS p_true, i.entropy[p.k] AS entropy, "
+            "i.correct[p.k] AS correct, i.fold IS NOT NULL AS held_out FROM item i JOIN (SELECT number, "
+            "unnest(modalities) AS modality, unnest(range(1, len(modalities) + 1)) AS k FROM part "
+            "WHERE run_id = $1 AND round = $2) p ON p.number = i.part "
+            "WHERE i.widest IS NOT NULL AND i.p_true[p.k] IS NOT NULL"
         )
         with self.db.open() as con:
             absent = f"run {run_id!r} has no predictions of round {number}"
@@ -181,9 +182,12 @@ class Rounds:
 
     def predicted_ids(self, run_id: str) -> list[str]:
         """Ids of the samples that have a prediction in round 0 of a run, by any modality."""
+        sql = (
+            "SELECT sample_id FROM item WHERE part IN (SELECT number FROM part WHERE run_id = ? AND round = 0) "
+            "AND p_true IS NOT NULL"
+        )
         with self.db.open() as con:
-            rows = con.execute("SELECT DISTINCT sample_id FROM prediction WHERE run_id = ? AND round = 0", [run_id])
-            return [i for (i,) in rows.fetchall()]
+            return [i for (i,) in con.execute(sql, [run_id]).fetchall()]
 
     def numbers(self, run_id: str) -> list[int]:
         """The rounds stored for a run, ascending."""
@@ -207,74 +211,57 @@ class Rounds:
             ).fetchall()
 
 
-def _copy_rows(
-    con: duckdb.DuckDBPyConnection, source: str, sample_ids: NDArray[np.str_], key: Mapping[str, Any]
-) -> None:
-    """Copy a run's mixtures, and its rows of these samples, of a round to the same round of another run.
-
-    With round 0 their usability, which has no round, is copied too.
-    """
-    con.register("copied", {"sample_id": sample_ids.astype(object)})
-    for table in Rounds.TABLES:
-        of_samples = "" if table == "mixture" else f" AND {COPIED}"
-        copy_rows(con, table, source, key["run_id"], " AND round = ?" + of_samples, [key["round"]])
-    if key["round"] == 0:
-        usability.copy(con, source, key["run_id"], f" AND {COPIED}")
-    con.unregister("copied")
-
-
-def _column_arrays(
-    con: duckdb.DuckDBPyConnection, table: str, columns: str, run_id: str, number: int, pair: str
+def _columns_of_pairs(
+    con: duckdb.DuckDBPyConnection, run_id: str, number: int, names: Sequence[str], three: bool
 ) -> dict[str, NDArray[Any]]:
-    """Columns of a round's rows of one pair, ascending by `sample_id`.
+    """{sample_id: (N,), each column of pairs: (N, P)} of the samples of a round with a gap, ascending by id.
 
     They were usually written in that order, which is only checked here; sorting in the database would take several
     times as long as reading.
     """
-    found = con.execute(
-        f"SELECT sample_id, {columns} FROM {table} WHERE run_id = ? AND round = ? AND pair = ?", [run_id, number, pair]
-    ).fetchnumpy()
-    ids = np.asarray(found.pop("sample_id"), dtype=np.str_)
+    columns = [*WHOLE, "fitted", *(("p_first", "p_second") if three else ())]
+    parts = con.execute("SELECT number, pairs FROM part WHERE run_id = ? AND round = ?", [run_id, number]).fetchall()
+    found: list[dict[str, NDArray[Any]]] = []
+    for part, pairs in parts:
+        at = [pairs.index(name) + 1 if name in pairs else 0 for name in names]
+        listed = ", ".join(f"{c}[{k}] AS {c}_{j}" for c in columns for j, k in enumerate(at))
+        found.append(
+            con.execute(
+                f"SELECT sample_id, {listed} FROM item WHERE part = ? AND widest IS NOT NULL", [part]
+            ).fetchnumpy()
+        )
+    ids = np.concatenate([np.asarray(f["sample_id"], dtype=np.str_) for f in found] or [np.empty(0, dtype=np.str_)])
     order = slice(None) if (ids[1:] > ids[:-1]).all() else np.argsort(ids)
-    return {"sample_id": ids[order], **{k: np.asarray(v, dtype=np.float64)[order] for k, v in found.items()}}
+
+    def column(name: str) -> NDArray[np.float64]:
+        own = [np.ma.filled(np.ma.asarray(f[name], dtype=np.float64), np.nan) for f in found]
+        return np.concatenate(own)[order] if own else np.empty(0)
+
+    stacked = {c: np.stack([column(f"{c}_{j}") for j in range(len(names))], axis=1) for c in columns}
+    return {"sample_id": ids[order], **stacked}
 
 
-def _insert_gaps(
-    con: duckdb.DuckDBPyConnection,
-    tables: Mapping[str, Mapping[str, NDArray[Any]]],
-    sample_ids: NDArray[np.str_],
-    key: Mapping[str, Any],
+def _copy_usability(
+    con: duckdb.DuckDBPyConnection, source: str, sample_ids: NDArray[np.str_] | None, target: str
 ) -> None:
-    """Insert (N,) columns of one pair into several tables, a range of samples after another."""
-    for block in ranges(len(sample_ids)):
-        ids = sample_ids[block].astype(object)  # once for all tables
-        for table, columns in tables.items():
-            insert(con, table, {"sample_id": ids, **{k: v[block] for k, v in columns.items()}}, key)
+    if sample_ids is None:
+        usability.copy(con, source, target)
+        return
+    con.register("copied", {"sample_id": sample_ids.astype(object)})
+    usability.copy(con, source, target, " AND sample_id IN (FROM copied)")
+    con.unregister("copied")
 
 
-def _insert_predictions(con: duckdb.DuckDBPyConnection, predictions: Predictions, key: Mapping[str, Any]) -> None:
-    """Insert what each modality said, a range of samples after another."""
-    names = list(predictions.classes)
-    for modality, every in predictions.probs.items():
-        for block in ranges(*every.shape):
-            probs, labels = np.asarray(every[block]), predictions.labels[block]
-            predicted = probs.argmax(axis=1)
-            columns = {
-                "sample_id": predictions.sample_ids[block].astype(object),
-                "p_true": np.clip(true_class_probability(probs, labels), 0, 1),
-                "p_max": np.clip(probs.max(axis=1), 0, 1),
-                "entropy": by_row(entropy, probs),
-                "predicted": predicted + 1,
-                "correct": predicted == labels,
-            }
-            for name, more in (("fold", predictions.fold), ("in_sample", predictions.in_sample)):
-                if more is not None:
-                    columns[name] = more[block]
-            own = {**key, "modality": modality}
-            insert(con, "prediction", columns, own, expressions={"predicted": ("list_extract(?, predicted)", [names])})
-            if key["round"] == 0:
-                insert_lists(con, "class_probability", "probs", columns["sample_id"], probs, own)
-            release(every)
+def _insert_mixture(
+    con: duckdb.DuckDBPyConnection, key: Mapping[str, Any], gap_kind: str, gaps: GapScores, fitted: MixtureFit
+) -> None:
+    con.executemany(
+        f"INSERT INTO mixture VALUES ({', '.join('?' * 20)})",
+        [
+            [*key.values(), k, gap_kind, gaps.input, gaps.average, *_component(fitted, k)]
+            for k in range(len(fitted.weights))
+        ],
+    )
 
 
 def _component(fitted: MixtureFit, k: int) -> list[Any]:

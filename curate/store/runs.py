@@ -16,6 +16,7 @@ from curate.files.lock import is_vacant
 from curate.types import Run
 
 from .connection import Connection
+from .items import renew
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,9 @@ class Runs:
             row["started"] = _now()
             names, marks = ", ".join(row), ", ".join("?" * len(row))
             con.execute(f"INSERT INTO run ({names}) VALUES ({marks})", list(row.values()))
+            early = "UPDATE part SET data_id = ? WHERE run_id = ? AND data_id IS NULL RETURNING 1"
+            if con.execute(early, [run.data_id, run.run_id]).fetchall():  # rounds that were written before it
+                renew(con, run.data_id)
 
     def finish(self, run_id: str, status: str, checkpoint_sha256: str | None = None) -> None:
         """Close a run as `done`, `interrupted` or `failed`."""

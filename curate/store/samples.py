@@ -14,14 +14,37 @@ from numpy.typing import NDArray
 from curate.types import Finding, Sample, are_unique
 
 from .connection import Connection, query_text
+from .items import Items, as_json, begin, leave, of_data, renew, share
 from .rows import insert, ranges
+
+STATES = ("scored", "predicted", "relabelled", "changed")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a scored run knows of N items: (N,) masks.
+
+    Attributes:
+        known: they belong to its data set.
+        scored: they have a gap.
+        predicted: some modality predicted them.
+        relabelled: scored, with another label.
+        changed: known, with another split, status or reason.
+    """
+
+    known: NDArray[np.bool_]
+    scored: NDArray[np.bool_]
+    predicted: NDArray[np.bool_]
+    relabelled: NDArray[np.bool_]
+    changed: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Samples:
     """The items of data sets: label, split, status of their media; and what is suspicious about a data set."""
 
-    TABLES: ClassVar[tuple[str, ...]] = ("sample", "finding")
+    TABLES: ClassVar[tuple[str, ...]] = ("finding",)
+    """Those that are not in `item`, see `items`."""
 
     db: Connection
 
@@ -57,57 +80,62 @@ class Samples:
             "status": list(status),
             "reason": list(reason),
             "extra": [json.dumps(dict(s.extra), sort_keys=True) if s.extra else None for s in samples],
-            "media": _as_json(media or [{}] * len(samples)),
-            "sources": _as_json(sources or [{}] * len(samples)),
+            "media": as_json(media or [{}] * len(samples)),
+            "sources": as_json(sources or [{}] * len(samples)),
         }
         with self.db.open(write=True) as con:
             _replace(con, data_id, [columns])
 
-    def write_columns(
-        self,
-        data_id: str,
-        sample_ids: NDArray[np.str_],
-        splits: NDArray[np.str_],
-        labels: NDArray[np.int64],
-        classes: Sequence[str],
-        status: NDArray[np.str_],
-        reason: NDArray[np.str_],
-        sources: Sequence[Mapping[str, Any]] | None = None,
-    ) -> None:
-        """As `write`, from columns (N,), of which some may be many: without an object a row.
-
-        Args:
-            labels: positions in `classes`; -1 where there is no label.
+    def write_columns(self, data_id: str, items: Items) -> None:
+        """As `write`, from columns.
 
         Raises:
             ValueError: an id occurs twice.
         """
-        if not are_unique(sample_ids):
+        if not are_unique(items.sample_ids):
             raise ValueError("sample_ids are not unique")
-        names = np.array([*classes, ""], dtype=object)  # -1 is the last
-
-        def columns(block: slice) -> dict[str, Any]:
-            own: dict[str, Any] = {
-                "sample_id": sample_ids[block],
-                "split": splits[block],
-                "label": labels[block].astype(np.int32),
-                "label_name": names[labels[block]],
-                "status": status[block],
-                "reason": reason[block],
-            }
-            return own if sources is None else {**own, "sources": _as_json(sources[block])}
-
         with self.db.open(write=True) as con:
-            _replace(con, data_id, map(columns, ranges(len(sample_ids))))
+            blocks = ranges(len(items.sample_ids))
+            _replace(con, data_id, ({"sample_id": items.sample_ids[b], **items.columns(b)} for b in blocks))
 
     def copy(self, source: str, target: str) -> None:
         """Add to a data set the items of another that it does not have."""
+        key = {"source": source, "target": target}
+        parts = "SELECT number FROM part WHERE run_id IS NULL AND data_id = {}"
+        theirs, ours = f"part IN ({parts.format('$source')})", f"part IN ({parts.format('$target')})"
+        both = f"SELECT 1 FROM item WHERE {theirs} AND sample_id IN (SELECT sample_id FROM item WHERE {ours}) LIMIT 1"
         with self.db.open(write=True) as con:
-            con.execute(
-                "INSERT INTO sample BY NAME SELECT * REPLACE (? AS data_id) FROM sample WHERE data_id = ? "
-                "AND sample_id NOT IN (SELECT sample_id FROM sample WHERE data_id = ?)",
-                [target, source, target],
-            )
+            if not con.execute(both, key).fetchall():
+                share(con, "run_id IS NULL AND data_id = ?", [source], data_id=target)
+            else:
+                number = of_data(con, target)[-1]
+                con.execute(
+                    f"INSERT INTO item SELECT * REPLACE ({number} AS part) FROM item "
+                    f"WHERE {theirs} AND sample_id NOT IN (SELECT sample_id FROM item WHERE {ours})",
+                    key,
+                )
+            renew(con, target)
+
+    def compared(self, run_id: str, items: Items) -> Compared:
+        """What a scored run knows of some items; it costs what these are, not what the run is."""
+        said = items.columns(slice(None))
+        columns = {name: said[name] for name in ("split", "label_name", "status", "reason")}
+        differ = " OR ".join(f"i.{name} IS DISTINCT FROM w.{name}" for name in columns if name != "label_name")
+        sql = (
+            "SELECT w.place, i.widest IS NOT NULL AS scored, i.p_true IS NOT NULL AS predicted, "
+            f"i.widest IS NOT NULL AND i.label_name <> w.label_name AS relabelled, {differ} AS changed "
+            "FROM written w JOIN item i USING (sample_id) "
+            "WHERE i.part IN (SELECT number FROM part WHERE run_id = ? AND round = 0)"
+        )
+        found = {name: np.zeros(len(items.sample_ids), dtype=np.bool_) for name in ("known", *STATES)}
+        places, ids = np.arange(len(items.sample_ids)), items.sample_ids.astype(object)
+        written = {"place": places, "sample_id": ids, **columns}  # noqa: F841  DuckDB finds it by name
+        with self.db.open() as con:
+            rows = con.execute(sql, [run_id]).fetchnumpy()
+        found["known"][rows["place"]] = True
+        for name in STATES:
+            found[name][rows["place"]] = np.asarray(rows[name], dtype=np.bool_)
+        return Compared(**found)
 
     def write_findings(self, data_id: str, findings: Sequence[Finding]) -> None:
         """Store the findings about a data set; earlier ones are replaced."""
@@ -141,14 +169,23 @@ class Samples:
 
 def _replace(con: duckdb.DuckDBPyConnection, data_id: str, parts: Iterable[Mapping[str, Any]]) -> None:
     """Put items, a part after another, in the place of those of the same ids."""
-    known = con.execute("SELECT 1 FROM sample WHERE data_id = ? LIMIT 1", [data_id]).fetchall()
+    known = of_data(con, data_id)
+    number = _own(con, data_id, known) if known else begin(con, data_id)
     for columns in parts:
         if known:
             con.register("written", {"sample_id": np.asarray(columns["sample_id"], dtype=object)})
-            con.execute("DELETE FROM sample WHERE data_id = ? AND sample_id IN (FROM written)", [data_id])
+            con.execute("DELETE FROM item WHERE part = ? AND sample_id IN (FROM written)", [number])
             con.unregister("written")
-        insert(con, "sample", columns, {"data_id": data_id})
+        insert(con, "item", columns, {"part": number})
+    renew(con, data_id)
 
 
-def _as_json(values: Sequence[Mapping[str, Any]]) -> list[str | None]:
-    return [json.dumps(v, sort_keys=True) if v else None for v in values]
+def _own(con: duckdb.DuckDBPyConnection, data_id: str, known: Sequence[int]) -> int:
+    """The number of the one part of a data set; parts that other data sets have too are copied to a new one."""
+    listed = ", ".join(map(str, known))
+    if con.execute(f"SELECT count(*) FROM part WHERE number IN ({listed})").fetchall() == [(1,)]:
+        return known[0]
+    made = begin(con, data_id)
+    con.execute(f"INSERT INTO item SELECT * REPLACE ({made} AS part) FROM item WHERE part IN ({listed})")
+    leave(con, f"run_id IS NULL AND data_id = ? AND number IN ({listed})", [data_id])
+    return made

@@ -1,20 +1,31 @@
+-- Without WITH: DuckDB computes all columns of a view with it, whatever is asked.
 CREATE OR REPLACE VIEW samples AS
-WITH scored AS (
-    SELECT dataset, data_id, run_id FROM run WHERE /* chosen */ kind = 'score' AND status = 'done'
-    QUALIFY row_number() OVER (PARTITION BY dataset ORDER BY started DESC, run_id DESC) = 1
-), data AS (
-    SELECT data_id FROM scored
-    UNION
-    SELECT arg_max(data_id, rowid) FROM sample -- prepared only: the last
-    WHERE split_part(data_id, '-', 1) NOT IN (SELECT dataset FROM scored)
-    GROUP BY split_part(data_id, '-', 1)
-), q AS (
-    SELECT run_id, sample_id, /* p_columns */
-        concat_ws('+', /* right_ones */ NULL) AS right_ones,
-        count(*) FILTER (NOT correct AND modality <> 'fused') AS wrong_ones,
-        any_value(predicted) FILTER (modality = 'fused') AS predicted, any_value(fold) AS fold, bool_and(in_sample) AS in_sample
-    FROM prediction JOIN scored USING (run_id) WHERE round = 0 GROUP BY ALL
-), u AS (
+SELECT
+    v.dataset, i.sample_id, i.split, i.label, i.label_name, i.group_id, i.planted, i.status, i.reason, i.extra, i.media,
+    v.run_id, /* p_names */
+    i.prob_gap[i.widest] AS gap, v.pairs[i.widest] AS pair, /* lead_names */ i.kl_gap[i.widest] AS kl_gap,
+    list_min(i.p_balanced) AS p_balanced, 1 - list_min(i.p_balanced) AS p_imbalanced, /* ahead_names */
+    CASE WHEN i.prob_gap[i.widest] > 0 THEN split_part(v.pairs[i.widest], '|', 1)
+         WHEN i.prob_gap[i.widest] < 0 THEN split_part(v.pairs[i.widest], '|', 2) END AS dominant,
+    CASE WHEN i.widest IS NULL OR i.correct IS NULL THEN NULL WHEN NOT (/* any_wrong */ false) THEN 'all'
+         WHEN NOT (/* any_right */ false) THEN 'none'
+         ELSE concat_ws('+', /* right_ones */ NULL) || ' only' END AS quadrant,
+    i.predicted[v.at_fused] AS predicted, i.in_sample, i.fold, /* usability_names */ u.contradiction_fused, u.imbalance,
+    u.intact, u.broken, CASE WHEN i.fold IS NULL THEN u.contradicts END AS contradicts,
+    k.mark, k.mark_label, k.mark_note, coalesce(n.selections, []) AS selections
+FROM item i
+JOIN ( -- the parts that are shown, and where the modalities and pairs stand in their lists
+    SELECT d.dataset, d.data_id, d.run_id, p.number, p.pairs, /* positions */ list_position(p.modalities, 'fused') AS at_fused
+    FROM (
+        SELECT dataset, data_id, run_id, run_id IN (SELECT run_id FROM part WHERE round = 0) AS has_rows FROM (/* scored */)
+        UNION ALL
+        SELECT split_part(data_id, '-', 1), arg_max(data_id, changed), NULL, false FROM part -- prepared only: the last
+        WHERE run_id IS NULL AND split_part(data_id, '-', 1) NOT IN (SELECT dataset FROM (/* scored */))
+        GROUP BY split_part(data_id, '-', 1)
+    ) d JOIN part p ON CASE WHEN d.has_rows THEN p.run_id = d.run_id AND p.round = 0
+        ELSE p.run_id IS NULL AND p.data_id = d.data_id END
+) v ON v.number = i.part
+LEFT JOIN (
     SELECT run_id, sample_id, /* usability_columns */
         any_value(contradiction_fused) AS contradiction_fused,
         1 - product(usability) - product(1 - usability) AS imbalance, arg_max(modality, usability) AS intact,
@@ -22,40 +33,18 @@ WITH scored AS (
             FILTER (p_broken > 0.5), '') END AS broken,
         CASE WHEN count(p_broken) > 0 THEN coalesce(string_agg(modality, '+' ORDER BY list_position(modalities, modality))
             FILTER (contradiction > 0.82 AND p_broken <= 0.5), '') END AS contradicts
-    FROM usability JOIN scored USING (run_id) JOIN run USING (run_id) GROUP BY ALL
-), g AS (
-    SELECT run_id, sample_id, arg_max(pair, abs(prob_gap)) AS pair, arg_max(prob_gap, abs(prob_gap)) AS gap,
-        arg_max(kl_gap, abs(prob_gap)) AS kl_gap, min(p_balanced) AS p_balanced,
-        /* ahead_posteriors */ 1 - min(p_balanced) AS p_imbalanced
-    FROM gap JOIN scored USING (run_id) JOIN posterior USING (run_id, round, sample_id, pair)
-    WHERE round = 0 GROUP BY ALL
-), named AS (
-    SELECT r.data_id, m.sample_id, list(m.name ORDER BY m.name) AS selections
+    FROM usability JOIN (/* scored */) USING (run_id) GROUP BY ALL
+) u ON u.run_id = v.run_id AND u.sample_id = i.sample_id
+LEFT JOIN (
+    SELECT r.data_id, m.sample_id, list_sort(list(m.name)) AS selections
     FROM selection_member m JOIN selection n USING (name) JOIN run r USING (run_id) GROUP BY ALL
-), marked AS (
+) n ON n.data_id = v.data_id AND n.sample_id = i.sample_id
+LEFT JOIN (
     SELECT dataset, sample_id, last(mark ORDER BY number) FILTER (mark IS NOT NULL) AS mark,
         last(new_label ORDER BY number) FILTER (mark IS NOT NULL) AS mark_label,
         nullif(last(note ORDER BY number) FILTER (note IS NOT NULL), '') AS mark_note
     FROM mark WHERE withdrawn IS NULL GROUP BY ALL
-)
-SELECT
-    coalesce(r.dataset, split_part(s.data_id, '-', 1)) AS dataset, s.sample_id, s.split, s.label, s.label_name,
-    s.group_id, s.planted, s.status, s.reason, s.extra, s.media, r.run_id, /* p_names */
-    g.gap, g.pair, /* lead_names */ g.kl_gap, g.p_balanced, g.p_imbalanced, /* ahead_names */
-    CASE WHEN g.gap > 0 THEN split_part(g.pair, '|', 1) WHEN g.gap < 0 THEN split_part(g.pair, '|', 2) END AS dominant,
-    CASE WHEN g.run_id IS NULL THEN NULL WHEN q.wrong_ones = 0 THEN 'all' WHEN q.right_ones = '' THEN 'none'
-         ELSE q.right_ones || ' only' END AS quadrant,
-    q.predicted, q.in_sample, q.fold, /* usability_names */ u.contradiction_fused, u.imbalance, u.intact, u.broken,
-    CASE WHEN q.fold IS NULL THEN u.contradicts END AS contradicts,
-    k.mark, k.mark_label, k.mark_note, coalesce(n.selections, []) AS selections
-FROM sample s
-JOIN data USING (data_id)
-LEFT JOIN scored r USING (data_id)
-LEFT JOIN q ON q.run_id = r.run_id AND q.sample_id = s.sample_id
-LEFT JOIN u ON u.run_id = r.run_id AND u.sample_id = s.sample_id
-LEFT JOIN g ON g.run_id = r.run_id AND g.sample_id = s.sample_id
-LEFT JOIN named n ON n.data_id = s.data_id AND n.sample_id = s.sample_id
-LEFT JOIN marked k ON k.dataset = coalesce(r.dataset, split_part(s.data_id, '-', 1)) AND k.sample_id = s.sample_id;
+) k ON k.dataset = v.dataset AND k.sample_id = i.sample_id;
 
 COMMENT ON VIEW samples IS 'One row a sample of the newest scored run of each data set';
 COMMENT ON COLUMN samples.dataset IS 'name of the data set';
@@ -105,17 +94,24 @@ COMMENT ON COLUMN by_class.mean_gap IS 'mean of samples.gap, -1..1; of two modal
 COMMENT ON COLUMN by_class.mean_kl_gap IS 'mean of samples.kl_gap, nats; label-free';
 
 CREATE OR REPLACE VIEW by_modality AS
-WITH held AS (
+SELECT v.dataset, v.run_id, v.modality, count(*) AS samples, avg(i.correct[v.k]::INTEGER) AS accuracy,
+    any_value(coalesce(h.on_val, h.on_test)) AS held_out_accuracy, avg(i.p_true[v.k]) AS mean_p_true,
+    avg(i.entropy[v.k]) AS mean_entropy,
+    CASE WHEN v.modality <> 'fused' THEN avg(coalesce(CASE WHEN i.prob_gap[i.widest] > 0
+        THEN split_part(v.pairs[i.widest], '|', 1) WHEN i.prob_gap[i.widest] < 0
+        THEN split_part(v.pairs[i.widest], '|', 2) END = v.modality, false)::INTEGER) END AS ahead
+FROM item i
+JOIN (
+    SELECT r.dataset, p.run_id, p.number, p.pairs, unnest(p.modalities) AS modality,
+        unnest(range(1, len(p.modalities) + 1)) AS k
+    FROM (/* scored */) r JOIN part p ON p.run_id = r.run_id AND p.round = 0
+) v ON v.number = i.part
+LEFT JOIN (
     SELECT run_id, modality, arg_max(value, epoch) FILTER (split = 'val') AS on_val,
         arg_max(value, epoch) FILTER (split = 'test') AS on_test
     FROM epoch WHERE metric = 'accuracy' AND run_id IN (SELECT run_id FROM run WHERE kind = 'score') GROUP BY ALL
-)
-SELECT s.dataset, s.run_id, p.modality, count(*) AS samples, avg(p.correct::INTEGER) AS accuracy,
-    any_value(coalesce(h.on_val, h.on_test)) AS held_out_accuracy, avg(p.p_true) AS mean_p_true, avg(p.entropy) AS mean_entropy,
-    CASE WHEN p.modality <> 'fused' THEN avg(coalesce(s.dominant = p.modality, false)::INTEGER) END AS ahead
-FROM samples s JOIN prediction p ON p.run_id = s.run_id AND p.sample_id = s.sample_id
-LEFT JOIN held h ON h.run_id = p.run_id AND h.modality = p.modality
-WHERE p.round = 0 AND s.gap IS NOT NULL GROUP BY s.dataset, s.run_id, p.modality;
+) h ON h.run_id = v.run_id AND h.modality = v.modality
+WHERE i.widest IS NOT NULL AND i.p_true[v.k] IS NOT NULL GROUP BY v.dataset, v.run_id, v.modality;
 
 COMMENT ON VIEW by_modality IS 'One row a modality, and one for the fusion, of the newest scored run of each data set; its scored training samples';
 COMMENT ON COLUMN by_modality.dataset IS 'name of the data set';
@@ -142,7 +138,9 @@ COMMENT ON COLUMN failures.reason IS 'which modality and why';
 CREATE OR REPLACE VIEW findings AS
 SELECT split_part(f.data_id, '-', 1) AS dataset, f.sample_id, s.split, s.label_name, f.kind, f.detail
 FROM finding f JOIN sample s USING (data_id, sample_id)
-WHERE f.data_id IN (SELECT arg_max(data_id, rowid) FROM sample GROUP BY split_part(data_id, '-', 1));
+WHERE f.data_id IN (
+    SELECT arg_max(data_id, changed) FROM part WHERE run_id IS NULL GROUP BY split_part(data_id, '-', 1)
+);
 
 COMMENT ON VIEW findings IS 'One row a suspicion about a sample, of each data set as last prepared or scored; nothing is dropped for it unless data.drop_leaks says so';
 COMMENT ON COLUMN findings.dataset IS 'name of the data set';

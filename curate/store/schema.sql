@@ -1,5 +1,7 @@
 -- The sample table. Rows of a run are keyed (run_id, round, sample_id); the views at the end are what to query.
 -- Everything numeric is DOUBLE and finite; a value that may be absent is NULL, never NaN.
+-- Rows of samples are in `item`: one row a sample of a round, with a list where there is a value for each modality or
+-- pair. The tables of older versions, sample, prediction, class_probability, gap and posterior, are views of it.
 -- Tables with a row a sample have no index of their key: it would treble the time of writing and the size of the file,
 -- and removing a million rows below one takes DuckDB a quarter of a minute. The one writer keeps them unique: it puts a
 -- whole (run, round), epoch or data set in the place of what was there, in one transaction.
@@ -41,21 +43,70 @@ COMMENT ON COLUMN run.gap_kind IS 'what the posteriors come from: prob, kl, log_
 COMMENT ON COLUMN run.started IS 'UTC';
 COMMENT ON COLUMN run.finished IS 'UTC; NULL while running';
 
-CREATE TABLE sample (
-    data_id VARCHAR NOT NULL USING COMPRESSION dictionary,
+CREATE TABLE part (
+    number INTEGER NOT NULL,
+    data_id VARCHAR,
+    run_id VARCHAR,
+    round INTEGER,
+    modalities VARCHAR[] NOT NULL,
+    pairs VARCHAR[] NOT NULL,
+    changed BIGINT NOT NULL
+);
+COMMENT ON TABLE part IS 'Which rows of item belong to a data set (run_id is NULL) or to a round of a run; a part may belong to several, and several parts to one';
+COMMENT ON COLUMN part.number IS 'item.part';
+COMMENT ON COLUMN part.round IS 'as in prediction; NULL = of a data set';
+COMMENT ON COLUMN part.modalities IS 'the order of the lists of item that have an element a modality, or fused';
+COMMENT ON COLUMN part.pairs IS 'the order of the lists of item that have an element a pair of modalities, first|second';
+COMMENT ON COLUMN part.changed IS 'counted up by each writing, higher = newer';
+
+CREATE TABLE item (
+    part INTEGER NOT NULL,
     sample_id VARCHAR NOT NULL USING COMPRESSION fsst,
-    split VARCHAR NOT NULL CHECK (split IN ('train', 'val', 'test')),
-    label INTEGER NOT NULL,
-    label_name VARCHAR NOT NULL,
+    split VARCHAR CHECK (split IN ('train', 'val', 'test')),
+    label INTEGER,
+    label_name VARCHAR,
     group_id VARCHAR,
     planted VARCHAR,
-    status VARCHAR NOT NULL,
+    status VARCHAR,
     reason VARCHAR,
     extra JSON,
     media JSON,
-    sources JSON
+    sources JSON,
+    p_true DOUBLE[] CHECK (list_min(p_true) >= 0 AND list_max(p_true) <= 1),
+    p_max DOUBLE[] CHECK (list_min(p_max) >= 0 AND list_max(p_max) <= 1),
+    entropy DOUBLE[] CHECK (isfinite(list_sum(entropy))),
+    predicted VARCHAR[],
+    correct BOOLEAN[],
+    in_sample BOOLEAN,
+    fold INTEGER,
+    probs FLOAT[],
+    prob_gap DOUBLE[] CHECK (list_min(prob_gap) >= -1 AND list_max(prob_gap) <= 1),
+    kl_gap DOUBLE[] CHECK (isfinite(list_sum(kl_gap))),
+    fitted DOUBLE[] CHECK (isfinite(list_sum(fitted))),
+    widest INTEGER,
+    p_balanced DOUBLE[] CHECK (list_min(p_balanced) >= 0 AND list_max(p_balanced) <= 1),
+    p_first DOUBLE[] CHECK (list_min(p_first) >= 0 AND list_max(p_first) <= 1),
+    p_second DOUBLE[] CHECK (list_min(p_second) >= 0 AND list_max(p_second) <= 1),
+    CHECK (list_count(prob_gap) = len(prob_gap) AND list_count(kl_gap) = len(prob_gap)), -- of every pair
+    CHECK (list_count(p_balanced) = len(p_balanced) AND coalesce(list_count(fitted) = len(fitted), true)),
+    CHECK (abs(p_balanced[1] + p_first[1] + p_second[1] - 1) < 1e-9),
+    CHECK (abs(p_balanced[2] + p_first[2] + p_second[2] - 1) < 1e-9),
+    CHECK (abs(p_balanced[3] + p_first[3] + p_second[3] - 1) < 1e-9)
 );
-COMMENT ON TABLE sample IS 'One row an item (data_id, sample_id) of a data set, whatever became of its media';
+COMMENT ON TABLE item IS 'One row a sample of a part: what is known of it, what each modality said of it, its gaps and its posteriors; what is not known is NULL. The views sample, prediction, class_probability, gap and posterior show it by names';
+COMMENT ON COLUMN item.part IS 'part.number';
+COMMENT ON COLUMN item.label IS 'index into run.classes; compare label_name across data sets, never this';
+COMMENT ON COLUMN item.fold IS 'as in prediction';
+COMMENT ON COLUMN item.p_true IS 'as in prediction, an element a modality of part.modalities; so are p_max, entropy, predicted and correct';
+COMMENT ON COLUMN item.probs IS 'of the first modality every class, in the order of run.classes, then of the next';
+COMMENT ON COLUMN item.prob_gap IS 'as in gap, an element a pair of part.pairs; so are kl_gap, fitted, p_balanced, p_first and p_second';
+COMMENT ON COLUMN item.widest IS 'position of the pair with the largest |prob_gap|, counted from 1';
+
+CREATE VIEW sample AS
+SELECT p.data_id, i.sample_id, i.split, i.label, i.label_name, i.group_id, i.planted, i.status, i.reason, i.extra, i.media,
+       i.sources
+FROM item i JOIN part p ON p.number = i.part WHERE p.run_id IS NULL;
+COMMENT ON VIEW sample IS 'One row an item (data_id, sample_id) of a data set, whatever became of its media';
 COMMENT ON COLUMN sample.label IS 'index into run.classes; compare label_name across data sets, never this';
 COMMENT ON COLUMN sample.planted IS 'modalities degraded on purpose, joined by +; empty = none; NULL = unknown';
 COMMENT ON COLUMN sample.status IS 'ok, or what is wrong with its media: missing, lfs_pointer, empty, undecodable, decoder_crashed, no_audio, no_video, silent, too_short, too_long, too_large, too_many_channels, truncated, out_of_range, empty_event, not_finite, no_label, dropped_leak';
@@ -75,20 +126,15 @@ COMMENT ON TABLE finding IS 'What is suspicious about a data set: leaks, conflic
 COMMENT ON COLUMN finding.kind IS 'leak, label_conflict, duplicate_content (by byte-identical files or one source), near_duplicate (of texts), or group_crosses';
 COMMENT ON COLUMN finding.detail IS 'with which sample, of which modality';
 
-CREATE TABLE prediction (
-    run_id VARCHAR NOT NULL USING COMPRESSION dictionary,
-    round INTEGER NOT NULL,
-    sample_id VARCHAR NOT NULL USING COMPRESSION fsst,
-    modality VARCHAR NOT NULL USING COMPRESSION dictionary,
-    p_true DOUBLE NOT NULL CHECK (p_true BETWEEN 0 AND 1),
-    p_max DOUBLE NOT NULL CHECK (p_max BETWEEN 0 AND 1),
-    entropy DOUBLE NOT NULL CHECK (isfinite(entropy)),
-    predicted VARCHAR NOT NULL,
-    correct BOOLEAN NOT NULL,
-    in_sample BOOLEAN,
-    fold INTEGER
-);
-COMMENT ON TABLE prediction IS 'What each modality, and the fusion (modality = fused), said of a training sample; eval mode, no augmentation; a row a (run_id, round, sample_id, modality)';
+CREATE VIEW prediction AS
+SELECT p.run_id, p.round, i.sample_id, p.modality, i.p_true[p.k] AS p_true, i.p_max[p.k] AS p_max,
+       i.entropy[p.k] AS entropy, i.predicted[p.k] AS predicted, i.correct[p.k] AS correct, i.in_sample, i.fold
+FROM item i JOIN (
+    SELECT number, run_id, round, unnest(modalities) AS modality, unnest(range(1, len(modalities) + 1)) AS k
+    FROM part WHERE run_id IS NOT NULL
+) p ON p.number = i.part
+WHERE i.p_true[p.k] IS NOT NULL;
+COMMENT ON VIEW prediction IS 'What each modality, and the fusion (modality = fused), said of a training sample; eval mode, no augmentation; a row a (run_id, round, sample_id, modality)';
 COMMENT ON COLUMN prediction.round IS '0 = the scored run or the warm start, counted up by each later scoring; of saved predictions 0 = the newest epoch, counting back';
 COMMENT ON COLUMN prediction.p_true IS 'probability of the labelled class, 0..1, higher = better known';
 COMMENT ON COLUMN prediction.p_max IS 'probability of the predicted class, 0..1';
@@ -97,27 +143,28 @@ COMMENT ON COLUMN prediction.predicted IS 'class name';
 COMMENT ON COLUMN prediction.in_sample IS 'whether the model that said it had been trained on the sample; NULL = unknown';
 COMMENT ON COLUMN prediction.fold IS 'out of fold: the model that said it was trained without the samples of this fold, counted from 0; NULL = not out of fold';
 
-CREATE TABLE class_probability (
-    run_id VARCHAR NOT NULL USING COMPRESSION dictionary,
-    round INTEGER NOT NULL,
-    sample_id VARCHAR NOT NULL USING COMPRESSION fsst,
-    modality VARCHAR NOT NULL USING COMPRESSION dictionary,
-    probs FLOAT[] NOT NULL
-);
-COMMENT ON TABLE class_probability IS 'What each modality and the fusion give every class, of round 0';
+CREATE VIEW class_probability AS
+SELECT p.run_id, p.round, i.sample_id, p.modality,
+       i.probs[(p.k - 1) * (len(i.probs) // p.width) + 1 : p.k * (len(i.probs) // p.width)] AS probs
+FROM item i JOIN (
+    SELECT number, run_id, round, len(modalities) AS width, unnest(modalities) AS modality,
+           unnest(range(1, len(modalities) + 1)) AS k
+    FROM part WHERE run_id IS NOT NULL
+) p ON p.number = i.part
+WHERE i.probs[(p.k - 1) * (len(i.probs) // p.width) + 1] IS NOT NULL;
+COMMENT ON VIEW class_probability IS 'What each modality and the fusion give every class, of round 0';
 COMMENT ON COLUMN class_probability.round IS '0, the newest';
 COMMENT ON COLUMN class_probability.probs IS 'in the order of run.classes, each 0..1, together 1';
 
-CREATE TABLE gap (
-    run_id VARCHAR NOT NULL USING COMPRESSION dictionary,
-    round INTEGER NOT NULL,
-    sample_id VARCHAR NOT NULL USING COMPRESSION fsst,
-    pair VARCHAR NOT NULL USING COMPRESSION dictionary,
-    prob_gap DOUBLE NOT NULL CHECK (prob_gap BETWEEN -1 AND 1),
-    kl_gap DOUBLE NOT NULL CHECK (isfinite(kl_gap)),
-    fitted DOUBLE CHECK (isfinite(fitted))
-);
-COMMENT ON TABLE gap IS 'Signed modality gap of each pair, first minus second; a row a (run_id, round, sample_id, pair)';
+CREATE VIEW gap AS
+SELECT p.run_id, p.round, i.sample_id, p.pair, i.prob_gap[p.k] AS prob_gap, i.kl_gap[p.k] AS kl_gap,
+       i.fitted[p.k] AS fitted
+FROM item i JOIN (
+    SELECT number, run_id, round, unnest(pairs) AS pair, unnest(range(1, len(pairs) + 1)) AS k
+    FROM part WHERE run_id IS NOT NULL
+) p ON p.number = i.part
+WHERE i.prob_gap[p.k] IS NOT NULL;
+COMMENT ON VIEW gap IS 'Signed modality gap of each pair, first minus second; a row a (run_id, round, sample_id, pair)';
 COMMENT ON COLUMN gap.round IS '0 = the scored run or the warm start, counted up by each later scoring; of saved predictions 0 = the newest epoch, counting back';
 COMMENT ON COLUMN gap.pair IS 'first|second, in declared order';
 COMMENT ON COLUMN gap.prob_gap IS 'p_first(true class) - p_second(true class), -1..1; positive = the first modality carries the sample';
@@ -165,19 +212,15 @@ COMMENT ON COLUMN mixture.iterations IS 'EM steps of the start that won';
 COMMENT ON COLUMN mixture.outcome IS 'ok; one_component, degenerate, too_few = one component only, all balanced; two_components = two where three were asked for; memorised, two_tailed, rule_conflict = components that mean little, see warnings';
 COMMENT ON COLUMN mixture.warnings IS 'what speaks against reading the fit as two populations, and what to do';
 
-CREATE TABLE posterior (
-    run_id VARCHAR NOT NULL USING COMPRESSION dictionary,
-    round INTEGER NOT NULL,
-    sample_id VARCHAR NOT NULL USING COMPRESSION fsst,
-    pair VARCHAR NOT NULL USING COMPRESSION dictionary,
-    p_balanced DOUBLE NOT NULL CHECK (p_balanced BETWEEN 0 AND 1),
-    p_imbalanced DOUBLE NOT NULL CHECK (p_imbalanced BETWEEN 0 AND 1),
-    p_first DOUBLE CHECK (p_first BETWEEN 0 AND 1),
-    p_second DOUBLE CHECK (p_second BETWEEN 0 AND 1),
-    CHECK (abs(p_balanced + p_imbalanced - 1) < 1e-9),
-    CHECK (abs(p_first + p_second - p_imbalanced) < 1e-9)
-);
-COMMENT ON TABLE posterior IS 'Posterior of each component given the gap of the pair; a row a (run_id, round, sample_id, pair)';
+CREATE VIEW posterior AS
+SELECT p.run_id, p.round, i.sample_id, p.pair, i.p_balanced[p.k] AS p_balanced, 1 - i.p_balanced[p.k] AS p_imbalanced,
+       i.p_first[p.k] AS p_first, i.p_second[p.k] AS p_second
+FROM item i JOIN (
+    SELECT number, run_id, round, unnest(pairs) AS pair, unnest(range(1, len(pairs) + 1)) AS k
+    FROM part WHERE run_id IS NOT NULL
+) p ON p.number = i.part
+WHERE i.p_balanced[p.k] IS NOT NULL;
+COMMENT ON VIEW posterior IS 'Posterior of each component given the gap of the pair; a row a (run_id, round, sample_id, pair)';
 COMMENT ON COLUMN posterior.round IS '0 = the scored run or the warm start, counted up by each later scoring; of saved predictions 0 = the newest epoch, counting back';
 COMMENT ON COLUMN posterior.p_balanced IS 'w0 of the paper, 0..1, higher = more balanced';
 COMMENT ON COLUMN posterior.p_imbalanced IS '1 - p_balanced';
@@ -349,12 +392,16 @@ COMMENT ON COLUMN comparison.run_id IS 'the training run that holds the results;
 COMMENT ON COLUMN comparison.reason IS 'why there is no result; empty = there is one';
 
 CREATE VIEW history AS
-SELECT r.dataset, g.run_id, r.kind, r.method, g.round, g.sample_id, s.label_name, s.planted, g.pair,
-       g.prob_gap, g.kl_gap, g.fitted, p.p_balanced, p.p_imbalanced, p.p_first, p.p_second
-FROM gap g
+SELECT r.dataset, p.run_id, r.kind, r.method, p.round, i.sample_id, s.label_name, s.planted, p.pair,
+       i.prob_gap[p.k] AS prob_gap, i.kl_gap[p.k] AS kl_gap, i.fitted[p.k] AS fitted, i.p_balanced[p.k] AS p_balanced,
+       1 - i.p_balanced[p.k] AS p_imbalanced, i.p_first[p.k] AS p_first, i.p_second[p.k] AS p_second
+FROM item i JOIN (
+    SELECT number, run_id, round, unnest(pairs) AS pair, unnest(range(1, len(pairs) + 1)) AS k
+    FROM part WHERE run_id IS NOT NULL
+) p ON p.number = i.part
 JOIN run r USING (run_id)
-JOIN posterior p USING (run_id, round, sample_id, pair)
-JOIN sample s ON s.data_id = r.data_id AND s.sample_id = g.sample_id;
+JOIN sample s ON s.data_id = r.data_id AND s.sample_id = i.sample_id
+WHERE i.prob_gap[p.k] IS NOT NULL AND i.p_balanced[p.k] IS NOT NULL;
 COMMENT ON VIEW history IS 'Every sample in every round of every run: how its gap and posterior moved';
 COMMENT ON COLUMN history.round IS '0 = the scored run or the warm start, counted up by each later scoring; of saved predictions 0 = the newest epoch, counting back';
 COMMENT ON COLUMN history.prob_gap IS 'p_first(true class) - p_second(true class), -1..1; positive = the first modality carries the sample';

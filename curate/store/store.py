@@ -13,6 +13,7 @@ from .comparisons import Comparisons
 from .connection import Connection, Portions
 from .dynamics import Dynamics
 from .epochs import Epochs
+from .items import leave, rehome, share
 from .marks import Marks
 from .relabelled import Relabelled
 from .rounds import Rounds
@@ -60,13 +61,15 @@ class Store:
     def copy_scores(self, source: str, target: str) -> None:
         """Copy predictions, dynamics, epochs and usability from the run `source` to the run `target`."""
         with self.db.open(write=True) as con:
-            for table in ("prediction", "class_probability", *Dynamics.TABLES, "epoch", *Assessments.TABLES):
+            share(con, "run_id = ?", [source], run_id=target)
+            for table in (*Dynamics.TABLES, "epoch", *Assessments.TABLES):
                 copy_rows(con, table, source, target)
 
     def remove_run(self, run_id: str) -> None:
         """Delete every row of a run; the caller must delete its checkpoints.
 
-        The items of saved predictions, which nobody prepares, go with the last run of them.
+        The items of saved predictions, which nobody prepares, go with the last run of them. If much of the file is free
+        then, it is made smaller.
 
         Raises:
             CurateError: there is no such run, or runs or selections were made from it; the message names them.
@@ -81,10 +84,14 @@ class Store:
             for part in (Rounds, Dynamics, Epochs, Assessments, Relabelled, Runs):
                 for table in part.TABLES:
                     delete(con, table, {"run_id": run_id})
+            rehome(con, run)
+            leave(con, "run_id = ?", [run_id])
             self.comparisons.lose_run(con, run_id)
             if run.method == "predictions" and not others:
                 for table in Samples.TABLES:
                     delete(con, table, {"data_id": run.data_id})
+                leave(con, "run_id IS NULL AND data_id = ?", [run.data_id])
+        self.db.shrink()
 
     def query(self, sql: str, allow_files: bool = False) -> tuple[list[str], list[tuple[Any, ...]]]:
         """A user's SQL, see `Connection.query`."""

@@ -9,6 +9,13 @@ import duckdb
 
 from curate.types import FUSED, MODALITY
 
+SCORED = """
+    SELECT dataset, data_id, run_id, modalities FROM run WHERE /* chosen */ kind = 'score' AND status = 'done'
+    QUALIFY row_number() OVER (PARTITION BY dataset ORDER BY started DESC, run_id DESC) = 1
+"""
+"""The newest scored run of each data set."""
+STORED = "SELECT DISTINCT unnest(modalities) FROM part WHERE run_id IS NOT NULL ORDER BY 1"
+
 
 def refresh(con: duckdb.DuckDBPyConnection) -> None:
     """Recreate `samples` and the views on it, with columns for each modality that has any predictions, and one for its
@@ -29,7 +36,7 @@ def query_of(con: duckdb.DuckDBPyConnection, run_id: str) -> str:
 
 def _stored(con: duckdb.DuckDBPyConnection) -> tuple[list[str], bool]:
     """The modalities with any predictions, the fusion too, and whether a mixture of three is stored."""
-    known = [m for (m,) in con.execute("SELECT DISTINCT modality FROM prediction ORDER BY 1").fetchall()]
+    known = [m for (m,) in con.execute(STORED).fetchall()]
     three = con.execute("SELECT count(*) > 0 FROM mixture WHERE component = 2").fetchone() == (True,)
     return [m for m in known if MODALITY.fullmatch(m)], three
 
@@ -41,23 +48,34 @@ def _filled(known: Sequence[str], three: bool) -> str:
     def others(m: str) -> list[str]:
         return [o for o in own if o != m]
 
+    def said(column: str, m: str) -> str:
+        return f"i.{column}[v.at_{m}]"
+
     columns = {
-        "p_columns": [f"max(p_true) FILTER (modality = '{m}') AS p_{m}, " for m in known],
-        "right_ones": [f"CASE WHEN bool_or(correct) FILTER (modality = '{m}') THEN '{m}' END, " for m in own],
-        "p_names": [f"q.p_{m}, " for m in known],
-        "lead_names": [f"q.p_{m} - {_best_of(others(m))} AS lead_{m}, " for m in own if others(m)],
+        "scored": [SCORED.strip()],
+        "positions": [f"list_position(p.modalities, '{m}') AS at_{m}, " for m in own]
+        + [f"list_position(p.pairs, '{a}|{b}') AS at_{a}__{b}, " for a in own for b in others(a) if three],
+        "p_names": [f"{said('p_true', m)} AS p_{m}, " for m in known],
+        "any_wrong": [f"coalesce(NOT {said('correct', m)}, false) OR " for m in own],
+        "any_right": [f"coalesce({said('correct', m)}, false) OR " for m in own],
+        "right_ones": [f"CASE WHEN {said('correct', m)} THEN '{m}' END, " for m in own],
+        "lead_names": [
+            f"{said('p_true', m)} - greatest({', '.join(said('p_true', o) for o in others(m))}) AS lead_{m}, "
+            for m in own
+            if others(m)
+        ],
         "mean_leads": [f"avg(lead_{m}) AS mean_lead_{m}, " for m in own if others(m)],
         "ahead_columns": [
             f"CASE WHEN count(p_{m}) > 0 THEN avg(coalesce(dominant = '{m}', false)::INTEGER) END AS ahead_{m}, "
             for m in own
         ],
-        "ahead_posteriors": [
-            f"max(CASE '{m}' WHEN split_part(pair, '|', 1) THEN p_first "
-            f"WHEN split_part(pair, '|', 2) THEN p_second END) AS p_ahead_{m}, "
+        "ahead_names": [
+            "greatest(NULL::DOUBLE"
+            + "".join(f", i.p_first[v.at_{m}__{o}], i.p_second[v.at_{o}__{m}]" for o in others(m))
+            + f") AS p_ahead_{m}, "
             for m in own
             if three
         ],
-        "ahead_names": [f"g.p_ahead_{m}, " for m in own if three],
         "usability_columns": [
             f"max(usability) FILTER (modality = '{m}') AS usability_{m}, "
             f"max(p_broken) FILTER (modality = '{m}') AS p_broken_{m}, "
@@ -100,8 +118,3 @@ def _comment(con: duckdb.DuckDBPyConnection, known: Sequence[str], three: bool) 
             lead = f"p(true class) by {m} less that by the best other modality, -1..1; positive = {m} carries"
             con.execute(f"COMMENT ON COLUMN samples.lead_{m} IS '{lead} the sample; may be averaged'")
             con.execute(f"COMMENT ON COLUMN by_class.mean_lead_{m} IS 'mean of {lead} the class'")
-
-
-def _best_of(modalities: Sequence[str]) -> str:
-    """SQL for the largest probability of the true class by some modalities; NULLs (other data sets) are ignored."""
-    return f"greatest({', '.join(f'q.p_{m}' for m in modalities)})"

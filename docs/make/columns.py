@@ -31,8 +31,9 @@ column are its `COMMENT` in the file, from which this page is made.
 SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'samples';
 ```
 
-Only `curate` writes the file. The tables with one row a sample have no index of their key: a round is replaced as a
-whole. Other tools that write into them must do the same.
+Only `curate` writes the file. Rows of samples are in `item`, one row a sample of a round, with a list where there is a
+value for each modality or pair; `sample`, `prediction`, `class_probability`, `gap` and `posterior` show them by names.
+They have no index of their key: a round is replaced as a whole. Other tools that write into them must do the same.
 """
 SHOWN = "audio"
 """The modality whose columns stand for those of any."""
@@ -54,12 +55,10 @@ def page() -> str:
 def _make(con: duckdb.DuckDBPyConnection) -> None:
     """The schema, with the columns of two modalities and of a mixture of three."""
     con.execute(resources.files("curate.store").joinpath("schema.sql").read_text(encoding="utf-8"))
-    for modality in (SHOWN, "visual", "fused"):
-        con.execute(
-            "INSERT INTO prediction (run_id, round, sample_id, modality, p_true, p_max, entropy, predicted, correct)"
-            "VALUES ('r', 0, 's', ?, 1, 1, 0, 'c', true)",
-            [modality],
-        )
+    con.execute(
+        "INSERT INTO part (number, run_id, round, modalities, pairs, changed) VALUES (1, 'r', 0, ?, [], 1)",
+        [[SHOWN, "visual", "fused"]],
+    )
     con.execute(
         "INSERT INTO mixture (run_id, round, pair, component, gap_kind, family, weight, loc, scale, is_balanced, rule,"
         "rule_conflict, iterations, converged, outcome, warnings)"

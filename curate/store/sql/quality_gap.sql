@@ -1,1 +1,2 @@
-SELECT sample_id, 1 - max(abs(prob_gap)) AS quality FROM gap WHERE run_id = $run AND round = 0 GROUP BY 1
+SELECT i.sample_id, 1 - abs(i.prob_gap[i.widest]) AS quality FROM item i JOIN part p ON p.number = i.part
+WHERE p.run_id = $run AND p.round = 0 AND i.widest IS NOT NULL

@@ -1,1 +1,2 @@
-SELECT sample_id, min(p_balanced) AS quality FROM posterior WHERE run_id = $run AND round = 0 GROUP BY 1
+SELECT i.sample_id, list_min(i.p_balanced) AS quality FROM item i JOIN part p ON p.number = i.part
+WHERE p.run_id = $run AND p.round = 0 AND i.p_balanced IS NOT NULL

@@ -149,7 +149,7 @@ def test_a_users_query_gives_names_and_rows(scored_table):
         "DELETE FROM run",
         "DROP VIEW samples",
         "CREATE TABLE mine AS SELECT 1",
-        "UPDATE sample SET label = 0",
+        "UPDATE item SET label = 0",
         "INSERT INTO selection_member VALUES ('a', 'b')",
         "SELECT * FROM variable",
     ],
@@ -217,25 +217,30 @@ def test_no_number_of_any_table_can_be_nan_or_infinite(scored_table, predictions
     write_usability(scored_table)
     with duckdb.connect(str(scored_table.path)) as con:
         columns = con.execute(
-            "SELECT c.table_name, c.column_name FROM duckdb_columns() c JOIN duckdb_tables() t "
-            "USING (table_name) WHERE c.data_type IN ('DOUBLE', 'FLOAT')"
+            "SELECT c.table_name, c.column_name, c.data_type FROM duckdb_columns() c JOIN duckdb_tables() t "
+            "USING (table_name) WHERE c.data_type IN ('DOUBLE', 'DOUBLE[]')"
         ).fetchall()
-        scored = {"prediction", "gap", "mixture", "posterior"}
-        assert {t for t, _ in columns} == scored | {"epoch", "fold_epoch", "dynamic", "usability", "guard"}
-        for table, column in columns:
+        assert {t for t, *_ in columns} == {"item", "mixture"} | {
+            "epoch",
+            "fold_epoch",
+            "dynamic",
+            "usability",
+            "guard",
+        }
+        for table, column, kind in columns:
+            given = f"['{value}']::DOUBLE[]" if kind == "DOUBLE[]" else f"'{value}'::DOUBLE"
             assert con.execute(f"SELECT count(*) FROM {table}").fetchone() > (0,)
             with pytest.raises(duckdb.ConstraintException):
-                con.execute(f"UPDATE {table} SET {column} = '{value}'::DOUBLE")
+                con.execute(f"UPDATE {table} SET {column} = {given}")
 
 
 def test_posteriors_must_add_to_one(scored_table):
-    names = "(run_id, round, sample_id, pair, p_balanced, p_imbalanced)"
-    insert = f"INSERT INTO posterior {names} VALUES ('score-toy-1', 0, ?, 'audio|visual', ?, ?)"
+    insert = "INSERT INTO item (part, sample_id, p_balanced, p_first, p_second) VALUES (1, 'new', [?], [?], [?])"
     with duckdb.connect(str(scored_table.path)) as con:
-        for p, q in ((0.7, 0.31), (0.7, 0.2), (1.2, -0.2), (float("nan"), 0.5)):
+        for p, first, second in ((0.7, 0.3, 0.01), (0.7, 0.1, 0.1), (1.2, -0.2, 0.0), (float("nan"), 0.5, 0.0)):
             with pytest.raises(duckdb.ConstraintException):
-                con.execute(insert, ["new", p, q])
-        con.execute(insert, ["new", 0.7, 0.3])
+                con.execute(insert, [p, first, second])
+        con.execute(insert, [0.7, 0.1, 0.2])
 
 
 def test_every_column_of_samples_and_every_number_anywhere_is_explained(scored_table):

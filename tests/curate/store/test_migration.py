@@ -110,6 +110,27 @@ def test_a_table_of_the_users_own_is_copied_too(old):
     assert Store(old).query("SELECT * FROM notes")[1] == [("s1", "loud")]
 
 
+def test_what_modalities_lack_and_every_class_comes_along(old):
+    """Rows of version 6: a sample without one modality, three components, every class; and a round of no run."""
+    with duckdb.connect(str(old)) as con:
+        con.execute("CREATE TABLE class_probability (run_id VARCHAR, round INTEGER, sample_id VARCHAR, "
+                    "modality VARCHAR, probs FLOAT[])")  # fmt: skip
+        con.execute("ALTER TABLE posterior ADD COLUMN p_first DOUBLE")
+        con.execute("ALTER TABLE posterior ADD COLUMN p_second DOUBLE")
+        con.execute("ALTER TABLE prediction ADD COLUMN in_sample BOOLEAN")
+        con.execute("INSERT INTO prediction VALUES ('r', 0, 's0', 'visual', 0.25, 0.75, 0.5, 'b', false, true), "
+                    "('r', 0, 's0', 'fused', 0.25, 0.75, 0.5, 'b', false, true)")  # fmt: skip
+        con.execute("INSERT INTO class_probability VALUES ('r', 0, 's0', 'fused', [0.25, 0.75]), "
+                    "('r', 0, 's1', 'audio', [0.75, 0.25]), ('r', 0, 's1', 'visual', [0.5, 0.5])")  # fmt: skip
+        con.execute("INSERT INTO gap VALUES ('x', 3, 's9', 'a|t', -0.5, 0.1), ('x', 3, 's9', 'a|v', 0.75, 0.2)")
+        con.execute("INSERT INTO posterior VALUES ('x', 3, 's9', 'a|t', 0.5, 0.5, 0.125, 0.375), "
+                    "('x', 3, 's9', 'a|v', 0.25, 0.75, NULL, NULL)")  # fmt: skip
+    columns = columns_of(old)
+    before = content(old, columns)
+    Store(old).runs.all()
+    assert content(old, columns) == before
+
+
 def test_rows_that_only_the_write_ahead_log_holds_come_along(old):
     code = (
         "import duckdb, os, sys; c = duckdb.connect(sys.argv[1]); "

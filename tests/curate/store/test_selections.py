@@ -89,7 +89,7 @@ def judged(pets):
             for m, u in zip(("audio", "visual"), values, strict=True):
                 con.execute("INSERT INTO usability VALUES (?, ?, ?, 0.5, ?, 0, 0.5, NULL)", [RUN, i, m, u])
         for i, gap in GAPS.items():
-            con.execute("UPDATE gap SET prob_gap = ? WHERE sample_id = ?", [gap, i])
+            con.execute("UPDATE item SET prob_gap = [?] WHERE prob_gap IS NOT NULL AND sample_id = ?", [gap, i])
     return pets
 
 

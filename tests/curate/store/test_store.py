@@ -8,10 +8,11 @@ import duckdb
 import numpy as np
 import pytest
 
+from curate.blocks import slices
 from curate.errors import CurateError, EmptySelectionError
 from curate.exports.formats import export
 from curate.scores import gap, mixture, posteriors
-from curate.store import rounds
+from curate.store import rounds, writing
 from curate.store.store import Store
 from curate.types import GapScores, Sample, Selection
 
@@ -92,9 +93,10 @@ def test_predictions_are_stored_with_what_they_were_right_about(scored_table, pr
         assert predicted == p.classes[probs.argmax()] and correct == (probs.argmax() == label)
 
 
-@pytest.mark.parametrize("call", [1, 3, 5])
+@pytest.mark.parametrize("call", [1, 2])
 def test_what_breaks_in_the_middle_leaves_nothing_of_the_round(scored_table, predictions, monkeypatch, call):
-    before, calls, write = counts(scored_table), [], rounds.insert
+    before, calls, write = counts(scored_table), [], writing.put
+    monkeypatch.setattr(rounds, "ranges", lambda rows, _: slices(rows, 20))
 
     def fail_later(*arguments, **more):
         calls.append(arguments[1])
@@ -104,7 +106,7 @@ def test_what_breaks_in_the_middle_leaves_nothing_of_the_round(scored_table, pre
 
     p = predictions(seed=1)
     with monkeypatch.context() as broken:
-        broken.setattr(rounds, "insert", fail_later)
+        broken.setattr(writing, "put", fail_later)
         with pytest.raises(KeyboardInterrupt):
             scored_table.rounds.write("score-toy-1", 1, p, *round_of(p), "prob")
     assert counts(scored_table) == before and scored_table.rounds.numbers("score-toy-1") == [0]
@@ -341,11 +343,17 @@ def test_an_id_twice_is_refused_and_nothing_is_written(scored_table, scoring):
     assert np.array_equal(scored_table.rounds.read("score-toy-1").sample_ids, found.sample_ids)
 
 
-@pytest.mark.parametrize("name", ["gap", "posterior"])
-@pytest.mark.parametrize("change", ["DELETE FROM {} WHERE sample_id = 's003'", "INSERT INTO {} (FROM {} LIMIT 1)"])
-def test_a_round_that_others_have_torn_is_not_read(scored_table, name, change):
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE item SET prob_gap = NULL WHERE sample_id = 's003'",
+        "UPDATE item SET p_balanced = NULL WHERE sample_id = 's003'",
+        "INSERT INTO item (FROM item WHERE prob_gap IS NOT NULL LIMIT 1)",
+    ],
+)
+def test_a_round_that_others_have_torn_is_not_read(scored_table, change):
     with duckdb.connect(str(scored_table.path)) as con:
-        con.execute(change.format(name, name))
+        con.execute(change)
     with pytest.raises(CurateError, match="not whole"):
         scored_table.rounds.read("score-toy-1")
 

@@ -72,10 +72,10 @@ def test_a_label_is_contradicted_only_where_damage_can_be_told_apart_and_the_sam
     flagged = "SELECT DISTINCT contradicts FROM samples WHERE imbalance IS NOT NULL ORDER BY ALL"
     assert table.query(flagged)[1] == [("",), ("visual",)]
     with table.db.open(write=True) as con:
-        con.execute("UPDATE prediction SET fold = 0")
+        con.execute("UPDATE item SET fold = 0")
     assert table.query(flagged)[1] == [(None,)]
     with table.db.open(write=True) as con:
-        con.execute("UPDATE prediction SET fold = NULL")
+        con.execute("UPDATE item SET fold = NULL")
     ones, denied, whole = np.ones((len(ids), 2)), np.full((len(ids), 2), 0.9), np.zeros((len(ids), 2))
     guards = (Guard(False), Guard(False, withheld=True))
     table.usability.write(RUN, Usability(ids, MODALITIES, ones, ones, whole, guards, {}), denied)
