@@ -21,7 +21,7 @@ from .messages import (
     print_text,
     warn_unusable,
 )
-from .options import DATA, DB, Cache, Db, DropLeaks, Output, Quiet, Root, Settings, SplitVariant, Workers
+from .options import DATA, DB, Cache, Db, DropLeaks, MaxCache, Output, Quiet, Root, Settings, SplitVariant, Workers
 
 if TYPE_CHECKING:
     from curate.datasets import Dataset
@@ -87,6 +87,7 @@ def prepare(
     drop_leaks: DropLeaks = None,
     settings: Settings = None,
     cache: Cache = None,
+    max_cache_gb: MaxCache = None,
     workers: Workers = None,
     quiet: Quiet = False,
 ) -> None:
@@ -103,7 +104,7 @@ def prepare(
     if not quiet:
         print_plan(opened, folder, processes)
     with progress(quiet) as advance:
-        made = decode(opened, folder, processes, lambda done, total: advance("decoding", done, total, "items"))
+        made = decode(opened, folder, processes, lambda done, total: advance("decoding", done, total, "items"), True)
     store.samples.write(
         made.data_id, opened.samples, opened.classes, *made.summary(), made.media(), opened.all_sources()
     )

@@ -29,7 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import CurateError
+from curate.files.copies import near
 from curate.files.lock import claimed
+from curate.files.remote import Remote, download, located, upload
 from curate.render import duration
 
 from . import checks
@@ -38,7 +40,10 @@ from .decoding import FIELDS, MAX_REASON, Facts, Outcomes, array_file, decode_ro
 
 STATUS_FILE = "status.json"
 LOG_FILE = "done.jsonl"
-PARTIAL, CLAIM = ".partial", ".claim"
+PARTIAL, CLAIM, FETCHED, OLD = ".partial", ".claim", ".fetched", ".old"
+SHARED = "shared"
+"""Folder of copies of remote caches."""
+UNREACHABLE = "unreachable"
 DONE = {
     "filled": "filled with silence",
     "filled_frames": "with moments before or after the picture track",
@@ -118,39 +123,94 @@ class Cache:
 def default_folder() -> Path:
     """`$CURATE_CACHE`, or `$XDG_CACHE_HOME/curate`, or `~/.cache/curate`."""
     if chosen := os.environ.get("CURATE_CACHE"):
-        return Path(chosen).expanduser()
+        return located(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "curate"
 
 
-def prepare(dataset: Dataset, folder: Path, workers: int = 0, progress: Progress | None = None) -> Cache:
+def here(folder: Path, data_id: str) -> Path:
+    """The folder of a cache on this machine; of a remote one a copy, fetched if it is complete there and not yet here.
+
+    Raises:
+        CurateError: the remote one cannot be read.
+    """
+    if not isinstance(folder, Remote):
+        return folder / data_id
+    final = near() / SHARED / _digest(str(folder)) / data_id
+    if final.exists() or not (folder / data_id / STATUS_FILE).exists():
+        return final
+    with claimed(final.with_name(data_id + CLAIM), wait=True):
+        if not final.exists():
+            fetched = final.with_name(data_id + FETCHED)
+            fetched.mkdir(exist_ok=True)
+            download(folder / data_id / STATUS_FILE, fetched / STATUS_FILE)
+            for modality in json.loads((fetched / STATUS_FILE).read_text(encoding="utf-8"))["media"]:
+                file = array_file(fetched, modality)
+                download(folder / data_id / file.name, file)
+            fetched.rename(final)
+    return final
+
+
+def _share(cache: Cache, folder: Remote) -> None:
+    """Upload a cache, its status file last: with it the remote one is complete."""
+    for file in (*(array_file(cache.folder, m) for m in cache.arrays), cache.folder / STATUS_FILE):
+        upload(file, folder / cache.data_id / file.name)
+
+
+def prepare(
+    dataset: Dataset, folder: Path, workers: int = 0, progress: Progress | None = None, retry: bool = False
+) -> Cache:
     """The cache of a data set under `folder`: opened if it exists, made or completed otherwise.
 
-    If several processes need the same cache, one makes it and the others wait.
+    If several processes need the same cache, one makes it and the others wait. A remote folder gets a copy of the cache
+    that is made on this machine; the next machine fetches it from there.
 
     Args:
         dataset: what to decode, every sample and modality.
         folder: folder of all caches; this one is `folder/<data_id>`.
         workers: number of decoding processes; 0 decodes in this process. The result does not depend on it.
         progress: called with (samples done, samples in all), first with those that are already done.
+        retry: try media again whose file system did not answer (`unreachable`).
 
     Raises:
         CurateError: the disk is too full or cannot be written, or a decoding process was killed.
     """
-    final = folder / dataset.data_id()
-    if final.exists():
+    data_id = dataset.data_id()
+    if isinstance(folder, Remote):
+        made = prepare(dataset, here(folder, data_id).parent, workers, progress, retry)
+        if retry or not (folder / data_id / STATUS_FILE).exists():
+            _share(made, folder)
+        return made
+    final = folder / data_id
+    if final.exists() and not (retry and _has_unreachable(open_cache(final))):
         return open_cache(final)
     partial = final.with_name(final.name + PARTIAL)
     try:
         with claimed(final.with_name(final.name + CLAIM), wait=True):  # not in the folder, which is renamed
-            if not final.exists():
+            if not final.exists() or (retry and _has_unreachable(open_cache(final))):
                 _complete(dataset, partial, workers, progress)
-                partial.rename(final)
+                _put_in_place(partial, final)
     except OSError as error:
         if not (final / STATUS_FILE).exists():  # else another process was faster: it made the same cache
             message = f"the cache {final} cannot be written: {error}"
             raise CurateError(message, "choose another cache folder (CURATE_CACHE)") from error
     return open_cache(final)
+
+
+def _has_unreachable(cache: Cache) -> bool:
+    return any((status == UNREACHABLE).any() for status in cache.status.values())
+
+
+def _put_in_place(partial: Path, final: Path) -> None:
+    """Give a complete cache its name. An earlier one is moved away first: if that is all that happens, rows are copied
+    from there the next time.
+    """
+    old = final.with_name(final.name + OLD)
+    if final.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        final.rename(old)
+    partial.rename(final)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def describe_plan(dataset: Dataset, folder: Path, workers: int) -> str:
@@ -254,7 +314,8 @@ def _copied(dataset: Dataset, partial: Path, done: Outcomes) -> Outcomes:
         }
         for row, place in places.items()
     }
-    copied = {row: own for row, own in outcomes.items() if all(status != DROPPED for status, *_ in own.values())}
+    again = {DROPPED, UNREACHABLE}
+    copied = {row: own for row, own in outcomes.items() if not again & {status for status, *_ in own.values()}}
     for modality in dataset.specs if copied else ():
         target = open_array(partial, modality, "r+")
         for row in copied:

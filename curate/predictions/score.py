@@ -16,6 +16,7 @@ import numpy as np
 from curate import config as settings
 from curate.blocks import blocks
 from curate.errors import CurateError
+from curate.files.remote import located
 from curate.files.shards import shards_of
 from curate.render import Message, no_message
 from curate.scores import gap
@@ -267,7 +268,7 @@ def score_missing_predictions(
         note=note(len(new), scored),
     )
     media = scored.config["predictions"].get("media")
-    place = Path(media) if media and Path(media).exists() else None
+    place = located(media) if media and located(media).exists() else None
     _write_samples(store, data_id, saved, _sources(saved, place, message))
     store.samples.copy(scored.data_id, data_id)
     kept = np.array(sorted(store.rounds.predicted_ids(scored.run_id)), dtype=np.str_)

@@ -61,7 +61,7 @@ def opened(ctx: typer.Context, db: Path | None = None, cache: Path | None = None
             workers=options.get("workers", 0),
             team=team,
         )
-        yield Session(Store(db or options["db"]), Path(folder), runtime, tracking, advance, messages(options["quiet"]))
+        yield Session(Store(db or options["db"]), folder, runtime, tracking, advance, messages(options["quiet"]))
 
 
 @contextmanager

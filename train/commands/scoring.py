@@ -18,6 +18,7 @@ from curate.commands.options import (
     Device,
     DropLeaks,
     Features,
+    MaxCache,
     Precision,
     Processes,
     Quiet,
@@ -27,6 +28,7 @@ from curate.commands.options import (
     SplitVariant,
     Track,
     Workers,
+    place,
 )
 from curate.config import Layer
 from curate.errors import CurateError
@@ -75,7 +77,9 @@ def score(
     ] = None,
     media: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="With --predictions: a manifest of their media, to look at in `view`."),
+        typer.Option(
+            metavar="FILE", callback=place, help="With --predictions: a manifest of their media, to look at in `view`."
+        ),
     ] = None,
     features: Features = None,
     refit: Annotated[
@@ -99,6 +103,7 @@ def score(
     workers: Workers = None,
     processes: Processes = 1,
     cache: Cache = None,
+    max_cache_gb: MaxCache = None,
     quiet: Quiet = False,
 ) -> None:
     """Warm up, predict every training sample, fit the mixture of gaps, and write posteriors to the table."""
