@@ -29,6 +29,7 @@ NEEDED_FOR = {
     "wandb": "--track wandb",
     "trackio": "--track trackio",
     "view": "view",
+    "remote": "s3:// and https://",
 }
 """{extra of the package: what lacks without it}."""
 

@@ -10,13 +10,16 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+import duckdb
 import fsspec
+import numpy as np
 import pytest
 
 from curate.errors import CurateError
 from curate.files.copies import FOLDER, obtain, trim
 from curate.files.remote import Remote, RemoteError, beside, local, located, stamps
 from curate.files.tables import open_table
+from curate.files.vectors import read_head, read_values
 from curate.files.writing import replacing
 
 KB = 1e-6
@@ -104,6 +107,24 @@ def test_what_is_written_appears_whole_at_the_end_and_replaces_with_a_word(memor
             assert memory.find("/") == ([] if text == "one" else ["/out/a.csv"])
         assert memory.cat("/out/a.csv") == text.encode()
     assert [r.getMessage() for r in caplog.records] == ["replaced memory://out/a.csv"]
+
+
+def test_arrays_and_tables_of_every_format_are_read(memory, tmp_path):
+    """NPY, NPZ and Parquet, whose readers need a file of this machine."""
+    ids, values = np.array(["a", "b", "c"]), np.arange(6.0).reshape(3, 2)
+    np.save(tmp_path / "f.npy", values)
+    np.savez(tmp_path / "f.npz", sample_id=ids, features=values)
+    with duckdb.connect() as con:
+        rows = "SELECT chr(97 + i) AS sample_id, 2.0 * i AS x, 2.0 * i + 1 AS y FROM range(3) t(i)"
+        con.execute(f"COPY ({rows}) TO '{tmp_path / 'f.parquet'}' (FORMAT parquet)")
+    for ending in ("npy", "npz", "parquet"):
+        memory.put_file(str(tmp_path / f"f.{ending}"), f"/d/f.{ending}")
+        path = located(f"memory://d/f.{ending}")
+        head = read_head(path)
+        assert (head.rows, head.dim) == (3, 2) and np.array_equal(read_values(path, ()), values)
+        assert ending == "npy" or head.keys["sample_id"].tolist() == ["a", "b", "c"]
+    found = open_table(located("memory://d/f.parquet"), (), ("sample_id",), "").read(["sample_id"], ["x", "y"])
+    assert found.texts["sample_id"] == ["a", "b", "c"] and np.array_equal(found.numbers, values)
 
 
 def kept(folder: Path) -> set[str]:
