@@ -65,6 +65,10 @@ Workers = Annotated[
         envvar="CURATE_WORKERS", min=0, max=1024, help="Processes that decode and load; left out, as the machine has."
     ),
 ]
+Engine = Annotated[
+    Literal["processes", "ray"],
+    typer.Option(envvar="CURATE_ENGINE", help="What decodes: processes here, or the Ray cluster of RAY_ADDRESS."),
+]
 Processes = Annotated[
     int,
     typer.Option(

@@ -29,20 +29,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import CurateError
-from curate.files.copies import near
 from curate.files.lock import claimed
-from curate.files.remote import Remote, download, located, upload
+from curate.files.remote import Remote, located
 from curate.render import duration
 
 from . import checks
 from .base import Dataset
-from .decoding import FIELDS, MAX_REASON, Facts, Outcomes, array_file, decode_rows, open_array, seconds_an_item
+from .decoding import (
+    FIELDS,
+    MAX_REASON,
+    Engine,
+    Facts,
+    Outcomes,
+    array_file,
+    decode_rows,
+    open_array,
+    seconds_an_item,
+)
+from .shared import CLAIM, STATUS_FILE, here, share
 
-STATUS_FILE = "status.json"
 LOG_FILE = "done.jsonl"
-PARTIAL, CLAIM, FETCHED, OLD = ".partial", ".claim", ".fetched", ".old"
-SHARED = "shared"
-"""Folder of copies of remote caches."""
+PARTIAL, OLD = ".partial", ".old"
 UNREACHABLE = "unreachable"
 DONE = {
     "filled": "filled with silence",
@@ -128,37 +135,13 @@ def default_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "curate"
 
 
-def here(folder: Path, data_id: str) -> Path:
-    """The folder of a cache on this machine; of a remote one a copy, fetched if it is complete there and not yet here.
-
-    Raises:
-        CurateError: the remote one cannot be read.
-    """
-    if not isinstance(folder, Remote):
-        return folder / data_id
-    final = near() / SHARED / _digest(str(folder)) / data_id
-    if final.exists() or not (folder / data_id / STATUS_FILE).exists():
-        return final
-    with claimed(final.with_name(data_id + CLAIM), wait=True):
-        if not final.exists():
-            fetched = final.with_name(data_id + FETCHED)
-            fetched.mkdir(exist_ok=True)
-            download(folder / data_id / STATUS_FILE, fetched / STATUS_FILE)
-            for modality in json.loads((fetched / STATUS_FILE).read_text(encoding="utf-8"))["media"]:
-                file = array_file(fetched, modality)
-                download(folder / data_id / file.name, file)
-            fetched.rename(final)
-    return final
-
-
-def _share(cache: Cache, folder: Remote) -> None:
-    """Upload a cache, its status file last: with it the remote one is complete."""
-    for file in (*(array_file(cache.folder, m) for m in cache.arrays), cache.folder / STATUS_FILE):
-        upload(file, folder / cache.data_id / file.name)
-
-
 def prepare(
-    dataset: Dataset, folder: Path, workers: int = 0, progress: Progress | None = None, retry: bool = False
+    dataset: Dataset,
+    folder: Path,
+    workers: int = 0,
+    progress: Progress | None = None,
+    retry: bool = False,
+    engine: Engine = decode_rows,
 ) -> Cache:
     """The cache of a data set under `folder`: opened if it exists, made or completed otherwise.
 
@@ -171,15 +154,16 @@ def prepare(
         workers: number of decoding processes; 0 decodes in this process. The result does not depend on it.
         progress: called with (samples done, samples in all), first with those that are already done.
         retry: try media again whose file system did not answer (`unreachable`).
+        engine: what decodes: the processes of `decode_rows`, or `decode_on_cluster`. The result does not depend on it.
 
     Raises:
         CurateError: the disk is too full or cannot be written, or a decoding process was killed.
     """
     data_id = dataset.data_id()
     if isinstance(folder, Remote):
-        made = prepare(dataset, here(folder, data_id).parent, workers, progress, retry)
+        made = prepare(dataset, here(folder, data_id).parent, workers, progress, retry, engine)
         if retry or not (folder / data_id / STATUS_FILE).exists():
-            _share(made, folder)
+            share(made.folder, folder / data_id)
         return made
     final = folder / data_id
     if final.exists() and not (retry and _has_unreachable(open_cache(final))):
@@ -188,7 +172,7 @@ def prepare(
     try:
         with claimed(final.with_name(final.name + CLAIM), wait=True):  # not in the folder, which is renamed
             if not final.exists() or (retry and _has_unreachable(open_cache(final))):
-                _complete(dataset, partial, workers, progress)
+                _complete(dataset, partial, workers, progress, engine)
                 _put_in_place(partial, final)
     except OSError as error:
         if not (final / STATUS_FILE).exists():  # else another process was faster: it made the same cache
@@ -213,15 +197,15 @@ def _put_in_place(partial: Path, final: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def describe_plan(dataset: Dataset, folder: Path, workers: int) -> str:
+def describe_plan(dataset: Dataset, folder: Path, workers: int, timed: bool = True) -> str:
     """How many items there are, how much disk space their cache takes, and about how long making it takes.
 
-    A few items are decoded to estimate the time; none if the cache already exists.
+    A few items are decoded to estimate the time; none if the cache already exists, or `timed` is False.
     """
     final, count = folder / dataset.data_id(), len(dataset.samples)
     size = disk_use(dataset) / 1e6
     shown = f"{dataset.name}: {count} items, {f'{size:.1f} MB' if size < 1000 else f'{size / 1000:.1f} GB'} in {final}"
-    if final.exists() or not dataset.decodes or count < NOTED:
+    if not timed or final.exists() or not dataset.decodes or count < NOTED:
         return shown
     each = seconds_an_item(dataset, workers)
     if each is None:
@@ -267,7 +251,7 @@ def open_cache(folder: Path) -> Cache:
         raise CurateError(message, "delete this folder and prepare again") from error
 
 
-def _complete(dataset: Dataset, partial: Path, workers: int, progress: Progress | None) -> None:
+def _complete(dataset: Dataset, partial: Path, workers: int, progress: Progress | None, engine: Engine) -> None:
     """Fill the missing rows of a partial cache and write its status file."""
     partial.mkdir(parents=True, exist_ok=True)
     done, total = _read_log(partial, dataset), len(dataset.samples)
@@ -280,7 +264,7 @@ def _complete(dataset: Dataset, partial: Path, workers: int, progress: Progress 
         progress(len(done), total)
     with (partial / LOG_FILE).open("a", encoding="utf-8") as log:
         log.write("\n")  # ends a line that was cut when a process was killed
-        for outcomes in decode_rows(dataset, partial, todo, workers):
+        for outcomes in engine(dataset, partial, todo, workers):
             log.write(json.dumps(outcomes) + "\n")
             log.flush()
             done |= outcomes

@@ -22,7 +22,8 @@ from curate.types import Floats, Run
 
 from . import find
 from .base import Dataset
-from .cache import Cache, default_folder, here, open_cache
+from .cache import Cache, default_folder, open_cache
+from .shared import here
 
 SIDE = 8
 """Side of the grid of coarse content."""

@@ -29,6 +29,7 @@ NEEDED_FOR = {
     "wandb": "--track wandb",
     "trackio": "--track trackio",
     "view": "view",
+    "ray": "prepare and score with --engine ray",
     "remote": "s3:// and https://",
 }
 """{extra of the package: what lacks without it}."""

@@ -30,9 +30,9 @@ def memory(tmp_path, monkeypatch):
     """An empty file system, and the folder of the copies."""
     monkeypatch.setenv("CURATE_CACHE", str(tmp_path))
     system = fsspec.filesystem("memory")
-    system.store.clear()
-    yield system
-    system.store.clear()
+    monkeypatch.setattr(type(system), "store", {})
+    monkeypatch.setattr(type(system), "pseudo_dirs", [""])
+    return system
 
 
 def test_a_name_keeps_its_protocol_through_all_that_paths_do():
@@ -115,7 +115,7 @@ def test_arrays_and_tables_of_every_format_are_read(memory, tmp_path):
     np.save(tmp_path / "f.npy", values)
     np.savez(tmp_path / "f.npz", sample_id=ids, features=values)
     with duckdb.connect() as con:
-        rows = "SELECT chr(97 + i) AS sample_id, 2.0 * i AS x, 2.0 * i + 1 AS y FROM range(3) t(i)"
+        rows = "SELECT chr((97 + i)::INT) AS sample_id, 2.0 * i AS x, 2.0 * i + 1 AS y FROM range(3) t(i)"
         con.execute(f"COPY ({rows}) TO '{tmp_path / 'f.parquet'}' (FORMAT parquet)")
     for ending in ("npy", "npz", "parquet"):
         memory.put_file(str(tmp_path / f"f.{ending}"), f"/d/f.{ending}")
