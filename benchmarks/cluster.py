@@ -63,9 +63,8 @@ def main() -> None:
                 (first, had), (last, all_of_them) = seen[1], seen[-1]
                 rates[engine].append((all_of_them - had) / (last - first))
                 arrays[engine] = made.arrays
-                print(
-                    f"{engine:10} {rates[engine][-1]:7.0f} clips/s after the first; {whole:6.1f} s in all", flush=True
-                )
+                rate = f"{rates[engine][-1]:7.0f} clips/s after the first"
+                print(f"{engine:10} {rate}; {whole:6.1f} s in all", flush=True)
         equal = all(np.array_equal(arrays["ray"][m], arrays["processes"][m]) for m in arrays["ray"])
         ratio = float(np.median(rates["ray"]) / np.median(rates["processes"]))
         print(f"ray / processes: {ratio:.2f} of the rate (medians of {given.repeats}); arrays equal: {equal}")

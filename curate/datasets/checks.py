@@ -109,7 +109,9 @@ def identify(dataset: Dataset, shortest: int = 1) -> dict[str, Media]:
     """
     read = {s.sample_id: dataset.media(s) for s in dataset.samples}
     digests = content_digests({path for media in read.values() for path, _ in media.values()})
-    digests |= {path: own for path, stamp in remote_stamps(dataset).items() if (own := checksum(stamp))}
+    digests |= {
+        path: own for path, stamp in remote_stamps(dataset).items() if not path.part and (own := checksum(stamp))
+    }
     found: dict[str, dict[str, Medium]] = {
         sample_id: {m: (digests.get(path, str(path)), segment) for m, (path, segment) in media.items()}
         for sample_id, media in read.items()

@@ -99,8 +99,7 @@ class Manifest(Recordings):
         super().__init__(root, options)
         root = self.root
         assert root is not None  # the base class raises an error for None
-        self._folder = root.parent
-        given, table = read_rows(root, self.name, (*KNOWN_MODALITIES, *_listed(options.modalities)), self.layout)
+        given, table, self._folder = self._read(root)
         rows = sorted(given, key=lambda row: row["sample_id"])
         self.modalities = _modalities(table, options)
         check_rows(rows, f"manifest: {root}", options.missing_words)
@@ -125,6 +124,11 @@ class Manifest(Recordings):
             for m in self.modalities
         }
         self.samples = tuple(self._sample(row, split) for row, split in zip(rows, splits, strict=True))
+
+    def _read(self, root: Path) -> tuple[list[Row], TableFile, Path]:
+        """The rows, how they were written, and the folder from which their paths are named."""
+        known = (*KNOWN_MODALITIES, *_listed(self.options.modalities))
+        return *read_rows(root, self.name, known, self.layout), root.parent
 
     def _measured(self, rows: list[Row], options: Manifest.Options) -> Manifest.Options:
         """The options, with the settings that are None measured; the values chosen are listed in `notes`."""

@@ -31,6 +31,8 @@ else:
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 """How the text of a remote name begins; a single letter is a drive of Windows."""
 SLASHES = re.compile(r"(?<![^:])([A-Za-z][A-Za-z0-9+.-]+):/+")
+PART = re.compile(r"#bytes=(\d+),(\d+)\Z")
+"""How the name of a part of a file ends: where it begins, and how many bytes it has."""
 FLAT = ("s3", "s3a", "gs", "gcs", "az", "abfs", "hf", "http", "https", "memory")
 """File systems in which a folder needs no making."""
 PACKAGES = {
@@ -62,11 +64,16 @@ class RemoteError(CurateError):
     """A remote file cannot be read.
 
     Attributes:
-        status: `missing`; `undecodable`, reading it is not allowed; or `unreachable`, its file system does not answer.
+        status: `missing`; `undecodable`, reading it is not allowed; `truncated`, the file ends before this part of it;
+            or `unreachable`, its file system does not answer.
     """
 
     def __init__(self, path: Remote, status: str, cause: str) -> None:
-        hints = {"missing": "check the name", "undecodable": "check the credentials, and who may read it"}
+        hints = {
+            "missing": "check the name",
+            "truncated": "fetch it again",
+            "undecodable": "check the credentials, and who may read it",
+        }
         super().__init__(f"{path} {cause}", hints.get(status, "try again; files that were read are kept"))
         self.status = status
 
@@ -74,11 +81,19 @@ class RemoteError(CurateError):
 class Remote(Here):
     """The name of a file or folder on another machine; `/`, `parent`, `name` and `suffix` are those of any path.
 
-    Questions ask the file system. Two slashes in a row are one, except after the protocol.
+    Questions ask the file system. Two slashes in a row are one, except after the protocol. A name that ends in
+    `#bytes=512,32044` is a part of a file, also of a file of this machine, `file:///data/clips.tar#bytes=512,32044`.
     """
 
     def __str__(self) -> str:
-        return SLASHES.sub(r"\1://", super().__str__().replace("\\", "/"))
+        text = SLASHES.sub(r"\1://", super().__str__().replace("\\", "/"))
+        return f"file:///{text[7:]}" if text.startswith("file://") else text
+
+    @property
+    def part(self) -> tuple[int, int] | None:
+        """(first byte, number of bytes) of a part of a file; None for a whole file."""
+        found = PART.search(str(self))
+        return None if found is None else (int(found[1]), int(found[2]))
 
     def exists(self, **_: Any) -> bool:
         """Whether there is such a file or folder.
@@ -137,10 +152,17 @@ class Remote(Here):
 
 
 def located(name: str | Path) -> Path:
-    """The path that a text names: a `Remote` if it begins with a protocol, `file://` stands for this machine."""
+    """The path that a text names: a `Remote` if it begins with a protocol or is a part of a file.
+
+    `file://` stands for this machine.
+    """
     text = str(name)
-    if isinstance(name, Remote) or not NAME.match(text):
-        return name if isinstance(name, Remote) else Path(name)
+    if isinstance(name, Remote):
+        return name
+    if not NAME.match(text):
+        return Remote(f"file://{os.path.abspath(text)}") if PART.search(text) else Path(name)
+    if PART.search(text):
+        return Remote(text)
     return Path("/", text[5:].lstrip("/")) if text.startswith("file:") else Remote(text)
 
 
@@ -149,9 +171,9 @@ def beside(folder: Path, name: str) -> Path:
     if "://" in name:
         return located(name)
     if not isinstance(folder, Remote):
-        return folder / name
+        return located(folder / name)
     if name.startswith("/"):
-        return Path(name)
+        return located(name)
     protocol, _, place = str(folder / name).partition("://")
     return Remote(f"{protocol}://{posixpath.normpath(place)}")
 
@@ -171,7 +193,7 @@ def opened(path: Remote) -> tuple[Any, str]:
 
     protocol = str(path).partition("://")[0].rpartition("::")[2]
     try:
-        system, name = fsspec.core.url_to_fs(str(path))
+        system, name = fsspec.core.url_to_fs(PART.sub("", str(path)))
         return system, name
     except ImportError as error:
         package = PACKAGES.get(protocol)
@@ -249,7 +271,7 @@ def stamps(paths: Iterable[Remote]) -> dict[Remote, Stamp | None]:
         if len(files) >= LISTED and isinstance(folder, Remote) and not str(folder).startswith("http"):
             with suppress(CurateError):
                 known = _listed(folder)
-                found |= {file: known.get(file.name) for file in files}
+                found |= {file: known.get(PART.sub("", file.name)) for file in files}
     left = [file for files in of_folder.values() for file in files if file not in found]
     with ThreadPoolExecutor(ASKED) as pool:
         return found | dict(zip(left, pool.map(_asked, left), strict=True))
@@ -292,6 +314,8 @@ def local(path: Path) -> Iterator[Path]:
         if found.get("type") == "directory":
             raise RemoteError(path, "missing", "is a folder; of folders only those on this machine are read")
         size, ending = found.get("size") or 0, path.suffix.partition("?")[0]
+        if path.part:
+            size, ending = path.part[1], ""
         used = obtain(f"{path} {_stamp(found)}", ending, size, lambda fresh: download(path, fresh))
     try:
         with used:
@@ -310,7 +334,14 @@ def download(path: Remote, file: Path) -> None:
     with _failing(path):
         system, name = opened(path)
         size = system.info(name).get("size")
-        system.get_file(name, str(file))
+        if path.part:
+            begin, length = path.part
+            if size is not None and begin + length > size:
+                raise RemoteError(path, "truncated", f"is cut off: the whole file has {size} bytes")
+            size = length
+            file.write_bytes(system.cat_file(name, begin, begin + length))
+        else:
+            system.get_file(name, str(file))
         if size is not None and file.stat().st_size != size:
             raise OSError(f"{file.stat().st_size} of its {size} bytes arrived")
 

@@ -121,7 +121,7 @@ def at_hand(path: Path) -> Iterator[Path]:
     Errors raised in the block name the remote file.
 
     Raises:
-        MediaError: `missing`; `undecodable`, reading it is not allowed; `unreachable`, its file system does not answer.
+        MediaError: the status of a `RemoteError`.
     """
     if not isinstance(path, Remote):
         yield path
