@@ -75,23 +75,27 @@ def decode_on_cluster(dataset: Dataset, partial: Path, todo: Sequence[int], work
         waiting = deque(Unit(rows, tuple(dataset.specs)) for rows in chunk_rows(dataset, todo, cores))
         running: dict[Any, Unit] = {}
         kept: Outcomes = defaultdict(dict)
-        while waiting or running:
-            while waiting and len(running) < AHEAD * cores:
-                unit = waiting.popleft()
-                running[task.remote(part_of(dataset, unit.rows), unit.modalities, memory_of(dataset))] = unit
-            (reference,), _ = ray.wait(list(running), num_returns=1)
-            unit = running.pop(reference)
-            try:
-                _write(partial, unit, ray.get(reference), kept)
-            except ray.exceptions.RayTaskError:
-                raise
-            except ray.exceptions.RayError:  # the worker was lost, each time
-                if parts := unit.parts():
-                    waiting.extendleft(parts)
-                    continue
-                row, (modality,) = unit.rows[0], unit.modalities
-                kept[row][modality] = crashed(dataset, row, modality)
-            yield {row: kept.pop(row) for row in unit.rows if len(kept[row]) == len(dataset.specs)}
+        try:
+            while waiting or running:
+                while waiting and len(running) < AHEAD * cores:
+                    unit = waiting.popleft()
+                    running[task.remote(part_of(dataset, unit.rows), unit.modalities, memory_of(dataset))] = unit
+                (reference,), _ = ray.wait(list(running), num_returns=1)
+                unit = running.pop(reference)
+                try:
+                    _write(partial, unit, ray.get(reference), kept)
+                except ray.exceptions.RayTaskError:
+                    raise
+                except ray.exceptions.RayError:  # the worker was lost, each time
+                    if parts := unit.parts():
+                        waiting.extendleft(parts)
+                        continue
+                    row, (modality,) = unit.rows[0], unit.modalities
+                    kept[row][modality] = crashed(dataset, row, modality)
+                yield {row: kept.pop(row) for row in unit.rows if len(kept[row]) == len(dataset.specs)}
+        finally:
+            for reference in running:  # whoever wanted them has stopped
+                ray.cancel(reference, force=True)
 
 
 def _decode(part: Dataset, modalities: Sequence[str], memory: float) -> Found:

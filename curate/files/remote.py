@@ -343,6 +343,7 @@ def download(path: Remote, file: Path) -> None:
         else:
             system.get_file(name, str(file))
         if size is not None and file.stat().st_size != size:
+            system.invalidate_cache()  # it may have been written anew since it was listed
             raise OSError(f"{file.stat().st_size} of its {size} bytes arrived")
 
 

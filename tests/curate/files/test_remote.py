@@ -6,6 +6,7 @@ import os
 import pickle
 import random
 import sys
+import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -156,6 +157,20 @@ def test_copies_take_no_more_than_the_bound_and_those_unused_for_longest_go(memo
     with local(located("memory://b")) as file:
         assert file.read_text() == "b" * 10_000
     assert kept(tmp_path) == set()
+
+
+def test_what_a_killed_process_left_is_deleted_after_a_day(memory, monkeypatch, tmp_path):
+    """A young one may be of a process that is still reading."""
+    monkeypatch.setenv("CURATE_MAX_CACHE_GB", str(30 * KB))
+    memory.pipe("/a", b"a" * 10_000)
+    (tmp_path / FOLDER).mkdir()
+    for name, hours in ((".part-old", 25), (".part-young", 23)):
+        (tmp_path / FOLDER / name).write_bytes(b"x" * 15_000)
+        os.utime(tmp_path / FOLDER / name, (time.time() - hours * 3600,) * 2)
+    with local(located("memory://a")):
+        pass
+    names = {p.name for p in (tmp_path / FOLDER).iterdir()}
+    assert ".part-young" in names and ".part-old" not in names and kept(tmp_path) == {"a"}
 
 
 def work(seed: int) -> int:
