@@ -8,6 +8,8 @@ never pile up. The machines need this package, and the files under the same name
 from __future__ import annotations
 
 import os
+import re
+import socket
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,6 +39,7 @@ from .decoding import (
 
 AHEAD = 2
 """Tasks per core that are submitted: one runs, one waits."""
+WAITS = 10.0  # s for the cluster's address to answer
 RETRIES = 1
 """Of a task; after them it is divided, so a medium is given up after six losses."""
 
@@ -133,6 +136,7 @@ def _connected(workers: int) -> Iterator[Any]:
     if not given:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
+        _knock(given or "")
         ray.init(log_to_driver=False, logging_level="ERROR", **own)
     except (OSError, ValueError, RuntimeError) as error:
         where = f"RAY_ADDRESS={given}" if given else "one on this machine"
@@ -142,6 +146,16 @@ def _connected(workers: int) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Check that something listens at `host:port`; Ray itself waits for minutes.
+
+    Raises:
+        OSError: nothing does.
+    """
+    if found := re.fullmatch(r"(?:ray://)?([^/]+):(\d+)", address):
+        socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=WAITS).close()
 
 
 ENGINES: Mapping[str, Engine] = {"processes": decode_rows, "ray": decode_on_cluster}

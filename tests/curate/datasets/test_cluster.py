@@ -64,6 +64,14 @@ def test_ray_that_is_not_installed_is_named(tmp_path, monkeypatch):
     assert error.value.hint == "pip install 'curate-mm[ray]'"
 
 
+@pytest.mark.long
+def test_an_address_without_a_cluster_is_told_at_once(tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(CurateError, match=r"no Ray cluster, RAY_ADDRESS=127\.0\.0\.1:1"):
+        prepare(Manifest(write(tmp_path, 20), options()), tmp_path / "cache", engine=decode_on_cluster)
+
+
 @pytest.fixture(scope="module")
 def cluster():
     """A head without cores, and two nodes with two each."""
