@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 BIN := .venv/bin
 READY := .venv/.ready
 # The optional parts of pyproject.toml that are installed, and tested.
-EXTRAS := train encoders lightning transformers tensorboard mlflow wandb trackio view
+EXTRAS := train encoders lightning transformers tensorboard mlflow wandb trackio remote ray view
 UV := $(BIN)/uv pip
 TEST := -m pytest -q -n 3 --dist worksteal
 SHORT := -m "not long"
@@ -79,6 +79,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/recorder.py
 	$(BIN)/python benchmarks/view.py
 	$(BIN)/python benchmarks/kills.py
+	$(BIN)/python benchmarks/cluster.py
 
 $(BIN)/uv:
 	$(PYTHON) -m venv .venv

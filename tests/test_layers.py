@@ -283,7 +283,7 @@ def test_callbacks_load_the_trainers_of_others_only_when_they_are_imported() -> 
 
 
 def test_starting_the_command_line_loads_nothing_heavy() -> None:
-    heavy = ("numpy", "scipy", "pandas", "sklearn", "duckdb", "matplotlib", "av", "PIL", *TORCH)
+    heavy = ("numpy", "scipy", "pandas", "sklearn", "duckdb", "matplotlib", "av", "PIL", "fsspec", *TORCH)
     loaded = python(
         f"import curate.cli, curate.train.methods.catalog\nprint([m for m in {heavy!r} if m in sys.modules])"
     )

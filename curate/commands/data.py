@@ -21,7 +21,21 @@ from .messages import (
     print_text,
     warn_unusable,
 )
-from .options import DATA, DB, Cache, Db, DropLeaks, Output, Quiet, Root, Settings, SplitVariant, Workers
+from .options import (
+    DATA,
+    DB,
+    Cache,
+    Db,
+    DropLeaks,
+    Engine,
+    MaxCache,
+    Output,
+    Quiet,
+    Root,
+    Settings,
+    SplitVariant,
+    Workers,
+)
 
 if TYPE_CHECKING:
     from curate.datasets import Dataset
@@ -87,13 +101,16 @@ def prepare(
     drop_leaks: DropLeaks = None,
     settings: Settings = None,
     cache: Cache = None,
+    max_cache_gb: MaxCache = None,
     workers: Workers = None,
+    engine: Engine = "processes",
     quiet: Quiet = False,
 ) -> None:
     """Decode a data set's media once into the cache; what cannot be used is recorded with its reason."""
     from curate.datasets import checks, find
     from curate.datasets.cache import default_folder, describe_done
     from curate.datasets.cache import prepare as decode
+    from curate.datasets.cluster import ENGINES
     from curate.store.store import Store
 
     kind = find(dataset)
@@ -101,9 +118,16 @@ def prepare(
     store, folder = Store(db), cache or default_folder()
     processes = workers if workers is not None else (os.cpu_count() or 1) if opened.decodes else 0
     if not quiet:
-        print_plan(opened, folder, processes)
+        print_plan(opened, folder, processes, engine)
     with progress(quiet) as advance:
-        made = decode(opened, folder, processes, lambda done, total: advance("decoding", done, total, "items"))
+        made = decode(
+            opened,
+            folder,
+            processes,
+            lambda done, total: advance("decoding", done, total, "items"),
+            retry=True,
+            engine=ENGINES[engine],
+        )
     store.samples.write(
         made.data_id, opened.samples, opened.classes, *made.summary(), made.media(), opened.all_sources()
     )

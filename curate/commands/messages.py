@@ -122,13 +122,13 @@ def warn_unusable(store: Store, data_id: str) -> bool:
     return bool(bad)
 
 
-def print_plan(dataset: Dataset, folder: Path, workers: int) -> None:
+def print_plan(dataset: Dataset, folder: Path, workers: int, engine: str) -> None:
     """Print what is decoded, where to, how much disk space that takes, and about how long."""
     from curate.datasets.cache import describe_plan
 
     for note in dataset.notes:
         print_message(f"note: {note}")
-    print_message(describe_plan(dataset, folder, workers))
+    print_message(describe_plan(dataset, folder, workers, engine == "processes"))
 
 
 def print_sample(dataset: Dataset, sample_id: str, folder: Path, form: Format) -> None:

@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from curate.config import LARGEST
+from curate.files.copies import LIMIT
+from curate.files.remote import located
 from curate.render import Format
 
+
+def place(value: Path | None) -> Path | None:
+    """A path of this machine, or a remote one, as it was typed."""
+    return None if value is None else located(value)
+
+
+def places(values: list[Path] | None) -> list[Path] | None:
+    """As `place`, of several."""
+    return None if values is None else [located(value) for value in values]
+
+
+def _keep_limit(ctx: typer.Context, value: float | None) -> float | None:
+    """Hand the bound on to all processes of this command."""
+    if value is not None:
+        before = os.environ.get(LIMIT)
+        os.environ[LIMIT] = str(value)
+        ctx.call_on_close(lambda: os.environ.pop(LIMIT) if before is None else os.environ.update({LIMIT: before}))
+    return value
+
+
 Db = Annotated[Path, typer.Option("--db", envvar="CURATE_DB", help="The sample table, a DuckDB file.")]
-Cache = Annotated[Path | None, typer.Option(envvar="CURATE_CACHE", help="Folder of decoded media.")]
-Root = Annotated[Path | None, typer.Option(envvar="CURATE_ROOT", help="Where the data set lies.")]
+Cache = Annotated[Path | None, typer.Option(envvar="CURATE_CACHE", callback=place, help="Folder of decoded media.")]
+Root = Annotated[Path | None, typer.Option(envvar="CURATE_ROOT", callback=place, help="Where the data set lies.")]
+MaxCache = Annotated[
+    float | None,
+    typer.Option(
+        envvar=LIMIT, min=0, callback=_keep_limit, help="Most GB of copies of remote media on this machine; 10."
+    ),
+]
 RunName = Annotated[str | None, typer.Option("--run", help="A run's name; the newest that fits when left out.")]
 Settings = Annotated[
     list[str] | None,
@@ -21,7 +50,8 @@ Settings = Annotated[
     ),
 ]
 Features = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Train heads on features computed beforehand; a file a modality.")
+    Path | None,
+    typer.Option(metavar="DIR", callback=place, help="Train heads on features computed beforehand; a file a modality."),
 ]
 Device = Annotated[str, typer.Option(envvar="CURATE_DEVICE", help="auto, cpu or cuda:N.")]
 Precision = Annotated[Literal["fp32", "bf16", "fp16"], typer.Option(envvar="CURATE_PRECISION", help="Of the encoders.")]
@@ -34,6 +64,10 @@ Workers = Annotated[
     typer.Option(
         envvar="CURATE_WORKERS", min=0, max=1024, help="Processes that decode and load; left out, as the machine has."
     ),
+]
+Engine = Annotated[
+    Literal["processes", "ray"],
+    typer.Option(envvar="CURATE_ENGINE", help="What decodes: processes here, or the Ray cluster of RAY_ADDRESS."),
 ]
 Processes = Annotated[
     int,
@@ -54,9 +88,14 @@ Seed = Annotated[
 Output = Annotated[Format, typer.Option("--format", help="How to print.")]
 RowsFile = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="Write the rows to a .csv, .tsv, .json, .jsonl or .md instead."),
+    typer.Option(
+        "--output", "-o", callback=place, help="Write the rows to a .csv, .tsv, .json, .jsonl or .md instead."
+    ),
 ]
-File = Annotated[Path | None, typer.Option("--output", "-o", help="Write to a .csv, .parquet or .txt (ids alone).")]
+File = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", callback=place, help="Write to a .csv, .parquet or .txt (ids alone)."),
+]
 
 DB = Path("curate.duckdb")
 DATA = {"split_variant": "split_variant", "drop_leaks": "drop_leaks"}

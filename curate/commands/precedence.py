@@ -30,7 +30,7 @@ ABOUT_WARM_UP = (
     "run",
     "seed",
 )
-ABOUT_MODEL = (*ABOUT_WARM_UP, "device", "precision", "workers", "processes", "cache")
+ABOUT_MODEL = (*ABOUT_WARM_UP, "device", "precision", "workers", "processes", "engine", "cache", "max_cache_gb")
 
 
 def read_project(path: Path, methods: Callable[[], Sequence[str]]) -> Mapping[str, Any]:

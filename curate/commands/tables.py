@@ -14,7 +14,7 @@ from curate.advice.describe import describe_verdicts
 from curate.errors import CurateError
 
 from .messages import messages, print_message, print_portions, print_rows, print_text
-from .options import DB, Db, Output, Quiet, RowsFile, RunName
+from .options import DB, Db, Output, Quiet, RowsFile, RunName, place
 
 
 def sql(
@@ -83,8 +83,10 @@ def runs(
 
 
 def export(
-    target: Annotated[Path | None, typer.Argument(help="The same as --output.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file, or with --to hf the folder.")] = None,
+    target: Annotated[Path | None, typer.Argument(callback=place, help="The same as --output.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", callback=place, help="The file, or with --to hf the folder.")
+    ] = None,
     to: Annotated[
         Literal["csv", "parquet", "jsonl", "hf", "cleanlab", "fiftyone", "spotlight"] | None,
         typer.Option(help="Who reads it; left out, as the file's name ends."),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import CurateError
+from curate.files.remote import Remote
 from curate.render import render
 from curate.types import FUSED
 
@@ -150,7 +151,7 @@ def check_outputs(paths: Sequence[Path]) -> None:
         if path.suffix not in SUFFIXES:
             ending = path.suffix or "a file without suffix"
             raise CurateError(f"cannot write {ending!r}", f"name a file ending in {', '.join(SUFFIXES)}")
-        if not path.parent.is_dir():
+        if not isinstance(path, Remote) and not path.parent.is_dir():
             raise CurateError(f"the folder of {path} does not exist", "make it first")
 
 

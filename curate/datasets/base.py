@@ -15,6 +15,7 @@ import numpy as np
 
 from curate.config import check_within
 from curate.errors import CurateError
+from curate.files.remote import Remote, located, whole
 from curate.media import DECODING, Decoded
 from curate.media.source import Segment
 from curate.specs import InputSpec, TextSpec
@@ -44,8 +45,9 @@ RANGES: Mapping[str, tuple[float, float]] = {
 
 def named(path: Path, segment: Segment | None, folder: str) -> dict[str, Any]:
     """Where a medium is, as the sample table keeps it, see `Dataset.all_sources`."""
-    whole = os.path.abspath(path)
-    file = os.path.relpath(whole, folder) if folder and whole.startswith(f"{folder}{os.sep}") else whole
+    file = whole(path)
+    if folder and file.startswith((f"{folder}{os.sep}", f"{folder}/")):
+        file = file[len(folder) + 1 :]
     return {"file": file, **({} if segment is None else {"start": segment.start, "end": segment.end})}
 
 
@@ -60,6 +62,7 @@ class Dataset(ABC):
         summary: one line for `curate datasets`.
         layout: what is expected under `--root`, shown when it is missing; '' when no root is needed.
         revision: increased whenever `load` gives other arrays for the same samples; old caches are then not used.
+        remote: True if the root may be on another machine, such as `s3://bucket/clips.csv`.
         reusable: True if an array depends on the sample's own content alone; when some files change, only these are
             decoded again.
         defaults: default settings of this data set, e.g. `{"score.epochs": 20}`; a user's own settings win.
@@ -78,6 +81,7 @@ class Dataset(ABC):
     summary: ClassVar[str]
     layout: ClassVar[str] = ""
     revision: ClassVar[int] = 1
+    remote: ClassVar[bool] = False
     reusable: ClassVar[bool] = False
     defaults: ClassVar[Mapping[str, Any]] = {}
 
@@ -101,6 +105,9 @@ class Dataset(ABC):
     notes: tuple[str, ...] = ()
 
     def __init__(self, root: Path | None, options: Options) -> None:
+        root = None if root is None else located(root)
+        if isinstance(root, Remote) and not self.remote:
+            raise CurateError(f"{self.name}: {root} is on another machine", "copy it to this one, or write a manifest")
         if self.layout and (root is None or not root.exists()):
             found = "no --root was given" if root is None else f"{root} does not exist"
             raise CurateError(f"{self.name}: {found}", f"expected under --root: {self.layout}")
@@ -150,7 +157,7 @@ class Dataset(ABC):
 
         A file in the folder of `root` is named from there, another one by its whole path.
         """
-        folder = "" if self.root is None else os.path.abspath(self.root if self.root.is_dir() else self.root.parent)
+        folder = "" if self.root is None else whole(self.root if self.root.is_dir() else self.root.parent)
         return [
             {m: {"text": text} for m, text in self.texts(sample).items()}
             | {m: named(path, segment, folder) for m, (path, segment) in self.media(sample).items()}

@@ -30,15 +30,27 @@ from numpy.typing import NDArray
 
 from curate.errors import CurateError
 from curate.files.lock import claimed
+from curate.files.remote import Remote, located
 from curate.render import duration
 
 from . import checks
 from .base import Dataset
-from .decoding import FIELDS, MAX_REASON, Facts, Outcomes, array_file, decode_rows, open_array, seconds_an_item
+from .decoding import (
+    FIELDS,
+    MAX_REASON,
+    Engine,
+    Facts,
+    Outcomes,
+    array_file,
+    decode_rows,
+    open_array,
+    seconds_an_item,
+)
+from .shared import CLAIM, STATUS_FILE, here, share
 
-STATUS_FILE = "status.json"
 LOG_FILE = "done.jsonl"
-PARTIAL, CLAIM = ".partial", ".claim"
+PARTIAL, OLD = ".partial", ".old"
+UNREACHABLE = "unreachable"
 DONE = {
     "filled": "filled with silence",
     "filled_frames": "with moments before or after the picture track",
@@ -118,34 +130,50 @@ class Cache:
 def default_folder() -> Path:
     """`$CURATE_CACHE`, or `$XDG_CACHE_HOME/curate`, or `~/.cache/curate`."""
     if chosen := os.environ.get("CURATE_CACHE"):
-        return Path(chosen).expanduser()
+        return located(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "curate"
 
 
-def prepare(dataset: Dataset, folder: Path, workers: int = 0, progress: Progress | None = None) -> Cache:
+def prepare(
+    dataset: Dataset,
+    folder: Path,
+    workers: int = 0,
+    progress: Progress | None = None,
+    retry: bool = False,
+    engine: Engine = decode_rows,
+) -> Cache:
     """The cache of a data set under `folder`: opened if it exists, made or completed otherwise.
 
-    If several processes need the same cache, one makes it and the others wait.
+    If several processes need the same cache, one makes it and the others wait. A remote folder gets a copy of the cache
+    that is made on this machine; the next machine fetches it from there.
 
     Args:
         dataset: what to decode, every sample and modality.
         folder: folder of all caches; this one is `folder/<data_id>`.
         workers: number of decoding processes; 0 decodes in this process. The result does not depend on it.
         progress: called with (samples done, samples in all), first with those that are already done.
+        retry: try media again whose file system did not answer (`unreachable`).
+        engine: what decodes: the processes of `decode_rows`, or `decode_on_cluster`. The result does not depend on it.
 
     Raises:
         CurateError: the disk is too full or cannot be written, or a decoding process was killed.
     """
-    final = folder / dataset.data_id()
-    if final.exists():
+    data_id = dataset.data_id()
+    if isinstance(folder, Remote):
+        made = prepare(dataset, here(folder, data_id).parent, workers, progress, retry, engine)
+        if retry or not (folder / data_id / STATUS_FILE).exists():
+            share(made.folder, folder / data_id)
+        return made
+    final = folder / data_id
+    if final.exists() and not (retry and _has_unreachable(open_cache(final))):
         return open_cache(final)
     partial = final.with_name(final.name + PARTIAL)
     try:
         with claimed(final.with_name(final.name + CLAIM), wait=True):  # not in the folder, which is renamed
-            if not final.exists():
-                _complete(dataset, partial, workers, progress)
-                partial.rename(final)
+            if not final.exists() or (retry and _has_unreachable(open_cache(final))):
+                _complete(dataset, partial, workers, progress, engine)
+                _put_in_place(partial, final)
     except OSError as error:
         if not (final / STATUS_FILE).exists():  # else another process was faster: it made the same cache
             message = f"the cache {final} cannot be written: {error}"
@@ -153,15 +181,31 @@ def prepare(dataset: Dataset, folder: Path, workers: int = 0, progress: Progress
     return open_cache(final)
 
 
-def describe_plan(dataset: Dataset, folder: Path, workers: int) -> str:
+def _has_unreachable(cache: Cache) -> bool:
+    return any((status == UNREACHABLE).any() for status in cache.status.values())
+
+
+def _put_in_place(partial: Path, final: Path) -> None:
+    """Give a complete cache its name. An earlier one is moved away first: if that is all that happens, rows are copied
+    from there the next time.
+    """
+    old = final.with_name(final.name + OLD)
+    if final.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        final.rename(old)
+    partial.rename(final)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def describe_plan(dataset: Dataset, folder: Path, workers: int, timed: bool = True) -> str:
     """How many items there are, how much disk space their cache takes, and about how long making it takes.
 
-    A few items are decoded to estimate the time; none if the cache already exists.
+    A few items are decoded to estimate the time; none if the cache already exists, or `timed` is False.
     """
     final, count = folder / dataset.data_id(), len(dataset.samples)
     size = disk_use(dataset) / 1e6
     shown = f"{dataset.name}: {count} items, {f'{size:.1f} MB' if size < 1000 else f'{size / 1000:.1f} GB'} in {final}"
-    if final.exists() or not dataset.decodes or count < NOTED:
+    if not timed or final.exists() or not dataset.decodes or count < NOTED:
         return shown
     each = seconds_an_item(dataset, workers)
     if each is None:
@@ -207,7 +251,7 @@ def open_cache(folder: Path) -> Cache:
         raise CurateError(message, "delete this folder and prepare again") from error
 
 
-def _complete(dataset: Dataset, partial: Path, workers: int, progress: Progress | None) -> None:
+def _complete(dataset: Dataset, partial: Path, workers: int, progress: Progress | None, engine: Engine) -> None:
     """Fill the missing rows of a partial cache and write its status file."""
     partial.mkdir(parents=True, exist_ok=True)
     done, total = _read_log(partial, dataset), len(dataset.samples)
@@ -220,7 +264,7 @@ def _complete(dataset: Dataset, partial: Path, workers: int, progress: Progress 
         progress(len(done), total)
     with (partial / LOG_FILE).open("a", encoding="utf-8") as log:
         log.write("\n")  # ends a line that was cut when a process was killed
-        for outcomes in decode_rows(dataset, partial, todo, workers):
+        for outcomes in engine(dataset, partial, todo, workers):
             log.write(json.dumps(outcomes) + "\n")
             log.flush()
             done |= outcomes
@@ -254,7 +298,8 @@ def _copied(dataset: Dataset, partial: Path, done: Outcomes) -> Outcomes:
         }
         for row, place in places.items()
     }
-    copied = {row: own for row, own in outcomes.items() if all(status != DROPPED for status, *_ in own.values())}
+    again = {DROPPED, UNREACHABLE}
+    copied = {row: own for row, own in outcomes.items() if not again & {status for status, *_ in own.values()}}
     for modality in dataset.specs if copied else ():
         target = open_array(partial, modality, "r+")
         for row in copied:

@@ -1,6 +1,7 @@
 """Checks of a data set before any of it is decoded: leaks, conflicting labels, duplicated content.
 
-Media are compared: a file or a stretch of one byte for byte, a text without regard to case, spaces and Unicode form.
+Media are compared: a file or a stretch of one byte for byte, a remote file by the checksum that its file system has, a
+text without regard to case, spaces and Unicode form.
 
 Nothing is dropped here, findings are only listed; `data.drop_leaks` leaves out the training samples that leak.
 """
@@ -15,8 +16,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from curate.errors import MediaError
+from curate.files.remote import Remote, checksum, stamps
 from curate.media import check_file
 from curate.media.source import Segment
 from curate.types import Finding, Sample
@@ -68,10 +71,22 @@ def leaking(dataset: Dataset) -> dict[str, str]:
 def files_found(dataset: Dataset) -> dict[str, dict[str, int]]:
     """{modality: {`ok`, `missing`, `empty` or `lfs_pointer`: how many samples}}, without decoding."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
+    known = remote_stamps(dataset)
     for sample in dataset.samples:
         for modality, (path, _) in dataset.media(sample).items():
-            counts[modality][_file_status(path)] += 1
+            there = _remote_status(known[path]) if isinstance(path, Remote) else _file_status(path)
+            counts[modality][there] += 1
     return {m: dict(sorted(own.items(), key=lambda item: (item[0] != "ok", item[0]))) for m, own in counts.items()}
+
+
+def remote_stamps(dataset: Dataset) -> dict[Remote, list[Any] | None]:
+    """{remote file: its size and checksum or time}, see `curate.files.remote.stamps`."""
+    named = {path for sample in dataset.samples for path, _ in dataset.media(sample).values()}
+    return stamps(path for path in named if isinstance(path, Remote))
+
+
+def _remote_status(stamp: list[Any] | None) -> str:
+    return "missing" if stamp is None else "empty" if stamp[0] == 0 else "ok"
 
 
 def _file_status(path: Path) -> str:
@@ -94,6 +109,9 @@ def identify(dataset: Dataset, shortest: int = 1) -> dict[str, Media]:
     """
     read = {s.sample_id: dataset.media(s) for s in dataset.samples}
     digests = content_digests({path for media in read.values() for path, _ in media.values()})
+    digests |= {
+        path: own for path, stamp in remote_stamps(dataset).items() if not path.part and (own := checksum(stamp))
+    }
     found: dict[str, dict[str, Medium]] = {
         sample_id: {m: (digests.get(path, str(path)), segment) for m, (path, segment) in media.items()}
         for sample_id, media in read.items()

@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from curate.config import build
 from curate.errors import CurateError
+from curate.files.remote import located
 from curate.specs import FlowSpec, InputSpec, TextSpec
 from curate.types import Floats, Run
 
 from . import find
 from .base import Dataset
 from .cache import Cache, default_folder, open_cache
+from .shared import here
 
 SIDE = 8
 """Side of the grid of coarse content."""
@@ -79,7 +81,7 @@ def reopened(run: Run) -> Dataset:
         CurateError: it is not there, or has other settings now.
     """
     kind = find(run.dataset)
-    return kind(Path(run.root) if run.root else None, build(kind.Options, run.config.get("data", {}), "data"))
+    return kind(located(run.root) if run.root else None, build(kind.Options, run.config.get("data", {}), "data"))
 
 
 def decoded_media(run: Run, folder: Path | None = None) -> DecodedMedia:
@@ -95,7 +97,7 @@ def decoded_media(run: Run, folder: Path | None = None) -> DecodedMedia:
         raise CurateError(
             "only predictions of these samples are known", "`curate score --predictions FILE --media manifest.csv`"
         )
-    place = (folder or default_folder()) / run.data_id
+    place = here(folder or default_folder(), run.data_id)
     if not place.exists():
         raise CurateError(f"their decoded media are not in {place.parent}", "see `curate prepare`")
     try:

@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
@@ -40,6 +40,7 @@ LOOK_EVERY = 5.0  # s between checks of how long the current items take
 Facts = dict[str, Any]  # see `media.FACTS`
 Outcome = tuple[str, str, Facts]  # the FIELDS of one medium
 Outcomes = dict[int, dict[str, Outcome]]  # {row: {modality: outcome}}
+Engine = Callable[[Dataset, Path, Sequence[int], int], Iterator[Outcomes]]  # see `decode_rows`
 
 
 def decode_rows(dataset: Dataset, partial: Path, todo: Sequence[int], workers: int) -> Iterator[Outcomes]:
@@ -56,7 +57,7 @@ def decode_rows(dataset: Dataset, partial: Path, todo: Sequence[int], workers: i
     """
     chunks = chunk_rows(dataset, todo, workers)
     if workers == 0:
-        yield from (_fill(_part(dataset, chunk), partial, chunk) for chunk in chunks)
+        yield from (_fill(part_of(dataset, chunk), partial, chunk) for chunk in chunks)
         return
     crashes: Counter[Path] = Counter()
     failures = 0
@@ -99,7 +100,7 @@ def seconds_an_item(dataset: Dataset, workers: int) -> float | None:
         workers: with 0 this process decodes, as in `decode_rows`.
     """
     places = [len(dataset.samples) * k // TRIED for k in range(TRIED)]
-    part = _part(dataset, places)
+    part = part_of(dataset, places)
     if workers == 0:
         return _try(part)
     with _pool(dataset, 1) as pool:
@@ -133,7 +134,7 @@ def _in_pool(
     """
     with _pool(dataset, min(workers, len(chunks))) as pool:
         try:
-            jobs = {pool.submit(_fill, _part(dataset, chunk), partial, chunk): chunk for chunk in chunks}
+            jobs = {pool.submit(_fill, part_of(dataset, chunk), partial, chunk): chunk for chunk in chunks}
             for job in _watched(set(jobs), partial):
                 outcomes = job.result()
                 chunks.remove(jobs[job])
@@ -146,19 +147,26 @@ def _in_pool(
                 path.unlink(missing_ok=True)
 
 
+def crashed(dataset: Dataset, row: int, modality: str) -> Outcome:
+    """The outcome of a medium whose decoder ends its process."""
+    files = dataset.media(dataset.samples[row])
+    path = files[modality][0] if modality in files else Path(modality)
+    reason = f"a process that decoded {path} died: the file is damaged, or needs more memory or time than there is"
+    return "decoder_crashed", reason[:MAX_REASON], {}
+
+
 def _decode_one(dataset: Dataset, partial: Path, row: int, crashes: Counter[Path]) -> dict[str, Outcome]:
     """One row, each modality in a process of its own."""
     found: dict[str, Outcome] = {}
     files = dataset.media(dataset.samples[row])
     for modality in dataset.specs:
         path = files[modality][0] if modality in files else Path(modality)
-        crashed = f"a process that decoded {path} died: the file is damaged, or needs more memory or time than there is"
-        found[modality] = ("decoder_crashed", crashed[:MAX_REASON], {})
+        found[modality] = crashed(dataset, row, modality)
         if crashes[path] >= HOPELESS:
             continue
         with _pool(dataset, 1) as pool:
             try:
-                job = pool.submit(_fill, _part(dataset, [row]), partial, [row], (modality,))
+                job = pool.submit(_fill, part_of(dataset, [row]), partial, [row], (modality,))
                 next(iter(_watched({job}, partial)))
                 found |= job.result()[row]
             except BrokenExecutor:
@@ -171,13 +179,23 @@ def _decode_one(dataset: Dataset, partial: Path, row: int, crashes: Counter[Path
 def _pool(dataset: Dataset, workers: int) -> ProcessPoolExecutor:
     """A pool of newly started interpreters: a fork of a process that has torch's threads may hang."""
     spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, spawn, _begin, (memory_of(dataset),))
+
+
+def memory_of(dataset: Dataset) -> float:
+    """GB that a process needs at most to decode any item."""
     limits = getattr(dataset, "limits", USUAL)
-    return ProcessPoolExecutor(workers, spawn, _begin, (limits.memory + OWN_MEMORY,))
+    return limits.memory + OWN_MEMORY
 
 
 def _begin(memory: float) -> None:
     """Set up a worker of at most `memory` GB. It ignores Ctrl-C, which only the main process handles."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    limit_memory(memory)
+
+
+def limit_memory(memory: float) -> None:
+    """Let this process take at most `memory` GB: a decoder that wants more fails, and the machine does not."""
     with suppress(ImportError, ValueError, OSError):  # not on every system
         import resource
 
@@ -207,7 +225,7 @@ def _marks(partial: Path) -> list[tuple[int, str]]:
     return found
 
 
-def _part(dataset: Dataset, rows: list[int]) -> Dataset:
+def part_of(dataset: Dataset, rows: list[int]) -> Dataset:
     """The data set with these samples alone: what is sent to a process grows with its chunk, not with the data set."""
     part = copy.copy(dataset)
     part.samples = tuple(dataset.samples[row] for row in rows)
@@ -219,14 +237,19 @@ def _fill(part: Dataset, partial: Path, rows: list[int], modalities: Sequence[st
     mark = partial / f"{MARK}{os.getpid()}"
     outcomes: Outcomes = {row: {} for row in rows}
     for modality in modalities or part.specs:
-        array, spec = open_array(partial, modality, "r+"), part.specs[modality]
-        found = part.decode_all(part.samples, modality)
+        array, found = open_array(partial, modality, "r+"), outcomes_of(part, modality)
         for row in rows:
             mark.write_text(f"{row} {modality}", encoding="utf-8")
-            array[row], outcomes[row][modality] = _outcome(next(found), spec)
+            array[row], outcomes[row][modality] = next(found)
         array.flush()  # the rows are on disk before the log lists them
     mark.unlink(missing_ok=True)
     return outcomes
+
+
+def outcomes_of(part: Dataset, modality: str) -> Iterator[tuple[np.ndarray, Outcome]]:
+    """The array of one modality of each sample, and its outcome, decoded one after the other."""
+    for found in part.decode_all(part.samples, modality):
+        yield _outcome(found, part.specs[modality])
 
 
 def _outcome(found: Decoded | Exception, spec: InputSpec) -> tuple[np.ndarray, Outcome]:

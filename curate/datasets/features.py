@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from curate.errors import CurateError, MediaError
+from curate.files.remote import RemoteError
 from curate.files.tables import TableFile
 from curate.files.vectors import FORMATS, KEYS, Head, read_head, read_values
 from curate.media import stamp
@@ -38,6 +39,7 @@ class Features(Dataset):
     """
 
     name = "features"
+    remote = True
     summary = "features you have computed: a folder with an .npy, .npz or .parquet file a modality, ids and labels"
     layout = (
         "a folder with samples.csv or samples.parquet (sample_id, label, [split], [group]) and a file of features a "
@@ -66,8 +68,8 @@ class Features(Dataset):
 
     def __init__(self, root: Path | None, options: Options) -> None:
         super().__init__(root, options)
+        root = self.root
         assert root is not None  # the base class raises an error for None
-        self.root: Path = root
         check_fractions(options.val_fraction, options.test_fraction, self.name)
         heads = {m: read_head(path) for m, path in _files(root, options.modalities).items()}
         rows, table = _rows(root, heads)
@@ -106,7 +108,11 @@ class Features(Dataset):
         if not sample.label:
             raise MediaError(NO_LABEL, "no file gives it a label")
         name, _, row = sample.inputs[modality].rpartition("#")
-        values = read_values(self.root / name, tuple(self._stamps[modality]))
+        assert self.root is not None
+        try:
+            values = read_values(self.root / name, tuple(self._stamps[modality]))
+        except RemoteError as error:
+            raise MediaError(error.status, error.message) from None
         with np.errstate(over="ignore"):  # too large for float32 becomes infinite, reported below
             vector = np.asarray(values[int(row)], dtype=np.float32)
         wrong = np.flatnonzero(~np.isfinite(vector))

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import CurateError, MediaError
+from curate.files.remote import Remote, beside
 from curate.files.tables import TableFile, is_missing
-from curate.media import Decoded, Window, stamp
+from curate.media import Decoded, Window
 from curate.media.source import Segment, split_source
 from curate.media.text import make_tokenizer
 from curate.specs import AudioSpec, TextSpec, VisualSpec
@@ -30,9 +31,10 @@ SENTENCES = 20
 class Manifest(Recordings):
     """Rows of a table: `sample_id`, `label`, optional `split` and `group`, and a column of paths per modality.
 
-    Paths are relative to the manifest's folder; `clip.mp4#t=2,8` is the stretch from 2 to 8 s of a file. `audio`
-    columns are sound, `text` columns hold the texts themselves, all others are pictures or video; an audio and a visual
-    column may name the same video file. Missing or broken media are not errors here: they get a status in the cache.
+    Paths are relative to the manifest's folder, or URLs; `clip.mp4#t=2,8` is the stretch from 2 to 8 s of a file.
+    `audio` columns are sound, `text` columns hold the texts themselves, all others are pictures or video; an audio and
+    a visual column may name the same video file. Missing or broken media are not errors here: they get a status in the
+    cache.
 
     Without a `split` column the rows are split at random but reproducibly, with the same class proportions and no group
     in two splits (see `draw`). With a `split` column without `val`, val is drawn from train in the same way. Rows are
@@ -40,6 +42,7 @@ class Manifest(Recordings):
     """
 
     name = "manifest"
+    remote = True
     reusable = True
     summary = "your own data: a CSV or Parquet file with sample_id, label and a path per modality"
     layout = "a CSV or Parquet file with columns sample_id, label, [split], [group] and a column of paths per modality"
@@ -94,9 +97,9 @@ class Manifest(Recordings):
 
     def __init__(self, root: Path | None, options: Options) -> None:
         super().__init__(root, options)
+        root = self.root
         assert root is not None  # the base class raises an error for None
-        self._folder = root.parent
-        given, table = read_rows(root, self.name, (*KNOWN_MODALITIES, *_listed(options.modalities)), self.layout)
+        given, table, self._folder = self._read(root)
         rows = sorted(given, key=lambda row: row["sample_id"])
         self.modalities = _modalities(table, options)
         check_rows(rows, f"manifest: {root}", options.missing_words)
@@ -121,6 +124,11 @@ class Manifest(Recordings):
             for m in self.modalities
         }
         self.samples = tuple(self._sample(row, split) for row, split in zip(rows, splits, strict=True))
+
+    def _read(self, root: Path) -> tuple[list[Row], TableFile, Path]:
+        """The rows, how they were written, and the folder from which their paths are named."""
+        known = (*KNOWN_MODALITIES, *_listed(self.options.modalities))
+        return *read_rows(root, self.name, known, self.layout), root.parent
 
     def _measured(self, rows: list[Row], options: Manifest.Options) -> Manifest.Options:
         """The options, with the settings that are None measured; the values chosen are listed in `notes`."""
@@ -152,7 +160,8 @@ class Manifest(Recordings):
         """Check that no column of paths holds sentences instead."""
         for modality in (m for m in self.modalities if m not in _listed(options.text)):
             cells = [row[modality] for row in rows if not is_missing(row[modality])][:SENTENCES]
-            texts = [c for c in cells if len(c.split()) > 2 and not os.path.exists(find_file(self._folder, c))]
+            long = [c for c in cells if len(c.split()) > 2 and "://" not in c]
+            texts = [c for c in long if not os.path.exists(find_file(self._folder, c))]
             if len(texts) > len(cells) / 2 and not any(Path(c).suffix[1:].isalnum() for c in texts):
                 message = f"manifest: the column {modality!r} holds texts, not paths: {texts[0][:40]!r}"
                 listed = ",".join((*(m for m in _listed(options.text) if m in self.modalities), modality))
@@ -162,7 +171,7 @@ class Manifest(Recordings):
         """The texts; the paths, with size and time of each file: a missing file is decoded once it is there."""
         files = self.media(sample)
         found = {
-            m: source if m in self._tokenizers else [source, stamp(files[m][0]) if source else None]
+            m: source if m in self._tokenizers else [source, self.stamp(files[m][0]) if source else None]
             for m, source in sample.inputs.items()
         }
         return found if sample.label else [NO_LABEL, found]
@@ -182,7 +191,7 @@ class Manifest(Recordings):
         if not source:
             raise MediaError("missing", "the manifest names no file")
         path, _ = self.media(sample)[modality]
-        if not os.path.exists(path):
+        if not isinstance(path, Remote) and not os.path.exists(path):
             raise MediaError("missing", f"{path} does not exist{_cause(path, source)}")
         return super().decode(sample, modality)
 
@@ -210,10 +219,10 @@ def _check_options(options: Manifest.Options) -> None:
 
 def find_file(folder: Path, path: str) -> Path:
     """A path relative to the table's folder: as written or, if no such file exists, with / for \\, or in the other
-    Unicode form of its letters.
+    Unicode form of its letters. The name of a remote file is taken as written.
     """
-    written = folder / path
-    if os.path.exists(written) or (path.isascii() and "\\" not in path):
+    written = beside(folder, path)
+    if isinstance(written, Remote) or os.path.exists(written) or (path.isascii() and "\\" not in path):
         return written
     slashed = path.replace("\\", "/")
     for other in (slashed, *(unicodedata.normalize(form, text) for text in (path, slashed) for form in ("NFC", "NFD"))):
@@ -224,8 +233,6 @@ def find_file(folder: Path, path: str) -> Path:
 
 def _cause(path: Path, source: str) -> str:
     """A likely reason why a path does not exist, as the end of a sentence; '' if none is found."""
-    if "://" in source:
-        return "; it is a URL: give the path of a file on this machine"
     if source.startswith("~"):
         return "; ~ is not expanded: write the whole path"
     if "#t=" in source and split_source(source)[1] is None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from curate.errors import MediaError
 from curate.media import Probe, probe
+from curate.media.files import at_hand
 from curate.media.source import Segment
 from curate.specs import AudioSpec, VisualSpec
 
@@ -69,7 +70,8 @@ def _look(sources: Sequence[Source]) -> list[tuple[Probe, float]]:
     found = []
     for path, segment in spread_out(sources):
         try:
-            seen = probe(path)
+            with at_hand(path) as file:
+                seen = probe(file)
         except MediaError:
             continue
         end = seen.seconds if segment is None else min(segment.end, seen.seconds or segment.end)

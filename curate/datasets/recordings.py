@@ -6,13 +6,16 @@ import dataclasses
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from curate.errors import CurateError, MediaError
+from curate.files.remote import Remote, stamps
 from curate.media import USUAL, Decoded, Limits, Window, choose_stretch, decode_media
+from curate.media.files import at_hand, renamed, stamp
 from curate.media.source import Segment
 from curate.specs import AudioSpec, VisualSpec
 from curate.types import Sample
@@ -68,7 +71,16 @@ class Recordings(Dataset):
         self._lengths: dict[Path, float | None] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_stretches": {}, "_lengths": {}}
+        return self.__dict__ | {"_stretches": {}, "_lengths": {}, "_remote_stamps": {}}
+
+    def stamp(self, path: Path) -> list[Any] | None:
+        """See `curate.media.stamp`; remote files are asked for once, all together."""
+        return self._remote_stamps.get(path) if isinstance(path, Remote) else stamp(path)
+
+    @cached_property
+    def _remote_stamps(self) -> Mapping[Remote, list[Any] | None]:
+        named = {path for sample in self.samples for path, _ in self.media(sample).values()}
+        return stamps(path for path in named if isinstance(path, Remote))
 
     @abstractmethod
     def media(self, sample: Sample) -> Mapping[str, tuple[Path, Segment | None]]:
@@ -91,7 +103,8 @@ class Recordings(Dataset):
         if isinstance(self.specs[modality], AudioSpec | VisualSpec):
             for place, sample in enumerate(samples):
                 path, _ = self.media(sample).get(modality, (None, None))
-                if path is not None and sample.label and path.exists():  # missing files are reported one by one
+                there = isinstance(path, Remote) or (path is not None and path.exists())
+                if path is not None and sample.label and there:  # missing files are reported one by one
                     together[path].append(place)
         found: dict[int, Decoded | Exception] = {}
         for place, sample in enumerate(samples):
@@ -129,7 +142,9 @@ class Recordings(Dataset):
     ) -> Iterator[Decoded | MediaError]:
         """Decoded stretches of a sample's file."""
         path, spec = self.media(sample)[modality][0], self.specs[modality]
-        return decode_media(path, spec, segments, self.options.window != "own", limits=self.limits)
+        with at_hand(path) as file:
+            for found in decode_media(file, spec, segments, self.options.window != "own", limits=self.limits):
+                yield renamed(found, file, path) if isinstance(found, MediaError) else found
 
     def stretch(self, sample: Sample, modality: str) -> Segment | None:
         """The stretch of its file that a modality shows; None for the whole file.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from curate.errors import CurateError
+from curate.files.remote import Remote
 from curate.files.writing import replacing
 from curate.store.store import Store
 from curate.types import FUSED
@@ -139,7 +140,7 @@ def _need_suffix(path: Path, suffix: str) -> None:
 def _need_folder(path: Path) -> None:
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise CurateError(f"{path} is there already, and not an empty folder", "name a new one")
-    if not path.absolute().parent.is_dir():
+    if not isinstance(path, Remote) and not path.absolute().parent.is_dir():
         raise CurateError(f"the folder of {path} does not exist", "make it first")
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import CurateError, EmptySelectionError
+from curate.files.remote import Remote, located
 from curate.store import views
 from curate.store.store import Store
 from curate.types import Run
 
 FILE = "json_extract_string(w.sources, '$.{m}.file')"
-PATH = f"CASE WHEN regexp_matches({FILE}, '^([A-Za-z]:)?[/\\\\]') THEN {FILE} ELSE $folder || {FILE} END"
+PATH = f"CASE WHEN regexp_matches({FILE}, '^([A-Za-z][A-Za-z0-9+.-]*:)?[/\\\\]') THEN {FILE} ELSE $folder || {FILE} END"
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,9 @@ def _folder(run: Run) -> str:
     given = run.root or (run.config.get("predictions", {}).get("media"))
     if not given:
         return ""
-    place = Path(given).absolute()
-    return f"{place if place.is_dir() else place.parent}/"
+    place = located(given).absolute()
+    folder = not place.suffix if isinstance(place, Remote) else place.is_dir()
+    return f"{place if folder else place.parent}/"
 
 
 def _extra(store: Store, run: Run) -> tuple[str, tuple[str, ...], str]:

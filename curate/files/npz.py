@@ -42,7 +42,7 @@ class Archive:
             CurateError: the file is damaged.
         """
         out = {}
-        with _refusing(self.path, self.expected), zipfile.ZipFile(self.path) as archive:
+        with _refusing(self.path, self.expected), self.path.open("rb") as whole, zipfile.ZipFile(whole) as archive:
             for name in names:
                 with archive.open(f"{name}.npy") as file:
                     out[name] = np.lib.format.read_array(file, allow_pickle=False)
@@ -60,7 +60,7 @@ def open_npz(path: Path, expected: str) -> Archive:
         with path.open("rb") as file:
             if file.read(6) == b"\x93NUMPY":
                 raise CurateError(f"{path} holds a single array, without names and ids", f"expected {expected}")
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as whole, zipfile.ZipFile(whole) as archive:
             members = archive.infolist()
             _refuse_bomb(path, members)
             shapes = {}

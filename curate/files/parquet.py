@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from curate.blocks import slices
 from curate.errors import CurateError
 
+from .remote import local
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -31,12 +33,13 @@ class Parquet:
     Args:
         con: a connection of its own.
         path: the file.
+        file: the same on this machine.
         names: of its columns.
         who: beginning of error messages.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, path: Path, names: Sequence[str], who: str) -> None:
-        self._con, self.path, self.who = con, path, who
+    def __init__(self, con: duckdb.DuckDBPyConnection, path: Path, file: Path, names: Sequence[str], who: str) -> None:
+        self._con, self.path, self.file, self.who = con, path, file, who
         self._at = {name: f"c{i}" for i, name in enumerate(names)}
         self._whole = any(name.lower() == NUMBER for name in names)  # DuckDB adds a column of that name
         numbered = "" if self._whole else f", {NUMBER} = true"
@@ -67,7 +70,7 @@ class Parquet:
 
     def _ask(self, sql: str) -> dict[str, NDArray[Any]]:
         with _failing(self.path, self.who):
-            return self._con.execute(sql, [str(self.path)]).fetchnumpy()
+            return self._con.execute(sql, [str(self.file)]).fetchnumpy()
 
 
 @contextmanager
@@ -79,8 +82,8 @@ def opened(path: Path, names: Sequence[str], who: str) -> Iterator[Parquet]:
     """
     import duckdb
 
-    with duckdb.connect() as con:
-        yield Parquet(con, path, names, who)
+    with local(path) as file, duckdb.connect() as con:
+        yield Parquet(con, path, file, names, who)
 
 
 def column_names(path: Path, who: str) -> list[str]:
@@ -92,8 +95,8 @@ def column_names(path: Path, who: str) -> list[str]:
     import duckdb
 
     sql = "SELECT name, coalesce(num_children, 0)::BIGINT AS inner FROM parquet_schema(?)"
-    with _failing(path, who), duckdb.connect() as con:
-        found = con.execute(sql, [str(path)]).fetchnumpy()
+    with local(path) as file, _failing(path, who), duckdb.connect() as con:
+        found = con.execute(sql, [str(file)]).fetchnumpy()
     names, inside = [], 0
     for name, inner in list(zip(found["name"].tolist(), np.ma.filled(found["inner"], 0).tolist(), strict=True))[1:]:
         if inside == 0:

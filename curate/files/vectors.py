@@ -19,6 +19,7 @@ from curate.errors import CurateError
 
 from .names import known_name
 from .npz import open_npz, texts
+from .remote import local
 
 FORMATS = (".npy", ".npz", ".parquet", ".pq")
 KEYS = ("sample_id", "label", "split", "group")
@@ -57,7 +58,8 @@ def read_head(path: Path) -> Head:
     suffix = path.suffix.lower()
     try:
         if suffix == ".npy":
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            with local(path) as file:
+                array = np.load(file, mmap_mode="r", allow_pickle=False)
             return Head(path, *_shape(path, array.shape, array.dtype, NPY), {})
         return _npz_head(path) if suffix == ".npz" else _parquet_head(path)
     except CurateError:
@@ -79,7 +81,8 @@ def read_values(path: Path, stamp: tuple[int, ...]) -> NDArray[Any]:
     """
     suffix = path.suffix.lower()
     if suffix == ".npy":
-        return cast(NDArray[Any], np.load(path, mmap_mode="r", allow_pickle=False))
+        with local(path) as file:  # a map stays where its file is deleted
+            return cast(NDArray[Any], np.load(file, mmap_mode="r", allow_pickle=False))
     if suffix == ".npz":
         return open_npz(path, NPZ).load(["features"])["features"]
     return _parquet_values(path)
@@ -172,8 +175,8 @@ def _select(path: Path, wanted: str, inner: str = "FROM ", describe: bool = Fals
     source = f"{inner}read_parquet(?)"
     sql = f"SELECT {wanted} FROM ({source})"
     try:
-        with duckdb.connect() as connection:
-            return connection.execute(f"DESCRIBE {sql}" if describe else sql, [str(path)]).fetchnumpy()
+        with local(path) as file, duckdb.connect() as connection:
+            return connection.execute(f"DESCRIBE {sql}" if describe else sql, [str(file)]).fetchnumpy()
     except duckdb.Error as error:
         raise CurateError(f"{path} cannot be read: {str(error).splitlines()[0]}", "expected a Parquet file") from None
 

@@ -10,6 +10,8 @@ from tempfile import TemporaryDirectory
 
 from curate.errors import CurateError
 
+from .remote import Remote, upload
+
 LOG = logging.getLogger(__name__)
 
 
@@ -17,7 +19,8 @@ LOG = logging.getLogger(__name__)
 def replacing(path: Path, message: bool = True) -> Iterator[Path]:
     """A temporary path to write to: at the end the file is moved to `path`, or deleted if something fails.
 
-    It is in a new folder beside `path`: files that the writer puts next to it cannot overwrite others.
+    It is in a new folder beside `path`: files that the writer puts next to it cannot overwrite others. A remote file is
+    written on this machine, and uploaded at the end.
 
     Args:
         message: log a warning if an earlier file was replaced.
@@ -26,11 +29,15 @@ def replacing(path: Path, message: bool = True) -> Iterator[Path]:
         CurateError: the file cannot be written, or the disk is full; an earlier file is unchanged.
     """
     try:
-        with TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        remote = isinstance(path, Remote)
+        with TemporaryDirectory(prefix=f".{path.name}.", dir=None if remote else path.parent) as folder:
             fresh = Path(folder) / path.name
             yield fresh
             existed = path.exists()
-            fresh.replace(path)
+            if isinstance(path, Remote):
+                upload(fresh, path)
+            else:
+                fresh.replace(path)
     except OSError as error:
         raise CurateError(
             f"cannot write {path}: {error.strerror or error}",

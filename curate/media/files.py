@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from curate.errors import MediaError
+from curate.files.remote import Remote, RemoteError, local, stamps
 
 LFS_HEADER = b"version https://git-lfs"
 DECODING = 2
@@ -96,10 +100,42 @@ def read_head(path: Path, length: int = 64) -> bytes:
         raise MediaError("undecodable", f"{path} cannot be read: {error}") from error
 
 
-def stamp(path: Path) -> list[int] | None:
-    """[size in bytes, time of modification in s] of a file, None if there is none; a changed file is decoded again."""
+def stamp(path: Path) -> list[Any] | None:
+    """[size in bytes, time of modification in s] of a file, None if there is none; a changed file is decoded again.
+
+    Of a remote file, its checksum takes the place of the time where its file system has one.
+    """
+    if isinstance(path, Remote):
+        return stamps([path])[path]
     try:
         found = path.stat()
     except OSError:
         return None
     return [found.st_size, int(found.st_mtime)]
+
+
+@contextmanager
+def at_hand(path: Path) -> Iterator[Path]:
+    """A file of this machine to decode: the path itself, or a copy of a remote file, which stays while the block runs.
+
+    Errors raised in the block name the remote file.
+
+    Raises:
+        MediaError: the status of a `RemoteError`.
+    """
+    if not isinstance(path, Remote):
+        yield path
+        return
+    try:
+        with local(path) as file:
+            try:
+                yield file
+            except MediaError as error:
+                raise renamed(error, file, path) from error
+    except RemoteError as error:
+        raise MediaError(error.status, error.message) from None
+
+
+def renamed(error: MediaError, file: Path, path: Path) -> MediaError:
+    """An error about a copy, as one about the file that was copied."""
+    return error if file == path else MediaError(error.status, error.reason.replace(str(file), str(path)))

@@ -16,7 +16,7 @@ from typing import Literal
 from curate.errors import MediaError
 
 from .container import TIME_SLACK, check_segment, measured_length
-from .files import USUAL, Limits, check_file
+from .files import USUAL, Limits, at_hand, check_file
 from .folder import is_folder, list_pictures
 from .picture import is_picture, read_stills
 from .probe import probe
@@ -78,20 +78,21 @@ def choose_stretch(
     heard = next((m for m in sounds if m in spans), None)
     if window == "loudest" and heard is not None:
         start, end = spans[heard]
-        with suppress(MediaError):  # reported when the sound is read
-            begin = loudest(files[heard][0], start, end, min(seconds, end - start), limits) - start
+        with suppress(MediaError), at_hand(files[heard][0]) as file:  # reported when the sound is read
+            begin = loudest(file, start, end, min(seconds, end - start), limits) - start
     return Segment(begin, begin + seconds)
 
 
 def _length(path: Path, limits: Limits) -> float | None:
     """Length of a file or folder, s; None if it has none, or cannot be read."""
     try:
-        if is_folder(path):
-            return float(len(list_pictures(path))) or None
-        check_file(path)
-        if is_picture(path):
-            return read_stills(path, limits=limits)[1] or None
-        seen = probe(path, limits)
-        return None if seen.frames == 1 and not seen.rate else measured_length(path) or None
+        with at_hand(path) as file:
+            if is_folder(file):
+                return float(len(list_pictures(file))) or None
+            check_file(file)
+            if is_picture(file):
+                return read_stills(file, limits=limits)[1] or None
+            seen = probe(file, limits)
+            return None if seen.frames == 1 and not seen.rate else measured_length(file) or None
     except MediaError:
         return None

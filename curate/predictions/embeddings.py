@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from curate.errors import CurateError
 from curate.files.npz import open_npz, texts
+from curate.files.remote import located
 from curate.files.shards import Features, read_features
 from curate.scores.gap import log_margin, true_class_probability
 from curate.scores.guard import Labels
@@ -38,7 +39,7 @@ def read_embeddings(paths: Sequence[str], modalities: Sequence[str], sample_ids:
     """
     found: dict[str, Floats] = {}
     for path in paths:
-        for modality, values in _read(Path(path), modalities, sample_ids).items():
+        for modality, values in _read(located(path), modalities, sample_ids).items():
             if modality in found:
                 raise CurateError(f"{path}: {modality} is given twice", "give each modality once")
             found[modality] = values

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import CurateError
+from curate.files.remote import located
 from curate.files.shards import shards_of
 from curate.types import MODALITY
 
@@ -36,7 +37,7 @@ def read_all(sources: Sequence[str]) -> list[Part]:
     parts = []
     for source in sources:
         named = re.fullmatch(r"([A-Za-z][\w-]*)=(.+)", source)
-        modality, path = (named[1], Path(named[2])) if named and not Path(source).exists() else ("", Path(source))
+        modality, path = (named[1], located(named[2])) if named and not Path(source).exists() else ("", located(source))
         if not modality and path.is_dir() and shards_of(path):
             parts.append(read_recorded(path))
             continue

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from curate import config as settings
 from curate.blocks import blocks
 from curate.errors import CurateError
+from curate.files.remote import located
 from curate.files.shards import shards_of
 from curate.render import Message, no_message
 from curate.scores import gap
@@ -261,7 +262,7 @@ def score_missing_predictions(
         return scored, scored
     run = _grown(store, scored, read, note(len(new), scored))
     media = scored.config["predictions"].get("media")
-    place = Path(media) if media and Path(media).exists() else None
+    place = located(media) if media and located(media).exists() else None
     items = dataclasses.replace(items, sources=_sources(saved, place, message))
     others = [o.subset(~np.isin(o.sample_ids, saved.sample_ids[seen.predicted])) for o in saved.others]
     said = np.concatenate([new, *(o.sample_ids for o in others)])

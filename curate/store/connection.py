@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import duckdb
 
 from curate.errors import CurateError, LockedError
+from curate.files.remote import Remote
 from curate.files.writing import replacing
 
 from .instance import Attached, Own
@@ -317,7 +318,7 @@ class Connection:
                 f"cannot write {path.suffix or 'a file without suffix'!r}",
                 f"name a file ending in {', '.join(formats)}",
             )
-        if not path.parent.exists():
+        if not isinstance(path, Remote) and not path.parent.exists():
             raise CurateError(f"the folder of {path} does not exist", "make it first")
         if path.suffix == ".txt":
             sql = f"SELECT sample_id FROM ({sql})"

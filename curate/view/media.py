@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import CurateError, MediaError
+from curate.files.remote import Remote, located
 from curate.media.source import Segment
 from curate.specs import AudioSpec, ClipSpec, FeatureSpec, TextSpec
 from curate.store.snapshot import Snapshot
@@ -52,14 +53,27 @@ class Media:
     @property
     def manifest(self) -> Path | None:
         """The file in which the user named media: of a data set `manifest`, or given with saved predictions."""
-        named = self.run.config.get("predictions", {}).get("media") or self.run.root
-        return Path(named) if named and Path(named).is_file() else None
+        return Path(self._place) if self._place and Path(self._place).is_file() else None
 
     @property
     def folder(self) -> Path | None:
         """The folder of the data set, in which its files lie."""
-        named = self.run.config.get("predictions", {}).get("media") or self.run.root
+        named = self._place
         return None if not named else Path(named) if Path(named).is_dir() else Path(named).parent
+
+    @property
+    def _place(self) -> str | None:
+        found: str | None = self.run.config.get("predictions", {}).get("media") or self.run.root
+        return found
+
+    def _sources(self, sample_id: str) -> dict[str, Mapping[str, Any]]:
+        """The texts and files of a sample; without remote files, which are shown as the cache has them."""
+        elsewhere = isinstance(located(self._place or ""), Remote)
+        return {
+            m: source
+            for m, source in self.snapshot.sources(sample_id).items()
+            if "file" not in source or not (elsewhere or isinstance(located(source["file"]), Remote))
+        }
 
     @property
     def _heard(self) -> list[str]:
@@ -84,7 +98,7 @@ class Media:
 
         `kind` is text, audio, video, picture, frames, numbers, or none, with the reason in `text`.
         """
-        sources = self.snapshot.sources(sample_id)
+        sources = self._sources(sample_id)
         found = [self._of_source(sample_id, m, source) for m, source in sources.items()]
         missing = [m for m in self.run.modalities if m not in sources]
         if missing and not (sources and "predictions" in self.run.config):
@@ -113,7 +127,7 @@ class Media:
             CurateError: the table names none, or one that is neither in the data set's folder nor in the manifest.
             MediaError: it does not exist, or is not a medium.
         """
-        source = self.snapshot.sources(sample_id).get(modality)
+        source = self._sources(sample_id).get(modality)
         if not source or "file" not in source or self.folder is None:
             raise CurateError(f"no file is known of {modality} of this sample", "its decoded form may be in the cache")
         path = Path(os.path.normpath(self.folder.absolute() / str(source["file"])))
@@ -189,7 +203,7 @@ class Media:
 
     def wave(self, sample_id: str, modality: str) -> tuple[NDArray[np.float32], int]:
         """(samples,) in [-1, 1] and the rate, Hz: of the file, at most `SECONDS`, or of the cache."""
-        if modality in self.snapshot.sources(sample_id):
+        if modality in self._sources(sample_id):
             from curate.media import read_audio
 
             path, segment = self.file(sample_id, modality)
@@ -201,7 +215,7 @@ class Media:
 
     def frames(self, sample_id: str, modality: str, count: int) -> NDArray[np.uint8]:
         """(F, H, W, C): frames of a picture or video, at most `count`."""
-        if modality in self.snapshot.sources(sample_id):
+        if modality in self._sources(sample_id):
             from curate.media import read_folder, read_frames
 
             path, segment = self.file(sample_id, modality)

@@ -13,8 +13,8 @@ from curate import cli
 COMMANDS = typer.main.get_command(cli.app).commands
 OPTIONS = {
     "datasets": 8,
-    "prepare": 9,
-    "score": 30,
+    "prepare": 11,
+    "score": 32,
     "select": 15,
     "selections": 6,
     "train": 19,

@@ -10,7 +10,7 @@ import typer
 
 from curate.commands import precedence
 from curate.commands.messages import print_comparison, print_message, print_rows
-from curate.commands.options import DB, Cache, Db, Output, Precision, Quiet, Root, Settings, Track, Workers
+from curate.commands.options import DB, Cache, Db, Output, Precision, Quiet, Root, Settings, Track, Workers, places
 from curate.errors import CurateError
 
 from .opening import opened, repeatable
@@ -46,7 +46,8 @@ def compare(
     show_only: Annotated[bool, typer.Option("--show", help="Print what is in the table; run nothing.")] = False,
     name: Annotated[str | None, typer.Option(help="Name of the comparison; the table's, or `compare`.")] = None,
     output: Annotated[
-        list[Path] | None, typer.Option("--output", "-o", help=".md, .csv, .tex or .html; repeatable.")
+        list[Path] | None,
+        typer.Option("--output", "-o", callback=places, help=".md, .csv, .tex or .html; repeatable."),
     ] = None,
     db: Db = DB,
     settings: Settings = None,

@@ -29,6 +29,8 @@ NEEDED_FOR = {
     "wandb": "--track wandb",
     "trackio": "--track trackio",
     "view": "view",
+    "ray": "prepare and score with --engine ray",
+    "remote": "s3:// and https://",
 }
 """{extra of the package: what lacks without it}."""
 
@@ -101,9 +103,9 @@ def _machine() -> Iterator[tuple[str, str]]:
             yield "devices", shown or "cpu, no CUDA device"
         except (ImportError, OSError, RuntimeError) as error:
             yield "problem", f"torch cannot be imported: {str(error).splitlines()[0]}"
-    from curate.datasets.cache import default_folder
+    from curate.files.copies import near
 
-    for name, folder in (("here", Path()), ("cache", default_folder())):
+    for name, folder in (("here", Path()), ("cache", near())):
         there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
         yield name, f"{folder.absolute()}, {shutil.disk_usage(there).free / 1e9:.1f} GB free"
 

@@ -59,9 +59,10 @@ def opened(ctx: typer.Context, db: Path | None = None, cache: Path | None = None
             device=options["device"],
             precision=options.get("precision", "fp32"),
             workers=options.get("workers", 0),
+            engine=options.get("engine", "processes"),
             team=team,
         )
-        yield Session(Store(db or options["db"]), Path(folder), runtime, tracking, advance, messages(options["quiet"]))
+        yield Session(Store(db or options["db"]), folder, runtime, tracking, advance, messages(options["quiet"]))
 
 
 @contextmanager

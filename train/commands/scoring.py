@@ -17,7 +17,9 @@ from curate.commands.options import (
     Db,
     Device,
     DropLeaks,
+    Engine,
     Features,
+    MaxCache,
     Precision,
     Processes,
     Quiet,
@@ -27,6 +29,7 @@ from curate.commands.options import (
     SplitVariant,
     Track,
     Workers,
+    place,
 )
 from curate.config import Layer
 from curate.errors import CurateError
@@ -75,7 +78,9 @@ def score(
     ] = None,
     media: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="With --predictions: a manifest of their media, to look at in `view`."),
+        typer.Option(
+            metavar="FILE", callback=place, help="With --predictions: a manifest of their media, to look at in `view`."
+        ),
     ] = None,
     features: Features = None,
     refit: Annotated[
@@ -97,8 +102,10 @@ def score(
     precision: Precision = "fp32",
     track: Track = None,
     workers: Workers = None,
+    engine: Engine = "processes",
     processes: Processes = 1,
     cache: Cache = None,
+    max_cache_gb: MaxCache = None,
     quiet: Quiet = False,
 ) -> None:
     """Warm up, predict every training sample, fit the mixture of gaps, and write posteriors to the table."""

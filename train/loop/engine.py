@@ -39,12 +39,14 @@ class Runtime:
         precision: `fp32`, or `bf16` or `fp16` in the encoders.
         workers: decoding and loading processes; None decodes files with one per core, and loads with none on a CPU and
             with two on a GPU.
+        engine: what decodes, a name in `curate.datasets.cluster.ENGINES`.
         team: the processes that run the encoders; None is this one alone.
     """
 
     device: str = "auto"
     precision: str = "fp32"
     workers: int | None = None
+    engine: str = "processes"
     team: Team | None = None
 
     def torch_device(self) -> torch.device:

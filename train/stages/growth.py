@@ -11,6 +11,7 @@ import numpy as np
 from curate import config
 from curate.datasets import find as find_dataset
 from curate.files.lock import claimed
+from curate.files.remote import located
 from curate.predictions.growth import missing, note, write_grown
 from curate.scores.scoring import versions
 from curate.train.loop import checkpoint
@@ -36,7 +37,7 @@ def score_missing(session: Session, scored: Run, root: Path | None) -> Run:
         CurateError: classes, modalities or labels of scored samples have changed.
     """
     kind = find_dataset(scored.dataset)
-    place = root.resolve() if root else Path(scored.root) if scored.root else None
+    place = root.resolve() if root else located(scored.root) if scored.root else None
     dataset = kind(place, config.build(kind.Options, scored.config["data"], "data"))
     run_id = session.store.runs.new_id(f"score-{scored.dataset}", session.runs_folder)
     run = replace(

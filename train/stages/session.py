@@ -8,6 +8,7 @@ from pathlib import Path
 from curate.datasets import checks
 from curate.datasets.base import Dataset
 from curate.datasets.cache import Cache, describe_done, describe_plan, prepare
+from curate.datasets.cluster import ENGINES
 from curate.render import Message, Progress, no_message, no_progress
 from curate.store.store import Store
 from curate.train.loop.engine import Runtime
@@ -49,12 +50,13 @@ class Session:
         """The decoded media of a data set, decoded now if needed; every item and its status go into the table."""
         workers = self.runtime.decoders(dataset.decodes)
         if not (self.cache_folder / dataset.data_id()).exists():
-            self.message(describe_plan(dataset, self.cache_folder, workers))
+            self.message(describe_plan(dataset, self.cache_folder, workers, self.runtime.engine == "processes"))
         cache = prepare(
             dataset,
             self.cache_folder,
             workers=workers,
             progress=lambda done, total: self.progress("decoding", done, total, "items"),
+            engine=ENGINES[self.runtime.engine],
         )
         if self.store.samples.count(cache.data_id) != len(dataset.samples):
             status, reason = cache.summary()

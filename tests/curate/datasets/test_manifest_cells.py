@@ -57,7 +57,6 @@ def test_paths_of_other_systems_are_found_and_lost_ones_have_a_cause(write_manif
         "p0": ("a\\1.wav", "a/1.wav", ""),
         "p1": ("a/" + unicodedata.normalize("NFD", "é.wav"), f"a/{composed}", ""),
         "p2": ("a/upper.wav", "a/upper.wav", "there is Upper.wav"),
-        "p3": ("https://x.org/a.wav", None, "it is a URL"),
         "p4": ("~/a.wav", None, "~ is not expanded"),
         "p5": ("a/1.wav#t=0.5", None, "#t=START,END"),
         "p6": ("b\\2.wav", None, "separated by /"),

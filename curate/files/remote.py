@@ -1,0 +1,369 @@
+"""Files of other machines, named `s3://bucket/clips.csv`: everything that fsspec reads, by the protocol of the name.
+
+Such a name is a `Remote`, a path that asks its file system whether it exists. Programs that read a file get a copy on
+this machine from `local`. Copies are kept for the next time, up to `CURATE_MAX_CACHE_GB`, and those unused for longest
+are deleted first. Settings and credentials are those of fsspec and of each file system's own package, which also
+retries what failed in passing; nothing of them is imported before the first remote name is used.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from curate.errors import CurateError
+
+from .copies import obtain, trim
+
+if sys.platform == "win32":
+    from pathlib import WindowsPath as Here
+else:
+    from pathlib import PosixPath as Here
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+"""How the text of a remote name begins; a single letter is a drive of Windows."""
+SLASHES = re.compile(r"(?<![^:])([A-Za-z][A-Za-z0-9+.-]+):/+")
+PART = re.compile(r"#bytes=(\d+),(\d+)\Z")
+"""How the name of a part of a file ends: where it begins, and how many bytes it has."""
+FLAT = ("s3", "s3a", "gs", "gcs", "az", "abfs", "hf", "http", "https", "memory")
+"""File systems in which a folder needs no making."""
+PACKAGES = {
+    "s3": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "az": "adlfs",
+    "abfs": "adlfs",
+    "hf": "huggingface_hub",
+    "http": "aiohttp",
+    "https": "aiohttp",
+    "sftp": "paramiko",
+    "ssh": "paramiko",
+}
+"""{protocol: the package that reads it}; of others fsspec says it."""
+TAGS = ("ETag", "etag", "md5Hash", "md5", "sha256", "blob_id", "checksum", "Content-MD5", "Digest")
+"""What file systems call a checksum of the content."""
+TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
+LISTED = 32
+"""Files of one folder, from which on the folder is listed."""
+ASKED = 16
+"""Files that are asked for at the same time."""
+
+Info = Mapping[str, Any]
+Stamp = list[Any]
+
+
+class RemoteError(CurateError):
+    """A remote file cannot be read.
+
+    Attributes:
+        status: `missing`; `undecodable`, reading it is not allowed; `truncated`, the file ends before this part of it;
+            or `unreachable`, its file system does not answer.
+    """
+
+    def __init__(self, path: Remote, status: str, cause: str) -> None:
+        hints = {
+            "missing": "check the name",
+            "truncated": "fetch it again",
+            "undecodable": "check the credentials, and who may read it",
+        }
+        super().__init__(f"{path} {cause}", hints.get(status, "try again; files that were read are kept"))
+        self.status = status
+
+
+class Remote(Here):
+    """The name of a file or folder on another machine; `/`, `parent`, `name` and `suffix` are those of any path.
+
+    Questions ask the file system. Two slashes in a row are one, except after the protocol. A name that ends in
+    `#bytes=512,32044` is a part of a file, also of a file of this machine, `file:///data/clips.tar#bytes=512,32044`.
+    """
+
+    def __str__(self) -> str:
+        text = SLASHES.sub(r"\1://", super().__str__().replace("\\", "/"))
+        return f"file:///{text[7:]}" if text.startswith("file://") else text
+
+    @property
+    def part(self) -> tuple[int, int] | None:
+        """(first byte, number of bytes) of a part of a file; None for a whole file."""
+        found = PART.search(str(self))
+        return None if found is None else (int(found[1]), int(found[2]))
+
+    def exists(self, **_: Any) -> bool:
+        """Whether there is such a file or folder.
+
+        Raises:
+            RemoteError: its file system does not say.
+        """
+        return information(self) is not None
+
+    def is_file(self, **_: Any) -> bool:
+        """Whether it is a file; raises as `exists`."""
+        found = information(self)
+        return found is not None and found.get("type", "file") == "file"
+
+    def is_dir(self, **_: Any) -> bool:
+        """Whether it is a folder; raises as `exists`."""
+        found = information(self)
+        return found is not None and found.get("type") == "directory"
+
+    def iterdir(self) -> Generator[Remote, None, None]:
+        """What is in a folder, as its file system lists it.
+
+        Raises:
+            RemoteError: it cannot be listed.
+        """
+        with _failing(self):
+            system, name = opened(self)
+            for found in system.ls(name, detail=False):
+                yield self / posixpath.basename(str(found).rstrip("/"))
+
+    def open(self, mode: str = "r", *rest: Any, **options: Any) -> IO[Any]:  # type: ignore[override]
+        """The copy on this machine, open for reading.
+
+        Raises:
+            RemoteError: as `local`.
+        """
+        if set(mode) - set("rbt"):
+            raise ValueError("a remote file is written by `replacing`")
+        with local(self) as file:
+            return file.open(mode, *rest, **options)
+
+    def absolute(self) -> Remote:
+        """The name itself."""
+        return self
+
+    def resolve(self, strict: bool = False) -> Remote:
+        """The name itself."""
+        return self
+
+    def expanduser(self) -> Remote:
+        """The name itself."""
+        return self
+
+    def mkdir(self, *_: Any, **__: Any) -> None:
+        """Nothing: a folder is made with its first file."""
+
+
+def located(name: str | Path) -> Path:
+    """The path that a text names: a `Remote` if it begins with a protocol or is a part of a file.
+
+    `file://` stands for this machine.
+    """
+    text = str(name)
+    if isinstance(name, Remote):
+        return name
+    if not NAME.match(text):
+        return Remote(f"file://{os.path.abspath(text)}") if PART.search(text) else Path(name)
+    if PART.search(text):
+        return Remote(text)
+    return Path("/", text[5:].lstrip("/")) if text.startswith("file:") else Remote(text)
+
+
+def beside(folder: Path, name: str) -> Path:
+    """The file that a text names in a table of this folder: from there, or by its whole path or URL."""
+    if "://" in name:
+        return located(name)
+    if not isinstance(folder, Remote):
+        return located(folder / name)
+    if name.startswith("/"):
+        return located(name)
+    protocol, _, place = str(folder / name).partition("://")
+    return Remote(f"{protocol}://{posixpath.normpath(place)}")
+
+
+def whole(path: Path) -> str:
+    """The whole path of a file of this machine, or the URL of another one."""
+    return str(path) if isinstance(path, Remote) else os.path.abspath(path)
+
+
+def opened(path: Remote) -> tuple[Any, str]:
+    """The fsspec file system of a name, and what the file is called there.
+
+    Raises:
+        CurateError: the protocol is not known, or its package is not installed.
+    """
+    import fsspec
+
+    protocol = str(path).partition("://")[0].rpartition("::")[2]
+    try:
+        system, name = fsspec.core.url_to_fs(PART.sub("", str(path)))
+        return system, name
+    except ImportError as error:
+        package = PACKAGES.get(protocol)
+        hint = f"pip install {package}" if package else str(error)
+        raise CurateError(f"{path}: {protocol}:// needs a package that is not installed", hint) from None
+    except ValueError as error:
+        known = ", ".join(sorted(PACKAGES))
+        raise CurateError(f"{path}: {error}", f"expected a path, or a URL of {known}, ...") from None
+
+
+@contextmanager
+def _failing(path: Remote) -> Iterator[None]:
+    """Turn the errors of all file systems, which have no class in common, into a `RemoteError`."""
+    try:
+        yield
+    except CurateError:
+        raise
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        answer = getattr(error.__cause__, "status", 0) if str(path).startswith("http") else 404
+        if answer in (401, 403):
+            raise RemoteError(path, "undecodable", f"cannot be read: the server answers {answer}") from None
+        if answer not in (404, 410):  # fsspec says of every error of a web server that the file does not exist
+            cause = f"the server answers {answer}" if answer else _said(error.__cause__ or error)
+            raise RemoteError(path, "unreachable", f"could not be read: {cause}") from None
+        raise RemoteError(path, "missing", "does not exist") from None
+    except PermissionError as error:
+        raise RemoteError(path, "undecodable", f"cannot be read: {_said(error)}") from None
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise CurateError(
+                f"no space is left for a copy of {path}", "choose another cache folder (CURATE_CACHE)"
+            ) from None
+        raise RemoteError(path, "unreachable", f"could not be read: {_said(error)}") from None
+
+
+def _said(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:200]
+
+
+def information(path: Remote) -> Info | None:
+    """What the file system knows of a file or folder; None if there is none.
+
+    Raises:
+        RemoteError: it does not say.
+    """
+    try:
+        with _failing(path):
+            system, name = opened(path)
+            found: Info = system.info(name)
+            return found
+    except RemoteError as error:
+        if error.status == "missing":
+            return None
+        raise
+
+
+def _stamp(found: Info) -> Stamp:
+    """[size in bytes, checksum or else time of modification], as far as they are known."""
+    tag = next((str(found[key]) for key in (*TAGS, *TIMES) if found.get(key)), None)
+    return [found.get("size"), tag]
+
+
+def stamps(paths: Iterable[Remote]) -> dict[Remote, Stamp | None]:
+    """{file: [size in bytes, checksum or else time of modification]}; None where there is none, or none can be reached.
+
+    Folders of which many files are asked for are listed, which takes a request for about a thousand files.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    of_folder: dict[Path, list[Remote]] = defaultdict(list)
+    for path in paths:
+        of_folder[path.parent].append(path)
+    found: dict[Remote, Stamp | None] = {}
+    for folder, files in of_folder.items():
+        if len(files) >= LISTED and isinstance(folder, Remote) and not str(folder).startswith("http"):
+            with suppress(CurateError):
+                known = _listed(folder)
+                found |= {file: known.get(PART.sub("", file.name)) for file in files}
+    left = [file for files in of_folder.values() for file in files if file not in found]
+    with ThreadPoolExecutor(ASKED) as pool:
+        return found | dict(zip(left, pool.map(_asked, left), strict=True))
+
+
+def _asked(path: Remote) -> Stamp | None:
+    try:
+        found = information(path)
+    except RemoteError:
+        return None
+    return None if found is None else _stamp(found)
+
+
+def _listed(folder: Remote) -> dict[str, Stamp]:
+    with _failing(folder):
+        system, name = opened(folder)
+        system.invalidate_cache(name)
+        return {posixpath.basename(one["name"]): _stamp(one) for one in system.ls(name, detail=True)}
+
+
+def checksum(stamp: Stamp | None) -> str | None:
+    """What two files of the same content have in common; None where it is not known."""
+    return f"{stamp[0]} {stamp[1]}" if stamp and stamp[1] and not re.match(r"\d{4}-\d\d-\d\d", stamp[1]) else None
+
+
+@contextmanager
+def local(path: Path) -> Iterator[Path]:
+    """A file of this machine: the path itself, or a copy of a remote file, which stays while the block runs.
+
+    Raises:
+        RemoteError: it does not exist, or cannot be read.
+        CurateError: the disk is full.
+    """
+    if not isinstance(path, Remote):
+        yield path
+        return
+    with _failing(path):
+        system, name = opened(path)
+        found = system.info(name)
+        if found.get("type") == "directory":
+            raise RemoteError(path, "missing", "is a folder; of folders only those on this machine are read")
+        size, ending = found.get("size") or 0, path.suffix.partition("?")[0]
+        if path.part:
+            size, ending = path.part[1], ""
+        used = obtain(f"{path} {_stamp(found)}", ending, size, lambda fresh: download(path, fresh))
+    try:
+        with used:
+            yield Path(used.name)
+    finally:
+        trim(size)
+
+
+def download(path: Remote, file: Path) -> None:
+    """Copy a remote file to a file of this machine.
+
+    Raises:
+        RemoteError: it does not exist, cannot be read, or is not complete.
+        CurateError: the disk is full.
+    """
+    with _failing(path):
+        system, name = opened(path)
+        size = system.info(name).get("size")
+        if path.part:
+            begin, length = path.part
+            if size is not None and begin + length > size:
+                raise RemoteError(path, "truncated", f"is cut off: the whole file has {size} bytes")
+            size = length
+            file.write_bytes(system.cat_file(name, begin, begin + length))
+        else:
+            system.get_file(name, str(file))
+        if size is not None and file.stat().st_size != size:
+            system.invalidate_cache()  # it may have been written anew since it was listed
+            raise OSError(f"{file.stat().st_size} of its {size} bytes arrived")
+
+
+def upload(file: Path, path: Remote) -> None:
+    """Copy a file of this machine to a remote name.
+
+    Raises:
+        CurateError: it cannot be written there.
+    """
+    try:
+        system, name = opened(path)
+        if str(path).partition("://")[0] not in FLAT:
+            system.makedirs(posixpath.dirname(name), exist_ok=True)
+        system.put_file(str(file), name)
+        system.invalidate_cache()
+    except CurateError:
+        raise
+    except NotImplementedError:
+        raise CurateError(f"cannot write {path}: nothing can be written there", "name a file elsewhere") from None
+    except Exception as error:  # file systems have no class of errors in common
+        raise CurateError(
+            f"cannot write {path}: {_said(error)}", "check the name, the credentials, and who may write there"
+        ) from None
