@@ -55,7 +55,8 @@ class Assessments:
                 if contradiction.shape[1] > len(found.modalities):
                     columns["contradiction_fused"] = contradiction[:, -1]
                 if denied is not None:
-                    columns["p_swapped"] = denied.p_swapped[:, j]
+                    if not guard.withheld:
+                        columns["p_swapped"] = denied.p_swapped[:, j]
                     if not np.isnan(denied.p_mislabelled).any():
                         columns["p_mislabelled"] = denied.p_mislabelled
                 if not guard.withheld:

@@ -24,7 +24,7 @@ class Review:
         self.snapshot = snapshot
         columns = snapshot.columns
         assessed = snapshot.ask(
-            "SELECT count(broken), count(contradicts), count(gap), count(p_mislabelled) FROM samples"
+            "SELECT count(broken), count(contradicts), count(gap), count(*) FILTER (p_mislabelled > 0.5) FROM samples"
         )[0]
         self.kinds: dict[str, tuple[str, str]] = {}
         """{claim: (condition that it is made, condition that a person agreed)}."""
@@ -38,8 +38,8 @@ class Review:
         if assessed[1]:
             self.kinds["contradicts the label"] = (
                 "coalesce(contradicts, '') <> ''",
-                "mark = 'fix_label' OR "
-                "(starts_with(mark, 'broken:') AND list_contains(string_split(contradicts, '+'), mark[8:]))",
+                "(mark = 'fix_label' OR "
+                "starts_with(mark, 'broken:') AND list_contains(string_split(contradicts, '+'), mark[8:]))",
             )
             near += [f"abs({c} - 0.5)" for c in columns if c.startswith("p_swapped_")]
         if assessed[3]:
