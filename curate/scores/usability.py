@@ -156,7 +156,9 @@ def _judged(
             if group.mean() > RARE:  # the model met it often enough
                 return False
             found = readable(pattern, seen, group, seed)
-            return found is not None and not found.unreadable and (found.tells or group.sum() < FEW)
+            if found is None or not found.tells:
+                return bool(group.sum() < FEW) and not (found is not None and found.unreadable)
+            return not found.unreadable
 
     p, guard = broken(q, held, e.held_p_true, classes, e.labels, readable_alone)
     if pattern is not None:
