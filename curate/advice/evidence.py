@@ -31,11 +31,8 @@ ERRORS = 2.0
 """Standard errors that a difference of accuracies must exceed to count."""
 NEAR_CHANCE = 1.5
 """A modality whose accuracy is below this many times that of guessing counts as hardly better than guessing."""
-READS, READS_WELL = 0.6, 0.8
-"""Share of held-out samples on which the fusion must be right before it is asked which labels are wrong.
-
-Below the first nothing is said; below the second, that samples may be hard: it also denies right labels that it misses.
-"""
+READS_WELL = 0.8
+"""Share of held-out samples on which the fusion is right, below which denied labels may be of hard samples."""
 KEPT = 0.8
 """The threshold of p_balanced that the sentences mention; `curate select` falls back to it."""
 GAPS = (
@@ -76,8 +73,8 @@ CLAIMED = (
 )
 
 DENIED = (
-    "SELECT CASE WHEN count(denied) > 0 THEN count(*) FILTER (denied > 0.5 AND NOT nothing_left) END FROM ("
-    "SELECT any_value(contradiction_fused) AS denied, bool_and(coalesce(p_broken > 0.5, false)) AS nothing_left "
+    "SELECT CASE WHEN count(p) > 0 THEN count(*) FILTER (p > 0.5) END, count(p) = 0 AND count(denied) > 0 FROM ("
+    "SELECT any_value(p_mislabelled) AS p, any_value(contradiction_fused) AS denied "
     "FROM usability WHERE run_id = ? GROUP BY sample_id)"
 )
 
@@ -118,8 +115,8 @@ class Evidence:
         in_sample: whether the model that scored them had been trained on them; None where that is unknown.
         broken: {modality: share of samples claimed to be broken}, of modalities with a broken group.
         verdicts: {modality: what is claimed about it, in words}; {} where usability is not known.
-        denied: how many labels the fused prediction denied over the warm-up, of samples that are not broken throughout;
-            None where that is not known.
+        denied: how many labels are probably wrong, see `curate.scores.labels`; None where that was not judged.
+        withheld: the warm-up's epochs are known, and labels were not judged.
         posterior: how p_balanced was made, and how far to trust it, in words.
         has_model: False for a run of saved predictions.
         data: the arguments of a command that name the run's data, as typed.
@@ -144,6 +141,7 @@ class Evidence:
     broken: Mapping[str, float] = field(default_factory=dict)
     verdicts: Mapping[str, str] = field(default_factory=dict)
     denied: int | None = None
+    withheld: bool = False
     posterior: str = ""
     has_model: bool = True
     data: str = ""
@@ -164,6 +162,8 @@ class Evidence:
     @property
     def judges_labels(self) -> bool:
         """Whether the fusion may be asked which labels are wrong."""
+        from curate.scores.labels import READS  # late: it needs numpy
+
         return self.reads >= READS
 
     @property
@@ -238,6 +238,7 @@ def _read_evidence(store: Store, run: Run, found: Round | None) -> Evidence:
         known = store.db.named_rows(KNOWN.format(WITH_A_GAP), {"run": run.run_id})
     claimed = dict(store.rows(CLAIMED, [run.run_id]))
     trained = {seen for _, _, seen, _ in known} - {None}
+    denied, withheld = store.rows(DENIED, [run.run_id])[0]
     scored, verdicts = found or store.rounds.read(run.run_id), store.usability.verdicts(run.run_id)
     lines = {
         line.label: line  # of several lines with one label the newest is kept
@@ -262,7 +263,8 @@ def _read_evidence(store: Store, run: Run, found: Round | None) -> Evidence:
         in_sample=any(trained) if trained else None,
         broken={m: claimed[m] for m, _, found, *_ in verdicts if found and m in claimed},
         verdicts=describe_verdicts(verdicts),
-        denied=store.rows(DENIED, [run.run_id])[0][0],
+        denied=denied,
+        withheld=bool(withheld),
         posterior=describe_posterior(run, scored),
         has_model=run.method != "predictions",
         data=shlex.join(data_arguments(run)),
@@ -353,25 +355,22 @@ def _broken(e: Evidence) -> str:
 
 def _labels(e: Evidence) -> str:
     """How many labels are probably wrong, and what to do; '' if none is, or if that is not known."""
+    if e.withheld and not e.judges_labels:
+        return (
+            f"labels: not judged: the fusion is right on {e.reads:.0%} of the samples that it was not trained on, and "
+            "denies many that are merely hard; contradiction_fused ranks them"
+        )
     if not e.denied:
         return ""
-    if not e.judges_labels:
-        return (
-            f"labels: not judged: the fusion is right on {e.reads:.0%} of the samples that it was not trained on; it "
-            f"denies many that are merely hard ({e.denied / e.samples:.0%}); contradiction_fused ranks them"
-        )
     text = f"labels: {e.denied} probably wrong ({e.denied / e.samples:.1%}), "
     if e.reads < READS_WELL:
         text += f"or hard: on {1 - e.reads:.0%} of the samples that it was not trained on the fusion is wrong, "
-    if e.folds or e.in_sample is False:
-        text += "or of samples that are hard: they were predicted by models that had not seen them, "
-    elif e.broken:
-        text += "or of samples whose damage hides the class, "
     elif e.by_heart:
         text += "and maybe more: what is known by heart is denied less, "
     return (
-        f"{text}since the fused prediction preferred another class over the warm-up; look at them: `curate sql "
-        '"SELECT sample_id, label_name FROM samples WHERE contradiction_fused > 0.5 ORDER BY contradiction_fused DESC"`'
+        f"{text}since the fused prediction preferred another class over the warm-up, as it does in a group apart; look "
+        'at them: `curate sql "SELECT sample_id, label_name FROM samples WHERE p_mislabelled > 0.5 ORDER BY '
+        'p_mislabelled DESC"`'
     )
 
 

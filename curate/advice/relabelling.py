@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.scores.labels import CLAIMED
 from curate.scores.relabel import at_random, corrected
-from curate.scores.usability import DENIED
 
 from .evidence import read_evidence
 
@@ -70,9 +70,8 @@ def find_corrections(store: Store, run: Run, how: LabelChoice, seed: int) -> Cor
 
     Args:
         how: `given` changes none; `marked` those that people marked `fix_label` with a class; `corrected` these, those
-            marked without a class, and those that the fused prediction denied over the warm-up, where it may be asked,
-            if one other class was more probable than the label (early epochs deny right ones, by ever other classes)
-            and no modality is claimed to be broken (damage hides the class, and then a right label is denied);
+            marked without a class, and those that are probably wrong, see `curate.scores.labels`, where the fused
+            prediction may be asked;
             `random` as many as `corrected`, of other samples of the same classes.
         seed: of the random ones.
     """
@@ -84,7 +83,7 @@ def find_corrections(store: Store, run: Run, how: LabelChoice, seed: int) -> Cor
     if how != "marked":
         withheld, other = _withheld(store, run, known), known.other
         if not withheld:
-            denied = (known.contradiction > DENIED) & known.ahead & ~known.broken
+            denied = known.p_mislabelled > CLAIMED
     used, why = corrected(known.labels, other, denied, _decided(known, run.classes))
     if how == "random":
         used, why = at_random(known.labels, used, seed)
@@ -93,13 +92,13 @@ def find_corrections(store: Store, run: Run, how: LabelChoice, seed: int) -> Cor
 
 def _withheld(store: Store, run: Run, known: Known) -> str:
     """Why what the fused prediction denies says nothing here; '' if it does."""
-    if np.isnan(known.contradiction).all():
+    if not known.assessed.any():
         return "nothing is known of them without the warm-up's epochs (score.dynamics)"
-    if (known.other < 0).all():
-        return f"{run.run_id} was scored by an older curate, which did not keep the other class; score again"
+    if not np.isnan(known.p_mislabelled).all():
+        return ""
     if not (evidence := read_evidence(store, run.run_id)).judges_labels:
         return f"the fusion is right on only {evidence.reads:.0%} of the samples that it was not trained on"
-    return ""
+    return f"{run.run_id} was scored by an older curate, which did not judge labels as this one does; score again"
 
 
 def _decided(known: Known, classes: Sequence[str]) -> dict[int, int | None]:

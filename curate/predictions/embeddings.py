@@ -22,6 +22,9 @@ from curate.files.remote import located
 from curate.files.shards import Features, read_features
 from curate.scores.gap import log_margin, true_class_probability
 from curate.scores.guard import Labels
+from curate.scores.labels import Denied, preferences
+from curate.scores.labels import judge as judge_labels
+from curate.scores.metrics import accuracy
 from curate.scores.usability import Evidence, Usability, assess, contradiction
 from curate.types import FUSED, Floats, Predictions
 
@@ -124,8 +127,8 @@ class Recorded:
     validation: Mapping[str, Floats] = field(default_factory=dict)
 
 
-def judge(epochs: Sequence[Predictions], features: Recorded) -> tuple[Usability, Floats]:
-    """Usability, and the (N, M + 1) contradiction of the labels, the last by the fused prediction.
+def judge(epochs: Sequence[Predictions], features: Recorded) -> tuple[Usability, Floats, Denied]:
+    """Usability; the (N, M + 1) contradiction of the labels, the last by the fused prediction; and what is denied.
 
     Both are computed from means over all epochs: samples that were learnt late, or never, then differ from the others.
     A single epoch of a model that has memorised its training samples carries little information. Without held-out
@@ -147,4 +150,7 @@ def judge(epochs: Sequence[Predictions], features: Recorded) -> tuple[Usability,
         evidence[modality] = Evidence(p_true, values, known, seen, held is None, known_labels)
     for name in (*features.training, FUSED):
         denied.append(contradiction(np.mean([log_margin(p.probs[name], labels) for p in epochs], axis=0)))
-    return assess(ids, evidence, classes), np.stack(denied, axis=1)
+    found = assess(ids, evidence, classes)
+    preferred = preferences((p.probs for p in epochs), tuple(features.training), labels)
+    reads = 1.0 if held is None else accuracy(held.probs[FUSED], held.labels)
+    return found, np.stack(denied, axis=1), judge_labels(preferred, found.p_broken, reads)

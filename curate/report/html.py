@@ -240,7 +240,7 @@ class Page:
             drawn.append(self._figure(f"usability-{slug(pair)}", found, f"Usability of {pair[0]} and of {pair[1]}"))
         extremes = usability.extremes(frame, modalities, self.count)
         contradicting = usability.contradicting(frame, self.count // 2)
-        denied, mislabelled = usability.denied(frame, modalities, self.count // 2)
+        denied, mislabelled = usability.denied(frame, self.count // 2)
         ids = pd.concat([*extremes.values(), contradicting, denied])["sample_id"].drop_duplicates().tolist()
         return {
             "count": len(frame),

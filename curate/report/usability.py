@@ -11,18 +11,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from curate.scores import labels
 from curate.scores.guard import Guard
 from curate.scores.metrics import auroc, degraded_alone, degraded_in_part, direction_auroc
-from curate.scores.usability import DENIED, some_not_all
+from curate.scores.usability import some_not_all
 from curate.types import modality_pairs
 
 ROWS = (
     "SELECT u.sample_id, s.label_name, s.planted, u.modality, u.usability, u.p_broken, u.contradiction, "
-    "u.contradiction_fused "
+    "u.contradiction_fused, u.p_mislabelled, u.p_swapped "
     "FROM usability u JOIN run r USING (run_id) JOIN sample s ON s.data_id = r.data_id AND s.sample_id = u.sample_id "
     "WHERE u.run_id = ? ORDER BY u.sample_id, u.modality"
 )
-VALUES = ("usability", "p_broken", "contradiction")
+VALUES = ("usability", "p_broken", "contradiction", "p_swapped")
 CLAIMED = 0.5
 """p_broken above which a modality is claimed to be broken."""
 NONE, WITHHELD = "none", "not judged"
@@ -34,12 +35,12 @@ def assessed(rows: pd.DataFrame, modalities: Sequence[str]) -> pd.DataFrame:
     """One row per assessed sample, ascending by id.
 
     Returns:
-        Columns sample_id, label_name, planted and contradiction_fused (NaN = unknown), usability_<m>, p_broken_<m>
-        (NaN = withheld) and
-        contradiction_<m> of each modality, imbalance, intact (the most usable modality, the first among equals), claim
-        (see `claims_of`), and contradiction: the largest of the modalities that are not claimed to be broken.
+        Columns sample_id, label_name, planted, contradiction_fused and p_mislabelled (NaN = unknown), usability_<m>,
+        p_broken_<m> (NaN = withheld), contradiction_<m> and p_swapped_<m> (NaN = unknown) of each modality, imbalance,
+        intact (the most usable modality, the first among equals), claim (see `claims_of`), and contradiction: the
+        largest of the modalities that are not claimed to be broken.
     """
-    kept = ["sample_id", "label_name", "planted", "contradiction_fused"]
+    kept = ["sample_id", "label_name", "planted", "contradiction_fused", "p_mislabelled"]
     first = rows.drop_duplicates("sample_id")[kept].reset_index(drop=True)
     wide = rows.pivot(index="sample_id", columns="modality", values=list(VALUES)).reindex(first["sample_id"])
     out = first.assign(**{f"{v}_{m}": wide[v, m].to_numpy(dtype=float) for v in VALUES for m in modalities})
@@ -136,15 +137,11 @@ def contradicting(frame: pd.DataFrame, count: int) -> pd.DataFrame:
     return ranked[ranked["contradiction"] > 0.5].head(count)
 
 
-def denied(frame: pd.DataFrame, modalities: Sequence[str], count: int) -> tuple[pd.DataFrame, int]:
+def denied(frame: pd.DataFrame, count: int) -> tuple[pd.DataFrame, int]:
     """Samples whose label is probably wrong, and how many there are in all.
 
-    The fused prediction contradicts the label (contradiction_fused above 1/2), and at least one modality is not claimed
-    to be broken.
-
     Returns:
-        The `count` most contradicted ones, largest first, ties by id; and the number of all of them.
+        The `count` of largest p_mislabelled, of those above 1/2, ties by id; and the number of all of them.
     """
-    lost = (frame[[f"p_broken_{m}" for m in modalities]] > CLAIMED).all(axis=1)
-    found = frame[(frame["contradiction_fused"].astype(float) > DENIED) & ~lost]
-    return found.sort_values(["contradiction_fused", "sample_id"], ascending=[False, True]).head(count), len(found)
+    found = frame[frame["p_mislabelled"].astype(float) > labels.CLAIMED]
+    return found.sort_values(["p_mislabelled", "sample_id"], ascending=[False, True]).head(count), len(found)

@@ -20,10 +20,11 @@ ELSEWHERE = 0.5
 SURE = 0.01
 """How improbable it must be that chance alone put a class into a group, over all classes together."""
 KEPT = 0.5
-"""A group is readable by itself if a classifier of it alone keeps this share of what it reaches on others."""
+"""A group is unreadable if a classifier of it alone keeps less than this share of what it reaches on others, above what
+is read without the content."""
 FOLDS, MOST, DRAWS = 10, 500, 3
 """Folds of that classifier; the largest group it is trained on; samples of others that it is compared with."""
-FEWEST = 20
+FEWEST = 10
 """The smallest group whose readability is judged."""
 PURE, NEAR = 0.9, 20
 """A sample's look gives its class away if this share of so many look-alikes is of its class."""
@@ -62,24 +63,39 @@ class Readable:
         error: its standard error.
         others: the same of equally many samples outside the group, of the same classes; mean over draws.
         chance: share of the group's largest class.
+        bare: accuracy on the group by the values of its patterns without their places: brightness, contrast, and of
+            sounds loudness and length.
+        others_bare: the same on the others.
     """
 
     accuracy: float
     error: float
     others: float
     chance: float
+    bare: float = 0.0
+    others_bare: float = 0.0
 
     @property
-    def by_itself(self) -> bool:
-        """Whether the group holds what is needed: less one standard error, `KEPT` of the others', above chance."""
-        return self.others > self.chance and self.accuracy - self.error - self.chance >= KEPT * (
-            self.others - self.chance
-        )
+    def base(self) -> float:
+        """What is read without the content. Noise that is as long as the sound it replaced tells the class by its
+        length, and by that alone."""
+        return max(self.chance, self.bare)
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether it is shown that the content is lost: within one standard error, less than `KEPT` of the others'."""
+        content = max(self.others - max(self.chance, self.others_bare), 0.0)
+        return self.accuracy + self.error < self.base + KEPT * content
+
+    @property
+    def tells(self) -> bool:
+        """Whether content is read from the others at all, beyond one standard error; else nothing is told."""
+        return self.others - max(self.chance, self.others_bare) > self.error
 
     @property
     def as_others(self) -> bool:
-        """Whether it is read no worse than others, within two standard errors."""
-        return self.by_itself and self.accuracy + 2 * self.error >= self.others
+        """Whether content is read, beyond one standard error, and no worse than of others, within two."""
+        return self.accuracy - self.error > self.base and self.accuracy + 2 * self.error >= self.others
 
 
 def readable(pattern: Floats, labels: NDArray[np.int64], group: Mask, seed: int = 0) -> Readable | None:
@@ -105,13 +121,17 @@ def readable(pattern: Floats, labels: NDArray[np.int64], group: Mask, seed: int 
     outside = [np.flatnonzero(~group & (labels == c)) for c in range(len(counts))]
     if any(len(o) < n for o, n in zip(outside, counts, strict=True)):
         return None
-    accuracy = _read(pattern[members], labels[members], seed)
+    bare = np.sort(pattern, axis=1)
+    accuracy, chance = _read(pattern[members], labels[members], seed), float(counts.max() / len(members))
+    error = float(np.sqrt(max(accuracy * (1 - accuracy), 1 / len(members)) / len(members)))
+    compared = (pattern, bare) if accuracy - error > chance else (pattern,)  # else it is not readable in any case
+    group_bare = _read(bare[members], labels[members], seed) if len(compared) > 1 else 0.0
     others = []
     for _ in range(DRAWS):
         drawn = np.concatenate([rng.permutation(o)[:n] for o, n in zip(outside, counts, strict=True)])
-        others.append(_read(pattern[drawn], labels[drawn], seed))
-    error = float(np.sqrt(max(accuracy * (1 - accuracy), 1 / len(members)) / len(members)))
-    return Readable(accuracy, error, float(np.mean(others)), float(counts.max() / len(members)))
+        others.append([_read(x[drawn], labels[drawn], seed) for x in compared])
+    of_others, *bare_of_others = np.mean(others, axis=0).tolist()
+    return Readable(accuracy, error, of_others, chance, group_bare, bare_of_others[0] if bare_of_others else 0.0)
 
 
 def _read(pattern: Floats, labels: NDArray[np.int64], seed: int) -> float:

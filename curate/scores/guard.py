@@ -141,7 +141,7 @@ def broken(
     the model was *not* trained on are hardly recognised below it, and in the component just below (`RATIO`): memorised
     training samples cannot hide a broken group then, and a group that only looks different is not broken. Classes that
     are below it as a whole are left out of this (`groups.weak_classes`): nothing of them is recognised better, so that
-    the class explains the group, and they are called weak. Nor is a group broken that is readable by itself. Of the
+    the class explains the group, and they are called weak. Nor is a rare group broken that may be readable. Of the
     valid cuts the one with the most samples below is used; without one nothing is broken.
 
     Args:
@@ -150,14 +150,14 @@ def broken(
         held_p_true: (H,) probability of the true class of the held-out samples themselves.
         classes: K.
         labels: of both; None judges no class by itself.
-        readable: whether a group, an (N,) mask, is readable by itself; None if that cannot be told.
+        readable: whether a group, an (N,) mask, may be rare and readable; None if that cannot be told.
 
     Returns:
         (N,) posterior of the components below the cut, never rising with recognition but for what is left out; and
         the guard.
     """
     q = np.asarray(recognition, dtype=np.float64)
-    best, posterior, weakest, rare = Guard(False), np.zeros(len(q)), np.zeros(classes, dtype=bool), 0.0
+    best, posterior, weakest = Guard(False), np.zeros(len(q)), np.zeros(classes, dtype=bool)
     closest = best
     for cut in cuts(q, held_recognition):
         if cut.separation <= SEPARATION:
@@ -179,11 +179,10 @@ def broken(
             closest = Guard(False, 0.0, cut.separation, ratio)
         if ratio < RATIO and share > best.share:
             if readable is not None and readable(inside & rest):
-                rare = max(rare, float((inside & rest).mean()))
                 continue
             best, posterior = Guard(True, share, cut.separation, ratio), np.where(rest, cut.low, 0.0)
     names = tuple(labels.names[c] for c in np.flatnonzero(weakest).tolist()) if labels else ()
-    return posterior, replace(best if best.found else closest, weak=names, rare=0.0 if best.found else rare)
+    return posterior, replace(best if best.found else closest, weak=names)
 
 
 def _fails(low: Mask, p_true: Floats, classes: int, high: Mask | None = None) -> bool:

@@ -25,10 +25,10 @@ TOP = 0.7
 """A sample at or above this quantile of pooled recognition counts as fully usable."""
 RARE = 0.1
 """A low group of at most this share of the samples is asked whether it is merely rare."""
+FEW = 20
+"""A rare group of fewer samples is not called broken unless it is shown to be unreadable."""
 LOW, PARTS = 0.4, (2, 3)
 """Largest share of a low group, and numbers of parts into which it is cut, to find what is merely rare."""
-DENIED = 0.5
-"""A fused contradiction above which a label is called probably wrong: over the epochs another class was preferred."""
 
 
 @dataclass(frozen=True)
@@ -153,8 +153,12 @@ def _judged(
         rare = _rare(cuts(q, held), places, pattern, seen, seed)
 
         def readable_alone(group: Mask) -> bool:
+            if group.mean() > RARE:  # the model met it often enough
+                return False
             found = readable(pattern, seen, group, seed)
-            return found is not None and found.by_itself
+            if found is None or not found.tells:
+                return bool(group.sum() < FEW) and not (found is not None and found.unreadable)
+            return not found.unreadable
 
     p, guard = broken(q, held, e.held_p_true, classes, e.labels, readable_alone)
     if pattern is not None:
@@ -238,7 +242,8 @@ def contradiction(log_margin: Floats) -> Floats:
     """How much a prediction contradicts the label, in [0, 1], higher = more; above 1/2 it prefers another class.
 
     sigmoid(-m). It finds what usability does not detect: during learning a modality prefers another class on swapped
-    pairs and wrong labels. Where the fused prediction does so (`DENIED`), the label itself is probably wrong.
+    pairs and wrong labels. It ranks; which
+    labels are wrong and which clips are swapped is judged in `labels`.
 
     Args:
         log_margin: m, any shape: `gap.log_margin`, averaged over the warm-up's epochs.

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.scores.gap import best_other, entropy, log_margin, true_class_probability
+from curate.scores.labels import Preferences
 from curate.types import FUSED, Floats, Known, Predictions
 
 from .arrays import by_modality, read_known
-from .connection import Connection
+from .connection import Connection, query_text
 from .rows import insert
 from .runs import declared
 
@@ -84,3 +85,19 @@ class Dynamics:
         if known[0] is None or known[1] is None:
             return None
         return known[0][0], known[0][1], known[1][1]
+
+    def preferences(self, run_id: str) -> Preferences | None:
+        """Which class each modality and the fusion preferred besides the label, samples ascending by id.
+
+        None if the epochs were not stored, or by a curate that did not keep the other class.
+        """
+        with self.db.open() as con:
+            modalities, classes = declared(con, run_id)
+            names = [*modalities, FUSED]
+            parameters = {"run": run_id, "classes": len(classes), "names": names}
+            found = con.execute(query_text("preferences"), parameters).fetchnumpy()
+        shape = (-1, len(names), len(names))
+        if not len(found["other"]) or len(found["other"]) % len(names) ** 2:
+            return None
+        other, own, shown = (np.asarray(found[c]).reshape(shape) for c in ("other", "own", "shown"))
+        return Preferences(own[:, 0].astype(np.float64), other[:, :, 0].astype(np.int64), shown.astype(np.float64))

@@ -22,20 +22,18 @@ class Known:
     Attributes:
         sample_ids: (N,).
         labels: (N,) class indices as given.
-        contradiction: (N,) how much the fused prediction denies the label, in [0, 1]; NaN where that is not known.
-        broken: (N,) a modality is claimed to be broken: its damage may be what denies the label.
+        p_mislabelled: (N,) probability that the label is wrong, in [0, 1]; NaN where that was not judged.
+        assessed: (N,) whether the warm-up's epochs are known.
         other: (N,) the class that the fusion found most probable besides the label, over all epochs of the warm-up
             together; -1 = not known.
-        ahead: (N,) whether it was more probable than the label, over these epochs.
         marks: (N,) what a person decided, and (N,) the class given with `fix_label`; None where there is none.
     """
 
     sample_ids: NDArray[np.str_]
     labels: NDArray[np.int64]
-    contradiction: Floats
-    broken: NDArray[np.bool_]
+    p_mislabelled: Floats
+    assessed: NDArray[np.bool_]
     other: NDArray[np.int64]
-    ahead: NDArray[np.bool_]
     marks: Sequence[str | None]
     mark_labels: Sequence[str | None]
 
@@ -67,15 +65,14 @@ class Relabelled:
         parameters = {"run": run.run_id, "data": run.data_id, "dataset": run.dataset}
         with self.db.open() as con:
             rows = con.execute(query_text("known_labels"), parameters).fetchall()
-        columns = zip(*rows, strict=True) if rows else ((),) * 8
-        ids, labels, contradiction, broken, other, ahead, marks, mark_labels = columns
+        columns = zip(*rows, strict=True) if rows else ((),) * 7
+        ids, labels, p_mislabelled, assessed, other, marks, mark_labels = columns
         return Known(
             np.array(ids, dtype=np.str_),
             np.array(labels, dtype=np.int64),
-            np.array([np.nan if c is None else c for c in contradiction]),
-            np.array(broken, dtype=np.bool_),
+            np.array([np.nan if p is None else p for p in p_mislabelled], dtype=np.float64),
+            np.array(assessed, dtype=np.bool_),
             np.array(other, dtype=np.int64),
-            np.array(ahead, dtype=np.bool_),
             marks,
             mark_labels,
         )

@@ -10,8 +10,8 @@ SELECT
     CASE WHEN i.widest IS NULL OR i.correct IS NULL THEN NULL WHEN NOT (/* any_wrong */ false) THEN 'all'
          WHEN NOT (/* any_right */ false) THEN 'none'
          ELSE concat_ws('+', /* right_ones */ NULL) || ' only' END AS quadrant,
-    i.predicted[v.at_fused] AS predicted, i.in_sample, i.fold, /* usability_names */ u.contradiction_fused, u.imbalance,
-    u.intact, u.broken, CASE WHEN i.fold IS NULL THEN u.contradicts END AS contradicts,
+    i.predicted[v.at_fused] AS predicted, i.in_sample, i.fold, /* usability_names */ u.contradiction_fused,
+    u.p_mislabelled, u.imbalance, u.intact, u.broken, u.contradicts,
     k.mark, k.mark_label, k.mark_note, coalesce(n.selections, []) AS selections
 FROM item i
 JOIN ( -- the parts that are shown, and where the modalities and pairs stand in their lists
@@ -27,12 +27,12 @@ JOIN ( -- the parts that are shown, and where the modalities and pairs stand in 
 ) v ON v.number = i.part
 LEFT JOIN (
     SELECT run_id, sample_id, /* usability_columns */
-        any_value(contradiction_fused) AS contradiction_fused,
+        any_value(contradiction_fused) AS contradiction_fused, any_value(p_mislabelled) AS p_mislabelled,
         1 - product(usability) - product(1 - usability) AS imbalance, arg_max(modality, usability) AS intact,
         CASE WHEN count(p_broken) > 0 THEN coalesce(string_agg(modality, '+' ORDER BY list_position(modalities, modality))
             FILTER (p_broken > 0.5), '') END AS broken,
-        CASE WHEN count(p_broken) > 0 THEN coalesce(string_agg(modality, '+' ORDER BY list_position(modalities, modality))
-            FILTER (contradiction > 0.82 AND p_broken <= 0.5), '') END AS contradicts
+        CASE WHEN count(p_swapped) > 0 THEN coalesce(string_agg(modality, '+' ORDER BY list_position(modalities, modality))
+            FILTER (p_swapped > 0.5), '') END AS contradicts
     FROM usability JOIN (/* scored */) USING (run_id) GROUP BY ALL
 ) u ON u.run_id = v.run_id AND u.sample_id = i.sample_id
 LEFT JOIN (
@@ -69,11 +69,12 @@ COMMENT ON COLUMN samples.quadrant IS 'which modalities are right on their own: 
 COMMENT ON COLUMN samples.predicted IS 'the class that the fusion gives the highest probability';
 COMMENT ON COLUMN samples.in_sample IS 'whether the model that scored it had been trained on it; NULL = unknown, or not scored';
 COMMENT ON COLUMN samples.fold IS 'out of fold: scored by a model trained without the samples of this fold, counted from 0; NULL = by one that was trained on it, or not scored';
-COMMENT ON COLUMN samples.contradiction_fused IS 'how much the fused prediction denies the label, averaged over all epochs of the warm-up, 0..1; above 0.5 the label is probably wrong; NULL = not assessed';
+COMMENT ON COLUMN samples.contradiction_fused IS 'how much the fused prediction denies the label, averaged over all epochs of the warm-up, 0..1; above 0.5 another class is preferred; NULL = not assessed';
+COMMENT ON COLUMN samples.p_mislabelled IS 'probability that the label is wrong, 0..1; above 0.5 it is claimed; 0 where something is broken, or where no group of wrong labels is told apart, which proves no label right; NULL = not judged';
 COMMENT ON COLUMN samples.imbalance IS 'some modalities usable and some not, by look-alikes: a ranking, 0..1, higher = more imbalanced; NULL = not assessed';
 COMMENT ON COLUMN samples.intact IS 'the most usable modality';
 COMMENT ON COLUMN samples.broken IS 'modalities claimed to be unusable (p_broken > 0.5), joined by +; empty = none; NULL = not assessed';
-COMMENT ON COLUMN samples.contradicts IS 'usable modalities that deny the label (contradiction > 0.82), joined by +; empty = none; NULL = not assessed, out of fold, or broken cannot be told';
+COMMENT ON COLUMN samples.contradicts IS 'modalities whose clip is probably that of another sample (p_swapped > 0.5), joined by +; empty = none; NULL = not assessed';
 COMMENT ON COLUMN samples.mark IS 'what a person decided: keep, drop, fix_label, unsure or broken:<modality>; NULL = nothing';
 COMMENT ON COLUMN samples.mark_label IS 'the class it should be, with fix_label; NULL = not said';
 COMMENT ON COLUMN samples.mark_note IS 'what a person noted; NULL = nothing';

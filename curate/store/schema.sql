@@ -322,14 +322,18 @@ CREATE TABLE usability (
     usability DOUBLE NOT NULL CHECK (usability BETWEEN 0 AND 1),
     p_broken DOUBLE CHECK (p_broken BETWEEN 0 AND 1),
     contradiction DOUBLE NOT NULL CHECK (contradiction BETWEEN 0 AND 1),
-    contradiction_fused DOUBLE CHECK (contradiction_fused BETWEEN 0 AND 1)
+    contradiction_fused DOUBLE CHECK (contradiction_fused BETWEEN 0 AND 1),
+    p_swapped DOUBLE CHECK (p_swapped BETWEEN 0 AND 1),
+    p_mislabelled DOUBLE CHECK (p_mislabelled BETWEEN 0 AND 1)
 );
 COMMENT ON TABLE usability IS 'What a modality is worth on a training sample, by its look-alikes; a row a (run_id, sample_id, modality)';
 COMMENT ON COLUMN usability.recognition IS 'how well samples that look alike are recognised, 0..1: expected of unseen ones from training look-alikes (mean over the warm-up) and held-out ones; without held-out ones the mean of the training ones';
 COMMENT ON COLUMN usability.usability IS 'recognition from chance (0) to what the better half is recognised by (1), higher = more usable; of a rare group as of the others, of a shortcut (see guard) near 0';
 COMMENT ON COLUMN usability.p_broken IS 'probability that nothing can be made of it, 0..1; 0 throughout where guard.found is false, NULL where nothing may be claimed';
 COMMENT ON COLUMN usability.contradiction IS 'how much the modality denies the label, 0..1; above 0.5 it prefers another class: wrong labels, swapped pairs';
-COMMENT ON COLUMN usability.contradiction_fused IS 'how much the fused prediction denies the label over the warm-up, 0..1, the same for every modality of a sample; above 0.5 the label is probably wrong; NULL in runs of an older curate';
+COMMENT ON COLUMN usability.contradiction_fused IS 'how much the fused prediction denies the label over the warm-up, 0..1, the same for every modality of a sample; NULL in runs of an older curate';
+COMMENT ON COLUMN usability.p_swapped IS 'probability that the modality''s clip is that of another sample: it shows another class, and the others prefer the label; 0..1, 0 throughout where no such group is told apart; NULL = not judged';
+COMMENT ON COLUMN usability.p_mislabelled IS 'probability that the label is wrong, 0..1, the same for every modality of a sample; 0 where something is broken, or where no group of wrong labels is told apart; NULL = not judged';
 
 CREATE TABLE guard (
     run_id VARCHAR NOT NULL,

@@ -20,6 +20,7 @@ from .runs import declared
 
 if TYPE_CHECKING:
     from curate.scores.guard import Guard
+    from curate.scores.labels import Denied
     from curate.scores.usability import Usability
 
 
@@ -31,12 +32,13 @@ class Assessments:
 
     db: Connection
 
-    def write(self, run_id: str, found: Usability, contradiction: Floats) -> None:
+    def write(self, run_id: str, found: Usability, contradiction: Floats, denied: Denied | None = None) -> None:
         """Store usability, and how much each modality contradicts the label; existing rows are replaced.
 
         Args:
             contradiction: (N, M + 1) in [0, 1], of the modalities and of the fused prediction, see
                 `usability.contradiction`; (N, M) if that of the fused prediction is not known.
+            denied: which labels are wrong and which clips are swapped; None: not judged.
         """
         ids = found.sample_ids.astype(object)
         with self.db.open(write=True) as con:
@@ -52,6 +54,11 @@ class Assessments:
                 }
                 if contradiction.shape[1] > len(found.modalities):
                     columns["contradiction_fused"] = contradiction[:, -1]
+                if denied is not None:
+                    if not guard.withheld:
+                        columns["p_swapped"] = denied.p_swapped[:, j]
+                    if not np.isnan(denied.p_mislabelled).any():
+                        columns["p_mislabelled"] = denied.p_mislabelled
                 if not guard.withheld:
                     columns["p_broken"] = found.p_broken[:, j]
                 insert(con, "usability", columns, key)

@@ -80,9 +80,10 @@ def _filled(known: Sequence[str], three: bool) -> str:
             f"max(usability) FILTER (modality = '{m}') AS usability_{m}, "
             f"max(p_broken) FILTER (modality = '{m}') AS p_broken_{m}, "
             f"max(contradiction) FILTER (modality = '{m}') AS contradiction_{m}, "
+            f"max(p_swapped) FILTER (modality = '{m}') AS p_swapped_{m}, "
             for m in own
         ],
-        "usability_names": [f"u.usability_{m}, u.p_broken_{m}, u.contradiction_{m}, " for m in own],
+        "usability_names": [f"u.usability_{m}, u.p_broken_{m}, u.contradiction_{m}, u.p_swapped_{m}, " for m in own],
     }
     template = resources.files("curate.store").joinpath("samples.sql").read_text(encoding="utf-8")
     for name, parts in columns.items():
@@ -112,6 +113,11 @@ def _comment(con: duckdb.DuckDBPyConnection, known: Sequence[str], three: bool) 
         con.execute(
             f"COMMENT ON COLUMN samples.contradiction_{m} IS "
             f"'how much {m} denies the label, 0..1; above 0.5 it prefers another class; NULL = not assessed'"
+        )
+        con.execute(
+            f"COMMENT ON COLUMN samples.p_swapped_{m} IS "
+            f"'probability that {m} is that of another sample, of another class, 0..1; above 0.5 it is claimed; 0 "
+            "where no such group is told apart; NULL = not judged'"
         )
         con.execute(f"COMMENT ON COLUMN by_class.ahead_{m} IS 'share of samples in which {m} is dominant, 0..1'")
         if len(own) > 1:

@@ -23,7 +23,9 @@ class Review:
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         columns = snapshot.columns
-        assessed = snapshot.ask("SELECT count(broken), count(contradicts), count(gap) FROM samples")[0]
+        assessed = snapshot.ask(
+            "SELECT count(broken), count(contradicts), count(gap), count(*) FILTER (p_mislabelled > 0.5) FROM samples"
+        )[0]
         self.kinds: dict[str, tuple[str, str]] = {}
         """{claim: (condition that it is made, condition that a person agreed)}."""
         near = []
@@ -34,8 +36,15 @@ class Review:
             )
             near += [f"abs({c} - 0.5)" for c in columns if c.startswith("p_broken_")]
         if assessed[1]:
-            self.kinds["contradicts the label"] = ("coalesce(contradicts, '') <> ''", "mark = 'fix_label'")
-            near += [f"abs({c} - 0.82)" for c in columns if c.startswith("contradiction_")]
+            self.kinds["contradicts the label"] = (
+                "coalesce(contradicts, '') <> ''",
+                "(mark = 'fix_label' OR "
+                "starts_with(mark, 'broken:') AND list_contains(string_split(contradicts, '+'), mark[8:]))",
+            )
+            near += [f"abs({c} - 0.5)" for c in columns if c.startswith("p_swapped_")]
+        if assessed[3]:
+            self.kinds["label is wrong"] = ("p_mislabelled > 0.5", "mark = 'fix_label'")
+            near.append("abs(p_mislabelled - 0.5)")
         if not self.kinds and assessed[2]:
             self.kinds["imbalanced"] = ("p_imbalanced > 0.5", "starts_with(mark, 'broken:')")
             near = ["abs(p_imbalanced - 0.5)"]

@@ -20,11 +20,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from curate.datasets.worlds import DecodedSamples, Fault, Planted
 from curate.scores.gap import true_class_probability
 from curate.scores.guard import Labels
-from curate.scores.metrics import auroc
-from curate.scores.usability import DENIED, Evidence, Usability, assess, contradiction
+from curate.scores.labels import CLAIMED, Denied, judge, preferences
+from curate.scores.metrics import accuracy, auroc
+from curate.scores.usability import Evidence, Usability, assess
 from curate.store.dynamics import Dynamics
 
-CONTRADICTS = 0.82  # as in the view `samples`
 HEAD = (
     "| world | seed | claimed | precision / recall | AUROC of imbalance | kept of the planted by 90 % | said |",
     "|---" * 7 + "|",
@@ -50,6 +50,7 @@ WORLDS = {
         RAW,
         [Fault(kind="shuffle", modality="visual", share=0.25), Fault(kind="shuffle", modality="audio", share=0.12)],
     ),
+    "static": (RAW, [Fault(kind="static", modality="audio", share=0.1)]),
     "noise spread": (RAW, [Fault(kind="noise", modality="visual", share=0.4, spread=True)]),
     "labels": (RAW, [Fault(kind="wrong_label", share=0.1)]),
     "swapped": (RAW, [Fault(kind="wrong_clip", modality="visual", share=0.1)]),
@@ -63,6 +64,14 @@ WORLDS = {
         ],
     ),
     "labels next": (RAW, [Fault(kind="wrong_label_next", share=0.1)]),
+    "swapped labels": (
+        RAW,
+        [
+            Fault(kind="wrong_clip", modality="visual", share=0.1),
+            Fault(kind="wrong_clip", modality="audio", share=0.05),
+            Fault(kind="wrong_label", share=0.05),
+        ],
+    ),
     "hard labels": ({"degrade": True}, [Fault(kind="wrong_label", share=0.1)]),
     "mixed": (
         RAW,
@@ -166,6 +175,13 @@ def row(world: str, seed: int, found: Usability, known) -> str:
     return f"| {world} | {seed} | {' | '.join(cells)} |"
 
 
+def denied(found: Usability, known) -> Denied:
+    """Which labels are wrong and which clips are swapped."""
+    means = {m: known[f"mean_{m}"].astype(np.float64) for m in (*found.modalities, "fused")}
+    said = preferences([means], found.modalities, known["labels"])
+    return judge(said, found.p_broken, accuracy(known["hprobs_fused"], known["hlabels"]))
+
+
 def damage(found: Usability, known) -> np.ndarray:
     """(N, M) whether a modality was damaged."""
     return np.stack([[m in p.split("+") for p in known["planted"]] for m in found.modalities], axis=1)
@@ -173,24 +189,27 @@ def damage(found: Usability, known) -> np.ndarray:
 
 def kinds(world: str, seed: int, found: Usability, known) -> list[str]:
     """Lines of the second table: damage and wrong clips of each modality, and wrong labels; beside cleanlab."""
-    denies, lines = contradiction(known["margins"]), []
-    lost, damaged = (found.p_broken > 0.5).all(axis=1), damage(found, known)
+    denies, lines, damaged = denied(found, known), [], damage(found, known)
     for j, m in enumerate(found.modalities):
-        broken = found.p_broken[:, j] > 0.5
-        swapped = np.char.find(known["fault"], f"wrong_clip {m}") >= 0
+        broken, swapped = found.p_broken[:, j], denies.p_swapped[:, j]
+        truth = np.char.find(known["fault"], f"wrong_clip {m}") >= 0
         cases = (
-            (f"damage, {m}", damaged[:, j], 1 - found.usability[:, j], broken, found.p_broken[:, j]),
-            (f"wrong clip, {m}", swapped, denies[:, j], (denies[:, j] > CONTRADICTS) & ~broken, None),
+            (f"damage, {m}", damaged[:, j], 1 - found.usability[:, j], broken),
+            (f"wrong clip, {m}", truth, _margins(known, j), swapped),
         )
-        lines += [line(world, seed, *case, known, m) for case in cases if case[1].any()]
-    wrong = np.char.find(known["fault"], "wrong_label") >= 0
-    if wrong.any():
-        fused = denies[:, -1]
-        lines.append(line(world, seed, "wrong label", wrong, fused, (fused > DENIED) & ~lost, None, known, "fused"))
+        lines += [line(world, seed, *case, known, m) for case in cases if case[1].any() or (case[3] > CLAIMED).any()]
+    wrong, p = np.char.find(known["fault"], "wrong_label") >= 0, denies.p_mislabelled
+    if wrong.any() or (p > CLAIMED).any():
+        lines.append(line(world, seed, "wrong label", wrong, _margins(known, -1), p, known, "fused"))
     return lines
 
 
-def line(world: str, seed: int, kind: str, truth, score, claimed, p, known, modality: str) -> str:
+def _margins(known, column: int) -> np.ndarray:
+    """(N,) how much another class is preferred: what the column `contradiction` rises with."""
+    return -known["margins"][:, column]
+
+
+def line(world: str, seed: int, kind: str, truth, score, p, known, modality: str) -> str:
     """One line of the second table."""
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_normalized_margin_for_each_label, get_self_confidence_for_each_label
@@ -200,18 +219,25 @@ def line(world: str, seed: int, kind: str, truth, score, claimed, p, known, moda
     labels = known["labels"]
     issues = find_label_issues(labels, probs, n_jobs=1)
     cells = [
-        f"{auroc(score, truth):.2f}",
-        both(claimed, truth),
-        f"{auroc(-get_self_confidence_for_each_label(labels, probs), truth):.2f}",
-        f"{auroc(-get_normalized_margin_for_each_label(labels, probs), truth):.2f}",
+        ranked(score, truth),
+        "not judged" if np.isnan(p).any() else both(p > CLAIMED, truth),
+        ranked(-get_self_confidence_for_each_label(labels, probs), truth),
+        ranked(-get_normalized_margin_for_each_label(labels, probs), truth),
         both(issues, truth),
-        "" if p is None else f"{calibration_error(p, truth):.2f}",
+        "" if np.isnan(p).any() else f"{calibration_error(p, truth):.2f}",
     ]
     return f"| {world} | {seed} | {kind} | {truth.mean():.0%} | {' | '.join(cells)} |"
 
 
+def ranked(score, truth) -> str:
+    """AUROC; '' of nothing."""
+    return f"{auroc(score, truth):.2f}" if truth.any() else ""
+
+
 def both(claimed, truth) -> str:
-    """Precision / recall."""
+    """Precision / recall; of nothing, the share that is claimed."""
+    if not truth.any():
+        return f"claims {claimed.mean():.1%}"
     return f"{truth[claimed].mean():.2f} / {claimed[truth].mean():.2f}" if claimed.any() else "no claim"
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from curate.scores import usability
+from curate.advice.evidence import read_evidence
+from curate.scores import labels, usability
 from curate.scores.gap import true_class_probability
 from curate.scores.guard import Labels
 from curate.scores.references import BANK, save
@@ -46,7 +47,10 @@ def assess(job: Job) -> None:
     seconds, bank = time.perf_counter() - started, min(len(ids), BANK)
     job.session.message(f"usability: look-alikes of {len(ids)} samples sought among {bank}, {seconds:.1f} s")
     save(references(job.session, run), found.references)
-    job.store.usability.write(run.run_id, found, usability.contradiction(log_margin))
+    said = job.store.dynamics.preferences(run.run_id)
+    reads = read_evidence(job.store, run.run_id).reads
+    denied = None if said is None else labels.judge(said, found.p_broken, reads, run.seed)
+    job.store.usability.write(run.run_id, found, usability.contradiction(log_margin), denied)
     job.progress("usability", 1, 1)
 
 

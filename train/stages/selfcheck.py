@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from curate import config
-from curate.advice.evidence import read_evidence
 from curate.datasets import find as find_dataset
 from curate.datasets.base import Dataset
 from curate.datasets.cache import prepare as decode
@@ -22,8 +21,8 @@ from curate.datasets.worlds import DecodedSamples, Fault, Planted, possible
 from curate.datasets.worlds.damages import HARMLESS
 from curate.errors import CurateError
 from curate.render import duration, no_message
+from curate.scores.labels import CLAIMED
 from curate.scores.planted import Found, found
-from curate.scores.usability import DENIED
 from curate.store.store import Store
 from curate.train.loop.estimate import estimate
 
@@ -167,7 +166,7 @@ def _announce(
 
 
 def _measured(store: Store, run_id: str, world: Planted, seed: int) -> Iterator[Found]:
-    """What became of the faults of one copy: what the view `samples` and the sentences on labels say of them."""
+    """What became of the faults of one copy: what the view `samples` says of them."""
     table = store.frame("SELECT * FROM samples WHERE run_id = ? AND imbalance IS NOT NULL ORDER BY sample_id", [run_id])
     if table.empty:
         raise CurateError(
@@ -175,11 +174,9 @@ def _measured(store: Store, run_id: str, world: Planted, seed: int) -> Iterator[
         )
     truth = {s.sample_id: str(s.extra.get("fault", "")) for s in world.samples}
     own = np.array([truth[i] for i in table["sample_id"]], dtype=object)
-    judged = read_evidence(store, run_id).judges_labels
     for fault in world.faults:
         if fault.kind == LABELS:
-            values, lost = table["contradiction_fused"], table["broken"] == "+".join(world.modalities)
-            claimed = (values > DENIED) & ~lost & judged
+            values, claimed = table["contradiction_fused"], table["p_mislabelled"].astype(float) > CLAIMED
         elif fault.kind == "wrong_clip":
             values, claimed = table[f"contradiction_{fault.modality}"], _names(table["contradicts"], fault.modality)
         else:

@@ -74,6 +74,20 @@ def noise(x: Floats, rng: np.random.Generator, strength: float) -> Floats:
     return result
 
 
+def static(x: Floats, rng: np.random.Generator, strength: float) -> Floats:
+    """White noise in place of a sound, from its first to its last value that is not zero, as loud as it was.
+
+    A share 1 - `strength` of the power is the sound's own.
+    """
+    (sounding,), out = np.nonzero(x), x.copy()
+    if not len(sounding):
+        return out
+    part = slice(int(sounding[0]), int(sounding[-1]) + 1)
+    drawn = rng.normal(0, float(np.sqrt(np.mean(x[part] ** 2))), part.stop - part.start)
+    out[part] = np.sqrt(1 - strength) * x[part] + np.sqrt(strength) * drawn
+    return out
+
+
 def mute(x: Floats, rng: np.random.Generator, strength: float) -> Floats:
     """A stretch of `strength` of the array at a random place is zero."""
     length = round(strength * len(x))
@@ -163,6 +177,7 @@ def other_encoder(x: Floats, rng: np.random.Generator, strength: float) -> Float
 DAMAGES: Mapping[str, Mapping[Medium, Damage]] = {
     "shuffle": {"sound": shuffle_pieces, "pictures": shuffle_patches, "vector": shuffle_entries},
     "noise": {"sound": noise, "pictures": noise, "vector": noise},
+    "static": {"sound": static},
     "occlusion": {"sound": mute, "pictures": cover, "vector": mute},
     "blur": {"sound": low_pass, "pictures": blur},
     "clipping": {"sound": clip, "pictures": clip},

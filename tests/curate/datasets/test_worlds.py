@@ -34,6 +34,17 @@ def test_shuffling_moves_and_loses_nothing() -> None:
         assert np.array_equal(np.sort(changed, axis=None), np.sort(array, axis=None))
 
 
+def test_static_is_as_long_and_as_loud_as_the_sound_it_replaces() -> None:
+    sound = np.zeros(4000, dtype=np.int16)
+    sound[500:2500] = ARRAYS["sound"][:2000] // 4
+    changed = apply("static", sound, np.random.default_rng(1), 1.0).astype(float)
+    assert not changed[:500].any() and not changed[2500:].any()
+    part = sound[500:2500].astype(float)
+    assert changed[500:2500].std() == pytest.approx(np.sqrt(np.mean(part**2)), rel=0.05)
+    assert abs(np.corrcoef(changed[500:2500], part)[0, 1]) < 0.1
+    assert not apply("static", np.zeros(9, dtype=np.int16), np.random.default_rng(1), 1.0).any()
+
+
 def test_the_truth_is_known_and_the_rest_is_untouched() -> None:
     kind = find("demo")
     base = kind(None, kind.Options())

@@ -27,7 +27,7 @@ from curate.scores.usability import Usability
 
 PAIR = ("audio", "visual")
 HAND = {
-    # usability, p_broken and contradiction of audio and visual; planted
+    # usability, p_broken and contradiction of audio and visual; planted; the largest contradiction is p_mislabelled
     "a": ((1.0, 0.0), (0.0, 0.9), (0.1, 0.9), "visual"),
     "b": ((1.0, 1.0), (0.0, 0.0), (0.2, 0.1), ""),
     "c": ((0.0, 0.0), (0.6, 0.8), (0.6, 0.6), "audio+visual"),
@@ -40,7 +40,18 @@ def rows(known: bool = True, withheld: str = "") -> pd.DataFrame:
     """The rows of the table, of the samples above."""
     return pd.DataFrame(
         [
-            (i, f"class {i}", planted if known else None, m, u[j], None if m == withheld else p[j], c[j], max(c))
+            (
+                i,
+                f"class {i}",
+                planted if known else None,
+                m,
+                u[j],
+                None if m == withheld else p[j],
+                c[j],
+                max(c),
+                max(c),
+                c[j],
+            )
             for i, (u, p, c, planted) in HAND.items()
             for j, m in enumerate(PAIR)
         ],
@@ -53,14 +64,16 @@ def rows(known: bool = True, withheld: str = "") -> pd.DataFrame:
             "p_broken",
             "contradiction",
             "contradiction_fused",
+            "p_mislabelled",
+            "p_swapped",
         ],
     )
 
 
-def test_labels_that_are_denied_largest_first_but_not_where_nothing_is_left(frame):
-    found, count = denied(frame, PAIR, 2)
-    assert found["sample_id"].tolist() == ["a", "e"] and count == 3  # d besides; c is broken throughout, b is sure
-    unknown, none = denied(frame.assign(contradiction_fused=None), PAIR, 2)
+def test_labels_that_are_probably_wrong_largest_first(frame):
+    found, count = denied(frame, 2)
+    assert found["sample_id"].tolist() == ["a", "e"] and count == 4  # c and d besides; b is sure
+    unknown, none = denied(frame.assign(p_mislabelled=None), 2)
     assert not len(unknown) and none == 0
 
 

@@ -41,14 +41,31 @@ def grouped(kind: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarra
 def test_what_holds_the_class_is_readable_by_itself(kind: str, held: bool) -> None:
     found = readable(*grouped(kind))
     assert found is not None and found.chance == 0.25
-    assert found.by_itself == held and found.as_others == held
+    assert found.unreadable != held and found.as_others == held
     assert readable(grouped(kind)[0], np.zeros(600, dtype=int), grouped(kind)[2]) is None  # one class: nothing to read
 
 
+def test_what_is_as_long_as_its_class_is_not_readable_by_that() -> None:
+    """Sounds of which the class is read from the place, and from the length; a tenth is noise of the same lengths."""
+    rng = np.random.default_rng(0)
+    labels, group = np.resize(np.arange(4), 600), np.repeat([True, False], [60, 540])
+    sounding = np.arange(16) < (6 + 2 * labels + rng.integers(0, 3, 600))[:, None]
+    content = np.where(group[:, None], 0, 2 * np.roll(np.eye(4), 1, axis=1)[labels][:, np.arange(16) % 4])
+    pattern = np.where(sounding, 5 + content + rng.normal(0, 0.3, (600, 16)), 0)
+    found = readable(pattern, labels, group)
+    assert found is not None and found.accuracy > 0.5 and found.unreadable and not found.as_others
+    shown = 2 * np.roll(np.eye(4), 1, axis=1)[labels][:, np.arange(16) % 4]
+    turned = np.where(group[:, None] & sounding, pattern + 2 - shown, pattern)  # the content, negated
+    found = readable(turned, labels, group)
+    assert found is not None and not found.unreadable and found.as_others
+
+
 def test_readable_by_hand() -> None:
-    assert Readable(0.5, 0.0, 0.9, 0.1).by_itself and not Readable(0.49, 0.0, 0.9, 0.1).by_itself
-    assert not Readable(0.5, 0.1, 0.9, 0.1).by_itself
+    assert not Readable(0.5, 0.0, 0.9, 0.1).unreadable and Readable(0.49, 0.0, 0.9, 0.1).unreadable
+    assert not Readable(0.49, 0.05, 0.9, 0.1).unreadable  # not shown
+    assert Readable(0.69, 0.0, 0.9, 0.1, 0.5, 0.5).unreadable and not Readable(0.7, 0.0, 0.9, 0.1, 0.5, 0.5).unreadable
     assert Readable(0.8, 0.05, 0.9, 0.1).as_others and not Readable(0.79, 0.05, 0.9, 0.1).as_others
+    assert not Readable(0.5, 0.1, 0.6, 0.1, bare=0.4).as_others
 
 
 def test_a_group_elsewhere_is_apart_and_a_part_of_a_cloud_is_not() -> None:

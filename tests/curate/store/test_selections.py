@@ -87,7 +87,7 @@ def judged(pets):
     with pets.db.open(write=True) as con:
         for i, values in USABLE.items():
             for m, u in zip(("audio", "visual"), values, strict=True):
-                con.execute("INSERT INTO usability VALUES (?, ?, ?, 0.5, ?, 0, 0.5, NULL)", [RUN, i, m, u])
+                con.execute("INSERT INTO usability VALUES (?, ?, ?, 0.5, ?, 0, 0.5, NULL, NULL, NULL)", [RUN, i, m, u])
         for i, gap in GAPS.items():
             con.execute("UPDATE item SET prob_gap = [?] WHERE prob_gap IS NOT NULL AND sample_id = ?", [gap, i])
     return pets

@@ -7,6 +7,7 @@ import pytest
 
 from curate.errors import CurateError
 from curate.scores.guard import Guard
+from curate.scores.labels import Denied, preferences
 from curate.scores.usability import Usability
 
 RUN = "score-toy-1"
@@ -23,7 +24,8 @@ def assessed(scored_table):
     denied = np.array([[0.1, 0.1, 0.1], [0.95, 0.1, 0.2], [0.1, 0.6, 0.3], [0.1, 0.9, 0.6]])[kinds]
     guards = (Guard(True, 0.25, 4.0, 0.05), Guard(True, 0.25, 3.0, 0.1))
     found = Usability(ids, MODALITIES, worth, worth, p_broken, guards, {})
-    scored_table.usability.write(RUN, found, denied)
+    swapped = np.where(kinds[:, None] == 3, [0.0, 0.9], 0.0)
+    scored_table.usability.write(RUN, found, denied, Denied(np.zeros(len(ids)), swapped))
     return scored_table, ids, kinds, p_broken
 
 
@@ -67,22 +69,31 @@ def test_a_modality_that_is_not_judged_claims_nothing(assessed) -> None:
     assert table.query("SELECT count(broken) FROM samples")[1] == [(0,)]
 
 
-def test_a_label_is_contradicted_only_where_damage_can_be_told_apart_and_the_samples_were_learnt(assessed) -> None:
+def test_a_clip_is_named_and_a_label_is_wrong_where_that_was_judged(assessed) -> None:
     table, ids, *_ = assessed
-    flagged = "SELECT DISTINCT contradicts FROM samples WHERE imbalance IS NOT NULL ORDER BY ALL"
-    assert table.query(flagged)[1] == [("",), ("visual",)]
-    with table.db.open(write=True) as con:
-        con.execute("UPDATE item SET fold = 0")
-    assert table.query(flagged)[1] == [(None,)]
-    with table.db.open(write=True) as con:
-        con.execute("UPDATE item SET fold = NULL")
-    ones, denied, whole = np.ones((len(ids), 2)), np.full((len(ids), 2), 0.9), np.zeros((len(ids), 2))
-    guards = (Guard(False), Guard(False, withheld=True))
-    table.usability.write(RUN, Usability(ids, MODALITIES, ones, ones, whole, guards, {}), denied)
-    assert table.query(flagged)[1] == [("audio",)]
-    both = tuple(Guard(False, withheld=True) for _ in MODALITIES)
-    table.usability.write(RUN, Usability(ids, MODALITIES, ones, ones, whole, both, {}), denied)
-    assert table.query(flagged)[1] == [(None,)]
+    said = "SELECT DISTINCT contradicts, p_swapped_audio, p_mislabelled FROM samples WHERE imbalance IS NOT NULL"
+    ones, whole = np.ones((len(ids), 2)), np.zeros((len(ids), 2))
+    found = Usability(ids, MODALITIES, ones, ones, whole, (Guard(False), Guard(False)), {})
+    table.usability.write(RUN, found, ones)
+    assert table.query(said)[1] == [(None, None, None)]
+    swapped = np.tile([0.6, 0.5], (len(ids), 1))
+    table.usability.write(RUN, found, ones, Denied(np.full(len(ids), 0.7), swapped))
+    assert table.query(said)[1] == [("audio", 0.6, 0.7)]
+    table.usability.write(RUN, found, ones, Denied(np.full(len(ids), np.nan), whole))
+    assert table.query(said)[1] == [("", 0.0, None)]
+
+
+def test_preferences_are_those_of_the_predictions(scored_table, predictions) -> None:
+    """Exactly so with three classes: what is left of an epoch is then one class."""
+    assert scored_table.dynamics.preferences(RUN) is None
+    told = [predictions(epoch) for epoch in (1, 2, 3)]
+    for epoch, said in enumerate(told, start=1):
+        scored_table.dynamics.write(RUN, epoch, said)
+    assert len(told[0].classes) == 3
+    found = scored_table.dynamics.preferences(RUN)
+    expected = preferences((s.probs for s in told), MODALITIES, told[0].labels)
+    assert np.array_equal(found.other, expected.other)
+    assert found.own == pytest.approx(expected.own) and found.cross == pytest.approx(expected.cross, abs=2e-3)
 
 
 def test_evidence_is_the_mean_over_epochs(scored_table, predictions) -> None:

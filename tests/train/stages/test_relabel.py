@@ -12,7 +12,7 @@ from curate.train.stages import training
 from curate.train.stages.improve import CORRECTED, GIVEN, NAME, RANDOM, chosen, improve, plan_improvement
 from curate.train.stages.training import plan_train, resume_train, train
 
-DENIED = ("train-000", "train-001", "train-004", "train-007", "train-010", "train-013")
+DENIED = ("train-000", "train-001", "train-004", "train-007")
 CHANGED = {"train-000": "high", "train-001": "low", "train-004": "low", "train-007": "high"}
 """The toy's labels are low, middle, high in turn; the other class of every epoch is the one before it, or as below."""
 FEW = [{"train": {"epochs": 2, "labels": "corrected"}}]
@@ -31,17 +31,13 @@ def rows(found) -> list[tuple[str, ...]]:
 def denied(work, scored):
     """The scored toy, whose table denies four labels, by a fusion that reads well."""
     with work.store.db.open(write=True) as con:
-        con.execute("UPDATE usability SET contradiction_fused = 0.1")
-        con.execute(f"UPDATE usability SET contradiction_fused = 0.9 WHERE sample_id IN {DENIED}")
-        con.execute("UPDATE usability SET p_broken = 0")
-        con.execute("UPDATE usability SET p_broken = 0.9 WHERE sample_id = 'train-013' AND modality = 'visual'")
+        con.execute(f"UPDATE usability SET p_mislabelled = CASE WHEN sample_id IN {DENIED} THEN 0.9 ELSE 0.1 END")
         con.execute("UPDATE epoch SET value = 0.9 WHERE split = 'val' AND metric = 'accuracy'")
         con.execute(
             "UPDATE dynamic SET p_true = 0.3, log_margin = ln(0.3 / 0.4), "
             "other = (SELECT (label + 2) % 3 FROM sample s WHERE s.sample_id = dynamic.sample_id)"
         )
         con.execute("UPDATE dynamic SET other = 2 WHERE sample_id = 'train-007'")
-        con.execute("UPDATE dynamic SET other = 2 WHERE sample_id = 'train-010' AND epoch = 2")  # 0.4 twice, not 0.8
     return scored
 
 
@@ -69,6 +65,7 @@ def test_what_is_denied_is_changed_and_people_win(work, denied) -> None:
 
 def test_a_fusion_that_reads_badly_changes_nothing(work, denied) -> None:
     with work.store.db.open(write=True) as con:
+        con.execute("UPDATE usability SET p_mislabelled = NULL")
         con.execute("UPDATE epoch SET value = 0.5 WHERE split = 'val' AND metric = 'accuracy'")
     mark(work.store, "train-008", "fix_label", "low")
     found = find_corrections(work.store, denied, "corrected", 0)

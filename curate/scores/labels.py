@@ -1,0 +1,191 @@
+"""Wrong labels and swapped clips: where a warm-up preferred another class, and by whom. Not of the papers. Pure.
+
+The margin of a modality on a sample is log p(label) - log p(its other class), each p the mean over the warm-up's
+epochs; the other class is the one that it finds most probable besides the label. Right samples have a large margin. A
+wrong label or a swapped clip has the margin of another class, mirrored: about as far below zero. So the margins are a
+mixture of two Gaussians of equal spread, and the posterior of the lower one is a probability, fitted without truth.
+
+Letters: N samples, M modalities, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.types import FUSED, Floats
+
+LEAST = 1e-3
+"""Lower bound of a probability before the logarithm."""
+CLAIMED = 0.5
+"""A label is called wrong, and a clip swapped, above this probability."""
+READS = 0.6
+"""Share of held-out samples on which the fusion must be right before it is asked which labels are wrong."""
+FEWEST = 50
+"""Fewest samples with which a mixture is fitted."""
+SEPARATION, SMALLEST, DEPTH, MIRRORED = 2.0, 0.01, 0.25, 0.75
+"""The lower group counts if the means are further apart than so many spreads, if it has more than this share of the
+samples, and if it prefers another class: its mean is below minus this share of the other mean. What is only hard, or
+shows nothing, has a mean near zero. A swapped clip is read as well as any, as another class: minus `MIRRORED`."""
+SIDED = 1.645
+"""Normal quantile of a one-sided interval of 95 %."""
+BANK, STEPS, TOLERANCE = 20_000, 500, 1e-6
+"""Samples that a mixture is fitted to, at most; steps of EM, and the change of the lower mean at which it ends."""
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """What modalities and the fusion found probable over a warm-up; the fusion is last.
+
+    Attributes:
+        own: (N, M + 1) mean probability of the label.
+        other: (N, M + 1) the class that each finds most probable besides it.
+        cross: (N, M + 1, M + 1) mean probability, by the one in the last axis, of the other class of the one before.
+    """
+
+    own: Floats
+    other: NDArray[np.int64]
+    cross: Floats
+
+    def margin(self, by: int, of: int | None = None) -> Floats:
+        """(N,) how much `by` prefers the label to the other class of `of`, or to its own; nats, negative = less."""
+        other = self.cross[:, by if of is None else of, by]
+        result: Floats = np.log(np.maximum(self.own[:, by], LEAST)) - np.log(np.maximum(other, LEAST))
+        return result
+
+
+@dataclass(frozen=True)
+class Denied:
+    """Probabilities that a label is wrong and that a clip belongs to another sample.
+
+    Attributes:
+        p_mislabelled: (N,) in [0, 1]; 0 throughout where no group of wrong labels is told apart; NaN = not judged.
+        p_swapped: (N, M) of each modality's clip, likewise.
+    """
+
+    p_mislabelled: Floats
+    p_swapped: Floats
+
+
+def preferences(epochs: Iterable[Mapping[str, Floats]], names: Sequence[str], labels: NDArray[np.int64]) -> Preferences:
+    """Preferences from the predictions of every epoch.
+
+    Args:
+        epochs: {modality or "fused": (N, K) probabilities} of each epoch.
+        names: the modalities.
+        labels: (N,).
+    """
+    total, count = {m: np.zeros(()) for m in (*names, FUSED)}, 0
+    for probs in epochs:
+        total, count = {m: total[m] + probs[m] for m in total}, count + 1
+    means, rows = [total[m] / count for m in total], np.arange(len(labels))
+    others = []
+    for mean in means:
+        besides = mean.copy()
+        besides[rows, labels] = -1.0
+        others.append(besides.argmax(axis=1))
+    return Preferences(
+        np.stack([mean[rows, labels] for mean in means], axis=1),
+        np.stack(others, axis=1),
+        np.stack([np.stack([mean[rows, z] for mean in means], axis=1) for z in others], axis=1),
+    )
+
+
+def judge(said: Preferences, p_broken: Floats, reads: float = 1.0, seed: int = 0) -> Denied:
+    """Which labels are wrong, and which clips are swapped.
+
+    A modality denies a label where its margin belongs to the lower group, if there is one. Such a clip is swapped if
+    the other modalities prefer the label to what it shows, as they do elsewhere; if they do not, the label is wrong. It
+    is claimed only where most of what the modality denies is so: else wrong labels are the simpler explanation. Labels
+    are then judged by the fusion, on samples of which nothing is claimed to be broken: damage hides the class, and a
+    right label is denied.
+
+    Args:
+        p_broken: (N, M) probability that a modality is broken.
+        reads: share of the held-out samples that the fusion labels right; below `READS` no label is judged.
+        seed: of the samples that a mixture is fitted to.
+    """
+    count, modalities = p_broken.shape
+    whole = p_broken <= CLAIMED
+    swapped = np.zeros(p_broken.shape)
+    fitted = np.sort(np.random.default_rng(seed).permutation(count)[:BANK])
+    for m in range(modalities if modalities > 1 else 0):
+        swapped[:, m] = _swapped(said, whole, m, fitted)
+    most = swapped.max(axis=1)
+    if reads < READS:
+        return Denied(np.full(count, np.nan), swapped)
+    weights = (1 - most) * whole.all(axis=1)
+    margin = said.margin(modalities)
+    return Denied(_denies(margin, weights, fitted) * weights, swapped)
+
+
+def _swapped(said: Preferences, whole: NDArray[np.bool_], m: int, fitted: NDArray[np.int64]) -> Floats:
+    """(N,) probability that the clip of a modality is another sample's; 0 where that explains less than half of what
+    it denies."""
+    denies = _denies(said.margin(m), whole[:, m].astype(float), fitted, MIRRORED) * whole[:, m]
+    if not denies.any():
+        return denies
+    others = [o for o in range(whole.shape[1]) if o != m]
+    rest = np.sum([said.margin(o, m) * whole[:, o] for o in others], axis=0)
+    swapped: Floats = denies * (1 - _label_wrong(rest, denies, (1 - denies) * whole[:, m], fitted))
+    mass, doubt = float(denies.sum()), SIDED * float(np.sqrt(0.25 / max(denies.sum(), 1)))
+    explained = swapped.sum() / mass - doubt > 0.5 and swapped.mean() > SMALLEST
+    return swapped if explained else np.zeros_like(swapped)
+
+
+def _denies(margin: Floats, weights: Floats, fitted: NDArray[np.int64], depth: float = DEPTH) -> Floats:
+    """(N,) posterior of the lower of two Gaussians of equal spread, falling with the margin; 0 if it does not count."""
+    x, w = margin[fitted], weights[fitted]
+    none = np.zeros(len(margin))
+    high, spread, share = float(np.median(x)) if len(x) else 0.0, float(x.std()) if len(x) else 0.0, 0.05
+    if w.sum() < FEWEST or high <= 0 or spread <= 0:
+        return none
+    low, spread = -0.7 * high, 0.7 * spread
+    for _ in range(STEPS):
+        p = _lower(x, share, low, high, spread)
+        mass, before = float(w @ p), low
+        if mass < 1 or w.sum() - mass < 1:
+            return none
+        share, low, high = mass / float(w.sum()), float(w * p @ x) / mass, float(w * (1 - p) @ x) / float(w @ (1 - p))
+        spread = float(np.sqrt(w @ (p * (x - low) ** 2 + (1 - p) * (x - high) ** 2) / w.sum()))
+        if spread <= TOLERANCE or abs(low - before) < TOLERANCE:
+            break
+    counts = share > SMALLEST and high - low > SEPARATION * spread and low <= -depth * high and spread > TOLERANCE
+    return _lower(margin, share, low, high, spread) if counts else none
+
+
+def _lower(x: Floats, share: float, low: float, high: float, spread: float) -> Floats:
+    """(n,) posterior of the lower of two Gaussians of equal spread: a logistic function of x."""
+    odds = np.log(share) - np.log1p(-share) + ((x - high) ** 2 - (x - low) ** 2) / (2 * spread**2)
+    result: Floats = 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
+    return result
+
+
+def _label_wrong(rest: Floats, denies: Floats, others: Floats, fitted: NDArray[np.int64]) -> Floats:
+    """(N,) probability that it is the label that is wrong where a modality denies it, by what the others prefer.
+
+    How much they prefer a right label is known from the samples that are not denied: mean and spread. How much they
+    prefer a wrong one, and its share, are fitted to the denied.
+
+    Args:
+        rest: (N,) how much the other modalities prefer the label to what the modality shows.
+        denies, others: (N,) weights of the samples that it denies, and of those that it does not.
+    """
+    x, d, o = rest[fitted], denies[fitted], others[fitted]
+    if o.sum() <= 0 or d.sum() <= 0:
+        return np.ones_like(rest)
+    high = float(o @ x / o.sum())
+    spread = max(float(np.sqrt(o @ (x - high) ** 2 / o.sum())), TOLERANCE)
+    low, share = min(0.0, high - 2 * spread), 0.5
+    for _ in range(STEPS):
+        p = _lower(x, share, low, high, spread)
+        mass, before = float(d @ p), low
+        if mass < TOLERANCE or float(d.sum()) - mass < TOLERANCE:
+            return np.full(len(rest), float(mass > d.sum() / 2))
+        share, low = mass / float(d.sum()), min(float(d * p @ x) / mass, high - spread)
+        if abs(low - before) < TOLERANCE:
+            break
+    return _lower(rest, share, low, high, spread)

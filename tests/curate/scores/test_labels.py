@@ -1,0 +1,82 @@
+"""Wrong labels and swapped clips, on margins whose nature is known by construction."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from curate.scores.labels import CLAIMED, Preferences, judge, preferences
+from curate.types import FUSED
+
+COUNT, CLASSES = 1000, 6
+NAMES = ("audio", "visual")
+RIGHT, WRONG = 1.5, -1.3
+
+
+def told(margins: np.ndarray, rest: np.ndarray | None = None) -> Preferences:
+    """Preferences with the (N, M + 1) margins given, and with `rest` (N, M) as what others say of one's other class."""
+    own = np.full(margins.shape, 0.05)
+    cross = np.repeat((own / np.exp(margins))[:, None, :], margins.shape[1], axis=1)
+    if rest is not None:
+        for m in range(rest.shape[1]):
+            cross[:, 1 - m, m] = own[:, m] / np.exp(rest[:, m])
+    return Preferences(own, np.zeros(margins.shape, dtype=np.int64), cross)
+
+
+def world(wrong: int = 0, swapped: int = 0, hard: int = 0, seed: int = 0) -> tuple[Preferences, np.ndarray]:
+    """The first samples have a wrong label, the next a swapped picture, the next show nothing; and their kinds."""
+    rng = np.random.default_rng(seed)
+    kind = np.repeat([1, 2, 3, 0], [wrong, swapped, hard, COUNT - wrong - swapped - hard])
+    place = np.array([[RIGHT, WRONG, RIGHT, RIGHT], [RIGHT, WRONG, WRONG, 0.0], [2.0, -1.5, 0.9, 1.0]])
+    margins = rng.normal(place[:, kind].T, 0.5)
+    rest = rng.normal(np.array([[RIGHT, WRONG, RIGHT, RIGHT], [RIGHT, WRONG, WRONG, 0.0]])[:, kind].T, 0.5)
+    return told(margins, rest), kind
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_wrong_labels_and_swapped_pictures_are_told_apart_and_probabilities_are_calibrated(seed: int) -> None:
+    said, kind = world(wrong=100, seed=seed)
+    found = judge(said, np.zeros((COUNT, 2)))
+    claimed = found.p_mislabelled > CLAIMED
+    assert (kind[claimed] == 1).mean() >= 0.95 and claimed[kind == 1].mean() >= 0.9 and not found.p_swapped.any()
+    assert found.p_mislabelled.mean() == pytest.approx(0.1, abs=0.02)
+    said, kind = world(swapped=100, seed=seed)
+    found = judge(said, np.zeros((COUNT, 2)))
+    claimed = found.p_swapped[:, 1] > CLAIMED
+    assert (kind[claimed] == 2).mean() >= 0.95 and claimed[kind == 2].mean() >= 0.9
+    assert not found.p_swapped[:, 0].any() and not (found.p_mislabelled > CLAIMED).any()
+
+
+def test_nothing_is_claimed_where_nothing_denies() -> None:
+    for said in (world()[0], world(hard=200)[0]):
+        found = judge(said, np.zeros((COUNT, 2)))
+        assert not found.p_mislabelled.any() and not found.p_swapped.any()
+
+
+def test_what_is_broken_or_badly_read_is_not_judged() -> None:
+    said, kind = world(wrong=100)
+    broken = np.stack([np.zeros(COUNT), np.where(np.arange(COUNT) < 30, 0.9, 0.0)], axis=1)
+    found = judge(said, broken)
+    assert not found.p_mislabelled[:30].any() and (found.p_mislabelled[30:100] > CLAIMED).mean() >= 0.9
+    assert np.isnan(judge(said, broken, reads=0.5).p_mislabelled).all()
+    few = Preferences(said.own[:40], said.other[:40], said.cross[:40])
+    assert not judge(few, np.zeros((40, 2))).p_mislabelled.any()
+    assert not kind[100:].any()
+
+
+def test_a_single_modality_has_wrong_labels_and_no_swaps() -> None:
+    margins = np.random.default_rng(0).normal(np.where(np.arange(COUNT) < 100, WRONG, RIGHT)[:, None], 0.4, (COUNT, 2))
+    found = judge(told(margins), np.zeros((COUNT, 1)))
+    assert found.p_swapped.shape == (COUNT, 1) and not found.p_swapped.any()
+    assert (found.p_mislabelled[:100] > CLAIMED).mean() >= 0.95
+
+
+def test_preferences_by_hand() -> None:
+    first, second = np.array([[0.5, 0.3, 0.2]]), np.array([[0.1, 0.2, 0.7]])
+    epochs = [{"audio": first, "visual": second, FUSED: first}, {"audio": second, "visual": second, FUSED: second}]
+    found = preferences(epochs, NAMES, np.array([0]))
+    assert found.other.tolist() == [[2, 2, 2]]
+    assert found.own[0] == pytest.approx([0.3, 0.1, 0.3])
+    assert found.cross[0, 1] == pytest.approx([0.45, 0.7, 0.45])
+    assert found.margin(1) == pytest.approx(np.log([0.1 / 0.7]))
+    assert found.margin(0, 1) == pytest.approx(np.log([2 / 3]))
