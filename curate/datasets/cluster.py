@@ -7,6 +7,7 @@ never pile up. The machines need this package, and the files under the same name
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
@@ -132,12 +133,12 @@ def _connected(workers: int) -> Iterator[Any]:
         yield ray
         return
     given = os.environ.get("RAY_ADDRESS")
-    own = {} if given else {"num_cpus": max(workers, 1), "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    own: dict[str, Any] = {} if given else {"num_cpus": max(workers, 1), "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     if not given:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         _knock(given or "")
-        ray.init(log_to_driver=False, logging_level="ERROR", **own)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **own)
     except (OSError, ValueError, RuntimeError) as error:
         where = f"RAY_ADDRESS={given}" if given else "one on this machine"
         said = (str(error) or type(error).__name__).splitlines()[0]

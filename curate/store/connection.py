@@ -163,9 +163,8 @@ class Connection:
                         f"{self.path} is open in this process with other settings", "close that connection first"
                     ) from None
                 if "Could not set lock" not in text:
-                    raise CurateError(
-                        f"cannot open {self.path}: {text.splitlines()[0]}", "name a DuckDB file with --db"
-                    ) from None
+                    said = text.splitlines()[0]
+                    raise CurateError(f"cannot open {self.path}: {said}", "name a DuckDB file with --db") from None
                 if time.monotonic() >= deadline:
                     holder = re.search(r"held in (.*?) \(PID (\d+)\)", text)
                     who = f" by process {holder[2]} ({holder[1]})" if holder else ""
