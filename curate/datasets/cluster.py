@@ -133,8 +133,9 @@ def _connected(workers: int) -> Iterator[Any]:
         yield ray
         return
     given = os.environ.get("RAY_ADDRESS")
-    own: dict[str, Any] = {} if given else {"num_cpus": max(workers, 1), "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    own: dict[str, Any] = {}
     if not given:
+        own = {"num_cpus": max(workers, 1), "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         _knock(given or "")
