@@ -273,6 +273,7 @@ def test_what_needs_no_model_is_imported_without_torch_pandas_and_scikit_learn(m
     python(f"import {module}", "pandas", "sklearn", *TORCH)
 
 
+@pytest.mark.long
 @pytest.mark.model
 def test_callbacks_load_the_trainers_of_others_only_when_they_are_imported() -> None:
     asked = "import importlib, curate.torch\nfor name in ('lightning', 'transformers'):\n"

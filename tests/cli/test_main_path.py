@@ -59,6 +59,7 @@ def test_same_seed_gives_the_same_table(
     assert first == second
 
 
+@pytest.mark.long
 def test_other_seed_gives_another_table(
     curate: Curate, db: Path, clips: Path, small_settings: Callable, content: Callable
 ) -> None:

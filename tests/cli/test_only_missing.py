@@ -52,6 +52,7 @@ def test_new_samples_are_scored_and_the_old_scores_do_not_move(curate: Callable,
     assert again.code == 0 and "nothing is missing" in again.err and len(Store(db).runs.all()) == 2
 
 
+@pytest.mark.long
 @pytest.mark.model
 def test_a_sample_that_lacks_a_modality_keeps_its_prediction_by_the_other(
     curate: Callable, clips: Path, workplace: Path, small_settings: Callable
@@ -73,6 +74,7 @@ def test_a_sample_that_lacks_a_modality_keeps_its_prediction_by_the_other(
     assert Store("curate.duckdb").query(wanted)[1] == [before]
 
 
+@pytest.mark.long
 def test_what_is_known_of_usability_goes_along_and_is_not_known_of_new_samples(
     curate: Callable, db: Path, grown: Path
 ) -> None:
@@ -94,6 +96,7 @@ def test_what_is_known_of_usability_goes_along_and_is_not_known_of_new_samples(
     assert ended.code == 0 and "3 samples were not assessed by score-manifest-2; they count as whole" in ended.err
 
 
+@pytest.mark.long
 def test_a_grown_run_is_trained_from_like_any_other(curate: Callable, db: Path, grown: Path) -> None:
     assert curate("score", "--dataset", "manifest", "--root", grown, "--only-missing").code == 0
     assert curate("train", "--method", "adaptive", "--epochs", "2", "--set", "method.rounds=2").code == 0

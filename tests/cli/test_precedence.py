@@ -46,7 +46,7 @@ def test_set_by_key(settings_of: Callable) -> None:
 @pytest.mark.parametrize(
     ("toml", "variables", "arguments", "expected"),
     [
-        ("[score]\nepochs = 2", {}, (), "2"),
+        pytest.param("[score]\nepochs = 2", {}, (), "2", marks=pytest.mark.long),
         pytest.param("epochs = 1", {}, (), "1", marks=pytest.mark.long),
         pytest.param("epochs = 1\n[score]\nepochs = 2", {}, (), "1", marks=pytest.mark.long),
         pytest.param("epochs = 1", {"CURATE_SET": "score.epochs=2"}, (), "2", marks=pytest.mark.long),
@@ -64,9 +64,9 @@ def test_an_option_that_stands_for_a_setting(
 @pytest.mark.parametrize(
     ("toml", "variables", "arguments", "expected"),
     [
-        ("", {}, (), "0"),
+        pytest.param("", {}, (), "0", marks=pytest.mark.long),
         pytest.param("seed = 3", {}, (), "3", marks=pytest.mark.long),
-        ("seed = 3", {"CURATE_SEED": "4"}, (), "4"),
+        pytest.param("seed = 3", {"CURATE_SEED": "4"}, (), "4", marks=pytest.mark.long),
         ("seed = 3", {"CURATE_SEED": "4"}, ("--seed", "5"), "5"),
     ],
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from curate.store.store import Store
 
 TABLES = ("run", "prediction", "gap", "mixture", "posterior", "dynamic", "epoch")
@@ -24,6 +26,7 @@ def test_a_run_is_removed_with_its_rows_and_checkpoints(curate: Callable, db: Pa
     assert counts(db, "score-manifest-1") == kept
 
 
+@pytest.mark.long
 def test_what_others_came_from_stays(curate: Callable, refused: Callable, db: Path) -> None:
     curate("train", "--method", "warmup", "--epochs", "1")
     curate("select", "--threshold", "0", "--name", "all")

@@ -33,6 +33,7 @@ def samples(curate: Curate) -> str:
         pytest.param(["--folds", "2"], {"score.folds=2"}, marks=pytest.mark.long),
     ],
 )
+@pytest.mark.long
 def test_typed_again_it_gives_the_same_numbers(
     curate: Curate, clips: Path, small_settings: Callable, workplace: Path, words: list[str], told: set[str]
 ) -> None:

@@ -33,6 +33,7 @@ def test_labels_are_the_list_s_counted_from_one_and_both_editions_are_kept(nvges
     assert second.data_id() != first.data_id()
 
 
+@pytest.mark.long
 def test_streams_are_read_at_their_own_frames_and_flow_by_the_row_of_the_list(nvgesture, tmp_path):
     data = make(nvgesture)
     sample = data.samples[2]  # row 2 of the train list, first frame 144

@@ -82,6 +82,7 @@ def test_a_condition_and_a_selection_narrow_what_is_written(scored_table, tmp_pa
     assert not (tmp_path / "none.csv").exists()
 
 
+@pytest.mark.long
 def test_cleanlab_finds_the_labels_that_were_changed(scored_table, tmp_path) -> None:
     filter = pytest.importorskip("cleanlab.filter")
     _, opened = export(scored_table, tmp_path / "c.npz", "cleanlab")

@@ -184,6 +184,7 @@ def work(seed: int) -> int:
     return wrong
 
 
+@pytest.mark.long
 def test_several_processes_share_the_copies(monkeypatch, tmp_path):
     """With room for four of twelve files, each process reads every file whole, and the bound is kept at the end."""
     monkeypatch.setenv("CURATE_CACHE", str(tmp_path))

@@ -91,13 +91,14 @@ def test_look_alikes_and_margins_are_of_the_mean_over_the_epochs_by_hand() -> No
 
     epochs = [epoch([0.9, 0.8, 0.6, 0.5]), epoch([0.7, 0.4, 0.4, 0.3])]
     places = np.array([[0.0], [1.0], [10.0], [11.5]])
-    found, denied = judge(epochs, Recorded({m: places for m in NAMES}))
+    found, contradicted, denied = judge(epochs, Recorded({m: places for m in NAMES}))
     p = np.array([0.8, 0.6, 0.5, 0.4])  # means over the epochs
     nearest = [[1, 2], [0, 2], [3, 1], [2, 1]]
     np.testing.assert_allclose(found.recognition[:, 0], [p[n].mean() for n in nearest])
     margins = np.log([0.9, 0.8, 0.6, 0.5]) - np.log([0.1, 0.2, 0.4, 0.5])
     margins = (margins + np.log([0.7, 0.4, 0.4, 0.3]) - np.log([0.3, 0.6, 0.6, 0.7])) / 2
-    np.testing.assert_allclose(denied[:, 1], 1 / (1 + np.exp(margins)))
+    np.testing.assert_allclose(contradicted[:, 1], 1 / (1 + np.exp(margins)))
+    assert not np.nan_to_num(denied.p_swapped).any(), "four samples are too few to tell a group apart"
 
 
 def test_a_run_has_usability_and_withheld_claims(saved, table, tmp_path) -> None:

@@ -63,6 +63,7 @@ def test_what_is_kept_at_each_threshold() -> None:
     assert found[1.0] == [1, 0.25, "x", 0]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_sorting_searching_and_the_slider_in_a_browser(scored_table, tmp_path, monkeypatch) -> None:
     playwright = pytest.importorskip("playwright.sync_api")

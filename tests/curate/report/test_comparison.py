@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from curate.comparison.ranks import mean_ranks
 from curate.comparison.summary import summarize
 from curate.report.comparison import comparison_page, judged, write_comparison
 from curate.report.panels import rank_lines, sensitivity
+from curate.store.store import Store
 
 NASTY = "<b>&\"' a method"
 ROWS = (
@@ -55,8 +57,10 @@ class Cells(HTMLParser):
             self.rows[-1][-1] += data
 
 
-@pytest.fixture
-def table(scored_table, scoring):
+@pytest.fixture(scope="module")
+def compared_file(scored_file, scoring, tmp_path_factory) -> Path:
+    """A table with the comparison `mine`, written once; copy it."""
+    scored_table = Store(shutil.copy(scored_file, tmp_path_factory.mktemp("compared")))
     found = scored_table.rounds.read("score-toy-1")
     scored_table.epochs.write("score-toy-1", 2, [("val", "fused", "accuracy", 0.3)])
     scored_table.comparisons.begin("mine", "toy", ROWS, [0, 1])
@@ -73,27 +77,37 @@ def table(scored_table, scoring):
             scored_table.comparisons.fill("mine", "toy", row.label, seed, run_id)
     for seed in (0, 1):
         scored_table.comparisons.fill("mine", "toy", "gone", seed, None, "unknown method 'x'")
-    return scored_table
+    return scored_table.path
 
 
-def test_the_page_s_table_reads_back_equal(table) -> None:
-    page = Cells()
-    page.feed(comparison_page(table, "mine"))
+@pytest.fixture
+def table(compared_file: Path, tmp_path: Path) -> Store:
+    return Store(shutil.copy(compared_file, tmp_path / "compared.duckdb"))
+
+
+@pytest.fixture(scope="module")
+def page(compared_file: Path) -> str:
+    """The page of `mine`, drawn once."""
+    return comparison_page(Store(compared_file), "mine")
+
+
+def test_the_page_s_table_reads_back_equal(table, page) -> None:
+    read = Cells()
+    read.feed(page)
     head, rows = cells(summarize(table.comparisons.find("mine")))
-    assert page.rows == [["#", *head], *([str(i), *row] for i, row in enumerate(rows, 1))]
+    assert read.rows == [["#", *head], *([str(i), *row] for i, row in enumerate(rows, 1))]
 
 
-def test_the_page_needs_nothing_else_and_runs_nothing(table) -> None:
-    text = comparison_page(table, "mine")
-    assert NASTY not in text and "<script" not in text
-    links = re.findall(r'(?:src|href)="([^"]*)"', text)
+def test_the_page_needs_nothing_else_and_runs_nothing(page) -> None:
+    assert NASTY not in page and "<script" not in page
+    links = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert all(link.startswith("#") for link in links)
-    ids = re.findall(r'\bid="([^"]+)"', text)
+    ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     for name in ("time-toy", "curves-toy", "gaps-toy-audio-visual"):
-        assert f'<figure id="{name}"' in text
-    assert "Not measured here: unimodal" in text
-    assert all(f"<code>{m}-{s}</code>" in text for m in ("joint", "warmup", "iprm") for s in (0, 1))
+        assert f'<figure id="{name}"' in page
+    assert "Not measured here: unimodal" in page
+    assert all(f"<code>{m}-{s}</code>" in page for m in ("joint", "warmup", "iprm") for s in (0, 1))
 
 
 def test_what_was_found_is_told_by_verdict(table) -> None:
@@ -118,14 +132,14 @@ def test_the_suffix_decides_what_is_written(table, tmp_path: Path) -> None:
     assert sorted(p.suffix for p in tmp_path.glob("out*")) == sorted(begins)
 
 
-def test_a_sweep_is_a_curve_from_the_smallest_value_on(table) -> None:
+def test_a_sweep_is_a_curve_from_the_smallest_value_on(table, page) -> None:
     labels = ("iprm", "iprm (alpha=2)", "iprm (alpha=0.5)", "warmup (optim.lr=0.1)")
     table.comparisons.begin("swept", "toy", [Row(label, "iprm") for label in labels], [0, 1])
     for label, method in zip(labels, ("joint", "iprm", "warmup", "joint"), strict=True):
         for seed in (0, 1):
             table.comparisons.fill("swept", "toy", label, seed, f"{method}-{seed}")
     assert '<figure id="sensitivity-toy"' in comparison_page(table, "swept")
-    assert '<figure id="sensitivity' not in comparison_page(table, "mine")
+    assert '<figure id="sensitivity' not in page
     drawn = sensitivity({"alpha": tuple(np.array([[0.5, 0.61, 0.01], [2, 0.7, 0.02]]).T)}, {"alpha": 0.5})
     assert drawn.data.to_dict("list") == {
         "row": ["alpha"] * 2,
@@ -136,9 +150,9 @@ def test_a_sweep_is_a_curve_from_the_smallest_value_on(table) -> None:
     }
 
 
-def test_ranks_are_taken_over_data_sets_and_seeds_and_rows_without_a_result_are_named(table) -> None:
+def test_ranks_are_taken_over_data_sets_and_seeds_and_rows_without_a_result_are_named(table, page) -> None:
     """In all four blocks iprm is ahead of warmup, and that of joint: ranks 1, 2, 3."""
-    assert '<figure id="ranks"' not in comparison_page(table, "mine"), "two blocks are too few"
+    assert '<figure id="ranks"' not in page, "two blocks are too few"
     table.comparisons.begin("mine", "other", ROWS, [0, 1])
     for row in ROWS[:3]:
         for seed in (0, 1):

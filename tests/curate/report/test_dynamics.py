@@ -36,6 +36,7 @@ def test_the_table_counts_every_sample_once():
     assert summary(gaps.assign(planted=None), PAIR)["planted"].isna().all()
 
 
+@pytest.mark.long
 def test_the_page_has_them_where_the_table_has(scored_table, predictions, tmp_path):
     assert 'id="dynamics"' not in build(scored_table, None, tmp_path).read_text()
     for epoch, seed in ((1, 0), (2, 1), (3, 2)):

@@ -64,6 +64,7 @@ def written(scoring, folder: Path, config: MixtureConfig) -> Store:
     ],
     ids=["tails", "size", "averaged odds", "tails of logarithms"],
 )
+@pytest.mark.long
 def test_the_page_says_what_was_fitted(scoring, tmp_path, config, words):
     text = build(written(scoring, tmp_path, config), None, tmp_path, tmp_path).read_text(encoding="utf-8")
     for word in words:

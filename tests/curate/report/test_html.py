@@ -216,6 +216,7 @@ def test_what_is_suspicious_is_told_with_an_example(tmp_path: Path):
     assert "<tr><th>leak</th><td>2</td>" in text and "found: audio of &lt;b&gt;" in text and NASTY not in text
 
 
+@pytest.mark.long
 def test_a_training_run_leads_to_its_scored_run(full: tuple[Store, Predictions, Path], tmp_path: Path):
     assert build(full[0], "train-iprm-1", tmp_path, tmp_path).parent.name == "score-toy-1"
 
@@ -242,6 +243,7 @@ def test_an_error_leaves_the_earlier_page(full: tuple[Store, Predictions, Path],
     assert page.read_bytes() == before
 
 
+@pytest.mark.long
 def test_no_trainings_at_all(tmp_path: Path):
     table, _ = _scored(tmp_path)
     text = build(table, "score-toy-1", tmp_path, tmp_path).read_text(encoding="utf-8")
@@ -271,6 +273,7 @@ def test_degenerate_fit(tmp_path: Path):
     assert "audio is ahead on no sample" in text
 
 
+@pytest.mark.long
 def test_a_fit_that_means_little_is_named_and_still_shown_as_two(tmp_path: Path):
     table, p = _scored(tmp_path)
     gaps = gap.modality_gap(p)
@@ -314,6 +317,7 @@ def test_every_warning_of_a_fit_is_explained():
     assert len({m for m, _ in MEANINGS}) == len(MEANINGS)
 
 
+@pytest.mark.long
 def test_media_come_from_an_existing_cache_only(tmp_path: Path):
     from curate import datasets
     from curate.datasets.cache import prepare

@@ -143,6 +143,7 @@ def test_what_a_shortcut_gives_away_ranks_last() -> None:
     assert found.usability[tied, 0].max() < found.usability[~tied, 0].min() + 1e-9
 
 
+@pytest.mark.long
 def test_new_samples_of_a_group_get_what_their_group_got(tmp_path) -> None:
     labels = Labels(np.resize(np.arange(4), 600), np.resize(np.arange(4), 200), "abcd")
     pattern, _, group = grouped("negated")

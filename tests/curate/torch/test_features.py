@@ -79,6 +79,7 @@ def test_without_evidence_samples_are_ranked_and_nothing_is_claimed(tmp_path, ki
     assert all(v.startswith("not judged") for v in verdicts(tmp_path / "t.duckdb").values())
 
 
+@pytest.mark.long
 def test_it_is_said_where_there_are_no_features(tmp_path) -> None:
     recorder = Recorder(tmp_path / "r", CLASSES)
     record(recorder, "train", 90, 0)

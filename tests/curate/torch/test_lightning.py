@@ -90,6 +90,7 @@ def test_it_records_what_a_hand_written_loop_does(tmp_path) -> None:
         np.testing.assert_array_equal(column, theirs[name])
 
 
+@pytest.mark.long
 def test_the_table_comes_back_every_few_epochs(tmp_path) -> None:
     model, heard = Tiny(), []
 

@@ -282,6 +282,7 @@ dist.destroy_process_group()
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_two_real_processes_with_a_padding_sampler_record_what_one_does(tmp_path, batches, monkeypatch) -> None:
     ids, labels, epochs = batches

@@ -128,6 +128,7 @@ def test_the_loss_of_the_table_comes_back_and_trains_as_a_hand_written_loop(tmp_
     assert set(read_shards(tmp_path / "again")[0]["sample_id"]) == {str(i) for i in range(N)}
 
 
+@pytest.mark.long
 def test_what_is_missing_is_named(tmp_path) -> None:
     with pytest.raises(CurateError, match="have no sample_ids") as caught:
         train_with(tmp_path, Tiny(), RecorderCallback(tmp_path / "r", CLASSES, record), remove_unused_columns=True)
@@ -151,6 +152,7 @@ def test_what_is_missing_is_named(tmp_path) -> None:
         read_shards(tmp_path / "r")
 
 
+@pytest.mark.long
 def test_predicting_is_no_validation(tmp_path) -> None:
     callback = RecorderCallback(tmp_path / "r", CLASSES, record)
     run = train_with(tmp_path, Tiny(), callback, num_train_epochs=1)

@@ -98,6 +98,7 @@ def drag(tab, selector, corners) -> None:
     tab.mouse.up()
 
 
+@pytest.mark.long
 def test_lasso_box_bars_threshold_and_text_narrow_every_view_and_the_address_keeps_it(seen, served):
     tab = seen.tab
     assert seen.shown() == COUNT

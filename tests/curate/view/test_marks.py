@@ -160,6 +160,7 @@ def killed(store, kills):
     return acknowledged
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_every_acknowledged_mark_is_there_after_kills(store):
     acknowledged = killed(store, 8)

@@ -136,6 +136,7 @@ def test_out_of_fold_the_statistics_leave_the_fold_out(place, tmp_path) -> None:
         np.testing.assert_allclose(weights["encoders.audio.mean"], array[others].mean(axis=0), rtol=1e-5)
 
 
+@pytest.mark.long
 def test_a_warm_start_keeps_the_statistics_it_was_trained_with(place, tmp_path) -> None:
     root = write(tmp_path / "f", {"audio": 4, "visual": 3})
     scored = score(place, "features", root, [SHORT], 0)
@@ -160,6 +161,7 @@ def test_an_encoder_reads_its_own_kind_alone() -> None:
     assert choose("mlp", both) == {"audio": "auto", "text": "mlp"}
 
 
+@pytest.mark.long
 def test_a_method_that_edits_encoders_says_that_linear_heads_have_none(place, tmp_path) -> None:
     class Edits(Method):
         """Edits the gradients of encoders."""

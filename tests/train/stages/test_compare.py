@@ -203,6 +203,7 @@ def test_a_method_dropped_into_the_folder_is_compared_with_no_edit_elsewhere(wor
     assert cells["halved"].run_id and not cells["halved"].control and ("fused", "accuracy") in cells["halved"].values
 
 
+@pytest.mark.long
 def test_the_cost_is_told_before_anything_is_run_and_counts_what_is_done(work) -> None:
     """A warm-up of 1 epoch a seed; `warmup` takes 2 epochs, `joint` 4 and the warm-up's; two parts are done."""
     told: list[str] = []
@@ -216,6 +217,7 @@ def test_the_cost_is_told_before_anything_is_run_and_counts_what_is_done(work) -
     assert not told
 
 
+@pytest.mark.long
 def test_a_scored_run_that_cannot_be_made_is_tried_once(work, monkeypatch) -> None:
     """Two rows share a scored run that fails; a third has another."""
     score, failed = comparing.score, []

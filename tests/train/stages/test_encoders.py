@@ -55,6 +55,7 @@ def test_resumed_scoring_needs_no_weights_and_equals_unbroken(
         score(work, "toy", None, own, 0)
 
 
+@pytest.mark.long
 def test_every_fold_starts_from_the_weights(work: Session, own: list, monkeypatch: pytest.MonkeyPatch) -> None:
     from curate.train.models.model import FusionModel
 
@@ -72,6 +73,7 @@ def test_every_fold_starts_from_the_weights(work: Session, own: list, monkeypatc
     assert run.config["started"]["visual"][0].startswith("2 tensors of")
 
 
+@pytest.mark.long
 def test_a_training_may_name_another_encoder_and_is_then_started_and_evaluated_with_it(
     work: Session, own: list, tmp_path: Path
 ) -> None:

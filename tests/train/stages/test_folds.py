@@ -70,6 +70,7 @@ def test_what_is_known_by_heart_is_scored_out_of_fold_unasked_where_that_is_chea
     assert conclusions(read_evidence(work.store, unasked.run_id))[0].startswith("by heart: ")
 
 
+@pytest.mark.long
 def test_the_papers_way_is_never_left_where_it_is_asked_for(work: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scoring, "known_by_heart", lambda *_: pytest.fail("asked, though folds=0 was given"))
     assert score(work, "toy", None, [{"score": {"folds": 0}}], 0).folds == 0
@@ -151,6 +152,7 @@ def test_the_stored_predictions_are_those_of_the_fold_s_own_checkpoint(work, sco
         np.testing.assert_allclose([r[2:] for r in rows if r[1] == number], np.stack([p["audio"], p["fused"]], 1))
 
 
+@pytest.mark.long
 def test_folds_share_their_first_weights_with_the_warm_up_and_nothing_later(work, monkeypatch) -> None:
     starts = []
     original = engine._train_epoch
@@ -179,6 +181,7 @@ def test_the_ordinary_warm_up_is_untouched_and_training_starts_from_it(work, sco
     assert run.folds == 0, "only what was scored is out of fold"
 
 
+@pytest.mark.long
 def test_epochs_and_dynamics_of_the_folds(work, scored) -> None:
     counted = work.store.query(
         "SELECT fold, epoch, count(*) FROM fold_epoch WHERE metric = 'seconds' GROUP BY ALL ORDER BY ALL"
@@ -234,6 +237,7 @@ def test_the_same_seed_gives_the_same_folds_and_scores(work, scored) -> None:
     assert again.run_id != scored.run_id and content(work, again) == content(work, scored)
 
 
+@pytest.mark.long
 def test_groups_never_cross_folds(work, toy, monkeypatch) -> None:
     original = toy.__init__
 

@@ -181,6 +181,7 @@ def test_adaptive_with_a_gap_or_family_of_its_own_refits_from_the_table(work, sc
     assert rows == [(gap, "two-sided" if family == "scored" else family)]
 
 
+@pytest.mark.long
 def test_subset_trains_on_the_selected_samples_and_its_control_on_as_many(work, scored, monkeypatch) -> None:
     sizes = []
     original = training.train_to
@@ -282,6 +283,7 @@ def test_joint_training_of_the_other_fusions(work, scored, fusion) -> None:
         train(work, scored, "joint", [{"model": {"fusion": fusion}, "train": {"start": "warm"}}], 0)
 
 
+@pytest.mark.long
 def test_unusable_media_are_counted_and_left_out(work, toy, monkeypatch) -> None:
     load = toy.load
 
@@ -389,6 +391,7 @@ def test_a_sample_that_lacks_a_modality_is_predicted_by_the_one_it_has(work, toy
     assert heard == pytest.approx(float(logits[dataset.classes.index(sample.label)]), abs=1e-5)
 
 
+@pytest.mark.long
 def test_a_selection_of_another_scored_run_is_used_with_a_warning(work, scored, caplog) -> None:
     found = work.store.rounds.read(scored.run_id)
     other = score(work, "toy", None, [{"score": {"epochs": 1}}], 1)

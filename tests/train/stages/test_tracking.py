@@ -55,6 +55,7 @@ def tracked(work):
     return replace(work, tracking=Tracking("tensorboard"))
 
 
+@pytest.mark.long
 def test_every_epoch_is_told(listening, tracked, work, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("curate.train.stages.recording.pictures", lambda *_: {"gap": picture(tmp_path)})
     scored = score(tracked, "toy", None, [], 0)
