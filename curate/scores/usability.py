@@ -242,8 +242,7 @@ def contradiction(log_margin: Floats) -> Floats:
     """How much a prediction contradicts the label, in [0, 1], higher = more; above 1/2 it prefers another class.
 
     sigmoid(-m). It finds what usability does not detect: during learning a modality prefers another class on swapped
-    pairs and wrong labels. It ranks; which
-    labels are wrong and which clips are swapped is judged in `labels`.
+    pairs and wrong labels. It ranks; which labels are wrong and which clips are swapped is judged in `labels`.
 
     Args:
         log_margin: m, any shape: `gap.log_margin`, averaged over the warm-up's epochs.
