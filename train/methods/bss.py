@@ -22,7 +22,8 @@ from curate.train.data.samples import Batch, DataView
 from curate.train.models.model import FusionModel, Outputs
 
 from .knobs import check_ranges
-from .method import Context, Method
+from .method import Context
+from .own_heads import OwnHeads
 
 FUSED, OWN = 0.1, 0.9
 """The published weights of the fused and of each unimodal cross-entropy."""
@@ -32,7 +33,7 @@ LEAST = 0.01
 """Added to the weights that are drawn by, so that none is zero."""
 
 
-class Bss(Method):
+class Bss(OwnHeads):
     """Balanced samples first: those whose modalities agree, and whose loss is small.
 
     The loss is 0.1 CE(f) + 0.9 sum_m CE(l_m), l_m of the modality's own head; the sum of the l_m predicts. Of each
@@ -72,14 +73,6 @@ class Bss(Method):
         super().__init__(config)
         self.ranked: list[str] = []
         self.now: list[str] = []
-
-    @override
-    def attach(self, model: FusionModel, warm: bool) -> None:
-        model.add_own_heads(warm)
-
-    @override
-    def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
-        return model.with_own_heads(inputs)
 
     @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:

@@ -18,7 +18,8 @@ from curate.train.models.model import FusionModel, Outputs
 from curate.types import FUSED
 
 from .knobs import check_ranges
-from .method import Context, Method, per_modality
+from .method import Context, per_modality
+from .own_heads import OwnHeads
 from .updates import Updates
 
 Losses = dict[str, float]
@@ -26,7 +27,7 @@ FLOOR = 1e-4
 SPLITS: tuple[Split, Split] = ("fit", "val")
 
 
-class Gblend(Method):
+class Gblend(OwnHeads):
     """Cross-entropies of every modality's own head and of the fusion, blended by weights that probes estimate.
 
     L = sum_k w_k CE(l_k) over the modalities and the fusion, sum_k w_k = 1. At the start of a super-epoch a copy of
@@ -70,7 +71,7 @@ class Gblend(Method):
 
     @override
     def attach(self, model: FusionModel, warm: bool) -> None:
-        model.add_own_heads(warm)
+        super().attach(model, warm)
         names = (*model.modalities, FUSED)
         self.weights = dict.fromkeys(names, 1 / len(names))
         if self.config.mode == "fixed" and self.config.weights:
@@ -99,10 +100,6 @@ class Gblend(Method):
         self.weights = blend(gained, overfitted)
         for name in names:
             self.measured += [(name, "delta_g", gained[name]), (name, "delta_o", overfitted[name])]
-
-    @override
-    def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
-        return model.with_own_heads(inputs)
 
     @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:

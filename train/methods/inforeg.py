@@ -17,10 +17,11 @@ from curate.train.models.model import FusionModel, Outputs
 
 from .knobs import check_ranges
 from .means import Means
-from .method import Context, Method
+from .method import Context
+from .own_heads import OwnHeads
 
 
-class InfoReg(Method):
+class InfoReg(OwnHeads):
     """Fused and unimodal cross-entropies; the encoder ahead is drawn to its weights of the epoch's start, early on.
 
     The loss is CE(f) + sum_m CE(l_m), l_m of the modality's own head. F_m of an epoch is the sum over its steps, and
@@ -67,14 +68,6 @@ class InfoReg(Method):
         self.traces: dict[str, Tensor] = {}
         self.begun: dict[str, list[Tensor]] = {}
         self.means = Means()
-
-    @override
-    def attach(self, model: FusionModel, warm: bool) -> None:
-        model.add_own_heads(warm)
-
-    @override
-    def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
-        return model.with_own_heads(inputs)
 
     @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:

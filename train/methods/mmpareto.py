@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,13 @@ from curate.train.models.model import FusionModel, Outputs
 
 from .knobs import check_ranges
 from .means import Means
-from .method import Context, Method
+from .method import Context
+from .own_heads import OwnHeads
 
 EPS = 1e-12
 
 
-class MMPareto(Method):
+class MMPareto(OwnHeads):
     """Each encoder learns from a direction common to its multimodal and its unimodal loss, with enlarged magnitude.
 
     Losses are the cross-entropy of the fusion and that of each modality's own head. For an encoder with gradients g
@@ -63,16 +64,8 @@ class MMPareto(Method):
         self.means = Means()
 
     @override
-    def attach(self, model: FusionModel, warm: bool) -> None:
-        model.add_own_heads(warm)
-
-    @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
         self.means = Means()
-
-    @override
-    def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
-        return model.with_own_heads(inputs)
 
     @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:

@@ -20,13 +20,14 @@ from curate.train.data.samples import Batch
 from curate.train.models.model import FusionModel, Outputs
 
 from .knobs import check_ranges
-from .method import Context, Method
+from .method import Context
+from .own_heads import OwnHeads
 from .windows import Window, window_rules
 
 PUBLISHED = Window(first=10, stop=None, epochs=60)
 
 
-class Remix(Method):
+class Remix(OwnHeads):
     """A warm-up, then steps on one modality at a time, each sample for the modality whose prediction says least.
 
     In the warm-up CE(f) + alpha sum_m CE(l_m) is minimised, l_m of the modality's own head. After it, before each
@@ -70,10 +71,6 @@ class Remix(Method):
         self.assigned: dict[str, int] = {}
 
     @override
-    def attach(self, model: FusionModel, warm: bool) -> None:
-        model.add_own_heads(warm)
-
-    @override
     def windows(self, epochs: int) -> dict[str, range]:
         return {"remixing": PUBLISHED.of(epochs, self.config.first_epoch)}
 
@@ -88,10 +85,6 @@ class Remix(Method):
             logits = self.forward(model, batch.inputs).logits
             known = torch.stack([negative_entropy(logits[m]) for m in model.modalities])
             self.assigned.update(zip(batch.sample_ids.tolist(), known.argmin(dim=0).tolist(), strict=True))
-
-    @override
-    def forward(self, model: FusionModel, inputs: Mapping[str, Tensor]) -> Outputs:
-        return model.with_own_heads(inputs)
 
     @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
