@@ -15,7 +15,7 @@ import numpy as np
 
 from curate.config import check_within
 from curate.errors import CurateError
-from curate.files.remote import Remote, located, whole
+from curate.files.remote import Remote, located, stamps, whole
 from curate.media import DECODING, Decoded
 from curate.media.source import Segment
 from curate.specs import InputSpec, TextSpec
@@ -179,3 +179,9 @@ class Dataset(ABC):
                 row.append(dict(sample.extra))
             digest.update(json.dumps(row, sort_keys=True, default=str).encode())
         return f"{self.name}-{digest.hexdigest()[:10]}"
+
+
+def remote_stamps(dataset: Dataset) -> dict[Remote, list[Any] | None]:
+    """{remote file: its size and checksum or time}, see `curate.files.remote.stamps`."""
+    named = {path for sample in dataset.samples for path, _ in dataset.media(sample).values()}
+    return stamps(path for path in named if isinstance(path, Remote))

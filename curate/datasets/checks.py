@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import MediaError
-from curate.files.remote import Remote, checksum, stamps
+from curate.files.remote import Remote, checksum
 from curate.media import check_file
 from curate.media.source import Segment
 from curate.types import Finding, Sample
 
-from .base import SPLITS, Dataset
+from .base import SPLITS, Dataset, remote_stamps
 
 Medium = tuple[str, Segment | None]  # (path, digest of the content or text; stretch of the file)
 Media = Mapping[str, Medium]
@@ -77,12 +77,6 @@ def files_found(dataset: Dataset) -> dict[str, dict[str, int]]:
             there = _remote_status(known[path]) if isinstance(path, Remote) else _file_status(path)
             counts[modality][there] += 1
     return {m: dict(sorted(own.items(), key=lambda item: (item[0] != "ok", item[0]))) for m, own in counts.items()}
-
-
-def remote_stamps(dataset: Dataset) -> dict[Remote, list[Any] | None]:
-    """{remote file: its size and checksum or time}, see `curate.files.remote.stamps`."""
-    named = {path for sample in dataset.samples for path, _ in dataset.media(sample).values()}
-    return stamps(path for path in named if isinstance(path, Remote))
 
 
 def _remote_status(stamp: list[Any] | None) -> str:

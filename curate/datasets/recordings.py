@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from curate.errors import CurateError, MediaError
-from curate.files.remote import Remote, stamps
+from curate.files.remote import Remote
 from curate.media import USUAL, Decoded, Limits, Window, choose_stretch, decode_media
 from curate.media.files import at_hand, renamed, stamp
 from curate.media.source import Segment
 from curate.specs import AudioSpec, VisualSpec
 from curate.types import Sample
 
-from .base import Dataset
+from .base import Dataset, remote_stamps
 
 
 class Recordings(Dataset):
@@ -79,8 +79,7 @@ class Recordings(Dataset):
 
     @cached_property
     def _remote_stamps(self) -> Mapping[Remote, list[Any] | None]:
-        named = {path for sample in self.samples for path, _ in self.media(sample).values()}
-        return stamps(path for path in named if isinstance(path, Remote))
+        return remote_stamps(self)
 
     @abstractmethod
     def media(self, sample: Sample) -> Mapping[str, tuple[Path, Segment | None]]:
