@@ -101,10 +101,11 @@ def align(parts: Sequence[Part], values: Values = "auto") -> Saved:
     if not (wanted & (status == "ok")).any():
         message = f"{first.source}: no training sample has a label and numbers of {' and '.join(modalities)}"
         raise CurateError(message, "a gap is between two modalities of one sample")
-    probs, readings = {}, {}
+    kinds, probs, readings = {part.kind for part in parts}, {}, {}
+    told = kinds.pop() if len(kinds) == 1 else ""
     for m, arrays in raw.items():
         there = wanted & ~lacks[m]
-        readings[m] = which_kind(m, [take(a, there) for a in arrays], values, first.sample_ids[there])
+        readings[m] = which_kind(m, [take(a, there) for a in arrays], values, first.sample_ids[there], told)
         probs[m] = [_probabilities(a, readings[m], there) for a in arrays]
     made = Scored(first.sample_ids, labels, classes, modalities, probs)
     rounds = tuple(made.predictions(e, wanted & (status == "ok"), modalities) for e in range(len(epochs)))

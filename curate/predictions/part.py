@@ -34,6 +34,7 @@ class Part:
         values: {modality: (K class names, (N, K) float64)}, in the file's order; NaN where there was no number. Large
             ones are in a temporary file, see `curate.blocks`.
         form: how the file is written and its labels were read, if that is not the usual form; else ''.
+        kind: of the values, where whoever wrote the file made sure of it, see `values.Reading`; '' where it is unknown.
     """
 
     source: str
@@ -43,6 +44,7 @@ class Part:
     epochs: NDArray[np.int64] | None
     values: Mapping[str, tuple[tuple[str, ...], Floats]]
     form: str = ""
+    kind: str = ""
 
 
 def distinct(texts: Texts) -> tuple[list[str], NDArray[np.int64]]:

@@ -38,7 +38,7 @@ def read_recorded(folder: Path) -> Part:
         classes = [tuple(name.partition(".")[2] for name in of_one) for of_one in own.values()]
         values = dict(zip(own, zip(classes, found, strict=True), strict=True))
     keys = (columns["sample_id"], columns["label"], columns["split"], columns["epoch"])
-    return Part(str(folder), *keys, values, "; ".join(["recorded", *notes]))
+    return Part(str(folder), *keys, values, "; ".join(["recorded", *notes]), "log-probabilities")
 
 
 def _beside(columns: Sequence[NDArray[Any]]) -> Floats:

@@ -54,11 +54,12 @@ class Reading:
     changed: int = 0
 
 
-def which_kind(modality: str, arrays: Sequence[Floats], values: Values, ids: Texts) -> Reading:
+def which_kind(modality: str, arrays: Sequence[Floats], values: Values, ids: Texts, known: str = "") -> Reading:
     """The kind of the (N, K) values of a modality, from all epochs together.
 
     Args:
         values: the kind given by the user; `auto` uses the evidence alone.
+        known: the kind that whoever wrote the numbers made sure of; there is no evidence to look for then.
 
     Raises:
         CurateError: numbers are missing, or are not of the given kind; or, with `auto`, the evidence is not clear, or
@@ -69,6 +70,8 @@ def which_kind(modality: str, arrays: Sequence[Floats], values: Values, ids: Tex
     if wrong.any():
         message = f"{modality} is missing, NaN or infinite, or no number, for {_named(owners, wrong)}"
         raise CurateError(message, "predict these samples again, or leave all their classes of this modality empty")
+    if values == "auto" and known:
+        return Reading(known, "as recorded")
     if values == "logits":
         return Reading("logits", "as score.values says")
     if values == "proportions":

@@ -14,6 +14,7 @@ import torch
 import curate
 from curate.errors import CurateError
 from curate.files.shards import read_shards, shards_of
+from curate.predictions.score import understand
 from curate.torch import Recorder
 
 ROOT = Path(__file__).parents[3]
@@ -72,6 +73,16 @@ def test_the_scores_are_those_of_the_same_predictions_in_a_file(tmp_path, batche
     here, there = scores(curate.open(tmp_path / "a.duckdb"), run), scores(curate.open(tmp_path / "b.duckdb"), other)
     assert [row[:2] for row in here] == [row[:2] for row in there] and len(here) == 2 * N
     np.testing.assert_allclose([r[2:] for r in here], [r[2:] for r in there], atol=2e-6)
+
+
+def test_the_kind_of_recorded_numbers_is_known_and_not_looked_for(tmp_path, batches, monkeypatch) -> None:
+    record(tmp_path / "r", batches, monkeypatch)
+    said = understand([str(tmp_path / "r")], [{}]).saved.readings
+    assert {m: (r.kind, r.why) for m, r in said.items()} == dict.fromkeys(
+        ("audio", "visual"), ("log-probabilities", "as recorded")
+    )
+    with pytest.raises(CurateError, match="and add to one"):
+        understand([str(tmp_path / "r")], [{"score": {"values": "probabilities"}}])
 
 
 @pytest.mark.long
