@@ -16,7 +16,8 @@ if STARTED and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -97,7 +98,7 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         " ".join(sys.argv).encode()  # a name that is not valid text cannot be stored
-        app()
+        command()()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -108,6 +109,12 @@ def main() -> None:
         print_message("error: " + " ".join(shown.message.split()))
         print_message("hint: " + " ".join((shown.hint or "CURATE_DEBUG=1 shows where").split()))
         sys.exit(shown.exit_code)
+
+
+@cache
+def command() -> Callable[[], object]:
+    """All commands with their options, which takes longer to make than most commands take."""
+    return typer.main.get_command(app)
 
 
 def as_user_error(error: Exception) -> CurateError:

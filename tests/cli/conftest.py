@@ -33,6 +33,7 @@ CLASSES = ("ant", "bee", "cow")
 TABLES = ("run", "sample", "prediction", "gap", "mixture", "posterior", "selection", "selection_member")
 TABLES += ("epoch", "fold_epoch")
 TORCH = find_spec("torch") is not None
+READER = duckdb.connect()  # to make one takes longer than to read
 UNSTEADY = {"run": "started, finished, folder, versions", "selection": "created"}
 
 
@@ -86,13 +87,16 @@ def read_content(db: Path, unsteady: bool = True, **where: str) -> dict[str, lis
     """
     if not db.exists():
         return {}
-    with duckdb.connect(str(db), read_only=True) as con:
+    READER.execute(f"ATTACH '{db}' AS seen (READ_ONLY); USE seen")
+    try:
         found = {}
         for table in TABLES:
             left_out = "" if unsteady or table not in UNSTEADY else f"EXCLUDE ({UNSTEADY[table]})"
             clock = " WHERE metric <> 'seconds'" if table.endswith("epoch") and not unsteady else ""
-            found[table] = con.execute(f"SELECT * {left_out} FROM {table}{clock} ORDER BY ALL").fetchall()
+            found[table] = READER.execute(f"SELECT * {left_out} FROM {table}{clock} ORDER BY ALL").fetchall()
         return found
+    finally:
+        READER.execute("USE memory; DETACH seen")
 
 
 @pytest.fixture(scope="session")
