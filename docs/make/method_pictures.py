@@ -238,6 +238,17 @@ def inforeg() -> Figure:
     return figure
 
 
+def aug() -> Figure:
+    """The weight of the residual by what is known already."""
+    figure, (ax,) = axes()
+    known = np.linspace(0, 1, 101)
+    for residual, colour in ((0.5, AUDIO), (0.2, VISUAL)):
+        ax.plot(known, 1 - residual * known, color=colour, label=f"r = {residual:g}" + " (default)" * (residual == 0.5))
+    ax.set(xlabel="$\\mathrm{softmax}(o)_y$ of the layers before", ylabel="weight of CE(a, y)", ylim=(0, 1.05))
+    ax.legend(loc="lower left")
+    return figure
+
+
 def bss() -> Figure:
     """The pace of a run of 60 epochs."""
     figure, (ax,) = axes()

@@ -12,7 +12,7 @@ from curate.train.methods import catalog
 
 ROOT = Path(__file__).parents[2]
 METHODS, EXPLANATIONS = ROOT / "docs/methods", ROOT / "docs/explanations"
-UNMEASURED = {"bss", "inforeg", "remix", "valuation"}
+UNMEASURED = {"aug", "bss", "inforeg", "remix", "valuation"}
 """Methods that came after the study."""
 FORMULA = re.compile(r"\$\$(.+?)\$\$|(?<![\\$\w])\$([^$\n]+?)\$(?![\w$])", re.S)
 

@@ -26,6 +26,7 @@ ALIKE_AT: Mapping[str, int] = {"reconboost": 1}
 """The epoch in which a method treats its modalities alike, where that is not the first."""
 
 ORDERED: Mapping[str, str] = {
+    "aug": "modalities take steps in the declared order, on one head",
     "mla": "modalities take steps in the declared order, on one head",
     "ogm_ge": "noise is drawn in the declared order",
 }

@@ -32,6 +32,7 @@ MUST: list[tuple[str, str]] = [
     ("remix", "batches"),
     ("bss", "mode of measuring"),
     ("inforeg", "which modality"),
+    ("aug", "added layers"),
 ]
 
 

@@ -18,9 +18,10 @@ from curate.train.models.model import FusionModel, ModelConfig
 from curate.train.models.precision import Precision
 
 ALL = catalog.names()
-MEMORY = {"agm", "greedy", "iprm", "mla"}
-"""Methods whose second look at a batch differs from the first: running means, a frozen gate, a projection, a probe."""
-STEPS = {"mla": 2}
+MEMORY = {"agm", "aug", "greedy", "iprm", "mla"}
+"""Methods whose second look at a batch differs from the first: running means, a frozen gate, a head that has stepped, a
+projection, a probe."""
+STEPS = {"aug": 2, "mla": 2}
 """Steps of the optimizer in a batch, where that is not one."""
 
 
