@@ -123,7 +123,7 @@ def records(lines: Sequence[Line], plan: Plan | None = None) -> tuple[list[str],
     names = [f"{m}_{k}_{s}" for m, k in keys for s in ("mean", "sd")]
     head = ["dataset", "label", "method", "control", "seeds", *names]
     head += [f"{what}_{end}" for what in ("minus_joint", "minus_warmup") for end in ("mean", "low", "high")]
-    head += ["time_relative_to_joint", "seconds_per_epoch", "mean_abs_gap", "kept"]
+    head += ["time_relative_to_joint", "memory_relative_to_joint", "seconds_per_epoch", "mean_abs_gap", "kept"]
     head += ["epochs", "verdict", "remark", *(f"paper_{k}" for k in printed_keys)]
     head += [f"minus_paper_{k}_{end}" for k in printed_keys for end in ("mean", "low", "high")]
     rows: list[list[Any]] = []
@@ -132,7 +132,7 @@ def records(lines: Sequence[Line], plan: Plan | None = None) -> tuple[list[str],
         row += [v for key in keys for v in _pair(line.values.get(key))]
         for d in (line.joint, line.continued):
             row += [None, None, None] if d is None else [d.mean, d.low, d.high]
-        row += [s.mean if s else None for s in (line.time, line.seconds, line.gap, line.kept)]
+        row += [s.mean if s else None for s in (line.time, line.memory, line.seconds, line.gap, line.kept)]
         known = paper.get((line.label, line.dataset), {})
         row += [line.epochs, line.verdict, line.remark, *(known.get(k) for k in printed_keys)]
         for d in (ahead_of_paper(line, k, known) for k in printed_keys):
@@ -170,12 +170,15 @@ def _column(name: str, lines: Sequence[Line]) -> list[tuple[str, Value]]:
         "continued": ("minus warm-up continued", lambda line: _points(line.continued)),
         "verdict": ("verdict", lambda line: line.verdict),
         "time": ("time, joint = 1", lambda line: _number(line.time)),
+        "memory": ("memory, joint = 1", lambda line: _number(line.memory)),
         "seconds": ("s an epoch", lambda line: _number(line.seconds)),
         "gap": ("mean |gap|", lambda line: _number(line.gap)),
         "epochs": ("epochs", lambda line: "" if line.epochs is None else str(line.epochs)),
         "seeds": ("seeds", lambda line: str(len(line.seeds))),
         "remark": ("remark", lambda line: line.remark),
     }
+    if name == "memory" and all(line.memory is None for line in lines):
+        return []  # runs from before it was counted, or of compiled encoders
     if name != "modalities":
         return [single[name]]
     return [(f"{m}, %", _of(m)) for m in modalities]

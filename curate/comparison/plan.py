@@ -40,6 +40,7 @@ COLUMNS = (
     "macro_f1",
     "map",
     "time",
+    "memory",
     "seconds",
     "gap",
     "epochs",

@@ -8,7 +8,7 @@ would otherwise give an interval of no width.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import mean, stdev
 
@@ -39,6 +39,7 @@ class Cell:
         epochs: in all, warm-up included.
         seconds: mean wall-clock time of an epoch of the method, s.
         gap: mean |probability gap| of the training samples after the last epoch, 0..1.
+        memory: the most that a step of the method needed, bytes; None where it was not counted.
     """
 
     comparison: str
@@ -55,6 +56,7 @@ class Cell:
     epochs: int | None = None
     seconds: float | None = None
     gap: float | None = None
+    memory: float | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ class Line:
         verdict: against the warm-up continued; where that is missing, against joint training, and marked so.
         remark: anything else to know: seeds without a result and why, another number of epochs, its own control.
         kept: share of the training data that it trained on, 0..1; None where that is not known.
+        memory: of a step relative to joint training, paired by seed.
     """
 
     dataset: str
@@ -136,6 +139,7 @@ class Line:
     verdict: str
     remark: str
     kept: Spread | None = None
+    memory: Spread | None = None
 
 
 def spread(values: Iterable[float]) -> Spread | None:
@@ -208,7 +212,8 @@ def _line(group: Sequence[Cell], rows: Mapping[str, Sequence[Cell]]) -> Line:
         joint=to_joint,
         continued=to_continued,
         own=None if own is None else (head.twin, own),
-        time=_relative_time(done, joint),
+        time=_relative(done, joint, lambda c: c.seconds),
+        memory=_relative(done, joint, lambda c: c.memory),
         seconds=spread(c.seconds for c in done if c.seconds is not None),
         gap=spread(c.gap for c in done if c.gap is not None),
         verdict=_verdict(done, group is continued, to_joint, to_continued),
@@ -226,9 +231,10 @@ def _accuracy(cells: Iterable[Cell]) -> dict[int, float]:
     return {c.seed: c.values[ACCURACY] for c in cells if ACCURACY in c.values}
 
 
-def _relative_time(cells: Iterable[Cell], joint: Iterable[Cell]) -> Spread | None:
-    base = {c.seed: c.seconds for c in joint if c.seconds}
-    return spread(c.seconds / base[c.seed] for c in cells if c.seconds is not None and c.seed in base)
+def _relative(cells: Iterable[Cell], joint: Iterable[Cell], cost: Callable[[Cell], float | None]) -> Spread | None:
+    """A cost in multiples of that of joint training."""
+    base = {c.seed: known for c in joint if (known := cost(c))}
+    return spread(own / base[c.seed] for c in cells if (own := cost(c)) is not None and c.seed in base)
 
 
 def _verdict(done: Sequence[Cell], is_reference: bool, joint: Difference | None, continued: Difference | None) -> str:

@@ -276,7 +276,7 @@ CREATE TABLE epoch (
 COMMENT ON TABLE epoch IS 'Every number of every epoch; split test occurs once, at the epoch that validation chose';
 COMMENT ON COLUMN epoch.epoch IS 'counted from 1 within the run';
 COMMENT ON COLUMN epoch.modality IS 'a modality, fused, or all for what belongs to none';
-COMMENT ON COLUMN epoch.metric IS 'loss, accuracy, macro_f1, map (0..1), seconds, or a quantity of the method such as lambda, omega';
+COMMENT ON COLUMN epoch.metric IS 'loss, accuracy, macro_f1, map (0..1), seconds, memory (of a step, bytes), or a quantity of the method such as lambda, omega';
 COMMENT ON COLUMN epoch.value IS 'the number; every share lies in 0..1';
 
 CREATE TABLE fold_epoch (
@@ -293,7 +293,7 @@ COMMENT ON TABLE fold_epoch IS 'What epoch says of the run itself, of the model 
 COMMENT ON COLUMN fold_epoch.fold IS 'the fold that was held out, counted from 0; split train is the other folds';
 COMMENT ON COLUMN fold_epoch.epoch IS 'counted from 1 within the fold';
 COMMENT ON COLUMN fold_epoch.modality IS 'a modality, fused, or all for what belongs to none';
-COMMENT ON COLUMN fold_epoch.metric IS 'loss, accuracy, macro_f1, map (0..1), seconds';
+COMMENT ON COLUMN fold_epoch.metric IS 'loss, accuracy, macro_f1, map (0..1), seconds, memory (of a step, bytes)';
 COMMENT ON COLUMN fold_epoch.value IS 'the number; every share lies in 0..1';
 
 CREATE TABLE dynamic (

@@ -23,6 +23,7 @@ from curate.train.methods.updates import Updates
 from curate.train.models.model import FusionModel
 from curate.types import FUSED, Predictions
 
+from .memory import Kept, stored
 from .processes import Team
 
 Values = list[tuple[str, str, str, float]]
@@ -183,7 +184,7 @@ def fit(
         _begin_random(model, seed)
         model.train()
         trainer.transform.train()
-        losses = _train_epoch(trainer, data, seed, context.span or (0, context.epochs or epochs), on_step)
+        losses, memory = _train_epoch(trainer, data, seed, context.span or (0, context.epochs or epochs), on_step)
         trainer.scheduler.step()
         own = method.end_epoch(model)
         trainer.epoch += 1
@@ -193,6 +194,7 @@ def fit(
             trainer.best_epoch, trainer.best_accuracy = trainer.epoch, accuracy
         yield [
             ("train", "all", "loss", float(losses.mean())),
+            *([] if memory is None else [("train", "all", "memory", float(memory))]),
             *(("train", m, name, value) for m, name, value in (*own, *_skipped(trainer))),
             *(("val", m, name, value) for m, v in metrics.items() for name, value in v.items()),
         ]
@@ -227,13 +229,18 @@ def _train_epoch(
     seed: int,
     span: tuple[int, int],
     on_step: Callable[[int, int], None] | None,
-) -> np.ndarray:
-    """Do one pass over the training samples that the method reads; return the loss of every batch."""
+) -> tuple[np.ndarray, int | None]:
+    """Do one pass over the training samples that the method reads.
+
+    Returns:
+        The loss of every batch, and the bytes that the first step needed; None where they cannot be counted.
+    """
     order = trainer.method.order(data.fit.sample_ids)
     read = len(data.fit) if order is None else len(order)
     total, together = -(-read // data.batch_size), trainer.optim.accumulate
     steps = -(-total // together)
     losses: list[Tensor] = []
+    memory: int | None = None
     recent: list[tuple[Batch, Tensor]] = []
     trainer.updates.skipped = 0
     for number, raw in enumerate(data.training_batches(trainer.epoch, order)):
@@ -243,7 +250,10 @@ def _train_epoch(
         if trainer.optim.by_step and place == 0:
             trainer.set_rate(trainer.epoch - span[0] + step / steps, span[1] - span[0], 1 / steps)
         batch = trainer.transform(raw.to(trainer.device), mix_seed(seed, number))
-        loss = trainer.method.step(trainer.model, trainer.optimizer, batch)
+        if number:
+            loss = trainer.method.step(trainer.model, trainer.optimizer, batch)
+        else:
+            loss, memory = _counted_step(trainer, batch)
         if last:
             trainer.average()
         losses.append(loss)
@@ -253,7 +263,24 @@ def _train_epoch(
             recent.clear()
         if on_step:
             on_step(number + 1, total)
-    return torch.stack(losses).double().cpu().numpy()
+    return torch.stack(losses).double().cpu().numpy(), memory
+
+
+def _counted_step(trainer: Trainer, batch: Batch) -> tuple[Tensor, int | None]:
+    """A step, and its bytes: weights, gradients, the optimizer's state, the average, what is kept for backward passes.
+
+    Of this process; a compiled model does not tell what it keeps.
+    """
+    model, optimizer = trainer.model, trainer.optimizer
+    if model.config.compile:
+        return trainer.method.step(model, optimizer, batch), None
+    weights = list(model.parameters())
+    with Kept((*weights, *batch.inputs.values())) as kept:
+        loss = trainer.method.step(model, optimizer, batch)
+    state = [x for own in optimizer.state.values() for x in own.values() if isinstance(x, Tensor)]
+    gradients = [w.grad for w in weights if w.grad is not None]
+    averaged = [] if trainer.averaged is None else list(trainer.averaged.parameters())
+    return loss, kept.most + stored((*weights, *gradients, *state, *averaged, *batch.inputs.values()))
 
 
 def _check_finite(recent: list[tuple[Batch, Tensor]], epoch: int) -> None:

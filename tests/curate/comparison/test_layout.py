@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from curate.comparison.layout import cells, check_outputs, escape_latex, records, to_csv, to_latex, to_markdown
 from curate.comparison.plan import Plan, Row
-from curate.comparison.summary import Cell, Line, summarize
+from curate.comparison.summary import Cell, Line, Spread, summarize
 from curate.errors import CurateError
 
 NASTY = r"a_b & 50% | $x^2 {y} ~ \z #1 <±>"
@@ -97,6 +98,14 @@ def test_cells_by_hand(lines) -> None:
     ]  # fmt: skip
     assert rows[1] == ["warmup", "65.5 ± 6.4", "", "reference", "32.8 ± 3.2", "16.4 ± 1.6", "1.00", ""]
     assert rows[3] == ["gone", "", "", "missing", "", "", "", "method 'x' is unknown"]
+
+
+def test_memory_has_a_column_where_it_was_counted(lines) -> None:
+    plan = Plan("x", (), columns=("memory", "seeds"))
+    assert cells(lines, plan)[0] == ["method", "seeds"]
+    counted = [replace(line, memory=Spread(1.25, None, 1)) if i else line for i, line in enumerate(lines)]
+    head, rows = cells(counted, plan)
+    assert head == ["method", "memory, joint = 1", "seeds"] and [r[1] for r in rows[:2]] == ["", "1.25"]
 
 
 def test_data_sets_have_a_column_only_where_there_are_several() -> None:

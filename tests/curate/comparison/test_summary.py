@@ -38,6 +38,7 @@ def cells(label: str, *accuracies: float | None, method: str = "", control: bool
             epochs=None if a is None else int(str(more.get("epochs", 10))),
             seconds=None if a is None else float(str(more.get("seconds", 2.0))) * (1 + seed),
             gap=None if a is None else 0.1 * (1 + seed),
+            memory=None if a is None or "memory" not in more else float(str(more["memory"])) * (1 + seed),
         )
         for seed, a in enumerate(accuracies)
     ]  # fmt: skip
@@ -140,6 +141,14 @@ def test_a_seed_without_a_result_is_left_out_and_told() -> None:
     gone = line(*cells("new", None, None))
     assert (gone.verdict, gone.remark, gone.values, gone.epochs) == (MISSING, "it diverged", {}, None)
     assert gone.modalities == ("audio", "visual"), "known from the others, so that columns stay"
+
+
+def test_memory_is_relative_to_joint_training_of_the_same_seed() -> None:
+    """(1 + seed) cancels: 3e6 over 2e6 bytes in every seed; unknown where joint's is."""
+    joint, more = cells("joint", 0.5, 0.6, control=True, memory=2e6), cells("x", 0.5, 0.6, memory=3e6)
+    found = summarize([*joint, *more])[-1].memory
+    assert found is not None and (found.mean, found.sd) == (pytest.approx(1.5), pytest.approx(0.0))
+    assert summarize([*JOINT, *more])[-1].memory is None
 
 
 def test_time_is_relative_to_joint_training_of_the_same_seed() -> None:

@@ -46,6 +46,20 @@ def test_training_learns_and_every_epoch_is_told(dataset, data) -> None:
     assert losses[-1] < losses[0]
 
 
+def test_the_memory_of_a_step_is_told_and_a_batch_twice_as_large_keeps_twice_as_much(dataset, data) -> None:
+    """Weights, gradients and momentum, thrice the weights, do not grow; nor do the statistics of batch norm, much."""
+
+    def memory(size: int) -> list[float]:
+        t = trainer(dataset, data)
+        told = fit(t, replace(data, batch_size=size), 2)
+        return [v for values in told for s, m, k, v in values if (s, m, k) == ("train", "all", "memory")]
+
+    weights = sum(p.numel() * p.element_size() for p in trainer(dataset, data).model.parameters())
+    small, large = memory(8), memory(16)
+    assert len({*small}) == len({*large}) == 1, "the same in every epoch"
+    assert (large[0] - 3 * weights) / (small[0] - 3 * weights) == pytest.approx(2, rel=0.02)
+
+
 def test_the_best_epoch_is_the_earliest_of_highest_validation_accuracy(dataset, data) -> None:
     t = trainer(dataset, data)
     accuracies = [
