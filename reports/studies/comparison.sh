@@ -2,6 +2,7 @@
 # Every method on real speech with planted damage, under one protocol, three seeds; each seed redraws the data too. Beside
 # each method as published, the same with its main knob tuned on validation: two other values, as many for each.
 # Usage: comparison.sh FSDD_FOLDER [WORK_FOLDER [SETTING ...]]; hours on two cores. Stopped, it goes on where it was.
+# CURATE_DEVICE=cpu,cpu OMP_NUM_THREADS=1 before it trains two at a time.
 # SETTINGs such as score.epochs=1 are for a trial run. The table goes to standard output, the page to WORK_FOLDER.
 set -euo pipefail
 source "$(dirname "$0")/study.sh" "$1" "${2:-comparison}" "${@:3}"
