@@ -15,9 +15,10 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # Nothing depends on the person who runs the tests; on data this small more threads only wait for one another.
 for name in [n for n in os.environ if n.startswith("CURATE_") or n in ("FORCE_COLOR", "NO_COLOR")]:
@@ -32,6 +33,7 @@ from hypothesis import settings
 
 from curate import cli
 from curate.scores import gap, mixture, posteriors
+from curate.store.connection import Connection
 from curate.store.store import Store
 from curate.types import FUSED, Predictions, Run, Sample
 
@@ -100,6 +102,29 @@ def run_main(*args: str | Path, stdin: str = "") -> Ended:
 def curate() -> Callable[..., Ended]:
     """Runs a command in this process: `curate("runs", "--db", db)`."""
     return run_main
+
+
+@pytest.fixture(scope="session")
+def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sample table without rows; copy it, never open it."""
+    path = tmp_path_factory.mktemp("empty") / "curate.duckdb"
+    with Connection(path).open(write=True):
+        return path
+
+
+@pytest.fixture(autouse=True)
+def new_tables(empty_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new table is a copy: to make one takes longer than most tests. Tests of making one override this fixture."""
+    opened = Connection.open
+
+    def copied(self: Connection, write: bool = False, *args: Any, **options: Any) -> AbstractContextManager[Any]:
+        if write and not self.path.exists():
+            with contextlib.suppress(OSError):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(empty_file, self.path)
+        return opened(self, write, *args, **options)
+
+    monkeypatch.setattr(Connection, "open", copied)
 
 
 @pytest.fixture

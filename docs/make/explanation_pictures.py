@@ -20,7 +20,7 @@ from curate.scores.usability import Reference, look_alikes
 from curate.types import Known
 
 from .drawing import AUDIO, FUSED, GREY, STYLE, THIRD, VISUAL, axes, save
-from .method_pages import STUDY, stale, study_rows
+from .method_pages import STUDY, study_rows
 
 FOLDER = Path(__file__).parents[1] / "explanations/pictures"
 STUDIES = Path(__file__).parents[2] / "reports/studies"
@@ -177,7 +177,7 @@ def studies_methods() -> Figure:
     rows = []
     for row in study_rows(STUDY):
         if row["minus warm-up continued"]:
-            color = GREY if row["method"] in stale() else {"better": AUDIO, "worse": VISUAL}.get(row["verdict"], FUSED)
+            color = {"better": AUDIO, "worse": VISUAL}.get(row["verdict"], FUSED)
             rows.append((row["method"], *_interval(row["minus warm-up continued"]), color))
     return _forest(rows, "points of test accuracy, minus the warm-up loss continued")
 

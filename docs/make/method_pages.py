@@ -50,16 +50,8 @@ def _run(entry: catalog.Entry, keys: list[str]) -> str:
     )
 
 
-def stale() -> set[str]:
-    """Methods whose rows of the study were measured with defaults that have changed since, as the study says."""
-    said = re.search(r"^\*\*\w+ rows are not of what was published.*?(?=\n\n)", STUDY, re.M | re.S)
-    return {name for name in catalog.names() if said and re.search(rf"\b{name}\b", said[0])}
-
-
 def measured(name: str) -> str:
     """Its rows of the study's first table, or why they are not shown."""
-    if name in stale():
-        return f"{LINK} has a row of this method, measured with defaults that have changed since.\n"
     rows = study_rows(STUDY)
     own = [row for row in rows if re.match(rf"{name}\b(?!,? *\w*_)", row["method"])]
     if not own:

@@ -11,7 +11,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 
 class Kept:
-    """Counts, within a `with` block, the bytes that backward passes are kept for.
+    """Counts, within a `with` block, the bytes that are kept for backward passes.
 
     A storage that is kept twice counts once; views count as the whole of theirs.
 

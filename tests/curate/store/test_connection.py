@@ -31,6 +31,11 @@ def digest(path: Path) -> str:
 
 
 @pytest.fixture
+def new_tables() -> None:
+    """Tables are made here as everywhere else."""
+
+
+@pytest.fixture
 def held(scored_table):
     """The process id of another process that has the scored table open for writing."""
     with subprocess.Popen(
