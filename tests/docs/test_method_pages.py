@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from curate.advice import recommend
+from curate.comparison.plan import CONTROLS
 from curate.train.methods import catalog
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +75,25 @@ def test_what_was_measured_is_the_row_of_the_study() -> None:
         rows = re.findall(r"^\| ([a-z_]+)", method_pages.measured(name), re.M)
         assert bool(rows) != (name in UNMEASURED)
         assert set(rows) <= {"method", name}
+
+
+@pytest.mark.model
+def test_what_recommend_says_of_the_study_is_in_its_table() -> None:
+    from docs.make import method_pages
+
+    rows = {row["method"]: row for row in method_pages.study_rows(method_pages.STUDY)}
+
+    def number(method: str, column: str) -> float:
+        return float(rows[method][column].split()[0])
+
+    for method, points in recommend.AHEAD.items():
+        assert number(method, "minus warm-up continued") == points
+    weak = number("warmup", "visual, %") - number("joint", "visual, %")
+    assert number("warmup", "minus joint") == recommend.UNIMODAL and round(weak) == recommend.UNIMODAL_WEAK
+    known = {e.name for e in catalog.entries() if not e.paper.startswith(("baseline", "curate"))} - {*CONTROLS}
+    published = [row for name, row in rows.items() if name in known]
+    assert len(published) == recommend.OF_PAPERS
+    assert not any(row["verdict"] == "better" for row in published)
 
 
 @pytest.mark.model
