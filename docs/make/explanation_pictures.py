@@ -13,6 +13,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from curate.comparison.plan import is_tuned
 from curate.scores import mixture, two_sided
 from curate.scores.gap import signed_gap
 from curate.scores.posteriors import density, p_balanced
@@ -173,10 +174,10 @@ def _interval(cell: str) -> tuple[float, float, float]:
 
 
 def studies_methods() -> Figure:
-    """Every row of the comparison but the control itself."""
+    """Every row of the comparison with its method's own settings, but the control itself."""
     rows = []
     for row in study_rows(STUDY):
-        if row["minus warm-up continued"]:
+        if row["minus warm-up continued"] and not is_tuned(row["method"]):
             color = {"better": AUDIO, "worse": VISUAL}.get(row["verdict"], FUSED)
             rows.append((row["method"], *_interval(row["minus warm-up continued"]), color))
     return _forest(rows, "points of test accuracy, minus the warm-up loss continued")
