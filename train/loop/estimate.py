@@ -10,8 +10,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-from torch.autograd.graph import saved_tensors_hooks
 
 from curate.errors import CurateError
 from curate.render import duration
@@ -19,6 +17,7 @@ from curate.train.data.samples import RunData
 from curate.train.models.model import FusionModel
 
 from .engine import Trainer
+from .memory import Kept, stored
 
 FEW = 4
 """Samples of the trial step that measures memory."""
@@ -93,29 +92,19 @@ def _quicker(trainer: Trainer, model: FusionModel, data: RunData, count: int) ->
 
 def _step(trainer: Trainer, model: FusionModel, data: RunData, count: int) -> tuple[float, int]:
     """Seconds of a step on the first samples, reading included, and bytes that it keeps for its backward pass."""
-    kept: dict[int, int] = {}
-    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
     started = time.perf_counter()
     raw = data.fit.__getitems__(range(count))
     trainer.transform.train()
     batch = trainer.transform(raw.to(trainer.device), 0)
-    with saved_tensors_hooks(keep, lambda tensor: tensor):
+    with Kept((*model.parameters(), *batch.inputs.values())) as kept:
         outputs = model(batch.inputs)
         logits = (outputs.fused, *outputs.logits.values())
         loss = torch.stack([F.cross_entropy(x, batch.labels) for x in logits]).sum()
     loss.backward()
     if trainer.device.type == "cuda":
         torch.cuda.synchronize(trainer.device)
-    inputs = sum(x.numel() * x.element_size() for x in batch.inputs.values())
     model.zero_grad(set_to_none=True)
-    return time.perf_counter() - started, sum(kept.values()) + int(inputs)
+    return time.perf_counter() - started, kept.most + stored(batch.inputs.values())
 
 
 def available(device: torch.device) -> int:

@@ -1,4 +1,4 @@
-"""What a training step needs of memory: counted, so that it is the same on every machine."""
+"""What a training step needs of memory: counted, so that nothing else on the machine changes it."""
 
 from __future__ import annotations
 
