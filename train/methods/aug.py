@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from typing_extensions import override
 
+from curate.torch.losses import unimodal_cross_entropy
 from curate.train.data.samples import Batch
 from curate.train.models.model import FusionModel, Outputs
 
@@ -95,7 +96,7 @@ class Aug(Method):
         for m in model.modalities:
             optimizer.zero_grad(set_to_none=True)  # None, not zero: the idle encoders must not move
             layers = boosted(model)(m, model.encode({m: batch.inputs[m]})[m])
-            loss = boosting_loss(layers, batch.labels, self.config.residual)
+            loss = layered_loss(layers, batch.labels, self.config.residual)
             loss.backward()
             optimizer.step()
             losses.append(loss.detach())
@@ -106,7 +107,7 @@ class Aug(Method):
     @override
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         """sum_m CE(l_m); each step minimises one modality's."""
-        return torch.stack([F.cross_entropy(x, batch.labels) for x in outputs.logits.values()]).sum()
+        return unimodal_cross_entropy(outputs.logits, batch.labels).mean()
 
     @override
     def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
@@ -164,7 +165,7 @@ def boosted(model: FusionModel) -> Boosted:
     return found
 
 
-def boosting_loss(layers: Sequence[Tensor], labels: Tensor, residual: float) -> Tensor:
+def layered_loss(layers: Sequence[Tensor], labels: Tensor, residual: float) -> Tensor:
     """CE(o + a) + CE(o) + mean (1 - w softmax(o)[y]) CE(a), o the sum of all (B, K) logits but the last, a; a scalar.
 
     Of one layer alone CE(a).

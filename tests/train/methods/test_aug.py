@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from curate.train.methods.aug import Boosted, boosted, boosting_loss
+from curate.train.methods.aug import Boosted, boosted, layered_loss
 from curate.train.methods.method import Context
 from curate.train.methods.optim import OptimConfig
 
@@ -19,9 +19,9 @@ def test_the_loss_by_hand() -> None:
     """o = (log 3, 0): p_o = 3/4; a = (0, log 3): CE(a) = log 4; o + a = (log 3, log 3): CE = log 2; CE(o) = log 4/3."""
     o, a = torch.tensor([[math.log(3), 0.0]]), torch.tensor([[0.0, math.log(3)]])
     want = math.log(2) + math.log(4 / 3) + (1 - 0.5 * 0.75) * math.log(4)
-    assert float(boosting_loss([o, a], LABELS, 0.5)) == pytest.approx(want)
-    assert float(boosting_loss([a], LABELS, 0.5)) == pytest.approx(math.log(4))
-    assert float(boosting_loss([o / 2, o / 2, a], LABELS, 0.5)) == pytest.approx(want), "all but the last together"
+    assert float(layered_loss([o, a], LABELS, 0.5)) == pytest.approx(want)
+    assert float(layered_loss([a], LABELS, 0.5)) == pytest.approx(math.log(4))
+    assert float(layered_loss([o / 2, o / 2, a], LABELS, 0.5)) == pytest.approx(want), "all but the last together"
 
 
 def test_what_the_earlier_layers_know_takes_from_the_last_alone() -> None:
@@ -29,7 +29,7 @@ def test_what_the_earlier_layers_know_takes_from_the_last_alone() -> None:
     g = torch.Generator().manual_seed(0)
     o, a = (torch.randn(4, 3, generator=g).requires_grad_() for _ in range(2))
     labels = torch.tensor([0, 1, 2, 0])
-    (found,) = torch.autograd.grad(boosting_loss([o, a], labels, 0.7), o)
+    (found,) = torch.autograd.grad(layered_loss([o, a], labels, 0.7), o)
     (want,) = torch.autograd.grad(F.cross_entropy(o + a, labels) + F.cross_entropy(o, labels), o)
     torch.testing.assert_close(found, want)
 
