@@ -16,8 +16,12 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345
 
 
 @pytest.fixture
-def own_clips(workplace: Path, write_small_clips: Callable[..., Path]) -> Path:
-    """A manifest of the test's own, with 12 samples of two classes."""
+def own_clips(workplace: Path, write_small_clips: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A manifest of the test's own, with 12 samples of two classes.
+
+    The cache is the test's own too: equal files written within one second are not decoded again, whoever wrote them.
+    """
+    monkeypatch.setenv("CURATE_CACHE", str(workplace / "cache"))
     return write_small_clips(workplace / "own", 12, ("ant", "bee"))
 
 
