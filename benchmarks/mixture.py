@@ -2,29 +2,34 @@
 
 Claims: on the same gaps, from the same start, every parameter is within 1e-3 of that of scikit-learn's GaussianMixture
 and the fit is at least 300 times faster; peak memory stays below 1.2 times the input; a Student-t fit of 10 million
-gaps ends within 3 seconds; cost is linear in N, also with three components. Uses one process; scikit-learn's part takes
-minutes.
-Run: python benchmarks/mixture.py [--n 10000000] [--skip-sklearn]
+gaps ends within 3 seconds; cost is linear in N, also with three components; gaps that stay in Parquet files are fitted
+to the same last digit, in memory that does not grow with N. Uses one process; scikit-learn's part takes minutes.
+Run: python benchmarks/mixture.py [--n 10000000] [--skip-sklearn] [--only-shards]
 """
 
 from __future__ import annotations
 
 import argparse
 import resource
+import tempfile
 import threading
 import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import numpy as np
+import pandas as pd
 
+from curate.files.parquet import column
 from curate.scores.cells import gather
 from curate.scores.em import starts
 from curate.scores.mixture import fit
 from curate.scores.posteriors import p_balanced
 from curate.types import Floats, MixtureFit
 
+SHARD = 1_000_000
 PAGE = resource.getpagesize()
 
 
@@ -92,7 +97,7 @@ def against_sklearn(x: Floats) -> None:
     """Compare seconds and parameters of both, from one of our starts."""
     from sklearn.mixture import GaussianMixture
 
-    ours = fit(x)
+    ours = fit(x, "gaussian")
     begin = starts(gather(x), np.inf)
     for tolerance in (1e-3, 1e-7):
         theirs = GaussianMixture(
@@ -106,7 +111,7 @@ def against_sklearn(x: Floats) -> None:
         began = time.perf_counter()
         theirs.fit(x[:, None])
         needed = time.perf_counter() - began
-        seconds, _ = timed(lambda: fit(x), 5)  # right after, so that the machine's load is the same
+        seconds, _ = timed(lambda: fit(x, "gaussian"), 5)  # right after, so that the machine's load is the same
         order = np.argsort(theirs.means_[:, 0])
         pairs = (
             (ours.weights, theirs.weights_[order]),
@@ -130,7 +135,7 @@ def cost(x: Floats) -> None:
     for n in (10**k for k in range(4, 9) if 10**k <= x.size):
         part = x[:n]
         row = [timed(lambda f=f, d=d, part=part: fit(part, f, dof=d))[0] for f, d in kinds]
-        fitted = fit(part)
+        fitted = fit(part, "gaussian")
         began = time.perf_counter()
         p_balanced(fitted, part)
         row.append(time.perf_counter() - began)
@@ -152,12 +157,37 @@ def three(x: Floats) -> None:
         print(f"  {n:>9}  " + "  ".join(row), flush=True)
 
 
+def shards(x: Floats) -> None:
+    """Print memory and time of a fit whose gaps stay in Parquet files, and whether it is the fit of the array."""
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as con:
+        for i, start in enumerate(range(0, x.size, SHARD)):
+            con.register("shard", pd.DataFrame({"gap": x[start : start + SHARD]}))
+            con.execute(f"COPY shard TO '{folder}/{i:06d}.parquet'")
+        con.unregister("shard")
+        scan, _ = timed(lambda: con.execute(f"SELECT avg(gap) FROM '{folder}/*.parquet'").fetchall())
+        read = column(f"{folder}/*.parquet", "gap")
+        for family in ("two-sided", "gaussian"):
+            seconds, found = timed(lambda family=family: fit(read, family), 1)
+            grown = peak_growth(lambda family=family: fit(read, family))
+            whole = fit(x, family)
+            same = all(np.array_equal(getattr(found, f), getattr(whole, f)) for f in ("weights", "locs", "scales"))
+            print(
+                f"{x.size} gaps in Parquet files, {family}: {seconds:.1f} s, {seconds / scan:.1f} x DuckDB's average "
+                f"of them; memory {grown / 1e6:.0f} MB, {grown / x.nbytes:.2f} x the array; the array's fit: {same}",
+                flush=True,
+            )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=10_000_000)
     parser.add_argument("--skip-sklearn", action="store_true")
+    parser.add_argument("--only-shards", action="store_true")
     chosen = parser.parse_args()
     x = gaps(chosen.n)
+    shards(x)
+    if chosen.only_shards:
+        return
     fit(x[:1000])  # imports and warms up
     memory(x)
     cost(x)

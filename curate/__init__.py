@@ -9,6 +9,8 @@ The commands without the terminal:
     table.score("preds.csv")                 # scores saved predictions of any model
     curate.modality_gap(predictions)         # probability and KL gap of every pair
     curate.fit_mixture(gaps)                 # a mixture of two or three, see curate.scores.mixture.fit
+    curate.column("*.parquet", "prob_gap")   # gaps for it that memory need not hold
+    curate.p_balanced(fitted, gaps)          # the posterior of the balanced component
     curate.select(p_balanced, 0.8)           # the high-quality subset, a mask
 
 Every function is imported when it is first used.
@@ -20,17 +22,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from curate.files.parquet import column
     from curate.scores.gap import modality_gap
     from curate.scores.mixture import fit as fit_mixture
+    from curate.scores.posteriors import p_balanced
     from curate.scores.selection import select_above as select
 
     from .table import Table as open
 
-__all__ = ["fit_mixture", "modality_gap", "open", "select"]
+__all__ = ["column", "fit_mixture", "modality_gap", "open", "p_balanced", "select"]
 
 _WHERE = {
+    "column": ("files.parquet", "column"),
     "modality_gap": ("scores.gap", "modality_gap"),
     "fit_mixture": ("scores.mixture", "fit"),
+    "p_balanced": ("scores.posteriors", "p_balanced"),
     "select": ("scores.selection", "select_above"),
     "open": ("table", "Table"),
 }

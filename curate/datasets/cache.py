@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from curate.errors import CurateError
 from curate.files.lock import claimed
-from curate.files.remote import Remote, located
+from curate.files.remote import Remote, located, whole
 from curate.render import duration
 
 from . import checks
@@ -320,8 +320,14 @@ def _older_cache(dataset: Dataset, partial: Path) -> tuple[Cache, list[str]] | N
 
 
 def _contents(dataset: Dataset) -> list[str]:
-    """A digest of each row's content; [] where rows cannot be reused."""
-    return [_digest([dict(s.inputs), dataset.content(s)]) for s in dataset.samples] if dataset.reusable else []
+    """A digest of each row's content; [] where rows cannot be reused.
+
+    Where its files lie is part of it: equal sizes and times do not make two folders the same data.
+    """
+    if not dataset.reusable:
+        return []
+    files = [[whole(path) for path, _ in dataset.media(s).values()] for s in dataset.samples]
+    return [_digest([dict(s.inputs), dataset.content(s), own]) for s, own in zip(dataset.samples, files, strict=True)]
 
 
 def _digest(values: Any) -> str:

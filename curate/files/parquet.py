@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import glob
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,10 @@ RANGE = 1 << 17
 COLUMNS = 32
 """Columns of numbers that are read at once."""
 NUMBER = "file_row_number"
+VECTORS = 32
+"""Vectors of 2048 rows that are streamed at once."""
+NUMBERS = ("DECIMAL", "DOUBLE", "FLOAT", "HUGEINT", "BIGINT", "INTEGER", "SMALLINT", "TINYINT")
+"""How the names of DuckDB's types of numbers begin, without the U of those that are not negative."""
 
 
 class Parquet:
@@ -105,6 +110,54 @@ def column_names(path: Path, who: str) -> list[str]:
             inside -= 1
         inside += int(inner)
     return names
+
+
+def column(paths: str | Path | Sequence[str | Path], name: str) -> Callable[[], Iterator[NDArray[np.float64]]]:
+    """A column of numbers of Parquet files that memory need not hold, for `fit_mixture`.
+
+    Args:
+        paths: files in their order, or patterns such as `scores/*.parquet`, whose files are sorted by name.
+        name: of the column. NULL, as in rows without a gap, is left out; NaN is not.
+
+    Returns:
+        A function that reads the numbers in portions (n,), the same in each call.
+
+    Raises:
+        CurateError: there is no such file, it is not Parquet, it has no such column, or that does not hold numbers.
+    """
+    import duckdb
+
+    files: list[tuple[Path, str]] = []
+    for given in [paths] if isinstance(paths, str | Path) else paths:
+        found = sorted(glob.glob(str(given))) if glob.has_magic(str(given)) else [str(given)]
+        if not found:
+            raise CurateError(f"no file is like {given}", "expected Parquet files, such as 'scores/*.parquet'")
+        files += [(Path(path), _source(Path(path), name)) for path in found]
+
+    def read() -> Iterator[NDArray[np.float64]]:
+        for path, source in files:
+            with _failing(path, ""), duckdb.connect() as con:
+                rows = con.execute(f"SELECT x::DOUBLE AS x {source} WHERE x IS NOT NULL", [str(path)])
+                while len(portion := rows.fetch_df_chunk(VECTORS)):
+                    yield portion["x"].to_numpy()
+
+    return read
+
+
+def _source(path: Path, name: str) -> str:
+    """What follows FROM to read the column `name` as `x`; the file and its column are checked."""
+    import duckdb
+
+    names = column_names(path, "")
+    if name not in names:
+        raise CurateError(f"{path} has no column {name!r}", f"it has {', '.join(names)}")
+    columns = ", ".join("x" if n == name else f"c{i}" for i, n in enumerate(names))
+    source = f"FROM read_parquet(?) AS t({columns})"
+    with _failing(path, ""), duckdb.connect() as con:
+        kind = str(con.execute(f"DESCRIBE SELECT x {source}", [str(path)]).fetchall()[0][1])
+    if not kind.removeprefix("U").startswith(NUMBERS):
+        raise CurateError(f"column {name!r} of {path} holds {kind}", "expected numbers")
+    return source
 
 
 @contextmanager

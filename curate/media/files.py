@@ -101,8 +101,9 @@ def read_head(path: Path, length: int = 64) -> bytes:
 
 
 def stamp(path: Path) -> list[Any] | None:
-    """[size in bytes, time of modification in s] of a file, None if there is none; a changed file is decoded again.
+    """[size in bytes, time of modification] of a file, None if there is none; a changed file is decoded again.
 
+    The time is in s, or in ns if it has a fraction of one: programs write several files of one size within a second.
     Of a remote file, its checksum takes the place of the time where its file system has one.
     """
     if isinstance(path, Remote):
@@ -111,7 +112,8 @@ def stamp(path: Path) -> list[Any] | None:
         found = path.stat()
     except OSError:
         return None
-    return [found.st_size, int(found.st_mtime)]
+    seconds, rest = divmod(found.st_mtime_ns, 10**9)
+    return [found.st_size, found.st_mtime_ns if rest else seconds]
 
 
 @contextmanager

@@ -5,8 +5,9 @@ Letters: N samples, G cells.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ SHARES, STRIPES = 2048, 1024
 """A merged cell holds about a share of 1 / SHARES of all gaps at most, and 1 / STRIPES of the grid's length."""
 CHUNK = 1 << 16
 SKETCH = 1 << 15
+"""At most so many gaps tell where the middle 98 % lie."""
+Source = NDArray[np.floating] | Callable[[], Iterable[NDArray[np.floating]]]
+"""(N,) finite gaps; or, for more than memory holds, a function that reads them in portions (n,), alike in each call."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,11 @@ class Cells:
         """The cells of -x."""
         return Cells(self.counts[::-1].copy(), -self.means[::-1], self.variances[::-1].copy())
 
+    def folded(self) -> Cells:
+        """The cells of |x|, with exact second moments; the one across zero, if any, stays at its mean."""
+        order = np.argsort(np.abs(self.means), kind="stable")
+        return Cells(self.counts[order], np.abs(self.means)[order], self.variances[order])
+
 
 def single(x: NDArray[np.floating], weights: NDArray[np.floating] | None = None) -> Cells:
     """One cell for each gap, ascending; gaps of weight 0 are left out."""
@@ -69,40 +78,99 @@ def single(x: NDArray[np.floating], weights: NDArray[np.floating] | None = None)
     return Cells(counts[kept], np.asarray(x, dtype=np.float64)[order][kept], np.zeros(int(kept.sum())))
 
 
-def gather(x: NDArray[np.floating], weights: NDArray[np.floating] | None = None) -> Cells:
-    """(N,) finite gaps to cells: one for each gap up to `EXACT` gaps, beyond that about `SHARES + STRIPES` at most.
+def gather(x: Source, weights: NDArray[np.floating] | None = None) -> Cells:
+    """N finite gaps to cells: one for each gap up to `EXACT` gaps, beyond that about `SHARES + STRIPES` at most.
 
-    One pass, chunk by chunk, sorts the gaps into a fine uniform grid. Far outside the middle 98 % the grid is
-    logarithmic: a few outliers then cost no resolution. Neighbouring cells with few samples are then merged: cells are
-    narrow where the gaps are dense (a spike at zero) and wide in the tails. Count, mean and variance of every cell are
-    exact. Memory does not grow with N. Mirrored gaps give mirrored cells.
+    The first pass finds the range, the second sorts the gaps into a fine uniform grid, chunk by chunk. Far outside the
+    middle 98 % the grid is logarithmic: a few outliers then cost no resolution. Neighbouring cells with few samples are
+    then merged: cells are narrow where the gaps are dense (a spike at zero) and wide in the tails. Count, mean and
+    variance of every cell are exact. Memory does not grow with N. Mirrored gaps give mirrored cells, and gaps in
+    portions those of the same gaps in one array, to the last digit.
+
+    Raises:
+        ValueError: a gap is not finite, a portion is not one-dimensional, or the passes read different gaps.
     """
-    if x.size <= EXACT:
-        return single(x, weights)
-    place, anchors = _grid(x)
-    sums = np.zeros((3, GRID + 1))
-    for start in range(0, x.size, CHUNK):
-        part = np.asarray(x[start : start + CHUNK], dtype=np.float64)
-        w = None if weights is None else np.asarray(weights[start : start + CHUNK], dtype=np.float64)
+    seen = _survey(x)
+    if seen.count <= EXACT:
+        every = np.concatenate([np.empty(0), *chunks(x)])
+        _check_passes(seen.count, every.size)
+        return single(every, weights)
+    place, anchors = _grid(seen)
+    sums, count = np.zeros((3, GRID + 1)), 0
+    shares = repeat(None) if weights is None else chunks(weights)
+    for part, w in zip(chunks(x), shares, strict=False):
         index = place(part)
         off = part - anchors[index]
         first = off if w is None else off * w
         for row, values in zip(sums, (w, first, first * off), strict=True):
             row += np.bincount(index, values, GRID + 1)
+        count += part.size
+    _check_passes(seen.count, count)
     filled = np.flatnonzero(sums[0] > 0)
     counts, first, second = sums[:, filled]
     means = anchors[filled] + first / counts
     return _merged(Cells(counts, means, np.maximum(second / counts - (first / counts) ** 2, 0)), filled)
 
 
-def _grid(x: NDArray[np.floating]) -> tuple[Callable[[Floats], NDArray[np.intp]], Floats]:
+def _check_passes(first: int, second: int) -> None:
+    if first != second:
+        raise ValueError(
+            f"the first pass read {first} gaps, the second {second}: the function must read all of them in each call"
+        )
+
+
+def chunks(x: Source) -> Iterator[Floats]:
+    """Arrays of `CHUNK` numbers, the last one shorter, in whatever portions they come: sums then have one order."""
+    rest: NDArray[np.floating] = np.empty(0)
+    for portion in x() if callable(x) else (x,):
+        part = np.asarray(portion)
+        if part.ndim != 1:
+            raise ValueError(f"gaps must be one-dimensional, got an array of {part.ndim} dimensions")
+        part = np.concatenate([rest, part]) if rest.size else part
+        whole = part.size // CHUNK * CHUNK
+        for start in range(0, whole, CHUNK):
+            yield np.asarray(part[start : start + CHUNK], dtype=np.float64)
+        rest = part[whole:]
+    if rest.size:
+        yield np.asarray(rest, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """What a first pass over all gaps finds.
+
+    Attributes:
+        low, high: of all gaps.
+        some: every k-th gap, at most `SKETCH`.
+    """
+
+    count: int
+    low: float
+    high: float
+    some: Floats
+
+
+def _survey(x: Source) -> _Survey:
+    count, low, high, step = 0, np.inf, -np.inf, 1
+    some: Floats = np.empty(0)
+    for part in chunks(x):
+        low, high = float(np.minimum(low, part.min())), float(np.maximum(high, part.max()))
+        some = np.concatenate([some, part[-count % step :: step]])
+        count += part.size
+        while some.size > SKETCH:
+            some, step = some[::2], 2 * step
+    if count and not np.isfinite([low, high]).all():
+        raise ValueError("gaps must be finite")
+    return _Survey(count, low, high, some)
+
+
+def _grid(seen: _Survey) -> tuple[Callable[[Floats], NDArray[np.intp]], Floats]:
     """A function from gaps to their positions among `GRID + 1` cells, symmetric about the middle one; and the cells'
     centres.
     """
-    low, high = float(x.min()), float(x.max())
-    inner = np.quantile(np.asarray(x[:: -(-x.size // SKETCH)], dtype=np.float64), [0.01, 0.99])
+    inner = np.quantile(seen.some, [0.01, 0.99])
     centre, half = float(inner.mean()), 2 * float(np.ptp(inner))
-    reach = max(high - centre, centre - low, np.finfo(float).tiny)
+    reach = max(seen.high - centre, centre - seen.low, np.finfo(float).tiny)
     linear = reach <= half or half == 0
     half = reach if linear else half
     length = 1.0 if linear else 1 + np.log(reach / half)

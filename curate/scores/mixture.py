@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from curate.types import Floats, MixtureFit
 
 from . import two_sided
-from .cells import Cells, gather
+from .cells import Cells, Source, gather
 from .em import DOF_BOUNDS, Components, climb, starts
 from .posteriors import monotone_limits, p_ahead
 
@@ -63,7 +63,7 @@ def chosen_family(family: str, of_components: bool) -> str:
 
 
 def fit(
-    gaps: NDArray[np.floating],
+    gaps: Source,
     family: str = "auto",
     *,
     weights: NDArray[np.floating] | None = None,
@@ -80,14 +80,15 @@ def fit(
 
     Up to 20 000 gaps are fitted one by one. More gaps are gathered into about 3000 cells at most, with count, mean and
     variance (`cells.gather`); `em` states how far the likelihood is then from the exact one. Memory beyond the input is
-    a few MB for any N.
+    a few MB for any N. Gaps that memory does not hold come in portions, which are read twice.
 
     Args:
-        gaps: (N,) finite values.
+        gaps: (N,) finite values; or a function that reads them in portions (n,), the same in each call, such as
+            `curate.column`. Both give the same fit.
         family: `two-sided`, see `two_sided.fit`, which has only the options `dof`, above 2, and `scale` of those below;
             or the paper's `gaussian` or `student-t`. `auto` is `gaussian` if one of weights, rule, check, posterior and
             components is given.
-        weights: (N,) finite, >= 0: how many samples each gap stands for; None is one each.
+        weights: (N,) finite, >= 0: how many samples each gap stands for; None is one each. Not for portions.
         dof: degrees of freedom of the t components; None estimates them in [1, 100].
         rule: see `balanced_component`.
         check: `bic` gives the outcome `one_component` if the Bayesian information criterion prefers one (it rarely
@@ -179,8 +180,15 @@ def _as_fit(found: _Found, mirror: bool, family: str, rule: str) -> MixtureFit:
     )
 
 
-def _checked(gaps: NDArray[np.floating], weights: NDArray[np.floating] | None) -> NDArray[np.floating]:
-    """The gaps as an array of floats, not copied if they are one already; gaps and weights are checked."""
+def _checked(gaps: Source, weights: NDArray[np.floating] | None) -> Source:
+    """The gaps as an array of floats, not copied if they are one already; gaps and weights are checked.
+
+    Portions are checked when they are read.
+    """
+    if callable(gaps):
+        if weights is not None:
+            raise ValueError("gaps in portions have no weights: give them as an array")
+        return gaps
     x = np.asarray(gaps)
     x = x if x.dtype.kind == "f" else x.astype(np.float64)
     # The extremes are NaN or infinite if any gap is, and need no memory.

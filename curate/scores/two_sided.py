@@ -27,12 +27,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from curate.types import Floats, MixtureFit
 
-from .cells import Cells, gather
+from .cells import Cells, Source, gather
 
 FAMILY = "two-sided"
 RULE = "zero"
@@ -53,11 +52,11 @@ CONSTANT = 1e-4
 """Gaps that differ by no more, in units of the gap, are constant."""
 
 
-def fit(gaps: NDArray[np.floating], dof: float = DOF, scale: float = 1.0) -> MixtureFit:
+def fit(gaps: Source, dof: float = DOF, scale: float = 1.0) -> MixtureFit:
     """Fit the two-sided mixture to finite gaps by EM; up to 20 000 of them one by one, more in cells.
 
     Args:
-        gaps: (N,), or (N, P) of several pairs, which are fitted as one.
+        gaps: (N,), or (N, P) of several pairs, which are fitted as one; or a function that reads (N,) in portions.
         dof: degrees of freedom nu of both components, above 2.
         scale: the unit of the gaps, see `gap.gap_scale`.
 
@@ -69,18 +68,15 @@ def fit(gaps: NDArray[np.floating], dof: float = DOF, scale: float = 1.0) -> Mix
     Raises:
         ValueError: a gap is not finite, or `dof` is not above 2.
     """
-    x = np.asarray(gaps, dtype=np.float64)
-    if x.ndim not in (1, 2) or (x.size and not np.isfinite([x.min(), x.max()]).all()):
-        raise ValueError("gaps must be (N,) or (N, P), and finite")
     if not dof > 2:
         raise ValueError(f"dof must be above 2, got {dof}")
-    largest = np.abs(x if x.ndim == 2 else x[:, None]).max(axis=1, initial=0) / scale
-    x = x.ravel() / scale
-    size = gather(np.abs(x))
-    outcome, notes = _fittable(x, size)
+    x, largest = _prepared(gaps, scale)
+    signed = gather(x)
+    size = signed.folded()
+    outcome, notes = _fittable(signed)
     (weight, *scales), trace, converged = climb(size, dof) if outcome == "ok" else (USUAL, [], True)
     # BIC: the bell has two free parameters, the mixture three.
-    if trace and _one_bell(x, dof) >= trace[-1] - 0.5 * float(np.log(size.total)):
+    if trace and _one_bell(signed, dof) >= trace[-1] - 0.5 * float(np.log(size.total)):
         outcome = "one_bell"
         notes.append(
             "one bell explains the gaps as well as a peak and tails: p_balanced is a scale of |gap| here, not a line "
@@ -97,7 +93,9 @@ def fit(gaps: NDArray[np.floating], dof: float = DOF, scale: float = 1.0) -> Mix
         log_likelihoods=tuple(trace),
         converged=converged,
     )
-    least = float(np.quantile(largest, LEAST)) * scale if x.size else 0.0
+    least = 0.0
+    if size.total:
+        least = scale * float(size.quantiles([LEAST])[0] if largest is None else np.quantile(largest, LEAST))
     own = reach(found, REACHED)
     if least > own:
         found, outcome = replace(found, scales=found.scales * (least / own)), "none_balanced"
@@ -111,12 +109,23 @@ def fit(gaps: NDArray[np.floating], dof: float = DOF, scale: float = 1.0) -> Mix
     return replace(found, outcome=outcome, warnings=tuple(notes))
 
 
-def _fittable(x: Floats, size: Cells) -> tuple[str, list[str]]:
+def _prepared(gaps: Source, scale: float) -> tuple[Source, Floats | None]:
+    """All gaps in units of `scale`, and the largest |gap| of each sample (N,); None for portions."""
+    if callable(gaps):
+        return lambda: (np.asarray(portion, dtype=np.float64) / scale for portion in gaps()), None
+    x = np.asarray(gaps, dtype=np.float64)
+    if x.ndim not in (1, 2) or (x.size and not np.isfinite([x.min(), x.max()]).all()):
+        raise ValueError("gaps must be (N,) or (N, P), and finite")
+    largest = np.abs(x if x.ndim == 2 else x[:, None]).max(axis=1, initial=0) / scale
+    return x.ravel() / scale, largest
+
+
+def _fittable(signed: Cells) -> tuple[str, list[str]]:
     """The outcome before the fit, `ok` if the gaps can be fitted; and a note otherwise."""
-    if size.total < FEWEST:
-        few = f"only {size.total:g} gaps, at least {FEWEST} are needed to fit them: the usual scales are taken"
+    if signed.total < FEWEST:
+        few = f"only {signed.total:g} gaps, at least {FEWEST} are needed to fit them: the usual scales are taken"
         return "too_few", [few]
-    if float(np.ptp(x)) <= CONSTANT:
+    if float(np.ptp(signed.means)) <= CONSTANT:
         return "degenerate", ["the gaps are constant, there is nothing to tell apart: the usual scales are taken"]
     return "ok", []
 
@@ -186,10 +195,9 @@ def _p_balanced(fitted: MixtureFit, gap: float) -> float:
     return float(1 / (1 + np.exp(tails - peak)))
 
 
-def _one_bell(gaps: Floats, dof: float) -> float:
+def _one_bell(x: Cells, dof: float) -> float:
     """The log-likelihood of one Student-t bell of free location and scale, by EM."""
-    x = gather(gaps)
-    loc, variance, before = float(np.median(gaps)), max(x.variance, 1e-8), -np.inf
+    loc, variance, before = float(x.quantiles([0.5])[0]), max(x.variance, 1e-8), -np.inf
     norm = gammaln((dof + 1) / 2) - gammaln(dof / 2) - 0.5 * np.log(dof * np.pi)
     for _ in range(STEPS):
         square = ((x.means - loc) ** 2 + x.variances) / variance

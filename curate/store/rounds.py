@@ -73,7 +73,7 @@ class Rounds:
             raise ValueError("gaps are not of the samples that were predicted")
         key = {"run_id": run_id, "round": number}
         said = [] if predictions is None else [predictions, *others]
-        with self.db.open(write=True) as con:
+        with self.db.open(write=True) as con, views.in_step(con):
             written = Writing(con, run_id, number, said, [pair_name(pair) for pair in gaps.pairs], items)
             delete(con, "mixture", key)
             if known is None:
@@ -94,7 +94,6 @@ class Rounds:
                 if number == 0:
                     _copy_usability(con, *known, run_id)
             written.end()
-            views.refresh(con)
 
     def read(self, run_id: str, number: int = 0) -> Round:
         """Gaps, mixtures and posteriors of one round, samples ascending by id."""

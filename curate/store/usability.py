@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from curate.errors import CurateError
 from curate.types import Floats
 
-from . import views
 from .arrays import by_modality
 from .connection import Connection
 from .rows import copy_rows, delete, insert
@@ -77,7 +76,6 @@ class Assessments:
                         list(guard.shortcuts),
                     ],
                 )
-            views.refresh(con)
 
     def guards(self, run_id: str) -> dict[str, Guard]:
         """{modality: its guard} in declared order; {} if the run was not assessed."""

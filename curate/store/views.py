@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import resources
 
 import duckdb
@@ -24,6 +25,15 @@ def refresh(con: duckdb.DuckDBPyConnection) -> None:
     known, three = _stored(con)
     con.execute(_filled(known, three))
     _comment(con, known, three)
+
+
+@contextmanager
+def in_step(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Refreshes the views at the end if what was written changes their columns; that they keep them is cheap to see."""
+    before = _stored(con)
+    yield
+    if _stored(con) != before:
+        refresh(con)
 
 
 def query_of(con: duckdb.DuckDBPyConnection, run_id: str) -> str:

@@ -19,6 +19,8 @@ A user's mistake raises `curate.errors.CurateError`, with a message and a hint. 
 FUNCTIONS = {
     "curate.modality_gap": "curate.scores.gap.modality_gap",
     "curate.fit_mixture": "curate.scores.mixture.fit",
+    "curate.column": "curate.files.parquet.column",
+    "curate.p_balanced": "curate.scores.posteriors.p_balanced",
     "curate.select": "curate.scores.selection.select_above",
 }
 """{public name: where it is defined}."""

@@ -18,6 +18,7 @@ from curate.datasets.base import Dataset
 from curate.datasets.demo import Demo
 from curate.datasets.manifest import Manifest
 from curate.errors import CurateError, MediaError
+from curate.media.files import stamp
 from curate.specs import AudioSpec, VisualSpec
 from curate.types import Sample
 
@@ -231,6 +232,60 @@ def test_only_what_changed_is_decoded_again(tmp_path, media, write_manifest, mon
     assert second.data_id != first.data_id
     assert sorted(loads) == [(s, m) for s in ("s2", "s5") for m in ("audio", "visual")]
     assert same(second, caching.prepare(Manifest(path, options), tmp_path / "whole")) and second.usable.all()
+
+
+def retouched(path: Path, nanoseconds: int) -> None:
+    """The file as if it had been changed then."""
+    os.utime(path, ns=(nanoseconds, nanoseconds))
+
+
+SECOND = 1_700_000_000 * 10**9
+
+
+def test_a_file_of_the_same_size_rewritten_within_the_same_second_is_decoded_again(
+    tmp_path, media, write_manifest, monkeypatch
+):
+    path, folder = own_files(tmp_path, media, write_manifest), tmp_path / "cache"
+    options = Manifest.Options(size=8, seconds=0.2)
+    retouched(tmp_path / "2.wav", SECOND + 1000)
+    first, _ = loads_of(Manifest(path, options), folder, monkeypatch)
+    size = (tmp_path / "2.wav").stat().st_size
+    media.audio(tmp_path / "2.wav", media.tone(900, 0.3))
+    retouched(tmp_path / "2.wav", SECOND + 5_001_000)
+    assert (tmp_path / "2.wav").stat().st_size == size
+    second, loads = loads_of(Manifest(path, options), folder, monkeypatch)
+    assert loads == [("s2", "audio"), ("s2", "visual")] and second.data_id != first.data_id
+    assert not np.array_equal(first.arrays["audio"][2], second.arrays["audio"][2])
+
+
+def test_files_of_the_same_names_sizes_and_times_in_another_folder_are_other_files(
+    tmp_path, media, write_manifest, monkeypatch
+):
+    options, caches = Manifest.Options(size=8, seconds=0.2), []
+    for name, tone in (("a", 300), ("b", 700)):
+        (tmp_path / name).mkdir()
+        for i in range(6):
+            media.audio(tmp_path / name / f"{i}.wav", media.tone(tone + 50 * i, 0.3))
+            media.picture(tmp_path / name / f"{i}.png", np.full((9, 9, 3), 30 * i, np.uint8))
+        rows = [f"s{i},{i % 2},{'train' if i < 4 else 'val'},{i}.wav,{i}.png" for i in range(6)]
+        path = tmp_path / name / "clips.csv"
+        path.write_text("\n".join(["sample_id,label,split,audio,visual", *rows]))
+        for file in (tmp_path / name).iterdir():
+            retouched(file, SECOND)
+        retouched(tmp_path / name / "5.wav", SECOND + (name == "b"))  # one differs, so the data do
+        caches.append(loads_of(Manifest(path, options), tmp_path / "cache", monkeypatch))
+    (a, _), (b, loads) = caches
+    assert len(loads) == 12 and not any(np.array_equal(a.arrays["audio"][i], b.arrays["audio"][i]) for i in range(6))
+
+
+def test_whole_seconds_and_their_fractions_are_told_apart(tmp_path):
+    file = tmp_path / "a.wav"
+    file.write_bytes(b"123")
+    seen = []
+    for moment in (SECOND, SECOND + 1, SECOND + 10**9):
+        retouched(file, moment)
+        seen.append(stamp(file))
+    assert seen == [[3, 1_700_000_000], [3, SECOND + 1], [3, 1_700_000_001]] and stamp(tmp_path / "no") is None
 
 
 def test_another_recipe_decodes_everything(tmp_path, media, write_manifest, monkeypatch):
