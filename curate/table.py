@@ -119,7 +119,7 @@ class Table:
         """Write samples to a file or folder, as `curate export`; returns the number of rows.
 
         Args:
-            to: who reads it: csv, parquet, jsonl, hf, cleanlab, fiftyone or spotlight; None = as the name ends.
+            to: who reads it: a name of `curate export --to`; None = as the name ends.
             wanted: `run`, `selection`, `where`, to leave samples out.
         """
         from curate.exports.formats import export

@@ -85,10 +85,11 @@ def runs(
 def export(
     target: Annotated[Path | None, typer.Argument(callback=place, help="The same as --output.")] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", callback=place, help="The file, or with --to hf the folder.")
+        Path | None,
+        typer.Option("--output", "-o", callback=place, help="The file; for hf and webdataset a folder."),
     ] = None,
     to: Annotated[
-        Literal["csv", "parquet", "jsonl", "hf", "cleanlab", "fiftyone", "spotlight"] | None,
+        Literal["csv", "parquet", "jsonl", "hf", "cleanlab", "fiftyone", "spotlight", "webdataset"] | None,
         typer.Option(help="Who reads it; left out, as the file's name ends."),
     ] = None,
     selection: Annotated[str | None, typer.Option(help="Only the samples of a stored selection.")] = None,

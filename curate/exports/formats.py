@@ -14,6 +14,7 @@ from curate.files.writing import replacing
 from curate.store.store import Store
 from curate.types import FUSED
 
+from . import shards
 from .rows import Rows, Wanted, need_one, rows_of
 
 VISUAL = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".flv")
@@ -114,6 +115,13 @@ def _spotlight(store: Store, rows: Rows, path: Path) -> Written:
     return written, f'spotlight.show("{path}"{f", dtype={{{types}}}" if types else ""})'
 
 
+def _webdataset(store: Store, rows: Rows, path: Path) -> Written:
+    """A folder with tar files of decoded media, a split or more, see `shards.write`."""
+    need_one(rows, "webdataset")
+    _need_folder(path)
+    return shards.write(store, rows, path)
+
+
 def _medium(store: Store, rows: Rows, suffixes: tuple[str, ...]) -> str | None:
     """The first modality whose files have one of these suffixes."""
     return next((m for m in rows.media if _suffix(store, rows, m) in suffixes), None)
@@ -152,5 +160,6 @@ TARGETS: Mapping[str, Callable[[Store, Rows, Path], Written]] = {
     "cleanlab": _cleanlab,
     "fiftyone": _fiftyone,
     "spotlight": _spotlight,
+    "webdataset": _webdataset,
 }
 """{what `--to` names: what writes it}."""

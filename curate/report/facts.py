@@ -207,7 +207,10 @@ def scored_samples(store: Store, run: Run, scored: Round) -> pd.DataFrame:
 
 
 def planted_scores(facts: Facts) -> list[tuple[str, float | None, str]]:
-    """How well the scores find what was degraded on purpose: (score, AUROC or None, question); [] if unknown."""
+    """How well the scores find what was degraded on purpose: (score, AUROC or None, question).
+
+    [] if it is unknown what was, or if nothing was, or all.
+    """
     known = facts.samples["planted"].notna().to_numpy()
     if not known.any():
         return []
@@ -232,7 +235,7 @@ def planted_scores(facts: Facts) -> list[tuple[str, float | None, str]]:
     for j, pair in enumerate(gaps.pairs):
         shown = direction_auroc(signed[known, j], alone, pair)
         rows.append(("signed gap", shown, f"of those, is it {pair[1]} and not {pair[0]}?"))
-    return rows
+    return rows if any(value is not None for _, value, _ in rows) else []
 
 
 def by_class(samples: pd.DataFrame, modalities: Sequence[str]) -> pd.DataFrame:

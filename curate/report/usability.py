@@ -109,7 +109,10 @@ def summary(frame: pd.DataFrame, modalities: Sequence[str]) -> pd.DataFrame:
 
 
 def checked(frame: pd.DataFrame, modalities: Sequence[str]) -> list[tuple[str, float | None, str]]:
-    """How well usability finds what was degraded on purpose: (score, AUROC or None, question); [] if unknown."""
+    """How well usability finds what was degraded on purpose: (score, AUROC or None, question).
+
+    [] if it is unknown what was, or if nothing was, or all.
+    """
     if not len(frame) or frame["planted"].isna().any():
         return []
     alone = degraded_alone(frame["planted"])
@@ -119,7 +122,7 @@ def checked(frame: pd.DataFrame, modalities: Sequence[str]) -> list[tuple[str, f
         difference = (frame[f"usability_{a}"] - frame[f"usability_{b}"]).to_numpy()
         shown = direction_auroc(difference, alone, (a, b))
         rows.append(("difference of usability", shown, f"of those, is it {b} and not {a}?"))
-    return rows
+    return rows if any(value is not None for _, value, _ in rows) else []
 
 
 def extremes(frame: pd.DataFrame, modalities: Sequence[str], count: int) -> dict[str, pd.DataFrame]:

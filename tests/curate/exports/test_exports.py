@@ -193,7 +193,7 @@ def test_a_name_that_does_not_fit_is_refused_and_nothing_is_written(scored_table
     assert [p.name for p in tmp_path.rglob("*") if p.is_file() and "duckdb" not in p.name] == ["x"]
 
 
-@pytest.mark.parametrize("target", ["hf", "cleanlab", "fiftyone", "spotlight"])
+@pytest.mark.parametrize("target", ["hf", "cleanlab", "fiftyone", "spotlight", "webdataset"])
 def test_what_takes_one_data_set_asks_which(scored_table, predictions, scoring, tmp_path, target) -> None:
     scoring.write(scored_table, predictions(prefix="t"), "score-pets-1", dataset="pets", data_id="pets-0123456789")
     with pytest.raises(CurateError, match="several or none"):
