@@ -104,7 +104,7 @@ def identify(dataset: Dataset, shortest: int = 1) -> dict[str, Media]:
     read = {s.sample_id: dataset.media(s) for s in dataset.samples}
     digests = content_digests({path for media in read.values() for path, _ in media.values()})
     digests |= {
-        path: own for path, stamp in remote_stamps(dataset).items() if not path.part and (own := checksum(stamp))
+        path: own for path, stamp in remote_stamps(dataset).items() if not path.inside and (own := checksum(stamp))
     }
     found: dict[str, dict[str, Medium]] = {
         sample_id: {m: (digests.get(path, str(path)), segment) for m, (path, segment) in media.items()}

@@ -44,12 +44,12 @@ class WebDataset(Manifest):
     def _read(self, root: Path) -> tuple[list[Row], TableFile, Path]:
         """The rows of all tar files."""
         folder = root if root.is_dir() else root.parent
-        shards = sorted(_shards(root)) if root.is_dir() else [root]
-        if not shards:
+        files = sorted(shards(root, ".tar")) if root.is_dir() else [root]
+        if not files:
             raise CurateError(f"{self.name}: no .tar file in {root}", f"expected {self.layout}")
-        rows = [row for shard in shards for row in _rows(shard, shard.relative_to(folder).as_posix())]
+        rows = [row for shard in files for row in _rows(shard, shard.relative_to(folder).as_posix())]
         if not rows:
-            raise CurateError(f"{self.name}: no sample in {shards[0]}", f"expected {self.layout}")
+            raise CurateError(f"{self.name}: no sample in {files[0]}", f"expected {self.layout}")
         named = {column for row in rows for column in row}
         names = [
             n for n in ("sample_id", "label", "split", "group", "audio", "visual", "text") if n in named | {"label"}
@@ -59,13 +59,13 @@ class WebDataset(Manifest):
         return rows, TableFile(root, f"{self.name}: ", tuple(names)), folder
 
 
-def _shards(folder: Path) -> Iterator[Path]:
-    """The tar files of a folder and of those in it."""
+def shards(folder: Path, ending: str) -> Iterator[Path]:
+    """The files with an ending of a folder and of those in it."""
     for path in folder.iterdir():
-        if path.suffix == ".tar":
+        if path.suffix == ending:
             yield path
         elif not path.suffix and path.is_dir():
-            yield from (inner for inner in path.iterdir() if inner.suffix == ".tar")
+            yield from (inner for inner in path.iterdir() if inner.suffix == ending)
 
 
 def _rows(shard: Path, name: str) -> Iterator[Row]:

@@ -21,6 +21,7 @@ from typing import IO, Any
 
 from curate.errors import CurateError
 
+from .cells import cell
 from .copies import obtain, trim
 
 if sys.platform == "win32":
@@ -33,6 +34,10 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 SLASHES = re.compile(r"(?<![^:])([A-Za-z][A-Za-z0-9+.-]+):/+")
 PART = re.compile(r"#bytes=(\d+),(\d+)\Z")
 """How the name of a part of a file ends: where it begins, and how many bytes it has."""
+CELL = re.compile(r"#cell=(\d+),([^#,]+)\Z")
+"""How the name of a cell of a Parquet file ends: its row, counted from 0, and its column."""
+INSIDE = re.compile(r"#(?:bytes=\d+,\d+|cell=\d+,[^#,]+)\Z")
+"""How the name of either ends."""
 FLAT = ("s3", "s3a", "gs", "gcs", "az", "abfs", "hf", "http", "https", "memory")
 """File systems in which a folder needs no making."""
 PACKAGES = {
@@ -83,6 +88,7 @@ class Remote(Here):
 
     Questions ask the file system. Two slashes in a row are one, except after the protocol. A name that ends in
     `#bytes=512,32044` is a part of a file, also of a file of this machine, `file:///data/clips.tar#bytes=512,32044`.
+    `#cell=7,audio` is what a Parquet file has in row 7 of this column.
     """
 
     def __str__(self) -> str:
@@ -94,6 +100,17 @@ class Remote(Here):
         """(first byte, number of bytes) of a part of a file; None for a whole file."""
         found = PART.search(str(self))
         return None if found is None else (int(found[1]), int(found[2]))
+
+    @property
+    def cell(self) -> tuple[int, str] | None:
+        """(row, column) of a cell of a Parquet file; None for other files."""
+        found = CELL.search(str(self))
+        return None if found is None else (int(found[1]), found[2])
+
+    @property
+    def inside(self) -> bool:
+        """Whether it is a part or a cell of a file."""
+        return INSIDE.search(str(self)) is not None
 
     def exists(self, **_: Any) -> bool:
         """Whether there is such a file or folder.
@@ -152,7 +169,7 @@ class Remote(Here):
 
 
 def located(name: str | Path) -> Path:
-    """The path that a text names: a `Remote` if it begins with a protocol or is a part of a file.
+    """The path that a text names: a `Remote` if it begins with a protocol, or is a part or a cell of a file.
 
     `file://` stands for this machine.
     """
@@ -160,8 +177,8 @@ def located(name: str | Path) -> Path:
     if isinstance(name, Remote):
         return name
     if not NAME.match(text):
-        return Remote(f"file://{os.path.abspath(text)}") if PART.search(text) else Path(name)
-    if PART.search(text):
+        return Remote(f"file://{os.path.abspath(text)}") if INSIDE.search(text) else Path(name)
+    if INSIDE.search(text):
         return Remote(text)
     return Path("/", text[5:].lstrip("/")) if text.startswith("file:") else Remote(text)
 
@@ -193,7 +210,7 @@ def opened(path: Remote) -> tuple[Any, str]:
 
     protocol = str(path).partition("://")[0].rpartition("::")[2]
     try:
-        system, name = fsspec.core.url_to_fs(PART.sub("", str(path)))
+        system, name = fsspec.core.url_to_fs(INSIDE.sub("", str(path)))
         return system, name
     except ImportError as error:
         package = PACKAGES.get(protocol)
@@ -271,7 +288,7 @@ def stamps(paths: Iterable[Remote]) -> dict[Remote, Stamp | None]:
         if len(files) >= LISTED and isinstance(folder, Remote) and not str(folder).startswith("http"):
             with suppress(CurateError):
                 known = _listed(folder)
-                found |= {file: known.get(PART.sub("", file.name)) for file in files}
+                found |= {file: known.get(INSIDE.sub("", file.name)) for file in files}
     left = [file for files in of_folder.values() for file in files if file not in found]
     with ThreadPoolExecutor(ASKED) as pool:
         return found | dict(zip(left, pool.map(_asked, left), strict=True))
@@ -314,8 +331,8 @@ def local(path: Path) -> Iterator[Path]:
         if found.get("type") == "directory":
             raise RemoteError(path, "missing", "is a folder; of folders only those on this machine are read")
         size, ending = found.get("size") or 0, path.suffix.partition("?")[0]
-        if path.part:
-            size, ending = path.part[1], ""
+        if path.inside:
+            size, ending = path.part[1] if path.part else 0, ""
         used = obtain(f"{path} {_stamp(found)}", ending, size, lambda fresh: download(path, fresh))
     try:
         with used:
@@ -340,11 +357,23 @@ def download(path: Remote, file: Path) -> None:
                 raise RemoteError(path, "truncated", f"is cut off: the whole file has {size} bytes")
             size = length
             file.write_bytes(system.cat_file(name, begin, begin + length))
+        elif path.cell:
+            size = _write_cell(path, file)
         else:
             system.get_file(name, str(file))
         if size is not None and file.stat().st_size != size:
             system.invalidate_cache()  # it may have been written anew since it was listed
             raise OSError(f"{file.stat().st_size} of its {size} bytes arrived")
+
+
+def _write_cell(path: Remote, file: Path) -> int:
+    """Copy a cell of a Parquet file to a file of this machine; its size, bytes."""
+    assert path.cell is not None
+    with local(located(INSIDE.sub("", str(path)))) as whole_file:
+        content = cell(whole_file, *path.cell)
+    if content is None:
+        raise RemoteError(path, "missing", "is empty: the file has no bytes there")
+    return file.write_bytes(content)
 
 
 def upload(file: Path, path: Remote) -> None:
