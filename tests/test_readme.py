@@ -52,7 +52,7 @@ def test_every_data_set_of_the_papers_is_named_and_asks_for_what_the_page_says()
     from curate.datasets import find, names
 
     listed = {code(cells[0])[0]: cells[1] for cells in rows(HOWTO / "paper-data-sets.md") if code(cells[0])}
-    assert set(names()) - set(listed) == {"avdigits", "demo", "features", "manifest", "webdataset"}
+    assert set(names()) - set(listed) == {"avdigits", "demo", "features", "manifest", "parquet", "webdataset"}
     for name, modalities in listed.items():
         fixed = modalities.replace(" ", "")
         assert fixed == getattr(find(name).Options(), "modalities", fixed), name

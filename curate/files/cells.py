@@ -52,10 +52,10 @@ def contents(file: Path, who: str) -> Contents:
         kinds = {str(name): str(kind) for name, kind in columns.fetchall()}
         rows = int(con.execute("SELECT count(*) FROM read_parquet($1)", [str(file)]).fetchone()[0])
         said = con.execute("SELECT value FROM parquet_kv_metadata($1) WHERE key = $2", [str(file), NAMES.encode()])
-        texts = [bytes(value) for (value,) in said.fetchall()]
+        described = [bytes(value) for (value,) in said.fetchall()]
     media = tuple(name for name, kind in kinds.items() if _bytes_of(name, kind))
     others = tuple(name for name, kind in kinds.items() if name not in media and not kind.endswith(("]", ")")))
-    return Contents(rows, tuple(kinds), media, others, _classes(texts[0] if texts else b""))
+    return Contents(rows, tuple(kinds), media, others, _classes(described[0] if described else b""))
 
 
 def texts(file: Path, names: Sequence[str], who: str) -> dict[str, list[str]]:
