@@ -10,7 +10,6 @@ import numpy as np
 
 from curate import config
 from curate.datasets import find as find_dataset
-from curate.files.lock import claimed
 from curate.files.remote import located
 from curate.predictions.growth import missing, note, write_grown
 from curate.scores.scoring import versions
@@ -40,7 +39,7 @@ def score_missing(session: Session, scored: Run, root: Path | None) -> Run:
     place = root.resolve() if root else located(scored.root) if scored.root else None
     dataset = kind(place, config.build(kind.Options, scored.config["data"], "data"))
     run_id = session.store.runs.new_id(f"score-{scored.dataset}", session.runs_folder)
-    run = replace(
+    planned = replace(
         scored,
         run_id=run_id,
         data_id=dataset.data_id(),
@@ -51,7 +50,7 @@ def score_missing(session: Session, scored: Run, root: Path | None) -> Run:
         folder=str(session.runs_folder / run_id),
         checkpoint_sha256=None,
     )
-    with claimed(session.folder(run)):
+    with session.working(planned, new=True) as run:
         job = prepare(session, run, dataset)
         data = job.data
         labels = {str(i): dataset.classes[k] for i, k in zip(data.fit.sample_ids, data.fit.labels, strict=True)}
@@ -72,5 +71,5 @@ def score_missing(session: Session, scored: Run, root: Path | None) -> Run:
         kept = data.fit.sample_ids[~wanted]
         write_grown(session.store, scored, run, kept, predictions, partial_predictions(job))
         session.store.runs.start(replace(run, note=note(len(new), scored)))
-        session.store.runs.finish(run_id, "done", checkpoint.sha256(copy))
+        session.store.runs.finish(run.run_id, "done", checkpoint.sha256(copy))
     return session.store.runs.find(run_id)

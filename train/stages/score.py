@@ -13,7 +13,6 @@ from curate import config
 from curate.datasets import find as find_dataset
 from curate.datasets.base import Dataset
 from curate.errors import CurateError
-from curate.files.lock import claimed
 from curate.scores.gap import mean_gap
 from curate.scores.scoring import fit_round, versions
 from curate.train.loop import checkpoint
@@ -52,7 +51,7 @@ def score(
     """
     run, dataset = plan_score(session, name, root, layers, seed, weights, change)
     run = tried(session, run, Settings.of(run).model, dataset.specs, fresh=weights is None)
-    return _score(session, run, dataset, weights)
+    return _score(session, run, dataset, weights, new=True)
 
 
 def plan_score(
@@ -117,9 +116,11 @@ def resume_score(session: Session, run: Run) -> Run:
     return _score(session, run)
 
 
-def _score(session: Session, run: Run, dataset: Dataset | None = None, weights: Path | None = None) -> Run:
+def _score(
+    session: Session, planned: Run, dataset: Dataset | None = None, weights: Path | None = None, new: bool = False
+) -> Run:
     """All steps of a sample's scores: from its label and media to probabilities, gaps, posteriors and the table."""
-    with claimed(session.folder(run)):
+    with session.working(planned, new) as run:
         job = prepare(session, run, dataset, fresh=weights is None)
         folds = assign_folds(job.dataset, job.data.fit, run.folds, run.seed) if run.folds else None
         if weights is None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from curate.datasets import checks
 from curate.datasets.base import Dataset
 from curate.datasets.cache import Cache, describe_done, describe_plan, prepare
 from curate.datasets.cluster import ENGINES
+from curate.errors import LockedError
+from curate.files.lock import claimed
 from curate.render import Message, Progress, no_message, no_progress
 from curate.store.store import Store
 from curate.train.loop.engine import Runtime
@@ -45,6 +49,32 @@ class Session:
     def folder(self, run: Run) -> Path:
         """The folder of a run's checkpoints: beside the table, even if that was moved."""
         return self.runs_folder / run.run_id
+
+    @contextmanager
+    def working(self, run: Run, new: bool = False) -> Iterator[Run]:
+        """Lock a run's folder against other processes, and give the run.
+
+        Args:
+            new: it was only planned. If another process has begun a run of its name since, it gets the next free name.
+
+        Raises:
+            LockedError: another process works on a run that is not new.
+        """
+        with ExitStack() as stack:
+            while not self._begun(stack, run, new):
+                name = self.store.runs.new_id(run.run_id.rpartition("-")[0], self.runs_folder)
+                run = replace(run, run_id=name, folder=str(self.runs_folder / name))
+            yield run
+
+    def _begun(self, stack: ExitStack, run: Run, new: bool) -> bool:
+        """Lock the folder until the stack ends; False if the name of a new run is another's by now."""
+        with ExitStack() as own, suppress(*[LockedError] if new else []):
+            own.enter_context(claimed(self.folder(run)))
+            if new and self.store.path.exists() and self.store.runs.all(run_id=run.run_id):
+                return False
+            stack.push(own.pop_all())
+            return True
+        return False
 
     def open_cache(self, dataset: Dataset) -> Cache:
         """The decoded media of a data set, decoded now if needed; every item and its status go into the table."""

@@ -11,7 +11,6 @@ import numpy as np
 from curate import config
 from curate.datasets import find as find_dataset
 from curate.errors import CurateError, EmptySelectionError
-from curate.files.lock import claimed
 from curate.scores import metrics
 from curate.scores.gap import describe
 from curate.scores.scoring import versions
@@ -52,7 +51,7 @@ def train(session: Session, parent: Run, name: str, layers: Sequence[config.Laye
     settings = Settings.of(run)
     if settings.train.start == "scratch":
         run = tried(session, run, settings.model, reopen(parent).specs)
-    return _train(session, run, parent)
+    return _train(session, run, parent, new=True)
 
 
 def plan_train(session: Session, parent: Run, name: str, layers: Sequence[config.Layer], seed: int) -> Run:
@@ -114,9 +113,9 @@ def resume_train(session: Session, run: Run) -> Run:
     return _train(session, run, session.store.runs.find(run.parent))
 
 
-def _train(session: Session, run: Run, parent: Run) -> Run:
+def _train(session: Session, planned: Run, parent: Run, new: bool = False) -> Run:
     """All steps of a training, which bring a sample's posterior from the table to its weight in the loss."""
-    with claimed(session.folder(run)):
+    with session.working(planned, new) as run:
         job = prepare(session, run, reopen(parent), fresh=True)
         job = replace(job, data=_training_data(job, parent))
         method, trainer = job.trainer.method, job.trainer
