@@ -116,7 +116,6 @@ def test_bytes_that_are_no_text_on_standard_input(db: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.long  # DuckDB may abort at the end of the process: -6 in place of 130
 def test_a_stream_is_stopped_by_ctrl_c(db: Path) -> None:
     words = [
         sys.executable,
