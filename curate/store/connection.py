@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -27,6 +26,7 @@ from curate.files.writing import replacing
 from .instance import Attached, Own
 from .migration import rebuild, shrink
 from .schema import NEW, SCHEMA_VERSION, create
+from .stopping import stoppable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -353,35 +353,12 @@ def _interruptible(con: duckdb.DuckDBPyConnection, work: Callable[[], T], other_
     Raises:
         CurateError: DuckDB raises an error for a user's SQL, or Python cannot represent a value.
     """
-    outcome: dict[str, Any] = {}
-
-    def call() -> None:
-        try:
-            outcome["value"] = work()
-        except BaseException as error:
-            outcome["error"] = error
-        finally:
-            ended.set()
-
-    # Not `join`: after an interrupted join the thread counts as ended (CPython 3.11).
-    ended = threading.Event()
-    threading.Thread(target=call, daemon=True).start()
     try:
-        while not ended.wait(0.05):
-            pass
-    except KeyboardInterrupt:
-        con.interrupt()
-        ended.wait()
-        raise
-    error = outcome.get("error")
-    if error is not None and not other_files and _is_broken(error):
-        raise error  # the table's fault, not the query's
-    if isinstance(error, duckdb.Error | OverflowError | UnicodeError | ValueError | RuntimeError | MemoryError):
-        raise sql_error(error)
-    if error is not None:
-        raise error
-    result: T = outcome["value"]
-    return result
+        return stoppable(work, con.interrupt)
+    except (duckdb.Error, OverflowError, UnicodeError, ValueError, RuntimeError, MemoryError) as error:
+        if not other_files and _is_broken(error):
+            raise  # the table's fault, not the query's
+        raise sql_error(error) from None
 
 
 def _is_broken(error: BaseException) -> bool:
