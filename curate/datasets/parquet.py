@@ -1,21 +1,29 @@
-"""`parquet`: media in the cells of Parquet files, as Hugging Face `datasets` writes them; nothing is unpacked."""
+"""`parquet`: media in the cells of Parquet files, as Hugging Face `datasets` writes them."""
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 from curate.errors import CurateError
-from curate.files.cells import contents, texts
-from curate.files.remote import local
-from curate.files.tables import TableFile
+from curate.files.blobs import bytes_of
+from curate.files.parquet import column_names, opened
 
-from .manifest import KNOWN_MODALITIES, Manifest
-from .rows import COLUMNS, SPLIT_NAMES, Row
-from .webdataset import shards
+from .manifest import KNOWN_MODALITIES
+from .rows import COLUMNS, Row
+from .sharded import Sharded
+
+FEATURES = "huggingface"
+"""Key of a file's metadata in which `datasets` keeps the names of classes."""
+NESTED = re.compile(r"STRUCT|MAP|UNION|.*\]\Z", re.S)
+"""Types of DuckDB that are no texts."""
 
 
-class ParquetMedia(Manifest):
+class ParquetMedia(Sharded):
     """Each row of a Parquet file is a sample, and its columns of bytes are media.
 
     Columns are named as in `manifest`: `audio`, `image`, `video`, ... hold media, `text` texts, `label` class names, or
@@ -26,52 +34,48 @@ class ParquetMedia(Manifest):
     """
 
     name = "parquet"
+    ending = ".parquet"
     summary = "Parquet files with media in their cells, as Hugging Face datasets writes them"
     layout = "a .parquet file, or a folder of them: columns audio, image, ... of bytes, and label, [split], [sample_id]"
 
-    def _read(self, root: Path) -> tuple[list[Row], TableFile, Path]:
-        """The rows of all files."""
-        folder = root if root.is_dir() else root.parent
-        files = sorted(shards(root, ".parquet")) if root.is_dir() else [root]
-        if not files:
-            raise CurateError(f"{self.name}: no .parquet file in {root}", f"expected {self.layout}")
+    def rows(self, path: Path, name: str) -> Iterator[Row]:
+        """A row a sample."""
         known = {*KNOWN_MODALITIES, *(m.strip() for m in self.options.modalities.split(",")), *COLUMNS}
-        rows = [row for file in files for row in self._rows(file, file.relative_to(folder).as_posix(), known)]
-        if not rows:
-            raise CurateError(f"{self.name}: no row in {files[0]}", f"expected {self.layout}")
-        named = dict.fromkeys(column for row in rows for column in row)
-        if "label" not in named:
-            raise CurateError(f"{self.name}: {files[0]} has no column 'label'", f"expected {self.layout}")
-        for row in rows:
-            row |= {name: "" for name in named if name not in row}
-        return rows, TableFile(root, f"{self.name}: ", tuple(named)), folder
-
-    def _rows(self, path: Path, name: str, known: set[str]) -> list[Row]:
-        """The samples of one file.
-
-        Args:
-            name: of the file, from the folder of the data set.
-            known: columns that are read.
-        """
         who = f"{self.name}: "
-        with local(path) as file:
-            held = contents(file, who)
-            written = texts(file, [c for c in held.others if c in known], who)
-        for column, classes in held.classes.items():
-            if column in written:
-                written[column] = [_class(value, classes) for value in written[column]]
-        split = next((SPLIT_NAMES[w] for w in re.split(r"[^a-z]+", name.lower()) if w in SPLIT_NAMES), "")
-        rows = []
-        for number in range(held.rows):
-            row = Row(sample_id=f"{name.removesuffix('.parquet')}-{number:06d}")
-            row |= {"split": split} if split else {}
-            for column in (c for c in held.columns if c in known):
-                if column in written:
-                    row[column] = written[column][number]
-                elif column in held.media:
+        with opened(path, column_names(path, who), who) as file:
+            kinds = {column: kind for column, kind in file.kinds().items() if column in known}
+            if "label" not in kinds:
+                raise CurateError(f"{self.name}: {path} has no column 'label'", f"expected {self.layout}")
+            media = {column for column, kind in kinds.items() if bytes_of(column, kind)}
+            plain = [
+                c for c, kind in kinds.items() if c not in media and not kind.startswith(("STRUCT", "MAP", "UNION"))
+            ]
+            portions = [file.texts(plain, block) for block in file.ranges()]
+            texts = {c: list(chain.from_iterable(p[i] for p in portions)) for i, c in enumerate(plain)}
+            classes = _class_names(file.metadata(FEATURES))
+            count = file.rows
+        for column in classes.keys() & texts.keys():
+            texts[column] = [_class(value, classes[column]) for value in texts[column]]
+        for number in range(count):
+            row = Row(sample_id=f"{name.removesuffix(self.ending)}-{number:06d}")
+            for column in kinds:
+                if column in media:
                     row[column] = f"{name}#cell={number},{column}"
-            rows.append(row)
-        return rows
+                elif column in texts:
+                    row[column] = texts[column][number]
+            yield row
+
+
+def _class_names(text: bytes) -> dict[str, tuple[str, ...]]:
+    """{column of class indices: names}, as `datasets` describes its features."""
+    with suppress(ValueError, KeyError, TypeError, AttributeError):
+        features = json.loads(text)["info"]["features"]
+        return {
+            column: tuple(str(name) for name in feature["names"])
+            for column, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names")
+        }
+    return {}
 
 
 def _class(value: str, names: tuple[str, ...]) -> str:

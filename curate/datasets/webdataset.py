@@ -1,19 +1,17 @@
-"""`webdataset`: tar files in the order of WebDataset, in a folder or a bucket; nothing is unpacked."""
+"""`webdataset`: tar files in the order of WebDataset, in a folder or a bucket."""
 
 from __future__ import annotations
 
 import json
-import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from curate.errors import CurateError
 from curate.files.remote import local
-from curate.files.tables import TableFile
 
-from .manifest import Manifest
-from .rows import SPLIT_NAMES, Row
+from .rows import Row
+from .sharded import Sharded
 
 SOUND = ("wav", "flac", "mp3", "ogg", "opus", "m4a", "aac")
 PICTURE = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "avif")
@@ -24,11 +22,12 @@ COLUMNS = {
     **dict.fromkeys(VIDEO, ("audio", "visual")),
 }
 """{ending: the modalities that such a file is read for}."""
+ORDER = ("sample_id", "label", "split", "group", "audio", "visual", "text")
 MOST_TEXT = 1 << 20
 """Bytes of a label, a text or a description."""
 
 
-class WebDataset(Manifest):
+class WebDataset(Sharded):
     """Files of the same name up to the first dot, one after another in a tar file, are a sample.
 
     The name is its `sample_id`. Sound, pictures and video are known by their endings, `.txt` is a text, `.cls` the
@@ -38,62 +37,35 @@ class WebDataset(Manifest):
     """
 
     name = "webdataset"
+    ending = ".tar"
     summary = "tar files of samples, as WebDataset writes them: sound, pictures or video beside .cls or .json"
     layout = "a .tar file, or a folder of them: files KEY.wav, KEY.jpg, KEY.txt, ... and KEY.cls or KEY.json per sample"
 
-    def _read(self, root: Path) -> tuple[list[Row], TableFile, Path]:
-        """The rows of all tar files."""
-        folder = root if root.is_dir() else root.parent
-        files = sorted(shards(root, ".tar")) if root.is_dir() else [root]
-        if not files:
-            raise CurateError(f"{self.name}: no .tar file in {root}", f"expected {self.layout}")
-        rows = [row for shard in files for row in _rows(shard, shard.relative_to(folder).as_posix())]
-        if not rows:
-            raise CurateError(f"{self.name}: no sample in {files[0]}", f"expected {self.layout}")
-        named = {column for row in rows for column in row}
-        names = [
-            n for n in ("sample_id", "label", "split", "group", "audio", "visual", "text") if n in named | {"label"}
-        ]
-        for row in rows:
-            row |= {name: "" for name in names if name not in row}
-        return rows, TableFile(root, f"{self.name}: ", tuple(names)), folder
+    def columns(self, found: Iterable[str]) -> tuple[str, ...]:
+        """The known columns in one order, whatever the order within the tar files."""
+        return tuple(column for column in ORDER if column in found)
 
-
-def shards(folder: Path, ending: str) -> Iterator[Path]:
-    """The files with an ending of a folder and of those in it."""
-    for path in folder.iterdir():
-        if path.suffix == ending:
-            yield path
-        elif not path.suffix and path.is_dir():
-            yield from (inner for inner in path.iterdir() if inner.suffix == ending)
-
-
-def _rows(shard: Path, name: str) -> Iterator[Row]:
-    """The samples of one tar file.
-
-    Args:
-        name: of the file, from the folder of the data set.
-    """
-    split = next((SPLIT_NAMES[w] for w in re.split(r"[^a-z]+", name.lower()) if w in SPLIT_NAMES), "")
-    row = Row()
-    try:
-        with local(shard) as file, tarfile.open(file, "r:") as archive:
-            for member in archive:
-                key, _, ending = member.name.removeprefix("./").rpartition("/")[2].partition(".")
-                folder = member.name.removeprefix("./").rpartition("/")[0]
-                key = f"{folder}/{key}" if folder else key
-                if not member.isfile() or not ending:
-                    continue
-                if key != row.get("sample_id"):
-                    if row:
-                        yield row
-                    row = Row(sample_id=key, label="", **({"split": split} if split else {}))
-                _add(row, archive, member, ending.lower(), f"{name}#bytes={member.offset_data},{member.size}")
-    except (tarfile.TarError, UnicodeDecodeError, ValueError) as error:
-        said = f"{WebDataset.name}: {shard} cannot be read: {error}"
-        raise CurateError(said, "expected a tar file without compression, whose texts are UTF-8") from None
-    if row:
-        yield row
+    def rows(self, path: Path, name: str) -> Iterator[Row]:
+        """Files of one name, one after another, are a row."""
+        row = Row()
+        try:
+            with local(path) as file, tarfile.open(file, "r:") as archive:
+                for member in archive:
+                    key, _, ending = member.name.removeprefix("./").rpartition("/")[2].partition(".")
+                    folder = member.name.removeprefix("./").rpartition("/")[0]
+                    key = f"{folder}/{key}" if folder else key
+                    if not member.isfile() or not ending:
+                        continue
+                    if key != row.get("sample_id"):
+                        if row:
+                            yield row
+                        row = Row(sample_id=key, label="")
+                    _add(row, archive, member, ending.lower(), f"{name}#bytes={member.offset_data},{member.size}")
+        except (tarfile.TarError, UnicodeDecodeError, ValueError) as error:
+            said = f"{self.name}: {path} cannot be read: {error}"
+            raise CurateError(said, "expected a tar file without compression, whose texts are UTF-8") from None
+        if row:
+            yield row
 
 
 def _add(row: Row, archive: tarfile.TarFile, member: tarfile.TarInfo, ending: str, source: str) -> None:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from curate.blocks import slices
 from curate.errors import CurateError
 
-from .remote import local
+from .asking import reading
+from .remote import local, located
 
 if TYPE_CHECKING:
     import duckdb
@@ -65,6 +66,26 @@ class Parquet:
         found = self._read("coalesce(TRY_CAST({} AS DOUBLE), 'nan'::DOUBLE)", names, block)
         return [np.asarray(column, dtype=np.float64) for column in found]
 
+    def kinds(self) -> dict[str, str]:
+        """{column: its type in DuckDB}."""
+        found = self._ask(f"DESCRIBE SELECT {', '.join(self._at.values())} {self._source}")
+        return dict(zip(self._at, map(str, found["column_type"]), strict=True))
+
+    def stream(self, name: str) -> Iterator[NDArray[np.float64]]:
+        """The numbers of a column in portions, one after another; NULL is left out."""
+        at = self._at[name]
+        with reading(self.path, self.who):
+            rows = self._con.execute(
+                f"SELECT {at}::DOUBLE AS x {self._source} WHERE {at} IS NOT NULL", [str(self.file)]
+            )
+            while len(portion := rows.fetch_df_chunk(VECTORS)):
+                yield portion["x"].to_numpy()
+
+    def metadata(self, key: str) -> bytes:
+        """What the file says of itself under a key; b'' for nothing."""
+        found = self._ask(f"SELECT value FROM parquet_kv_metadata(?) WHERE key = '{key}'::BLOB")["value"]
+        return bytes(found[0]) if len(found) else b""
+
     def _read(self, what: str, names: Sequence[str], block: slice) -> list[NDArray[Any]]:
         if not names:
             return []
@@ -74,7 +95,7 @@ class Parquet:
         return [found[f"v{i}"] for i in range(len(names))]
 
     def _ask(self, sql: str) -> dict[str, NDArray[Any]]:
-        with _failing(self.path, self.who):
+        with reading(self.path, self.who):
             return self._con.execute(sql, [str(self.file)]).fetchnumpy()
 
 
@@ -100,7 +121,7 @@ def column_names(path: Path, who: str) -> list[str]:
     import duckdb
 
     sql = "SELECT name, coalesce(num_children, 0)::BIGINT AS inner FROM parquet_schema(?)"
-    with local(path) as file, _failing(path, who), duckdb.connect() as con:
+    with local(path) as file, reading(path, who), duckdb.connect() as con:
         found = con.execute(sql, [str(file)]).fetchnumpy()
     names, inside = [], 0
     for name, inner in list(zip(found["name"].tolist(), np.ma.filled(found["inner"], 0).tolist(), strict=True))[1:]:
@@ -125,48 +146,23 @@ def column(paths: str | Path | Sequence[str | Path], name: str) -> Callable[[], 
     Raises:
         CurateError: there is no such file, it is not Parquet, it has no such column, or that does not hold numbers.
     """
-    import duckdb
-
-    files: list[tuple[Path, str]] = []
+    files: list[tuple[Path, list[str]]] = []
     for given in [paths] if isinstance(paths, str | Path) else paths:
-        found = sorted(glob.glob(str(given))) if glob.has_magic(str(given)) else [str(given)]
+        found = sorted(glob.glob(str(given))) if glob.has_magic(str(given)) else [given]
         if not found:
             raise CurateError(f"no file is like {given}", "expected Parquet files, such as 'scores/*.parquet'")
-        files += [(Path(path), _source(Path(path), name)) for path in found]
+        files += [(path := located(one), column_names(path, "")) for one in found]
+    for path, names in files:
+        with opened(path, names, "") as file:
+            kind = file.kinds().get(name)
+        if kind is None:
+            raise CurateError(f"{path} has no column {name!r}", f"it has {', '.join(names)}")
+        if not kind.removeprefix("U").startswith(NUMBERS):
+            raise CurateError(f"column {name!r} of {path} holds {kind}", "expected numbers")
 
     def read() -> Iterator[NDArray[np.float64]]:
-        for path, source in files:
-            with _failing(path, ""), duckdb.connect() as con:
-                rows = con.execute(f"SELECT x::DOUBLE AS x {source} WHERE x IS NOT NULL", [str(path)])
-                while len(portion := rows.fetch_df_chunk(VECTORS)):
-                    yield portion["x"].to_numpy()
+        for path, names in files:
+            with opened(path, names, "") as file:
+                yield from file.stream(name)
 
     return read
-
-
-def _source(path: Path, name: str) -> str:
-    """What follows FROM to read the column `name` as `x`; the file and its column are checked."""
-    import duckdb
-
-    names = column_names(path, "")
-    if name not in names:
-        raise CurateError(f"{path} has no column {name!r}", f"it has {', '.join(names)}")
-    columns = ", ".join("x" if n == name else f"c{i}" for i, n in enumerate(names))
-    source = f"FROM read_parquet(?) AS t({columns})"
-    with _failing(path, ""), duckdb.connect() as con:
-        kind = str(con.execute(f"DESCRIBE SELECT x {source}", [str(path)]).fetchall()[0][1])
-    if not kind.removeprefix("U").startswith(NUMBERS):
-        raise CurateError(f"column {name!r} of {path} holds {kind}", "expected numbers")
-    return source
-
-
-@contextmanager
-def _failing(path: Path, who: str) -> Iterator[None]:
-    """Turn errors of DuckDB into a `CurateError`."""
-    import duckdb
-
-    try:
-        yield
-    except (duckdb.Error, RuntimeError) as error:
-        described = f"{who}{path} cannot be read: {str(error).splitlines()[0]}"
-        raise CurateError(described, "expected a Parquet file") from None

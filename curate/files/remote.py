@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from curate.errors import CurateError
 
-from .cells import cell
+from .blobs import cell
 from .copies import obtain, trim
 
 if sys.platform == "win32":

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from curate.errors import CurateError
 
+from .asking import quoted
 from .writing import replacing
 
 if TYPE_CHECKING:
@@ -59,21 +60,15 @@ def write_shard(
     import duckdb
 
     arrays = {k: v.astype(object) if v.dtype.kind == "U" else np.ascontiguousarray(v) for k, v in columns.items()}
-    chosen = [_quoted(name) for name in columns]
+    chosen = [quoted(name) for name in columns]
     for name, values in (vectors or {}).items():
         parts = {f"{name}#{d}": np.ascontiguousarray(x) for d, x in enumerate(values.T)}
-        chosen.append(f"[{', '.join(map(_quoted, parts))}] AS {_quoted(name)}")
+        chosen.append(f"[{', '.join(map(quoted, parts))}] AS {quoted(name)}")
         arrays |= parts
     with replacing(path, message=False) as fresh, duckdb.connect() as con:
         con.register("incoming", arrays)
         options = "FORMAT parquet, COMPRESSION zstd" + f", KV_METADATA {{{MOVING}: 'true'}}" * moving
         con.execute(f"COPY (SELECT {', '.join(chosen)} FROM incoming) TO $path ({options})", {"path": str(fresh)})
-
-
-def _quoted(name: str) -> str:
-    """A column's name in SQL."""
-    doubled = name.replace('"', '""')
-    return f'"{doubled}"'
 
 
 def read_shards(folder: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
@@ -143,7 +138,7 @@ def _read(folder: Path, files: Sequence[Path]) -> tuple[dict[str, NDArray[Any]],
         con.execute("CREATE TEMP TABLE labels AS SELECT DISTINCT label FROM read_parquet($paths)", given)
         con.execute("CREATE TYPE names AS ENUM (SELECT label FROM labels ORDER BY label)")
         classes = np.array([name for (name,) in con.execute("FROM labels ORDER BY label").fetchall()], dtype=np.str_)
-        names = ", ".join(_quoted(name) for name in columns[0][4:])
+        names = ", ".join(quoted(name) for name in columns[0][4:])
         wanted = f"sample_id, enum_code(label::names) AS label, {names}"
         found = con.execute(f"SELECT {wanted} FROM read_parquet($paths)", given).fetchnumpy()
         counted = "SELECT file_name, num_rows FROM parquet_file_metadata($paths)"
@@ -230,8 +225,8 @@ def read_features(folder: Path, split: str, only: NDArray[np.str_] | None = None
         known, first = np.unique(np.asarray(ids, dtype=np.str_), return_index=True)
         values = {}
         for name in next(iter(names)):
-            flat = con.execute(f"SELECT unnest({_quoted(name)}) AS x FROM {rows}", given).fetchnumpy()["x"]
-            sizes = con.execute(f"SELECT DISTINCT len({_quoted(name)}) FROM read_parquet($paths)", paths).fetchall()
+            flat = con.execute(f"SELECT unnest({quoted(name)}) AS x FROM {rows}", given).fetchnumpy()["x"]
+            sizes = con.execute(f"SELECT DISTINCT len({quoted(name)}) FROM read_parquet($paths)", paths).fetchall()
             if len(sizes) > 1:
                 raise CurateError(f"{name} has {sizes[0][0]} and {sizes[1][0]} numbers in {folder}", "record it again")
             values[name.partition(":")[2]] = np.asarray(flat, dtype=np.float32).reshape(len(ids), -1)[first]

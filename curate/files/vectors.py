@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from curate.errors import CurateError
 
+from .asking import quoted, reading
 from .names import known_name
 from .npz import open_npz, texts
 from .remote import local
@@ -120,8 +121,8 @@ def _npz_head(path: Path) -> Head:
 
 def _parquet_head(path: Path) -> Head:
     keys, numbers, lists = _parquet_columns(path)
-    width = f"coalesce(len({_quoted(numbers[0])}), 0)" if lists else str(len(numbers))
-    wanted = [f"coalesce({_quoted(raw)}::VARCHAR, '') AS {key}" for key, raw in keys.items()]
+    width = f"coalesce(len({quoted(numbers[0])}), 0)" if lists else str(len(numbers))
+    wanted = [f"coalesce({quoted(raw)}::VARCHAR, '') AS {key}" for key, raw in keys.items()]
     found = _select(path, f"{', '.join(wanted)}, ({width})::BIGINT AS width")
     widths, texts = found.pop("width"), {k: _texts(v) for k, v in found.items()}
     other = np.flatnonzero(widths != widths[0]) if len(widths) else np.array([], dtype=np.int64)
@@ -135,7 +136,7 @@ def _parquet_head(path: Path) -> Head:
 
 def _parquet_values(path: Path) -> NDArray[Any]:
     _, numbers, lists = _parquet_columns(path)
-    names = [_quoted(name) for name in numbers]
+    names = [quoted(name) for name in numbers]
     if lists:
         flat = _select(path, "coalesce(x, 'nan'::DOUBLE) AS x", f"SELECT unnest({names[0]})::DOUBLE AS x FROM ")["x"]
         (rows,) = _select(path, "count(*) AS n")["n"]
@@ -174,12 +175,5 @@ def _select(path: Path, wanted: str, inner: str = "FROM ", describe: bool = Fals
 
     source = f"{inner}read_parquet(?)"
     sql = f"SELECT {wanted} FROM ({source})"
-    try:
-        with local(path) as file, duckdb.connect() as connection:
-            return connection.execute(f"DESCRIBE {sql}" if describe else sql, [str(file)]).fetchnumpy()
-    except duckdb.Error as error:
-        raise CurateError(f"{path} cannot be read: {str(error).splitlines()[0]}", "expected a Parquet file") from None
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    with local(path) as file, reading(path), duckdb.connect() as connection:
+        return connection.execute(f"DESCRIBE {sql}" if describe else sql, [str(file)]).fetchnumpy()

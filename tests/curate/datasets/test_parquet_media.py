@@ -7,79 +7,54 @@ from pathlib import Path
 
 import duckdb
 import fsspec
-import numpy as np
 import pandas as pd
 import pytest
 
-from curate.datasets.cache import Cache, prepare
+from curate.datasets.cache import prepare
 from curate.datasets.manifest import Manifest
 from curate.datasets.parquet import ParquetMedia
 from curate.errors import CurateError
-from curate.files import cells
+from curate.files import blobs
 from curate.files.remote import located
 
-from ..conftest import tone, write_audio, write_picture
+from .conftest import CLASSES, COUNT, SPLITS, same
 
-COUNT = 24
-SPLITS = ("train", "train", "train", "val", "test", "test")
-CLASSES = ["ant", "bee"]
+MEDIUM = "STRUCT(bytes BLOB, path VARCHAR)"
 
 
-@pytest.fixture
-def media(tmp_path, monkeypatch) -> Path:
-    """A folder with sounds and pictures, one sound of them empty and one missing, and a manifest."""
-    monkeypatch.setenv("CURATE_CACHE", str(tmp_path / "near"))
-    folder = tmp_path / "media"
-    folder.mkdir()
-    lines = ["sample_id,label,split,audio,image"]
-    for i in range(COUNT):
-        write_audio(folder / f"c{i:02}.wav", tone(200 + 20 * i, 0.5, 8000), 8000)
-        write_picture(folder / f"c{i:02}.png", np.full((20, 20, 3), 10 * i, np.uint8))
-        lines.append(f"c{i:02},{CLASSES[i % 2]},{SPLITS[i // 4]},c{i:02}.wav,c{i:02}.png")
-    (folder / "c05.wav").write_bytes(b"")
-    (folder / "c06.wav").unlink()
-    (folder / "clips.csv").write_text("\n".join(lines) + "\n")
-    return folder
-
-
-def rows_of(media: Path, numbers: range) -> list[dict[str, object]]:
+def rows_of(clips: Path, numbers: range) -> list[dict[str, object]]:
     def content(name: str) -> dict[str, object]:
-        file = media / name
+        file = clips.with_name(name)
         return {"bytes": file.read_bytes() if file.exists() else None, "path": name}
 
     return [
-        {"sample_id": f"c{i:02}", "audio": content(f"c{i:02}.wav"), "image": content(f"c{i:02}.png"), "label": i % 2}
+        {"sample_id": f"c{i:02}", "audio": content(f"c{i:02}.wav"), "visual": content(f"c{i:02}.png"), "label": i % 2}
         for i in numbers
     ]
 
 
 @pytest.fixture
-def shards(media, tmp_path) -> Path:
-    """The same in Parquet files of four rows each, compressed, with class indices and their names."""
+def shards(clips, tmp_path) -> Path:
+    """The same in Parquet files of four rows each, with class indices and their names; a sound is missing."""
+    clips.with_name("c06.wav").unlink()
     folder = tmp_path / "shards" / "data"
     folder.mkdir(parents=True)
-    features = {"audio": {"_type": "Audio"}, "label": {"names": CLASSES, "_type": "ClassLabel"}}
+    features = {"audio": {"_type": "Audio"}, "label": {"names": list(CLASSES), "_type": "ClassLabel"}}
     said = json.dumps({"info": {"features": features}})
     with duckdb.connect() as con:
         for number, split in enumerate(SPLITS):
             name = "validation" if split == "val" else split
-            con.register("shard", pd.DataFrame(rows_of(media, range(4 * number, 4 * number + 4))))
+            con.register("shard", pd.DataFrame(rows_of(clips, range(4 * number, 4 * number + 4))))
             con.execute(
-                "COPY (SELECT sample_id, audio::STRUCT(bytes BLOB, path VARCHAR) AS audio, image.bytes::BLOB AS image, "
-                f"label FROM shard) TO '{folder}/{name}-{number:05}-of-00006.parquet' "
-                f"(KV_METADATA {{huggingface: '{said}'}})"
+                f"COPY (SELECT sample_id, audio::{MEDIUM} AS audio, visual.bytes::BLOB AS visual, label FROM shard) "
+                f"TO '{folder}/{name}-{number:05}-of-00006.parquet' (KV_METADATA {{huggingface: '{said}'}})"
             )
     return folder.parent
 
 
-def same(one: Cache, other: Cache) -> bool:
-    arrays = all(np.array_equal(one.arrays[m], other.arrays[m]) for m in one.arrays)
-    return arrays and all(one.status[m].tolist() == other.status[m].tolist() for m in one.status)
-
-
-def test_arrays_labels_and_splits_are_those_of_the_files_by_themselves(media, shards, tmp_path) -> None:
+def test_arrays_labels_and_splits_are_those_of_the_files_by_themselves(clips, shards, tmp_path) -> None:
     """And the same again from a file system of another machine."""
-    plain = Manifest(media / "clips.csv", Manifest.Options())
+    plain = Manifest(clips, Manifest.Options())
     expected = prepare(plain, tmp_path / "a")
     assert (expected.status["audio"][[5, 6]] == ["empty", "missing"]).all()
     fsspec.filesystem("memory").put(str(shards), "/rows", recursive=True)
@@ -87,45 +62,45 @@ def test_arrays_labels_and_splits_are_those_of_the_files_by_themselves(media, sh
         data = ParquetMedia(root, ParquetMedia.Options())
         told = [(s.sample_id, s.label, s.split) for s in data.samples]
         assert told == [(s.sample_id, s.label, s.split) for s in plain.samples]
-        assert data.specs == plain.specs and data.modalities == ("audio", "image")
-        assert data.samples[9].inputs["image"] == "data/train-00002-of-00006.parquet#cell=1,image"
+        assert data.specs == plain.specs and data.modalities == ("audio", "visual")
+        assert data.samples[9].inputs["visual"] == "data/train-00002-of-00006.parquet#cell=1,visual"
         assert same(prepare(data, tmp_path / f"b{number}"), expected)
 
 
-def test_a_block_is_read_once_for_all_its_rows(media, shards, monkeypatch) -> None:
-    monkeypatch.setattr(cells, "BLOCK", 2)
-    cells._block.cache_clear()
+def test_a_block_is_read_once_for_all_its_rows(clips, shards, monkeypatch) -> None:
+    monkeypatch.setattr(blobs, "BLOCK", 2)
+    blobs._block.cache_clear()
     file = shards / "data" / "train-00000-of-00006.parquet"
     for row in range(4):
-        for column, ending in (("audio", "wav"), ("image", "png")):
-            assert cells.cell(file, row, column) == (media / f"c0{row}.{ending}").read_bytes()
-    assert cells._block.cache_info().misses == 4  # two blocks of two columns
+        for column, ending in (("audio", "wav"), ("visual", "png")):
+            assert blobs.cell(file, row, column) == clips.with_name(f"c0{row}.{ending}").read_bytes()
+    assert blobs._block.cache_info().misses == 4  # two blocks of two columns
     with pytest.raises(CurateError, match="no row 4"):
-        cells.cell(file, 4, "image")
+        blobs.cell(file, 4, "visual")
     with pytest.raises(CurateError, match="no media in a column 'label'"):
-        cells.cell(file, 0, "label")
+        blobs.cell(file, 0, "label")
 
 
-def test_without_ids_a_sample_is_named_by_its_file_and_row(media, tmp_path) -> None:
+def test_without_ids_a_sample_is_named_by_its_file_and_row(clips, tmp_path) -> None:
     with duckdb.connect() as con:
-        frame = pd.DataFrame([{**row, "label": CLASSES[row["label"]]} for row in rows_of(media, range(12))])
+        frame = pd.DataFrame([{**row, "label": CLASSES[row["label"]]} for row in rows_of(clips, range(12))])
         con.register("shard", frame)
         con.execute(
-            "COPY (SELECT audio::STRUCT(bytes BLOB, path VARCHAR) AS audio, image::STRUCT(bytes BLOB, path VARCHAR) AS "
-            f"image, 'a ' || label AS text, label FROM shard) TO '{tmp_path}/all.parquet'"
+            f"COPY (SELECT audio::{MEDIUM} AS audio, visual::{MEDIUM} AS visual, 'a ' || label AS text, label FROM shard) "
+            f"TO '{tmp_path}/all.parquet'"
         )
     data = ParquetMedia(tmp_path / "all.parquet", ParquetMedia.Options())
     assert [s.sample_id for s in data.samples[:2]] == ["all-000000", "all-000001"]
-    assert data.modalities == ("audio", "image", "text") and data.samples[1].inputs["text"] == "a bee"
+    assert data.modalities == ("audio", "visual", "text") and data.samples[1].inputs["text"] == "a bee"
     assert data.classes == ("ant", "bee") and {s.split for s in data.samples} == {"train", "val", "test"}
 
 
-def test_datasets_own_files_are_read(media, tmp_path) -> None:
+def test_datasets_own_files_are_read(clips, tmp_path) -> None:
     datasets = pytest.importorskip("datasets")
     features = datasets.Features(
-        {"image": datasets.Image(), "text": datasets.Value("string"), "label": datasets.ClassLabel(names=CLASSES)}
+        {"image": datasets.Image(), "text": datasets.Value("string"), "label": datasets.ClassLabel(names=list(CLASSES))}
     )
-    rows = [{"image": r["image"], "text": "some words", "label": r["label"]} for r in rows_of(media, range(COUNT))]
+    rows = [{"image": r["visual"], "text": "some words", "label": r["label"]} for r in rows_of(clips, range(COUNT))]
     rows[3]["label"] = -1
     (tmp_path / "hub").mkdir()
     datasets.Dataset.from_list(rows, features=features).to_parquet(tmp_path / "hub" / "train-00000-of-00001.parquet")
@@ -136,14 +111,14 @@ def test_datasets_own_files_are_read(media, tmp_path) -> None:
     assert cache.arrays["image"][7].max() == 70
 
 
-def test_what_is_no_such_file_is_refused(media, tmp_path) -> None:
+def test_what_is_no_such_file_is_refused(clips, tmp_path) -> None:
     with pytest.raises(CurateError, match=r"no \.parquet file"):
-        ParquetMedia(media, ParquetMedia.Options())
+        ParquetMedia(clips.parent, ParquetMedia.Options())
     (tmp_path / "a.parquet").write_bytes(b"no table" * 10)
     with pytest.raises(CurateError, match="cannot be read"):
         ParquetMedia(tmp_path / "a.parquet", ParquetMedia.Options())
     for sql, told in (
-        ("SELECT 'x'::BLOB AS audio, 'x'::BLOB AS image LIMIT 0", "no row"),
+        ("SELECT 'x'::BLOB AS audio, 'x'::BLOB AS image, 'a' AS label LIMIT 0", "no sample"),
         ("SELECT 'x'::BLOB AS audio, 'x'::BLOB AS image", "no column 'label'"),
         ("SELECT 'x'::BLOB AS audio, 'a' AS label", "two columns"),
     ):

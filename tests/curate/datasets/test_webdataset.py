@@ -16,26 +16,7 @@ from curate.datasets.webdataset import WebDataset
 from curate.errors import CurateError
 from curate.files.remote import located
 
-from ..conftest import tone, write_audio, write_picture
-
-COUNT = 24
-SPLITS = ("train", "train", "train", "val", "test", "test")
-
-
-@pytest.fixture
-def media(tmp_path, monkeypatch):
-    """A folder with sounds and pictures, one sound of them empty, and a manifest."""
-    monkeypatch.setenv("CURATE_CACHE", str(tmp_path / "near"))
-    folder = tmp_path / "media"
-    folder.mkdir()
-    lines = ["sample_id,label,split,audio,visual"]
-    for i in range(COUNT):
-        write_audio(folder / f"c{i:02}.wav", tone(200 + 20 * i, 0.5, 8000), 8000)
-        write_picture(folder / f"c{i:02}.png", np.full((20, 20, 3), 10 * i, np.uint8))
-        lines.append(f"c{i:02},{'ab'[i % 2]},{SPLITS[i // 4]},c{i:02}.wav,c{i:02}.png")
-    (folder / "c05.wav").write_bytes(b"")
-    (folder / "clips.csv").write_text("\n".join(lines) + "\n")
-    return folder
+from .conftest import CLASSES, SPLITS, same
 
 
 def add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
@@ -45,7 +26,7 @@ def add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 @pytest.fixture
-def shards(media, tmp_path):
+def shards(clips, tmp_path):
     """The same in a tar file of four samples each; labels as .cls and .json in turn, splits as the files' names."""
     folder = tmp_path / "shards"
     folder.mkdir()
@@ -53,8 +34,8 @@ def shards(media, tmp_path):
         with tarfile.open(folder / f"clips-{split}-{number:03}.tar", "w") as archive:
             for i in range(4 * number, 4 * number + 4):
                 for ending in ("png", "wav"):
-                    add(archive, f"c{i:02}.{ending}", (media / f"c{i:02}.{ending}").read_bytes())
-                label = "ab"[i % 2]
+                    add(archive, f"c{i:02}.{ending}", clips.with_name(f"c{i:02}.{ending}").read_bytes())
+                label = CLASSES[i % 2]
                 if number % 2:
                     add(archive, f"c{i:02}.json", json.dumps({"label": label, "speaker": 3}).encode())
                 else:
@@ -62,15 +43,9 @@ def shards(media, tmp_path):
     return folder
 
 
-def same(one, other) -> bool:
-    """Whether two caches have the same arrays and statuses."""
-    arrays = all(np.array_equal(one.arrays[m], other.arrays[m]) for m in one.arrays)
-    return arrays and all(one.status[m].tolist() == other.status[m].tolist() for m in one.status)
-
-
-def test_arrays_labels_and_splits_are_those_of_the_files_by_themselves(media, shards, tmp_path):
+def test_arrays_labels_and_splits_are_those_of_the_files_by_themselves(clips, shards, tmp_path):
     """And the same again from a file system of another machine, of which a part of each tar file is read."""
-    plain = Manifest(media / "clips.csv", Manifest.Options())
+    plain = Manifest(clips, Manifest.Options())
     expected = prepare(plain, tmp_path / "a")
     assert expected.status["audio"].tolist().count("empty") == 1
     fsspec.filesystem("memory").put(str(shards), "/shards", recursive=True)
@@ -79,7 +54,7 @@ def test_arrays_labels_and_splits_are_those_of_the_files_by_themselves(media, sh
         told = [(s.sample_id, s.label, s.split) for s in data.samples]
         assert told == [(s.sample_id, s.label, s.split) for s in plain.samples]
         assert data.specs == plain.specs and data.modalities == ("audio", "visual")
-        size = (media / "c00.png").stat().st_size
+        size = clips.with_name("c00.png").stat().st_size
         assert data.samples[0].inputs["visual"] == f"clips-train-000.tar#bytes=512,{size}"
         assert same(prepare(data, tmp_path / str(root).partition(":")[0].rpartition("/")[2]), expected)
 

@@ -1,0 +1,32 @@
+"""What all questions to DuckDB about files share: names in SQL, and its errors as those of the user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from curate.errors import CurateError
+
+
+def quoted(name: str) -> str:
+    """A column's name in SQL."""
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
+
+
+@contextmanager
+def reading(path: Path, who: str = "") -> Iterator[None]:
+    """Turns errors of DuckDB into a `CurateError`.
+
+    Args:
+        path: the Parquet file that is read.
+        who: beginning of the message.
+    """
+    import duckdb
+
+    try:
+        yield
+    except (duckdb.Error, RuntimeError) as error:
+        described = f"{who}{path} cannot be read: {str(error).splitlines()[0]}"
+        raise CurateError(described, "expected a Parquet file") from None
