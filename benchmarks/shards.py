@@ -35,8 +35,8 @@ Batches = Iterator[dict[str, np.ndarray]]
 def array(modality: str, sample: int) -> np.ndarray:
     """What the cache would hold of a sample: noise, which nothing compresses."""
     spec = SPECS[modality]
-    noise = np.random.default_rng([sample, *modality.encode()]).bytes(int(np.prod(spec.shape)) * spec.dtype.itemsize)
-    return np.frombuffer(noise, spec.dtype).reshape(spec.shape)
+    size = int(np.prod(spec.shape)) * spec.dtype.itemsize
+    return _array(modality, np.random.default_rng([sample, *modality.encode()]).bytes(size))
 
 
 def drawn(samples: Iterator[dict[str, np.ndarray]], rng: np.random.Generator) -> Batches:
@@ -49,10 +49,10 @@ def drawn(samples: Iterator[dict[str, np.ndarray]], rng: np.random.Generator) ->
     for sample in samples:
         buffer.append(sample)
         if len(buffer) >= BUFFER + BATCH:
-            rng.shuffle(buffer)  # type: ignore[arg-type]
+            buffer = [buffer[i] for i in rng.permutation(len(buffer))]
             yield batch(buffer[:BATCH])
             del buffer[:BATCH]
-    rng.shuffle(buffer)  # type: ignore[arg-type]
+    buffer = [buffer[i] for i in rng.permutation(len(buffer))]
     for start in range(0, len(buffer), BATCH):
         yield batch(buffer[start : start + BATCH])
 
@@ -122,7 +122,7 @@ class Parquet:
             for group in rng.permutation(file.num_row_groups):
                 table = file.read_row_group(int(group))
                 for i in range(len(table)):
-                    yield {m: _array(m, table[m][i].as_buffer()) for m in SPECS}
+                    yield {m: _array(m, memoryview(table[m][i].as_buffer())) for m in SPECS}
 
         yield from drawn(samples(), rng)
 
@@ -151,12 +151,12 @@ class Lance:
         found, order = lance.dataset(self.path), rng.permutation(self.count)
         for start in range(0, self.count, BATCH):
             table = found.take(order[start : start + BATCH].tolist())
-            yield {m: np.stack([_array(m, x.as_buffer()) for x in table[m]]) for m in SPECS}
+            yield {m: np.stack([_array(m, memoryview(x.as_buffer())) for x in table[m]]) for m in SPECS}
 
 
-def _array(modality: str, content: object) -> np.ndarray:
+def _array(modality: str, content: bytes | memoryview) -> np.ndarray:
     spec = SPECS[modality]
-    return np.frombuffer(content, spec.dtype).reshape(spec.shape)  # type: ignore[call-overload,no-any-return]
+    return np.frombuffer(content, spec.dtype).reshape(spec.shape)
 
 
 FORMS: Mapping[str, tuple[Callable[[Path, int], MemoryMaps | Tars | Parquet | Lance], str]] = {

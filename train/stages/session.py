@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -60,21 +60,22 @@ class Session:
         Raises:
             LockedError: another process works on a run that is not new.
         """
-        with ExitStack() as stack:
-            while not self._begun(stack, run, new):
+        with ExitStack() as lock:
+            while not self._claimed(lock, run, new):
+                lock.close()
                 name = self.store.runs.new_id(run.run_id.rpartition("-")[0], self.runs_folder)
                 run = replace(run, run_id=name, folder=str(self.runs_folder / name))
             yield run
 
-    def _begun(self, stack: ExitStack, run: Run, new: bool) -> bool:
-        """Lock the folder until the stack ends; False if the name of a new run is another's by now."""
-        with ExitStack() as own, suppress(*[LockedError] if new else []):
-            own.enter_context(claimed(self.folder(run)))
-            if new and self.store.path.exists() and self.store.runs.all(run_id=run.run_id):
-                return False
-            stack.push(own.pop_all())
-            return True
-        return False
+    def _claimed(self, lock: ExitStack, run: Run, new: bool) -> bool:
+        """Lock the folder; False if the name of a new run is another's by now."""
+        try:
+            lock.enter_context(claimed(self.folder(run)))
+        except LockedError:
+            if not new:
+                raise
+            return False
+        return not (new and self.store.path.exists() and self.store.runs.all(run_id=run.run_id))
 
     def open_cache(self, dataset: Dataset) -> Cache:
         """The decoded media of a data set, decoded now if needed; every item and its status go into the table."""

@@ -86,8 +86,8 @@ def test_without_ids_a_sample_is_named_by_its_file_and_row(clips, tmp_path) -> N
         frame = pd.DataFrame([{**row, "label": CLASSES[row["label"]]} for row in rows_of(clips, range(12))])
         con.register("shard", frame)
         con.execute(
-            f"COPY (SELECT audio::{MEDIUM} AS audio, visual::{MEDIUM} AS visual, 'a ' || label AS text, label FROM shard) "
-            f"TO '{tmp_path}/all.parquet'"
+            f"COPY (SELECT audio::{MEDIUM} AS audio, visual::{MEDIUM} AS visual, 'a ' || label AS text, label "
+            f"FROM shard) TO '{tmp_path}/all.parquet'"
         )
     data = ParquetMedia(tmp_path / "all.parquet", ParquetMedia.Options())
     assert [s.sample_id for s in data.samples[:2]] == ["all-000000", "all-000001"]

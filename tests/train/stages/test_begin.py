@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -22,9 +23,9 @@ def planned_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first name that is asked for is `joint-toy-1`, whoever has it by now."""
     real, asked = Runs.new_id, []
 
-    def new_id(self: Runs, *args: object) -> str:
-        asked.append(args)
-        return "joint-toy-1" if len(asked) == 1 else real(self, *args)  # type: ignore[arg-type]
+    def new_id(self: Runs, stem: str, folder: Path) -> str:
+        asked.append(stem)
+        return "joint-toy-1" if len(asked) == 1 else real(self, stem, folder)
 
     monkeypatch.setattr(Runs, "new_id", new_id)
 
