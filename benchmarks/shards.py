@@ -1,10 +1,10 @@
 """A shuffled epoch of decoded media: from the cache's memory maps, and from files that other tools read as well.
 
-Claim: none is as fast as the memory map, which training therefore reads; the fastest has at least 0.6 of its rate, where
-0.8 is wanted. Tried are tar files in their order, as `export --to webdataset` writes them; Parquet, whose row groups are
-read in random order through a buffer; and Lance, whose rows are read at random. What is not installed is left out. The
-files are read from disk: the operating system is asked to forget them before each epoch. Every epoch gives batches of
-stacked arrays, each sample once. Each is run three times, in turn, and the median counts.
+Claim: none is as fast as the memory map, which training therefore reads; the fastest of them has at least 0.6 of its
+rate, where 0.8 is wanted. Tried are tar files in their order, as `export --to webdataset` writes them; Parquet, whose
+row groups are read in random order through a buffer; and Lance, whose rows are read at random. What is not installed is
+left out. The files are read from disk: the operating system is asked to forget them before each epoch. Every epoch
+gives batches of stacked arrays, each sample once. Each is run three times, in turn, and the median counts.
 Run: python benchmarks/shards.py [--samples 1000] [--folder FOLDER]
 """
 
