@@ -20,9 +20,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# Nothing depends on the person who runs the tests; on data this small more threads only wait for one another.
+# Nothing depends on the person who runs the tests, but for what is said to the tests themselves: where the recordings
+# are, and how much is tried. On data this small more threads only wait for one another.
+TOLD = ("CURATE_TEST_DATA", "CURATE_LONG_TESTS", "CURATE_FUZZ")
 for name in [n for n in os.environ if n.startswith("CURATE_") or n in ("FORCE_COLOR", "NO_COLOR")]:
-    if name != "CURATE_TEST_DATA":
+    if name not in TOLD:
         del os.environ[name]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background, and so by every child
