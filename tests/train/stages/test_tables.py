@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 import pytest
@@ -10,16 +9,14 @@ import pytest
 from curate.advice.kept import measured
 from curate.comparison.layout import to_csv, to_latex, to_markdown
 from curate.comparison.paper import paper_table
-from curate.comparison.plan import Plan, read_table, with_controls
+from curate.comparison.plan import Plan, read_table, table_names, with_controls
 from curate.train.methods import catalog
 from curate.train.stages.compare import Protocol, compare
 
-SHORT = [{"score": {"epochs": 1}, "train": {"epochs": 4}, "optim": {"batch_size": 16}}]
+# The adaptive loss has 4 rounds, of the epochs of training or, from scratch, of all.
+SHORT = [{"score": {"epochs": 4}, "train": {"epochs": 4}, "optim": {"batch_size": 16}}]
 THREE = [*SHORT, {"data": {"modalities": "audio,visual,depth"}}]
-SMALL = ("adaptive/4", "adaptive/5", "iprm/cost", "iprm/naive", "iprm/trimodal")
-LARGE = ("adaptive/1", "adaptive/2", "adaptive/3", "iprm/ablation", "iprm/rebalancing")
-WHOLE = pytest.mark.skipif("CURATE_LONG_TESTS" not in os.environ, reason="minutes each; CURATE_LONG_TESTS=1")
-TABLES = [*SMALL, *(pytest.param(name, marks=WHOLE) for name in LARGE)]
+TABLES = [name for name in table_names() if name.startswith(("adaptive/", "iprm/"))]
 
 
 def run(work, plan: Plan, layers=SHORT) -> None:
