@@ -49,6 +49,7 @@ FIRST = (
     "view",
     "sql",
     "runs",
+    "merge",
     "methods",
     "export",
     "doctor",

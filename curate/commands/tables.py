@@ -1,4 +1,4 @@
-"""`curate sql`, `curate runs`, `curate export` and `curate recommend`: what the table holds."""
+"""`curate sql`, `runs`, `merge`, `export` and `recommend`: what the table holds."""
 
 from __future__ import annotations
 
@@ -82,6 +82,29 @@ def runs(
     print_rows(["what", "value"], rows, form, output)
 
 
+def merge(
+    tables: Annotated[list[Path], typer.Argument(help="Tables of other machines or people, DuckDB files.")],
+    weights: Annotated[bool, typer.Option("--weights/--no-weights", help="Copy the runs' checkpoints too.")] = True,
+    db: Db = DB,
+    quiet: Quiet = False,
+) -> None:
+    """Take over the runs, selections, marks and comparisons of other tables; what is here stays as it is."""
+    from curate.store.merging import merge as take_over
+    from curate.store.store import Store
+
+    message = messages(quiet)
+    for path in tables:
+        done = take_over(Store(db), path, weights)
+        for old, new in done.renamed.items():
+            message(f"{old} of {path} is called {new} here")
+        for name, why in done.left.items():
+            message(f"{name} of {path} was left there: {why}")
+        message(
+            f"{path}: runs taken over: {len(done.runs)}, here already: {len(done.known)}; selections: "
+            f"{len(done.selections)}; marks: {done.marks}; cells of comparisons: {done.cells}"
+        )
+
+
 def export(
     target: Annotated[Path | None, typer.Argument(callback=place, help="The same as --output.")] = None,
     output: Annotated[
@@ -120,4 +143,4 @@ def recommend(run: RunName = None, db: Db = DB, quiet: Quiet = False) -> None:
     print_text("\n".join(advise(read_evidence(Store(db), run))))
 
 
-COMMANDS = (recommend, runs, sql, export)
+COMMANDS = (recommend, runs, merge, sql, export)

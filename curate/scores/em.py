@@ -248,7 +248,7 @@ def climb(
         rising = reached - likelihood > tolerance * x.total
         for s in np.flatnonzero(~rising | (cycle == iterations)):
             finished.append((float(reached[s]), c.rows(np.array([s])), traces[s], not rising[s]))
-        keep = np.flatnonzero(rising & ~(_followers(c, reached, unit) if merge else False))
+        keep = np.flatnonzero(rising & ~_followers(c, reached, unit) if merge else rising)
         if not keep.size:
             break
         c, posterior, likelihood, traces = c.rows(keep), posterior[keep], reached[keep], [traces[s] for s in keep]

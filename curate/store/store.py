@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ALL_SAMPLES = "SELECT * FROM samples ORDER BY dataset, sample_id"
+OF_RUN = (Rounds, Dynamics, Epochs, Assessments, Relabelled)
+"""What has rows of a run in tables of its own."""
 
 
 class Store:
@@ -81,7 +83,7 @@ class Store:
             raise CurateError(f"{run_id} is what {', '.join(sorted(needed_by))} came from", "remove these first")
         others = [r.run_id for r in self.runs.all(data_id=run.data_id) if r.run_id != run_id]
         with self.db.open(write=True) as con:
-            for part in (Rounds, Dynamics, Epochs, Assessments, Relabelled, Runs):
+            for part in (*OF_RUN, Runs):
                 for table in part.TABLES:
                     delete(con, table, {"run_id": run_id})
             rehome(con, run)

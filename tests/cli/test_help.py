@@ -25,6 +25,7 @@ OPTIONS = {
     "evaluate": 13,
     "methods": 4,
     "runs": 6,
+    "merge": 3,
     "sql": 5,
     "report": 5,
     "view": 7,

@@ -12,6 +12,7 @@ import pytest
 from curate.comparison.plan import Plan, Row, parse_methods, with_controls
 from curate.comparison.summary import summarize
 from curate.errors import CurateError
+from curate.store.merging import merge
 from curate.store.store import Store
 from curate.train.loop import checkpoint
 from curate.train.loop.engine import Runtime
@@ -55,6 +56,23 @@ def plan(*texts: str, controls: bool = False, name: str = "mine") -> Plan:
 def numbers(work, name: str = "mine") -> list[tuple[object, ...]]:
     """What was measured, without names of runs and times."""
     return [(c.label, c.seed, c.reason, dict(c.values), c.epochs, c.gap) for c in work.store.comparisons.find(name)]
+
+
+@pytest.mark.slow
+def test_seeds_of_two_machines_make_one_comparison(tmp_path, toy, calls) -> None:
+    """Each trains some seeds; after a merge the comparison of all trains nothing, and goes on from what was copied."""
+    places = [Session(Store(tmp_path / n / "t.duckdb"), tmp_path / "cache", Runtime(device="cpu")) for n in "ab"]
+    for seed, place in enumerate(places):
+        compare(place, plan("iprm"), Protocol("toy", None, FEW), [seed])
+    calls.clear()
+    merge(places[0].store, places[1].store.path)
+    compare(places[0], plan("iprm"), Protocol("toy", None, FEW), [0, 1])
+    assert calls == []
+    assert numbers(places[0])[1] == numbers(places[1])[0]
+    compare(places[0], plan("warmup"), Protocol("toy", None, FEW), [1])
+    compare(places[1], plan("warmup"), Protocol("toy", None, FEW), [1])
+    assert calls == ["train warmup 1"] * 2
+    assert numbers(places[0])[0] == numbers(places[1])[0], "from the same weights"
 
 
 @pytest.mark.long

@@ -1,0 +1,34 @@
+"""`curate merge`: what is said of it, and what cannot be merged."""
+
+from __future__ import annotations
+
+import shutil
+
+
+def test_it_says_what_came_under_which_name(curate, scored_table, predictions, scoring, tmp_path, monkeypatch) -> None:
+    other = type(scored_table)(tmp_path / "other.duckdb")
+    scoring.write(other, predictions(seed=4), seed=1, data_id="toy-other")
+    other.runs.start(scoring.run("score-toy-9", seed=9))
+    done = curate("merge", other.path, "--db", scored_table.path)
+    assert done.code == 0
+    said = " ".join(done.err.split())
+    assert f"score-toy-1 of {other.path} is called score-toy-2 here" in said
+    assert "score-toy-9" in said and "it is still running" in said
+    assert "runs taken over: 1, here already: 0; selections: 0; marks: 0; cells of comparisons: 0" in said
+    shown = curate("runs", "--db", scored_table.path).out
+    assert "score-toy-2" in shown and "score-toy-9" not in shown
+    again = " ".join(curate("merge", other.path, "--db", scored_table.path).err.split())
+    assert "runs taken over: 0, here already: 1;" in again
+
+
+def test_several_at_once_make_a_new_table(curate, scored_table, tmp_path) -> None:
+    copy = shutil.copy(scored_table.path, tmp_path / "copy.duckdb")
+    done = curate("merge", scored_table.path, copy, "--db", tmp_path / "all.duckdb", "--quiet")
+    assert (done.code, done.err) == (0, "")
+    counted = curate("sql", "SELECT count(*) AS n FROM run", "--db", tmp_path / "all.duckdb", "--format", "csv").out
+    assert counted.split() == ["n", "1"]
+
+
+def test_no_table_is_an_error_that_names_it(curate, scored_table, tmp_path) -> None:
+    done = curate("merge", tmp_path / "gone.duckdb", "--db", scored_table.path)
+    assert done.code == 1 and "no sample table at" in done.err and "gone.duckdb" in done.err
