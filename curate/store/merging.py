@@ -57,8 +57,8 @@ def merge(store: Store, path: Path, weights: bool = True) -> Merged:
     version, which is brought to this one.
 
     What is here stays as it is. A run that was taken over before is known by its settings and the moment at which it
-    began. A name that another run or selection has here gets the next free number. A run that is still running there is
-    left, and so are those that came from it.
+    began, and not looked at again. A name that another run or selection has here gets the next free number. A run that
+    is not done there is left, since it may go on, and so are those that came from it.
 
     Args:
         path: the other table.
@@ -101,8 +101,8 @@ def _plan(there: Sequence[Sequence[Any]], here: Sequence[Sequence[Any]], folder:
     for *identity, name, status, parent in there:  # what a run came from is before it
         if found := own.get(tuple(identity)):
             done.known[name] = found
-        elif status == "running":
-            done.left[name] = "it is still running"
+        elif status != "done":
+            done.left[name] = f"it is {status}"
         elif parent is not None and parent not in done.runs | done.known:
             done.left[name] = f"{parent}, which it came from, was left too"
         else:
@@ -177,12 +177,12 @@ def _take_samples(con: Con, source: str) -> None:
 def _take_selections(con: Con, source: str, done: Merged) -> None:
     """Selections of these runs, but for those that are here with the same members."""
     known = {name for (name,) in con.execute("SELECT name FROM selection").fetchall()}
-    members = "(SELECT name, list(sample_id ORDER BY sample_id) AS ids FROM {}selection_member GROUP BY ALL)"
+    members = "(SELECT name, count(*) AS size, bit_xor(hash(sample_id)) AS ids FROM {}selection_member GROUP BY ALL)"
     alike = con.execute(
         f"SELECT x.name FROM {source}.selection x JOIN named n ON n.theirs = x.run_id "
         f"JOIN {members.format(f'{source}.')} a ON a.name = x.name "
         f"JOIN selection s ON s.run_id = n.ours AND s.rule = x.rule "
-        f"JOIN {members.format('')} b ON b.name = s.name AND b.ids = a.ids"
+        f"JOIN {members.format('')} b ON b.name = s.name AND b.size = a.size AND b.ids = a.ids"
     ).fetchall()
     wanted = f"SELECT x.name FROM {source}.selection x JOIN named n ON n.theirs = x.run_id ORDER BY x.created, x.name"
     for (name,) in con.execute(wanted).fetchall():

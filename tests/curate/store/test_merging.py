@@ -14,8 +14,7 @@ from curate.store.merging import merge
 from curate.store.selections import Selection
 from curate.store.store import Store
 
-EVERYTHING = ("run", "sample", "prediction", "class_probability", "gap", "posterior", "mixture", "epoch", "selection")
-BUT = {"run": "* EXCLUDE (finished)", "selection": "*"}
+VIEWS = ("prediction", "class_probability", "gap", "posterior", "mixture", "epoch", "guard", "usability")
 
 
 def select(table: Store, run_id: str, name: str, count: int) -> None:
@@ -25,10 +24,7 @@ def select(table: Store, run_id: str, name: str, count: int) -> None:
 
 def content(table: Store, run_id: str) -> dict[str, list[tuple[object, ...]]]:
     """The rows of a run in every table and view, without its name."""
-    by_run = [
-        (v, f"SELECT * EXCLUDE (run_id) FROM {v} WHERE run_id = '{run_id}' ORDER BY ALL")
-        for v in ("prediction", "class_probability", "gap", "posterior", "mixture", "epoch", "guard", "usability")
-    ]
+    by_run = [(v, f"SELECT * EXCLUDE (run_id) FROM {v} WHERE run_id = '{run_id}' ORDER BY ALL") for v in VIEWS]
     facts = f"SELECT * FROM sample WHERE data_id = (SELECT data_id FROM run WHERE run_id = '{run_id}') ORDER BY ALL"
     return {name: table.query(sql)[1] for name, sql in [*by_run, ("sample", facts)]}
 
@@ -126,18 +122,22 @@ def test_a_comparison_gets_the_cells_that_it_lacks(scored_table, other) -> None:
     assert cells == {0: "score-toy-1", 1: "adaptive-toy-1", 2: None}, "a result that is here stays"
 
 
-def test_what_still_runs_is_left_with_what_came_from_it(scored_table, other, scoring) -> None:
+def test_what_is_not_done_is_left_with_what_came_from_it(scored_table, other, scoring) -> None:
     other.runs.start(scoring.run("score-toy-2", seed=3))
     for name, parent in (("adaptive-toy-2", "score-toy-2"), ("adaptive-toy-3", "adaptive-toy-2")):
         other.runs.start(scoring.run(name, kind="train", method="adaptive", parent=parent))
         other.runs.finish(name, "done")
     done = merge(scored_table, other.path)
     assert done.left == {
-        "score-toy-2": "it is still running",
+        "score-toy-2": "it is running",
         "adaptive-toy-2": "score-toy-2, which it came from, was left too",
         "adaptive-toy-3": "adaptive-toy-2, which it came from, was left too",
     }
-    assert scored_table.runs.all(method="adaptive")[0].run_id == "adaptive-toy-1"
+    assert [r.run_id for r in scored_table.runs.all(method="adaptive")] == ["adaptive-toy-1"]
+    other.runs.finish("score-toy-2", "interrupted")
+    assert merge(scored_table, other.path).left["score-toy-2"] == "it is interrupted"
+    other.runs.finish("score-toy-2", "done")
+    assert set(merge(scored_table, other.path).runs) == {"score-toy-2", "adaptive-toy-2", "adaptive-toy-3"}
 
 
 def test_checkpoints_come_with_their_runs_or_not(scored_table, other, tmp_path) -> None:
