@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 import typer
 
 from curate.config import LARGEST
+from curate.errors import CurateError
 from curate.files.copies import LIMIT
-from curate.files.remote import located
+from curate.files.remote import Remote, located
 from curate.render import Format
 
 
@@ -24,6 +25,17 @@ def places(values: list[Path] | None) -> list[Path] | None:
     return None if values is None else [located(value) for value in values]
 
 
+def _here(value: Path) -> Path:
+    """The path of a table, which must be of this machine."""
+    found = located(value)
+    if isinstance(found, Remote):
+        raise CurateError(
+            f"{found} is on another machine; a table is a file of this one",
+            f"take over what it holds, and name a file here: curate merge {found}",
+        )
+    return found
+
+
 def _keep_limit(ctx: typer.Context, value: float | None) -> float | None:
     """Hand the bound on to all processes of this command."""
     if value is not None:
@@ -33,7 +45,7 @@ def _keep_limit(ctx: typer.Context, value: float | None) -> float | None:
     return value
 
 
-Db = Annotated[Path, typer.Option("--db", envvar="CURATE_DB", help="The sample table, a DuckDB file.")]
+Db = Annotated[Path, typer.Option("--db", envvar="CURATE_DB", callback=_here, help="The sample table, a DuckDB file.")]
 Cache = Annotated[Path | None, typer.Option(envvar="CURATE_CACHE", callback=place, help="Folder of decoded media.")]
 Root = Annotated[Path | None, typer.Option(envvar="CURATE_ROOT", callback=place, help="Where the data set lies.")]
 MaxCache = Annotated[

@@ -14,7 +14,7 @@ from curate.advice.describe import describe_verdicts
 from curate.errors import CurateError
 
 from .messages import messages, print_message, print_portions, print_rows, print_text
-from .options import DB, Db, Output, Quiet, RowsFile, RunName, place
+from .options import DB, Db, Output, Quiet, RowsFile, RunName, place, places
 
 
 def sql(
@@ -83,18 +83,20 @@ def runs(
 
 
 def merge(
-    tables: Annotated[list[Path], typer.Argument(help="Tables of other machines or people, DuckDB files.")],
+    tables: Annotated[list[Path], typer.Argument(callback=places, help="Tables of other machines or people.")],
     weights: Annotated[bool, typer.Option("--weights/--no-weights", help="Copy the runs' checkpoints too.")] = True,
     db: Db = DB,
     quiet: Quiet = False,
 ) -> None:
     """Take over the runs, selections, marks and comparisons of other tables; what is here stays as it is."""
+    from curate.files.remote import local
     from curate.store.merging import merge as take_over
     from curate.store.store import Store
 
     message = messages(quiet)
     for path in tables:
-        done = take_over(Store(db), path, weights)
+        with local(path) as near:  # a table in a bucket has no checkpoints beside its copy
+            done = take_over(Store(db), near, weights)
         for old, new in done.renamed.items():
             message(f"{old} of {path} is called {new} here")
         for name, why in done.left.items():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 
+import pytest
+
 
 def test_it_says_what_came_under_which_name(curate, scored_table, predictions, scoring, tmp_path, monkeypatch) -> None:
     other = type(scored_table)(tmp_path / "other.duckdb")
@@ -27,6 +29,17 @@ def test_several_at_once_make_a_new_table(curate, scored_table, tmp_path) -> Non
     assert (done.code, done.err) == (0, "")
     counted = curate("sql", "SELECT count(*) AS n FROM run", "--db", tmp_path / "all.duckdb", "--format", "csv").out
     assert counted.split() == ["n", "1"]
+
+
+def test_a_table_elsewhere_is_taken_over_and_not_written(curate, scored_table, tmp_path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    fsspec.filesystem("memory").pipe("/merge/theirs.duckdb", scored_table.path.read_bytes())
+    done = curate("merge", "memory://merge/theirs.duckdb", "--db", tmp_path / "ours.duckdb")
+    assert done.code == 0 and "memory://merge/theirs.duckdb: runs taken over: 1" in " ".join(done.err.split())
+    there = curate("runs", "--db", "memory://merge/theirs.duckdb")
+    assert there.code == 1 and "on another machine" in there.err
+    hint = there.err.split("curate merge")[1].split()
+    assert curate("merge", *hint, "--db", tmp_path / "again.duckdb").code == 0, "the hint works"
 
 
 def test_no_table_is_an_error_that_names_it(curate, scored_table, tmp_path) -> None:
