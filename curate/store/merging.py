@@ -79,7 +79,7 @@ def merge(store: Store, path: Path, weights: bool = True) -> Merged:
         views.in_step(con),
     ):
         ((source,),) = there.execute("SELECT current_database()").fetchall()
-        _take_runs(con, source, done)
+        _take_runs(con, source, done, folders[1])
         _take_samples(con, source)
         for table in chain.from_iterable(part.TABLES for part in OF_RUN):
             con.execute(
@@ -137,7 +137,7 @@ def _copied(source: Path, target: Path, names: Mapping[str, str]) -> Iterator[No
         raise
 
 
-def _take_runs(con: Con, source: str, done: Merged) -> None:
+def _take_runs(con: Con, source: str, done: Merged, folder: Path) -> None:
     """The runs; in `taken` they are by both names, in `named` those that were known too."""
     for table, names in (("taken", done.runs), ("named", done.known | done.runs)):
         con.execute(f"CREATE OR REPLACE TEMP TABLE {table} (theirs VARCHAR, ours VARCHAR)")
@@ -146,8 +146,10 @@ def _take_runs(con: Con, source: str, done: Merged) -> None:
     if con.execute("SELECT 1 FROM run JOIN taken ON ours = run_id").fetchall():
         raise CurateError("the table was written meanwhile", "run the command again; nothing was changed")
     con.execute(
-        "INSERT INTO run BY NAME SELECT x.* REPLACE (t.ours AS run_id, p.ours AS parent) "
-        f"FROM {source}.run x JOIN taken t ON t.theirs = x.run_id LEFT JOIN named p ON p.theirs = x.parent"
+        "INSERT INTO run BY NAME SELECT x.* REPLACE (t.ours AS run_id, p.ours AS parent, "
+        "CASE WHEN x.folder = '' THEN '' ELSE concat($folder::VARCHAR, t.ours) END AS folder) "
+        f"FROM {source}.run x JOIN taken t ON t.theirs = x.run_id LEFT JOIN named p ON p.theirs = x.parent",
+        {"folder": str(folder / "_")[:-1]},
     )
 
 

@@ -148,7 +148,9 @@ def test_checkpoints_come_with_their_runs_or_not(scored_table, other, tmp_path) 
     merge(copy, other.path, weights=False)
     assert not copy.path.with_suffix(".runs").exists()
     merge(scored_table, other.path)
-    assert (scored_table.path.with_suffix(".runs") / "score-toy-2" / "last.pt").read_bytes() == b"weights"
+    own = scored_table.path.with_suffix(".runs") / "score-toy-2"
+    assert (own / "last.pt").read_bytes() == b"weights"
+    assert scored_table.runs.find("score-toy-2").folder == str(own)
 
 
 def test_nothing_is_left_behind_when_it_fails(scored_table, other, monkeypatch) -> None:
