@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from curate.errors import CurateError
 
 from .remote import Remote, upload
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LOG = logging.getLogger(__name__)
 
@@ -45,3 +49,19 @@ def replacing(path: Path, message: bool = True) -> Iterator[Path]:
         ) from None
     if existed and message:
         LOG.warning("replaced %s", path)
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Write the columns of a frame; NaN and None are empty cells. Many times as fast as pandas, and without a copy.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    import duckdb
+
+    with duckdb.connect(config={"pandas_analyze_sample": "0"}) as con:  # Python objects are text
+        con.register("rows", frame)
+        try:
+            con.execute("COPY (FROM rows) TO $path (FORMAT csv, HEADER)", {"path": str(path)})
+        except duckdb.IOException as error:
+            raise OSError(str(error).splitlines()[0]) from None

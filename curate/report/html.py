@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from curate.advice import command
 from curate.advice.evidence import conclusions
-from curate.files.writing import replacing
+from curate.files.writing import replacing, write_csv
 from curate.scores.gap import gap_scale
 from curate.scores.guard import RATIO, SEPARATION
 from curate.scores.posteriors import p_balanced
@@ -84,7 +84,7 @@ class Page:
 
     def __init__(self, facts: Facts, cache_folder: Path | None, count: int, usual: command.Usual) -> None:
         self.facts, self.cache_folder, self.count, self.usual = facts, cache_folder, count, usual
-        self.files: dict[str, bytes] = {}
+        self.files: dict[str, bytes | pd.DataFrame] = {}
 
     def render(self) -> str:
         """The page's HTML."""
@@ -139,7 +139,7 @@ class Page:
         return {"name": name, "title": title, "svg": Markup(drawing.inline_svg(text, name))}
 
     def _csv(self, name: str, data: pd.DataFrame) -> None:
-        self.files[name] = data.to_csv(index=False, lineterminator="\n").encode("utf-8")
+        self.files[name] = data
 
     def _pairs(self) -> list[dict[str, Any]]:
         """Histogram, posterior and fit of each pair."""
@@ -356,8 +356,11 @@ class Page:
         }
 
 
-def _write(path: Path, content: bytes, message: bool = True) -> Path:
+def _write(path: Path, content: bytes | pd.DataFrame, message: bool = True) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, message) as fresh:
-        fresh.write_bytes(content)
+        if isinstance(content, bytes):
+            fresh.write_bytes(content)
+        else:
+            write_csv(fresh, content)
     return path
