@@ -16,6 +16,7 @@ from curate.errors import CurateError, LockedError
 from curate.store import connection as database
 from curate.store import migration
 from curate.store.connection import SCHEMA_VERSION
+from curate.store.merging import merge
 from curate.store.store import Store
 
 ROOT = Path(__file__).parents[3]
@@ -108,6 +109,15 @@ def test_a_table_of_the_users_own_is_copied_too(old):
     with duckdb.connect(str(old)) as con:
         con.execute("CREATE TABLE notes AS SELECT 's1' AS sample_id, 'loud' AS note")
     assert Store(old).query("SELECT * FROM notes")[1] == [("s1", "loud")]
+
+
+def test_another_table_takes_over_what_an_old_one_holds(old, tmp_path):
+    new = Store(tmp_path / "new.duckdb")
+    done = merge(new, old)
+    assert (done.runs, done.selections) == ({"r": "r"}, {"good": "good"})
+    rows = new.query("SELECT sample_id, p_audio, gap, p_balanced, selections FROM samples ORDER BY 1")[1]
+    assert rows == [("s1", 0.75, 0.5, 0.875, ["good"]), ("s2", None, None, None, [])]
+    assert version(old) == SCHEMA_VERSION and (tmp_path / "it's.v1.duckdb").exists()
 
 
 def test_what_modalities_lack_and_every_class_comes_along(old):
