@@ -23,7 +23,7 @@ from curate.advice import command
 from curate.advice.evidence import conclusions
 from curate.files.writing import replacing, write_csv
 from curate.scores.gap import gap_scale
-from curate.scores.guard import RATIO, SEPARATION
+from curate.scores.guard import IMPAIRED, RATIO, SEPARATION
 from curate.scores.posteriors import p_balanced
 from curate.store.store import Store
 from curate.types import FUSED, Run, modality_pairs, pair_name
@@ -246,6 +246,7 @@ class Page:
             "count": len(frame),
             "most": figures.MAX_POINTS,
             "ratio": RATIO,
+            "impaired": IMPAIRED,
             "separation": SEPARATION,
             "verdicts": usability.verdicts(frame, self.facts.guards),
             "claims": usability.summary(frame, modalities).to_dict("records"),

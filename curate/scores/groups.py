@@ -22,6 +22,8 @@ SURE = 0.01
 KEPT = 0.5
 """A group is unreadable if a classifier of it alone keeps less than this share of what it reaches on others, above what
 is read without the content."""
+CLEAR = 0.3
+"""Content is read clearly from others if their accuracy is so far above what is read without it."""
 FOLDS, MOST, DRAWS = 10, 500, 3
 """Folds of that classifier; the largest group it is trained on; samples of others that it is compared with."""
 FEWEST = 10
@@ -86,6 +88,12 @@ class Readable:
         """Whether it is shown that the content is lost: within one standard error, less than `KEPT` of the others'."""
         content = max(self.others - max(self.chance, self.others_bare), 0.0)
         return self.accuracy + self.error < self.base + KEPT * content
+
+    @property
+    def lost(self) -> bool:
+        """Whether that is beyond doubt: content is read clearly from the others, and the group is two errors below."""
+        content = self.others - max(self.chance, self.others_bare)
+        return content > CLEAR and self.accuracy + 2 * self.error < self.base + KEPT * content
 
     @property
     def tells(self) -> bool:

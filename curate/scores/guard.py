@@ -24,6 +24,8 @@ SEPARATION = 2.0
 """Two groups are separate if Ashman's D exceeds this."""
 RATIO = 0.25
 """A broken group keeps less than this share of the held-out recognition above chance."""
+IMPAIRED = 0.6
+"""So is one that keeps less than this share, if its content is shown to be lost, see `groups.Readable.lost`."""
 SMALLEST = 0.01
 """A group must have more than this share of the samples."""
 FEWEST = 5
@@ -133,6 +135,7 @@ def broken(
     classes: int,
     labels: Labels | None = None,
     readable: Callable[[Mask], bool] | None = None,
+    lost: Callable[[Mask], bool] | None = None,
 ) -> tuple[Floats, Guard]:
     """Probability that a modality is broken on a sample, and the guard: without a broken group it is 0 everywhere.
 
@@ -142,7 +145,9 @@ def broken(
     training samples cannot hide a broken group then, and a group that only looks different is not broken. Classes that
     are below it as a whole are left out of this (`groups.weak_classes`): nothing of them is recognised better, so that
     the class explains the group, and they are called weak. Nor is a rare group broken that may be readable. Of the
-    valid cuts the one with the most samples below is used; without one nothing is broken.
+    valid cuts the one with the most samples below is used. Where there is none, the model may have learnt something of
+    what is broken: then the lowest cut of a mixture is valid too if less than `IMPAIRED` is kept below it, and the
+    content there is lost. Without a valid cut nothing is broken.
 
     Args:
         recognition: (N,) pooled recognition of the training samples, in [0, 1].
@@ -151,6 +156,7 @@ def broken(
         classes: K.
         labels: of both; None judges no class by itself.
         readable: whether a group, an (N,) mask, may be rare and readable; None if that cannot be told.
+        lost: whether the content of a group is shown to be lost; None if that cannot be told.
 
     Returns:
         (N,) posterior of the components below the cut, never rising with recognition but for what is left out; and
@@ -181,8 +187,28 @@ def broken(
             if readable is not None and readable(inside & rest):
                 continue
             best, posterior = Guard(True, share, cut.separation, ratio), np.where(rest, cut.low, 0.0)
+    if not best.found and labels is not None and lost is not None:
+        for cut in cuts(q, held_recognition):
+            found = _impaired(cut, labels, held_p_true, classes, lost)
+            if found is not None and found[0].share > best.share:
+                best, posterior = found
     names = tuple(labels.names[c] for c in np.flatnonzero(weakest).tolist()) if labels else ()
     return posterior, replace(best if best.found else closest, weak=names)
+
+
+def _impaired(
+    cut: Cut, labels: Labels, held_p_true: Floats, classes: int, lost: Callable[[Mask], bool]
+) -> tuple[Guard, Floats] | None:
+    """The guard and posterior of a lowest cut whose group has lost its content, or None."""
+    if cut.nearest is not None or cut.separation <= SEPARATION:
+        return None
+    inside = cut.low > 0.5
+    weak = weak_classes(inside, labels.seen, classes)
+    rest, held_rest = ~weak[labels.seen], ~weak[labels.held]
+    ratio, share = _kept(cut.held[held_rest], held_p_true[held_rest], classes), float((inside & rest).mean())
+    if ratio is None or ratio >= IMPAIRED or share <= SMALLEST or not lost(inside & rest):
+        return None
+    return Guard(True, share, cut.separation, ratio), np.where(rest, cut.low, 0.0)
 
 
 def _fails(low: Mask, p_true: Floats, classes: int, high: Mask | None = None) -> bool:

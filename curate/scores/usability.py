@@ -148,7 +148,7 @@ def _judged(
     if e.labels is None:
         return usable, *broken(q, held, e.held_p_true, classes)
     seen, pattern = e.labels.seen, e.pattern
-    rare, readable_alone = np.zeros(len(q), dtype=bool), None
+    rare, readable_alone, lost = np.zeros(len(q), dtype=bool), None, None
     if pattern is not None:
         rare = _rare(cuts(q, held), places, pattern, seen, seed)
 
@@ -160,7 +160,11 @@ def _judged(
                 return bool(group.sum() < FEW) and not (found is not None and found.unreadable)
             return not found.unreadable
 
-    p, guard = broken(q, held, e.held_p_true, classes, e.labels, readable_alone)
+        def lost(group: Mask) -> bool:
+            found = readable(pattern, seen, group, seed)
+            return found is not None and found.lost
+
+    p, guard = broken(q, held, e.held_p_true, classes, e.labels, readable_alone, lost)
     if pattern is not None:
         low = p > 0.5 if guard.found else _lowest(cuts(q, held), len(q))
         among = rare_parts(low, places, pattern, seen, seed)

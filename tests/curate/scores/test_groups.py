@@ -66,6 +66,8 @@ def test_readable_by_hand() -> None:
     assert Readable(0.69, 0.0, 0.9, 0.1, 0.5, 0.5).unreadable and not Readable(0.7, 0.0, 0.9, 0.1, 0.5, 0.5).unreadable
     assert Readable(0.8, 0.05, 0.9, 0.1).as_others and not Readable(0.79, 0.05, 0.9, 0.1).as_others
     assert not Readable(0.5, 0.1, 0.6, 0.1, bare=0.4).as_others
+    assert Readable(0.3, 0.09, 0.9, 0.1).lost and not Readable(0.3, 0.1, 0.9, 0.1).lost  # two errors below 0.5
+    assert not Readable(0.1, 0.0, 0.39, 0.1).lost and Readable(0.1, 0.0, 0.41, 0.1).lost  # others are read clearly
 
 
 def test_a_group_elsewhere_is_apart_and_a_part_of_a_cloud_is_not() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.scores.em import Components
-from curate.scores.guard import _below, broken
+from curate.scores.guard import Labels, _below, broken
 from curate.scores.references import Reference, load, look_alikes, save, unseen
 from curate.scores.usability import (
     Evidence,
@@ -109,6 +109,39 @@ def test_a_group_that_is_recognised_when_held_out_is_not():
     (guard,) = found.guards
     assert not guard.found and guard.ratio > 0.7 and not found.p_broken.any()
     assert "no broken group" in guard.verdict
+
+
+def half_learnt(kept: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, Labels]:
+    """Recognition of 200 and 60 samples: the first quarter keeps a share of the others' 0.5 above chance, 0.1."""
+    rng = np.random.default_rng(0)
+    seen, held = (np.where(np.arange(n) < n // 4, 0.1 + 0.5 * kept, 0.6) for n in (200, 60))
+    labels = Labels(np.arange(200) % 10, np.arange(60) % 10, [str(k) for k in range(10)])
+    return seen + 0.01 * rng.normal(size=200), held, held + 0.01 * rng.normal(size=60), labels
+
+
+def test_of_what_was_half_learnt_it_counts_whether_the_content_is_lost():
+    """Kept are 0.5 or 0.7 of the others' recognition above chance: less than `IMPAIRED` = 0.6, or more."""
+    q, held, p_true, labels = half_learnt(0.5)
+    asked: list[np.ndarray] = []
+
+    def lost(group):
+        asked.append(group)
+        return True
+
+    p, guard = broken(q, held, p_true, 10, labels, lost=lost)
+    assert guard.found and guard.ratio == pytest.approx(0.5, abs=0.02)
+    assert np.array_equal(p > 0.5, np.arange(200) < 50) and np.array_equal(asked[0], p > 0.5)
+    assert not broken(q, held, p_true, 10, labels, lost=lambda group: False)[1].found
+    assert not broken(q, held, p_true, 10, labels)[1].found
+    q, held, p_true, labels = half_learnt(0.7)
+    assert not broken(q, held, p_true, 10, labels, lost=lost)[1].found
+
+
+def test_classes_that_were_half_learnt_are_not_broken():
+    """The content of ambiguous classes is lost too; but the classes are the group."""
+    q, held, p_true, labels = half_learnt(0.5)
+    of_two = replace(labels, seen=np.repeat([0, 1, 2, 3], 50), held=np.repeat([0, 1, 2, 3], 15))
+    assert not broken(q, held, p_true, 10, of_two, lost=lambda group: True)[1].found
 
 
 def test_without_two_groups_nothing_is_claimed():
