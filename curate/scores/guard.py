@@ -5,7 +5,7 @@ Letters: N training samples, H held-out ones, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -145,9 +145,7 @@ def broken(
     training samples cannot hide a broken group then, and a group that only looks different is not broken. Classes that
     are below it as a whole are left out of this (`groups.weak_classes`): nothing of them is recognised better, so that
     the class explains the group, and they are called weak. Nor is a rare group broken that may be readable. Of the
-    valid cuts the one with the most samples below is used. Where there is none, the model may have learnt something of
-    what is broken: then the lowest cut of a mixture is valid too if less than `IMPAIRED` is kept below it, and the
-    content there is lost. Without a valid cut nothing is broken.
+    valid cuts the one with the most samples below is used; without one, see `_half_learnt`, or nothing is broken.
 
     Args:
         recognition: (N,) pooled recognition of the training samples, in [0, 1].
@@ -163,8 +161,8 @@ def broken(
         the guard.
     """
     q = np.asarray(recognition, dtype=np.float64)
-    best, posterior, weakest = Guard(False), np.zeros(len(q)), np.zeros(classes, dtype=bool)
-    closest = best
+    posterior, weakest = np.zeros(len(q)), np.zeros(classes, dtype=bool)
+    best = closest = Guard(False)
     for cut in cuts(q, held_recognition):
         if cut.separation <= SEPARATION:
             continue
@@ -183,32 +181,31 @@ def broken(
             continue
         if closest.ratio is None or ratio < closest.ratio:
             closest = Guard(False, 0.0, cut.separation, ratio)
-        if ratio < RATIO and share > best.share:
-            if readable is not None and readable(inside & rest):
-                continue
+        if ratio < RATIO and share > best.share and not (readable is not None and readable(inside & rest)):
             best, posterior = Guard(True, share, cut.separation, ratio), np.where(rest, cut.low, 0.0)
     if not best.found and labels is not None and lost is not None:
-        for cut in cuts(q, held_recognition):
-            found = _impaired(cut, labels, held_p_true, classes, lost)
-            if found is not None and found[0].share > best.share:
-                best, posterior = found
+        found = _half_learnt(cuts(q, held_recognition), labels, held_p_true, classes, lost)
+        best, posterior = max(found, key=lambda group: group[0].share, default=(best, posterior))
     names = tuple(labels.names[c] for c in np.flatnonzero(weakest).tolist()) if labels else ()
     return posterior, replace(best if best.found else closest, weak=names)
 
 
-def _impaired(
-    cut: Cut, labels: Labels, held_p_true: Floats, classes: int, lost: Callable[[Mask], bool]
-) -> tuple[Guard, Floats] | None:
-    """The guard and posterior of a lowest cut whose group has lost its content, or None."""
-    if cut.nearest is not None or cut.separation <= SEPARATION:
-        return None
-    inside = cut.low > 0.5
-    weak = weak_classes(inside, labels.seen, classes)
-    rest, held_rest = ~weak[labels.seen], ~weak[labels.held]
-    ratio, share = _kept(cut.held[held_rest], held_p_true[held_rest], classes), float((inside & rest).mean())
-    if ratio is None or ratio >= IMPAIRED or share <= SMALLEST or not lost(inside & rest):
-        return None
-    return Guard(True, share, cut.separation, ratio), np.where(rest, cut.low, 0.0)
+def _half_learnt(
+    found: Iterable[Cut], labels: Labels, held_p_true: Floats, classes: int, lost: Callable[[Mask], bool]
+) -> Iterator[tuple[Guard, Floats]]:
+    """Guard and posterior of groups of which the model may have learnt something, though they are broken.
+
+    The lowest cut of a mixture is valid if less than `IMPAIRED` is kept below it, and the content there is lost.
+    """
+    for cut in found:
+        if cut.nearest is not None or cut.separation <= SEPARATION:
+            continue
+        inside = cut.low > 0.5
+        weak = weak_classes(inside, labels.seen, classes)
+        rest, held_rest = ~weak[labels.seen], ~weak[labels.held]
+        ratio, share = _kept(cut.held[held_rest], held_p_true[held_rest], classes), float((inside & rest).mean())
+        if ratio is not None and ratio < IMPAIRED and share > SMALLEST and lost(inside & rest):
+            yield Guard(True, share, cut.separation, ratio), np.where(rest, cut.low, 0.0)
 
 
 def _fails(low: Mask, p_true: Floats, classes: int, high: Mask | None = None) -> bool:
