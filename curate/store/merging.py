@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain, count
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from curate.errors import CurateError
 from curate.files.lock import FILE, OWNER, is_vacant
 
 from . import views
+from .runs import free_name
 from .store import OF_RUN, Store
 
 Con = duckdb.DuckDBPyConnection
@@ -23,7 +25,7 @@ IDENTITY = (
     "SELECT kind, method, dataset, data_id, seed, started, run_id, status, parent FROM run ORDER BY started, run_id"
 )
 """Of every run what it keeps whatever it is called, its name, and what decides whether it is taken over."""
-TEMPORARY = ("taken", "named", "moved")
+TEMPORARY = ("taken", "named", "moved", "chosen")
 
 
 @dataclass
@@ -112,10 +114,11 @@ def _plan(there: Sequence[Sequence[Any]], here: Sequence[Sequence[Any]], folder:
 
 
 def _free(name: str, taken: Collection[str], fits: Callable[[str], bool] = bool) -> str:
-    """The name, or the first of its stem with a number, that is nobody's."""
+    """The name, or where it is another's the first of its stem with a number that is nobody's."""
     stem, _, number = name.rpartition("-")
-    stem = stem if stem and number.isdecimal() else name
-    return next(n for n in chain([name], (f"{stem}-{k}" for k in count(1))) if n not in taken and fits(n))
+    if name not in taken and fits(name):
+        return name
+    return free_name(stem if stem and number.isdecimal() else name, taken, fits)
 
 
 @contextmanager
@@ -123,33 +126,39 @@ def _copied(source: Path, target: Path, names: Mapping[str, str]) -> Iterator[No
     """Copies of the folders of runs, removed again if the block fails."""
     made = [(source / old, target / new) for old, new in names.items() if (source / old).is_dir()]
     try:
-        for old, new in made:
-            shutil.copytree(old, new, ignore=shutil.ignore_patterns(FILE, OWNER), dirs_exist_ok=True)
-        yield
-    except BaseException as error:
-        for _, new in made:
-            shutil.rmtree(new, ignore_errors=True)
-        if isinstance(error, OSError | shutil.Error):
+        try:
+            for old, new in made:
+                shutil.copytree(old, new, ignore=shutil.ignore_patterns(FILE, OWNER), dirs_exist_ok=True)
+        except OSError as error:
             raise CurateError(
                 f"cannot copy the checkpoints in {source} to {target}: {error}",
                 "make space, or take none: --no-weights",
             ) from None
+        yield
+    except BaseException:
+        for _, new in made:
+            shutil.rmtree(new, ignore_errors=True)
         raise
+
+
+def _keep_names(con: Con, table: str, names: Mapping[str, str]) -> None:
+    """A temporary table of names there and here."""
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {table} (theirs VARCHAR, ours VARCHAR)")
+    if names:
+        con.executemany(f"INSERT INTO {table} VALUES (?, ?)", [list(pair) for pair in names.items()])
 
 
 def _take_runs(con: Con, source: str, done: Merged, folder: Path) -> None:
     """The runs; in `taken` they are by both names, in `named` those that were known too."""
-    for table, names in (("taken", done.runs), ("named", done.known | done.runs)):
-        con.execute(f"CREATE OR REPLACE TEMP TABLE {table} (theirs VARCHAR, ours VARCHAR)")
-        if names:
-            con.executemany(f"INSERT INTO {table} VALUES (?, ?)", [list(pair) for pair in names.items()])
+    _keep_names(con, "taken", done.runs)
+    _keep_names(con, "named", done.known | done.runs)
     if con.execute("SELECT 1 FROM run JOIN taken ON ours = run_id").fetchall():
         raise CurateError("the table was written meanwhile", "run the command again; nothing was changed")
     con.execute(
         "INSERT INTO run BY NAME SELECT x.* REPLACE (t.ours AS run_id, p.ours AS parent, "
         "CASE WHEN x.folder = '' THEN '' ELSE concat($folder::VARCHAR, t.ours) END AS folder) "
         f"FROM {source}.run x JOIN taken t ON t.theirs = x.run_id LEFT JOIN named p ON p.theirs = x.parent",
-        {"folder": str(folder / "_")[:-1]},
+        {"folder": f"{folder}{os.sep}"},
     )
 
 
@@ -180,29 +189,25 @@ def _take_selections(con: Con, source: str, done: Merged) -> None:
     """Selections of these runs, but for those that are here with the same members."""
     known = {name for (name,) in con.execute("SELECT name FROM selection").fetchall()}
     members = "(SELECT name, count(*) AS size, bit_xor(hash(sample_id)) AS ids FROM {}selection_member GROUP BY ALL)"
-    alike = con.execute(
-        f"SELECT x.name FROM {source}.selection x JOIN named n ON n.theirs = x.run_id "
-        f"JOIN {members.format(f'{source}.')} a ON a.name = x.name "
+    of_runs = f"FROM {source}.selection x JOIN named n ON n.theirs = x.run_id"
+    alike = (
+        f"SELECT x.name {of_runs} JOIN {members.format(f'{source}.')} a ON a.name = x.name "
         f"JOIN selection s ON s.run_id = n.ours AND s.rule = x.rule "
         f"JOIN {members.format('')} b ON b.name = s.name AND b.size = a.size AND b.ids = a.ids"
-    ).fetchall()
-    wanted = f"SELECT x.name FROM {source}.selection x JOIN named n ON n.theirs = x.run_id ORDER BY x.created, x.name"
+    )
+    wanted = f"SELECT x.name {of_runs} WHERE x.name NOT IN ({alike}) ORDER BY x.created, x.name"
     for (name,) in con.execute(wanted).fetchall():
-        if (name,) in alike:
-            continue
         done.selections[name] = _free(name, known)
         known.add(done.selections[name])
-        key = {"theirs": name, "ours": done.selections[name]}
-        con.execute(
-            "INSERT INTO selection BY NAME SELECT x.* REPLACE ($ours AS name, n.ours AS run_id) "
-            f"FROM {source}.selection x JOIN named n ON n.theirs = x.run_id WHERE x.name = $theirs",
-            key,
-        )
-        con.execute(
-            "INSERT INTO selection_member BY NAME SELECT * REPLACE ($ours AS name) "
-            f"FROM {source}.selection_member WHERE name = $theirs",
-            key,
-        )
+    _keep_names(con, "chosen", done.selections)
+    con.execute(
+        "INSERT INTO selection BY NAME SELECT x.* REPLACE (c.ours AS name, n.ours AS run_id) "
+        f"{of_runs} JOIN chosen c ON c.theirs = x.name"
+    )
+    con.execute(
+        "INSERT INTO selection_member BY NAME SELECT m.* REPLACE (c.ours AS name) "
+        f"FROM {source}.selection_member m JOIN chosen c ON c.theirs = m.name"
+    )
 
 
 def _take_marks(con: Con, source: str) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -33,10 +34,7 @@ class Runs:
         if self.db.path.exists():
             with self.db.open() as con:
                 taken = {r for (r,) in con.execute("SELECT run_id FROM run").fetchall()}
-        number = 1
-        while (name := f"{stem}-{number}") in taken or not is_vacant(folder / name):
-            number += 1
-        return name
+        return free_name(stem, taken, lambda name: is_vacant(folder / name))
 
     def start(self, run: Run) -> None:
         """Add a run, or set its status back to `running` when it is resumed."""
@@ -125,6 +123,11 @@ class Runs:
                 "r.status, (SELECT max(value) FROM results t WHERE t.run_id = r.run_id AND t.modality = 'fused' "
                 "AND t.metric = 'accuracy') FROM run r ORDER BY r.started DESC, r.run_id DESC"
             ).fetchall()
+
+
+def free_name(stem: str, taken: Collection[str], fits: Callable[[str], bool] = bool) -> str:
+    """The first of `stem-1`, `stem-2`, ... that is not taken, and fits."""
+    return next(name for k in count(1) if (name := f"{stem}-{k}") not in taken and fits(name))
 
 
 def declared(con: duckdb.DuckDBPyConnection, run_id: str) -> tuple[tuple[str, ...], Mapping[str, Any]]:
