@@ -27,10 +27,10 @@ from .dynamics import GAPS
 from .usability import PARTLY, ROWS, assessed
 
 SCORED = (
-    "SELECT coalesce(list_position($classes, i.label_name), 0) AS label_name, i.planted{} FROM item i JOIN part p "
-    "ON p.number = i.part WHERE p.run_id = $run AND p.round = 0 AND i.widest IS NOT NULL ORDER BY i.sample_id"
+    "SELECT coalesce(i.label, -1) AS label_name, i.planted{} FROM item i JOIN part p "
+    "ON p.number = i.part WHERE p.run_id = ? AND p.round = 0 AND i.widest IS NOT NULL ORDER BY i.sample_id"
 )
-"""In the order of the round; texts that many rows share are fetched as numbers."""
+"""In the order of the round; of a class its index is fetched, not its name a row."""
 OF_MODALITY = "i.{0}[list_position(p.modalities, '{2}')] AS {1}_{2}"
 STATUSES = "SELECT status, split, count(*) AS samples FROM sample WHERE data_id = ? GROUP BY ALL ORDER BY ALL"
 UNUSABLE = (
@@ -197,9 +197,8 @@ def scored_samples(store: Store, run: Run, scored: Round) -> pd.DataFrame:
         for column, short in (("p_true", "p"), ("correct", "right"))
         for m in (*modalities, FUSED)
     ]
-    key = {"run": run.run_id, "classes": list(run.classes)}
-    out = store.frame(SCORED.format("".join(f", {c}" for c in columns)), key)
-    out["label_name"] = np.array(["", *run.classes], dtype=object)[out["label_name"]]
+    out = store.frame(SCORED.format("".join(f", {c}" for c in columns)), [run.run_id])
+    out["label_name"] = np.array([*run.classes, ""], dtype=object)[out["label_name"]]  # -1 is the last
     out.insert(0, "sample_id", scored.sample_ids.astype(object))
     strongest = np.abs(scored.gaps.prob).argmax(axis=1)
     out["gap"] = scored.gaps.prob[np.arange(len(out)), strongest]

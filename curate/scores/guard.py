@@ -5,7 +5,7 @@ Letters: N training samples, H held-out ones, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -163,7 +163,8 @@ def broken(
     q = np.asarray(recognition, dtype=np.float64)
     posterior, weakest = np.zeros(len(q)), np.zeros(classes, dtype=bool)
     best = closest = Guard(False)
-    for cut in cuts(q, held_recognition):
+    every = list(cuts(q, held_recognition))
+    for cut in every:
         if cut.separation <= SEPARATION:
             continue
         inside, weak = cut.low > 0.5, np.zeros(classes, dtype=bool)
@@ -184,20 +185,20 @@ def broken(
         if ratio < RATIO and share > best.share and not (readable is not None and readable(inside & rest)):
             best, posterior = Guard(True, share, cut.separation, ratio), np.where(rest, cut.low, 0.0)
     if not best.found and labels is not None and lost is not None:
-        found = _half_learnt(cuts(q, held_recognition), labels, held_p_true, classes, lost)
-        best, posterior = max(found, key=lambda group: group[0].share, default=(best, posterior))
+        best, posterior = _half_learnt(every, labels, held_p_true, classes, lost) or (best, posterior)
     names = tuple(labels.names[c] for c in np.flatnonzero(weakest).tolist()) if labels else ()
     return posterior, replace(best if best.found else closest, weak=names)
 
 
 def _half_learnt(
-    found: Iterable[Cut], labels: Labels, held_p_true: Floats, classes: int, lost: Callable[[Mask], bool]
-) -> Iterator[tuple[Guard, Floats]]:
-    """Guard and posterior of groups of which the model may have learnt something, though they are broken.
+    found: Sequence[Cut], labels: Labels, held_p_true: Floats, classes: int, lost: Callable[[Mask], bool]
+) -> tuple[Guard, Floats] | None:
+    """Guard and posterior of the largest group of which the model may have learnt something, though it is broken.
 
-    The lowest cut of a mixture is valid if less than `IMPAIRED` is kept below it, and the content there is lost.
+    The lowest cut of a mixture is valid if less than `IMPAIRED` is kept below it, and the content there is lost. None
+    is returned without one.
     """
-    for cut in found:
+    for cut in sorted(found, key=lambda cut: -(cut.low > 0.5).mean()):
         if cut.nearest is not None or cut.separation <= SEPARATION:
             continue
         inside = cut.low > 0.5
@@ -205,7 +206,8 @@ def _half_learnt(
         rest, held_rest = ~weak[labels.seen], ~weak[labels.held]
         ratio, share = _kept(cut.held[held_rest], held_p_true[held_rest], classes), float((inside & rest).mean())
         if ratio is not None and ratio < IMPAIRED and share > SMALLEST and lost(inside & rest):
-            yield Guard(True, share, cut.separation, ratio), np.where(rest, cut.low, 0.0)
+            return Guard(True, share, cut.separation, ratio), np.where(rest, cut.low, 0.0)
+    return None
 
 
 def _fails(low: Mask, p_true: Floats, classes: int, high: Mask | None = None) -> bool:

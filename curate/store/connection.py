@@ -292,10 +292,10 @@ class Connection:
         with self.open() as con:
             return con.execute(sql, dict(parameters)).fetchall()
 
-    def frame(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> pd.DataFrame:
-        """The result of our own SQL as a DataFrame; parameters in order, or by name."""
+    def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
+        """The result of our own SQL as a DataFrame."""
         with self.open() as con:
-            return con.execute(sql, dict(parameters) if isinstance(parameters, Mapping) else list(parameters)).df()
+            return con.execute(sql, list(parameters)).df()
 
     def copy_to(self, sql: str, parameters: Mapping[str, Any], path: Path) -> int:
         """Write the rows of our own SELECT to a `.csv`, `.parquet`, `.jsonl` or, ids alone, `.txt` file.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,7 +107,7 @@ class Store:
         """Our own SQL as tuples, see `Connection.rows`."""
         return self.db.rows(sql, parameters)
 
-    def frame(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> pd.DataFrame:
+    def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
         """Our own SQL as a DataFrame, see `Connection.frame`."""
         return self.db.frame(sql, parameters)
 
