@@ -51,6 +51,15 @@ def replacing(path: Path, message: bool = True) -> Iterator[Path]:
         LOG.warning("replaced %s", path)
 
 
+def write_whole(path: Path, content: bytes | pd.DataFrame, message: bool = True) -> None:
+    """Write bytes, or a frame as CSV, as `replacing` does."""
+    with replacing(path, message) as fresh:
+        if isinstance(content, bytes):
+            fresh.write_bytes(content)
+        else:
+            write_csv(fresh, content)
+
+
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
     """Write the columns of a frame; NaN and None are empty cells. Many times as fast as pandas, and without a copy.
 

@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from curate.advice import command
 from curate.advice.evidence import conclusions
-from curate.files.writing import replacing, write_csv
+from curate.files.writing import write_whole
 from curate.scores.gap import gap_scale
 from curate.scores.guard import IMPAIRED, RATIO, SEPARATION
 from curate.scores.posteriors import p_balanced
@@ -359,9 +359,5 @@ class Page:
 
 def _write(path: Path, content: bytes | pd.DataFrame, message: bool = True) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path, message) as fresh:
-        if isinstance(content, bytes):
-            fresh.write_bytes(content)
-        else:
-            write_csv(fresh, content)
+    write_whole(path, content, message)
     return path

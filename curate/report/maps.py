@@ -13,7 +13,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from curate.files.writing import replacing
+from curate.files.writing import write_whole
 from curate.types import Floats
 
 from . import drawing
@@ -80,10 +80,8 @@ def write_drawing(drawn: Drawing, stem: Path) -> list[Path]:
     """Write a figure as `<stem>.svg` and `.png` and its numbers as `.csv`; each completely or not at all."""
     drawing.lay_out(drawn.figure)
     svg = drawing.on_white(drawing.svg(drawn.figure)).encode("utf-8")
-    table = drawn.data.to_csv(index=False, lineterminator="\n").encode("utf-8")
     paths = []
-    for ending, content in ((".svg", svg), (".png", drawing.png(drawn.figure)), (".csv", table)):
+    for ending, content in ((".svg", svg), (".png", drawing.png(drawn.figure)), (".csv", drawn.data)):
         paths.append(stem.with_name(stem.name + ending))
-        with replacing(paths[-1]) as fresh:
-            fresh.write_bytes(content)
+        write_whole(paths[-1], content)
     return paths
