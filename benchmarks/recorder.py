@@ -2,8 +2,9 @@
 
     python benchmarks/recorder.py [--batch 64] [--rows 1000000] [--classes 10]
 
-Prints the time of `Recorder.add` as a share of a ResNet-18 step on 224 x 224 pictures (bound: 2 %), and the time to
-read a recorded folder as predictions as a multiple of DuckDB's scan of the same Parquet files into arrays.
+Prints the time of `Recorder.add` as a share of a ResNet-18 step on 224 x 224 pictures (bound: 2 %), the time to read a
+recorded folder as predictions as a multiple of DuckDB's scan of the same Parquet files into arrays, and the time to
+read, check and score it as a multiple of that scan and the fit to ready probabilities (aim: 1.5). Nothing is stored.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -19,7 +21,10 @@ import torch
 import torch.nn.functional as F
 from torchvision.models import resnet18
 
+from curate.predictions.align import align
 from curate.predictions.recorded import read_recorded
+from curate.predictions.score import fit_newest
+from curate.scores.scoring import MixtureConfig, fit_round
 from curate.torch import Recorder
 
 MODALITIES = ("audio", "visual")
@@ -48,8 +53,8 @@ def recording(batch: int, steps: int = 3) -> float:
     return min(recorded) / min(trained)
 
 
-def reading(rows: int, classes: int) -> float:
-    """Seconds to read a recorded epoch as predictions over those of a scan into arrays, both the best of some."""
+def reading(rows: int, classes: int) -> tuple[float, float]:
+    """Of a recorded epoch, each the best of some: reading over a scan, and scoring over the scan and the fit."""
     names, rng = [f"class {k}" for k in range(classes)], np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         recorder = Recorder(folder, names)
@@ -58,28 +63,41 @@ def reading(rows: int, classes: int) -> float:
                 count = min(50_000, rows - start)
                 logits = {m: rng.normal(size=(count, classes)) for m in MODALITIES}
                 recorder.add([f"s{start + i:08}" for i in range(count)], np.arange(count) % classes, logits)
-        scanned, read = [], []
+        (predictions,) = align([read_recorded(Path(folder))]).rounds
+        taken: dict[str, list[float]] = {"scan": [], "read": [], "fit": [], "score": []}
         for _ in range(ROUNDS):
-            begin = time.perf_counter()
-            with duckdb.connect() as con:
-                con.execute(f"SELECT * FROM read_parquet('{folder}/*.parquet')").fetchnumpy()
-            between = time.perf_counter()
-            part = read_recorded(Path(folder))
-            assert len(part.sample_ids) == rows
-            scanned.append(between - begin)
-            read.append(time.perf_counter() - between)
-        return min(read) / min(scanned)
+            taken["scan"].append(seconds(scan, folder))
+            taken["read"].append(seconds(read_recorded, Path(folder)))
+            taken["fit"].append(seconds(fit_round, predictions, MixtureConfig()))
+            taken["score"].append(seconds(fit_newest, [folder], {}))
+    best = {name: min(several) for name, several in taken.items()}
+    return best["read"] / best["scan"], best["score"] / (best["scan"] + best["fit"])
+
+
+def scan(folder: str) -> None:
+    """DuckDB's own reading of all columns into arrays."""
+    with duckdb.connect() as con:
+        con.execute(f"SELECT * FROM read_parquet('{folder}/*.parquet')").fetchnumpy()
+
+
+def seconds(work: Callable[..., object], *arguments: object) -> float:
+    """Wall time of one call."""
+    begin = time.perf_counter()
+    work(*arguments)
+    return time.perf_counter() - begin
 
 
 def main() -> None:
-    """Print both ratios."""
+    """Print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--classes", type=int, default=10)
     options = parser.parse_args()
     print(f"recording a batch of {options.batch}: {recording(options.batch):.2%} of a ResNet-18 step (bound 2 %)")
-    print(f"reading {options.rows} recorded rows: {reading(options.rows, options.classes):.2f} of DuckDB's own scan")
+    read, scored = reading(options.rows, options.classes)
+    print(f"reading {options.rows} recorded rows: {read:.2f} of DuckDB's own scan")
+    print(f"reading and scoring them: {scored:.2f} of the scan and the fit (aim 1.5)")
 
 
 if __name__ == "__main__":

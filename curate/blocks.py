@@ -1,7 +1,8 @@
 """Arrays of any length, worked on a block of rows at a time: memory then does not grow with their length.
 
 A large array is kept in a temporary file without a name, mapped into memory: it is gone when nobody uses it, or when
-the process ends. The folder is Python's for temporary files, which TMPDIR names.
+the process ends. The folder is Python's for temporary files, which TMPDIR names. Blocks fit into a processor's cache,
+and several threads work on them: numpy lets the others run.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import mmap
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +21,17 @@ from numpy.typing import NDArray
 from .errors import CurateError
 
 Floats = NDArray[np.float64]
-NUMBERS = 1 << 19
-"""About so many numbers are in a block: 4 MB in float64."""
+T = TypeVar("T")
+NUMBERS = 1 << 17
+"""About so many numbers are in a block: 1 MB in float64."""
 LARGE = 1 << 21
 """An array of more numbers is kept in a file."""
+NARROW = 256
+"""Rows of at most so many numbers are kept column by column: numpy is fast along the long axis only."""
+THREADS = 4
+"""At most so many threads work on blocks."""
+AT_ONCE = 32
+"""After so many blocks their memory is given back."""
 
 
 def slices(rows: int, step: int) -> Iterator[slice]:
@@ -38,20 +47,39 @@ def blocks(rows: int, columns: int = 1) -> Iterator[slice]:
 
 def by_row(work: Callable[..., NDArray[Any]], *arrays: NDArray[Any]) -> NDArray[Any]:
     """The (N, ...) results of a function of each row of several (N, ...) arrays, computed block by block."""
+
     widest = max(a.shape[1] if a.ndim > 1 else 1 for a in arrays)
-    found = []
-    for block in blocks(len(arrays[0]), widest):
-        found.append(work(*(a[block] for a in arrays)))
-        release(*arrays)
+    found = list(each(lambda block: work(*(a[block] for a in arrays)), len(arrays[0]), widest, *arrays))
     return np.concatenate(found) if found else work(*arrays)
 
 
 def fill(out: Floats, work: Callable[..., Floats], *arrays: NDArray[Any]) -> Floats:
     """As `by_row`, written into `out` (N, C), which is returned."""
-    for block in blocks(*out.shape):
+
+    def one(block: slice) -> None:
         out[block] = work(*(a[block] for a in arrays))
-        release(out, *arrays)
+
+    for _ in each(one, *out.shape, out, *arrays):
+        pass
     return out
+
+
+def each(work: Callable[[slice], T], rows: int, columns: int, *arrays: NDArray[Any]) -> Iterator[T]:
+    """The results of a function of each block, see `blocks`, in their order; several threads compute them.
+
+    `work` must not depend on other blocks. The first error ends it.
+
+    Args:
+        arrays: what the function reads and writes, to `release` it from time to time.
+    """
+    wanted = list(blocks(rows, columns))
+    if len(wanted) < 2:
+        yield from map(work, wanted)
+        return
+    with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
+        for several in slices(len(wanted), AT_ONCE):
+            yield from pool.map(work, wanted[several])
+            release(*arrays)
 
 
 def take(array: Floats, rows: NDArray[Any]) -> Floats:
@@ -63,20 +91,20 @@ def take(array: Floats, rows: NDArray[Any]) -> Floats:
 
 
 def scratch(rows: int, columns: int) -> Floats:
-    """(rows, columns) zeros in float64, in a file if they are many.
+    """(rows, columns) zeros in float64, in a file if they are many; column by column if rows are short.
 
     Raises:
         CurateError: there is no space for it.
     """
-    size = rows * columns * 8
+    size, order = rows * columns * 8, _order(columns)
     if rows * columns <= LARGE:
-        return np.zeros((rows, columns))
+        return np.zeros((rows, columns), order=order)
     with _failing(), tempfile.TemporaryFile() as file:  # the mapping outlives the open file
         if hasattr(os, "posix_fallocate"):  # a full disk is an error here, and not a crash at the first number
             os.posix_fallocate(file.fileno(), 0, size)
         else:
             file.truncate(size)
-        return _mapped(file, rows, columns)
+        return _mapped(file, rows, columns, order)
 
 
 def release(*arrays: NDArray[Any]) -> None:
@@ -120,11 +148,15 @@ class Growing:
             return np.concatenate([np.empty((0, self._columns)), *self._small])
         with _failing(), self._file as file:
             file.flush()
-            return _mapped(file, self._rows, self._columns)
+            return _mapped(file, self._rows, self._columns, "C")
 
 
-def _mapped(file: IO[bytes], rows: int, columns: int) -> Floats:
-    found: Floats = np.memmap(file, np.float64, "r+", shape=(rows, columns))
+def _order(columns: int) -> Literal["C", "F"]:
+    return "F" if columns <= NARROW else "C"
+
+
+def _mapped(file: IO[bytes], rows: int, columns: int, order: Literal["C", "F"]) -> Floats:
+    found: Floats = np.memmap(file, np.float64, "r+", shape=(rows, columns), order=order)
     return found
 
 

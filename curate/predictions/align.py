@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.blocks import by_row, fill, scratch, take
+from curate.blocks import by_row, each, fill, scratch, take
 from curate.datasets.rows import NO_LABEL, SPLIT_NAMES
 from curate.errors import CurateError
 from curate.files.names import composed
@@ -80,7 +80,8 @@ def align(parts: Sequence[Part], values: Values = "auto") -> Saved:
     pieces = [(epoch, piece) for part in parts for epoch, piece in _epochs(part)]
     first = next((piece for _, piece in pieces if piece.splits is not None), pieces[0][1])
     for epoch, piece in pieces:
-        _same_samples(first, piece, f"{piece.source}, epoch {epoch}")
+        if piece is not first:
+            _same_samples(first, piece, f"{piece.source}, epoch {epoch}")
     by_epoch: dict[int, dict[str, tuple[tuple[str, ...], Floats]]] = {}
     for epoch, piece in pieces:
         known = by_epoch.setdefault(epoch, {})
@@ -238,9 +239,9 @@ def _check_keys(part: Part) -> None:
     if empty := int((part.sample_ids == "").sum()):
         raise CurateError(f"{part.source}: {empty} rows have no sample_id", "give every row one")
     letters = part.sample_ids.view(np.uint32).reshape(len(part.sample_ids), -1)
-    if by_row(lambda own: ((own[:, :-1] == 0) & (own[:, 1:] != 0)).any(axis=1), letters).any():
+    if any(each(lambda own: bool(((letters[own, :-1] == 0) & (letters[own, 1:] != 0)).any()), *letters.shape)):
         raise CurateError(f"{part.source}: a sample_id holds a zero byte", "the file is damaged, or no table of text")
-    half = bool(by_row(lambda own: ((own >= 0xD800) & (own < 0xE000)).any(axis=1), letters).any())
+    half = any(each(lambda own: bool((letters[own] - 0xD800 < 0x800).any()), *letters.shape))
     for names in (distinct(part.labels)[0], *(c for c, _ in part.values.values())):
         half |= any("\ud800" <= letter <= "\udfff" for name in names for letter in name)
     if half:

@@ -84,7 +84,8 @@ def write_grown(
             "--set score.average=last`",
         )
     seen = replace(predictions, in_sample=np.zeros(len(predictions.labels), dtype=np.bool_))
-    gaps = prepared(gap.modality_gap(seen), gap.known(seen), config, None)
+    predicted = gap.known(seen)
+    gaps = prepared(gap.both_gaps(predicted), predicted, config, None)
     fits = store.rounds.fits(scored.run_id)
     found = under(tuple(fits[pair_name(pair)] for pair in gaps.pairs), gaps, config)
     known = (scored.run_id, kept)

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.blocks import by_row
+from curate.blocks import blocks
 from curate.errors import CurateError
 from curate.types import Floats
 
 SHOWN = 3
+FEW = 16
+"""So many texts are told apart by comparing arrays."""
 KEYS = ("sample_id", "label", "split", "epoch")
 
 Texts = NDArray[np.str_]
@@ -49,15 +52,17 @@ class Part:
 
 def distinct(texts: Texts) -> tuple[list[str], NDArray[np.int64]]:
     """The different texts in the order in which they appear, and (N,) which of them each is."""
-    known: dict[str, int] = {}
-
-    def numbered(own: Texts) -> NDArray[np.int64]:
-        cells = own.tolist()
+    known = {text: number for number, text in enumerate(dict.fromkeys(texts[:1000].tolist()))}
+    which = np.full(len(texts), -1, dtype=np.int64)
+    for block in blocks(len(texts)):
+        own, found = texts[block], which[block]
+        for text, number in islice(known.items(), FEW):  # comparing arrays is faster than looking up each text
+            found[own == text] = number
+        left = np.flatnonzero(found < 0)
+        cells = own[left].tolist()
         for text in dict.fromkeys(cells):
             known.setdefault(text, len(known))
-        return np.fromiter(map(known.__getitem__, cells), np.int64, len(cells))
-
-    which = by_row(numbered, texts)
+        found[left] = np.fromiter(map(known.__getitem__, cells), np.int64, len(cells))
     return list(known), which
 
 

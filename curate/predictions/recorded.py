@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.blocks import slices
+from curate.blocks import fill, scratch
 from curate.errors import CurateError
 from curate.files.shards import KEYS, read_shards
-from curate.types import Floats
 
 from .part import Part, shown
-
-BLOCK = 1024
-"""Rows that fit into a processor's nearest cache."""
 
 
 def read_recorded(folder: Path) -> Part:
@@ -33,21 +28,13 @@ def read_recorded(folder: Path) -> Part:
     own: dict[str, list[str]] = {}
     for name in names:
         own.setdefault(name.partition(".")[0], []).append(name)
-    with ThreadPoolExecutor() as pool:  # copying lets other threads run
-        found = pool.map(lambda of_one: _beside([columns[name] for name in of_one]), own.values())
-        classes = [tuple(name.partition(".")[2] for name in of_one) for of_one in own.values()]
-        values = dict(zip(own, zip(classes, found, strict=True), strict=True))
+    values = {}
+    for modality, of_one in own.items():
+        matrix = scratch(len(columns["sample_id"]), len(of_one))
+        beside = fill(matrix, lambda *of: np.stack(of, axis=1), *(columns[name] for name in of_one))
+        values[modality] = (tuple(name.partition(".")[2] for name in of_one), beside)
     keys = (columns["sample_id"], columns["label"], columns["split"], columns["epoch"])
     return Part(str(folder), *keys, values, "; ".join(["recorded", *notes]), "log-probabilities")
-
-
-def _beside(columns: Sequence[NDArray[Any]]) -> Floats:
-    """(N, K) of K columns; block by block, since a column at a time touches all of the memory K times."""
-    values = np.empty((len(columns[0]), len(columns)))
-    for block in slices(len(values), BLOCK):
-        for k, column in enumerate(columns):
-            values[block, k] = column[block]
-    return values
 
 
 def _aligned(columns: Mapping[str, NDArray[Any]], folder: Path) -> dict[str, NDArray[Any]]:

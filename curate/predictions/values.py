@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import Literal
 
 import numpy as np
@@ -287,7 +287,7 @@ def product(probs: Sequence[Floats]) -> Floats:
     A probability below the smallest normal float is replaced by it: modalities that exclude each other's classes then
     still have a product.
     """
-    return softmax(np.sum([np.log(np.maximum(p, np.finfo(float).tiny)) for p in probs], axis=0))
+    return softmax(reduce(np.add, [np.log(np.maximum(p, np.finfo(float).tiny)) for p in probs]))
 
 
 def _joined(arrays: Sequence[Floats]) -> Floats:

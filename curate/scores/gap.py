@@ -78,14 +78,13 @@ def kl_gap(first: Floats, second: Floats) -> Floats:
 
 def modality_gap(predictions: Predictions) -> GapScores:
     """Both gaps of every pair of modalities."""
-    pairs = modality_pairs(predictions.modalities)
-    own = {m: predictions.probs[m] for m in predictions.modalities}
-    p_true = {m: true_class_probability(p, predictions.labels) for m, p in own.items()}
-    unsure = {m: by_row(entropy, p) for m, p in own.items()}
-    prob, kl = np.empty((len(predictions.labels), len(pairs))), np.empty((len(predictions.labels), len(pairs)))
-    for j, (a, b) in enumerate(pairs):
-        prob[:, j], kl[:, j] = p_true[a] - p_true[b], unsure[b] - unsure[a]
-    return GapScores(predictions.sample_ids, pairs, prob, kl)
+    return both_gaps(known(predictions))
+
+
+def both_gaps(of: Known) -> GapScores:
+    """Both gaps of every pair of modalities, Eq. 6 and 7."""
+    pairs = modality_pairs(of.modalities)
+    return GapScores(of.sample_ids, pairs, signed_gap("prob", of), signed_gap("kl", of))
 
 
 def known(predictions: Predictions) -> Known:

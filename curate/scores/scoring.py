@@ -90,7 +90,7 @@ def fit_round(predictions: Predictions, config: MixtureConfig, averaged: Floats 
     Unlike `fit_gaps` it detects whether the modalities memorised the samples, the outcome `memorised`.
     """
     known = gap.known(predictions)
-    return fit_known(gap.modality_gap(predictions), known, config, len(predictions.classes), averaged)
+    return fit_known(gap.both_gaps(known), known, config, len(predictions.classes), averaged)
 
 
 def fit_known(
