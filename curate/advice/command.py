@@ -36,7 +36,7 @@ def score_command(run: Run, usual: Usual) -> str:
 
 def prepare_command(run: Run) -> str:
     """`curate prepare` of a run's data; '' where there are no media."""
-    if "predictions" in run.config or run.dataset == "features":
+    if "predictions" in run.config or run.dataset.partition(".")[0] == "features":
         return ""
     return shlex.join(["curate", "prepare", *data_arguments(run)])
 
@@ -56,7 +56,8 @@ def _own(run: Run) -> dict[str, dict[str, Any]]:
     except CurateError:
         return {}
     starts = {section: dict(values) for section, values in dotted(kind.defaults).items()}
-    return {**starts, "data": {**dataclasses.asdict(kind.Options()), **starts.get("data", {})}}
+    named = datasets.own_name(run.dataset).get("data", {})
+    return {**starts, "data": {**dataclasses.asdict(kind.Options()), **starts.get("data", {}), **named}}
 
 
 def _differing(run: Run, section: str, usual: Mapping[str, Any]) -> list[str]:

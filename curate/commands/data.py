@@ -76,7 +76,7 @@ def datasets(
         message(f"{name}: {kind.summary}\nexpected under --root: {kind.layout}")
         print_rows(["setting", "type", "default"], knobs, form)
         return
-    dataset = kind(root.resolve() if root else None, data_options(ctx, kind))
+    dataset = kind(root.resolve() if root else None, data_options(ctx, kind, name))
     if sample is not None:
         print_sample(dataset, sample, output, form)
         return
@@ -86,7 +86,7 @@ def datasets(
         if item.label:
             counts[item.label][item.split] += 1
     message(
-        f"{name}: {len(dataset.samples)} samples, modalities {', '.join(dataset.modalities)}"
+        f"{dataset.name}: {len(dataset.samples)} samples, modalities {', '.join(dataset.modalities)}"
         + (f", {dataset.root}" if dataset.root else "")
     )
     print_rows(["class", "train", "val", "test"], [[c, *n.values()] for c, n in counts.items()], form)
@@ -114,7 +114,7 @@ def prepare(
     from curate.store.store import Store
 
     kind = find(dataset)
-    opened = kind(root.resolve() if root else None, data_options(ctx, kind))
+    opened = kind(root.resolve() if root else None, data_options(ctx, kind, dataset))
     store, folder = Store(db), cache or default_folder()
     processes = workers if workers is not None else (os.cpu_count() or 1) if opened.decodes else 0
     if not quiet:
@@ -141,11 +141,13 @@ def prepare(
     raise typer.Exit(3 if warn_unusable(store, made.data_id) else 0)
 
 
-def data_options(ctx: typer.Context, kind: type[Dataset]) -> Any:
-    """The settings of a data set, for a command that has no other section."""
+def data_options(ctx: typer.Context, kind: type[Dataset], name: str) -> Any:
+    """The settings of a data set, typed as `name`, for a command that has no other section."""
     from curate.config import build
+    from curate.datasets import own_name
 
-    values = {k: v for layer in precedence.layers(ctx, ["data"], data=DATA) for k, v in layer.get("data", {}).items()}
+    layers = [*precedence.layers(ctx, ["data"], data=DATA), own_name(name)]
+    values = {k: v for layer in layers for k, v in layer.get("data", {}).items()}
     return build(kind.Options, values, "data")
 
 

@@ -224,6 +224,12 @@ def is_tuned(label: str) -> bool:
     return TUNED in label
 
 
+def without_choice(label: str) -> str:
+    """The label of a tuned row without the settings that were chosen; another label as it is."""
+    method, tuned, _ = label.partition(TUNED)
+    return method + tuned
+
+
 def swept_setting(label: str) -> tuple[str, str, float] | None:
     """(label of the row, setting, its value) of a row of a sweep with numbers; None for others."""
     found = re.fullmatch(r"(.+) \(([\w.]+)=([^,()]+)\)", label)

@@ -18,6 +18,7 @@ import numpy as np
 
 from curate.types import Floats
 
+from .plan import is_tuned, without_choice
 from .summary import ACCURACY, CONFIDENCE, Cell
 
 LEAST_ROWS, LEAST_BLOCKS = 3, 3
@@ -53,10 +54,17 @@ class Ranks:
 
 
 def mean_ranks(cells: Sequence[Cell]) -> Ranks | None:
-    """The ranks of a comparison's rows; None for fewer than three rows in fewer than three common blocks."""
-    found = {(c.label, c.dataset, c.seed): c.values[ACCURACY] for c in cells if ACCURACY in c.values}
+    """The ranks of a comparison's rows; None for fewer than three rows in fewer than three common blocks.
+
+    Where rows were tuned, these alone are ranked, each by its method, whatever settings were chosen on a data set.
+    """
+    named = {c.label: without_choice(c.label) for c in cells}
+    if any(is_tuned(label) for label in named):
+        named = {label: own for label, own in named.items() if is_tuned(label)}
+    of_rows = [c for c in cells if c.label in named]
+    found = {(named[c.label], c.dataset, c.seed): c.values[ACCURACY] for c in of_rows if ACCURACY in c.values}
     blocks = list(dict.fromkeys((dataset, seed) for _, dataset, seed in found))
-    labels = list(dict.fromkeys(c.label for c in cells))
+    labels = list(dict.fromkeys(named[c.label] for c in of_rows))
     whole = [label for label in labels if all((label, *block) in found for block in blocks)]
     if len(whole) < LEAST_ROWS or len(blocks) < LEAST_BLOCKS:
         return None

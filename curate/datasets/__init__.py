@@ -10,7 +10,7 @@ from curate.errors import unknown_name
 
 from .base import SPLITS, Dataset
 
-__all__ = ["SPLITS", "Dataset", "find", "names"]
+__all__ = ["SPLITS", "Dataset", "find", "full_name", "names", "own_name"]
 
 
 def names() -> tuple[str, ...]:
@@ -19,16 +19,31 @@ def names() -> tuple[str, ...]:
 
 
 def find(name: str) -> type[Dataset]:
-    """The class of a data set; dashes may stand for underscores.
+    """The class of a data set, of `manifest.cars` that of `manifest`; dashes may stand for underscores.
 
     Raises:
         CurateError: no data set has this name; the hint gives the nearest one.
     """
     found = _found()
-    name = name.replace("-", "_")
+    name = name.partition(".")[0].replace("-", "_")
     if name not in found:
         raise unknown_name("data set", name, found)
     return found[name]
+
+
+def own_name(name: str) -> dict[str, dict[str, str]]:
+    """The settings that a name stands for beside its kind, of `manifest.cars` `data.name=cars`; {} where it is none."""
+    own = name.partition(".")[2]
+    return {"data": {"name": own}} if own else {}
+
+
+def full_name(name: str) -> str:
+    """A typed name as it is stored: that of its kind and, after a dot, the data's own.
+
+    Raises:
+        CurateError: no data set has this name.
+    """
+    return ".".join([find(name).name, *name.split(".")[1:]])
 
 
 def _found() -> dict[str, type[Dataset]]:

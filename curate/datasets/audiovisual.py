@@ -84,7 +84,7 @@ class AudioVisual(Recordings):
         """The samples with a stratified part of train moved to `split`; the draw depends on the seed alone."""
         pool = sorted((s for s in samples if s.split == "train"), key=lambda s: s.sample_id)
         groups = [s.group if whole_groups else None for s in pool]
-        drawn = draw([s.label for s in pool], groups, fraction, generator(self.options.seed, self.name, split))
+        drawn = draw([s.label for s in pool], groups, fraction, generator(self.options.seed, type(self).name, split))
         chosen = {pool[i].sample_id for i in drawn}
         if not chosen:
             raise CurateError(

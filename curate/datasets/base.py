@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from curate.types import Sample
 
 SPLITS = ("train", "val", "test")
 SHARE, COUNT = (0, 1), (0, 2**31 - 1)
+OWN_NAME = re.compile(r"[a-z0-9_]+")
 RANGES: Mapping[str, tuple[float, float]] = {
     "seed": COUNT,
     "train_samples": COUNT,
@@ -58,7 +60,7 @@ class Dataset(ABC):
     Only `load` reads media; it runs in worker processes, so an instance must be picklable.
 
     Class attributes:
-        name: the name on the command line.
+        name: the name on the command line; of an instance with `options.name`, both, as `manifest.cars`.
         summary: one line for `curate datasets`.
         layout: what is expected under `--root`, shown when it is missing; '' when no root is needed.
         revision: increased whenever `load` gives other arrays for the same samples; old caches are then not used.
@@ -77,7 +79,7 @@ class Dataset(ABC):
         notes: what a user should know about how the data were read, one sentence each.
     """
 
-    name: ClassVar[str]
+    name: str
     summary: ClassVar[str]
     layout: ClassVar[str] = ""
     revision: ClassVar[int] = 1
@@ -90,13 +92,20 @@ class Dataset(ABC):
         """Settings of a data set, reached by `--set data.KEY=VALUE`.
 
         Attributes:
+            name: of these data beside others of their kind in one table: `cars` makes `manifest.cars`, which may be
+                typed as `--dataset manifest.cars`.
             drop_leaks: leave out training samples that share a medium with val or test, with status `dropped_leak`.
         """
 
+        name: str = ""
         drop_leaks: bool = False
 
         def __post_init__(self) -> None:
             check_within(self, "data", RANGES)
+            if self.name and not OWN_NAME.fullmatch(self.name):
+                raise CurateError(
+                    f"data.name={self.name} cannot be the name of data", "use lower-case letters, digits and _"
+                )
 
     modalities: tuple[str, ...]
     classes: tuple[str, ...]
@@ -105,6 +114,8 @@ class Dataset(ABC):
     notes: tuple[str, ...] = ()
 
     def __init__(self, root: Path | None, options: Options) -> None:
+        if options.name:
+            self.name = f"{type(self).name}.{options.name}"
         root = None if root is None else located(root)
         if isinstance(root, Remote) and not self.remote:
             raise CurateError(f"{self.name}: {root} is on another machine", "copy it to this one, or write a manifest")
@@ -168,7 +179,8 @@ class Dataset(ABC):
         """Everything except the samples' content that determines their arrays; JSON-like."""
         specs = {m: [s.kind, dataclasses.asdict(s)] for m, s in self.specs.items()}
         decoding = [DECODING] if self.decodes else []
-        return [self.revision, *decoding, self.modalities, self.classes, specs, dataclasses.asdict(self.options)]
+        options = {key: value for key, value in dataclasses.asdict(self.options).items() if key != "name"}
+        return [self.revision, *decoding, self.modalities, self.classes, specs, options]
 
     def data_id(self) -> str:
         """`name-xxxxxxxxxx`: a digest of samples, labels, splits, content and specs; the key of everything stored."""

@@ -310,8 +310,8 @@ def _copied(dataset: Dataset, partial: Path, done: Outcomes) -> Outcomes:
 
 def _older_cache(dataset: Dataset, partial: Path) -> tuple[Cache, list[str]] | None:
     """The newest readable cache with the same recipe, and the digests of its rows' content."""
-    recipe = _digest(dataset.recipe())
-    for folder in sorted(partial.parent.glob(f"{dataset.name}-*"), key=lambda p: (-p.stat().st_mtime, p.name)):
+    recipe, kind = _digest(dataset.recipe()), dataset.name.partition(".")[0]
+    for folder in sorted(partial.parent.glob(f"{kind}[.-]*"), key=lambda p: (-p.stat().st_mtime, p.name)):
         with suppress(OSError, ValueError, CurateError):
             text = json.loads((folder / STATUS_FILE).read_text(encoding="utf-8"))
             if text.get("recipe") == recipe:

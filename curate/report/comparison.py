@@ -13,7 +13,7 @@ from markupsafe import Markup
 from curate.advice.kept import measured
 from curate.comparison.layout import cells, in_paper, notes, to_csv, to_latex, to_markdown
 from curate.comparison.paper import EXPLAINED
-from curate.comparison.plan import CONTINUED, CONTROLS, Plan, swept_setting
+from curate.comparison.plan import CONTINUED, CONTROLS, Plan, is_tuned, swept_setting
 from curate.comparison.ranks import mean_ranks
 from curate.comparison.summary import (
     ACCURACY,
@@ -116,7 +116,7 @@ def _ranks(store: Store, name: str) -> dict[str, Any] | None:
     if ranks is None:
         return None
     found = _figure("ranks", panels.rank_lines(ranks), "Mean rank of each row, with bars that join equal ones")
-    return {**found, "of": ranks}
+    return {**found, "of": ranks, "tuned": is_tuned(ranks.labels[0])}
 
 
 def _figure(name: str, drawn: drawing.Drawing, title: str) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def load(run: Run, sample_ids: Sequence[str], folder: Path | None) -> tuple[dict
         sample_ids: the samples whose media are loaded.
         folder: folder of all caches; None = the default.
     """
-    if run.dataset == "features":
+    if run.dataset.partition(".")[0] == "features":
         return {}, "only features of these samples are known"
     try:
         decoded = decoded_media(run, folder)

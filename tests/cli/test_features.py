@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 N = 60
+MLP = ("--set", "model.encoder=mlp", "--set", "optim.batch_size=8")
 
 
 @pytest.fixture
@@ -55,6 +57,41 @@ def test_it_is_the_data_set_features_under_a_shorter_name(curate: Callable, cont
     assert content(Path("a.duckdb"), unsteady=False) == content(Path("b.duckdb"), unsteady=False)
     assert "features" in curate("datasets").out
     assert "60 samples, modalities picture, sound" in curate("datasets", "features", "--root", folder).err
+
+
+@pytest.fixture
+def two(curate: Callable, folder: Path) -> dict[str, Path]:
+    """Two folders, scored into one table under names of their own."""
+    places = {"features.one": folder, "features.two": Path(shutil.copytree(folder, folder.with_name("other")))}
+    for name, place in places.items():
+        assert curate("score", "--dataset", name, "--root", place, "--epochs", "1", *MLP).code == 0
+    return places
+
+
+def test_two_folders_in_one_table_are_told_apart_by_names(curate: Callable, two: dict[str, Path]) -> None:
+    """Without names the newest scored run would hide the other."""
+    told = "SELECT dataset, count(*) AS n FROM samples WHERE gap IS NOT NULL GROUP BY 1 ORDER BY 1"
+    assert curate("sql", "--format", "csv", told).out.splitlines()[1:] == [f"{name},42" for name in two]
+    again = curate("score", "--dataset", "features.one", "--only-missing")
+    assert again.code == 0 and "score-features.one-1" in again.out + again.err
+
+
+@pytest.mark.long
+def test_what_follows_works_under_names_too(curate: Callable, two: dict[str, Path]) -> None:
+    """A comparison of both keeps both: its cells are keyed by the data set's name."""
+    of_one = ("--run", "score-features.one-1")
+    assert curate("select", *of_one, "--top", "30", "--name", "clean").code == 0
+    assert curate("train", *of_one, "--method", "joint", "--epochs", "1").code == 0
+    told = "SELECT DISTINCT dataset FROM run WHERE method = 'joint'"
+    assert curate("sql", "--format", "csv", told).out.split() == ["dataset", "features.one"]
+    page = Path(curate("report", *of_one).out.strip()).read_text()
+    assert "only features of these samples are known" in page
+    short = ("--set", "train.epochs=1", "--set", "score.epochs=1", *MLP)
+    for name, place in two.items():
+        wanted = ("compare", "--name", "both", "--method", "joint", "--no-controls", "--seeds", "1", *short)
+        assert curate(*wanted, "--dataset", name, "--root", place).code == 0
+    told = "SELECT DISTINCT dataset FROM comparison WHERE run_id IS NOT NULL ORDER BY 1"
+    assert curate("sql", "--format", "csv", told).out.splitlines()[1:] == list(two)
 
 
 def test_what_is_not_finite_is_counted_and_listed(curate: Callable, folder: Path) -> None:

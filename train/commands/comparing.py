@@ -80,9 +80,9 @@ def compare(
     else:
         plan = _plan(shown, method or [], name, controls, sweep or [])
         stored, drawn = plan.name, plans.parse_seeds(seeds)
-        from curate.datasets import find
+        from curate.datasets import full_name
 
-        find(dataset)  # before torch is loaded
+        dataset = full_name(dataset)  # before torch is loaded
         layers = precedence.layers(ctx, plans.SHARED_SECTIONS)
         of_method = precedence.project(ctx).get("method", {})
         with opened(ctx) as session, repeatable(stored):

@@ -179,9 +179,9 @@ def _named_dataset(
         dataset, root = "features", features
     if not dataset and not resume:
         raise CurateError("score needs --dataset NAME", "see `curate datasets`; e.g. curate score --dataset demo")
-    from curate.datasets import find
+    from curate.datasets import full_name
 
-    return (find(dataset).name if dataset else ""), root
+    return (full_name(dataset) if dataset else ""), root
 
 
 def _missing(ctx: typer.Context, store: Store, dataset: str, root: Path | None) -> Run:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from curate.comparison.plan import Plan, Row
 from curate.config import Layer
@@ -98,7 +99,7 @@ def compare(
 
 def shared_layers(plan: Plan, protocol: Protocol) -> tuple[Layer, ...]:
     """The settings of every cell, in rising precedence, below those of the method and the row."""
-    return plan.settings, plan.presets.get(protocol.dataset, {}), *protocol.layers
+    return plan.settings, plan.presets.get(protocol.dataset.partition(".")[0], {}), *protocol.layers
 
 
 def announce_cost(session: Session, protocol: Protocol, cells: Sequence[Cell], run: Run, dataset: Dataset) -> None:
@@ -256,9 +257,15 @@ def same_run(session: Session, wanted: Run) -> Run | None:
     alike = [
         run
         for run in session.store.runs.all(seed=wanted.seed, **where)
-        if run.note == wanted.note and _text({k: run.config.get(k) for k in wanted.config}) == _text(wanted.config)
+        if run.note == wanted.note and _text({k: _settings(run, k) for k in wanted.config}) == _text(wanted.config)
     ]
     return next((run for run in alike if run.status == "done"), next(iter(alike), None))
+
+
+def _settings(run: Run, section: str) -> Any:
+    """A section of a run's configuration; runs of an older curate know no name of their data."""
+    found = run.config.get(section)
+    return {"name": "", **found} if section == "data" and found is not None else found
 
 
 def _text(config: Mapping[str, object]) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from curate import config
 from curate.datasets import find as find_dataset
+from curate.datasets import own_name
 from curate.datasets.base import Dataset
 from curate.errors import CurateError
 from curate.scores.gap import mean_gap
@@ -65,7 +66,7 @@ def plan_score(
 ) -> tuple[Run, Dataset]:
     """The run that `score` would make, with settings resolved but not begun, and its data set."""
     kind = find_dataset(name)
-    name = kind.name
+    layers = [*layers, own_name(name)]
     schemas = {"data": kind.Options, "model": ModelConfig, "optim": OptimConfig, "score": ScoreConfig}
     configs = configure(kind, schemas, *layers)
     folds = configs["score"].folds
@@ -89,12 +90,12 @@ def plan_score(
     dataset = change(dataset) if change else dataset
     for note in dataset.notes:
         session.message(f"note: {note}")
-    run_id = session.store.runs.new_id(f"score-{name}", session.runs_folder)
+    run_id = session.store.runs.new_id(f"score-{dataset.name}", session.runs_folder)
     run = Run(
         run_id=run_id,
         kind="score",
         method="warmup",
-        dataset=name,
+        dataset=dataset.name,
         data_id=dataset.data_id(),
         root=str(dataset.root) if dataset.root else None,
         parent=None,

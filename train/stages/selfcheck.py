@@ -86,14 +86,14 @@ def selfcheck(
     with tempfile.TemporaryDirectory(prefix="selfcheck-", dir=session.cache_folder) as folder:
         place = Path(folder)
         inner = replace(session, store=Store(place / "table.duckdb"), cache_folder=place / "cache", message=no_message)
-        _, dataset = plan_score(replace(session, store=inner.store), kind.name, root, layers, seed)
+        _, dataset = plan_score(replace(session, store=inner.store), name, root, layers, seed)
         base = _decoded(session, dataset, check, seed)
         rounds = planned(base, check)
-        _announce(session, inner, kind.name, root, layers, seed, [Planted(base, f, seed, apart=True) for f in rounds])
+        _announce(session, inner, name, root, layers, seed, [Planted(base, f, seed, apart=True) for f in rounds])
         results: list[Found] = []
         for faults in rounds:
             world = Planted(base, faults, seed, apart=True)
-            run = score(inner, kind.name, root, layers, seed, change=_instead(world))
+            run = score(inner, name, root, layers, seed, change=_instead(world))
             results += _measured(inner.store, run.run_id, world, seed)
     order = {m: i for i, m in enumerate((*dataset.modalities, ""))}
     return sorted(results, key=lambda r: (order[r.modality], r.harmless))

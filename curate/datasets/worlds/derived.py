@@ -13,6 +13,6 @@ class Derived(Dataset):
     def __init__(self, dataset: Dataset) -> None:
         """All but the samples; the name is the instance's, since runs keep that of the data set itself."""
         super().__init__(dataset.root, dataset.options)
-        self.name = dataset.name  # type: ignore[misc]
+        self.name = dataset.name
         self.base, self.notes = dataset, dataset.notes
         self.modalities, self.classes, self.specs = dataset.modalities, dataset.classes, dataset.specs

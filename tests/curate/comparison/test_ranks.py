@@ -41,6 +41,15 @@ def test_a_row_that_lacks_a_block_is_named_and_the_others_are_ranked_without_it(
     assert (found.datasets, found.blocks) == (2, 3)
 
 
+def test_tuned_rows_alone_are_ranked_whatever_settings_were_chosen() -> None:
+    """On each data set another setting was chosen; untuned rows, and what they would change, are left out."""
+    here = cells({"a": [0.1] * 2, "a, tuned (optim.lr=0.1)": [0.9] * 2, "b, tuned": [0.8] * 2, "c, tuned": [0.7] * 2})
+    there = cells({"a, tuned": [0.9], "b, tuned (k=2)": [0.8], "c, tuned (k=3)": [0.7], "b": [0.95]}, "other")
+    found = mean_ranks([*here, *there])
+    assert found is not None and found.labels == ("a, tuned", "b, tuned", "c, tuned")
+    assert list(found.values) == [1, 2, 3] and (found.datasets, found.blocks, found.left_out) == (2, 3, ())
+
+
 def test_too_little_has_no_ranks_and_equal_rows_are_no_finding() -> None:
     assert mean_ranks(cells({"a": [1, 1, 1], "b": [0, 0, 0]})) is None
     assert mean_ranks(cells({"a": [1, 1], "b": [0, 0], "c": [0, 0]})) is None

@@ -1,0 +1,119 @@
+"""Every method on several data sets of features, each tuned alike, and mean ranks over all of them.
+
+    python reports/studies/several.py FSDD_FOLDER [WORK_FOLDER] [--seeds 3] [--tune 3] [--set KEY=VALUE ...]
+
+digits: the upper and the lower half of scikit-learn's handwritten digits, 32 pixels each. tumours: means, errors and
+worst values of its breast cancer data, three views. bands, halves: log mel energies of the Free Spoken Digit Dataset;
+its low and its high bands, labelled by digit, and the first and the second half of the time, labelled by speaker.
+Nothing is planted. Each seed redraws splits and weights; 40 % of the samples are for the test, 10 % for validation.
+Stopped, it goes on where it was. The tables go to standard output, the page to WORK_FOLDER.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import wave
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchaudio
+from numpy.typing import NDArray
+from sklearn.datasets import load_breast_cancer, load_digits
+
+from curate.comparison.ranks import mean_ranks
+from curate.store.store import Store
+
+NAME = "several"
+SEGMENTS, BANDS = 8, 32
+SETTINGS = ("model.encoder=mlp", "data.test_fraction=0.4", "data.val_fraction=0.1")
+Views = Mapping[str, NDArray[np.floating]]
+
+
+def made(recordings: Path) -> dict[str, tuple[Sequence[str], Views]]:
+    """{data set: (label of each sample, features of each view)}."""
+    digits, tumours = load_digits(), load_breast_cancer()
+    files = sorted(recordings.glob("*.wav"))
+    if not files:
+        sys.exit(f"no recordings in {recordings}")
+    said = np.stack([energies(path) for path in files])
+    named = [path.stem.split("_") for path in files]
+    return {
+        "digits": (
+            [f"digit {k}" for k in digits.target],
+            {"upper": digits.data[:, :32], "lower": digits.data[:, 32:]},
+        ),
+        "tumours": (
+            [str(tumours.target_names[k]) for k in tumours.target],
+            {"mean": tumours.data[:, :10], "error": tumours.data[:, 10:20], "worst": tumours.data[:, 20:]},
+        ),
+        "bands": ([f"digit {name[0]}" for name in named], {"low": said[:, :, :16], "high": said[:, :, 16:]}),
+        "halves": ([name[1] for name in named], {"first": said[:, :4], "second": said[:, 4:]}),
+    }
+
+
+def energies(path: Path) -> NDArray[np.float32]:
+    """(SEGMENTS, BANDS) mean log mel energies of a recording of 16 bits, in stretches of equal length."""
+    with wave.open(str(path)) as file:
+        rate, samples = file.getframerate(), np.frombuffer(file.readframes(file.getnframes()), dtype=np.int16)
+    mel = torchaudio.transforms.MelSpectrogram(rate, n_fft=256, hop_length=64, n_mels=BANDS)
+    power = mel(torch.from_numpy(samples.astype(np.float32) / 2**15))
+    parts = torch.tensor_split(torch.log(power + 1e-6), SEGMENTS, dim=1)
+    return np.stack([part.mean(dim=1).numpy() for part in parts])
+
+
+def write(folder: Path, labels: Sequence[str], views: Views) -> None:
+    """Write a folder of features as `curate score --features` reads it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [f"s{i:04},{label}" for i, label in enumerate(labels)]
+    (folder / "samples.csv").write_text("\n".join(["sample_id,label", *rows]) + "\n", encoding="utf-8")
+    for view, values in views.items():
+        np.save(folder / f"{view}.npy", values.reshape(len(values), -1).astype(np.float32))
+
+
+def main() -> None:
+    """Make the data, compare on each, and print the tables and the ranks."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("fsdd", type=Path)
+    parser.add_argument("work", type=Path, nargs="?", default=Path(NAME))
+    parser.add_argument("--seeds", default="3")
+    parser.add_argument("--tune", default="3")
+    parser.add_argument("--only", nargs="*", help="Of the data sets.")
+    parser.add_argument("--set", action="append", default=[], dest="settings")
+    options = parser.parse_args()
+    table = options.work / "curate.duckdb"
+    settings = [part for setting in (*SETTINGS, *options.settings) for part in ("--set", setting)]
+    for name, (labels, views) in made(options.fsdd).items():
+        if options.only and name not in options.only:
+            continue
+        write(options.work / name, labels, views)
+        curate(
+            *("compare", "--db", str(table), "--name", NAME, "--quiet", "--redraw"),
+            *("--dataset", f"features.{name}", "--root", str(options.work / name)),
+            *("--method", "all", "--seeds", options.seeds, "--tune", options.tune, *settings),
+            *("-o", str(options.work / f"{NAME}.html"), "-o", str(options.work / f"{NAME}.csv")),
+            out=sys.stderr,
+        )
+    curate("compare", "--db", str(table), "--show", "--name", NAME, "--format", "markdown", out=sys.stdout)
+    ranks = mean_ranks(Store(table).comparisons.find(NAME))
+    if ranks:
+        print(f"\n## Mean ranks over {ranks.blocks} blocks of {ranks.datasets} data sets\n")
+        print(
+            f"Critical difference {ranks.critical:.1f}; equal rows would differ so much with p = {ranks.chance:.1e}.\n"
+        )
+        print("| row | mean rank |\n| --- | --- |")
+        print("\n".join(f"| {label} | {value:.1f} |" for label, value in zip(ranks.labels, ranks.values, strict=True)))
+
+
+def curate(*arguments: str, out: object) -> None:
+    """Run a command; exit code 3 = done, but a row could not be run, and its remark says why."""
+    done = subprocess.run([sys.executable, "-m", "curate", *arguments], stdout=out)
+    if done.returncode not in (0, 3):
+        sys.exit(done.returncode)
+
+
+if __name__ == "__main__":
+    main()
