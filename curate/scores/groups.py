@@ -102,8 +102,9 @@ class Readable:
 
     @property
     def as_others(self) -> bool:
-        """Whether content is read, beyond one standard error, and no worse than of others, within two."""
-        return self.accuracy - self.error > self.base and self.accuracy + 2 * self.error >= self.others
+        """Whether content is read, beyond one standard error, and no worse than of others, within two. Nothing is told
+        where hardly any is read of these: a classifier that is too weak for them is so for the group."""
+        return self.tells and self.accuracy - self.error > self.base and self.accuracy + 2 * self.error >= self.others
 
 
 def readable(pattern: Floats, labels: NDArray[np.int64], group: Mask, seed: int = 0) -> Readable | None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from curate.types import Floats
 
 from .groups import FEWEST, Mask, apart, readable, shortcuts
+from .guard import FEWEST as LEAST_HELD
 from .guard import SEPARATION, SMALLEST, Cut, Guard, Labels, broken, cuts
 from .references import BANK, Reference, look_alikes, unseen
 
@@ -150,7 +151,7 @@ def _judged(
     seen, pattern = e.labels.seen, e.pattern
     rare, readable_alone, lost = np.zeros(len(q), dtype=bool), None, None
     if pattern is not None:
-        rare = _rare(cuts(q, held), places, pattern, seen, seed)
+        rare = _rare(cuts(q, held), places, pattern, seen, e.held_p_true - 1 / classes, seed)
 
         def readable_alone(group: Mask) -> bool:
             if group.mean() > RARE:  # the model met it often enough
@@ -178,8 +179,16 @@ def _judged(
     return usable, np.where(rare, 0.0, p), guard
 
 
-def _rare(found: Iterable[Cut], places: Floats, pattern: Floats, labels: NDArray[np.int64], seed: int) -> Mask:
-    """(N,) the largest low group that is small, looks like nothing else, and is read by itself as others are."""
+def _rare(
+    found: Iterable[Cut], places: Floats, pattern: Floats, labels: NDArray[np.int64], above: Floats, seed: int
+) -> Mask:
+    """(N,) the largest low group that is small, looks like nothing else, and is read by itself as others are.
+
+    Of fewer than `FEW` samples that often cannot be told; it is enough then that the model recognises held-out ones.
+
+    Args:
+        above: (H,) probability of the true class of held-out samples, above chance.
+    """
     best = np.zeros(len(labels), dtype=bool)
     for cut in found:
         group = cut.low > 0.5
@@ -187,8 +196,15 @@ def _rare(found: Iterable[Cut], places: Floats, pattern: Floats, labels: NDArray
             continue
         if apart(places, group):
             alone = readable(pattern, labels, group, seed)
-            best = group if alone is not None and alone.as_others else best
+            told = alone is not None and alone.tells
+            few = group.sum() < FEW and not told and _recognised(above[cut.held])
+            best = group if few or (alone is not None and alone.as_others) else best
     return best
+
+
+def _recognised(above: Floats) -> bool:
+    """Whether held-out samples are recognised above chance, beyond one standard error; not told of fewer than five."""
+    return len(above) >= LEAST_HELD and bool(above.mean() > above.std(ddof=1) / np.sqrt(len(above)))
 
 
 def _lowest(found: Iterable[Cut], count: int) -> Mask:

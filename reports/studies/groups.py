@@ -43,6 +43,7 @@ WORLDS = {
     "ambiguous": (RAW, [Fault(kind="ambiguous", modality="visual", share=1, classes=("3", "5", "8", "9"))]),
     "minority": (RAW, [Fault(kind="minority", modality="visual", share=0.04)]),
     "minority small": (RAW, [Fault(kind="minority", modality="visual", share=0.025)]),
+    "damage small": (RAW, [Fault(kind="noise", modality="visual", share=0.025)]),
     "minority sound": (RAW, [Fault(kind="minority", modality="audio", share=0.04)]),
     "class": (RAW, [Fault(kind="noise", modality="visual", share=0.6, classes=("3",))]),
     "class sound": (RAW, [Fault(kind="noise", modality="audio", share=0.6, classes=("3",))]),

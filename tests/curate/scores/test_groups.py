@@ -66,6 +66,7 @@ def test_readable_by_hand() -> None:
     assert Readable(0.69, 0.0, 0.9, 0.1, 0.5, 0.5).unreadable and not Readable(0.7, 0.0, 0.9, 0.1, 0.5, 0.5).unreadable
     assert Readable(0.8, 0.05, 0.9, 0.1).as_others and not Readable(0.79, 0.05, 0.9, 0.1).as_others
     assert not Readable(0.5, 0.1, 0.6, 0.1, bare=0.4).as_others
+    assert not Readable(0.3, 0.06, 0.25, 0.1, others_bare=0.2).as_others  # hardly any content is read of the others
     assert Readable(0.3, 0.09, 0.9, 0.1).lost and not Readable(0.3, 0.1, 0.9, 0.1).lost  # two errors below 0.5
     assert not Readable(0.1, 0.0, 0.39, 0.1).lost and Readable(0.1, 0.0, 0.41, 0.1).lost  # others are read clearly
 
@@ -132,6 +133,19 @@ def test_a_rare_group_keeps_its_part_if_it_is_readable_and_is_broken_if_it_is_no
     assert worst[group].mean() < 0.2 and not rare.p_broken.any()
     assert broken.guards[0].found and broken.guards[0].rare == 0
     assert np.array_equal(broken.p_broken[:, 0] > 0.5, group)
+
+
+@pytest.mark.parametrize(("held_p", "kept"), [(0.45, True), (0.25, False)])
+def test_a_dozen_that_nothing_can_be_shown_of_are_rare_if_the_model_recognises_held_out_ones(held_p, kept) -> None:
+    """0.45 is far above chance, 0.25, beyond any error; patterns of noise tell nothing of anybody."""
+    rng = np.random.default_rng(3)
+    labels = Labels(np.resize(np.arange(4), 600), np.resize(np.arange(4), 200), "abcd")
+    group, held = np.arange(600) < 12, np.arange(200) < 6
+    e = evidence(group, held, labels, rng.normal(0, 1, (600, 16)))
+    e.held_p_true[held] = held_p + 0.02 * np.resize([-1, 1], 6)
+    found = assess(np.array([f"s{i:04}" for i in range(600)]), {"visual": e}, 4)
+    worst = found.usability[:, 0] <= np.quantile(found.usability[:, 0], 0.1)
+    assert (worst[group].mean() < 0.3) == kept and (found.guards[0].rare > 0) == kept
 
 
 def test_what_a_shortcut_gives_away_ranks_last() -> None:
