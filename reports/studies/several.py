@@ -29,6 +29,8 @@ from curate.store.store import Store
 
 NAME = "several"
 SEGMENTS, BANDS = 8, 32
+SPOKEN = 20
+"""Of the 50 recordings of each speaker and digit."""
 SETTINGS = ("model.encoder=mlp", "data.test_fraction=0.4", "data.val_fraction=0.1")
 Views = Mapping[str, NDArray[np.floating]]
 
@@ -36,7 +38,7 @@ Views = Mapping[str, NDArray[np.floating]]
 def made(recordings: Path) -> dict[str, tuple[Sequence[str], Views]]:
     """{data set: (label of each sample, features of each view)}."""
     digits, tumours = load_digits(), load_breast_cancer()
-    files = sorted(recordings.glob("*.wav"))
+    files = [path for path in sorted(recordings.glob("*.wav")) if int(path.stem.rpartition("_")[2]) < SPOKEN]
     if not files:
         sys.exit(f"no recordings in {recordings}")
     said = np.stack([energies(path) for path in files])
