@@ -25,7 +25,8 @@ is read without the content."""
 CLEAR = 0.3
 """Content is read clearly from others if their accuracy is so far above what is read without it."""
 FOLDS, MOST, DRAWS = 10, 500, 3
-"""Folds of that classifier; the largest group it is trained on; samples of others that it is compared with."""
+"""Folds of that classifier; the largest group it is trained on, or whose neighbours are sought; samples of others that
+it is compared with."""
 FEWEST = 10
 """The smallest group whose readability is judged."""
 PURE, NEAR = 0.9, 20
@@ -164,8 +165,25 @@ def apart(places: Floats, group: Mask) -> bool:
     Args:
         places: (N, d) in the space of appearance.
     """
-    near = min(NEAR, int(group.sum()) - 1)
-    return near > 0 and float(group[_nearest(places, near, group)].mean()) >= PURE
+    return _within(places, group) >= PURE
+
+
+def crossing(places: Floats, group: Mask) -> float:
+    """Share of a group's nearest samples that are others, by that of all samples: 0 = apart, about 1 = mixed.
+
+    Args:
+        places: (N, d) in the space of appearance.
+    """
+    others = 1 - float(group.mean())
+    return (1 - _within(places, group)) / others if others else 0.0
+
+
+def _within(places: Floats, group: Mask) -> float:
+    """Share of a group's nearest samples that are members too, of `MOST` members; 0 for a single one."""
+    members = np.flatnonzero(group)
+    near, asked = min(NEAR, len(members) - 1), np.zeros(len(group), dtype=bool)
+    asked[members[np.linspace(0, len(members) - 1, min(len(members), MOST)).astype(int)]] = True
+    return float(group[_nearest(places, near, asked)].mean()) if near > 0 else 0.0
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from curate.types import Floats
 
-from .groups import FEWEST, Mask, apart, readable, shortcuts
+from .groups import FEWEST, Mask, apart, crossing, readable, shortcuts
 from .guard import FEWEST as LEAST_HELD
 from .guard import SEPARATION, SMALLEST, Cut, Guard, Labels, broken, cuts
 from .references import BANK, Reference, look_alikes, unseen
@@ -28,6 +28,9 @@ RARE = 0.1
 """A low group of at most this share of the samples is asked whether it is merely rare."""
 FEW = 20
 """A rare group of fewer samples is not called broken unless it is shown to be unreadable."""
+MIXED = 1 / 3
+"""A group of which more than this share of the neighbours that mixing at random gives are others has no look of its
+own."""
 LOW, PARTS = 0.4, (2, 3)
 """Largest share of a low group, and numbers of parts into which it is cut, to find what is merely rare."""
 
@@ -154,12 +157,14 @@ def _judged(
         rare = _rare(cuts(q, held), places, pattern, seen, e.held_p_true - 1 / classes, seed)
 
         def readable_alone(group: Mask) -> bool:
+            found = readable(pattern, seen, group, seed)
+            if found is not None and found.unreadable:
+                return False
+            if crossing(places, group) > MIXED:  # neither shown to be unreadable nor of a look of its own
+                return True
             if group.mean() > RARE:  # the model met it often enough
                 return False
-            found = readable(pattern, seen, group, seed)
-            if found is None or not found.tells:
-                return bool(group.sum() < FEW) and not (found is not None and found.unreadable)
-            return not found.unreadable
+            return bool(group.sum() < FEW) or (found is not None and found.tells)
 
         def lost(group: Mask) -> bool:
             found = readable(pattern, seen, group, seed)

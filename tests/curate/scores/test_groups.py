@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curate.scores.groups import Readable, apart, readable, shortcuts, weak_classes
+from curate.scores.groups import Readable, apart, crossing, readable, shortcuts, weak_classes
 from curate.scores.guard import Labels
 from curate.scores.references import load, save
 from curate.scores.usability import Evidence, assess
@@ -74,8 +74,9 @@ def test_readable_by_hand() -> None:
 def test_a_group_elsewhere_is_apart_and_a_part_of_a_cloud_is_not() -> None:
     places, group = np.random.default_rng(0).normal(0, 1, (300, 3)), np.arange(300) < 40
     assert not apart(places, group)
+    assert crossing(places, group) == pytest.approx(1, abs=0.1)
     places[group] += 20
-    assert apart(places, group)
+    assert apart(places, group) and crossing(places, group) == 0
 
 
 def classes_in_a_plane() -> tuple[np.ndarray, np.ndarray]:
@@ -146,6 +147,22 @@ def test_a_dozen_that_nothing_can_be_shown_of_are_rare_if_the_model_recognises_h
     found = assess(np.array([f"s{i:04}" for i in range(600)]), {"visual": e}, 4)
     worst = found.usability[:, 0] <= np.quantile(found.usability[:, 0], 0.1)
     assert (worst[group].mean() < 0.3) == kept and (found.guards[0].rare > 0) == kept
+
+
+@pytest.mark.parametrize(("away", "noise", "claimed"), [(1, False, True), (0, False, False), (0, True, True)])
+def test_a_group_is_claimed_if_it_looks_apart_or_is_shown_to_be_unreadable(away, noise, claimed) -> None:
+    """A sixth beyond a border in one direction is recognised by nobody held out, as one speaker of many may be."""
+    rng = np.random.default_rng(4)
+    labels = Labels(np.resize(np.arange(4), 600), np.resize(np.arange(4), 200), "abcd")
+    group, held = np.arange(600) < 100, np.arange(200) < 33
+    e = evidence(group, held, labels, grouped("as the rest")[0])
+    for places, mask in ((e.appearance, group), (e.held_appearance, held)):
+        places[:] = rng.normal(0, 1, places.shape)
+        beyond = np.abs(rng.normal(0, 1, len(mask)))
+        places[:, 0] = np.where(mask, away + beyond, -beyond)
+    e.pattern[group & noise] = rng.normal(0, 1, (100 * noise, 16))
+    found = assess(np.array([f"s{i:04}" for i in range(600)]), {"visual": e}, 4)
+    assert found.guards[0].found == claimed and (found.p_broken[:, 0] > 0.5).any() == claimed
 
 
 def test_what_a_shortcut_gives_away_ranks_last() -> None:
