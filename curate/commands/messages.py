@@ -204,9 +204,10 @@ def print_comparison(store: Store, name: str, plan: Plan | None, form: Format, q
     from curate.comparison.layout import cells, in_paper, notes, records
     from curate.comparison.paper import EXPLAINED
     from curate.comparison.plan import CONTROLS
+    from curate.comparison.ranks import mean_ranks
     from curate.comparison.summary import missing_controls
 
-    lines, people = measured(store, name), form in ("table", "markdown")
+    lines, people, found = measured(store, name), form in ("table", "markdown"), store.comparisons.find(name)
     head, rows = cells(lines, plan) if people else records(lines, plan)
     print_rows(head, rows, form)
     if people and (paper := in_paper(lines, plan)):
@@ -220,4 +221,7 @@ def print_comparison(store: Store, name: str, plan: Plan | None, form: Format, q
     if not quiet:
         for note in notes(lines, plan):
             print_message(note)
-    return any(cell.run_id is None for cell in store.comparisons.find(name))
+        ranks = mean_ranks(found) if len({line.dataset for line in lines}) > 1 else None
+        if ranks:
+            print_message(ranks.said)
+    return any(cell.run_id is None for cell in found)

@@ -23,6 +23,8 @@ from .summary import ACCURACY, CONFIDENCE, Cell
 
 LEAST_ROWS, LEAST_BLOCKS = 3, 3
 """Fewer say nothing: two rows are compared by their difference."""
+FIRST = 5
+"""So many rows are named in words."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,17 @@ class Ranks:
     datasets: int
     blocks: int
     left_out: tuple[str, ...]
+
+    @property
+    def said(self) -> str:
+        """In words: the first `FIRST` rows with their ranks, and what counts."""
+        named = list(zip(self.labels, self.values.tolist(), strict=True))
+        first = "; ".join(f"{label} {value:.1f}" for label, value in named[:FIRST])
+        more = f"; ... ({len(named)} rows)" if len(named) > FIRST else ""
+        return (
+            f"mean ranks over {self.datasets} data sets, {self.blocks} with their seeds: {first}{more}; they differ "
+            f"where they are {self.critical:.1f} apart (Nemenyi, 5 %)"
+        )
 
     def groups(self) -> list[tuple[int, int]]:
         """(first, last) positions of the longest runs of two rows or more within less than the critical difference."""

@@ -24,7 +24,9 @@ import torchaudio
 from numpy.typing import NDArray
 from sklearn.datasets import load_breast_cancer, load_digits
 
+from curate.comparison.plan import without_choice
 from curate.comparison.ranks import mean_ranks
+from curate.comparison.summary import ACCURACY, BETTER, WORSE, Line, summarize
 from curate.store.store import Store
 
 NAME = "several"
@@ -99,15 +101,38 @@ def main() -> None:
             *("-o", str(options.work / f"{NAME}.html"), "-o", str(options.work / f"{NAME}.csv")),
             out=sys.stderr,
         )
-    curate("compare", "--db", str(table), "--show", "--name", NAME, "--format", "markdown", out=sys.stdout)
-    ranks = mean_ranks(Store(table).comparisons.find(NAME))
+    show(Store(table))
+
+
+def show(store: Store) -> None:
+    """Print the mean ranks, and the accuracy of every row on every data set."""
+    cells = store.comparisons.find(NAME)
+    lines, ranks = summarize(cells), mean_ranks(cells)
+    datasets = list(dict.fromkeys(line.dataset for line in lines))
+    found: dict[str, dict[str, str]] = {}
+    for line in lines:
+        found.setdefault(without_choice(line.label), {})[line.dataset] = told(line)
+    order = {label: place for place, label in enumerate(ranks.labels if ranks else ())}
     if ranks:
-        print(f"\n## Mean ranks over {ranks.blocks} blocks of {ranks.datasets} data sets\n")
         print(
-            f"Critical difference {ranks.critical:.1f}; equal rows would differ so much with p = {ranks.chance:.1e}.\n"
+            f"Critical difference of mean ranks: {ranks.critical:.1f}, {ranks.blocks} blocks; were all equal, ranks so"
         )
-        print("| row | mean rank |\n| --- | --- |")
-        print("\n".join(f"| {label} | {value:.1f} |" for label, value in zip(ranks.labels, ranks.values, strict=True)))
+        print(f"unequal would come with probability {ranks.chance:.1e}.\n")
+    print(
+        f"| row | mean rank | {' | '.join(d.partition('.')[2] for d in datasets)} |\n{'| --- ' * (2 + len(datasets))}|"
+    )
+    for label in sorted(found, key=lambda label: order.get(label, len(order))):
+        rank = f"{ranks.values[order[label]]:.1f}" if ranks and label in order else ""
+        print(f"| {label} | {rank} | {' | '.join(found[label].get(d, '') for d in datasets)} |")
+
+
+def told(line: Line) -> str:
+    """Accuracy, %, the difference to the warm-up continued, in points, and whether it is beyond the seeds' spread."""
+    accuracy = line.values.get(ACCURACY)
+    if accuracy is None:
+        return "no result"
+    against = "" if line.continued is None else f", {100 * line.continued.mean:+.1f}"
+    return f"{100 * accuracy.mean:.1f}{against}" + (f" {line.verdict}" if line.verdict in (BETTER, WORSE) else "")
 
 
 def curate(*arguments: str, out: object) -> None:

@@ -50,6 +50,14 @@ def test_tuned_rows_alone_are_ranked_whatever_settings_were_chosen() -> None:
     assert list(found.values) == [1, 2, 3] and (found.datasets, found.blocks, found.left_out) == (2, 3, ())
 
 
+def test_ranks_in_words_name_the_first_rows_and_the_difference_that_counts() -> None:
+    found = Ranks(tuple("abcdefg"), np.arange(1.0, 8.0), 3.25, 0.01, 2, 6, ())
+    assert found.said == (
+        "mean ranks over 2 data sets, 6 with their seeds: a 1.0; b 2.0; c 3.0; d 4.0; e 5.0; ... (7 rows); they differ "
+        "where they are 3.2 apart (Nemenyi, 5 %)"
+    )
+
+
 def test_too_little_has_no_ranks_and_equal_rows_are_no_finding() -> None:
     assert mean_ranks(cells({"a": [1, 1, 1], "b": [0, 0, 0]})) is None
     assert mean_ranks(cells({"a": [1, 1], "b": [0, 0], "c": [0, 0]})) is None
