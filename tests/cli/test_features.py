@@ -87,9 +87,10 @@ def test_what_follows_works_under_names_too(curate: Callable, two: dict[str, Pat
     page = Path(curate("report", *of_one).out.strip()).read_text()
     assert "only features of these samples are known" in page
     short = ("--set", "train.epochs=1", "--set", "score.epochs=1", *MLP)
-    for name, place in two.items():
-        wanted = ("compare", "--name", "both", "--method", "joint", "--no-controls", "--seeds", "1", *short)
-        assert curate(*wanted, "--dataset", name, "--root", place).code == 0
+    wanted = ("compare", "--name", "both", "--method", "joint", "--no-controls", "--seeds", "1", *short)
+    assert curate(*wanted, "--dataset", "features.one", "--root", two["features.one"]).code == 0
+    setting = ("--dataset", "features", "--set", "data.name=two")
+    assert curate(*wanted, *setting, "--root", two["features.two"]).code == 0
     told = "SELECT DISTINCT dataset FROM comparison WHERE run_id IS NOT NULL ORDER BY 1"
     assert curate("sql", "--format", "csv", told).out.splitlines()[1:] == list(two)
 

@@ -87,6 +87,7 @@ def compare(
     common = shared_layers(plan, protocol)
     plain = Cell(Row("", ""), seeds[0], common)
     first = planned_scoring(session, protocol, plain)  # an error overwrites nothing
+    protocol = replace(protocol, dataset=first[0].dataset)  # data.name may be among the settings
     cells = [Cell(row, seed, (*common, row.scoring)) for seed in seeds for row in plan.rows]
     announce_cost(session, protocol, cells, *first)
     session.store.comparisons.begin(plan.name, protocol.dataset, plan.rows, seeds)
