@@ -16,6 +16,9 @@ from curate.errors import CurateError
 from .messages import messages, print_message, print_portions, print_rows, print_text
 from .options import DB, Db, Output, Quiet, RowsFile, RunName, place, places
 
+SHOWN = 3
+"""So many renamed runs are named."""
+
 
 def sql(
     query: Annotated[str, typer.Argument(help="One SELECT; - reads standard input.")] = "-",
@@ -97,8 +100,10 @@ def merge(
     for path in tables:
         with local(path) as near:  # a table in a bucket has no checkpoints beside its copy
             done = take_over(Store(db), near, weights)
-        for old, new in done.renamed.items():
+        for old, new in list(done.renamed.items())[:SHOWN]:
             message(f"{old} of {path} is called {new} here")
+        if len(done.renamed) > SHOWN:
+            message(f"{len(done.renamed) - SHOWN} more have other names here, since theirs were taken: `curate runs`")
         for name, why in done.left.items():
             message(f"{name} of {path} was left there: {why}")
         message(

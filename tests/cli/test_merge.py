@@ -23,6 +23,18 @@ def test_it_says_what_came_under_which_name(curate, scored_table, predictions, s
     assert "runs taken over: 0, here already: 1;" in again
 
 
+def test_of_many_new_names_the_first_are_said_and_how_many_more(
+    curate, scored_table, predictions, scoring, tmp_path
+) -> None:
+    for table in (scored_table, other := type(scored_table)(tmp_path / "other.duckdb")):
+        for seed in range(5):
+            scoring.write(
+                table, predictions(seed=seed), seed=seed, run_id=f"many-{seed}", data_id=f"toy-{table.path.stem}"
+            )
+    said = " ".join(curate("merge", other.path, "--db", scored_table.path).err.split())
+    assert said.count("is called") == 3 and "2 more have other names here" in said
+
+
 def test_several_at_once_make_a_new_table(curate, scored_table, tmp_path) -> None:
     copy = shutil.copy(scored_table.path, tmp_path / "copy.duckdb")
     done = curate("merge", scored_table.path, copy, "--db", tmp_path / "all.duckdb", "--quiet")
