@@ -24,7 +24,7 @@ from curate.types import Sample
 
 SPLITS = ("train", "val", "test")
 SHARE, COUNT = (0, 1), (0, 2**31 - 1)
-OWN_NAME = re.compile(r"[a-z0-9_]+")
+OWN_NAME = re.compile(r"[a-z0-9_]{1,60}")
 RANGES: Mapping[str, tuple[float, float]] = {
     "seed": COUNT,
     "train_samples": COUNT,
@@ -103,9 +103,9 @@ class Dataset(ABC):
         def __post_init__(self) -> None:
             check_within(self, "data", RANGES)
             if self.name and not OWN_NAME.fullmatch(self.name):
-                raise CurateError(
-                    f"data.name={self.name} cannot be the name of data", "use lower-case letters, digits and _"
-                )
+                shown = repr(self.name[:60]) + "..." * (len(self.name) > 60)
+                hint = "use lower-case letters, digits and _, at most 60 of them"
+                raise CurateError(f"data.name: {shown} cannot be the name of data", hint)
 
     modalities: tuple[str, ...]
     classes: tuple[str, ...]

@@ -41,7 +41,7 @@ def test_a_name_after_a_dot_is_that_of_the_data_and_the_kind_is_found() -> None:
     assert datasets.own_name("demo.small") == {"data": {"name": "small"}} and datasets.own_name("demo") == {}
 
 
-@pytest.mark.parametrize("name", ["two words", "Cars", "a.b", "a-b", "../a"])
+@pytest.mark.parametrize("name", ["two words", "Cars", "a.b", "a-b", "../a", "a" * 61])
 def test_a_name_that_a_table_or_a_folder_could_not_have_is_refused(name: str) -> None:
     """A data_id is `name-digest`, and names a folder."""
     with pytest.raises(CurateError, match="cannot be the name of data"):
