@@ -40,9 +40,9 @@ Views = Mapping[str, NDArray[np.floating]]
 def made(recordings: Path) -> dict[str, tuple[Sequence[str], Views]]:
     """{data set: (label of each sample, features of each view)}."""
     digits, tumours = load_digits(), load_breast_cancer()
-    files = [path for path in sorted(recordings.glob("*.wav")) if int(path.stem.rpartition("_")[2]) < SPOKEN]
+    files = [path for path in sorted(recordings.rglob("*.wav")) if int(path.stem.rpartition("_")[2]) < SPOKEN]
     if not files:
-        sys.exit(f"no recordings in {recordings}")
+        sys.exit(f"no recordings in {recordings}: expected the Free Spoken Digit Dataset")
     said = np.stack([energies(path) for path in files])
     named = [path.stem.split("_") for path in files]
     return {
