@@ -9,7 +9,7 @@ Letters: N samples, M modalities, K classes, D appearance statistics.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from curate.types import Floats
 
-from .groups import FEWEST, Mask, apart, crossing, readable, shortcuts
+from .groups import FEWEST, Mask, Readable, apart, crossing, readable, shortcuts
 from .guard import FEWEST as LEAST_HELD
 from .guard import SEPARATION, SMALLEST, Cut, Guard, Labels, broken, cuts
 from .references import BANK, Reference, look_alikes, unseen
@@ -31,6 +31,8 @@ FEW = 20
 MIXED = 1 / 3
 """A group of which more than this share of the neighbours that mixing at random gives are others has no look of its
 own."""
+Read = Callable[[Mask], Readable | None]
+"""How well the class is read from a group alone, see `groups.readable`."""
 LOW, PARTS = 0.4, (2, 3)
 """Largest share of a low group, and numbers of parts into which it is cut, to find what is merely rare."""
 
@@ -152,12 +154,19 @@ def _judged(
     if e.labels is None:
         return usable, *broken(q, held, e.held_p_true, classes)
     seen, pattern = e.labels.seen, e.pattern
+    every, known = list(cuts(q, held)), dict[bytes, Readable | None]()
     rare, readable_alone, lost = np.zeros(len(q), dtype=bool), None, None
     if pattern is not None:
-        rare = _rare(cuts(q, held), places, pattern, seen, e.held_p_true - 1 / classes, seed)
+
+        def read(group: Mask) -> Readable | None:
+            """Each group is read once."""
+            key = group.tobytes()
+            if key not in known:
+                known[key] = readable(pattern, seen, group, seed)
+            return known[key]
 
         def readable_alone(group: Mask) -> bool:
-            found = readable(pattern, seen, group, seed)
+            found = read(group)
             if found is not None and found.unreadable:
                 return False
             if crossing(places, group) > MIXED:  # neither shown to be unreadable nor of a look of its own
@@ -167,13 +176,15 @@ def _judged(
             return bool(group.sum() < FEW) or (found is not None and found.tells)
 
         def lost(group: Mask) -> bool:
-            found = readable(pattern, seen, group, seed)
+            found = read(group)
             return found is not None and found.lost
+
+        rare = _rare(every, places, read, e.held_p_true - 1 / classes)
 
     p, guard = broken(q, held, e.held_p_true, classes, e.labels, readable_alone, lost)
     if pattern is not None:
-        low = p > 0.5 if guard.found else _lowest(cuts(q, held), len(q))
-        among = rare_parts(low, places, pattern, seen, seed)
+        low = p > 0.5 if guard.found else _lowest(every, len(q))
+        among = rare_parts(low, places, read, seed)
         rare = rare | among
         if guard.found:
             guard = replace(guard, share=max(0.0, guard.share - float(among.mean())))
@@ -184,9 +195,7 @@ def _judged(
     return usable, np.where(rare, 0.0, p), guard
 
 
-def _rare(
-    found: Iterable[Cut], places: Floats, pattern: Floats, labels: NDArray[np.int64], above: Floats, seed: int
-) -> Mask:
+def _rare(found: Iterable[Cut], places: Floats, read: Read, above: Floats) -> Mask:
     """(N,) the largest low group that is small, looks like nothing else, and is read by itself as others are.
 
     Of fewer than `FEW` samples that often cannot be told; it is enough then that the model recognises held-out ones.
@@ -194,13 +203,13 @@ def _rare(
     Args:
         above: (H,) probability of the true class of held-out samples, above chance.
     """
-    best = np.zeros(len(labels), dtype=bool)
+    best = np.zeros(len(places), dtype=bool)
     for cut in found:
         group = cut.low > 0.5
         if cut.separation <= SEPARATION or not max(SMALLEST, best.mean()) < group.mean() <= RARE:
             continue
         if apart(places, group):
-            alone = readable(pattern, labels, group, seed)
+            alone = read(group)
             told = alone is not None and alone.tells
             few = group.sum() < FEW and not told and _recognised(above[cut.held])
             best = group if few or (alone is not None and alone.as_others) else best
@@ -222,7 +231,7 @@ def _lowest(found: Iterable[Cut], count: int) -> Mask:
     return best
 
 
-def rare_parts(group: Mask, places: Floats, pattern: Floats, labels: NDArray[np.int64], seed: int) -> Mask:
+def rare_parts(group: Mask, places: Floats, read: Read, seed: int) -> Mask:
     """(N,) those parts of a low group that are merely rare: small, apart from all else, and read as others are.
 
     What is broken and what is rare can be recognised equally badly. The group is cut into two and into three parts by
@@ -230,16 +239,16 @@ def rare_parts(group: Mask, places: Floats, pattern: Floats, labels: NDArray[np.
     """
     from sklearn.cluster import KMeans
 
-    rows, found = np.flatnonzero(group), np.zeros(len(labels), dtype=bool)
+    rows, found = np.flatnonzero(group), np.zeros(len(group), dtype=bool)
     for count in PARTS:
         if len(rows) < count * FEWEST:
             break
         own = KMeans(count, n_init=4, random_state=seed).fit_predict(places[rows])
         for number in range(count):
-            part = np.zeros(len(labels), dtype=bool)
+            part = np.zeros(len(group), dtype=bool)
             part[rows[own == number]] = True
             if SMALLEST < part.mean() <= RARE and not found[part].any() and apart(places, part):
-                alone = readable(pattern, labels, part, seed)
+                alone = read(part)
                 found = found | part if alone is not None and alone.as_others else found
     return found
 
