@@ -80,6 +80,11 @@ def modality_pairs(modalities: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return tuple(itertools.combinations(modalities, 2))
 
 
+def data_kind(dataset: str) -> str:
+    """The kind of data that a data set's name begins with: `manifest` of `manifest.cars`, and of `manifest`."""
+    return dataset.partition(".")[0]
+
+
 def pair_name(pair: tuple[str, str]) -> str:
     """The name of a pair in the sample table, `first|second`."""
     return "|".join(pair)

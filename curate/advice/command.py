@@ -12,7 +12,7 @@ from curate import datasets
 from curate.config import dotted, parse_set
 from curate.errors import CurateError
 from curate.predictions.score import PredictionsConfig
-from curate.types import Run
+from curate.types import Run, data_kind
 
 Usual = Mapping[str, Mapping[str, Any]]
 
@@ -36,7 +36,7 @@ def score_command(run: Run, usual: Usual) -> str:
 
 def prepare_command(run: Run) -> str:
     """`curate prepare` of a run's data; '' where there are no media."""
-    if "predictions" in run.config or run.dataset.partition(".")[0] == "features":
+    if "predictions" in run.config or data_kind(run.dataset) == "features":
         return ""
     return shlex.join(["curate", "prepare", *data_arguments(run)])
 

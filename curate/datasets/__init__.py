@@ -7,6 +7,7 @@ import inspect
 import pkgutil
 
 from curate.errors import unknown_name
+from curate.types import data_kind
 
 from .base import SPLITS, Dataset
 
@@ -25,7 +26,7 @@ def find(name: str) -> type[Dataset]:
         CurateError: no data set has this name; the hint gives the nearest one.
     """
     found = _found()
-    name = name.partition(".")[0].replace("-", "_")
+    name = data_kind(name).replace("-", "_")
     if name not in found:
         raise unknown_name("data set", name, found)
     return found[name]
@@ -43,7 +44,8 @@ def full_name(name: str) -> str:
     Raises:
         CurateError: no data set has this name.
     """
-    return ".".join([find(name).name, *name.split(".")[1:]])
+    own = name.partition(".")[2]
+    return f"{find(name).name}.{own}" if own else find(name).name
 
 
 def _found() -> dict[str, type[Dataset]]:

@@ -32,6 +32,7 @@ from curate.errors import CurateError
 from curate.files.lock import claimed
 from curate.files.remote import Remote, located, whole
 from curate.render import duration
+from curate.types import data_kind
 
 from . import checks
 from .base import Dataset
@@ -310,7 +311,7 @@ def _copied(dataset: Dataset, partial: Path, done: Outcomes) -> Outcomes:
 
 def _older_cache(dataset: Dataset, partial: Path) -> tuple[Cache, list[str]] | None:
     """The newest readable cache with the same recipe, and the digests of its rows' content."""
-    recipe, kind = _digest(dataset.recipe()), dataset.name.partition(".")[0]
+    recipe, kind = _digest(dataset.recipe()), data_kind(dataset.name)
     for folder in sorted(partial.parent.glob(f"{kind}[.-]*"), key=lambda p: (-p.stat().st_mtime, p.name)):
         with suppress(OSError, ValueError, CurateError):
             text = json.loads((folder / STATUS_FILE).read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from curate.datasets.decoded import DecodedMedia, decoded_media
 from curate.errors import CurateError
 from curate.specs import AudioSpec, FeatureSpec, TextSpec
-from curate.types import Run
+from curate.types import Run, data_kind
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def load(run: Run, sample_ids: Sequence[str], folder: Path | None) -> tuple[dict
         sample_ids: the samples whose media are loaded.
         folder: folder of all caches; None = the default.
     """
-    if run.dataset.partition(".")[0] == "features":
+    if data_kind(run.dataset) == "features":
         return {}, "only features of these samples are known"
     try:
         decoded = decoded_media(run, folder)

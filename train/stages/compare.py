@@ -16,7 +16,7 @@ from curate.errors import CurateError, LockedError
 from curate.render import Progress, duration, no_message
 from curate.train.loop.estimate import estimate
 from curate.train.methods import catalog
-from curate.types import Run
+from curate.types import Run, data_kind
 
 from .rounds import score_end
 from .score import plan_score, resume_score, score
@@ -100,7 +100,7 @@ def compare(
 
 def shared_layers(plan: Plan, protocol: Protocol) -> tuple[Layer, ...]:
     """The settings of every cell, in rising precedence, below those of the method and the row."""
-    return plan.settings, plan.presets.get(protocol.dataset.partition(".")[0], {}), *protocol.layers
+    return plan.settings, plan.presets.get(data_kind(protocol.dataset), {}), *protocol.layers
 
 
 def announce_cost(session: Session, protocol: Protocol, cells: Sequence[Cell], run: Run, dataset: Dataset) -> None:

@@ -38,6 +38,7 @@ def test_an_unknown_name_offers_the_nearest():
 def test_a_name_after_a_dot_is_that_of_the_data_and_the_kind_is_found() -> None:
     assert datasets.find("crema-d.small") is datasets.find("crema_d")
     assert datasets.full_name("crema-d.small") == "crema_d.small" and datasets.full_name("crema-d") == "crema_d"
+    assert datasets.full_name("demo.") == "demo"
     assert datasets.own_name("demo.small") == {"data": {"name": "small"}} and datasets.own_name("demo") == {}
 
 
