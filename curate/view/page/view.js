@@ -88,6 +88,7 @@ async function load() {
 function problem(text) {
   byId("problem").textContent = plain(text ?? "");
   byId("problem").hidden = !text;
+  if (!summary) for (const id of ["of", "scatterSays"]) byId(id).textContent = ""; // nothing comes any more
 }
 
 function draw() {

@@ -98,6 +98,24 @@ def drag(tab, selector, corners) -> None:
     tab.mouse.up()
 
 
+def test_the_page_says_that_it_loads_until_the_samples_are_there_or_cannot_be_had(seen):
+    tab, held = seen.tab, []
+    tab.route("**/api/**", lambda route: held.append(route))
+    tab.goto(seen.base)
+    seen.until("document.querySelector('#of').textContent === 'Reading the samples'")
+    assert tab.text_content("#scatterSays") == "Loading the charts" and tab.is_hidden("#problem")
+    for route in held:
+        route.continue_()
+    tab.unroute("**/api/**")
+    tab.wait_for_selector("html[data-ready]")
+    assert (seen.shown(), tab.text_content("#of")) == (COUNT, f"of {COUNT} samples")
+    tab.route("**/api/**", lambda route: route.fulfill(status=400, json={"message": "no table", "hint": "none"}))
+    tab.goto(seen.base)
+    tab.wait_for_selector("#problem:has-text('no table')")
+    assert not tab.text_content("#of") and not tab.text_content("#scatterSays")
+    seen.wrong = [text for text in seen.wrong if "status of 400" not in text]  # the three answers above
+
+
 @pytest.mark.long
 def test_lasso_box_bars_threshold_and_text_narrow_every_view_and_the_address_keeps_it(seen, served):
     tab = seen.tab
