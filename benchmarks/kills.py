@@ -1,8 +1,9 @@
 """What fifty SIGKILLs at random moments of `curate score` and `curate train` do to the sample table.
 
 Claim: the table always opens and contains only whole rounds, the next command goes on from there, and in the end every
-row equals that of a run that was not killed.
-Run: python benchmarks/kills.py [--kills 50] [--seed 0]; exits with 1 if the claim fails.
+row equals that of a run that was not killed. With several processes one of them is killed, drawn at random; the others
+must end by themselves.
+Run: python benchmarks/kills.py [--kills 50] [--seed 0] [--processes 1]; exits with 1 if the claim fails.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ TORN = {
         SELECT run_id FROM n GROUP BY 1 HAVING min(n) <> max(n)""",
     "dynamics of a part of an epoch": """
         SELECT run_id, epoch FROM dynamic GROUP BY ALL HAVING count(*) <> 3 * $samples""",
-    "a run that is neither running nor done": "SELECT run_id FROM run WHERE status NOT IN ('running', 'done')",
+    "a run of no known status": "SELECT run_id FROM run WHERE status NOT IN ('running', 'failed', 'done')",
     "a key that is there twice": """
         SELECT run_id FROM prediction GROUP BY run_id, round, sample_id, modality HAVING count(*) > 1 UNION ALL
         SELECT run_id FROM gap GROUP BY run_id, round, sample_id, pair HAVING count(*) > 1 UNION ALL
@@ -82,9 +83,9 @@ def write_clips(folder: Path) -> Path:
 class Place:
     """A folder with a table of its own, in which the two commands are run in turn."""
 
-    def __init__(self, folder: Path, clips: Path) -> None:
+    def __init__(self, folder: Path, clips: Path, processes: int) -> None:
         folder.mkdir()
-        self.folder, self.db = folder, folder / "curate.duckdb"
+        self.folder, self.db, self.processes = folder, folder / "curate.duckdb", str(processes)
         settings = [word for s in SMALL for word in ("--set", s)]
         self.first = {
             "score": ["score", "--dataset", "manifest", "--root", str(clips), "--epochs", "8", *settings],
@@ -106,7 +107,7 @@ class Place:
     def start(self, command: list[str]) -> subprocess.Popen[str]:
         """Start a command as a process of its own."""
         return subprocess.Popen(
-            [sys.executable, str(CLI), *command],
+            [sys.executable, str(CLI), *command, "--processes", self.processes],
             cwd=self.folder,
             start_new_session=True,
             stdout=subprocess.DEVNULL,
@@ -158,6 +159,38 @@ def lives_until_a_moment(process: subprocess.Popen[str], checkpoint: Path, rng: 
     return process.poll() is None
 
 
+def kill(process: subprocess.Popen[str], rng: random.Random) -> bool:
+    """Kill one of the processes of a command, drawn at random; whether that ended the command and all others.
+
+    A command that has just ended by itself has ended as well.
+    """
+    tasks = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    trained = [int(pid) for pid in tasks if b"spawn_main" in commandline(pid)]
+    victim = rng.choice([process.pid, *trained])
+    with suppress(ProcessLookupError):
+        os.kill(victim, signal.SIGKILL)
+    process.communicate()
+    end = time.monotonic() + 60
+    while any(alive(pid) for pid in trained) and time.monotonic() < end:
+        time.sleep(0.05)
+    left = [pid for pid in trained if alive(pid)]
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    return (process.returncode != 0 or victim == process.pid) and not left
+
+
+def commandline(pid: str | int) -> bytes:
+    """The words of a process; b"" if it has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
+
+def alive(pid: int) -> bool:
+    """Whether a process works still; one that waits for its parent to ask has no words."""
+    return bool(commandline(pid))
+
+
 def stamp(path: Path) -> int:
     """When a file was written, in nanoseconds; 0 if it does not exist."""
     return path.stat().st_mtime_ns if path.exists() else 0
@@ -180,14 +213,15 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args()
-    rng, wrong, hit, cycles, compared = random.Random(options.seed), [], Counter(), 0, 0
+    rng, wrong, hit, cycles, compared = random.Random(options.seed), list[str](), Counter[str](), 0, 0
     with tempfile.TemporaryDirectory() as folder:
         clips = write_clips(Path(folder) / "clips")
-        reference = Place(Path(folder) / "whole", clips)
+        reference = Place(Path(folder) / "whole", clips, options.processes)
         took = whole(reference)
         print(f"unkilled: score {took['score']:.1f} s, train {took['train']:.1f} s", flush=True)
-        place = Place(Path(folder) / "0", clips)
+        place = Place(Path(folder) / "0", clips, options.processes)
         left = {"score": options.kills // 2, "train": options.kills - options.kills // 2}
         while any(left.values()) or place.next():
             command = place.next()
@@ -196,7 +230,7 @@ def main() -> None:
                 if place.content() != reference.content():
                     wrong.append(f"table {cycles} differs from an unkilled one")
                 cycles += 1
-                place = Place(Path(folder) / str(cycles), clips)
+                place = Place(Path(folder) / str(cycles), clips, options.processes)
                 continue
             process = place.start(command)
             if left[command[0]]:
@@ -209,8 +243,8 @@ def main() -> None:
                     wrong.append(f"{' '.join(command[:2])} ended with {process.returncode}: {err.splitlines()[-2:]}")
                     break
             else:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.communicate()
+                if not kill(process, rng):
+                    wrong.append(f"{' '.join(command[:2])} went on, or left processes behind, without one of its own")
                 left[command[0]] -= 1
                 hit[" ".join(command[:2]) if "--resume" in command else command[0]] += 1
                 try:

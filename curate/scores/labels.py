@@ -23,13 +23,15 @@ LEAST = 1e-3
 CLAIMED = 0.5
 """A label is called wrong, and a clip swapped, above this probability."""
 READS = 0.6
-"""Share of held-out samples on which the fusion must be right before it is asked which labels are wrong."""
+"""Share of held-out samples on which the fusion must be right before it is asked which labels are wrong; and of its
+intact samples whose label a modality must prefer before it is asked which of its clips are swapped."""
 FEWEST = 50
 """Fewest samples with which a mixture is fitted."""
 SEPARATION, SMALLEST, DEPTH, MIRRORED = 2.0, 0.01, 0.25, 0.75
 """The lower group counts if the means are further apart than so many spreads, if it has more than this share of the
 samples, and if it prefers another class: its mean is below minus this share of the other mean. What is only hard, or
-shows nothing, has a mean near zero. A swapped clip is read as well as any, as another class: minus `MIRRORED`."""
+shows nothing, has a mean near zero. A swapped clip is read as well as any, as another class: minus `MIRRORED`. Of wrong
+labels the margin is the only evidence, so there the density of both must have two modes: one skewed group has not."""
 SIDED = 1.645
 """Normal quantile of a one-sided interval of 95 %."""
 BANK, STEPS, TOLERANCE = 20_000, 500, 1e-6
@@ -99,7 +101,8 @@ def judge(said: Preferences, p_broken: Floats, reads: float = 1.0, seed: int = 0
 
     A modality denies a label where its margin belongs to the lower group, if there is one. Such a clip is swapped if
     the other modalities prefer the label to what it shows, as they do elsewhere; if they do not, the label is wrong. It
-    is claimed only where most of what the modality denies is so: else wrong labels are the simpler explanation. Labels
+    is claimed only where most of what the modality denies is so: else wrong labels are the simpler explanation. A
+    modality that reads few labels is not asked, and others that deny the rest of the labels cannot vouch. Labels
     are then judged by the fusion, on samples of which nothing is claimed to be broken: damage hides the class, and a
     right label is denied.
 
@@ -119,25 +122,35 @@ def judge(said: Preferences, p_broken: Floats, reads: float = 1.0, seed: int = 0
         return Denied(np.full(count, np.nan), swapped)
     weights = (1 - most) * whole.all(axis=1)
     margin = said.margin(modalities)
-    return Denied(_denies(margin, weights, fitted) * weights, swapped)
+    return Denied(_denies(margin, weights, fitted, modes=True) * weights, swapped)
 
 
 def _swapped(said: Preferences, whole: NDArray[np.bool_], m: int, fitted: NDArray[np.int64]) -> Floats:
     """(N,) probability that the clip of a modality is another sample's; 0 where that explains less than half of what
     it denies."""
-    denies = _denies(said.margin(m), whole[:, m].astype(float), fitted, MIRRORED) * whole[:, m]
+    margin, intact = said.margin(m), whole[:, m]
+    if not intact.any() or (margin[intact] > 0).mean() < READS:
+        return np.zeros(len(margin))
+    denies = _denies(margin, intact.astype(float), fitted, MIRRORED) * intact
     if not denies.any():
         return denies
     others = [o for o in range(whole.shape[1]) if o != m]
     rest = np.sum([said.margin(o, m) * whole[:, o] for o in others], axis=0)
-    swapped: Floats = denies * (1 - _label_wrong(rest, denies, (1 - denies) * whole[:, m], fitted))
+    swapped: Floats = denies * (1 - _label_wrong(rest, denies, (1 - denies) * intact, fitted))
     mass, doubt = float(denies.sum()), SIDED * float(np.sqrt(0.25 / max(denies.sum(), 1)))
     explained = swapped.sum() / mass - doubt > 0.5 and swapped.mean() > SMALLEST
     return swapped if explained else np.zeros_like(swapped)
 
 
-def _denies(margin: Floats, weights: Floats, fitted: NDArray[np.int64], depth: float = DEPTH) -> Floats:
-    """(N,) posterior of the lower of two Gaussians of equal spread, falling with the margin; 0 if it does not count."""
+def _denies(
+    margin: Floats, weights: Floats, fitted: NDArray[np.int64], depth: float = DEPTH, modes: bool = False
+) -> Floats:
+    """(N,) posterior of the lower of two Gaussians of equal spread, falling with the margin; 0 if it does not count.
+
+    Args:
+        depth: the lower mean must be below minus this share of the other.
+        modes: the density of both must have two modes.
+    """
     x, w = margin[fitted], weights[fitted]
     none = np.zeros(len(margin))
     high, spread, share = float(np.median(x)) if len(x) else 0.0, float(x.std()) if len(x) else 0.0, 0.05
@@ -154,7 +167,25 @@ def _denies(margin: Floats, weights: Floats, fitted: NDArray[np.int64], depth: f
         if spread <= TOLERANCE or abs(low - before) < TOLERANCE:
             break
     counts = share > SMALLEST and high - low > SEPARATION * spread and low <= -depth * high and spread > TOLERANCE
+    counts = counts and (not modes or two_modes(share, (high - low) / spread))
     return _lower(margin, share, low, high, spread) if counts else none
+
+
+def two_modes(share: float, separation: float) -> bool:
+    """Whether the density of two Gaussians of equal spread has two modes.
+
+    With d = separation / 2 it has if d > 1 and |log((1 - share) / share)| < 2 log(d - r) + 2 d r, r = sqrt(d^2 - 1)
+    (Holzmann and Vollmer, 2008).
+
+    Args:
+        share: of one of the groups, in (0, 1).
+        separation: of the means, in spreads.
+    """
+    d = separation / 2
+    if d <= 1:
+        return False
+    root = np.sqrt(d**2 - 1)
+    return bool(abs(np.log(1 - share) - np.log(share)) < 2 * np.log(d - root) + 2 * d * root)
 
 
 def _lower(x: Floats, share: float, low: float, high: float, spread: float) -> Floats:
@@ -167,6 +198,8 @@ def _lower(x: Floats, share: float, low: float, high: float, spread: float) -> F
 def _label_wrong(rest: Floats, denies: Floats, others: Floats, fitted: NDArray[np.int64]) -> Floats:
     """(N,) probability that it is the label that is wrong where a modality denies it, by what the others prefer.
 
+    1 where the others do not prefer the labels that it does not deny.
+
     How much they prefer a right label is known from the samples that are not denied: mean and spread. How much they
     prefer a wrong one, and its share, are fitted to the denied.
 
@@ -178,6 +211,8 @@ def _label_wrong(rest: Floats, denies: Floats, others: Floats, fitted: NDArray[n
     if o.sum() <= 0 or d.sum() <= 0:
         return np.ones_like(rest)
     high = float(o @ x / o.sum())
+    if high <= 0:
+        return np.ones_like(rest)
     spread = max(float(np.sqrt(o @ (x - high) ** 2 / o.sum())), TOLERANCE)
     low, share = min(0.0, high - 2 * spread), 0.5
     for _ in range(STEPS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curate.scores.labels import CLAIMED, Preferences, judge, preferences
+from curate.scores.labels import CLAIMED, Preferences, judge, preferences, two_modes
 from curate.types import FUSED
 
 COUNT, CLASSES = 1000, 6
@@ -51,6 +51,37 @@ def test_nothing_is_claimed_where_nothing_denies() -> None:
     for said in (world()[0], world(hard=200)[0]):
         found = judge(said, np.zeros((COUNT, 2)))
         assert not found.p_mislabelled.any() and not found.p_swapped.any()
+
+
+@pytest.mark.parametrize(("seed", "share", "most"), [(0, 0.3, 1.4), (1, 0.2, 1.6), (2, 0.2, 1.6)])
+def test_one_skewed_group_is_not_a_group_of_wrong_labels(seed: int, share: float, most: float) -> None:
+    """Damage that nobody claimed pulls some margins below zero, by more or less: a tail without a mode of its own."""
+    rng = np.random.default_rng(seed)
+    margins = rng.normal(0.9, 0.35, (COUNT, 3))
+    pulled = rng.random((COUNT, 1)) < share
+    margins -= np.where(pulled, rng.uniform(0, most, (COUNT, 1)), 0)
+    assert (margins[:, 2] < -0.2).mean() > 0.05, "many labels are denied"
+    assert not judge(told(margins), np.zeros((COUNT, 2))).p_mislabelled.any()
+
+
+def test_the_others_must_read_to_vouch_for_a_label_and_so_must_the_modality_itself() -> None:
+    said, kind = world(swapped=100)
+    margins = np.stack([said.margin(m) for m in range(3)], axis=1)
+    vouched = np.stack([said.margin(0, 1), said.margin(1, 0)], axis=1)
+    claimed = [told(margins, vouched), told(margins, vouched - 2.5), told(margins - [0, 1.5, 0], vouched)]
+    found = [judge(one, np.zeros((COUNT, 2))).p_swapped[:, 1] > CLAIMED for one in claimed]
+    assert found[0][kind == 2].mean() >= 0.9, "the others prefer the label"
+    assert not found[1].any(), "they deny nearly every label"
+    assert not found[2].any(), "half of the pictures are read as another class"
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.3, 0.5])
+def test_two_modes_are_those_of_the_density(share: float) -> None:
+    for separation in np.linspace(1.5, 6, 46):
+        x = np.linspace(-5, separation + 5, 20_001)
+        density = share * np.exp(-(x**2) / 2) + (1 - share) * np.exp(-((x - separation) ** 2) / 2)
+        modes = int(((density[1:-1] > density[:-2]) & (density[1:-1] > density[2:])).sum())
+        assert two_modes(share, float(separation)) == (modes == 2), separation
 
 
 def test_what_is_broken_or_badly_read_is_not_judged() -> None:
