@@ -26,6 +26,9 @@ RATIO = 0.25
 """A broken group keeps less than this share of the held-out recognition above chance."""
 IMPAIRED = 0.6
 """So is one that keeps less than this share, if its content is shown to be lost, see `groups.Readable.lost`."""
+LEARNT = 0.1
+"""Nothing is claimed where less than this share of what is above chance is recognised of the other held-out samples: a
+modality that the model has not learnt to read fails on any group."""
 SMALLEST = 0.01
 """A group must have more than this share of the samples."""
 FEWEST = 5
@@ -42,7 +45,7 @@ class Guard:
         separation: Ashman's D of the two components at the cut, sqrt(2) (mu_1 - mu_0) / sqrt(s_0^2 + s_1^2).
         ratio: recognition of the low group's held-out samples divided by that of the high group's, both above chance,
             plus one standard error; near 0 = broken, near 1 = as good as the rest. None if no cut has held-out samples
-            on both sides.
+            on both sides, or if the model has not learnt to read the modality.
         withheld: nothing was claimed because the look-alikes are those of deep features, or no samples were held out.
         weak: classes that are hardly recognised as a whole: ambiguous, or damaged throughout.
         rare: share of the training samples that look like nothing else and are readable by themselves.
@@ -242,9 +245,9 @@ def _below(levels: Components, cut: int, recognition: Floats) -> Floats:
 
 def _kept(low: NDArray[np.bool_], p_true: Floats, classes: int) -> float | None:
     """Recognition above chance of the low held-out samples divided by that of the others, plus one standard error: very
-    few samples then lead to no claim. None if a side has too few."""
+    few samples then lead to no claim. None if a side has too few, or if the others are hardly recognised (`LEARNT`)."""
     if min(low.sum(), (~low).sum()) < FEWEST:
         return None
     high = p_true[~low].mean() - 1 / classes
     error = p_true[low].std(ddof=1) / np.sqrt(low.sum())
-    return float((p_true[low].mean() + error - 1 / classes) / high) if high > 0 else None
+    return float((p_true[low].mean() + error - 1 / classes) / high) if high > LEARNT * (1 - 1 / classes) else None

@@ -144,6 +144,16 @@ def test_classes_that_were_half_learnt_are_not_broken():
     assert not broken(q, held, p_true, 10, of_two, lost=lambda group: True)[1].found
 
 
+@pytest.mark.parametrize(("share", "claimed"), [(0.05, False), (0.3, True)])
+def test_what_the_model_has_not_learnt_to_read_proves_nothing(share, claimed):
+    """A group is not recognised at all, the others by a share of what is above the chance of 0.1: `LEARNT` = 0.1."""
+    rng = np.random.default_rng(0)
+    q, held = (np.where(np.arange(n) < n // 4, 0.02, 0.1 + 0.9 * share) for n in (200, 60))
+    q, held = q + 0.002 * rng.normal(size=200), held + 0.002 * rng.normal(size=60)
+    p, guard = broken(q, held, held, 10)
+    assert guard.found == claimed == bool(p.any()) and (guard.ratio is not None) == claimed
+
+
 def test_without_two_groups_nothing_is_claimed():
     rng = np.random.default_rng(0)
     q, held = rng.normal(0.6, 0.1, 1000), rng.normal(0.6, 0.1, 300)
