@@ -79,6 +79,8 @@ bench: $(READY)
 	$(BIN)/python benchmarks/recorder.py
 	$(BIN)/python benchmarks/view.py
 	$(BIN)/python benchmarks/kills.py
+	$(BIN)/python benchmarks/kills.py --kills 20 --processes 2
+	$(BIN)/python benchmarks/lost.py
 	$(BIN)/python benchmarks/cluster.py
 
 $(BIN)/uv:
