@@ -99,15 +99,20 @@ def drag(tab, selector, corners) -> None:
 
 
 def test_the_page_says_that_it_loads_until_the_samples_are_there_or_cannot_be_had(seen):
-    tab, held = seen.tab, []
-    tab.route("**/api/**", lambda route: held.append(route))
+    tab, held, holding = seen.tab, [], True
+
+    def wait(route):
+        held.append(route) if holding else route.continue_()
+
+    tab.route("**/api/**", wait)
     tab.goto(seen.base)
     seen.until("document.querySelector('#of').textContent === 'Reading the samples'")
     assert tab.text_content("#scatterSays") == "Loading the charts" and tab.is_hidden("#problem")
+    holding = False
     for route in held:
         route.continue_()
-    tab.unroute("**/api/**")
     tab.wait_for_selector("html[data-ready]")
+    tab.unroute("**/api/**")
     assert (seen.shown(), tab.text_content("#of")) == (COUNT, f"of {COUNT} samples")
     tab.route("**/api/**", lambda route: route.fulfill(status=400, json={"message": "no table", "hint": "none"}))
     tab.goto(seen.base)
