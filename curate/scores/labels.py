@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,15 +24,15 @@ LEAST = 1e-3
 CLAIMED = 0.5
 """A label is called wrong, and a clip swapped, above this probability."""
 READS = 0.6
-"""Share of held-out samples on which the fusion must be right before it is asked which labels are wrong; and of its
-intact samples whose label a modality must prefer before it is asked which of its clips are swapped."""
+"""Labels are judged if the fusion is right on this share of the held-out samples; the clips of a modality, if it
+prefers the label of this share of its intact samples."""
 FEWEST = 50
 """Fewest samples with which a mixture is fitted."""
 SEPARATION, SMALLEST, DEPTH, MIRRORED = 2.0, 0.01, 0.25, 0.75
 """The lower group counts if the means are further apart than so many spreads, if it has more than this share of the
 samples, and if it prefers another class: its mean is below minus this share of the other mean. What is only hard, or
 shows nothing, has a mean near zero. A swapped clip is read as well as any, as another class: minus `MIRRORED`. Of wrong
-labels the margin is the only evidence, so there the density of both must have two modes: one skewed group has not."""
+labels the margin is the only evidence, so there both groups must be modes: two Gaussians fit a tail as well."""
 SIDED = 1.645
 """Normal quantile of a one-sided interval of 95 %."""
 BANK, STEPS, TOLERANCE = 20_000, 500, 1e-6
@@ -122,7 +123,9 @@ def judge(said: Preferences, p_broken: Floats, reads: float = 1.0, seed: int = 0
         return Denied(np.full(count, np.nan), swapped)
     weights = (1 - most) * whole.all(axis=1)
     margin = said.margin(modalities)
-    return Denied(_denies(margin, weights, fitted, modes=True) * weights, swapped)
+    found = _groups(margin, weights, fitted)
+    wrong = found is not None and found.low <= -DEPTH * found.high and two_modes(found.share, found.separation)
+    return Denied(found.lower(margin) * weights if found and wrong else np.zeros(count), swapped)
 
 
 def _swapped(said: Preferences, whole: NDArray[np.bool_], m: int, fitted: NDArray[np.int64]) -> Floats:
@@ -131,9 +134,10 @@ def _swapped(said: Preferences, whole: NDArray[np.bool_], m: int, fitted: NDArra
     margin, intact = said.margin(m), whole[:, m]
     if not intact.any() or (margin[intact] > 0).mean() < READS:
         return np.zeros(len(margin))
-    denies = _denies(margin, intact.astype(float), fitted, MIRRORED) * intact
-    if not denies.any():
-        return denies
+    found = _groups(margin, intact.astype(float), fitted)
+    if found is None or found.separation <= SEPARATION or found.low > -MIRRORED * found.high:
+        return np.zeros(len(margin))
+    denies = found.lower(margin) * intact
     others = [o for o in range(whole.shape[1]) if o != m]
     rest = np.sum([said.margin(o, m) * whole[:, o] for o in others], axis=0)
     swapped: Floats = denies * (1 - _label_wrong(rest, denies, (1 - denies) * intact, fitted))
@@ -142,33 +146,53 @@ def _swapped(said: Preferences, whole: NDArray[np.bool_], m: int, fitted: NDArra
     return swapped if explained else np.zeros_like(swapped)
 
 
-def _denies(
-    margin: Floats, weights: Floats, fitted: NDArray[np.int64], depth: float = DEPTH, modes: bool = False
-) -> Floats:
-    """(N,) posterior of the lower of two Gaussians of equal spread, falling with the margin; 0 if it does not count.
+class Groups(NamedTuple):
+    """Two Gaussians of equal spread.
 
-    Args:
-        depth: the lower mean must be below minus this share of the other.
-        modes: the density of both must have two modes.
+    Attributes:
+        share: of the lower one, in (0, 1).
+        low, high: their means, `low` < `high`.
+        spread: standard deviation, above 0.
     """
+
+    share: float
+    low: float
+    high: float
+    spread: float
+
+    @property
+    def separation(self) -> float:
+        """Of the means, in spreads."""
+        return (self.high - self.low) / self.spread
+
+    def lower(self, x: Floats) -> Floats:
+        """(n,) posterior of the lower one: a logistic function, falling with x."""
+        squares = (x - self.high) ** 2 - (x - self.low) ** 2
+        odds = np.log(self.share) - np.log1p(-self.share) + squares / (2 * self.spread**2)
+        result: Floats = 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
+        return result
+
+
+def _groups(margin: Floats, weights: Floats, fitted: NDArray[np.int64]) -> Groups | None:
+    """The two groups of a weighted margin; None of too few samples, or if the lower one is hardly there."""
     x, w = margin[fitted], weights[fitted]
-    none = np.zeros(len(margin))
-    high, spread, share = float(np.median(x)) if len(x) else 0.0, float(x.std()) if len(x) else 0.0, 0.05
+    high, spread = (float(np.median(x)), float(x.std())) if len(x) else (0.0, 0.0)
     if w.sum() < FEWEST or high <= 0 or spread <= 0:
-        return none
-    low, spread = -0.7 * high, 0.7 * spread
+        return None
+    found = Groups(0.05, -0.7 * high, high, 0.7 * spread)
     for _ in range(STEPS):
-        p = _lower(x, share, low, high, spread)
-        mass, before = float(w @ p), low
+        p, before = found.lower(x), found.low
+        mass = float(w @ p)
         if mass < 1 or w.sum() - mass < 1:
-            return none
-        share, low, high = mass / float(w.sum()), float(w * p @ x) / mass, float(w * (1 - p) @ x) / float(w @ (1 - p))
+            return None
+        low, high = float(w * p @ x) / mass, float(w * (1 - p) @ x) / float(w @ (1 - p))
         spread = float(np.sqrt(w @ (p * (x - low) ** 2 + (1 - p) * (x - high) ** 2) / w.sum()))
-        if spread <= TOLERANCE or abs(low - before) < TOLERANCE:
+        if spread <= TOLERANCE:
+            return None
+        found = Groups(mass / float(w.sum()), low, high, spread)
+        if abs(low - before) < TOLERANCE:
             break
-    counts = share > SMALLEST and high - low > SEPARATION * spread and low <= -depth * high and spread > TOLERANCE
-    counts = counts and (not modes or two_modes(share, (high - low) / spread))
-    return _lower(margin, share, low, high, spread) if counts else none
+    return found if found.share > SMALLEST else None
 
 
 def two_modes(share: float, separation: float) -> bool:
@@ -186,13 +210,6 @@ def two_modes(share: float, separation: float) -> bool:
         return False
     root = np.sqrt(d**2 - 1)
     return bool(abs(np.log(1 - share) - np.log(share)) < 2 * np.log(d - root) + 2 * d * root)
-
-
-def _lower(x: Floats, share: float, low: float, high: float, spread: float) -> Floats:
-    """(n,) posterior of the lower of two Gaussians of equal spread: a logistic function of x."""
-    odds = np.log(share) - np.log1p(-share) + ((x - high) ** 2 - (x - low) ** 2) / (2 * spread**2)
-    result: Floats = 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
-    return result
 
 
 def _label_wrong(rest: Floats, denies: Floats, others: Floats, fitted: NDArray[np.int64]) -> Floats:
@@ -214,13 +231,13 @@ def _label_wrong(rest: Floats, denies: Floats, others: Floats, fitted: NDArray[n
     if high <= 0:
         return np.ones_like(rest)
     spread = max(float(np.sqrt(o @ (x - high) ** 2 / o.sum())), TOLERANCE)
-    low, share = min(0.0, high - 2 * spread), 0.5
+    found = Groups(0.5, min(0.0, high - 2 * spread), high, spread)
     for _ in range(STEPS):
-        p = _lower(x, share, low, high, spread)
-        mass, before = float(d @ p), low
+        p, before = found.lower(x), found.low
+        mass = float(d @ p)
         if mass < TOLERANCE or float(d.sum()) - mass < TOLERANCE:
             return np.full(len(rest), float(mass > d.sum() / 2))
-        share, low = mass / float(d.sum()), min(float(d * p @ x) / mass, high - spread)
-        if abs(low - before) < TOLERANCE:
+        found = found._replace(share=mass / float(d.sum()), low=min(float(d * p @ x) / mass, high - spread))
+        if abs(found.low - before) < TOLERANCE:
             break
-    return _lower(rest, share, low, high, spread)
+    return found.lower(rest)
