@@ -102,7 +102,10 @@ def test_the_page_says_that_it_loads_until_the_samples_are_there_or_cannot_be_ha
     tab, held, holding = seen.tab, [], True
 
     def wait(route):
-        held.append(route) if holding else route.continue_()
+        if holding:
+            held.append(route)
+        else:
+            route.continue_()
 
     tab.route("**/api/**", wait)
     tab.goto(seen.base)
