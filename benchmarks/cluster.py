@@ -19,18 +19,16 @@ from curate.datasets.cache import prepare
 from curate.datasets.cluster import ENGINES
 from curate.datasets.manifest import Manifest
 
-RATE, SECONDS, SIDE = 16_000, 1.0, 64
 
-
-def write_clips(folder: Path, count: int) -> Path:
+def write_clips(folder: Path, count: int, rate: int = 16_000, seconds: float = 1.0, side: int = 64) -> Path:
     """A manifest of tones and pictures of noise."""
     rng, lines = np.random.default_rng(0), ["sample_id,label,audio,visual"]
-    time_axis = np.arange(round(RATE * SECONDS)) / RATE
+    time_axis = np.arange(round(rate * seconds)) / rate
     for i in range(count):
         with wave.open(str(folder / f"{i}.wav"), "wb") as file:
-            file.setparams((1, 2, RATE, 0, "NONE", ""))
+            file.setparams((1, 2, rate, 0, "NONE", ""))
             file.writeframes((9000 * np.sin(2 * np.pi * (200 + i) * time_axis)).astype("<i2").tobytes())
-        Image.fromarray(rng.integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8)).save(folder / f"{i}.jpg")
+        Image.fromarray(rng.integers(0, 255, (side, side, 3), dtype=np.uint8)).save(folder / f"{i}.jpg")
         lines.append(f"s{i:05},{'ab'[i % 2]},{i}.wav,{i}.jpg")
     path = folder / "clips.csv"
     path.write_text("\n".join(lines) + "\n")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import psutil
 from PIL import Image
 
 CLI = Path(__file__).parents[1] / "cli.py"
@@ -51,7 +51,7 @@ TORN = {
         SELECT run_id FROM n GROUP BY 1 HAVING min(n) <> max(n)""",
     "dynamics of a part of an epoch": """
         SELECT run_id, epoch FROM dynamic GROUP BY ALL HAVING count(*) <> 3 * $samples""",
-    "a run of no known status": "SELECT run_id FROM run WHERE status NOT IN ('running', 'failed', 'done')",
+    "a run of another status": "SELECT run_id FROM run WHERE NOT list_contains($statuses, status)",
     "a key that is there twice": """
         SELECT run_id FROM prediction GROUP BY run_id, round, sample_id, modality HAVING count(*) > 1 UNION ALL
         SELECT run_id FROM gap GROUP BY run_id, round, sample_id, pair HAVING count(*) > 1 UNION ALL
@@ -85,7 +85,7 @@ class Place:
 
     def __init__(self, folder: Path, clips: Path, processes: int) -> None:
         folder.mkdir()
-        self.folder, self.db, self.processes = folder, folder / "curate.duckdb", str(processes)
+        self.folder, self.db, self.processes = folder, folder / "curate.duckdb", processes
         settings = [word for s in SMALL for word in ("--set", s)]
         self.first = {
             "score": ["score", "--dataset", "manifest", "--root", str(clips), "--epochs", "8", *settings],
@@ -107,7 +107,7 @@ class Place:
     def start(self, command: list[str]) -> subprocess.Popen[str]:
         """Start a command as a process of its own."""
         return subprocess.Popen(
-            [sys.executable, str(CLI), *command, "--processes", self.processes],
+            [sys.executable, str(CLI), *command, "--processes", str(self.processes)],
             cwd=self.folder,
             start_new_session=True,
             stdout=subprocess.DEVNULL,
@@ -129,11 +129,12 @@ class Place:
         with duckdb.connect(str(self.db), read_only=True) as con:
             if not con.execute("SELECT 1 FROM information_schema.tables").fetchone():
                 return []
-            samples = {"samples": COUNT * 2 // 3}
+            statuses = ["running", "done", *(["failed"] if self.processes > 1 else [])]  # the others end in order
+            known = {"samples": COUNT * 2 // 3, "statuses": statuses}
             return [
                 what
                 for what, sql in TORN.items()
-                if con.execute(sql, samples if "$samples" in sql else None).fetchall()
+                if con.execute(sql, {k: v for k, v in known.items() if f"${k}" in sql}).fetchall()
             ]
 
     def content(self) -> dict[str, list[tuple[object, ...]]]:
@@ -164,31 +165,16 @@ def kill(process: subprocess.Popen[str], rng: random.Random) -> bool:
 
     A command that has just ended by itself has ended as well.
     """
-    tasks = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    trained = [int(pid) for pid in tasks if b"spawn_main" in commandline(pid)]
-    victim = rng.choice([process.pid, *trained])
-    with suppress(ProcessLookupError):
-        os.kill(victim, signal.SIGKILL)
+    main = psutil.Process(process.pid)
+    others = [p for p in main.children() if "spawn_main" in " ".join(p.as_dict(["cmdline"])["cmdline"] or ())]
+    victim = rng.choice([main, *others])
+    with suppress(psutil.NoSuchProcess):
+        victim.kill()
     process.communicate()
-    end = time.monotonic() + 60
-    while any(alive(pid) for pid in trained) and time.monotonic() < end:
-        time.sleep(0.05)
-    left = [pid for pid in trained if alive(pid)]
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    return (process.returncode != 0 or victim == process.pid) and not left
-
-
-def commandline(pid: str | int) -> bytes:
-    """The words of a process; b"" if it has ended."""
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    return b""
-
-
-def alive(pid: int) -> bool:
-    """Whether a process works still; one that waits for its parent to ask has no words."""
-    return bool(commandline(pid))
+    _, left = psutil.wait_procs(others, timeout=60)
+    for other in left:
+        other.kill()
+    return (process.returncode != 0 or victim == main) and not left
 
 
 def stamp(path: Path) -> int:

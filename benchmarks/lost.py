@@ -13,44 +13,28 @@ import logging
 import multiprocessing
 import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-import wave
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
+import psutil
+from cluster import write_clips
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3.models import s3_backends
-from PIL import Image
 from werkzeug.serving import make_server
 
 CLI = Path(__file__).parents[1] / "cli.py"
-COUNT, RATE, SECONDS, SIDE = 300, 44_100, 8, 256
+COUNT = 300
 ENOUGH = 20
 """Commands that may be needed until every medium was reached."""
 NOT_USABLE, UNREAD = 3, 1
 """The command's exit status where media could not be used, and where the manifest itself could not be read."""
 S3 = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1",
       "AWS_MAX_ATTEMPTS": "1", "AWS_CONFIG_FILE": "/nowhere"}  # fmt: skip
-
-
-def write_clips(folder: Path) -> Path:
-    """A manifest of noise and pictures that take some milliseconds each to decode."""
-    folder.mkdir()
-    rng, lines = np.random.default_rng(0), ["sample_id,label,audio,visual"]
-    for i in range(COUNT):
-        with wave.open(str(folder / f"{i}.wav"), "wb") as file:
-            file.setparams((1, 2, RATE, 0, "NONE", ""))
-            file.writeframes(rng.integers(-9000, 9000, RATE * SECONDS, dtype="<i2").tobytes())
-        Image.fromarray(rng.integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8)).save(folder / f"{i}.png")
-        lines.append(f"s{i:03},{'ab'[i % 2]},{i}.wav,{i}.png")
-    (folder / "clips.csv").write_text("\n".join(lines) + "\n")
-    return folder / "clips.csv"
 
 
 def start(root: str | Path, cache: Path, *more: str, **variables: str) -> subprocess.Popen[str]:
@@ -150,7 +134,7 @@ def lost_workers(
             if ends(process, rng.uniform(0, 3)) or not (busy := workers()):
                 break
             if rng.random() < 0.75:
-                os.kill(rng.choice(busy), signal.SIGKILL)
+                rng.choice(busy).kill()
                 hit["Ray worker"] += 1
             else:
                 cluster.remove_node(machines.pop(rng.randrange(2)), allow_graceful=False)
@@ -159,26 +143,20 @@ def lost_workers(
         said = process.communicate()[0]
         if process.returncode or decoded(cache) != expected:
             wrong.append(f"after {sum(hit.values())} kills in the cluster: {said[-400:]}")
-    cluster.shutdown()  # type: ignore[no-untyped-call]
+    cluster.shutdown()
     return hit, wrong
 
 
 def ends(process: subprocess.Popen[str], seconds: float) -> bool:
     """Whether a process ends within a time."""
-    end = time.monotonic() + seconds
-    while process.poll() is None and time.monotonic() < end:
-        time.sleep(0.02)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
     return process.poll() is not None
 
 
-def workers() -> list[int]:
+def workers() -> list[psutil.Process]:
     """The processes that decode for Ray at this moment."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):
-            if path.read_bytes().startswith(b"ray::_decode"):
-                found.append(int(path.parent.name))
-    return sorted(found)
+    return [p for p in psutil.process_iter(["cmdline"]) if " ".join(p.info["cmdline"] or ()).startswith("ray::_decode")]
 
 
 def main() -> None:
@@ -189,7 +167,8 @@ def main() -> None:
     rng, hit, wrong = random.Random(options.seed), Counter[str](), list[str]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        root = write_clips(folder / "clips")
+        (folder / "clips").mkdir()
+        root = write_clips(folder / "clips", COUNT, 44_100, 8.0, 256)
         whole = start(root, folder / "whole")
         said, expected = whole.communicate()[0], decoded(folder / "whole")
         if whole.returncode or not expected:
