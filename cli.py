@@ -50,6 +50,7 @@ FIRST = (
     "sql",
     "runs",
     "merge",
+    "table",
     "methods",
     "export",
     "doctor",

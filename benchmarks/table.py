@@ -127,6 +127,26 @@ def measure_predictions(rows: int) -> None:
                 after = fastest(con, what)
             print(f"  {what}: {1000 * after:.1f} ms, of a plain table of the same columns {1000 * before:.1f} ms")
         measure_growth(table, folder, rows)
+        measure_beside(source, own, folder, rows)
+
+
+def measure_beside(source: str, own: float, folder: str, rows: int) -> None:
+    """Print the same with the rows in Parquet files beside the table."""
+    table = Store(f"{folder}/beside.duckdb")
+    table.runs.finish("none", "done")  # makes the table
+    table.keep_rows(True)
+    ours = processor(score_predictions, table, [source], [{}])
+    sizes = dict(table.size())
+    print(
+        f"rows beside the table: score {ours:.2f} s, {ours / own:.1f} of DuckDB's own table; the table has "
+        f"{int(sizes['bytes of the table']) / 1e6:.0f} MB, its files {int(sizes['bytes of these']) / 1e6:.0f} MB"
+    )
+    with duckdb.connect(f"{folder}/copied.duckdb", read_only=True) as plain, table.db.open() as con:
+        for what in QUESTIONS:
+            before, after = fastest(plain, what), fastest(con, what)
+            print(f"  {what}: {1000 * after:.1f} ms, of a plain table of the same columns {1000 * before:.1f} ms")
+    back = processor(table.keep_rows, False)
+    print(f"  brought back: {back:.2f} s for {rows} rows")
 
 
 def fastest(con: duckdb.DuckDBPyConnection, sql: str) -> float:

@@ -1,4 +1,4 @@
-"""`curate sql`, `runs`, `merge`, `export` and `recommend`: what the table holds."""
+"""`curate sql`, `runs`, `merge`, `table`, `export` and `recommend`: what the table holds."""
 
 from __future__ import annotations
 
@@ -112,6 +112,26 @@ def merge(
         )
 
 
+def table(
+    rows: Annotated[
+        Literal["beside", "inside"] | None,
+        typer.Option(help="Keep the rows of samples in Parquet files beside the table, or inside it again."),
+    ] = None,
+    db: Db = DB,
+    output: RowsFile = None,
+    form: Output = "table",
+    quiet: Quiet = False,
+) -> None:
+    """Say how large the table is and where its rows are; move them to Parquet files beside it, or back."""
+    from curate.store.store import Store
+
+    store = Store(db)
+    if rows is not None:
+        messages(quiet)(f"moving the rows of samples of {db}: {rows}")
+        store.keep_rows(rows == "beside")
+    print_rows(["what", "value"], store.size(), form, output)
+
+
 def export(
     target: Annotated[Path | None, typer.Argument(callback=place, help="The same as --output.")] = None,
     output: Annotated[
@@ -150,4 +170,4 @@ def recommend(run: RunName = None, db: Db = DB, quiet: Quiet = False) -> None:
     print_text("\n".join(advise(read_evidence(Store(db), run))))
 
 
-COMMANDS = (recommend, runs, merge, sql, export)
+COMMANDS = (recommend, runs, merge, table, sql, export)

@@ -123,7 +123,7 @@ def put(
             columns |= {c: f"{alias}.{c}" for c in wanted}
             joins += f" LEFT JOIN {_of_parts(wanted, numbers)} {alias} ON {alias}.sample_id = incoming.sample_id"
     con.execute(
-        f"INSERT INTO item (part, sample_id, {', '.join(columns)}) "
+        f"INSERT INTO item_here (part, sample_id, {', '.join(columns)}) "
         f"SELECT {number}, incoming.sample_id, {', '.join(columns.values())} FROM incoming{joins}",
         {"names": list(names)} if "predicted" in block.values else None,
     )

@@ -23,6 +23,7 @@ from curate.errors import CurateError, LockedError
 from curate.files.remote import Remote
 from curate.files.writing import replacing
 
+from . import beside
 from .instance import Attached, Own
 from .migration import rebuild, shrink
 from .schema import NEW, SCHEMA_VERSION, create
@@ -34,13 +35,9 @@ if TYPE_CHECKING:
 BRIEF = 10
 """A result with fewer portions is fetched completely before it is returned."""
 READ_PATIENCE, WRITE_PATIENCE, PAUSE = 1.0, 20.0, 0.1  # s; a reader has data, or the writer's name, within two
-SAFE = {
-    "enable_external_access": "false",
-    "python_enable_replacements": "false",
-    "autoinstall_known_extensions": "false",
-    "lock_configuration": "true",
-}
-READING = {k: v for k, v in SAFE.items() if k not in ("enable_external_access", "lock_configuration")}
+READING = {"python_enable_replacements": "false", "autoinstall_known_extensions": "false"}
+SAFE = {**READING, "enable_external_access": "false", "lock_configuration": "true"}
+"""The last two are set once the files beside the table are known."""
 DRIVES = getattr(os, "listdrives", lambda: ["/"])()  # Windows has several roots
 FILES_ONLY = f"SET allowed_directories = {DRIVES}; SET enable_external_access = false; SET lock_configuration = true"
 """Allow local files, but no extensions and no network; directories can be allowed only after the database is open."""
@@ -122,19 +119,26 @@ class Connection:
                     self._migrate(patience)
                     opened = self._connect(write, settings, patience)
                 con = opened.connection
+                folders = beside.find(con, self.path)
                 if not write:
+                    _bind(con, settings, folders)
                     yield con
                     return
                 con.begin()
                 try:
                     yield con
+                    moved = beside.settle(con, self.path)
                 except BaseException:
                     with suppress(duckdb.Error):  # a full disk has ended the transaction already
                         con.rollback()
+                    beside.sweep(con, self.path)
                     raise
                 con.commit()
+                beside.sweep(con, self.path)
         finally:
             opened.close()
+        if moved:
+            self.shrink()
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:
@@ -155,7 +159,7 @@ class Connection:
         while True:
             try:
                 new = write and not (self.path.exists() and self.path.stat().st_size)
-                return Own(self.path, settings) if settings else Attached(self.path, write, NEW if new else {})
+                return Own(self.path, READING) if settings else Attached(self.path, write, NEW if new else {})
             except (duckdb.Error, UnicodeError, MemoryError, ValueError) as error:  # of a damaged file
                 text = str(error) or type(error).__name__
                 if isinstance(error, duckdb.ConnectionException) or "already attached" in text:
@@ -244,10 +248,12 @@ class Connection:
         Raises:
             CurateError: it is not one statement, or DuckDB raises an error, which may also happen while fetching.
         """
-        self._check_statement(sql, allow_files)
+        _check_statement(sql, "leave --allow-files out" if allow_files else "")
         with self.open(settings=READING if allow_files else SAFE) as con:
             if allow_files:
                 con.execute(FILES_ONLY)
+            elif beside.files(con):
+                _check_statement(sql, "bring the rows back first: `curate table --rows inside`")
             cursor = _interruptible(con, lambda: con.execute(sql), allow_files)
 
             columns = [c[0] for c in cursor.description or []]
@@ -262,25 +268,6 @@ class Connection:
         """A user's SQL, as in `stream`, with all rows at once."""
         with self.stream(sql, allow_files) as (columns, portions):
             return columns, [row for portion in portions for row in portion]
-
-    def _check_statement(self, sql: str, allow_files: bool) -> None:
-        """Check that there is exactly one statement, and with `allow_files` that it is a SELECT."""
-        try:
-            sql.encode()
-            statements = duckdb.extract_statements(sql)
-        except UnicodeEncodeError:
-            raise CurateError("the SQL is no text in UTF-8", "give one SELECT") from None
-        except duckdb.Error as error:
-            raise sql_error(error) from None
-        if len(statements) != 1:
-            raise CurateError("expected one SQL statement", "send several one after another")
-        try:
-            kind = statements[0].type
-        except ValueError:  # one that DuckDB's Python has no name for
-            kind = None
-        # A statement that may read a folder may also COPY to it, even within an EXPLAIN.
-        if allow_files and kind != duckdb.StatementType.SELECT:
-            raise CurateError("with files at hand only a SELECT is run", "leave --allow-files out")
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The result of our own SQL as tuples, without pandas."""
@@ -342,6 +329,35 @@ class Connection:
                 f"cannot write {path}: {count} ids hold a line break, and .txt has a line an id",
                 "write .csv or .parquet",
             )
+
+
+def _check_statement(sql: str, otherwise: str = "") -> None:
+    """Check that there is exactly one statement, and that it is a SELECT, if something must be done otherwise."""
+    try:
+        sql.encode()
+        statements = duckdb.extract_statements(sql)
+    except UnicodeEncodeError:
+        raise CurateError("the SQL is no text in UTF-8", "give one SELECT") from None
+    except duckdb.Error as error:
+        raise sql_error(error) from None
+    if len(statements) != 1:
+        raise CurateError("expected one SQL statement", "send several one after another")
+    try:
+        kind = statements[0].type
+    except ValueError:  # one that DuckDB's Python has no name for
+        kind = None
+    # A statement that may read a folder may also COPY to it, even within an EXPLAIN.
+    if otherwise and kind != duckdb.StatementType.SELECT:
+        raise CurateError("with files at hand only a SELECT is run", otherwise)
+
+
+def _bind(con: duckdb.DuckDBPyConnection, settings: Mapping[str, str], folders: Sequence[str]) -> None:
+    """Set what binds a user's SQL, but for the folders of files beside the table."""
+    if folders and "enable_external_access" in settings:
+        con.execute(f"SET allowed_directories = [{beside.quoted(folders)}]")
+    for name, value in settings.items():
+        if name not in READING:
+            con.execute(f"SET {name} = {value}")
 
 
 def _interruptible(con: duckdb.DuckDBPyConnection, work: Callable[[], T], other_files: bool) -> T:

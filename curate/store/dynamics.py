@@ -13,6 +13,7 @@ from curate.scores.gap import best_other, entropy, log_margin, true_class_probab
 from curate.scores.labels import Preferences
 from curate.types import FUSED, Floats, Known, Predictions
 
+from . import beside
 from .arrays import by_modality, read_known
 from .connection import Connection, query_text
 from .rows import insert
@@ -37,7 +38,10 @@ class Dynamics:
         with self.db.open(write=True) as con:
             con.register("written", {"sample_id": predictions.sample_ids.astype(object)})
             these = "" if complete else " AND sample_id IN (FROM written)"
-            con.execute(f"DELETE FROM dynamic WHERE run_id = ? AND epoch = ?{these}", [run_id, epoch])
+            old = f"run_id = ? AND epoch = ?{these}"
+            if con.execute(f"SELECT 1 FROM dynamic WHERE {old} LIMIT 1", [run_id, epoch]).fetchall():
+                beside.bring(con, "dynamic", run_id)
+                con.execute(f"DELETE FROM dynamic_here WHERE {old}", [run_id, epoch])
             con.unregister("written")
             for modality, probs in predictions.probs.items():
                 p_true = np.clip(true_class_probability(probs, labels), 0, 1)

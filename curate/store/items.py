@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from curate.types import Run
 
+from . import beside
+
 TABLES = ("part", "item")
 """Rows of several parts of the store: each has its own columns."""
 FACTS = ("split", "label", "label_name", "group_id", "planted", "status", "reason", "extra", "media")
@@ -119,7 +121,7 @@ def leave(con: duckdb.DuckDBPyConnection, condition: str, parameters: Sequence[A
     left = con.execute(f"DELETE FROM part WHERE {condition} RETURNING number", list(parameters)).fetchall()
     kept = {n for (n,) in con.execute("SELECT number FROM part").fetchall()}
     for number in sorted({n for (n,) in left} - kept):
-        con.execute("DELETE FROM item WHERE part = ?", [number])
+        beside.remove(con, "item", number)
 
 
 def renew(con: duckdb.DuckDBPyConnection, data_id: str) -> None:
@@ -151,8 +153,9 @@ def _restate(con: duckdb.DuckDBPyConnection, run_id: str, number: int, data_id: 
         f"CREATE OR REPLACE TEMP TABLE restated AS SELECT i.* REPLACE ({said}) {stale}",
         {"part": number, "data": data_id},
     )
-    con.execute("DELETE FROM item WHERE part = ? AND sample_id IN (SELECT sample_id FROM restated)", [number])
-    con.execute("INSERT INTO item FROM restated")
+    beside.bring(con, "item", number)
+    con.execute("DELETE FROM item_here WHERE part = ? AND sample_id IN (SELECT sample_id FROM restated)", [number])
+    con.execute("INSERT INTO item_here FROM restated")
     con.execute("DROP TABLE restated")
 
 
@@ -161,7 +164,7 @@ def _private(con: duckdb.DuckDBPyConnection, run_id: str, number: int) -> int:
     head = "SELECT data_id, modalities, pairs FROM part WHERE number = ? AND run_id = ? AND round = 0"
     data_id, modalities, pairs = con.execute(head, [number, run_id]).fetchall()[0]
     made = begin(con, data_id, run_id, 0, modalities, pairs)
-    con.execute(f"INSERT INTO item SELECT * REPLACE ({made} AS part) FROM item WHERE part = ?", [number])
+    con.execute(f"INSERT INTO item_here SELECT * REPLACE ({made} AS part) FROM item WHERE part = ?", [number])
     leave(con, "number = ? AND run_id = ? AND round = 0", [number, run_id])
     return made
 
@@ -174,7 +177,7 @@ def complete(con: duckdb.DuckDBPyConnection, run_id: str, data_id: str) -> None:
     number = numbers[-1]
     names = ", ".join(FACTS)
     con.execute(
-        f"INSERT INTO item (part, sample_id, {names}) SELECT {number}, sample_id, {names} FROM item "
+        f"INSERT INTO item_here (part, sample_id, {names}) SELECT {number}, sample_id, {names} FROM item "
         f"WHERE part IN ({OF_DATA}) AND sample_id NOT IN (SELECT sample_id FROM item WHERE part IN "
         "(SELECT number FROM part WHERE run_id = $run AND round = 0))",
         {"run": run_id, "data": data_id},

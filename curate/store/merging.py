@@ -16,7 +16,7 @@ import duckdb
 from curate.errors import CurateError
 from curate.files.lock import FILE, OWNER, is_vacant
 
-from . import views
+from . import beside, views
 from .runs import free_name
 from .store import OF_RUN, Store
 
@@ -80,12 +80,13 @@ def merge(store: Store, path: Path, weights: bool = True) -> Merged:
         store.db.open(write=True) as con,
         views.in_step(con),
     ):
+        beside.search(con, store.path, path)
         ((source,),) = there.execute("SELECT current_database()").fetchall()
         _take_runs(con, source, done, folders[1])
         _take_samples(con, source)
         for table in chain.from_iterable(part.TABLES for part in OF_RUN):
             con.execute(
-                f"INSERT INTO {table} BY NAME SELECT x.* REPLACE (t.ours AS run_id) "
+                f"INSERT INTO {beside.here(table)} BY NAME SELECT x.* REPLACE (t.ours AS run_id) "
                 f"FROM {source}.{table} x JOIN taken t ON t.theirs = x.run_id"
             )
         _take_selections(con, source, done)
@@ -180,7 +181,7 @@ def _take_samples(con: Con, source: str) -> None:
         "changed + (SELECT coalesce(max(changed), 0) FROM part) AS changed) FROM moved"
     )
     con.execute(
-        "INSERT INTO item BY NAME SELECT x.* REPLACE (m.new_number AS part) "
+        "INSERT INTO item_here BY NAME SELECT x.* REPLACE (m.new_number AS part) "
         f"FROM {source}.item x JOIN (SELECT DISTINCT number, new_number FROM moved) m ON m.number = x.part"
     )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 
+from .beside import here
 from .older import BY_NAME, convert
 from .schema import STORAGE
 
@@ -52,7 +53,8 @@ def rebuild(
         if rows_of_samples:
             convert(con, old, rows_of_samples)
         for name in (name for _, name in tables if name not in rows_of_samples):
-            verb = f'INSERT INTO "{name}" BY NAME' if name in known else f'CREATE TABLE "{name}" AS'
+            target = here(name)  # before schema version 8 by the name of the view that shows it now
+            verb = f'INSERT INTO "{target}" BY NAME' if target in known else f'CREATE TABLE "{name}" AS'
             if name != VERSION_TABLE:
                 con.execute(f'{verb} SELECT * FROM "{old}".main."{name}"')
 

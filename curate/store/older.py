@@ -28,7 +28,7 @@ def convert(con: duckdb.DuckDBPyConnection, old: str, tables: Collection[str]) -
     for (data_id,) in con.execute(data).fetchall() if "sample" in tables else ():
         number = begin(con, data_id)
         con.execute(
-            f"INSERT INTO item BY NAME SELECT {number} AS part, * EXCLUDE (data_id) FROM {source['sample']} "
+            f"INSERT INTO item_here BY NAME SELECT {number} AS part, * EXCLUDE (data_id) FROM {source['sample']} "
             "WHERE data_id = ? ORDER BY sample_id",
             [data_id],
         )
@@ -70,7 +70,7 @@ def _convert_round(
     ids = " UNION ".join(f"SELECT sample_id FROM {rows[name]}" for name in BY_NAME[1:])
     joined = "".join(f" LEFT JOIN ({query}) USING (sample_id)" for query in asked)
     con.execute(
-        f"INSERT INTO item BY NAME SELECT {number} AS part, * FROM ({ids}){joined} ORDER BY sample_id",
+        f"INSERT INTO item_here BY NAME SELECT {number} AS part, * FROM ({ids}){joined} ORDER BY sample_id",
         key,
     )
     if shown:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from curate.blocks import slices
 
+from . import beside
+
 AT_ONCE = 122_880
 """Rows of a row group of DuckDB: a whole one goes to the disk at once."""
 
@@ -47,7 +49,7 @@ def insert(
     values = [*("?" for _ in fixed), *(sql for sql, _ in given.values())]
     verb = "INSERT OR REPLACE" if replace else "INSERT"
     con.execute(
-        f"{verb} INTO {table} ({', '.join(names)}) SELECT {', '.join(values)} FROM incoming",
+        f"{verb} INTO {beside.here(table)} ({', '.join(names)}) SELECT {', '.join(values)} FROM incoming",
         [*fixed.values(), *chain.from_iterable(more for _, more in given.values())],
     )
 
@@ -74,7 +76,11 @@ def insert_lists(
 
 
 def delete(con: duckdb.DuckDBPyConnection, table: str, key: Mapping[str, Any]) -> None:
-    """Delete the rows whose columns equal the key's values."""
+    """Delete the rows whose columns equal the key's values; of what may be beside the table, all of a run."""
+    if table in beside.KEYS:
+        (name,) = key.values()
+        beside.remove(con, table, name)
+        return
     con.execute(f"DELETE FROM {table} WHERE {' AND '.join(f'{k} = ?' for k in key)}", list(key.values()))
 
 
@@ -88,7 +94,8 @@ def copy_rows(
 ) -> None:
     """Copy to the run `target` the rows of the run `source` that fulfil a further condition, ` AND ...`."""
     con.execute(
-        f"INSERT INTO {table} BY NAME SELECT * REPLACE (? AS run_id) FROM {table} WHERE run_id = ?{condition}",
+        f"INSERT INTO {beside.here(table)} BY NAME "
+        f"SELECT * REPLACE (? AS run_id) FROM {table} WHERE run_id = ?{condition}",
         [target, source, *parameters],
     )
 

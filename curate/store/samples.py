@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from curate.types import Finding, Sample, are_unique
 
+from . import beside
 from .connection import Connection, query_text
 from .items import Items, as_json, begin, leave, of_data, renew, share
 from .rows import insert, ranges
@@ -110,7 +111,7 @@ class Samples:
             else:
                 number = of_data(con, target)[-1]
                 con.execute(
-                    f"INSERT INTO item SELECT * REPLACE ({number} AS part) FROM item "
+                    f"INSERT INTO item_here SELECT * REPLACE ({number} AS part) FROM item "
                     f"WHERE {theirs} AND sample_id NOT IN (SELECT sample_id FROM item WHERE {ours})",
                     key,
                 )
@@ -171,10 +172,11 @@ def _replace(con: duckdb.DuckDBPyConnection, data_id: str, parts: Iterable[Mappi
     """Put items, a part after another, in the place of those of the same ids."""
     known = of_data(con, data_id)
     number = _own(con, data_id, known) if known else begin(con, data_id)
+    beside.bring(con, "item", number)
     for columns in parts:
         if known:
             con.register("written", {"sample_id": np.asarray(columns["sample_id"], dtype=object)})
-            con.execute("DELETE FROM item WHERE part = ? AND sample_id IN (FROM written)", [number])
+            con.execute("DELETE FROM item_here WHERE part = ? AND sample_id IN (FROM written)", [number])
             con.unregister("written")
         insert(con, "item", columns, {"part": number})
     renew(con, data_id)
@@ -186,6 +188,6 @@ def _own(con: duckdb.DuckDBPyConnection, data_id: str, known: Sequence[int]) -> 
     if con.execute(f"SELECT count(*) FROM part WHERE number IN ({listed})").fetchall() == [(1,)]:
         return known[0]
     made = begin(con, data_id)
-    con.execute(f"INSERT INTO item SELECT * REPLACE ({made} AS part) FROM item WHERE part IN ({listed})")
+    con.execute(f"INSERT INTO item_here SELECT * REPLACE ({made} AS part) FROM item WHERE part IN ({listed})")
     leave(con, f"run_id IS NULL AND data_id = ? AND number IN ({listed})", [data_id])
     return made

@@ -8,9 +8,9 @@ from importlib import resources
 
 import duckdb
 
-from . import views
+from . import beside, views
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 NEW = {"STORAGE_VERSION": "v1.0.0"}  # readable by DuckDB shells from 1.1 on too; a file that is there keeps its own
 STORAGE = "SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = current_database()"
 COMPRESSION = re.compile(r" USING COMPRESSION \w+")  # newer storage has others
@@ -25,5 +25,6 @@ def create(con: duckdb.DuckDBPyConnection, fill: Callable[[], None] = lambda: No
     con.execute(tables)
     con.execute("INSERT INTO schema_version VALUES (?, 'curate')", [SCHEMA_VERSION])
     fill()
+    beside.show(con)
     views.refresh(con)
     con.commit()

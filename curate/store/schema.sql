@@ -43,6 +43,21 @@ COMMENT ON COLUMN run.gap_kind IS 'what the posteriors come from: prob, kl, log_
 COMMENT ON COLUMN run.started IS 'UTC';
 COMMENT ON COLUMN run.finished IS 'UTC; NULL while running';
 
+CREATE TABLE layout (rows_beside BOOLEAN NOT NULL, identity VARCHAR NOT NULL);
+COMMENT ON TABLE layout IS 'One row, or none: where the rows of samples are';
+COMMENT ON COLUMN layout.rows_beside IS 'true = item, dynamic and usability are Parquet files beside the table; false, no row = in it';
+COMMENT ON COLUMN layout.identity IS 'of this table, in the names of its files';
+
+CREATE TABLE beside (
+    name VARCHAR NOT NULL CHECK (name IN ('item', 'dynamic', 'usability')),
+    key VARCHAR NOT NULL,
+    file VARCHAR NOT NULL
+);
+COMMENT ON TABLE beside IS 'One row a Parquet file beside the table, whose rows a view shows with those that are in the table';
+COMMENT ON COLUMN beside.name IS 'of the view';
+COMMENT ON COLUMN beside.key IS 'all its rows have this item.part, dynamic.run_id or usability.run_id';
+COMMENT ON COLUMN beside.file IS 'from the folder of the table';
+
 CREATE TABLE part (
     number INTEGER NOT NULL,
     data_id VARCHAR,
@@ -59,7 +74,7 @@ COMMENT ON COLUMN part.modalities IS 'the order of the lists of item that have a
 COMMENT ON COLUMN part.pairs IS 'the order of the lists of item that have an element a pair of modalities, first|second';
 COMMENT ON COLUMN part.changed IS 'counted up by each writing, higher = newer';
 
-CREATE TABLE item (
+CREATE TABLE item_here (
     part INTEGER NOT NULL,
     sample_id VARCHAR NOT NULL USING COMPRESSION fsst,
     split VARCHAR CHECK (split IN ('train', 'val', 'test')),
@@ -93,14 +108,16 @@ CREATE TABLE item (
     CHECK (abs(p_balanced[2] + p_first[2] + p_second[2] - 1) < 1e-9),
     CHECK (abs(p_balanced[3] + p_first[3] + p_second[3] - 1) < 1e-9)
 );
-COMMENT ON TABLE item IS 'One row a sample of a part: what is known of it, what each modality said of it, its gaps and its posteriors; what is not known is NULL. The views sample, prediction, class_probability, gap and posterior show it by names';
-COMMENT ON COLUMN item.part IS 'part.number';
-COMMENT ON COLUMN item.label IS 'index into run.classes; compare label_name across data sets, never this';
-COMMENT ON COLUMN item.fold IS 'as in prediction';
-COMMENT ON COLUMN item.p_true IS 'as in prediction, an element a modality of part.modalities; so are p_max, entropy, predicted and correct';
-COMMENT ON COLUMN item.probs IS 'of the first modality every class, in the order of run.classes, then of the next';
-COMMENT ON COLUMN item.prob_gap IS 'as in gap, an element a pair of part.pairs; so are kl_gap, fitted, p_balanced, p_first and p_second';
-COMMENT ON COLUMN item.widest IS 'position of the pair with the largest |prob_gap|, counted from 1';
+COMMENT ON TABLE item_here IS 'One row a sample of a part: what is known of it, what each modality said of it, its gaps and its posteriors; what is not known is NULL. The views sample, prediction, class_probability, gap and posterior show it by names';
+COMMENT ON COLUMN item_here.part IS 'part.number';
+COMMENT ON COLUMN item_here.label IS 'index into run.classes; compare label_name across data sets, never this';
+COMMENT ON COLUMN item_here.fold IS 'as in prediction';
+COMMENT ON COLUMN item_here.p_true IS 'as in prediction, an element a modality of part.modalities; so are p_max, entropy, predicted and correct';
+COMMENT ON COLUMN item_here.probs IS 'of the first modality every class, in the order of run.classes, then of the next';
+COMMENT ON COLUMN item_here.prob_gap IS 'as in gap, an element a pair of part.pairs; so are kl_gap, fitted, p_balanced, p_first and p_second';
+COMMENT ON COLUMN item_here.widest IS 'position of the pair with the largest |prob_gap|, counted from 1';
+
+CREATE VIEW item AS FROM item_here;
 
 CREATE VIEW sample AS
 SELECT p.data_id, i.sample_id, i.split, i.label, i.label_name, i.group_id, i.planted, i.status, i.reason, i.extra, i.media,
@@ -296,7 +313,7 @@ COMMENT ON COLUMN fold_epoch.modality IS 'a modality, fused, or all for what bel
 COMMENT ON COLUMN fold_epoch.metric IS 'loss, accuracy, macro_f1, map (0..1), seconds, memory (of a step, bytes)';
 COMMENT ON COLUMN fold_epoch.value IS 'the number; every share lies in 0..1';
 
-CREATE TABLE dynamic (
+CREATE TABLE dynamic_here (
     run_id VARCHAR NOT NULL USING COMPRESSION dictionary,
     epoch INTEGER NOT NULL,
     sample_id VARCHAR NOT NULL USING COMPRESSION fsst,
@@ -307,14 +324,15 @@ CREATE TABLE dynamic (
     other INTEGER,
     correct BOOLEAN NOT NULL
 );
-COMMENT ON TABLE dynamic IS 'What each modality, and the fusion, said of a training sample after each warm-up epoch; eval mode; of a run scored out of fold, by the model that never saw the sample; a row a (run_id, epoch, sample_id, modality)';
-COMMENT ON COLUMN dynamic.epoch IS 'counted from 1 within the run';
-COMMENT ON COLUMN dynamic.p_true IS 'probability of the labelled class, 0..1, higher = better known';
-COMMENT ON COLUMN dynamic.entropy IS 'nats, 0..log(classes), higher = less sure; NULL in runs of an older curate';
-COMMENT ON COLUMN dynamic.log_margin IS 'log p(labelled class) - log p(largest other class), each p at least 0.001; negative = another class is preferred; NULL in runs of an older curate';
-COMMENT ON COLUMN dynamic.other IS 'index into run.classes of that largest other class; NULL in runs of an older curate';
+CREATE VIEW dynamic AS FROM dynamic_here;
+COMMENT ON TABLE dynamic_here IS 'What each modality, and the fusion, said of a training sample after each warm-up epoch; eval mode; of a run scored out of fold, by the model that never saw the sample; a row a (run_id, epoch, sample_id, modality)';
+COMMENT ON COLUMN dynamic_here.epoch IS 'counted from 1 within the run';
+COMMENT ON COLUMN dynamic_here.p_true IS 'probability of the labelled class, 0..1, higher = better known';
+COMMENT ON COLUMN dynamic_here.entropy IS 'nats, 0..log(classes), higher = less sure; NULL in runs of an older curate';
+COMMENT ON COLUMN dynamic_here.log_margin IS 'log p(labelled class) - log p(largest other class), each p at least 0.001; negative = another class is preferred; NULL in runs of an older curate';
+COMMENT ON COLUMN dynamic_here.other IS 'index into run.classes of that largest other class; NULL in runs of an older curate';
 
-CREATE TABLE usability (
+CREATE TABLE usability_here (
     run_id VARCHAR NOT NULL USING COMPRESSION dictionary,
     sample_id VARCHAR NOT NULL USING COMPRESSION fsst,
     modality VARCHAR NOT NULL USING COMPRESSION dictionary,
@@ -326,14 +344,15 @@ CREATE TABLE usability (
     p_swapped DOUBLE CHECK (p_swapped BETWEEN 0 AND 1),
     p_mislabelled DOUBLE CHECK (p_mislabelled BETWEEN 0 AND 1)
 );
-COMMENT ON TABLE usability IS 'What a modality is worth on a training sample, by its look-alikes; a row a (run_id, sample_id, modality)';
-COMMENT ON COLUMN usability.recognition IS 'how well samples that look alike are recognised, 0..1: expected of unseen ones from training look-alikes (mean over the warm-up) and held-out ones; without held-out ones the mean of the training ones';
-COMMENT ON COLUMN usability.usability IS 'recognition from chance (0) to what the better half is recognised by (1), higher = more usable; of a rare group as of the others, of a shortcut (see guard) near 0';
-COMMENT ON COLUMN usability.p_broken IS 'probability that nothing can be made of it, 0..1; 0 throughout where guard.found is false, NULL where nothing may be claimed';
-COMMENT ON COLUMN usability.contradiction IS 'how much the modality denies the label, 0..1; above 0.5 it prefers another class: wrong labels, swapped pairs';
-COMMENT ON COLUMN usability.contradiction_fused IS 'how much the fused prediction denies the label over the warm-up, 0..1, the same for every modality of a sample; NULL in runs of an older curate';
-COMMENT ON COLUMN usability.p_swapped IS 'probability that the modality''s clip is that of another sample: it shows another class, and the others prefer the label; 0..1, 0 throughout where no such group is told apart; NULL = not judged';
-COMMENT ON COLUMN usability.p_mislabelled IS 'probability that the label is wrong, 0..1, the same for every modality of a sample; 0 where something is broken, or where no group of wrong labels is told apart; NULL = not judged';
+CREATE VIEW usability AS FROM usability_here;
+COMMENT ON TABLE usability_here IS 'What a modality is worth on a training sample, by its look-alikes; a row a (run_id, sample_id, modality)';
+COMMENT ON COLUMN usability_here.recognition IS 'how well samples that look alike are recognised, 0..1: expected of unseen ones from training look-alikes (mean over the warm-up) and held-out ones; without held-out ones the mean of the training ones';
+COMMENT ON COLUMN usability_here.usability IS 'recognition from chance (0) to what the better half is recognised by (1), higher = more usable; of a rare group as of the others, of a shortcut (see guard) near 0';
+COMMENT ON COLUMN usability_here.p_broken IS 'probability that nothing can be made of it, 0..1; 0 throughout where guard.found is false, NULL where nothing may be claimed';
+COMMENT ON COLUMN usability_here.contradiction IS 'how much the modality denies the label, 0..1; above 0.5 it prefers another class: wrong labels, swapped pairs';
+COMMENT ON COLUMN usability_here.contradiction_fused IS 'how much the fused prediction denies the label over the warm-up, 0..1, the same for every modality of a sample; NULL in runs of an older curate';
+COMMENT ON COLUMN usability_here.p_swapped IS 'probability that the modality''s clip is that of another sample: it shows another class, and the others prefer the label; 0..1, 0 throughout where no such group is told apart; NULL = not judged';
+COMMENT ON COLUMN usability_here.p_mislabelled IS 'probability that the label is wrong, 0..1, the same for every modality of a sample; 0 where something is broken, or where no group of wrong labels is told apart; NULL = not judged';
 
 CREATE TABLE guard (
     run_id VARCHAR NOT NULL,

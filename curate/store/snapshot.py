@@ -20,7 +20,7 @@ import duckdb
 from curate.errors import CurateError, LockedError
 from curate.types import Run, pair_name
 
-from . import views
+from . import beside, views
 from .connection import READ_PATIENCE, sql_error
 from .store import Store
 
@@ -107,6 +107,7 @@ class Snapshot:
         while True:
             try:
                 self._con.execute(f"ATTACH '{quoted}' AS source (READ_ONLY)")
+                beside.search(self._con, self.store.path)
                 return
             except duckdb.Error as error:
                 if time.monotonic() > deadline:

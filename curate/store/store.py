@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.errors import CurateError
 
+from . import beside
 from .comparisons import Comparisons
 from .connection import Connection, Portions
 from .dynamics import Dynamics
@@ -94,6 +95,31 @@ class Store:
                     delete(con, table, {"data_id": run.data_id})
                 leave(con, "run_id IS NULL AND data_id = ?", [run.data_id])
         self.db.shrink()
+
+    def keep_rows(self, outside: bool) -> None:
+        """Keep the rows of samples in Parquet files beside the table from now on, or in it again; all of them move.
+
+        Raises:
+            CurateError: DuckDB cannot read files in the folder of the table, by its name.
+        """
+        with self.db.open(write=True) as con:
+            beside.want(con, outside, self.path)
+
+    def size(self) -> list[tuple[str, int | str]]:
+        """(what, how much) of the table itself: where its rows are, and how many bytes they take."""
+        with self.db.open() as con:
+            counts = {
+                name: con.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0] for name in ("run", *beside.KEYS)
+            }
+            files = [self.path.resolve().parent / name for name in beside.files(con)]
+            outside = beside.is_wanted(con)
+        return [
+            ("rows of samples", "in Parquet files beside it" if outside else "in the table"),
+            ("bytes of the table", self.path.stat().st_size),
+            ("files beside it", len(files)),
+            ("bytes of these", sum(file.stat().st_size for file in files)),
+            *((f"rows of {name}", count) for name, count in counts.items()),
+        ]
 
     def query(self, sql: str, allow_files: bool = False) -> tuple[list[str], list[tuple[Any, ...]]]:
         """A user's SQL, see `Connection.query`."""

@@ -88,7 +88,7 @@ class Writing:
             return
         con.register("kept", {"sample_id": sample_ids.astype(object)})
         con.execute(
-            f"INSERT INTO item SELECT * REPLACE ({self._number} AS part) FROM item "
+            f"INSERT INTO item_here SELECT * REPLACE ({self._number} AS part) FROM item "
             "WHERE part IN (SELECT number FROM part WHERE run_id = ? AND round = ?) "
             "AND p_true IS NOT NULL AND sample_id IN (FROM kept)",
             [source, number],
@@ -101,7 +101,7 @@ class Writing:
         if self._before:
             kept, names = ", ".join(map(str, self._before)), ", ".join(FACTS + PREDICTED)
             con.execute(
-                f"INSERT INTO item (part, sample_id, {names}) SELECT {self._number}, sample_id, {names} FROM item "
+                f"INSERT INTO item_here (part, sample_id, {names}) SELECT {self._number}, sample_id, {names} FROM item "
                 f"WHERE part IN ({kept}) AND sample_id NOT IN (SELECT sample_id FROM item WHERE part = {self._number})"
             )
             leave(con, f"run_id = ? AND round = ? AND number IN ({kept})", [run_id, number])

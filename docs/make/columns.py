@@ -7,7 +7,7 @@ from importlib import resources
 
 import duckdb
 
-from curate.store import views
+from curate.store import beside, views
 
 from .text import code, sentence, table
 
@@ -34,6 +34,8 @@ SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'samples';
 Only `curate` writes the file. Rows of samples are in `item`, one row a sample of a round, with a list where there is a
 value for each modality or pair; `sample`, `prediction`, `class_probability`, `gap` and `posterior` show them by names.
 They have no index of their key: a round is replaced as a whole. Other tools that write into them must do the same.
+`item`, `dynamic` and `usability` are views too: of the rows in the table (`item_here`, `dynamic_here`,
+`usability_here`) and of those in [Parquet files beside it](../howto/large-tables.md), if there are any.
 """
 SHOWN = "audio"
 """The modality whose columns stand for those of any."""
@@ -44,7 +46,10 @@ def page() -> str:
     """Its Markdown."""
     with duckdb.connect(":memory:") as con:
         _make(con)
-        tables = con.execute("SELECT table_name, comment FROM duckdb_tables() ORDER BY table_oid").fetchall()
+        tables = con.execute(
+            "SELECT table_name, comment FROM duckdb_tables() WHERE NOT ends_with(table_name, '_here') "
+            "ORDER BY table_oid"
+        ).fetchall()
         seen = con.execute("SELECT view_name, comment FROM duckdb_views() WHERE NOT internal").fetchall()
         seen.sort(key=lambda row: (ORDER.index(row[0]) if row[0] in ORDER else len(ORDER), row[0]))
         usual = _usual(con)
@@ -64,6 +69,7 @@ def _make(con: duckdb.DuckDBPyConnection) -> None:
         "rule_conflict, iterations, converged, outcome, warnings)"
         "VALUES ('r', 0, 'audio|visual', 2, 'prob', 'gaussian', 1, 0, 1, true, '', false, 1, true, 'ok', [])"
     )
+    beside.show(con)
     views.refresh(con)
 
 

@@ -228,7 +228,7 @@ def test_an_empty_selection_keeps_the_one_of_that_name(refused: Refused, curate:
 
 def test_training_on_an_empty_selection(refused: Refused, db: Path) -> None:
     with duckdb.connect(str(db)) as con:
-        con.execute("UPDATE item SET p_balanced = [0.25] WHERE p_balanced IS NOT NULL")
+        con.execute("UPDATE item_here SET p_balanced = [0.25] WHERE p_balanced IS NOT NULL")
     assert "p_balanced >= 0.5" in refused("train", "--method", "subset", "--epochs", "1", "--quiet", code=5)
 
 

@@ -26,6 +26,7 @@ OPTIONS = {
     "methods": 4,
     "runs": 6,
     "merge": 3,
+    "table": 5,
     "sql": 5,
     "report": 5,
     "view": 7,

@@ -154,7 +154,7 @@ def test_a_users_query_gives_names_and_rows(scored_table):
         "DELETE FROM run",
         "DROP VIEW samples",
         "CREATE TABLE mine AS SELECT 1",
-        "UPDATE item SET label = 0",
+        "UPDATE item_here SET label = 0",
         "INSERT INTO selection_member VALUES ('a', 'b')",
         "SELECT * FROM variable",
     ],
@@ -225,11 +225,13 @@ def test_no_number_of_any_table_can_be_nan_or_infinite(scored_table, predictions
             "SELECT c.table_name, c.column_name, c.data_type FROM duckdb_columns() c JOIN duckdb_tables() t "
             "USING (table_name) WHERE c.data_type IN ('DOUBLE', 'DOUBLE[]')"
         ).fetchall()
-        assert {t for t, *_ in columns} == {"item", "mixture"} | {
+        assert {t for t, *_ in columns} == {
+            "item_here",
+            "mixture",
             "epoch",
             "fold_epoch",
-            "dynamic",
-            "usability",
+            "dynamic_here",
+            "usability_here",
             "guard",
         }
         for table, column, kind in columns:
@@ -240,7 +242,7 @@ def test_no_number_of_any_table_can_be_nan_or_infinite(scored_table, predictions
 
 
 def test_posteriors_must_add_to_one(scored_table):
-    insert = "INSERT INTO item (part, sample_id, p_balanced, p_first, p_second) VALUES (1, 'new', [?], [?], [?])"
+    insert = "INSERT INTO item_here (part, sample_id, p_balanced, p_first, p_second) VALUES (1, 'new', [?], [?], [?])"
     with duckdb.connect(str(scored_table.path)) as con:
         for p, first, second in ((0.7, 0.3, 0.01), (0.7, 0.1, 0.1), (1.2, -0.2, 0.0), (float("nan"), 0.5, 0.0)):
             with pytest.raises(duckdb.ConstraintException):

@@ -48,7 +48,7 @@ def full_file(scored_file, predictions, scoring, tmp_path_factory) -> Path:
     found = scored_table.rounds.read("score-toy-1")
     scored_table.rounds.write("joint-toy-1", 1, p, found.gaps, found.fits, found.p_balanced, "prob")
     scored_table.epochs.write("score-toy-1", 1, [("val", m, "accuracy", 0.5) for m in p.probs])
-    put(scored_table, "UPDATE item SET group_id = 'speaker ' || (label % 2) WHERE split = 'train'")
+    put(scored_table, "UPDATE item_here SET group_id = 'speaker ' || (label % 2) WHERE split = 'train'")
     return scored_table.path
 
 
@@ -96,7 +96,9 @@ def test_by_modality_by_hand(full, predictions):
 
 
 def test_a_tie_counts_for_neither_modality(full):
-    put(full, "UPDATE item SET prob_gap = [0] WHERE part IN (SELECT number FROM part WHERE run_id = 'score-toy-1')")
+    put(
+        full, "UPDATE item_here SET prob_gap = [0] WHERE part IN (SELECT number FROM part WHERE run_id = 'score-toy-1')"
+    )
     assert full.query("SELECT DISTINCT ahead FROM by_modality ORDER BY 1")[1] == [(0,), (None,)]
     assert full.query("SELECT DISTINCT ahead_audio, ahead_visual FROM by_class")[1] == [(0, 0)]
 

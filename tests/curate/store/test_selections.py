@@ -87,9 +87,11 @@ def judged(pets):
     with pets.db.open(write=True) as con:
         for i, values in USABLE.items():
             for m, u in zip(("audio", "visual"), values, strict=True):
-                con.execute("INSERT INTO usability VALUES (?, ?, ?, 0.5, ?, 0, 0.5, NULL, NULL, NULL)", [RUN, i, m, u])
+                con.execute(
+                    "INSERT INTO usability_here VALUES (?, ?, ?, 0.5, ?, 0, 0.5, NULL, NULL, NULL)", [RUN, i, m, u]
+                )
         for i, gap in GAPS.items():
-            con.execute("UPDATE item SET prob_gap = [?] WHERE prob_gap IS NOT NULL AND sample_id = ?", [gap, i])
+            con.execute("UPDATE item_here SET prob_gap = [?] WHERE prob_gap IS NOT NULL AND sample_id = ?", [gap, i])
     return pets
 
 
@@ -130,7 +132,7 @@ def test_a_preview_goes_by_the_same(judged):
 
 def test_usability_that_is_not_known_is_no_rank(judged, pets):
     with pets.db.open(write=True) as con:
-        con.execute("DELETE FROM usability WHERE sample_id IN ('a', 'b')")
+        con.execute("DELETE FROM usability_here WHERE sample_id IN ('a', 'b')")
     with pytest.raises(CurateError, match="not known of 2 of the 8 samples"):
         pets.selections.make(RUN, by="usability", top=2)
 

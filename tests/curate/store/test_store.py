@@ -346,9 +346,9 @@ def test_an_id_twice_is_refused_and_nothing_is_written(scored_table, scoring):
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE item SET prob_gap = NULL WHERE sample_id = 's003'",
-        "UPDATE item SET p_balanced = NULL WHERE sample_id = 's003'",
-        "INSERT INTO item (FROM item WHERE prob_gap IS NOT NULL LIMIT 1)",
+        "UPDATE item_here SET prob_gap = NULL WHERE sample_id = 's003'",
+        "UPDATE item_here SET p_balanced = NULL WHERE sample_id = 's003'",
+        "INSERT INTO item_here (FROM item WHERE prob_gap IS NOT NULL LIMIT 1)",
     ],
 )
 def test_a_round_that_others_have_torn_is_not_read(scored_table, change):

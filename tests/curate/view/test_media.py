@@ -76,7 +76,7 @@ def test_a_path_outside_is_served_only_where_the_manifest_names_it(browser, look
 def test_a_table_that_names_other_files_does_not_get_them(store, path, looked_at):
     sources = json.dumps({"audio": {"file": path.format(looked_at)}, "visual": {"file": "../data/grey.png"}})
     with duckdb.connect(str(store.path)) as con:
-        con.execute("UPDATE item SET sources = ? WHERE sample_id = 'clip000'", [sources])
+        con.execute("UPDATE item_here SET sources = ? WHERE sample_id = 'clip000'", [sources])
     page = Page(store, store.runs.find(kind="score"), "x")
     try:
         from starlette.testclient import TestClient

@@ -84,8 +84,8 @@ def test_a_softened_target_is_best_met_by_knowing_nothing(make_model, make_batch
 def claimed(work, scored):
     """The scored run, with a claim about every fifth picture."""
     with work.store.db.open(write=True) as con:
-        con.execute("UPDATE usability SET p_broken = 0")
-        con.execute("UPDATE usability SET p_broken = 0.9 WHERE modality = 'visual' AND sample_id LIKE '%0'")
+        con.execute("UPDATE usability_here SET p_broken = 0")
+        con.execute("UPDATE usability_here SET p_broken = 0.9 WHERE modality = 'visual' AND sample_id LIKE '%0'")
     return scored
 
 
@@ -104,7 +104,7 @@ def test_probabilities_are_joined_by_id(work, claimed) -> None:
 
 def test_samples_that_were_not_assessed_count_as_whole_and_are_told(work, claimed) -> None:
     with work.store.db.open(write=True) as con:
-        con.execute("DELETE FROM usability WHERE sample_id IN ('train-010', 'train-011')")
+        con.execute("DELETE FROM usability_here WHERE sample_id IN ('train-010', 'train-011')")
     told: list[str] = []
     found = judged(replace(work, message=told.append), claimed, samples_of(work, claimed), "none", 0)
     assert dict(zip(found.sample_ids.tolist(), found.p_broken[:, 1], strict=True))["train-010"] == 0
@@ -131,7 +131,7 @@ def test_training_reads_the_table_and_the_control_says_what_it_is(work, claimed)
 
 def test_without_a_broken_group_a_run_is_the_continued_warm_up_and_says_so(work, scored) -> None:
     with work.store.db.open(write=True) as con:
-        con.execute("UPDATE usability SET p_broken = 0")
+        con.execute("UPDATE usability_here SET p_broken = 0")
     told: list[str] = []
     short = [{"train": {"epochs": 2}}]
     runs = [train(replace(work, message=told.append), scored, name, short, 0) for name in ("warmup", "usable")]

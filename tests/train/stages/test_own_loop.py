@@ -157,7 +157,9 @@ def test_the_usable_loss_ends_at_the_same_weights(work, scored, mode) -> None:
     share = np.random.default_rng(0).random(len(ids))  # whatever was found, some are broken
     with work.store.usability.db.open(write=True) as con:
         con.register("drawn", {"sample_id": ids.astype(object), "p": share})
-        con.execute("UPDATE usability SET p_broken = p FROM drawn WHERE usability.sample_id = drawn.sample_id")
+        con.execute(
+            "UPDATE usability_here SET p_broken = p FROM drawn WHERE usability_here.sample_id = drawn.sample_id"
+        )
     job, ended = trained(work, scored, "usable", [{"method": {"mode": mode}, **ONE_ROUND[0]}])
     model, loss = job.trainer.model, UsableLoss(curate.open(work.store.path), scored.run_id, mode=mode)
     assert loss.found and float(loss.p_broken.std()) > 0.1

@@ -31,13 +31,13 @@ def rows(found) -> list[tuple[str, ...]]:
 def denied(work, scored):
     """The scored toy, whose table denies four labels, by a fusion that reads well."""
     with work.store.db.open(write=True) as con:
-        con.execute(f"UPDATE usability SET p_mislabelled = CASE WHEN sample_id IN {DENIED} THEN 0.9 ELSE 0.1 END")
+        con.execute(f"UPDATE usability_here SET p_mislabelled = CASE WHEN sample_id IN {DENIED} THEN 0.9 ELSE 0.1 END")
         con.execute("UPDATE epoch SET value = 0.9 WHERE split = 'val' AND metric = 'accuracy'")
         con.execute(
-            "UPDATE dynamic SET p_true = 0.3, log_margin = ln(0.3 / 0.4), "
-            "other = (SELECT (label + 2) % 3 FROM sample s WHERE s.sample_id = dynamic.sample_id)"
+            "UPDATE dynamic_here SET p_true = 0.3, log_margin = ln(0.3 / 0.4), "
+            "other = (SELECT (label + 2) % 3 FROM sample s WHERE s.sample_id = dynamic_here.sample_id)"
         )
-        con.execute("UPDATE dynamic SET other = 2 WHERE sample_id = 'train-007'")
+        con.execute("UPDATE dynamic_here SET other = 2 WHERE sample_id = 'train-007'")
     return scored
 
 
@@ -65,7 +65,7 @@ def test_what_is_denied_is_changed_and_people_win(work, denied) -> None:
 
 def test_a_fusion_that_reads_badly_changes_nothing(work, denied) -> None:
     with work.store.db.open(write=True) as con:
-        con.execute("UPDATE usability SET p_mislabelled = NULL")
+        con.execute("UPDATE usability_here SET p_mislabelled = NULL")
         con.execute("UPDATE epoch SET value = 0.5 WHERE split = 'val' AND metric = 'accuracy'")
     mark(work.store, "train-008", "fix_label", "low")
     found = find_corrections(work.store, denied, "corrected", 0)

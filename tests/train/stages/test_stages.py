@@ -166,7 +166,9 @@ def test_adaptive_reads_its_weights_from_the_table(work, scored) -> None:
     plain = train(work, scored, "adaptive", [{"method": {"rounds": 1}}], 0)
     with duckdb.connect(str(work.store.path)) as con:
         of_run = "part IN (SELECT number FROM part WHERE run_id = ?)"
-        con.execute(f"UPDATE item SET p_balanced = [0.25] WHERE p_balanced IS NOT NULL AND {of_run}", [scored.run_id])
+        con.execute(
+            f"UPDATE item_here SET p_balanced = [0.25] WHERE p_balanced IS NOT NULL AND {of_run}", [scored.run_id]
+        )
     edited = train(work, scored, "adaptive", [{"method": {"rounds": 1}}], 0)
     assert (work.store.rounds.read(edited.run_id, 0).p_balanced == 0.25).all()
     assert epochs(work, plain.run_id) != epochs(work, edited.run_id)

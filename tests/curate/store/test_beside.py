@@ -1,0 +1,237 @@
+"""Rows of samples in Parquet files beside the table: every view shows the same, whatever is written or removed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+
+from curate.errors import CurateError
+from curate.predictions.score import score_missing_predictions, score_predictions
+from curate.scores.guard import Guard
+from curate.scores.usability import Usability
+from curate.store import beside
+from curate.store.merging import merge
+from curate.store.store import Store
+
+VIEWS = (
+    "samples", "sample", "prediction", "class_probability", "gap", "posterior", "history", "dynamics", "dynamic",
+    "usability", "by_class", "by_modality", "failures",
+)  # fmt: skip
+RUN = "score-toy-1"
+
+
+def content(table: Store) -> dict[str, list[tuple[object, ...]]]:
+    """The rows of every view; DuckDB adds in another order from files, so that means differ in the last digits."""
+    found = {name: table.query(f"SELECT * FROM {name} ORDER BY ALL")[1] for name in VIEWS}
+    return {
+        name: [tuple(round(v, 12) if isinstance(v, float) else v for v in row) for row in rows]
+        for name, rows in found.items()
+    }
+
+
+def columns(table: Store) -> list[tuple[object, ...]]:
+    sql = (
+        "SELECT table_name, column_name, data_type, comment FROM duckdb_columns() WHERE table_name IN ({}) ORDER BY ALL"
+    )
+    return table.query(sql.format(", ".join(f"'{v}'" for v in VIEWS)))[1]
+
+
+def files(table: Store) -> list[str]:
+    folder = table.path.with_suffix(".rows")
+    return sorted(f.name for f in folder.iterdir()) if folder.exists() else []
+
+
+def assess(table: Store, run_id: str = RUN) -> None:
+    ids = table.rounds.read(run_id).sample_ids
+    half = np.full((len(ids), 2), 0.5)
+    guards = (Guard(True, 0.2, 3.0, 0.1), Guard(False, withheld=True))
+    table.usability.write(run_id, Usability(ids, ("audio", "visual"), half, half, half, guards, {}), half)
+
+
+@pytest.fixture
+def full(scored_table, predictions) -> Store:
+    """A scored run with two epochs and usability."""
+    for epoch in (1, 2):
+        scored_table.dynamics.write(RUN, epoch, predictions(epoch))
+    assess(scored_table)
+    return scored_table
+
+
+def test_the_rows_move_out_and_in_and_every_view_shows_the_same(full) -> None:
+    before, meaning = content(full), columns(full)
+    assert all(before[name] for name in ("samples", "gap", "dynamic", "usability"))
+    full.keep_rows(True)
+    assert [name.split("-")[0] for name in files(full)] == ["dynamic", "item", "item", "usability"]
+    assert content(full) == before and columns(full) == meaning
+    inside = full.query("SELECT (SELECT count(*) FROM item_here), (SELECT count(*) FROM dynamic_here)")[1]
+    assert inside == [(0, 0)]
+    full.keep_rows(True)
+    assert content(full) == before
+    full.keep_rows(False)
+    assert content(full) == before and columns(full) == meaning and files(full) == []
+
+
+def work(table: Store, folder: Path, predictions, scoring) -> None:
+    """All that changes rows of samples: written again, grown, refitted, prepared again, copied, removed."""
+    scoring.write(table, predictions(1, n=30), "score-toy-2")
+    scoring.write(table, predictions(2), RUN)  # in the place of what was there
+    table.dynamics.write(RUN, 1, predictions(3, n=20))
+    table.dynamics.write(RUN, 2, predictions(4, n=10), complete=False)
+    table.dynamics.write(RUN, 3, predictions(5))
+    assess(table, "score-toy-2")
+    for name, ids in (("few", range(60)), ("more", range(60, 72))):
+        rng = np.random.default_rng(ids.start)
+        lines = [f"s{i:03},{'xy'[i % 2]},train,{','.join(f'{v:.6f}' for v in rng.normal(size=4))}" for i in ids]
+        text = "\n".join(["sample_id,label,split,audio.x,audio.y,visual.x,visual.y", *lines])
+        (folder / f"{name}.csv").write_text(text + "\n")
+    score_predictions(table, [str(folder / "few.csv")], [{}])
+    score_missing_predictions(table, [str(folder / "more.csv")], "few")
+    scored = table.runs.find("score-few-2")
+    again = scoring.run("score-few-3", dataset="few", data_id=scored.data_id, classes=scored.classes)
+    table.runs.start(again)
+    table.copy_scores(scored.run_id, again.run_id)
+    table.runs.finish(again.run_id, "done")
+    other = scoring.run(dataset="toy")
+    scoring.data(table, other, predictions(6, n=40))  # labels change
+    table.remove_run("score-few-3")
+
+
+def test_whatever_is_written_or_removed_every_view_shows_the_same(full, predictions, scoring, tmp_path) -> None:
+    (tmp_path / "other").mkdir()
+    other = Store(shutil.copy(full.path, tmp_path / "other" / "t.duckdb"))
+    other.keep_rows(True)
+    for table in (full, other):
+        work(table, table.path.parent, predictions, scoring)
+    assert content(other) == content(full)
+    assert other.query("SELECT count(*) FROM item_here")[1] == [(0,)]
+    assert other.query("SELECT count(*) FROM beside")[1] == [(len(files(other)),)], "what nobody has is deleted"
+
+
+def test_table_and_folder_move_together_and_any_duckdb_reads_them(full, tmp_path) -> None:
+    before = content(full)
+    full.keep_rows(True)
+    place = tmp_path / "it's elsewhere"
+    place.mkdir()
+    for name in ("curate.duckdb", "curate.rows"):
+        shutil.move(tmp_path / name, place)
+    assert content(Store(place / "curate.duckdb")) == before
+    (tmp_path / "link.duckdb").symlink_to(place / "curate.duckdb")
+    assert content(Store(tmp_path / "link.duckdb")) == before
+    code = "import duckdb; print(duckdb.connect('curate.duckdb', read_only=True).sql('FROM samples').fetchall() != [])"
+    said = subprocess.run([sys.executable, "-c", code], cwd=place, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "True"
+
+
+def test_without_its_folder_the_table_is_not_read_and_says_what_is_missing(full, tmp_path) -> None:
+    full.keep_rows(True)
+    before = content(full)
+    (tmp_path / "curate.rows").rename(tmp_path / "away")
+    for ask in (lambda: full.query("SELECT 1"), lambda: full.runs.finish(RUN, "failed"), lambda: full.keep_rows(False)):
+        with pytest.raises(CurateError, match=r"4 of 4 files .* not there") as error:
+            ask()
+        assert "put the folder curate.rows back" in error.value.hint
+    (tmp_path / "away").rename(tmp_path / "curate.rows")
+    assert content(full) == before
+
+
+def test_what_fails_leaves_no_file_and_what_was_left_is_deleted_later(full, predictions, monkeypatch) -> None:
+    full.keep_rows(True)
+    before, there = content(full), files(full)
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
+        show = beside.show
+
+        def fail(con, tables=()):
+            show(con, tables)
+            raise OSError("no space")
+
+        patch.setattr(beside, "show", fail)
+        full.dynamics.write(RUN, 3, predictions())
+    assert content(full) == before and files(full) == there
+    folder = full.path.with_suffix(".rows")
+    mine = folder / there[0].replace(there[0].rsplit("-", 1)[1], "0" * 32 + ".parquet")
+    another = folder / "item-00000000-1.parquet"
+    for left in (mine, another):
+        left.write_bytes(b"left by a process that was killed")
+    full.dynamics.write(RUN, 3, predictions())
+    assert not mine.exists() and another.exists(), "those of another table stay"
+
+
+def test_two_tables_of_one_stem_share_a_folder_and_nothing_else(full, predictions, tmp_path) -> None:
+    other = Store(tmp_path / "curate.db")
+    other.runs.finish("nobody", "done")
+    for table in (full, other):
+        table.keep_rows(True)
+    before = content(full)
+    other.dynamics.write("r", 1, predictions())
+    assert len(files(full)) == 5
+    other.keep_rows(False)
+    assert len(files(full)) == 4 and content(full) == before
+
+
+def test_a_user_can_neither_write_to_the_files_nor_read_others(full, tmp_path) -> None:
+    (tmp_path / "notes.csv").write_text("a\n1\n")
+    full.keep_rows(True)
+    before, target = content(full), tmp_path / "curate.rows" / files(full)[0]
+    copies = [f"COPY (SELECT 1) TO '{name}'" for name in (target, "curate.rows/x.csv")]
+    for sql in (*copies, f"EXPLAIN ANALYZE {copies[0]}"):
+        with pytest.raises(CurateError, match="only a SELECT"):
+            full.query(sql)
+    for path in (tmp_path / "notes.csv", tmp_path / "curate.rows" / ".." / "notes.csv", "curate.rows/../notes.csv"):
+        with pytest.raises(CurateError):
+            full.query(f"FROM read_csv('{path}')")
+    assert full.query(f"SELECT a FROM '{tmp_path / 'notes.csv'}' JOIN samples ON true LIMIT 1", True)[1] == [(1,)]
+    assert content(full) == before and len(files(full)) == 4
+
+
+@pytest.mark.parametrize("here", [False, True])
+@pytest.mark.parametrize("there", [False, True])
+def test_tables_are_merged_wherever_their_rows_are(full, predictions, scoring, tmp_path, here, there) -> None:
+    (tmp_path / "there").mkdir()
+    other = Store(tmp_path / "there" / "curate.duckdb")
+    scoring.write(other, predictions(seed=5, n=40), seed=1, data_id="toy-other")
+    theirs = other.query("SELECT * EXCLUDE (run_id) FROM gap ORDER BY ALL")[1]
+    full.keep_rows(here)
+    other.keep_rows(there)
+    merge(full, other.path)
+    assert full.query("SELECT * EXCLUDE (run_id) FROM gap WHERE run_id = 'score-toy-2' ORDER BY ALL")[1] == theirs
+    assert full.query("SELECT count(*) = 0 FROM item_here")[1] == [(here,)]
+    shutil.rmtree(tmp_path / "there")
+    assert full.query("SELECT count(*) FROM gap WHERE run_id = 'score-toy-2'")[1] == [(40,)]
+
+
+def test_a_folder_that_duckdb_cannot_name_is_refused_and_nothing_moves(full, tmp_path) -> None:
+    place = tmp_path / "a,b"
+    place.mkdir()
+    table = Store(shutil.copy(full.path, place))
+    before = content(table)
+    with pytest.raises(CurateError, match="has a name with ,"):
+        table.keep_rows(True)
+    assert content(table) == before and os.listdir(place) == ["curate.duckdb"]
+
+
+def test_a_value_that_is_none_is_refused_beside_too(full, predictions, monkeypatch) -> None:
+    full.keep_rows(True)
+    before = content(full)
+    broken = predictions(1)
+    monkeypatch.setattr("curate.store.dynamics.entropy", lambda probs: np.full(len(probs), np.inf))
+    with pytest.raises(duckdb.ConstraintException):
+        full.dynamics.write(RUN, 1, broken)
+    assert content(full) == before
+
+
+def test_the_table_gives_back_the_space_of_what_moved(predictions, scoring, tmp_path) -> None:
+    table = Store(tmp_path / "t.duckdb")
+    scoring.write(table, predictions(n=60_000))
+    large = table.path.stat().st_size
+    table.keep_rows(True)
+    assert table.path.stat().st_size < large / 2
+    small = table.path.stat().st_size
+    scoring.write(table, predictions(1, n=60_000), "score-toy-2")
+    assert table.path.stat().st_size < 1.5 * small, "and what is written next takes none there"
