@@ -22,8 +22,10 @@ NAMES = itertools.count()
 SETTINGS = {
     "pandas_analyze_sample": "0",  # Python objects are text; DuckDB before 2.0 cannot guess a column of NULLs
     "threads": str(min(os.cpu_count() or 1, 4)),  # each has a part of a writer's memory
+    "memory_limit": "3GB",  # of reading: what does not fit goes to the disk
     "temp_directory": str(Path(tempfile.gettempdir()) / f"curate-duckdb-{os.getpid()}"),  # not the working folder
 }
+SPILLED = {name: SETTINGS[name] for name in ("memory_limit", "temp_directory")}
 MEMORY = "400MB"
 """Of a writer: what does not fit goes to the disk, and nothing that was written stays in memory."""
 
@@ -113,7 +115,7 @@ class Attached:
             if self._file.users:
                 return
             del self._in.files[self._key]
-            self._limit("RESET memory_limit")
+            self._limit(f"SET memory_limit = '{SETTINGS['memory_limit']}'")
             try:
                 self._in.base.execute(f"DETACH {self._file.name}")
             except duckdb.Error:  # after a fatal error nothing can be done with an instance any more
@@ -131,7 +133,7 @@ class Own:
     """
 
     def __init__(self, path: Path, settings: Mapping[str, str]) -> None:
-        config: dict[str, str | bool | int | float | list[str]] = dict(settings)
+        config: dict[str, str | bool | int | float | list[str]] = {**settings, **SPILLED}
         self.connection = duckdb.connect(str(path), read_only=True, config=config)
 
     def close(self) -> None:

@@ -235,3 +235,29 @@ def test_the_table_gives_back_the_space_of_what_moved(predictions, scoring, tmp_
     small = table.path.stat().st_size
     scoring.write(table, predictions(1, n=60_000), "score-toy-2")
     assert table.path.stat().st_size < 1.5 * small, "and what is written next takes none there"
+
+
+@pytest.mark.parametrize("catalogue", ["duckdb", "ducklake"])
+def test_a_lake_takes_the_samples_as_the_page_says(full, tmp_path, catalogue) -> None:
+    full.keep_rows(True)
+    page = (Path(__file__).parents[3] / "docs/howto/large-tables.md").read_text()
+    said = page.rpartition("```sql\n")[2].partition("```")[0].replace("\n", " ").split(";")
+    attach = {
+        "duckdb": f"ATTACH '{tmp_path / 'lake.duckdb'}' AS lake",
+        "ducklake": f"ATTACH 'ducklake:{tmp_path / 'catalogue'}' AS lake (DATA_PATH '{tmp_path / 'lake'}/')",
+    }
+    with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as con:
+        if catalogue == "ducklake":
+            try:
+                con.execute("LOAD ducklake")
+            except duckdb.Error as error:
+                pytest.skip(f"DuckDB's extension ducklake is not installed: {str(error).splitlines()[0]}")
+        con.execute(f"SET file_search_path = '{tmp_path}'")
+        con.execute(attach[catalogue])
+        con.execute(f"ATTACH '{full.path}' AS t (READ_ONLY)")
+        steps = [sql for sql in said if "lake.samples" in sql]
+        assert len(steps) == 3
+        for sql in 2 * steps:
+            con.execute(sql)
+        shown = con.execute("SELECT sample_id, gap FROM lake.samples ORDER BY 1").fetchall()
+    assert shown == full.query("SELECT sample_id, gap FROM samples ORDER BY 1")[1]

@@ -19,6 +19,7 @@ from curate.errors import CurateError, LockedError
 from curate.scores.guard import Guard
 from curate.scores.usability import Usability
 from curate.store import connection as database
+from curate.store import instance
 from curate.store.connection import SCHEMA_VERSION
 from curate.store.store import Store
 
@@ -313,3 +314,21 @@ def test_what_does_not_fit_into_memory_never_goes_to_the_working_folder(tmp_path
         finally:
             con.execute("DROP TABLE IF EXISTS many")
             con.execute("RESET memory_limit")
+
+
+def test_reading_takes_the_stated_memory_and_the_rest_goes_to_the_disk(scored_table, tmp_path, monkeypatch):
+    limit = "SELECT current_setting('memory_limit')"
+    with duckdb.connect(config={"memory_limit": instance.SETTINGS["memory_limit"]}) as con:
+        stated = con.execute(limit).fetchall()
+    for _ in range(2):
+        with scored_table.db.open() as con:
+            assert con.execute(limit).fetchall() == stated
+        assert scored_table.query(limit)[1] == stated
+        scored_table.runs.finish("score-toy-1", "done")  # a writer takes less meanwhile
+    monkeypatch.setitem(instance.SPILLED, "memory_limit", "60MB")
+    monkeypatch.setitem(instance.SPILLED, "temp_directory", str(tmp_path / "spilled"))
+    sort = "SELECT sum(place * 0) FROM (SELECT row_number() OVER (ORDER BY hash(i)) AS place FROM range(3000000) t(i))"
+    assert scored_table.query(sort)[1] == [(0,)]
+    monkeypatch.setitem(instance.SPILLED, "temp_directory", "")
+    with pytest.raises(CurateError):
+        scored_table.query(sort)
