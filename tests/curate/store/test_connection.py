@@ -313,7 +313,7 @@ def test_what_does_not_fit_into_memory_never_goes_to_the_working_folder(tmp_path
             assert Path(folder).is_dir() and not list(work.iterdir())
         finally:
             con.execute("DROP TABLE IF EXISTS many")
-            con.execute("RESET memory_limit")
+            con.execute(f"SET memory_limit = '{instance.SETTINGS['memory_limit']}'")
 
 
 def test_reading_takes_the_stated_memory_and_the_rest_goes_to_the_disk(scored_table, tmp_path, monkeypatch):
