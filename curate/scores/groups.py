@@ -22,8 +22,9 @@ SURE = 0.01
 KEPT = 0.5
 """A group is unreadable if a classifier of it alone keeps less than this share of what it reaches on others, above what
 is read without the content."""
-CLEAR = 0.3
-"""Content is read clearly from others if their accuracy is so far above what is read without it."""
+CLEAR, HARDLY = 0.3, 0.15
+"""Content is read clearly from others if their accuracy is so far above what is read without it; below the second,
+hardly."""
 FOLDS, MOST, DRAWS = 10, 500, 3
 """Folds of that classifier; the largest group it is trained on, or whose neighbours are sought; samples of others that
 it is compared with."""
@@ -85,27 +86,31 @@ class Readable:
         return max(self.chance, self.bare)
 
     @property
+    def content(self) -> float:
+        """What is read of the others beyond what is read without the content."""
+        return self.others - max(self.chance, self.others_bare)
+
+    @property
     def unreadable(self) -> bool:
         """Whether it is shown that the content is lost: within one standard error, less than `KEPT` of the others'."""
-        content = max(self.others - max(self.chance, self.others_bare), 0.0)
-        return self.accuracy + self.error < self.base + KEPT * content
+        return self.accuracy + self.error < self.base + KEPT * max(self.content, 0.0)
 
     @property
     def lost(self) -> bool:
         """Whether that is beyond doubt: content is read clearly from the others, and the group is two errors below."""
-        content = self.others - max(self.chance, self.others_bare)
-        return content > CLEAR and self.accuracy + 2 * self.error < self.base + KEPT * content
+        return self.content > CLEAR and self.accuracy + 2 * self.error < self.base + KEPT * self.content
 
     @property
     def tells(self) -> bool:
         """Whether content is read from the others at all, beyond one standard error; else nothing is told."""
-        return self.others - max(self.chance, self.others_bare) > self.error
+        return self.content > self.error
 
     @property
     def as_others(self) -> bool:
         """Whether content is read, beyond one standard error, and no worse than of others, within two. Nothing is told
         where hardly any is read of these: a classifier that is too weak for them is so for the group."""
-        return self.tells and self.accuracy - self.error > self.base and self.accuracy + 2 * self.error >= self.others
+        read = self.tells and self.content > HARDLY and self.accuracy - self.error > self.base
+        return read and self.accuracy + 2 * self.error >= self.others
 
 
 def readable(pattern: Floats, labels: NDArray[np.int64], group: Mask, seed: int = 0) -> Readable | None:

@@ -146,8 +146,8 @@ def broken(
     neighbouring components. A cut is valid if the components beside it are separate (`SEPARATION`) and if samples that
     the model was *not* trained on are hardly recognised below it, and in the component just below (`RATIO`): memorised
     training samples cannot hide a broken group then, and a group that only looks different is not broken. Classes that
-    are below it as a whole are left out of this (`groups.weak_classes`): nothing of them is recognised better, so that
-    the class explains the group, and they are called weak. Nor is a rare group broken that may be readable. Of the
+    are below some cut as a whole are left out of this (`groups.weak_classes`): nothing of them is recognised better, so
+    that the class explains the group, and they are called weak. Nor is a rare group broken that may be readable. Of the
     valid cuts the one with the most samples below is used; without one, see `_half_learnt`, or nothing is broken.
 
     Args:
@@ -164,48 +164,65 @@ def broken(
         the guard.
     """
     q = np.asarray(recognition, dtype=np.float64)
-    posterior, weakest = np.zeros(len(q)), np.zeros(classes, dtype=bool)
+    posterior, weak = np.zeros(len(q)), np.zeros(classes, dtype=bool)
     best = closest = Guard(False)
-    every = list(cuts(q, held_recognition))
+    every = [cut for cut in cuts(q, held_recognition) if cut.separation > SEPARATION]
+    rest, held_rest = np.ones(len(q), dtype=bool), np.ones(len(held_p_true), dtype=bool)
+    if labels is not None:
+        weak = _weak(every, labels, held_p_true, classes)
+        rest, held_rest = ~weak[labels.seen], ~weak[labels.held]
     for cut in every:
-        if cut.separation <= SEPARATION:
-            continue
-        inside, weak = cut.low > 0.5, np.zeros(classes, dtype=bool)
-        if labels is not None and _fails(cut.held, held_p_true, classes):
-            weak = weak_classes(inside, labels.seen, classes)
-            weakest = weak if weak.sum() > weakest.sum() else weakest
-        rest, held_rest = np.ones(len(q), dtype=bool), np.ones(len(held_p_true), dtype=bool)
-        if labels is not None:
-            rest, held_rest = ~weak[labels.seen], ~weak[labels.held]
+        inside = (cut.low > 0.5) & rest
         ratio = _kept(cut.held[held_rest], held_p_true[held_rest], classes)
-        share = float((inside & rest).mean()) if weak.any() else cut.share
+        share = float(inside.mean()) if weak.any() else cut.share
         if ratio is None or share <= SMALLEST:
             continue
         if cut.nearest is not None and not _fails(cut.nearest, held_p_true, classes, ~cut.held):
             continue
         if closest.ratio is None or ratio < closest.ratio:
             closest = Guard(False, 0.0, cut.separation, ratio)
-        if ratio < RATIO and share > best.share and not (readable is not None and readable(inside & rest)):
+        if ratio < RATIO and share > best.share and not (readable is not None and readable(inside)):
             best, posterior = Guard(True, share, cut.separation, ratio), np.where(rest, cut.low, 0.0)
     if not best.found and labels is not None and lost is not None:
-        best, posterior = _half_learnt(every, labels, held_p_true, classes, lost) or (best, posterior)
-    names = tuple(labels.names[c] for c in np.flatnonzero(weakest).tolist()) if labels else ()
+        best, posterior = _half_learnt(every, labels, held_p_true, classes, weak, lost) or (best, posterior)
+    names = tuple(labels.names[c] for c in np.flatnonzero(weak).tolist()) if labels else ()
     return posterior, replace(best if best.found else closest, weak=names)
 
 
+def _weak(found: Sequence[Cut], labels: Labels, held_p_true: Floats, classes: int) -> Mask:
+    """(K,) the most classes that one cut shows to be hardly recognised as a whole.
+
+    A cut within them shows nothing more: some of their samples are always recognised less than others.
+    """
+    weakest = np.zeros(classes, dtype=bool)
+    for cut in found:
+        if _fails(cut.held, held_p_true, classes):
+            weak = weak_classes(cut.low > 0.5, labels.seen, classes)
+            weakest = weak if weak.sum() > weakest.sum() else weakest
+    return weakest
+
+
 def _half_learnt(
-    found: Sequence[Cut], labels: Labels, held_p_true: Floats, classes: int, lost: Callable[[Mask], bool]
+    found: Sequence[Cut],
+    labels: Labels,
+    held_p_true: Floats,
+    classes: int,
+    known: Mask,
+    lost: Callable[[Mask], bool],
 ) -> tuple[Guard, Floats] | None:
     """Guard and posterior of the largest group of which the model may have learnt something, though it is broken.
 
     The lowest cut of a mixture is valid if less than `IMPAIRED` is kept below it, and the content there is lost. None
     is returned without one.
+
+    Args:
+        known: (K,) classes that are weak in any case.
     """
     for cut in sorted(found, key=lambda cut: -(cut.low > 0.5).mean()):
-        if cut.nearest is not None or cut.separation <= SEPARATION:
+        if cut.nearest is not None:
             continue
         inside = cut.low > 0.5
-        weak = weak_classes(inside, labels.seen, classes)
+        weak = known | weak_classes(inside, labels.seen, classes)
         rest, held_rest = ~weak[labels.seen], ~weak[labels.held]
         ratio, share = _kept(cut.held[held_rest], held_p_true[held_rest], classes), float((inside & rest).mean())
         if ratio is not None and ratio < IMPAIRED and share > SMALLEST and lost(inside & rest):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from curate.scores.groups import Readable, apart, crossing, readable, shortcuts, weak_classes
-from curate.scores.guard import Labels
+from curate.scores.guard import Labels, broken
 from curate.scores.references import load, save
 from curate.scores.usability import Evidence, assess
 
@@ -67,6 +67,7 @@ def test_readable_by_hand() -> None:
     assert Readable(0.8, 0.05, 0.9, 0.1).as_others and not Readable(0.79, 0.05, 0.9, 0.1).as_others
     assert not Readable(0.5, 0.1, 0.6, 0.1, bare=0.4).as_others
     assert not Readable(0.3, 0.06, 0.25, 0.1, others_bare=0.2).as_others  # hardly any content is read of the others
+    assert Readable(0.3, 0.05, 0.26, 0.1).as_others and not Readable(0.3, 0.05, 0.24, 0.1).as_others
     assert Readable(0.3, 0.09, 0.9, 0.1).lost and not Readable(0.3, 0.1, 0.9, 0.1).lost  # two errors below 0.5
     assert not Readable(0.1, 0.0, 0.39, 0.1).lost and Readable(0.1, 0.0, 0.41, 0.1).lost  # others are read clearly
 
@@ -122,6 +123,22 @@ def test_a_group_that_is_a_set_of_classes_is_weak_and_not_broken() -> None:
     rng = np.random.default_rng(0)
     spread = judged(rng.random(600) < 0.3, rng.random(200) < 0.3, labels)
     assert spread.guards[0].found and not spread.guards[0].weak
+
+
+def test_a_part_of_weak_classes_is_no_broken_group() -> None:
+    """Of two classes 70 % are recognised at .2 and 30 % at .35: no class is in the lowest group as a whole."""
+    rng = np.random.default_rng(0)
+
+    def drawn(count: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = np.resize(np.arange(4), count)
+        level = np.where(rng.random(count) < 0.7, 0.2, 0.35)
+        return labels, rng.normal(np.where(labels > 1, level, 0.9), 0.01)
+
+    (seen, q), (held, held_q) = drawn(600), drawn(200)
+    p_true = np.where(held > 1, 0.25, 0.9) + 0.01 * np.resize([-1, 1], 200)
+    p, guard = broken(q, held_q, p_true, 4, Labels(seen, held, "abcd"))
+    assert guard.weak == ("c", "d") and not guard.found and not p.any()
+    assert broken(q, held_q, p_true, 4)[1].found, "which classes they are says it"
 
 
 def test_a_rare_group_keeps_its_part_if_it_is_readable_and_is_broken_if_it_is_not() -> None:
