@@ -108,8 +108,9 @@ class Readable:
     @property
     def as_others(self) -> bool:
         """Whether content is read, beyond one standard error, and no worse than of others, within two. Nothing is told
-        where hardly any is read of these: a classifier that is too weak for them is so for the group."""
-        read = self.tells and self.content > HARDLY and self.accuracy - self.error > self.base
+        where hardly any is read of either: a classifier that is too weak for the others is so for the group."""
+        own = self.accuracy - self.error - self.base
+        read = own > HARDLY or (own > 0 and self.tells and self.content > HARDLY)
         return read and self.accuracy + 2 * self.error >= self.others
 
 
@@ -171,6 +172,17 @@ def apart(places: Floats, group: Mask) -> bool:
         places: (N, d) in the space of appearance.
     """
     return _within(places, group) >= PURE
+
+
+def completed(places: Floats, group: Mask) -> Mask:
+    """(N,) a group with those that look like it: more than half of their nearest samples, as many as `NEAR`, or as the
+    group has, are members.
+
+    Args:
+        places: (N, d) in the space of appearance.
+    """
+    near = min(NEAR, int(group.sum()))
+    return group | (group[_nearest(places, near)].mean(axis=1) > 0.5) if near else group
 
 
 def crossing(places: Floats, group: Mask) -> float:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from curate.types import Floats
 
-from .groups import FEWEST, Mask, Readable, apart, crossing, readable, shortcuts
+from .groups import FEWEST, Mask, Readable, apart, completed, crossing, readable, shortcuts
 from .guard import FEWEST as LEAST_HELD
 from .guard import SEPARATION, SMALLEST, Cut, Guard, Labels, broken, cuts
 from .references import BANK, Reference, look_alikes, unseen
@@ -198,7 +198,8 @@ def _judged(
 def _rare(found: Iterable[Cut], places: Floats, read: Read, above: Floats) -> Mask:
     """(N,) the largest low group that is small, looks like nothing else, and is read by itself as others are.
 
-    Of fewer than `FEW` samples that often cannot be told; it is enough then that the model recognises held-out ones.
+    Those that look like it and are a little better known belong to it. Of fewer than `FEW` samples it often cannot be
+    told how they are read; it is enough then that the model recognises held-out ones.
 
     Args:
         above: (H,) probability of the true class of held-out samples, above chance.
@@ -208,6 +209,7 @@ def _rare(found: Iterable[Cut], places: Floats, read: Read, above: Floats) -> Ma
         group = cut.low > 0.5
         if cut.separation <= SEPARATION or not max(SMALLEST, best.mean()) < group.mean() <= RARE:
             continue
+        group = completed(places, group)
         if apart(places, group):
             alone = read(group)
             told = alone is not None and alone.tells
@@ -222,13 +224,16 @@ def _recognised(above: Floats) -> bool:
 
 
 def _lowest(found: Iterable[Cut], count: int) -> Mask:
-    """(N,) the largest separate low group of at most `LOW` of the samples; nobody if there is none."""
-    best = np.zeros(count, dtype=bool)
+    """(N,) the largest separate low group of at most `LOW` of the samples, else the largest; nobody if there is none.
+
+    A few samples make no separate group of recognition beside a class that is hard, and may be among its samples.
+    """
+    best = {True: np.zeros(count, dtype=bool), False: np.zeros(count, dtype=bool)}
     for cut in found:
-        group = cut.low > 0.5
-        if cut.separation > SEPARATION and best.mean() < group.mean() <= LOW:
-            best = group
-    return best
+        group, separate = cut.low > 0.5, cut.separation > SEPARATION
+        if best[separate].mean() < group.mean() <= LOW:
+            best[separate] = group
+    return best[True] if best[True].any() else best[False]
 
 
 def rare_parts(group: Mask, places: Floats, read: Read, seed: int) -> Mask:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curate.scores.groups import Readable, apart, crossing, readable, shortcuts, weak_classes
+from curate.scores.groups import Readable, apart, completed, crossing, readable, shortcuts, weak_classes
 from curate.scores.guard import Labels, broken
 from curate.scores.references import load, save
 from curate.scores.usability import Evidence, assess
@@ -67,7 +67,8 @@ def test_readable_by_hand() -> None:
     assert Readable(0.8, 0.05, 0.9, 0.1).as_others and not Readable(0.79, 0.05, 0.9, 0.1).as_others
     assert not Readable(0.5, 0.1, 0.6, 0.1, bare=0.4).as_others
     assert not Readable(0.3, 0.06, 0.25, 0.1, others_bare=0.2).as_others  # hardly any content is read of the others
-    assert Readable(0.3, 0.05, 0.26, 0.1).as_others and not Readable(0.3, 0.05, 0.24, 0.1).as_others
+    assert Readable(0.3, 0.06, 0.26, 0.1).as_others and not Readable(0.3, 0.06, 0.24, 0.1).as_others
+    assert Readable(0.31, 0.05, 0.24, 0.1).as_others  # it is read itself, whatever is read of the others
     assert Readable(0.3, 0.09, 0.9, 0.1).lost and not Readable(0.3, 0.1, 0.9, 0.1).lost  # two errors below 0.5
     assert not Readable(0.1, 0.0, 0.39, 0.1).lost and Readable(0.1, 0.0, 0.41, 0.1).lost  # others are read clearly
 
@@ -83,6 +84,15 @@ def test_a_group_elsewhere_is_apart_and_a_part_of_a_cloud_is_not() -> None:
 def classes_in_a_plane() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     return rng.normal(0, 1, (600, 2)), np.resize(np.arange(4), 600)
+
+
+def test_a_group_is_completed_by_what_looks_like_it() -> None:
+    rng = np.random.default_rng(0)
+    places = rng.normal(0, 1, (300, 3)) + np.where(np.arange(300) < 40, 10, 0)[:, None]
+    inside, everyone = np.arange(300) < 36, np.arange(300) < 40
+    assert np.array_equal(completed(places, inside), everyone)
+    assert np.array_equal(completed(places, everyone), everyone)
+    assert not completed(places, np.zeros(300, dtype=bool)).any()
 
 
 def test_damage_tied_to_a_class_is_a_shortcut_and_an_easy_class_is_not() -> None:
