@@ -183,7 +183,7 @@ def _judged(
 
     p, guard = broken(q, held, e.held_p_true, classes, e.labels, readable_alone, lost)
     if pattern is not None:
-        low = p > 0.5 if guard.found else _lowest(every, len(q))
+        low = p > 0.5 if guard.found else lowest(every, len(q))
         among = rare_parts(low, places, read, seed)
         rare = rare | among
         if guard.found:
@@ -223,7 +223,7 @@ def _recognised(above: Floats) -> bool:
     return len(above) >= LEAST_HELD and bool(above.mean() > above.std(ddof=1) / np.sqrt(len(above)))
 
 
-def _lowest(found: Iterable[Cut], count: int) -> Mask:
+def lowest(found: Iterable[Cut], count: int) -> Mask:
     """(N,) the largest separate low group of at most `LOW` of the samples, else the largest; nobody if there is none.
 
     A few samples make no separate group of recognition beside a class that is hard, and may be among its samples.

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from curate.scores.groups import Readable, apart, completed, crossing, readable, shortcuts, weak_classes
-from curate.scores.guard import Labels, broken
+from curate.scores.guard import Cut, Labels, broken
 from curate.scores.references import load, save
-from curate.scores.usability import Evidence, assess
+from curate.scores.usability import Evidence, assess, lowest
 
 
 def test_a_group_of_whole_classes_is_named_and_a_random_one_is_not() -> None:
@@ -215,6 +215,16 @@ def test_new_samples_of_a_group_get_what_their_group_got(tmp_path) -> None:
     assert reference.of(rare) == pytest.approx(found.usability[group, 0].mean(), abs=0.1)
     assert reference.of(rare)[0] > 0.5 > reference.usability(reference.recognition(rare))[0]
     assert reference.of(usual) == reference.usability(reference.recognition(usual))
+
+
+def test_a_rare_part_is_sought_in_a_separate_low_group_else_in_the_largest() -> None:
+    def cut(count: int, separation: float) -> Cut:
+        return Cut((np.arange(100) < count).astype(float), np.zeros(10, dtype=bool), separation, count / 100)
+
+    few, more, most = cut(5, 3.0), cut(20, 1.0), cut(60, 1.0)
+    assert lowest([few, more, most], 100).sum() == 5
+    assert lowest([more, cut(10, 1.5), most], 100).sum() == 20
+    assert lowest([most], 100).sum() == lowest([], 100).sum() == 0
 
 
 def test_what_is_rare_among_what_is_broken_is_not_claimed() -> None:
