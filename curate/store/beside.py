@@ -137,9 +137,14 @@ def settle(con: duckdb.DuckDBPyConnection, path: Path) -> bool:
     return bool(moved)
 
 
+def _folder(path: Path) -> Path:
+    """Of the files of a table; no other table, nor a copy of another name, writes to it."""
+    return path.resolve().with_name(f"{path.resolve().name}{SUFFIX}")
+
+
 def _new_file(con: duckdb.DuckDBPyConnection, path: Path, table: str) -> Path:
-    """A name with that of the table and its identity: another table may have the same folder."""
-    folder = path.resolve().with_suffix(SUFFIX)
+    """A name with the identity of the table: one that had its name before may have left its files there."""
+    folder = _folder(path)
     folder.mkdir(exist_ok=True)
     return folder / f"{table}-{_identity(con)}-{uuid.uuid4().hex}.parquet"
 
@@ -185,7 +190,7 @@ def _quoted(text: str) -> str:
 
 def sweep(con: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Delete the files of this table that are not listed; nobody else may have it open."""
-    folder = path.resolve().with_suffix(SUFFIX)
+    folder = _folder(path)
     if not folder.is_dir():
         return
     with suppress(duckdb.Error):  # a connection that has failed says nothing; the next writer sweeps

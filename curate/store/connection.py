@@ -131,7 +131,7 @@ class Connection:
                 except BaseException:
                     with suppress(duckdb.Error):  # a full disk has ended the transaction already
                         con.rollback()
-                    beside.sweep(con, self.path)
+                        beside.sweep(con, self.path)
                     raise
                 con.commit()
                 beside.sweep(con, self.path)

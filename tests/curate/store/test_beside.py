@@ -44,7 +44,7 @@ def columns(table: Store) -> list[tuple[object, ...]]:
 
 
 def files(table: Store) -> list[str]:
-    folder = table.path.with_suffix(".rows")
+    folder = table.path.with_name(f"{table.path.name}.rows")
     return sorted(f.name for f in folder.iterdir()) if folder.exists() else []
 
 
@@ -119,7 +119,7 @@ def test_table_and_folder_move_together_and_any_duckdb_reads_them(full, tmp_path
     full.keep_rows(True)
     place = tmp_path / "it's elsewhere"
     place.mkdir()
-    for name in ("curate.duckdb", "curate.rows"):
+    for name in ("curate.duckdb", "curate.duckdb.rows"):
         shutil.move(tmp_path / name, place)
     assert content(Store(place / "curate.duckdb")) == before
     (tmp_path / "link.duckdb").symlink_to(place / "curate.duckdb")
@@ -132,12 +132,12 @@ def test_table_and_folder_move_together_and_any_duckdb_reads_them(full, tmp_path
 def test_without_its_folder_the_table_is_not_read_and_says_what_is_missing(full, tmp_path) -> None:
     full.keep_rows(True)
     before = content(full)
-    (tmp_path / "curate.rows").rename(tmp_path / "away")
+    (tmp_path / "curate.duckdb.rows").rename(tmp_path / "away")
     for ask in (lambda: full.query("SELECT 1"), lambda: full.runs.finish(RUN, "failed"), lambda: full.keep_rows(False)):
         with pytest.raises(CurateError, match=r"4 of 4 files .* not there") as error:
             ask()
-        assert "put the folder curate.rows back" in error.value.hint
-    (tmp_path / "away").rename(tmp_path / "curate.rows")
+        assert "put the folder curate.duckdb.rows back" in error.value.hint
+    (tmp_path / "away").rename(tmp_path / "curate.duckdb.rows")
     assert content(full) == before
 
 
@@ -154,7 +154,7 @@ def test_what_fails_leaves_no_file_and_what_was_left_is_deleted_later(full, pred
         patch.setattr(beside, "show", fail)
         full.dynamics.write(RUN, 3, predictions())
     assert content(full) == before and files(full) == there
-    folder = full.path.with_suffix(".rows")
+    folder = full.path.with_name(f"{full.path.name}.rows")
     mine = folder / there[0].replace(there[0].rsplit("-", 1)[1], "0" * 32 + ".parquet")
     another = folder / "item-00000000-1.parquet"
     for left in (mine, another):
@@ -163,27 +163,35 @@ def test_what_fails_leaves_no_file_and_what_was_left_is_deleted_later(full, pred
     assert not mine.exists() and another.exists(), "those of another table stay"
 
 
-def test_two_tables_of_one_stem_share_a_folder_and_nothing_else(full, predictions, tmp_path) -> None:
-    other = Store(tmp_path / "curate.db")
-    other.runs.finish("nobody", "done")
-    for table in (full, other):
-        table.keep_rows(True)
-    before = content(full)
-    other.dynamics.write("r", 1, predictions())
-    assert len(files(full)) == 5
-    other.keep_rows(False)
-    assert len(files(full)) == 4 and content(full) == before
+def test_a_copy_of_another_name_and_a_new_table_of_the_same_leave_the_files_alone(full, predictions, tmp_path) -> None:
+    full.keep_rows(True)
+    before, there = content(full), files(full)
+    copy = Store(shutil.copy(full.path, tmp_path / "curate.bak"))
+    copy.remove_run(RUN)
+    copy.keep_rows(False)
+    assert content(full) == before and files(full) == there
+    kept = Store(shutil.move(full.path, tmp_path / "kept.duckdb"))
+    new = Store(full.path)
+    new.runs.finish("nobody", "done")
+    new.keep_rows(True)
+    new.dynamics.write("r", 1, predictions())
+    new.keep_rows(False)
+    assert content(kept) == before and files(new) == there
 
 
 def test_a_user_can_neither_write_to_the_files_nor_read_others(full, tmp_path) -> None:
     (tmp_path / "notes.csv").write_text("a\n1\n")
     full.keep_rows(True)
-    before, target = content(full), tmp_path / "curate.rows" / files(full)[0]
-    copies = [f"COPY (SELECT 1) TO '{name}'" for name in (target, "curate.rows/x.csv")]
+    before, target = content(full), tmp_path / "curate.duckdb.rows" / files(full)[0]
+    copies = [f"COPY (SELECT 1) TO '{name}'" for name in (target, "curate.duckdb.rows/x.csv")]
     for sql in (*copies, f"EXPLAIN ANALYZE {copies[0]}"):
         with pytest.raises(CurateError, match="only a SELECT"):
             full.query(sql)
-    for path in (tmp_path / "notes.csv", tmp_path / "curate.rows" / ".." / "notes.csv", "curate.rows/../notes.csv"):
+    for path in (
+        tmp_path / "notes.csv",
+        tmp_path / "curate.duckdb.rows" / ".." / "notes.csv",
+        "curate.duckdb.rows/../notes.csv",
+    ):
         with pytest.raises(CurateError):
             full.query(f"FROM read_csv('{path}')")
     assert full.query(f"SELECT a FROM '{tmp_path / 'notes.csv'}' JOIN samples ON true LIMIT 1", True)[1] == [(1,)]
