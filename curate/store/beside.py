@@ -9,6 +9,7 @@ it: one that is not listed was left by a process that was killed, or belongs to 
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Collection
 from contextlib import suppress
@@ -23,6 +24,7 @@ KEYS = {"item": "part", "dynamic": "run_id", "usability": "run_id"}
 """What may be beside the table, and the column whose values tell its files apart."""
 SUFFIX = ".rows"
 READ = "read_parquet([{}], union_by_name = true)"
+OURS = re.compile(r"[^/\\]+\.rows/[^/\\]+\.parquet")
 SEPARATORS = ",*?[]{}"
 """Characters that DuckDB does not take literally in the name of a folder or file that it reads."""
 
@@ -72,12 +74,14 @@ def find(con: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
     whole: DuckDB allows a file only if it allows both.
 
     Raises:
-        CurateError: one is not there.
+        CurateError: one is not there, or is not in a folder of rows.
     """
     listed = files(con)
     if not listed:
         return []
     check_folder(path)
+    if strange := [name for name in listed if not OURS.fullmatch(name)]:
+        raise CurateError(f"{path} takes {strange[0]} for its rows", "it was changed by something else; do not use it")
     parent = path.resolve().parent
     lost = [name for name in listed if not (parent / name).is_file()]
     if lost:

@@ -198,6 +198,14 @@ def test_a_user_can_neither_write_to_the_files_nor_read_others(full, tmp_path) -
     assert content(full) == before and len(files(full)) == 4
 
 
+@pytest.mark.parametrize("name", ["../x.rows/a.parquet", "/etc/x.rows/a.parquet", "x/a.parquet", "x.rows/../passwd"])
+def test_a_table_that_takes_other_files_for_its_rows_is_not_read(full, name) -> None:
+    with duckdb.connect(str(full.path)) as con:
+        con.execute("INSERT INTO beside VALUES ('item', '1', ?)", [name])
+    with pytest.raises(CurateError, match="for its rows"):
+        full.query("SELECT 1")
+
+
 @pytest.mark.parametrize("here", [False, True])
 @pytest.mark.parametrize("there", [False, True])
 def test_tables_are_merged_wherever_their_rows_are(full, predictions, scoring, tmp_path, here, there) -> None:
