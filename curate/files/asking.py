@@ -15,6 +15,12 @@ def quoted(name: str) -> str:
     return f'"{doubled}"'
 
 
+def literal(text: str) -> str:
+    """A text in SQL."""
+    doubled = text.replace("'", "''")
+    return f"'{doubled}'"
+
+
 @contextmanager
 def reading(path: Path, who: str = "") -> Iterator[None]:
     """Turns errors of DuckDB into a `CurateError`.

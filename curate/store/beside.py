@@ -18,6 +18,7 @@ from pathlib import Path
 import duckdb
 
 from curate.errors import CurateError
+from curate.files.asking import literal
 
 TABLES = ("layout", "beside")
 KEYS = {"item": "part", "dynamic": "run_id", "usability": "run_id"}
@@ -96,7 +97,7 @@ def find(con: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
 
 def search(con: duckdb.DuckDBPyConnection, *paths: Path) -> None:
     """Let a connection find the files beside these tables by their names."""
-    con.execute(f"SET file_search_path = {_quoted(','.join(str(path.resolve().parent) for path in paths))}")
+    con.execute(f"SET file_search_path = {literal(','.join(str(path.resolve().parent) for path in paths))}")
 
 
 def remove(con: duckdb.DuckDBPyConnection, table: str, key: int | str) -> None:
@@ -172,7 +173,7 @@ def _reading(names: Collection[str]) -> str:
 
 def quoted(names: Collection[str]) -> str:
     """Names as SQL texts, separated by commas."""
-    return ", ".join(_quoted(name) for name in names)
+    return ", ".join(literal(name) for name in names)
 
 
 def _explain(con: duckdb.DuckDBPyConnection, table: str) -> None:
@@ -183,13 +184,9 @@ def _explain(con: duckdb.DuckDBPyConnection, table: str) -> None:
         [here(table)],
     ).fetchall()
     for column, text in said:
-        con.execute(f"COMMENT ON COLUMN {table}.{column} IS {_quoted(text)}")
+        con.execute(f"COMMENT ON COLUMN {table}.{column} IS {literal(text)}")
     whole = "SELECT comment FROM duckdb_tables() WHERE table_name = ? AND database_name = current_database()"
-    con.execute(f"COMMENT ON VIEW {table} IS {_quoted(con.execute(whole, [here(table)]).fetchall()[0][0])}")
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    con.execute(f"COMMENT ON VIEW {table} IS {literal(con.execute(whole, [here(table)]).fetchall()[0][0])}")
 
 
 def sweep(con: duckdb.DuckDBPyConnection, path: Path) -> None:

@@ -17,6 +17,8 @@ from types import MappingProxyType
 
 import duckdb
 
+from curate.files.asking import literal
+
 LOCK = threading.RLock()
 NAMES = itertools.count()
 SETTINGS = {
@@ -92,8 +94,7 @@ class Attached:
                 file = _File(f"file_{next(NAMES)}", write)
                 kind = ["TYPE duckdb", "READ_WRITE" if write else "READ_ONLY"]
                 given = ", ".join((*kind, *(f"{name} '{value}'" for name, value in options.items())))
-                quoted = str(path).replace("'", "''")
-                self._in.base.execute(f"ATTACH '{quoted}' AS {file.name} ({given})")
+                self._in.base.execute(f"ATTACH {literal(str(path))} AS {file.name} ({given})")
                 self._in.files[self._key] = file
             else:
                 file.users += 1

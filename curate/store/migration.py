@@ -10,6 +10,8 @@ from pathlib import Path
 
 import duckdb
 
+from curate.files.asking import literal
+
 from .beside import here
 from .older import BY_NAME, convert
 from .schema import STORAGE
@@ -98,8 +100,7 @@ def _beside(con: Connection, path: Path, old: str, storage: str, make: Callable[
     fresh = path.with_name(f"{path.name}.{FRESH}")
     _remove(fresh)
     try:
-        quoted = str(fresh).replace("'", "''")
-        con.execute(f"ATTACH '{quoted}' AS {FRESH} (STORAGE_VERSION '{storage}')")
+        con.execute(f"ATTACH {literal(str(fresh))} AS {FRESH} (STORAGE_VERSION '{storage}')")
         make()
         con.execute(f"DETACH {FRESH}")
         con.execute("CHECKPOINT")  # complete without its write-ahead log, which must not be beside the new file

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 import duckdb
 
+from curate.files.asking import literal
+
 from .items import FACTS, begin, complete, of_data
 
 BY_NAME = ("sample", "prediction", "class_probability", "gap", "posterior")
@@ -82,11 +84,11 @@ def _asked(rows: Mapping[str, str], modalities: Sequence[str], pairs: Sequence[s
     said = {"p_true": "DOUBLE", "p_max": "DOUBLE", "entropy": "DOUBLE", "predicted": "VARCHAR", "correct": "BOOLEAN"}
     listed = _lists("modality", modalities, said)
     every = ", ".join(
-        f"coalesce(any_value(probs) FILTER (modality = {_quoted(m)}), list_resize([]::FLOAT[], {width}))"
+        f"coalesce(any_value(probs) FILTER (modality = {literal(m)}), list_resize([]::FLOAT[], {width}))"
         for m in modalities
     )
     gaps = _lists("pair", pairs, {"prob_gap": "DOUBLE", "kl_gap": "DOUBLE", "fitted": "DOUBLE"})
-    sizes = ", ".join(f"any_value(abs(prob_gap)) FILTER (pair = {_quoted(p)})" for p in pairs)
+    sizes = ", ".join(f"any_value(abs(prob_gap)) FILTER (pair = {literal(p)})" for p in pairs)
     widest = f"list_position([{sizes}], max(abs(prob_gap))) AS widest"
     posteriors = _lists("pair", pairs, {"p_balanced": "DOUBLE", "p_first": "DOUBLE", "p_second": "DOUBLE"})
     return [
@@ -102,10 +104,6 @@ def _lists(what: str, names: Sequence[str], columns: Mapping[str, str]) -> str:
     """SQL for {column: type} as lists with an element for each name; NULL where no row has a value."""
     return ", ".join(
         f"CASE WHEN count({c}) > 0 "
-        f"THEN [{', '.join(f'any_value({c}) FILTER ({what} = {_quoted(n)})' for n in names)}]::{kind}[] END AS {c}"
+        f"THEN [{', '.join(f'any_value({c}) FILTER ({what} = {literal(n)})' for n in names)}]::{kind}[] END AS {c}"
         for c, kind in columns.items()
     )
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -18,6 +18,7 @@ from typing import Any
 import duckdb
 
 from curate.errors import CurateError, LockedError
+from curate.files.asking import literal
 from curate.types import Run, pair_name
 
 from . import beside, views
@@ -87,7 +88,7 @@ class Snapshot:
     def _more(self) -> list[tuple[str, str, str]]:
         """(table, columns of each sample, condition): what `samples` does not show of a run."""
         plain = {"prob": "prob_gap", "kl": "kl_gap"}.get(self.run.gap_kind or "prob", "NULL")
-        own, dataset = f"run_id = {_quoted(self.run.run_id)}", f"dataset = {_quoted(self.run.dataset)}"
+        own, dataset = f"run_id = {literal(self.run.run_id)}", f"dataset = {literal(self.run.dataset)}"
         found = [
             ("gap", "pair", f"max(coalesce(fitted, {plain}))", f"{own} AND round = 0", seen_column),
             ("usability", "modality", "max(p_broken)", own, lambda m: f"p_broken_{m}"),
@@ -103,10 +104,10 @@ class Snapshot:
 
     def _attach(self) -> None:
         """Attach the sample table for reading, waiting for a writer as `Connection.open` does."""
-        quoted, deadline = str(self.store.path).replace("'", "''"), time.monotonic() + READ_PATIENCE
+        deadline = time.monotonic() + READ_PATIENCE
         while True:
             try:
-                self._con.execute(f"ATTACH '{quoted}' AS source (READ_ONLY)")
+                self._con.execute(f"ATTACH {literal(str(self.store.path))} AS source (READ_ONLY)")
                 beside.search(self._con, self.store.path)
                 return
             except duckdb.Error as error:
@@ -179,10 +180,6 @@ class Snapshot:
         """Remove the scratch file."""
         self._con.close()
         self._folder.cleanup()
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def condition(where: str) -> str:

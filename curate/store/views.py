@@ -8,6 +8,7 @@ from importlib import resources
 
 import duckdb
 
+from curate.files.asking import literal
 from curate.types import FUSED, MODALITY
 
 SCORED = """
@@ -39,9 +40,9 @@ def in_step(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
 def query_of(con: duckdb.DuckDBPyConnection, run_id: str) -> str:
     """The query behind the view `samples`, with the numbers of one scored run, whether or not it is the newest."""
     text = _filled(*_stored(con)).partition(";")[0].partition("AS\n")[2]
-    quoted = run_id.replace("'", "''")
-    chosen = text.replace("/* chosen */", f"run_id = '{quoted}' AND")
-    return f"SELECT * FROM ({chosen}) WHERE run_id = '{quoted}'"
+    own = f"run_id = {literal(run_id)}"
+    chosen = text.replace("/* chosen */", f"{own} AND")
+    return f"SELECT * FROM ({chosen}) WHERE {own}"
 
 
 def _stored(con: duckdb.DuckDBPyConnection) -> tuple[list[str], bool]:
