@@ -16,11 +16,6 @@ from curate.types import Run
 
 FILE = "json_extract_string(w.sources, '$.{m}.file')"
 PATH = f"CASE WHEN regexp_matches({FILE}, '^([A-Za-z][A-Za-z0-9+.-]*:)?[/\\\\]') THEN {FILE} ELSE $folder || {FILE} END"
-PROBS = (
-    "CASE WHEN i.probs[p.at_{m} * {k} + 1] IS NOT NULL "
-    "THEN i.probs[p.at_{m} * {k} + 1 : (p.at_{m} + 1) * {k}] END AS probs_{m}"
-)
-"""As the view `class_probability` shows it a row a modality; of `k` classes."""
 
 
 @dataclass(frozen=True)
@@ -121,18 +116,13 @@ def _extra(store: Store, run: Run) -> tuple[str, tuple[str, ...], str]:
     """Further columns, the modalities with files, and the joins that the columns need."""
     some = "SELECT count(*) > 0 FROM sample w WHERE data_id = ? AND {} IS NOT NULL"
     media = tuple(m for m in run.modalities if store.rows(some.format(FILE.format(m=m)), [run.data_id]) == [(True,)])
-    known = store.rows("SELECT DISTINCT modality FROM class_probability WHERE run_id = ? ORDER BY 1", [run.run_id])
+    asked = "SELECT DISTINCT modality FROM class_probability WHERE run_id = ? ORDER BY 1"
+    known = [m for (m,) in store.rows(asked, [run.run_id])]
     columns = [f"{PATH.format(m=m)} AS file_{m}" for m in media]
     joins = f" LEFT JOIN sample w ON w.data_id = '{run.data_id}' AND w.sample_id = s.sample_id" if media else ""
     if known:
-        quoted = run.run_id.replace("'", "''")
-        said = ", ".join(PROBS.format(m=m, k=len(run.classes)) for (m,) in known)
-        places = ", ".join(f"list_position(modalities, '{m}') - 1 AS at_{m}" for (m,) in known)
-        columns += [f"c.probs_{m}" for (m,) in known]
-        joins += (
-            f" LEFT JOIN (SELECT i.sample_id, {said} FROM item i JOIN (SELECT number, {places} FROM part "
-            f"WHERE run_id = '{quoted}' AND round = 0) p ON p.number = i.part) c ON c.sample_id = s.sample_id"
-        )
+        columns += [f"c.probs_{m}" for m in known]
+        joins += f" LEFT JOIN ({views.probabilities_of(run, known)}) c ON c.sample_id = s.sample_id"
     return "".join(f", {c}" for c in columns), media, joins
 
 

@@ -9,7 +9,7 @@ from importlib import resources
 import duckdb
 
 from curate.files.asking import literal
-from curate.types import FUSED, MODALITY
+from curate.types import FUSED, MODALITY, Run
 
 SCORED = """
     SELECT dataset, data_id, run_id, modalities FROM run WHERE /* chosen */ kind = 'score' AND status = 'done'
@@ -43,6 +43,24 @@ def query_of(con: duckdb.DuckDBPyConnection, run_id: str) -> str:
     own = f"run_id = {literal(run_id)}"
     chosen = text.replace("/* chosen */", f"{own} AND")
     return f"SELECT * FROM ({chosen}) WHERE {own}"
+
+
+def probabilities_of(run: Run, modalities: Sequence[str]) -> str:
+    """A query for `sample_id` and `probs_<modality>` of each: class probabilities of round 0 of a run.
+
+    They are those of the view `class_probability`, which has a row a modality and is read once for each that is joined.
+    """
+    width = len(run.classes)
+    places = ", ".join(f"list_position(modalities, '{m}') - 1 AS at_{m}" for m in modalities)
+    lists = ", ".join(
+        f"CASE WHEN i.probs[p.at_{m} * {width} + 1] IS NOT NULL "
+        f"THEN i.probs[p.at_{m} * {width} + 1 : (p.at_{m} + 1) * {width}] END AS probs_{m}"
+        for m in modalities
+    )
+    return (
+        f"SELECT i.sample_id, {lists} FROM item i JOIN (SELECT number, {places} FROM part "
+        f"WHERE run_id = {literal(run.run_id)} AND round = 0) p ON p.number = i.part"
+    )
 
 
 def _stored(con: duckdb.DuckDBPyConnection) -> tuple[list[str], bool]:
