@@ -35,6 +35,8 @@ from hypothesis import settings
 
 from curate import cli
 from curate.scores import gap, mixture, posteriors
+from curate.scores.guard import Guard
+from curate.scores.usability import Usability
 from curate.store.connection import Connection
 from curate.store.store import Store
 from curate.types import FUSED, Predictions, Run, Sample
@@ -220,12 +222,21 @@ def write_scored(table: Store, predictions: Predictions, run_id: str = "score-to
     return table.runs.find(run.run_id)
 
 
+def write_usability(table: Store, run_id: str = "score-toy-1") -> None:
+    """Usability of two modalities by hand, one of them judged."""
+    ids = table.rounds.read(run_id).sample_ids
+    half = np.full((len(ids), 2), 0.5)
+    guards = (Guard(True, 0.2, 3.0, 0.1), Guard(False, withheld=True))
+    table.usability.write(run_id, Usability(ids, ("audio", "visual"), half, half, half, guards, {}), half)
+
+
 class Scoring:
     """The writers above, as one fixture: tests cannot import their neighbours."""
 
     run = staticmethod(make_run)
     data = staticmethod(write_data)
     write = staticmethod(write_scored)
+    assess = staticmethod(write_usability)
 
 
 @pytest.fixture(scope="session")
@@ -236,7 +247,8 @@ def predictions() -> Callable[..., Predictions]:
 
 @pytest.fixture(scope="session")
 def scoring() -> type[Scoring]:
-    """Writers of rows: `.run(run_id, **columns)`, `.data(table, run, predictions)`, `.write(table, predictions)`."""
+    """Writers of rows: `.run(run_id, **columns)`, `.data(table, run, predictions)`, `.write(table, predictions)`,
+    `.assess(table, run_id)`."""
     return Scoring
 
 

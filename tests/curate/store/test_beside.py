@@ -14,8 +14,6 @@ import pytest
 
 from curate.errors import CurateError
 from curate.predictions.score import score_missing_predictions, score_predictions
-from curate.scores.guard import Guard
-from curate.scores.usability import Usability
 from curate.store import beside
 from curate.store.merging import merge
 from curate.store.store import Store
@@ -48,19 +46,12 @@ def files(table: Store) -> list[str]:
     return sorted(f.name for f in folder.iterdir()) if folder.exists() else []
 
 
-def assess(table: Store, run_id: str = RUN) -> None:
-    ids = table.rounds.read(run_id).sample_ids
-    half = np.full((len(ids), 2), 0.5)
-    guards = (Guard(True, 0.2, 3.0, 0.1), Guard(False, withheld=True))
-    table.usability.write(run_id, Usability(ids, ("audio", "visual"), half, half, half, guards, {}), half)
-
-
 @pytest.fixture
-def full(scored_table, predictions) -> Store:
+def full(scored_table, predictions, scoring) -> Store:
     """A scored run with two epochs and usability."""
     for epoch in (1, 2):
         scored_table.dynamics.write(RUN, epoch, predictions(epoch))
-    assess(scored_table)
+    scoring.assess(scored_table)
     return scored_table
 
 
@@ -85,7 +76,7 @@ def work(table: Store, folder: Path, predictions, scoring) -> None:
     table.dynamics.write(RUN, 1, predictions(3, n=20))
     table.dynamics.write(RUN, 2, predictions(4, n=10), complete=False)
     table.dynamics.write(RUN, 3, predictions(5))
-    assess(table, "score-toy-2")
+    scoring.assess(table, "score-toy-2")
     for name, ids in (("few", range(60)), ("more", range(60, 72))):
         rng = np.random.default_rng(ids.start)
         lines = [f"s{i:03},{'xy'[i % 2]},train,{','.join(f'{v:.6f}' for v in rng.normal(size=4))}" for i in ids]

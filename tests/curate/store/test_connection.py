@@ -11,13 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
-import numpy as np
 import pandas as pd
 import pytest
 
 from curate.errors import CurateError, LockedError
-from curate.scores.guard import Guard
-from curate.scores.usability import Usability
 from curate.store import connection as database
 from curate.store import instance
 from curate.store.connection import SCHEMA_VERSION
@@ -206,21 +203,12 @@ def test_times_are_utc_without_a_zone(scored_table):
     assert isinstance(started, datetime) and started.tzinfo is None and started <= finished
 
 
-def write_usability(table) -> None:
-    """Usability of two modalities by hand, one of them judged."""
-    ids = table.rounds.read("score-toy-1").sample_ids
-    half = np.full((len(ids), 2), 0.5)
-    guards = (Guard(True, 0.2, 3.0, 0.1), Guard(False, withheld=True))
-    found = Usability(ids, ("audio", "visual"), half, half, half, guards, {})
-    table.usability.write("score-toy-1", found, half)
-
-
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
-def test_no_number_of_any_table_can_be_nan_or_infinite(scored_table, predictions, value):
+def test_no_number_of_any_table_can_be_nan_or_infinite(scored_table, predictions, scoring, value):
     scored_table.epochs.write("score-toy-1", 1, [("train", "fused", "loss", 0.5)])
     scored_table.epochs.write("score-toy-1", 1, [("train", "fused", "loss", 0.5)], fold=0)
     scored_table.dynamics.write("score-toy-1", 1, predictions())
-    write_usability(scored_table)
+    scoring.assess(scored_table)
     with duckdb.connect(str(scored_table.path)) as con:
         columns = con.execute(
             "SELECT c.table_name, c.column_name, c.data_type FROM duckdb_columns() c JOIN duckdb_tables() t "
