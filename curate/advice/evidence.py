@@ -324,7 +324,7 @@ def _heart(e: Evidence) -> str:
     """Where accuracy differs between training and held-out samples, and what to do about it; '' if it does not."""
     if e.was_by_heart:
         return (
-            f"by heart: right on training and on validation samples: {e.was_by_heart}; so every sample was scored by a "
+            f"memory: right on training and on validation samples: {e.was_by_heart}; so every sample was scored by a "
             "model that had not seen it"
         )
     if not e.apart or e.held_out is None:

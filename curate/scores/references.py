@@ -20,6 +20,8 @@ from .groups import Mask
 
 AXES = 20
 """Number of principal axes of appearance in which neighbours are searched."""
+REST = 4.0
+"""How much the length of what the axes leave out counts beside a place on them, for deep features."""
 BANK = 20_000
 """Up to this number all samples are searched; of more, a random bank of this size."""
 FEWEST_HELD = 30
@@ -35,6 +37,7 @@ class LookAlikes:
         axes: (D, d).
         members: (B,) indices of those samples that are in the bank, ascending.
         bank: (B, d) their projections.
+        rest: how much the length of what the axes leave out counts; above 0 it is one more coordinate, the last.
     """
 
     centre: Floats
@@ -42,6 +45,7 @@ class LookAlikes:
     axes: Floats
     members: NDArray[np.int64]
     bank: Floats
+    rest: float = 0.0
 
     @property
     def neighbours(self) -> int:
@@ -49,8 +53,13 @@ class LookAlikes:
         return max(1, min(round(float(np.sqrt(len(self.bank)))), len(self.bank) - 1))
 
     def project(self, appearance: Floats) -> Floats:
-        """(n, D) to (n, d)."""
-        return (appearance - self.centre) / self.spread @ self.axes
+        """(n, D) to (n, d), or (n, d + 1) where `rest` counts."""
+        z = (appearance - self.centre) / self.spread
+        places: Floats = z @ self.axes
+        if not self.rest:
+            return places
+        left_out = np.sqrt(np.maximum((z**2).sum(axis=1) - (places**2).sum(axis=1), 0))
+        return np.column_stack([places, self.rest * left_out])
 
     def nearest(self, appearance: Floats, samples: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         """(n, D) to the (n, k) members nearest to each, as indices of the samples that the bank was made from.
@@ -71,8 +80,14 @@ class LookAlikes:
         return np.take_along_axis(found, order, axis=1)[:, :k]
 
 
-def look_alikes(appearance: Floats, seed: int = 0, bank: int = BANK) -> LookAlikes:
+def look_alikes(appearance: Floats, seed: int = 0, bank: int = BANK, *, deep: bool = False) -> LookAlikes:
     """The bank of (N, D) appearance vectors, all of them or a random `bank`.
+
+    Noise in many features is nowhere on the axes of what varies together: its place there is that of ordinary samples.
+    Among deep features, whose axes leave much out, the length of the rest tells it apart.
+
+    Args:
+        deep: the vectors are deep features; `REST` then counts, if they have more than `AXES` numbers.
 
     Raises:
         ValueError: fewer than two samples, or a value is not finite.
@@ -88,7 +103,8 @@ def look_alikes(appearance: Floats, seed: int = 0, bank: int = BANK) -> LookAlik
     members = np.arange(len(x))
     if len(x) > bank:
         members = np.sort(np.random.default_rng(seed).permutation(len(x))[:bank])
-    return LookAlikes(centre, spread, axes, members, z[members] @ axes)
+    found = LookAlikes(centre, spread, axes, members, z[members] @ axes, REST if deep and x.shape[1] > AXES else 0.0)
+    return replace(found, bank=found.project(x[members])) if found.rest else found
 
 
 @dataclass(frozen=True)
@@ -232,7 +248,8 @@ def load(path: Path) -> dict[str, Reference]:
 
 def _reference(p: Mapping[str, Any]) -> Reference:
     """From arrays by name; files of older versions lack some."""
-    alike = LookAlikes(p["centre"], p["spread"], p["axes"], p["members"], p["bank"])
+    rest = float(p["rest"]) if "rest" in p else 0.0
+    alike = LookAlikes(p["centre"], p["spread"], p["axes"], p["members"], p["bank"], rest)
     found = Reference(alike, p["p_true"], float(p["chance"]), float(p["top"]))
     if "grouped" in p:
         found = replace(found, grouped=p["grouped"], settled=p["settled"])

@@ -109,7 +109,7 @@ def assess(
     everyone = np.arange(len(sample_ids))
     recognition, usability, p_broken, guards, references = [], [], [], [], {}
     for modality, e in evidence.items():
-        alike = look_alikes(e.appearance, seed, bank)
+        alike = look_alikes(e.appearance, seed, bank, deep=e.deep)
         reference = Reference(alike, np.asarray(e.p_true, dtype=np.float64), 1 / classes, 1.0)
         if not e.deep:
             reference = replace(reference, unseen=unseen(alike, reference.p_true, e.held_appearance, e.held_p_true))

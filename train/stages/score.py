@@ -25,6 +25,7 @@ from curate.train.models.external.names import assign
 from curate.train.models.model import ModelConfig
 from curate.types import Predictions, Run
 
+from .appearance import is_deep
 from .assess import assess
 from .encoders import fitted, kept, known_encoders, tried
 from .folds import USUAL, assign_folds, is_cheap, known_by_heart, out_of_fold
@@ -183,18 +184,19 @@ def _decide_folds(job: Job, predictions: Predictions) -> tuple[Run, NDArray[np.i
     run, data, epochs = job.run, job.data, job.settings.score.epochs
     if predictions.in_sample is None or job.settings.score.folds is not None:
         return run, None
-    why = known_by_heart(predictions, predict(job.trainer, data, data.val))
+    deep = [m for m in run.modalities if is_deep(job.trainer.model.encoders.get_submodule(m))]
+    why = known_by_heart(predictions, predict(job.trainer, data, data.val), deep)
     if not why or not is_cheap(job.trainer, data.fit, data, epochs):
         return run, None
     try:
         folds = assign_folds(job.dataset, data.fit, USUAL, run.seed)
     except CurateError as error:  # too few samples of a class, or too few groups
-        job.session.message(f"known by heart, but not to be scored out of fold: {error.message}")
+        job.session.message(f"memorised, but not to be scored out of fold: {error.message}")
         return run, None
     decided = {"folds": USUAL, "by_heart": why}
     job.store.runs.decide(run.run_id, decided)
     job.session.message(
-        f"known by heart (right on training and on validation samples: {why}): scored out of fold, in {USUAL} folds; "
+        f"memorised (right on training and on validation samples: {why}): scored out of fold, in {USUAL} folds; "
         "--set score.folds=0 leaves that out"
     )
     return replace(run, config={**run.config, "decided": decided}), folds

@@ -26,6 +26,7 @@ from curate.scores.planted import Found, found
 from curate.store.store import Store
 from curate.train.loop.estimate import estimate
 
+from .folds import USUAL, is_cheap
 from .score import plan_score, score
 from .session import Session
 from .settings import ScoreConfig, Settings
@@ -74,14 +75,15 @@ def selfcheck(
     """Plant faults, score, and measure what is found: by modality and kind, damage first, labels last.
 
     Two kinds of fault in each modality and the wrong labels are planted in one copy, in different samples; each copy
-    is scored by a training of its own. Settings are those of `score`, but for `EPOCHS` and no folds.
+    is scored by a training of its own. Settings are those of `score`, but for `EPOCHS`; as there, a copy whose samples
+    are memorised is scored out of fold where that is cheap, and it is said.
 
     Raises:
         CurateError: a kind does not apply, or the data are too few.
     """
     kind = find_dataset(name)
     own = int(config.dotted(kind.defaults).get("score", {}).get("epochs", ScoreConfig().epochs))
-    layers = [{"score": {"epochs": min(own, EPOCHS), "folds": 0}}, *layers]
+    layers = [{"score": {"epochs": min(own, EPOCHS)}}, *layers]
     session.cache_folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="selfcheck-", dir=session.cache_folder) as folder:
         place = Path(folder)
@@ -91,10 +93,17 @@ def selfcheck(
         rounds = planned(base, check)
         _announce(session, inner, name, root, layers, seed, [Planted(base, f, seed, apart=True) for f in rounds])
         results: list[Found] = []
+        by_heart = []
         for faults in rounds:
             world = Planted(base, faults, seed, apart=True)
             run = score(inner, name, root, layers, seed, change=_instead(world))
+            by_heart += [why] if (why := run.config.get("decided", {}).get("by_heart")) else []
             results += _measured(inner.store, run.run_id, world, seed)
+    if by_heart:
+        session.message(
+            f"{len(by_heart)} of {len(rounds)} copies were memorised (right on training and on validation samples: "
+            f"{by_heart[0]}) and scored out of fold; --set score.folds=0 leaves that out"
+        )
     order = {m: i for i, m in enumerate((*dataset.modalities, ""))}
     return sorted(results, key=lambda r: (order[r.modality], r.harmless))
 
@@ -153,15 +162,18 @@ def _announce(
 ) -> None:
     """Say beforehand what it costs, by a trial step on the first copy."""
     run, dataset = plan_score(inner, name, root, layers, seed, change=_instead(worlds[0]))
-    job, epochs = prepare(inner, run, dataset, fresh=True), Settings.of(run).score.epochs
+    job, warmup = prepare(inner, run, dataset, fresh=True), Settings.of(run).score
     trained, predicted = len(job.data.fit), len(job.data.fit) + len(job.data.val)
-    seconds = estimate(job.trainer, job.data).seconds(trained, predicted) * epochs * len(worlds)
+    models = len(worlds) * (warmup.folds or 1)  # folds take as long as so many warm-ups of all samples
+    seconds = estimate(job.trainer, job.data).seconds(trained, predicted) * warmup.epochs * models
+    may = warmup.folds is None and is_cheap(job.trainer, job.data.fit, job.data, warmup.epochs)
+    more = f", up to {USUAL} times that if they are memorised" if may else ""
     planted = sorted({f.name for w in worlds for f in w.faults})
     many = f"{len(worlds)} trainings" if len(worlds) > 1 else "one training"
     session.message(
-        f"selfcheck: {len(planted)} kinds of fault in copies of {trained} training samples, {many} of {epochs} epochs: "
-        f"about {duration(seconds)}; at most {TOGETHER} kinds in each modality at once, in different samples, and the "
-        "wrong labels with the last; nothing goes into the table"
+        f"selfcheck: {len(planted)} kinds of fault in copies of {trained} training samples, {many} of "
+        f"{warmup.epochs} epochs: about {duration(seconds)}{more}; at most {TOGETHER} kinds in each modality at once, "
+        "in different samples, and the wrong labels with the last; nothing goes into the table"
     )
 
 

@@ -152,7 +152,7 @@ def test_out_of_fold_the_scored_samples_are_the_judge() -> None:
     assert folded.by_heart == folded.apart == ()
     assert "right on 1000 samples, out of fold: audio 60%, visual 30%" in conclusions(folded)[1]
     decided = replace(folded, was_by_heart="audio 97% and 59%")
-    assert conclusions(decided)[0].startswith("by heart:") and "audio 97% and 59%" in conclusions(decided)[0]
+    assert conclusions(decided)[0].startswith("memory:") and "audio 97% and 59%" in conclusions(decided)[0]
 
 
 def test_nothing_is_said_to_be_known_by_heart_on_slight_grounds() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from curate.scores.em import Components
 from curate.scores.guard import Labels, _below, broken
-from curate.scores.references import Reference, load, look_alikes, save, unseen
+from curate.scores.references import AXES, REST, Reference, load, look_alikes, save, unseen
 from curate.scores.usability import (
     Evidence,
     assess,
@@ -237,13 +237,47 @@ def test_weighted_fusion_by_hand():
 
 def test_saved_references_judge_alike(tmp_path):
     e = evidence()
-    found = assess(ids(400), {"audio": e, "depth": e}, CLASSES, bank=100)
+    words = wide(np.random.default_rng(0), 400, np.arange(400) < 40)
+    features = Evidence(e.p_true, words, e.held_p_true, words[:200], deep=True)
+    found = assess(ids(400), {"audio": e, "text": features}, CLASSES, bank=100)
     save(tmp_path / "usability.npz", found.references)
     again = load(tmp_path / "usability.npz")
-    assert list(again) == ["audio", "depth"] and [p.name for p in tmp_path.iterdir()] == ["usability.npz"]
+    assert list(again) == ["audio", "text"] and [p.name for p in tmp_path.iterdir()] == ["usability.npz"]
     for m, reference in found.references.items():
-        q, r = reference.recognition(e.held_appearance), again[m].recognition(e.held_appearance)
+        new = e.held_appearance if m == "audio" else features.held_appearance
+        q, r = reference.recognition(new), again[m].recognition(new)
         assert np.array_equal(q, r) and np.array_equal(reference.usability(q), again[m].usability(r))
+
+
+def wide(rng: np.random.Generator, count: int, noise: np.ndarray) -> np.ndarray:
+    """(count, 120) features that 30 numbers make, but for those of pure noise, which vary as much."""
+    made = rng.normal(size=(count, 30)) @ np.random.default_rng(0).normal(size=(30, 120)) / np.sqrt(30)
+    return np.where(noise[:, None], rng.normal(size=(count, 120)), made)
+
+
+def test_the_length_of_what_the_axes_leave_out_by_hand() -> None:
+    x = wide(np.random.default_rng(1), 60, np.arange(60) < 6)
+    alike, plain = look_alikes(x, deep=True), look_alikes(x)
+    z = (x - x.mean(axis=0)) / x.std(axis=0)
+    left_out = np.linalg.norm(z - z @ plain.axes @ plain.axes.T, axis=1)
+    assert np.array_equal(alike.bank[:, :AXES], plain.bank) and alike.bank[:, AXES] == pytest.approx(REST * left_out)
+    few = x[:, :AXES]  # the axes leave nothing out
+    assert np.array_equal(look_alikes(few, deep=True).bank, look_alikes(few).bank)
+
+
+def test_noise_in_many_features_has_noise_for_neighbours() -> None:
+    """Its place on the axes is in the midst of all; what the axes leave out of it is longer."""
+    rng = np.random.default_rng(2)
+    noise = np.arange(600) < 60
+    x, p = wide(rng, 600, noise), np.where(noise, 0.2, 0.8) + rng.normal(0, 0.1, 600)
+    e = Evidence(np.clip(p, 0, 1), x, np.empty(0), np.empty((0, 120)), deep=True)
+    found = assess(ids(600), {"text": e}, CLASSES)
+    assert found.usability[noise, 0].max() < found.usability[~noise, 0].min()
+    on_the_axes = Reference(look_alikes(x), e.p_true, 0.0, 1.0).recognition(x, np.arange(600))
+    assert on_the_axes[noise].max() > on_the_axes[~noise].min(), "the axes alone do not tell"
+    new = wide(rng, 200, np.arange(200) < 100)
+    usable = found.references["text"].of(new)
+    assert usable[:100].max() < usable[100:].min(), "samples that are met later"
 
 
 @pytest.mark.parametrize("bad", [np.zeros((1, 2)), np.array([[0.0], [np.nan]]), np.zeros(3)])

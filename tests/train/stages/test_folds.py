@@ -67,7 +67,7 @@ def test_what_is_known_by_heart_is_scored_out_of_fold_unasked_where_that_is_chea
     assert unasked.folds == K and unasked.config["decided"] == {"folds": K, "by_heart": heart}
     asked = score(work, "toy", None, [FOLDS], 0)
     assert content(work, unasked) == content(work, asked), "every number is that of --folds"
-    assert conclusions(read_evidence(work.store, unasked.run_id))[0].startswith("by heart: ")
+    assert conclusions(read_evidence(work.store, unasked.run_id))[0].startswith("memory: ")
 
 
 @pytest.mark.long
@@ -88,6 +88,9 @@ def test_known_by_heart_compares_training_with_held_out_samples() -> None:
 
     assert folds.known_by_heart(right(0.97, 100), right(0.59, 100)) == "audio 97% and 59%, visual 97% and 59%"
     assert folds.known_by_heart(right(0.75, 100), right(0.5, 100)) == "", "it does not know them well"
+    partly = folds.known_by_heart(right(0.75, 100), right(0.5, 100), ["visual"])
+    assert partly == "visual 75% and 50%", "of deep features any difference counts"
+    assert folds.known_by_heart(right(0.6, 100), right(0.5, 100), ["visual"]) == "", "too small a difference"
     assert (
         folds.known_by_heart(right(0.97, 100), right(0.9, 100)) == "" == folds.known_by_heart(right(1, 9), right(0, 9))
     )
