@@ -58,8 +58,8 @@ class LookAlikes:
         places: Floats = z @ self.axes
         if not self.rest:
             return places
-        left_out = np.sqrt(np.maximum((z**2).sum(axis=1) - (places**2).sum(axis=1), 0))
-        return np.column_stack([places, self.rest * left_out])
+        lengths, on_axes = (np.einsum("ij,ij->i", values, values) for values in (z, places))
+        return np.column_stack([places, self.rest * np.sqrt(np.maximum(lengths - on_axes, 0))])
 
     def nearest(self, appearance: Floats, samples: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         """(n, D) to the (n, k) members nearest to each, as indices of the samples that the bank was made from.
