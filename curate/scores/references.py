@@ -103,8 +103,9 @@ def look_alikes(appearance: Floats, seed: int = 0, bank: int = BANK, *, deep: bo
     members = np.arange(len(x))
     if len(x) > bank:
         members = np.sort(np.random.default_rng(seed).permutation(len(x))[:bank])
-    found = LookAlikes(centre, spread, axes, members, z[members] @ axes, REST if deep and x.shape[1] > AXES else 0.0)
-    return replace(found, bank=found.project(x[members])) if found.rest else found
+    rest = REST if deep and x.shape[1] > AXES else 0.0
+    space = LookAlikes(centre, spread, axes, members, np.empty((0, axes.shape[1])), rest)
+    return replace(space, bank=space.project(x[members]))
 
 
 @dataclass(frozen=True)
