@@ -348,6 +348,11 @@ class Run:
             return 0
         return int(self.config.get("decided", {}).get("folds") or self.config.get("score", {}).get("folds") or 0)
 
+    @property
+    def by_heart(self) -> str:
+        """Why `score` determined by itself that the samples are scored out of fold; '' if it did not."""
+        return str(self.config.get("decided", {}).get("by_heart", ""))
+
     def _repr_html_(self) -> str:
         shown = ("status", "method", "dataset", "parent", "note", "seed", "gap_kind", "family", "data_id", "folder")
         rows = [(name, getattr(self, name)) for name in shown]

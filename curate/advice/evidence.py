@@ -259,7 +259,7 @@ def _read_evidence(store: Store, run: Run, found: Round | None) -> Evidence:
         carried={m: carried for m, _, carried in leads},
         held_out=_held_out(store.rows(HELD_OUT, [run.run_id])),
         folds=run.folds,
-        was_by_heart=str(run.config.get("decided", {}).get("by_heart", "")),
+        was_by_heart=run.by_heart,
         in_sample=any(trained) if trained else None,
         broken={m: claimed[m] for m, _, found, *_ in verdicts if found and m in claimed},
         verdicts=describe_verdicts(verdicts),

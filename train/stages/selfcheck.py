@@ -93,11 +93,12 @@ def selfcheck(
         rounds = planned(base, check)
         _announce(session, inner, name, root, layers, seed, [Planted(base, f, seed, apart=True) for f in rounds])
         results: list[Found] = []
-        by_heart = []
+        by_heart: list[str] = []
         for faults in rounds:
             world = Planted(base, faults, seed, apart=True)
             run = score(inner, name, root, layers, seed, change=_instead(world))
-            by_heart += [why] if (why := run.config.get("decided", {}).get("by_heart")) else []
+            if run.by_heart:
+                by_heart.append(run.by_heart)
             results += _measured(inner.store, run.run_id, world, seed)
     if by_heart:
         session.message(
