@@ -150,9 +150,8 @@ def _resume(job: Job) -> None:
     config, data = job.settings.score, job.data
     if (job.folder / LAST).exists():
         job.load(job.folder / LAST)
-    models = max(config.folds or 1, 1)  # K models of K - 1 folds each are K - 1 more, beside the ordinary one
     predicted = len(data.val) + (len(data.fit) if config.dynamics else 0)
-    announce(job, (config.epochs - job.trainer.epoch) * models, predicted)
+    announce(job, (config.epochs - job.trainer.epoch) * config.warmups, predicted)
 
 
 def _warm_up(job: Job, weights: Path | None) -> None:

@@ -165,8 +165,8 @@ def _announce(
     run, dataset = plan_score(inner, name, root, layers, seed, change=_instead(worlds[0]))
     job, warmup = prepare(inner, run, dataset, fresh=True), Settings.of(run).score
     trained, predicted = len(job.data.fit), len(job.data.fit) + len(job.data.val)
-    models = len(worlds) * (warmup.folds or 1)  # folds take as long as so many warm-ups of all samples
-    seconds = estimate(job.trainer, job.data).seconds(trained, predicted) * warmup.epochs * models
+    epochs = warmup.epochs * warmup.warmups * len(worlds)
+    seconds = estimate(job.trainer, job.data).seconds(trained, predicted) * epochs
     may = warmup.folds is None and is_cheap(job.trainer, job.data.fit, job.data, warmup.epochs)
     more = f", up to {USUAL} times that if they are memorised" if may else ""
     planted = sorted({f.name for w in worlds for f in w.faults})

@@ -49,6 +49,11 @@ class ScoreConfig(MixtureConfig):
                 "score.average=warmup needs the predictions of every epoch", "leave score.dynamics=false out"
             )
 
+    @property
+    def warmups(self) -> int:
+        """How many warm-ups on all samples take as long: K models of K - 1 folds each are K - 1, beside the ordinary."""
+        return self.folds or 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
