@@ -51,7 +51,7 @@ class ScoreConfig(MixtureConfig):
 
     @property
     def warmups(self) -> int:
-        """How many warm-ups on all samples take as long: K models of K - 1 folds each are K - 1, beside the ordinary."""
+        """How many warm-ups on all samples it takes: K models of K - 1 folds each are K - 1 beside the ordinary one."""
         return self.folds or 1
 
 
