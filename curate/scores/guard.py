@@ -64,9 +64,9 @@ class Guard:
     @property
     def verdict(self) -> str:
         """The result in words."""
-        if self.withheld:
-            return "not judged: look-alikes of deep features, or without held-out samples, are no evidence"
         text = f"{self.share:.0%} of the samples form a broken group" if self.found else "no broken group found"
+        if self.withheld:
+            text = "not judged: look-alikes of deep features, or without held-out samples, are no evidence"
         if self.weak:
             text += f"; weak on {_named(self.weak)}: hardly recognised there, and nothing of these is recognised better"
         if self.rare:

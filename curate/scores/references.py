@@ -95,17 +95,23 @@ def look_alikes(appearance: Floats, seed: int = 0, bank: int = BANK, *, deep: bo
     x = np.asarray(appearance, dtype=np.float64)
     if x.ndim != 2 or len(x) < 2 or not np.isfinite(x).all():
         raise ValueError("appearance must be (N, D), N >= 2, and finite")
-    centre, spread = x.mean(axis=0), x.std(axis=0)
-    spread = np.where(spread > 1e-9 * (np.abs(centre) + 1e-9), spread, np.inf)  # a constant feature has no weight
-    z = (x - centre) / spread
-    _, vectors = np.linalg.eigh(z.T @ z)
-    axes = vectors[:, ::-1][:, :AXES]
+    centre, spread, axes = main_axes(x, AXES)
     members = np.arange(len(x))
     if len(x) > bank:
         members = np.sort(np.random.default_rng(seed).permutation(len(x))[:bank])
     rest = REST if deep and x.shape[1] > AXES else 0.0
     space = LookAlikes(centre, spread, axes, members, np.empty((0, axes.shape[1])), rest)
     return replace(space, bank=space.project(x[members]))
+
+
+def main_axes(x: Floats, count: int) -> tuple[Floats, Floats, Floats]:
+    """(D,) centre and spread of (N, D) vectors, and the (D, d) principal axes of what is standardised by them, d the
+    smaller of D and `count`."""
+    centre, spread = x.mean(axis=0), x.std(axis=0)
+    spread = np.where(spread > 1e-9 * (np.abs(centre) + 1e-9), spread, np.inf)  # a constant feature has no weight
+    z = (x - centre) / spread
+    _, vectors = np.linalg.eigh(z.T @ z)
+    return centre, spread, vectors[:, ::-1][:, :count]
 
 
 @dataclass(frozen=True)

@@ -115,14 +115,10 @@ def assess(
             reference = replace(reference, unseen=unseen(alike, reference.p_true, e.held_appearance, e.held_p_true))
         q = reference.recognition(e.appearance, everyone)
         reference = replace(reference, top=float(np.quantile(q, TOP)))
-        usable = reference.usability(q)
-        if e.deep:
-            p, guard = np.zeros(len(q)), Guard(False, withheld=True)
-        else:
-            before = usable
-            usable, p, guard = _judged(e, reference, q, usable, classes, seed)
-            if (changed := usable != before).any():
-                reference = replace(reference, grouped=changed, settled=usable)
+        before = reference.usability(q)
+        usable, p, guard = (_ranked if e.deep else _judged)(e, reference, q, before, classes, seed)
+        if (changed := usable != before).any():
+            reference = replace(reference, grouped=changed, settled=usable)
         recognition.append(q)
         usability.append(usable)
         p_broken.append(p)
@@ -139,6 +135,18 @@ def assess(
     )
 
 
+def _ranked(
+    e: Evidence, reference: Reference, q: Floats, usable: Floats, classes: int, seed: int
+) -> tuple[Floats, Floats, Guard]:
+    """As `_judged`, where nothing may be claimed: but what is merely rare is as usable as the others."""
+    p, guard = np.zeros(len(q)), Guard(False, withheld=True)
+    if e.labels is None or e.pattern is None:
+        return usable, p, guard
+    read, places = _reader(e.pattern, e.labels.seen, seed), reference.look_alikes.project(e.appearance)
+    rare = rare_parts(lowest(cuts(q, _held(e, reference)), len(q)), places, read, seed)
+    return _as_others(usable, q, rare), p, replace(guard, rare=float(rare.mean()))
+
+
 def _judged(
     e: Evidence, reference: Reference, q: Floats, usable: Floats, classes: int, seed: int
 ) -> tuple[Floats, Floats, Guard]:
@@ -147,23 +155,13 @@ def _judged(
     A rare group that others could replace is as usable as they are; what is given away by its look is not usable as
     far as its purity goes.
     """
-    members, held = np.arange(len(e.held_appearance)), np.empty(0)
-    if len(members):
-        held = reference.recognition(e.held_appearance, held=members)
-    places = reference.look_alikes.project(e.appearance)
+    held, places = _held(e, reference), reference.look_alikes.project(e.appearance)
     if e.labels is None:
         return usable, *broken(q, held, e.held_p_true, classes)
-    seen, pattern = e.labels.seen, e.pattern
-    every, known = list(cuts(q, held)), dict[bytes, Readable | None]()
+    seen, pattern, every = e.labels.seen, e.pattern, list(cuts(q, held))
     rare, readable_alone, lost = np.zeros(len(q), dtype=bool), None, None
     if pattern is not None:
-
-        def read(group: Mask) -> Readable | None:
-            """Each group is read once."""
-            key = group.tobytes()
-            if key not in known:
-                known[key] = readable(pattern, seen, group, seed)
-            return known[key]
+        read = _reader(pattern, seen, seed)
 
         def readable_alone(group: Mask) -> bool:
             found = read(group)
@@ -193,6 +191,25 @@ def _judged(
     guard = replace(guard, rare=max(guard.rare, float(rare.mean())), shortcuts=named)
     usable = np.where(short.given_away, usable * (1 - short.purity), _as_others(usable, q, rare))
     return usable, np.where(rare, 0.0, p), guard
+
+
+def _held(e: Evidence, reference: Reference) -> Floats:
+    """(H,) recognition of the held-out samples."""
+    members = np.arange(len(e.held_appearance))
+    return reference.recognition(e.held_appearance, held=members) if len(members) else np.empty(0)
+
+
+def _reader(pattern: Floats, seen: NDArray[np.int64], seed: int) -> Read:
+    """Reads each group once."""
+    known: dict[bytes, Readable | None] = {}
+
+    def read(group: Mask) -> Readable | None:
+        key = group.tobytes()
+        if key not in known:
+            known[key] = readable(pattern, seen, group, seed)
+        return known[key]
+
+    return read
 
 
 def _rare(found: Iterable[Cut], places: Floats, read: Read, above: Floats) -> Mask:

@@ -15,7 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from curate.datasets.decoded import coarse
+from curate.datasets.decoded import SIDE, coarse
+from curate.scores.references import BANK, main_axes
+from curate.specs import FeatureSpec
 from curate.torch.heads import channel_statistics
 from curate.train.data.samples import RunData, Samples
 from curate.train.loop.engine import Trainer
@@ -23,6 +25,8 @@ from curate.types import Floats
 
 CHUNK = 512
 """Samples read at once."""
+COARSE = SIDE**2
+"""Main axes of features, as many as there are numbers of coarse content."""
 
 
 def early_layers(encoder: nn.Module) -> tuple[nn.Module, ...]:
@@ -56,12 +60,20 @@ def appearance(trainer: Trainer, data: RunData, samples: Samples) -> dict[str, F
     return {m: torch.cat(p).numpy().astype(np.float64) for m, p in parts.items()}
 
 
-def patterns(samples: Samples, modality: str) -> Floats | None:
-    """(N, 64) coarse content of pictures or sounds, see `decoded.coarse`; None of other modalities."""
+def patterns(data: RunData, samples: Samples, modality: str) -> Floats | None:
+    """(N, <= 64) coarse content of pictures or sounds, see `decoded.coarse`, and of features computed beforehand their
+    places on the main axes; None of other modalities.
+
+    What an encoder that was trained makes of features would not do: it tells the class of what it knows by heart.
+    """
     array, rows = samples.cache.arrays[modality], samples.rows
-    found = [coarse(array[rows[i : i + CHUNK]]) for i in range(0, len(rows), CHUNK)]
-    known = [part for part in found if part is not None]
-    return np.concatenate(known) if known else None
+    parts = [rows[i : i + CHUNK] for i in range(0, len(rows), CHUNK)]
+    if not isinstance(data.specs[modality], FeatureSpec):
+        known = [part for part in (coarse(array[own]) for own in parts) if part is not None]
+        return np.concatenate(known) if known else None
+    few = np.sort(np.random.default_rng(0).permutation(rows)[:BANK])
+    centre, spread, axes = main_axes(np.asarray(array[few], dtype=np.float64), COARSE)
+    return np.concatenate([(array[own] - centre) / spread @ axes for own in parts])
 
 
 @contextmanager

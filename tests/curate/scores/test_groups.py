@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -242,3 +244,22 @@ def test_what_is_rare_among_what_is_broken_is_not_claimed() -> None:
     assert guard.found and claimed[broken].all() and not claimed[rare].any()
     assert guard.share == pytest.approx(0.1, abs=0.02) and guard.rare == pytest.approx(50 / 600, abs=0.01)
     assert found.usability[rare, 0].mean() > 0.5 > found.usability[broken, 0].mean()
+
+
+def test_a_rare_kind_of_features_keeps_its_rank_though_nothing_is_claimed_of_them() -> None:
+    """A tenth is noise, another is negated and lies apart; both are hardly recognised. Only of the second is the class
+    read, and only where there is something to read it from."""
+    rng = np.random.default_rng(2)
+    seen, held = np.resize(np.arange(4), 600), np.resize(np.arange(4), 200)
+    broken, rare = np.arange(600) < 60, (np.arange(600) >= 60) & (np.arange(600) < 110)
+    pattern = np.eye(4)[seen].repeat(4, axis=1) + rng.normal(0, 0.3, (600, 16))
+    pattern[broken], pattern[rare] = rng.normal(0, 1, (60, 16)), -pattern[rare]
+    e = replace(evidence(broken | rare, np.arange(200) < 36, Labels(seen, held, "abcd"), pattern), deep=True)
+    e.appearance[rare, 0] += 30
+    ids = np.array([f"s{i:04}" for i in range(600)])
+    found, unknown = (assess(ids, {"sound": x}, 4) for x in (e, replace(e, pattern=None)))
+    assert found.guards[0].withheld and not found.p_broken.any()
+    assert found.guards[0].rare == pytest.approx(50 / 600, abs=0.01) and "rare, not broken" in found.guards[0].verdict
+    usable = found.usability[:, 0]
+    assert usable[rare].mean() > 0.5 > max(usable[broken].mean(), unknown.usability[rare].mean())
+    assert np.array_equal(usable[~rare], unknown.usability[~rare, 0]) and not unknown.guards[0].rare

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -79,8 +81,24 @@ def test_looking_changes_nothing(trainer, small_data) -> None:
 def test_coarse_content_of_decoded_samples_by_hand(small_data) -> None:
     samples = small_data.fit
     pictures = np.asarray(samples.cache.arrays["visual"][samples.rows], dtype=np.float64)  # 16 x 16, one frame, grey
-    found = patterns(samples, "visual")
+    found = patterns(small_data, samples, "visual")
     assert found.shape == (len(samples), 64)
     assert found[3].reshape(8, 8)[2, 5] == pytest.approx(pictures[3, 0, 4:6, 10:12, 0].mean())
-    sounds = patterns(samples, "audio")
+    sounds = patterns(small_data, samples, "audio")
     assert sounds.shape == (len(samples), 56) and np.isfinite(sounds).all()  # short pieces have fewer bands than 8
+
+
+def test_coarse_content_of_features_is_their_places_on_the_main_axes() -> None:
+    """Two features that say the same, and two that are constant or noise: the first axis is the shared one."""
+    rng = np.random.default_rng(0)
+    shared = rng.standard_normal(300)
+    values = np.stack([shared, 10 * shared, np.full(300, 3.0), rng.standard_normal(300)], 1).astype(np.float32)
+    data = SimpleNamespace(specs={"audio": FeatureSpec(dim=4)})
+    samples = SimpleNamespace(cache=SimpleNamespace(arrays={"audio": values}), rows=np.arange(1, 300))
+    found = patterns(data, samples, "audio")
+    assert found.shape == (299, 4)
+    standard = (shared[1:] - shared[1:].mean()) / shared[1:].std()
+    # On the axis (1, 1) / sqrt 2 of two equal standardised features.
+    assert abs(np.corrcoef(found[:, 0], standard)[0, 1]) == pytest.approx(1, abs=0.01)
+    assert found[:, 0].std() == pytest.approx(np.sqrt(2), abs=0.01)
+    assert np.array_equal(found, patterns(data, samples, "audio"))
