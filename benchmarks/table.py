@@ -2,7 +2,7 @@
 
 Claim: at most 1.5 times the time of DuckDB's own bulk insert and scan of the same columns. Predictions are compared
 with DuckDB's own softmax, gap, sort, unique and table, and questions to `samples` with the same to a plain table of its
-columns: no claim, the ratios are printed, of processor time.
+columns: no claim, the ratios are printed, of processor time; and of the memory of a process that does nothing else.
 Run: python benchmarks/table.py [--rows 10000000]
 """
 
@@ -14,7 +14,9 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import duckdb
@@ -106,6 +108,23 @@ def score_plain(source: str, path: str, classes: int = 10) -> None:
         con.execute("SELECT count(*), count(DISTINCT sample_id) FROM s").fetchall()
 
 
+def score_file(path: str, source: str) -> None:
+    """Score saved predictions into a new table."""
+    score_predictions(Store(path), [source], [{}])
+
+
+def in_process(work: Callable[..., object], *arguments: object) -> float:
+    """The most memory that a new process had while it did this, MB."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        pool.submit(work, *arguments).result()
+        return pool.submit(most_memory).result()
+
+
+def most_memory() -> float:
+    """Of this process until now, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def measure_predictions(rows: int) -> None:
     """Print the processor time of scoring saved predictions and of questions to them, as multiples of DuckDB's own."""
     with tempfile.TemporaryDirectory() as folder:
@@ -116,6 +135,10 @@ def measure_predictions(rows: int) -> None:
         print(
             f"score {ours:.2f} s for {rows} rows of 2 x 10 logits, {ours / own:.1f} of DuckDB's own table, {own:.2f} s"
         )
+        alone = [in_process(score_plain, source, f"{folder}/plain-2.duckdb")]
+        alone.append(in_process(score_file, f"{folder}/t-2.duckdb", source))
+        ratio = f"{alone[1] / alone[0]:.1f} of DuckDB's {alone[0]:.0f}"
+        print(f"  memory of a process of its own: {alone[1]:.0f} MB, {ratio}")
         copied = f"{folder}/copied.duckdb"
         with duckdb.connect(copied) as con:
             con.execute(f"ATTACH '{table.path}' AS t (READ_ONLY)")

@@ -265,6 +265,7 @@ def python(code: str, *blocked: str) -> str:
         "curate.scores.selection",
         "curate.scores.mixture",
         "curate.datasets.cache",
+        "curate.predictions.score",
         pytest.param("curate.view.server", marks=pytest.mark.skipif(not find_spec("starlette"), reason="extra view")),
         "curate.train.methods.catalog",
     ],

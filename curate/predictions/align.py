@@ -5,7 +5,7 @@ Letters: N samples, M modalities, K classes, E epochs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -235,17 +235,20 @@ def _epochs(part: Part) -> Iterator[tuple[int, Part]]:
 
 
 def _check_keys(part: Part) -> None:
-    """Check for rows without an id, zero bytes in ids, and names that are not valid Unicode."""
+    """Check for rows without an id, zero bytes in ids, and ids and classes that are not valid Unicode."""
     if empty := int((part.sample_ids == "").sum()):
         raise CurateError(f"{part.source}: {empty} rows have no sample_id", "give every row one")
     letters = part.sample_ids.view(np.uint32).reshape(len(part.sample_ids), -1)
     if any(each(lambda own: bool(((letters[own, :-1] == 0) & (letters[own, 1:] != 0)).any()), *letters.shape)):
         raise CurateError(f"{part.source}: a sample_id holds a zero byte", "the file is damaged, or no table of text")
     half = any(each(lambda own: bool((letters[own] - 0xD800 < 0x800).any()), *letters.shape))
-    for names in (distinct(part.labels)[0], *(c for c, _ in part.values.values())):
-        half |= any("\ud800" <= letter <= "\udfff" for name in names for letter in name)
-    if half:
-        raise CurateError(f"{part.source}: a name is not valid Unicode", "write names as UTF-8")
+    _check_names([name for names, _ in part.values.values() for name in names], part.source, half)
+
+
+def _check_names(names: Iterable[str], source: str, half: bool = False) -> None:
+    """Check for halves of a pair of code units, which no text has; `half`: one was found already."""
+    if half or any("\ud800" <= letter <= "\udfff" for name in names for letter in name):
+        raise CurateError(f"{source}: a name is not valid Unicode", "write names as UTF-8")
 
 
 def _splits(given: Texts, source: str) -> Texts:
@@ -302,6 +305,7 @@ def _classes(by_epoch: Mapping[int, Mapping[str, tuple[tuple[str, ...], Floats]]
 def _indices(part: Part, classes: tuple[str, ...]) -> NDArray[np.int64]:
     """(N,) labels as positions in the ascending class names."""
     names, which = distinct(part.labels)
+    _check_names(names, part.source)
     known = {name: k for k, name in enumerate(classes)} | {"": -1}
     if absent := [i for i, name in enumerate(names) if name not in known]:
         wrong = np.isin(which, absent)

@@ -1,4 +1,4 @@
-"""Metrics of predicted class probabilities, computed by scikit-learn."""
+"""Metrics of predicted class probabilities, computed by scikit-learn; it is imported late, for it takes a second."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from curate.types import Floats, Predictions
 
@@ -18,11 +17,15 @@ def accuracy(probs: Floats, labels: NDArray[np.int64]) -> float:
 
 def macro_f1(probs: Floats, labels: NDArray[np.int64]) -> float:
     """Unweighted mean of the F1 of each class that occurs among labels or predictions, in [0, 1]."""
+    from sklearn.metrics import f1_score
+
     return float(f1_score(labels, probs.argmax(axis=1), average="macro", zero_division=0.0))
 
 
 def mean_average_precision(probs: Floats, labels: NDArray[np.int64]) -> float:
     """Mean over the classes present of one-against-rest average precision, in [0, 1]."""
+    from sklearn.metrics import average_precision_score
+
     present = np.unique(labels)
     return float(np.mean([average_precision_score(labels == k, probs[:, k]) for k in present]))
 
@@ -42,6 +45,8 @@ def auroc(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> float | None
     """Probability that a true item scores above a false one, ties count half; None if one kind is missing."""
     if truth.all() or not truth.any():
         return None
+    from sklearn.metrics import roc_auc_score
+
     return float(roc_auc_score(truth, scores))
 
 

@@ -9,8 +9,8 @@ import itertools
 import os
 import tempfile
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -30,6 +30,8 @@ SETTINGS = {
 SPILLED = {name: SETTINGS[name] for name in ("memory_limit", "temp_directory")}
 MEMORY = "400MB"
 """Of a writer: what does not fit goes to the disk, and nothing that was written stays in memory."""
+INSERTING = "120MB"
+"""Of one that inserts block after block: a row group is in memory, those before it are in the file."""
 
 
 @dataclass
@@ -99,14 +101,13 @@ class Attached:
             else:
                 file.users += 1
             self._file = file
-        self._limit(f"SET memory_limit = '{MEMORY}'")
+        self._bound(MEMORY)
         self.connection = self._in.base.cursor()
         self.connection.execute(f"USE {file.name}")
 
-    def _limit(self, sql: str) -> None:
+    def _bound(self, memory: str) -> None:
         if self._file.write:
-            with suppress(duckdb.Error):  # others use more now
-                self._in.base.execute(sql)
+            _limit(self._in.base, memory)
 
     def close(self) -> None:
         """Close the connection, and the file if no other uses it; what was written is then in the file itself."""
@@ -116,7 +117,7 @@ class Attached:
             if self._file.users:
                 return
             del self._in.files[self._key]
-            self._limit(f"SET memory_limit = '{SETTINGS['memory_limit']}'")
+            self._bound(SETTINGS["memory_limit"])
             try:
                 self._in.base.execute(f"DETACH {self._file.name}")
             except duckdb.Error:  # after a fatal error nothing can be done with an instance any more
@@ -124,6 +125,21 @@ class Attached:
                     self._in.base.close()
                 if self._in in CURRENT:
                     CURRENT.clear()
+
+
+@contextmanager
+def inserting(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Let a writer insert block after block in little memory, the same for any number of rows."""
+    _limit(con, INSERTING)
+    try:
+        yield
+    finally:
+        _limit(con, MEMORY)
+
+
+def _limit(con: duckdb.DuckDBPyConnection, memory: str) -> None:
+    with suppress(duckdb.Error):  # others use more now
+        con.execute(f"SET memory_limit = '{memory}'")
 
 
 class Own:

@@ -17,6 +17,7 @@ from . import usability, views
 from .arrays import read_known
 from .block import Block
 from .connection import Connection, query_text
+from .instance import inserting
 from .items import Items
 from .rows import copy_rows, delete, ranges
 from .runs import declared
@@ -81,13 +82,14 @@ class Rounds:
                     _insert_mixture(con, {**key, "pair": pair_name(pair)}, gap_kind, gaps, fitted)
             three = [len(fitted.weights) == 3 for fitted in fits]
             ahead = p_ahead if any(three) else None
-            for rows in ranges(len(gaps.sample_ids), written.width):
-                block = Block(gaps.sample_ids[rows].astype(object))
-                block.fitted(gaps, p_balanced, ahead, three, rows)
-                written.put(block, predictions, rows)
-            for given in others:
-                for rows in ranges(len(given.sample_ids), written.width):
-                    written.put(Block(given.sample_ids[rows].astype(object)), given, rows)
+            with inserting(con):
+                for rows in ranges(len(gaps.sample_ids), written.width):
+                    block = Block(gaps.sample_ids[rows].astype(object))
+                    block.fitted(gaps, p_balanced, ahead, three, rows)
+                    written.put(block, predictions, rows)
+                for given in others:
+                    for rows in ranges(len(given.sample_ids), written.width):
+                        written.put(Block(given.sample_ids[rows].astype(object)), given, rows)
             if known is not None:
                 written.take_over(*known)
                 copy_rows(con, "mixture", known[0], run_id, " AND round = ?", [number])

@@ -320,3 +320,17 @@ def test_reading_takes_the_stated_memory_and_the_rest_goes_to_the_disk(scored_ta
     monkeypatch.setitem(instance.SPILLED, "temp_directory", "")
     with pytest.raises(CurateError):
         scored_table.query(sort)
+
+
+def test_a_writer_that_inserts_blocks_takes_the_stated_memory_and_gives_it_back(scored_table):
+    limit = "SELECT current_setting('memory_limit')"
+    stated = []
+    for memory in (instance.MEMORY, instance.INSERTING):
+        with duckdb.connect(config={"memory_limit": memory}) as con:
+            stated += con.execute(limit).fetchall()
+    with scored_table.db.open(write=True) as con:
+        before = con.execute(limit).fetchall()
+        with pytest.raises(ZeroDivisionError), instance.inserting(con):
+            inside = con.execute(limit).fetchall()
+            raise ZeroDivisionError
+        assert [*before, *inside] == stated and con.execute(limit).fetchall() == before
