@@ -30,6 +30,8 @@ SETTINGS = {
 SPILLED = {name: SETTINGS[name] for name in ("memory_limit", "temp_directory")}
 MEMORY = "400MB"
 """Of a writer: what does not fit goes to the disk, and nothing that was written stays in memory."""
+GROUP = 16_384
+"""Rows of a row group: what is inserted at once has several, and a file of many classes is written in little memory."""
 INSERTING = "120MB"
 """Of one that inserts block after block: a row group is in memory, those before it are in the file."""
 
@@ -94,7 +96,7 @@ class Attached:
             file = self._in.files.get(self._key)
             if file is None or write or file.write:
                 file = _File(f"file_{next(NAMES)}", write)
-                kind = ["TYPE duckdb", "READ_WRITE" if write else "READ_ONLY"]
+                kind = ["TYPE duckdb", f"READ_WRITE, ROW_GROUP_SIZE {GROUP}" if write else "READ_ONLY"]
                 given = ", ".join((*kind, *(f"{name} '{value}'" for name, value in options.items())))
                 self._in.base.execute(f"ATTACH {literal(str(path))} AS {file.name} ({given})")
                 self._in.files[self._key] = file

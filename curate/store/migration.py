@@ -13,6 +13,7 @@ import duckdb
 from curate.files.asking import literal
 
 from .beside import here
+from .instance import GROUP
 from .older import BY_NAME, convert
 from .schema import STORAGE
 
@@ -100,7 +101,8 @@ def _beside(con: Connection, path: Path, old: str, storage: str, make: Callable[
     fresh = path.with_name(f"{path.name}.{FRESH}")
     _remove(fresh)
     try:
-        con.execute(f"ATTACH {literal(str(fresh))} AS {FRESH} (STORAGE_VERSION '{storage}')")
+        form = f"STORAGE_VERSION '{storage}', ROW_GROUP_SIZE {GROUP}"
+        con.execute(f"ATTACH {literal(str(fresh))} AS {FRESH} ({form})")
         make()
         con.execute(f"DETACH {FRESH}")
         con.execute("CHECKPOINT")  # complete without its write-ahead log, which must not be beside the new file

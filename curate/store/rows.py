@@ -14,14 +14,19 @@ from numpy.typing import NDArray
 from curate.blocks import slices
 
 from . import beside
+from .instance import GROUP
 
-AT_ONCE = 122_880
-"""Rows of a row group of DuckDB: a whole one goes to the disk at once."""
+AT_ONCE = 8 * GROUP
+"""Most rows that are inserted at once."""
 
 
 def ranges(rows: int, columns: int = 1) -> Iterator[slice]:
-    """Slices of so many rows as are inserted at once: memory then depends on neither rows nor columns."""
-    return slices(rows, max(min(AT_ONCE, AT_ONCE * 32 // max(columns, 1)), 1))
+    """Slices of so many rows as are inserted at once: memory then depends on neither rows nor columns.
+
+    They are whole row groups, if they are as many, for a whole one goes to the disk at once.
+    """
+    step = min(AT_ONCE, AT_ONCE * 32 // max(columns, 1))
+    return slices(rows, max(step // GROUP * GROUP or step, 1))
 
 
 def insert(
