@@ -29,6 +29,8 @@ IMPAIRED = 0.6
 LEARNT = 0.1
 """Nothing is claimed where less than this share of what is above chance is recognised of the other held-out samples: a
 modality that the model has not learnt to read fails on any group."""
+SAME = 1.0
+"""How many samples of its class all others count as, where a low sample is compared with others of its class."""
 SMALLEST = 0.01
 """A group must have more than this share of the samples."""
 FEWEST = 5
@@ -168,16 +170,17 @@ def broken(
     best = closest = Guard(False)
     every = [cut for cut in cuts(q, held_recognition) if cut.separation > SEPARATION]
     rest, held_rest = np.ones(len(q), dtype=bool), np.ones(len(held_p_true), dtype=bool)
+    own = None if labels is None else labels.held
     if labels is not None:
         weak = _weak(every, labels, held_p_true, classes)
         rest, held_rest = ~weak[labels.seen], ~weak[labels.held]
     for cut in every:
         inside = (cut.low > 0.5) & rest
-        ratio = _kept(cut.held[held_rest], held_p_true[held_rest], classes)
+        ratio = _kept(cut.held[held_rest], held_p_true[held_rest], classes, None if own is None else own[held_rest])
         share = float(inside.mean()) if weak.any() else cut.share
         if ratio is None or share <= SMALLEST:
             continue
-        if cut.nearest is not None and not _fails(cut.nearest, held_p_true, classes, ~cut.held):
+        if cut.nearest is not None and not _fails(cut.nearest, held_p_true, classes, ~cut.held, own):
             continue
         if closest.ratio is None or ratio < closest.ratio:
             closest = Guard(False, 0.0, cut.separation, ratio)
@@ -224,16 +227,19 @@ def _half_learnt(
         inside = cut.low > 0.5
         weak = known | weak_classes(inside, labels.seen, classes)
         rest, held_rest = ~weak[labels.seen], ~weak[labels.held]
-        ratio, share = _kept(cut.held[held_rest], held_p_true[held_rest], classes), float((inside & rest).mean())
+        ratio = _kept(cut.held[held_rest], held_p_true[held_rest], classes, labels.held[held_rest])
+        share = float((inside & rest).mean())
         if ratio is not None and ratio < IMPAIRED and share > SMALLEST and lost(inside & rest):
             return Guard(True, share, cut.separation, ratio), np.where(rest, cut.low, 0.0)
     return None
 
 
-def _fails(low: Mask, p_true: Floats, classes: int, high: Mask | None = None) -> bool:
+def _fails(
+    low: Mask, p_true: Floats, classes: int, high: Mask | None = None, labels: NDArray[np.int64] | None = None
+) -> bool:
     """Whether held-out samples below a cut are hardly recognised, by those of `high`, or by all others."""
     of = slice(None) if high is None else low | high
-    ratio = _kept(low[of], p_true[of], classes)
+    ratio = _kept(low[of], p_true[of], classes, None if labels is None else labels[of])
     return ratio is not None and ratio < RATIO
 
 
@@ -260,11 +266,19 @@ def _below(levels: Components, cut: int, recognition: Floats) -> Floats:
     return out
 
 
-def _kept(low: NDArray[np.bool_], p_true: Floats, classes: int) -> float | None:
+def _kept(low: Mask, p_true: Floats, classes: int, labels: NDArray[np.int64] | None = None) -> float | None:
     """Recognition above chance of the low held-out samples divided by that of the others, plus one standard error: very
-    few samples then lead to no claim. None if a side has too few, or if the others are hardly recognised (`LEARNT`)."""
+    few samples then lead to no claim. None if a side has too few, or if the others are hardly recognised (`LEARNT`).
+
+    Args:
+        labels: (H,) of these samples; the others are then those of the same class, for what is hard about a class is so
+            for all of it. Where a class has few others, those of all classes count too, as `SAME` of its own would.
+    """
     if min(low.sum(), (~low).sum()) < FEWEST:
         return None
-    high = p_true[~low].mean() - 1 / classes
-    error = p_true[low].std(ddof=1) / np.sqrt(low.sum())
-    return float((p_true[low].mean() + error - 1 / classes) / high) if high > LEARNT * (1 - 1 / classes) else None
+    high = float(p_true[~low].mean())
+    if labels is not None:
+        counts, sums = (np.bincount(labels[~low], w, classes) for w in (None, p_true[~low]))
+        high = float(((sums + SAME * high) / (counts + SAME))[labels[low]].mean())
+    above, error = high - 1 / classes, p_true[low].std(ddof=1) / np.sqrt(low.sum())
+    return float((p_true[low].mean() + error - 1 / classes) / above) if above > LEARNT * (1 - 1 / classes) else None

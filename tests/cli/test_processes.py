@@ -52,8 +52,9 @@ def gone(pids: list[int]) -> bool:
 
 
 def rows(content: Callable, db: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of the tables that a scoring writes."""
+    """Every row of the tables that a scoring writes; but for the memory of a step, which is of the first process."""
     found = content(db, unsteady=False)
+    found |= {table: [row for row in found[table] if "memory" not in row] for table in ("epoch", "fold_epoch")}
     return {table: found[table] for table in ("sample", "prediction", "gap", "posterior", "epoch", "fold_epoch")}
 
 

@@ -1,7 +1,8 @@
 """Damage to one decoded array, and changes that are none. Pure; every random number comes from the given generator.
 
-Arrays are floats in the units of the stored ones: sound (n,), pictures (F, S, S, C), vectors (D,). `strength` is
-continuous: 0 changes nothing and 1 leaves hardly anything of the content, where a damage has degrees.
+Arrays are floats in the units of the stored ones: sound (n,), pictures (F, S, S, C), vectors (D,). Texts are the ids of
+their tokens (T,), whole numbers below the size of the vocabulary, followed by zeros. `strength` is continuous: 0
+changes nothing and 1 leaves hardly anything of the content, where a damage has degrees.
 """
 
 from __future__ import annotations
@@ -14,13 +15,17 @@ from numpy.typing import NDArray
 
 from curate.types import Floats
 
-Medium = Literal["sound", "pictures", "vector"]
+Medium = Literal["sound", "pictures", "vector", "text"]
+Ids = NDArray[np.int64]
 Damage = Callable[[Floats, np.random.Generator, float], Floats]
+TextDamage = Callable[[Ids, np.random.Generator, float, int], Ids]
 
 PIECES = 24
 """Pieces into which a sound is cut to be shuffled."""
 GRID = 4
 """Patches along each side of a picture, to be shuffled."""
+FIRST = 2
+"""The first id of a word; 0 is padding, 1 what the vocabulary does not have."""
 NOISE = 6.0
 """Standard deviation of noise of strength 1, in standard deviations of the array."""
 
@@ -29,9 +34,10 @@ def medium(array: NDArray[np.generic]) -> Medium | None:
     """What an array of a sample holds, by its shape and type; None = something that no damage here applies to."""
     if array.ndim == 4:
         return "pictures"
-    if array.ndim != 1 or array.dtype.kind not in "fi":
+    if array.ndim != 1:
         return None
-    return "vector" if array.dtype.kind == "f" else "sound" if array.dtype == np.int16 else None
+    named: dict[str, Medium] = {"f": "vector", "i2": "sound", "i4": "text"}
+    return named.get("f" if array.dtype.kind == "f" else array.dtype.str[1:])
 
 
 def shuffle_pieces(x: Floats, rng: np.random.Generator, strength: float) -> Floats:
@@ -174,6 +180,29 @@ def other_encoder(x: Floats, rng: np.random.Generator, strength: float) -> Float
     return -x[::-1]
 
 
+def other_words(x: Ids, rng: np.random.Generator, strength: float, vocabulary: int) -> Ids:
+    """A share `strength` of a text's words are others, drawn evenly from the vocabulary."""
+    words, out = np.flatnonzero(x), x.copy()
+    chosen = rng.permutation(words)[: round(strength * len(words))]
+    out[chosen] = rng.integers(min(FIRST, vocabulary - 1), vocabulary, len(chosen))
+    return out
+
+
+def missing_words(x: Ids, rng: np.random.Generator, strength: float, vocabulary: int) -> Ids:
+    """A run of `strength` of a text's words, at a random place, is missing; one word is left."""
+    words, out = x[x > 0], np.zeros_like(x)
+    length = min(round(strength * len(words)), max(len(words) - 1, 0))
+    start = int(rng.integers(len(words) - length + 1))
+    left = np.concatenate([words[:start], words[start + length :]])
+    out[: len(left)] = left
+    return out
+
+
+def other_language(x: Ids, rng: np.random.Generator, strength: float, vocabulary: int) -> Ids:
+    """Every word is another one, the same everywhere, as in a foreign language. No damage."""
+    return np.where(x >= FIRST, vocabulary - 1 + FIRST - x, x)
+
+
 DAMAGES: Mapping[str, Mapping[Medium, Damage]] = {
     "shuffle": {"sound": shuffle_pieces, "pictures": shuffle_patches, "vector": shuffle_entries},
     "noise": {"sound": noise, "pictures": noise, "vector": noise},
@@ -191,22 +220,36 @@ HARMLESS: Mapping[str, Mapping[Medium, Damage]] = {
     "minority": {"sound": other_microphone, "pictures": other_camera, "vector": other_encoder},
 }
 """The same of what does not, or not from one modality alone."""
+TEXTS: Mapping[str, TextDamage] = {"noise": other_words, "occlusion": missing_words, "minority": other_language}
+"""{kind: the function} of texts, damages and what is none."""
 
 
-def apply(kind: str, array: NDArray[np.generic], rng: np.random.Generator, strength: float) -> NDArray[np.generic]:
+def applicable(own: Medium | None) -> tuple[str, ...]:
+    """The kinds that apply to a medium."""
+    every = {**DAMAGES, **HARMLESS}
+    return tuple(k for k, known in every.items() if own in known or (own == "text" and k in TEXTS))
+
+
+def apply(
+    kind: str, array: NDArray[np.generic], rng: np.random.Generator, strength: float, vocabulary: int = 0
+) -> NDArray[np.generic]:
     """A stored array with a damage of a kind, of the same shape and type.
 
     Args:
         kind: of `DAMAGES` or `HARMLESS`.
         strength: in [0, 1].
+        vocabulary: of a text; its ids are below.
 
     Raises:
         ValueError: the kind does not apply to what the array holds.
     """
-    known, own = {**DAMAGES, **HARMLESS}[kind], medium(array)
-    if own is None or own not in known:
+    own = medium(array)
+    if own is None or kind not in applicable(own):
         raise ValueError(f"{kind} does not apply to {array.dtype} {array.shape}")
-    return stored(known[own](array.astype(np.float64), rng, strength), array.dtype)
+    if own == "text":
+        return TEXTS[kind](array.astype(np.int64), rng, strength, vocabulary).astype(array.dtype)
+    changed = {**DAMAGES, **HARMLESS}[kind][own](array.astype(np.float64), rng, strength)
+    return stored(changed, array.dtype)
 
 
 def stored(x: Floats, dtype: np.dtype[np.generic]) -> NDArray[np.generic]:

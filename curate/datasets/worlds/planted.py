@@ -17,11 +17,12 @@ from typing_extensions import override
 from curate.errors import CurateError
 from curate.media import Decoded
 from curate.media.source import Segment
+from curate.specs import TextSpec
 from curate.types import Sample
 
 from ..base import SPLITS, Dataset
 from ..degrade import generator
-from .damages import DAMAGES, HARMLESS, apply, medium, stored
+from .damages import DAMAGES, HARMLESS, applicable, apply, medium, stored
 from .derived import Derived
 
 WRONG_CLIPS, WRONG_LABELS = ("wrong_clip", "wrong_clip_of_class"), ("wrong_label", "wrong_label_next")
@@ -140,7 +141,9 @@ class Planted(Derived):
         if fault.kind in WRONG_CLIPS:
             return self._array(self._other(sample_id, fault.kind == "wrong_clip", rng), fault.modality)
         strength = float(rng.uniform(0, fault.strength)) if fault.spread else fault.strength
-        changed: np.ndarray = apply(fault.kind, array, rng, strength)
+        spec = self.specs[fault.modality]
+        words = spec.vocabulary if isinstance(spec, TextSpec) else 0
+        changed: np.ndarray = apply(fault.kind, array, rng, strength, words)
         return changed
 
     def _array(self, sample: Sample, modality: str) -> np.ndarray:
@@ -184,9 +187,8 @@ def possible(dataset: Dataset, modality: str) -> tuple[str, ...]:
     """The kinds of fault that a modality of a data set can have, wrong labels not among them."""
     spec = dataset.specs[modality]
     own = medium(np.empty(tuple(0 for _ in spec.shape), spec.dtype))
-    fitting = tuple(k for k, known in {**DAMAGES, **HARMLESS}.items() if own in known)
     blends = (AMBIGUOUS,) if own in ("pictures", "vector") else ()
-    return (*fitting, *WRONG_CLIPS, *blends)
+    return (*applicable(own), *WRONG_CLIPS, *blends)
 
 
 def _check(fault: Fault, dataset: Dataset) -> None:

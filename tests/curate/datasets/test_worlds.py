@@ -8,30 +8,54 @@ import pytest
 from curate.datasets import find
 from curate.datasets.cache import prepare
 from curate.datasets.worlds import DecodedSamples, Fault, Planted, possible
-from curate.datasets.worlds.damages import DAMAGES, HARMLESS, apply, medium
+from curate.datasets.worlds.damages import applicable, apply, medium
 from curate.errors import CurateError
 
 ARRAYS = {
     "sound": (np.sin(np.arange(2400) / 9) * 9000).astype(np.int16),
     "pictures": np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8),
     "vector": np.arange(32, dtype=np.float32),
+    "text": np.array([7, 3, 2, 9, 4, 1, 0, 0], dtype=np.int32),
 }
+WORDS = 12
 
 
 @pytest.mark.parametrize("name", ARRAYS)
 def test_every_damage_keeps_shape_and_type_and_changes_the_content(name: str) -> None:
     array = ARRAYS[name]
     assert medium(array) == name
-    for kind in [k for k, known in {**DAMAGES, **HARMLESS}.items() if name in known]:
-        changed = apply(kind, array, np.random.default_rng(1), 1.0)
+    kinds = applicable(medium(array))
+    assert len(kinds) >= 3
+    for kind in kinds:
+        changed = apply(kind, array, np.random.default_rng(1), 1.0, WORDS)
         assert changed.shape == array.shape and changed.dtype == array.dtype, kind
         assert not np.array_equal(changed, array), kind
 
 
 def test_shuffling_moves_and_loses_nothing() -> None:
-    for array in ARRAYS.values():
+    for array in [a for name, a in ARRAYS.items() if name != "text"]:
         changed = apply("shuffle", array, np.random.default_rng(1), 1.0)
         assert np.array_equal(np.sort(changed, axis=None), np.sort(array, axis=None))
+
+
+def test_damage_of_texts_by_hand() -> None:
+    text, rng = ARRAYS["text"], np.random.default_rng(0)
+    foreign = apply("minority", text, rng, 1.0, WORDS)
+    assert foreign.tolist() == [6, 10, 11, 4, 9, 1, 0, 0]  # 2 and 11 change places, 3 and 10, ...
+    assert np.array_equal(apply("minority", foreign, rng, 1.0, WORDS), text)
+    for kind in ("noise", "occlusion"):
+        assert np.array_equal(apply(kind, text, rng, 0.0, WORDS), text)
+    other = np.stack([apply("noise", text, rng, 0.5, WORDS) for _ in range(500)])
+    assert ((other != text).sum(axis=1) <= 3).all() and (other != text)[:, 6:].sum() == 0
+    assert set(np.unique(other[:, 0])) == set(range(2, WORDS))  # every word of the vocabulary, and no padding
+    for _ in range(20):
+        short = apply("occlusion", text, rng, 0.5, WORDS)
+        kept = short[short > 0].tolist()
+        assert len(kept) == 3 and not short[3:].any()
+        assert any(kept == [*text[:i], *text[i + 3 : 6]] for i in range(4))  # a run of three is missing
+    assert (apply("occlusion", text, rng, 1.0, WORDS) > 0).sum() == 1
+    with pytest.raises(ValueError):
+        apply("blur", text, rng, 1.0, WORDS)
 
 
 def test_static_is_as_long_and_as_loud_as_the_sound_it_replaces() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.scores.em import Components
-from curate.scores.guard import Labels, _below, broken
+from curate.scores.guard import Labels, _below, _kept, broken
 from curate.scores.references import AXES, REST, Reference, load, look_alikes, save, unseen
 from curate.scores.usability import (
     Evidence,
@@ -142,6 +142,36 @@ def test_classes_that_were_half_learnt_are_not_broken():
     q, held, p_true, labels = half_learnt(0.5)
     of_two = replace(labels, seen=np.repeat([0, 1, 2, 3], 50), held=np.repeat([0, 1, 2, 3], 15))
     assert not broken(q, held, p_true, 10, of_two, lost=lambda group: True)[1].found
+
+
+def test_what_is_hard_about_a_class_is_not_broken_in_it():
+    """Two classes are hardly recognised, wherever they lie; four in five of their samples are low, and a tenth
+    of the others. Damage in any class is found."""
+    seen, held = np.arange(400) % 4, np.arange(160) % 4
+
+    def drawn(label: np.ndarray, of_class: bool) -> tuple[np.ndarray, np.ndarray]:
+        turn = np.arange(len(label)) // 4 % 10
+        low = turn < np.where(label < 2, 8, 1) if of_class else turn < 4
+        return low, np.where((label < 2) if of_class else low, 0.27, 0.9)
+
+    rng = np.random.default_rng(0)
+    for of_class in (True, False):
+        (low, _), (held_low, held_p) = drawn(seen, of_class), drawn(held, of_class)
+        q, held_q = (np.where(x, 0.3, 0.8) + 0.01 * rng.normal(size=len(x)) for x in (low, held_low))
+        blind, found = (broken(q, held_q, held_p, 4, labels)[1] for labels in (None, Labels(seen, held, "abcd")))
+        assert blind.found and found.found != of_class and not found.weak
+
+
+def test_recognition_beside_others_of_the_class_by_hand():
+    """Of class 0 two are low (0.3, 0.5), of class 1 three (0.2 each). Others: 0.6 twice of class 0, 0.9 four times of
+    class 1, 0.8 on average. Each class counts once with all others: (1.2 + 0.8) / 3 and (3.6 + 0.8) / 5."""
+    low = np.array([True] * 5 + [False] * 6)
+    labels = np.array([0, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1])
+    p = np.array([0.3, 0.5, 0.2, 0.2, 0.2, 0.6, 0.6, 0.9, 0.9, 0.9, 0.9])
+    error = p[:5].std(ddof=1) / np.sqrt(5)
+    above = (2 * 2.0 / 3 + 3 * 4.4 / 5) / 5 - 0.1
+    assert _kept(low, p, 10, labels) == pytest.approx((0.28 + error - 0.1) / above)
+    assert _kept(low, p, 10) == pytest.approx((0.28 + error - 0.1) / 0.7)
 
 
 @pytest.mark.parametrize(("share", "claimed"), [(0.05, False), (0.3, True)])
