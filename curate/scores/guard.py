@@ -29,7 +29,7 @@ IMPAIRED = 0.6
 LEARNT = 0.1
 """Nothing is claimed where less than this share of what is above chance is recognised of the other held-out samples: a
 modality that the model has not learnt to read fails on any group."""
-SAME = 1.0
+SAME = 0.3
 """How many samples of its class all others count as, where a low sample is compared with others of its class."""
 SMALLEST = 0.01
 """A group must have more than this share of the samples."""

@@ -164,12 +164,12 @@ def test_what_is_hard_about_a_class_is_not_broken_in_it():
 
 def test_recognition_beside_others_of_the_class_by_hand():
     """Of class 0 two are low (0.3, 0.5), of class 1 three (0.2 each). Others: 0.6 twice of class 0, 0.9 four times of
-    class 1, 0.8 on average. Each class counts once with all others: (1.2 + 0.8) / 3 and (3.6 + 0.8) / 5."""
+    class 1, 0.8 on average, which counts as 0.3 samples of each class: (1.2 + 0.24) / 2.3 and (3.6 + 0.24) / 4.3."""
     low = np.array([True] * 5 + [False] * 6)
     labels = np.array([0, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1])
     p = np.array([0.3, 0.5, 0.2, 0.2, 0.2, 0.6, 0.6, 0.9, 0.9, 0.9, 0.9])
     error = p[:5].std(ddof=1) / np.sqrt(5)
-    above = (2 * 2.0 / 3 + 3 * 4.4 / 5) / 5 - 0.1
+    above = (2 * 1.44 / 2.3 + 3 * 3.84 / 4.3) / 5 - 0.1
     assert _kept(low, p, 10, labels) == pytest.approx((0.28 + error - 0.1) / above)
     assert _kept(low, p, 10) == pytest.approx((0.28 + error - 0.1) / 0.7)
 
