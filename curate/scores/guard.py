@@ -23,7 +23,7 @@ LEVELS = (2, 3, 4)
 SEPARATION = 2.0
 """Two groups are separate if Ashman's D exceeds this."""
 RATIO = 0.25
-"""A broken group keeps less than this share of the held-out recognition above chance."""
+"""A broken group keeps less than this share of the held-out recognition above chance, beside others of its classes."""
 IMPAIRED = 0.6
 """So is one that keeps less than this share, if its content is shown to be lost, see `groups.Readable.lost`."""
 LEARNT = 0.1
@@ -45,9 +45,9 @@ class Guard:
         found: whether there is such a group.
         share: of the training samples in the low group, 0 if none was found.
         separation: Ashman's D of the two components at the cut, sqrt(2) (mu_1 - mu_0) / sqrt(s_0^2 + s_1^2).
-        ratio: recognition of the low group's held-out samples divided by that of the high group's, both above chance,
-            plus one standard error; near 0 = broken, near 1 = as good as the rest. None if no cut has held-out samples
-            on both sides, or if the model has not learnt to read the modality.
+        ratio: recognition of the low group's held-out samples divided by that of the high group's of the same classes,
+            both above chance, plus one standard error; near 0 = broken, near 1 = as good as the rest. None if no cut
+            has held-out samples on both sides, or if the model has not learnt to read the modality.
         withheld: nothing was claimed because the look-alikes are those of deep features, or no samples were held out.
         weak: classes that are hardly recognised as a whole: ambiguous, or damaged throughout.
         rare: share of the training samples that look like nothing else and are readable by themselves.
@@ -66,9 +66,10 @@ class Guard:
     @property
     def verdict(self) -> str:
         """The result in words."""
-        text = f"{self.share:.0%} of the samples form a broken group" if self.found else "no broken group found"
         if self.withheld:
             text = "not judged: look-alikes of deep features, or without held-out samples, are no evidence"
+        else:
+            text = f"{self.share:.0%} of the samples form a broken group" if self.found else "no broken group found"
         if self.weak:
             text += f"; weak on {_named(self.weak)}: hardly recognised there, and nothing of these is recognised better"
         if self.rare:
@@ -146,8 +147,9 @@ def broken(
 
     Mixtures of two to four Gaussians are fitted to the pooled recognition of the training samples, and cut between
     neighbouring components. A cut is valid if the components beside it are separate (`SEPARATION`) and if samples that
-    the model was *not* trained on are hardly recognised below it, and in the component just below (`RATIO`): memorised
-    training samples cannot hide a broken group then, and a group that only looks different is not broken. Classes that
+    the model was *not* trained on are hardly recognised below it, and in the component just below (`RATIO`), beside
+    others of their classes: memorised training samples cannot hide a broken group then, and a group that only looks
+    different, or as classes look that are hard, is not broken. Classes that
     are below some cut as a whole are left out of this (`groups.weak_classes`): nothing of them is recognised better, so
     that the class explains the group, and they are called weak. Nor is a rare group broken that may be readable. Of the
     valid cuts the one with the most samples below is used; without one, see `_half_learnt`, or nothing is broken.
@@ -170,17 +172,17 @@ def broken(
     best = closest = Guard(False)
     every = [cut for cut in cuts(q, held_recognition) if cut.separation > SEPARATION]
     rest, held_rest = np.ones(len(q), dtype=bool), np.ones(len(held_p_true), dtype=bool)
-    own = None if labels is None else labels.held
+    own = np.zeros(len(held_p_true), dtype=np.int64)  # as if all were of one class
     if labels is not None:
-        weak = _weak(every, labels, held_p_true, classes)
+        own, weak = labels.held, _weak(every, labels, held_p_true, classes)
         rest, held_rest = ~weak[labels.seen], ~weak[labels.held]
     for cut in every:
         inside = (cut.low > 0.5) & rest
-        ratio = _kept(cut.held[held_rest], held_p_true[held_rest], classes, None if own is None else own[held_rest])
+        ratio = _kept(cut.held[held_rest], held_p_true[held_rest], classes, own[held_rest])
         share = float(inside.mean()) if weak.any() else cut.share
         if ratio is None or share <= SMALLEST:
             continue
-        if cut.nearest is not None and not _fails(cut.nearest, held_p_true, classes, ~cut.held, own):
+        if cut.nearest is not None and not _fails(cut.nearest, held_p_true, classes, own, ~cut.held):
             continue
         if closest.ratio is None or ratio < closest.ratio:
             closest = Guard(False, 0.0, cut.separation, ratio)
@@ -197,9 +199,9 @@ def _weak(found: Sequence[Cut], labels: Labels, held_p_true: Floats, classes: in
 
     A cut within them shows nothing more: some of their samples are always recognised less than others.
     """
-    weakest = np.zeros(classes, dtype=bool)
+    weakest, together = np.zeros(classes, dtype=bool), np.zeros_like(labels.held)
     for cut in found:
-        if _fails(cut.held, held_p_true, classes):
+        if _fails(cut.held, held_p_true, classes, together):
             weak = weak_classes(cut.low > 0.5, labels.seen, classes)
             weakest = weak if weak.sum() > weakest.sum() else weakest
     return weakest
@@ -234,12 +236,10 @@ def _half_learnt(
     return None
 
 
-def _fails(
-    low: Mask, p_true: Floats, classes: int, high: Mask | None = None, labels: NDArray[np.int64] | None = None
-) -> bool:
-    """Whether held-out samples below a cut are hardly recognised, by those of `high`, or by all others."""
+def _fails(low: Mask, p_true: Floats, classes: int, labels: NDArray[np.int64], high: Mask | None = None) -> bool:
+    """Whether held-out samples below a cut are hardly recognised, by those of `high`, or by all others; see `_kept`."""
     of = slice(None) if high is None else low | high
-    ratio = _kept(low[of], p_true[of], classes, None if labels is None else labels[of])
+    ratio = _kept(low[of], p_true[of], classes, labels[of])
     return ratio is not None and ratio < RATIO
 
 
@@ -266,19 +266,19 @@ def _below(levels: Components, cut: int, recognition: Floats) -> Floats:
     return out
 
 
-def _kept(low: Mask, p_true: Floats, classes: int, labels: NDArray[np.int64] | None = None) -> float | None:
+def _kept(low: Mask, p_true: Floats, classes: int, labels: NDArray[np.int64]) -> float | None:
     """Recognition above chance of the low held-out samples divided by that of the others, plus one standard error: very
     few samples then lead to no claim. None if a side has too few, or if the others are hardly recognised (`LEARNT`).
 
+    The others are those of the same class, for what is hard about a class is so for all of it. Where a class has few
+    others, those of all classes count too, as `SAME` of its own would.
+
     Args:
-        labels: (H,) of these samples; the others are then those of the same class, for what is hard about a class is so
-            for all of it. Where a class has few others, those of all classes count too, as `SAME` of its own would.
+        labels: (H,) of these samples; equal ones compare them with all others.
     """
     if min(low.sum(), (~low).sum()) < FEWEST:
         return None
-    high = float(p_true[~low].mean())
-    if labels is not None:
-        counts, sums = (np.bincount(labels[~low], w, classes) for w in (None, p_true[~low]))
-        high = float(((sums + SAME * high) / (counts + SAME))[labels[low]].mean())
-    above, error = high - 1 / classes, p_true[low].std(ddof=1) / np.sqrt(low.sum())
+    counts, sums = (np.bincount(labels[~low], w, classes) for w in (None, p_true[~low]))
+    of_class = (sums + SAME * p_true[~low].mean()) / (counts + SAME)
+    above, error = of_class[labels[low]].mean() - 1 / classes, p_true[low].std(ddof=1) / np.sqrt(low.sum())
     return float((p_true[low].mean() + error - 1 / classes) / above) if above > LEARNT * (1 - 1 / classes) else None

@@ -171,7 +171,7 @@ def test_recognition_beside_others_of_the_class_by_hand():
     error = p[:5].std(ddof=1) / np.sqrt(5)
     above = (2 * 1.44 / 2.3 + 3 * 3.84 / 4.3) / 5 - 0.1
     assert _kept(low, p, 10, labels) == pytest.approx((0.28 + error - 0.1) / above)
-    assert _kept(low, p, 10) == pytest.approx((0.28 + error - 0.1) / 0.7)
+    assert _kept(low, p, 10, np.zeros(11, int)) == pytest.approx((0.28 + error - 0.1) / 0.7)
 
 
 @pytest.mark.parametrize(("share", "claimed"), [(0.05, False), (0.3, True)])
