@@ -8,7 +8,7 @@ changes nothing and 1 leaves hardly anything of the content, where a damage has 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from curate.types import Floats
 
 Medium = Literal["sound", "pictures", "vector", "text"]
-Ids = NDArray[np.int64]
-Damage = Callable[[Floats, np.random.Generator, float], Floats]
-TextDamage = Callable[[Ids, np.random.Generator, float, int], Ids]
+Damage = Callable[..., Floats]
+"""From an array, a generator and a strength; of a text also from the size of the vocabulary."""
 
 PIECES = 24
 """Pieces into which a sound is cut to be shuffled."""
@@ -180,7 +179,7 @@ def other_encoder(x: Floats, rng: np.random.Generator, strength: float) -> Float
     return -x[::-1]
 
 
-def other_words(x: Ids, rng: np.random.Generator, strength: float, vocabulary: int) -> Ids:
+def other_words(x: Floats, rng: np.random.Generator, strength: float, vocabulary: int) -> Floats:
     """A share `strength` of a text's words are others, drawn evenly from the vocabulary."""
     words, out = np.flatnonzero(x), x.copy()
     chosen = rng.permutation(words)[: round(strength * len(words))]
@@ -188,7 +187,7 @@ def other_words(x: Ids, rng: np.random.Generator, strength: float, vocabulary: i
     return out
 
 
-def missing_words(x: Ids, rng: np.random.Generator, strength: float, vocabulary: int) -> Ids:
+def missing_words(x: Floats, rng: np.random.Generator, strength: float, vocabulary: int) -> Floats:
     """A run of `strength` of a text's words, at a random place, is missing; one word is left."""
     words, out = x[x > 0], np.zeros_like(x)
     length = min(round(strength * len(words)), max(len(words) - 1, 0))
@@ -198,16 +197,17 @@ def missing_words(x: Ids, rng: np.random.Generator, strength: float, vocabulary:
     return out
 
 
-def other_language(x: Ids, rng: np.random.Generator, strength: float, vocabulary: int) -> Ids:
+def other_language(x: Floats, rng: np.random.Generator, strength: float, vocabulary: int) -> Floats:
     """Every word is another one, the same everywhere, as in a foreign language. No damage."""
-    return np.where(x >= FIRST, vocabulary - 1 + FIRST - x, x)
+    result: Floats = np.where(x >= FIRST, vocabulary - 1 + FIRST - x, x)
+    return result
 
 
 DAMAGES: Mapping[str, Mapping[Medium, Damage]] = {
     "shuffle": {"sound": shuffle_pieces, "pictures": shuffle_patches, "vector": shuffle_entries},
-    "noise": {"sound": noise, "pictures": noise, "vector": noise},
+    "noise": {"sound": noise, "pictures": noise, "vector": noise, "text": other_words},
     "static": {"sound": static},
-    "occlusion": {"sound": mute, "pictures": cover, "vector": mute},
+    "occlusion": {"sound": mute, "pictures": cover, "vector": mute, "text": missing_words},
     "blur": {"sound": low_pass, "pictures": blur},
     "clipping": {"sound": clip, "pictures": clip},
     "band_pass": {"sound": band_pass},
@@ -217,44 +217,43 @@ DAMAGES: Mapping[str, Mapping[Medium, Damage]] = {
 """{kind: {medium: the function}} of what takes information away."""
 HARMLESS: Mapping[str, Mapping[Medium, Damage]] = {
     "shift": {"sound": shift},
-    "minority": {"sound": other_microphone, "pictures": other_camera, "vector": other_encoder},
+    "minority": {
+        "sound": other_microphone,
+        "pictures": other_camera,
+        "vector": other_encoder,
+        "text": other_language,
+    },
 }
 """The same of what does not, or not from one modality alone."""
-TEXTS: Mapping[str, TextDamage] = {"noise": other_words, "occlusion": missing_words, "minority": other_language}
-"""{kind: the function} of texts, damages and what is none."""
 
 
 def applicable(own: Medium | None) -> tuple[str, ...]:
     """The kinds that apply to a medium."""
-    every = {**DAMAGES, **HARMLESS}
-    return tuple(k for k, known in every.items() if own in known or (own == "text" and k in TEXTS))
+    return tuple(kind for kind, known in {**DAMAGES, **HARMLESS}.items() if own in known)
 
 
 def apply(
-    kind: str, array: NDArray[np.generic], rng: np.random.Generator, strength: float, vocabulary: int = 0
+    kind: str, array: NDArray[np.generic], rng: np.random.Generator, strength: float, **of_text: int
 ) -> NDArray[np.generic]:
     """A stored array with a damage of a kind, of the same shape and type.
 
     Args:
         kind: of `DAMAGES` or `HARMLESS`.
         strength: in [0, 1].
-        vocabulary: of a text; its ids are below.
+        of_text: `vocabulary`, which the ids of a text are below; nothing of other media.
 
     Raises:
         ValueError: the kind does not apply to what the array holds.
     """
-    own = medium(array)
-    if own is None or kind not in applicable(own):
+    known, own = {**DAMAGES, **HARMLESS}[kind], medium(array)
+    if own is None or own not in known:
         raise ValueError(f"{kind} does not apply to {array.dtype} {array.shape}")
-    if own == "text":
-        return TEXTS[kind](array.astype(np.int64), rng, strength, vocabulary).astype(array.dtype)
-    changed = {**DAMAGES, **HARMLESS}[kind][own](array.astype(np.float64), rng, strength)
-    return stored(changed, array.dtype)
+    return stored(known[own](array.astype(np.float64), rng, strength, **of_text), array.dtype)
 
 
-def stored(x: Floats, dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
+def stored(x: Floats, dtype: np.dtype[Any]) -> NDArray[np.generic]:
     """Floats as a stored type; of integers, rounded and cut to its range."""
     if dtype.kind == "f":
         return x.astype(dtype)
-    bounds = np.iinfo(dtype)  # type: ignore[type-var]
+    bounds = np.iinfo(dtype)
     return np.clip(np.round(x), bounds.min, bounds.max).astype(dtype)

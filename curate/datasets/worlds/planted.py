@@ -142,8 +142,8 @@ class Planted(Derived):
             return self._array(self._other(sample_id, fault.kind == "wrong_clip", rng), fault.modality)
         strength = float(rng.uniform(0, fault.strength)) if fault.spread else fault.strength
         spec = self.specs[fault.modality]
-        words = spec.vocabulary if isinstance(spec, TextSpec) else 0
-        changed: np.ndarray = apply(fault.kind, array, rng, strength, words)
+        of_text = {"vocabulary": spec.vocabulary} if isinstance(spec, TextSpec) else {}
+        changed: np.ndarray = apply(fault.kind, array, rng, strength, **of_text)
         return changed
 
     def _array(self, sample: Sample, modality: str) -> np.ndarray:

@@ -24,10 +24,10 @@ WORDS = 12
 def test_every_damage_keeps_shape_and_type_and_changes_the_content(name: str) -> None:
     array = ARRAYS[name]
     assert medium(array) == name
-    kinds = applicable(medium(array))
+    kinds, of_text = applicable(medium(array)), {"vocabulary": WORDS} if name == "text" else {}
     assert len(kinds) >= 3
     for kind in kinds:
-        changed = apply(kind, array, np.random.default_rng(1), 1.0, WORDS)
+        changed = apply(kind, array, np.random.default_rng(1), 1.0, **of_text)
         assert changed.shape == array.shape and changed.dtype == array.dtype, kind
         assert not np.array_equal(changed, array), kind
 
@@ -40,22 +40,22 @@ def test_shuffling_moves_and_loses_nothing() -> None:
 
 def test_damage_of_texts_by_hand() -> None:
     text, rng = ARRAYS["text"], np.random.default_rng(0)
-    foreign = apply("minority", text, rng, 1.0, WORDS)
+    foreign = apply("minority", text, rng, 1.0, vocabulary=WORDS)
     assert foreign.tolist() == [6, 10, 11, 4, 9, 1, 0, 0]  # 2 and 11 change places, 3 and 10, ...
-    assert np.array_equal(apply("minority", foreign, rng, 1.0, WORDS), text)
+    assert np.array_equal(apply("minority", foreign, rng, 1.0, vocabulary=WORDS), text)
     for kind in ("noise", "occlusion"):
-        assert np.array_equal(apply(kind, text, rng, 0.0, WORDS), text)
-    other = np.stack([apply("noise", text, rng, 0.5, WORDS) for _ in range(500)])
+        assert np.array_equal(apply(kind, text, rng, 0.0, vocabulary=WORDS), text)
+    other = np.stack([apply("noise", text, rng, 0.5, vocabulary=WORDS) for _ in range(500)])
     assert ((other != text).sum(axis=1) <= 3).all() and (other != text)[:, 6:].sum() == 0
     assert set(np.unique(other[:, 0])) == set(range(2, WORDS))  # every word of the vocabulary, and no padding
     for _ in range(20):
-        short = apply("occlusion", text, rng, 0.5, WORDS)
+        short = apply("occlusion", text, rng, 0.5, vocabulary=WORDS)
         kept = short[short > 0].tolist()
         assert len(kept) == 3 and not short[3:].any()
         assert any(kept == [*text[:i], *text[i + 3 : 6]] for i in range(4))  # a run of three is missing
-    assert (apply("occlusion", text, rng, 1.0, WORDS) > 0).sum() == 1
+    assert (apply("occlusion", text, rng, 1.0, vocabulary=WORDS) > 0).sum() == 1
     with pytest.raises(ValueError):
-        apply("blur", text, rng, 1.0, WORDS)
+        apply("blur", text, rng, 1.0, vocabulary=WORDS)
 
 
 def test_static_is_as_long_and_as_loud_as_the_sound_it_replaces() -> None:
