@@ -82,7 +82,8 @@ class Evidence:
         deep: the appearance consists of deep features: look-alikes are then similar in content and in how well they
             were memorised, the guard is not reliable, and no claim is made.
         labels: of the training and the held-out samples; None: what a group is besides broken is not asked.
-        pattern: (N, P) coarse content of each training sample, see `groups.readable`, or None.
+        pattern: (N, P) coarse content of each training sample, see `groups.readable`, or None. Never what a trained
+            model makes of it, which tells the class of what is known by heart.
     """
 
     p_true: Floats

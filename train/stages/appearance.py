@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from curate.datasets.decoded import SIDE, coarse
 from curate.scores.references import BANK, main_axes
-from curate.specs import FeatureSpec
 from curate.torch.heads import channel_statistics
 from curate.train.data.samples import RunData, Samples
 from curate.train.loop.engine import Trainer
@@ -60,7 +59,7 @@ def appearance(trainer: Trainer, data: RunData, samples: Samples) -> dict[str, F
     return {m: torch.cat(p).numpy().astype(np.float64) for m, p in parts.items()}
 
 
-def patterns(data: RunData, samples: Samples, modality: str) -> Floats | None:
+def patterns(samples: Samples, modality: str) -> Floats | None:
     """(N, <= 64) coarse content of pictures or sounds, see `decoded.coarse`, and of features computed beforehand their
     places on the main axes; None of other modalities.
 
@@ -68,7 +67,7 @@ def patterns(data: RunData, samples: Samples, modality: str) -> Floats | None:
     """
     array, rows = samples.cache.arrays[modality], samples.rows
     parts = [rows[i : i + CHUNK] for i in range(0, len(rows), CHUNK)]
-    if not isinstance(data.specs[modality], FeatureSpec):
+    if array.dtype.kind != "f":  # features alone are kept as they are
         known = [part for part in (coarse(array[own]) for own in parts) if part is not None]
         return np.concatenate(known) if known else None
     few = np.sort(np.random.default_rng(0).permutation(rows)[:BANK])

@@ -72,7 +72,7 @@ def gather(job: Job, p_true: Floats) -> dict[str, Evidence]:
             held[m],
             is_deep(trainer.model.encoders.get_submodule(m)),
             labels,
-            patterns(data, data.fit, m),
+            patterns(data.fit, m),
         )
         for j, m in enumerate(run.modalities)
     }

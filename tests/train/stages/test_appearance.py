@@ -81,10 +81,10 @@ def test_looking_changes_nothing(trainer, small_data) -> None:
 def test_coarse_content_of_decoded_samples_by_hand(small_data) -> None:
     samples = small_data.fit
     pictures = np.asarray(samples.cache.arrays["visual"][samples.rows], dtype=np.float64)  # 16 x 16, one frame, grey
-    found = patterns(small_data, samples, "visual")
+    found = patterns(samples, "visual")
     assert found.shape == (len(samples), 64)
     assert found[3].reshape(8, 8)[2, 5] == pytest.approx(pictures[3, 0, 4:6, 10:12, 0].mean())
-    sounds = patterns(small_data, samples, "audio")
+    sounds = patterns(samples, "audio")
     assert sounds.shape == (len(samples), 56) and np.isfinite(sounds).all()  # short pieces have fewer bands than 8
 
 
@@ -93,12 +93,11 @@ def test_coarse_content_of_features_is_their_places_on_the_main_axes() -> None:
     rng = np.random.default_rng(0)
     shared = rng.standard_normal(300)
     values = np.stack([shared, 10 * shared, np.full(300, 3.0), rng.standard_normal(300)], 1).astype(np.float32)
-    data = SimpleNamespace(specs={"audio": FeatureSpec(dim=4)})
     samples = SimpleNamespace(cache=SimpleNamespace(arrays={"audio": values}), rows=np.arange(1, 300))
-    found = patterns(data, samples, "audio")
+    found = patterns(samples, "audio")
     assert found.shape == (299, 4)
     standard = (shared[1:] - shared[1:].mean()) / shared[1:].std()
     # On the axis (1, 1) / sqrt 2 of two equal standardised features.
     assert abs(np.corrcoef(found[:, 0], standard)[0, 1]) == pytest.approx(1, abs=0.01)
     assert found[:, 0].std() == pytest.approx(np.sqrt(2), abs=0.01)
-    assert np.array_equal(found, patterns(data, samples, "audio"))
+    assert np.array_equal(found, patterns(samples, "audio"))
