@@ -268,10 +268,12 @@ def _below(levels: Components, cut: int, recognition: Floats) -> Floats:
 
 def _kept(low: Mask, p_true: Floats, classes: int, labels: NDArray[np.int64]) -> float | None:
     """Recognition above chance of the low held-out samples divided by that of the others, plus one standard error: very
-    few samples then lead to no claim. None if a side has too few, or if the others are hardly recognised (`LEARNT`).
+    few samples then lead to no claim. None if a side has too few, or if the others are hardly recognised (`LEARNT`), or
+    are mostly of other classes.
 
     The others are those of the same class, for what is hard about a class is so for all of it. Where a class has few
-    others, those of all classes count too, as `SAME` of its own would.
+    others, those of all classes count too, as `SAME` of its own would. A low group that nearly all of its classes are
+    in has no others but those: that they are recognised better says how classes differ, not samples.
 
     Args:
         labels: (H,) of these samples; equal ones compare them with all others.
@@ -281,4 +283,6 @@ def _kept(low: Mask, p_true: Floats, classes: int, labels: NDArray[np.int64]) ->
     counts, sums = (np.bincount(labels[~low], w, classes) for w in (None, p_true[~low]))
     of_class = (sums + SAME * p_true[~low].mean()) / (counts + SAME)
     above, error = of_class[labels[low]].mean() - 1 / classes, p_true[low].std(ddof=1) / np.sqrt(low.sum())
-    return float((p_true[low].mean() + error - 1 / classes) / above) if above > LEARNT * (1 - 1 / classes) else None
+    if (counts / (counts + SAME))[labels[low]].mean() < 0.5 or above <= LEARNT * (1 - 1 / classes):
+        return None
+    return float((p_true[low].mean() + error - 1 / classes) / above)

@@ -174,6 +174,19 @@ def test_recognition_beside_others_of_the_class_by_hand():
     assert _kept(low, p, 10, np.zeros(11, int)) == pytest.approx((0.28 + error - 0.1) / 0.7)
 
 
+@pytest.mark.parametrize("left", [0, 3])
+def test_a_group_is_compared_with_others_of_its_classes(left):
+    """The modality tells one class of seven. Of the others 17 in 20 are in the low group, and 10 - `left` of 10 that
+    were held out: where nothing of their classes is left, that the one class is recognised says nothing about them."""
+    seen, held = np.arange(420) % 7, np.arange(70) % 7
+    low = np.arange(420) // 7 % 20 < np.where(seen < 6, 17, 4)
+    held_low = np.arange(70) // 7 < np.where(held < 6, 10 - left, 2)
+    rng, labels = np.random.default_rng(0), Labels(seen, held, "abcdefg")
+    q, held_q = (np.where(x, 0.2, 0.8) + 0.02 * rng.normal(size=len(x)) for x in (low, held_low))
+    guard = broken(q, held_q, np.where(held_low, 0.15, 0.9), 7, labels)[1]
+    assert guard.found == (left > 0) and not guard.weak
+
+
 @pytest.mark.parametrize(("share", "claimed"), [(0.05, False), (0.3, True)])
 def test_what_the_model_has_not_learnt_to_read_proves_nothing(share, claimed):
     """A group is not recognised at all, the others by a share of what is above the chance of 0.1: `LEARNT` = 0.1."""
