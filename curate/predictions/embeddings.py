@@ -153,4 +153,4 @@ def judge(epochs: Sequence[Predictions], features: Recorded) -> tuple[Usability,
     found = assess(ids, evidence, classes)
     preferred = preferences((p.probs for p in epochs), tuple(features.training), labels)
     reads = 1.0 if held is None else accuracy(held.probs[FUSED], held.labels)
-    return found, np.stack(denied, axis=1), judge_labels(preferred, found.p_broken, reads)
+    return found, np.stack(denied, axis=1), judge_labels(preferred, labels, found.p_broken, reads)

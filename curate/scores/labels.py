@@ -1,9 +1,11 @@
 """Wrong labels and swapped clips: where a warm-up preferred another class, and by whom. Not of the papers. Pure.
 
 The margin of a modality on a sample is log p(label) - log p(its other class), each p the mean over the warm-up's
-epochs; the other class is the one that it finds most probable besides the label. Right samples have a large margin. A
-wrong label or a swapped clip has the margin of another class, mirrored: about as far below zero. So the margins are a
-mixture of two Gaussians of equal spread, and the posterior of the lower one is a probability, fitted without truth.
+epochs and divided by the share of its class; the other class is the one that it finds most probable besides the label.
+What nothing is known of is given to the most frequent class: that does not deny the label, and has a margin of 0. Right
+samples have a large margin. A wrong label or a swapped clip has the margin of another class, mirrored: about as far
+below zero. So the margins are a mixture of two Gaussians of equal spread, and the posterior of the lower one is a
+probability, fitted without truth.
 
 Letters: N samples, M modalities, K classes.
 """
@@ -11,7 +13,7 @@ Letters: N samples, M modalities, K classes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -59,6 +61,16 @@ class Preferences:
         result: Floats = np.log(np.maximum(self.own[:, by], LEAST)) - np.log(np.maximum(other, LEAST))
         return result
 
+    def at_equal_frequency(self, labels: NDArray[np.int64]) -> Preferences:
+        """The same, other classes being as probable as if they were as frequent as the label: times n_label / n_other.
+
+        Args:
+            labels: (N,). n of a class is the number of its samples plus 1.
+        """
+        counts = np.bincount(labels, minlength=int(self.other.max(initial=0)) + 1) + 1
+        relative = counts[labels][:, None] / counts[self.other]
+        return replace(self, cross=self.cross * relative[:, :, None])
+
 
 @dataclass(frozen=True)
 class Denied:
@@ -97,7 +109,7 @@ def preferences(epochs: Iterable[Mapping[str, Floats]], names: Sequence[str], la
     )
 
 
-def judge(said: Preferences, p_broken: Floats, reads: float = 1.0, seed: int = 0) -> Denied:
+def judge(said: Preferences, labels: NDArray[np.int64], p_broken: Floats, reads: float = 1.0, seed: int = 0) -> Denied:
     """Which labels are wrong, and which clips are swapped.
 
     A modality denies a label where its margin belongs to the lower group, if there is one. Such a clip is swapped if
@@ -108,12 +120,13 @@ def judge(said: Preferences, p_broken: Floats, reads: float = 1.0, seed: int = 0
     right label is denied.
 
     Args:
+        labels: (N,), for how frequent classes are.
         p_broken: (N, M) probability that a modality is broken.
         reads: share of the held-out samples that the fusion labels right; below `READS` no label is judged.
         seed: of the samples that a mixture is fitted to.
     """
     count, modalities = p_broken.shape
-    whole = p_broken <= CLAIMED
+    said, whole = said.at_equal_frequency(labels), p_broken <= CLAIMED
     swapped = np.zeros(p_broken.shape)
     fitted = np.sort(np.random.default_rng(seed).permutation(count)[:BANK])
     for m in range(modalities if modalities > 1 else 0):

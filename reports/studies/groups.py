@@ -180,7 +180,7 @@ def denied(found: Usability, known) -> Denied:
     """Which labels are wrong and which clips are swapped."""
     means = {m: known[f"mean_{m}"].astype(np.float64) for m in (*found.modalities, "fused")}
     said = preferences([means], found.modalities, known["labels"])
-    return judge(said, found.p_broken, accuracy(known["hprobs_fused"], known["hlabels"]))
+    return judge(said, known["labels"], found.p_broken, accuracy(known["hprobs_fused"], known["hlabels"]))
 
 
 def damage(found: Usability, known) -> np.ndarray:

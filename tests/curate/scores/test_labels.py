@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,8 @@ from curate.types import FUSED
 COUNT, CLASSES = 1000, 6
 NAMES = ("audio", "visual")
 RIGHT, WRONG = 1.5, -1.3
+SAME = np.zeros(COUNT, dtype=np.int64)
+"""All of one class, as is what they prefer: no class is more frequent."""
 
 
 def told(margins: np.ndarray, rest: np.ndarray | None = None) -> Preferences:
@@ -36,12 +40,12 @@ def world(wrong: int = 0, swapped: int = 0, hard: int = 0, seed: int = 0) -> tup
 @pytest.mark.parametrize("seed", range(3))
 def test_wrong_labels_and_swapped_pictures_are_told_apart_and_probabilities_are_calibrated(seed: int) -> None:
     said, kind = world(wrong=100, seed=seed)
-    found = judge(said, np.zeros((COUNT, 2)))
+    found = judge(said, SAME, np.zeros((COUNT, 2)))
     claimed = found.p_mislabelled > CLAIMED
     assert (kind[claimed] == 1).mean() >= 0.95 and claimed[kind == 1].mean() >= 0.9 and not found.p_swapped.any()
     assert found.p_mislabelled.mean() == pytest.approx(0.1, abs=0.02)
     said, kind = world(swapped=100, seed=seed)
-    found = judge(said, np.zeros((COUNT, 2)))
+    found = judge(said, SAME, np.zeros((COUNT, 2)))
     claimed = found.p_swapped[:, 1] > CLAIMED
     assert (kind[claimed] == 2).mean() >= 0.95 and claimed[kind == 2].mean() >= 0.9
     assert not found.p_swapped[:, 0].any() and not (found.p_mislabelled > CLAIMED).any()
@@ -49,7 +53,7 @@ def test_wrong_labels_and_swapped_pictures_are_told_apart_and_probabilities_are_
 
 def test_nothing_is_claimed_where_nothing_denies() -> None:
     for said in (world()[0], world(hard=200)[0]):
-        found = judge(said, np.zeros((COUNT, 2)))
+        found = judge(said, SAME, np.zeros((COUNT, 2)))
         assert not found.p_mislabelled.any() and not found.p_swapped.any()
 
 
@@ -61,7 +65,7 @@ def test_one_skewed_group_is_not_a_group_of_wrong_labels(seed: int, share: float
     pulled = rng.random((COUNT, 1)) < share
     margins -= np.where(pulled, rng.uniform(0, most, (COUNT, 1)), 0)
     assert (margins[:, 2] < -0.2).mean() > 0.05, "many labels are denied"
-    assert not judge(told(margins), np.zeros((COUNT, 2))).p_mislabelled.any()
+    assert not judge(told(margins), SAME, np.zeros((COUNT, 2))).p_mislabelled.any()
 
 
 def test_the_others_must_read_to_vouch_for_a_label_and_so_must_the_modality_itself() -> None:
@@ -72,7 +76,7 @@ def test_the_others_must_read_to_vouch_for_a_label_and_so_must_the_modality_itse
     badly[:, 1] = np.random.default_rng(1).normal(np.where(kind == 2, -1.0, 0.28), 0.45)
     assert (badly[:, 1] > 0).mean() < READS < (margins[:, 1] > 0).mean()
     cases = [told(margins, vouched), told(margins, vouched - 2.5), told(badly, vouched)]
-    found = [judge(one, np.zeros((COUNT, 2))).p_swapped[:, 1] > CLAIMED for one in cases]
+    found = [judge(one, SAME, np.zeros((COUNT, 2))).p_swapped[:, 1] > CLAIMED for one in cases]
     assert found[0][kind == 2].mean() >= 0.9, "the others prefer the label"
     assert not found[1].any(), "they deny nearly every label"
     assert not found[2].any(), "many pictures that are nobody else's are read as another class"
@@ -90,19 +94,41 @@ def test_two_modes_are_those_of_the_density(share: float) -> None:
 def test_what_is_broken_or_badly_read_is_not_judged() -> None:
     said, kind = world(wrong=100)
     broken = np.stack([np.zeros(COUNT), np.where(np.arange(COUNT) < 30, 0.9, 0.0)], axis=1)
-    found = judge(said, broken)
+    found = judge(said, SAME, broken)
     assert not found.p_mislabelled[:30].any() and (found.p_mislabelled[30:100] > CLAIMED).mean() >= 0.9
-    assert np.isnan(judge(said, broken, reads=0.5).p_mislabelled).all()
+    assert np.isnan(judge(said, SAME, broken, reads=0.5).p_mislabelled).all()
     few = Preferences(said.own[:40], said.other[:40], said.cross[:40])
-    assert not judge(few, np.zeros((40, 2))).p_mislabelled.any()
+    assert not judge(few, SAME[:40], np.zeros((40, 2))).p_mislabelled.any()
     assert not kind[100:].any()
 
 
 def test_a_single_modality_has_wrong_labels_and_no_swaps() -> None:
     margins = np.random.default_rng(0).normal(np.where(np.arange(COUNT) < 100, WRONG, RIGHT)[:, None], 0.4, (COUNT, 2))
-    found = judge(told(margins), np.zeros((COUNT, 1)))
+    found = judge(told(margins), SAME, np.zeros((COUNT, 1)))
     assert found.p_swapped.shape == (COUNT, 1) and not found.p_swapped.any()
     assert (found.p_mislabelled[:100] > CLAIMED).mean() >= 0.95
+
+
+def test_what_shows_nothing_is_given_to_the_frequent_class_and_denies_no_label() -> None:
+    """Nine in ten samples are of class 0, which three in four of the others are predicted as, by its frequency alone;
+    10 of class 0 are really of class 1. A modality that shows nothing has margins of the frequencies, log(101/901)."""
+    rng, labels = np.random.default_rng(0), np.repeat([0, 1], [900, 100])
+    wrong, ignorant = np.arange(COUNT) < 40, np.arange(COUNT) >= 925
+    place = np.select([wrong, ignorant], [-3.5, np.log(101 / 901)], 4.0)[:, None]
+    blind = told(rng.normal(place, 0.2, (COUNT, 3)))
+    said = replace(blind, other=np.repeat(1 - labels[:, None], 3, axis=1))
+    for judged, of, among in ((blind, SAME, wrong | ignorant), (said, labels, wrong)):
+        claimed = judge(judged, of, np.zeros((COUNT, 2))).p_mislabelled > CLAIMED
+        assert np.array_equal(claimed, among)
+
+
+def test_margins_at_equal_frequency_by_hand() -> None:
+    """Two samples of class 0, none of class 1, one of class 2: n + 1 is 3, 1 and 2."""
+    own, other = np.full((3, 1), 0.2), np.array([[1], [2], [0]])
+    said = Preferences(own, other, np.full((3, 1, 1), 0.4))
+    found = said.at_equal_frequency(np.array([0, 0, 2]))
+    assert found.margin(0) == pytest.approx(np.log([0.5 / 3, 0.5 * 2 / 3, 0.5 * 3 / 2]))
+    assert said.margin(0) == pytest.approx(np.log([0.5] * 3))
 
 
 def test_preferences_by_hand() -> None:
