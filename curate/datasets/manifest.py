@@ -117,6 +117,7 @@ class Manifest(Recordings):
             for m in self.modalities
             if m in _listed(options.text)
         }
+        self.notes += tuple(f"{m}: {note}" for m, t in self._tokenizers.items() for note in t.notes)
         self.specs = {
             m: self._tokenizers[m].spec(options.tokens)
             if m in self._tokenizers

@@ -24,6 +24,8 @@ from curate.specs import TextSpec
 # A marker such as [LAUGHTER] or <user>, a word with its apostrophes, or one other sign.
 TOKEN = re.compile(r"\[\w+\]|<\w+>|\w+(?:['’]\w+)*|[^\w\s]")
 UNKNOWN = 1
+ALIKE = 0.01
+"""Share of the texts without any known word above which this is said."""
 FILES = ("tokenizer*", "vocab*", "merges*", "special_tokens*", "spiece*", "*.model")
 
 
@@ -33,10 +35,12 @@ class Tokenizer(ABC):
     Attributes:
         name: its kind and a digest of everything that determines its ids.
         vocabulary: one more than its largest id.
+        notes: what a user should know about how it reads the training texts, one sentence each.
     """
 
     name: str
     vocabulary: int
+    notes: tuple[str, ...] = ()
 
     @abstractmethod
     def ids(self, text: str, most: int) -> list[int]:
@@ -67,11 +71,19 @@ class Words(Tokenizer):
     """
 
     def __init__(self, texts: Iterable[str], least: int = 2) -> None:
+        texts = list(texts)
         counts = Counter(word for text in texts for word in words(text))
         kept = sorted(word for word, count in counts.items() if count >= least)
         self._ids = {word: i for i, word in enumerate(kept, start=UNKNOWN + 1)}
         self.vocabulary = UNKNOWN + 1 + len(kept)
         self.name = f"words-{_digest(*(word.encode() for word in kept))}"
+        found = [own for own in map(words, texts) if own]
+        alike = sum(self._ids.keys().isdisjoint(own) for own in found)
+        if alike > ALIKE * len(found):
+            self.notes = (
+                f"{alike} of {len(found)} training texts have no word that occurs {least} times in them: to the model "
+                "they are alike; a tokenizer that knows more is named by --set data.tokenizer=FOLDER",
+            )
 
     @override
     def ids(self, text: str, most: int) -> list[int]:

@@ -35,6 +35,13 @@ def test_ids_are_those_of_the_alphabet_from_two_on_and_rare_words_are_unknown():
     assert row.tolist() == [3, 1, 1, 0, 0] and row.dtype == np.int32
 
 
+def test_texts_of_unknown_words_alone_are_counted():
+    """Of five texts one is empty, and two have no word that another has; of a hundred and one, one is below 1 %."""
+    (note,) = Words(["red fox", "red", "blue", "green", ""]).notes
+    assert note.startswith("2 of 4 training texts ")
+    assert not Words(["red"] * 100 + ["blue"]).notes and not Words(["red", "blue"], least=1).notes
+
+
 def test_a_long_text_is_cut_and_an_empty_one_is_no_medium():
     tokenizer = Words(TEXTS, least=1)
     assert len(tokenizer.ids("the " * 50, most=7)) == 7
