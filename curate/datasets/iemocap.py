@@ -135,7 +135,7 @@ class Iemocap(Recordings):
         own = [s.inputs["text"] for s in self.samples if s.split == "train" and "text" in s.inputs]
         self._tokenizer = make_tokenizer(o.tokenizer, own)
         if "text" in self.modalities:
-            self.notes += tuple(f"text: {note}" for note in self._tokenizer.notes)
+            self.notes += self._tokenizer.notes
         kinds: dict[str, InputSpec] = {
             "audio": _sound(o),
             "visual": VisualSpec(frames=o.frames, size=o.size, depth_range=self.depth_range),

@@ -99,7 +99,7 @@ class Sarcasm(Recordings):
         _check_ids(self.samples)
         own = [s.inputs["text"] for s in self.samples if s.split == "train"]
         self._tokenizer = make_tokenizer(options.tokenizer, own)
-        self.notes += tuple(f"text: {note}" for note in self._tokenizer.notes)
+        self.notes += self._tokenizer.notes
         self.specs: dict[str, InputSpec] = {
             "text": self._tokenizer.spec(options.tokens),
             "visual": VisualSpec(frames=1, size=options.size, depth_range=self.depth_range),

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +72,12 @@ class Words(Tokenizer):
     """
 
     def __init__(self, texts: Iterable[str], least: int = 2) -> None:
-        texts = list(texts)
-        counts = Counter(word for text in texts for word in words(text))
+        found = [own for own in map(words, texts) if own]
+        counts = Counter(chain.from_iterable(found))
         kept = sorted(word for word, count in counts.items() if count >= least)
         self._ids = {word: i for i, word in enumerate(kept, start=UNKNOWN + 1)}
         self.vocabulary = UNKNOWN + 1 + len(kept)
         self.name = f"words-{_digest(*(word.encode() for word in kept))}"
-        found = [own for own in map(words, texts) if own]
         alike = sum(self._ids.keys().isdisjoint(own) for own in found)
         if alike > ALIKE * len(found):
             self.notes = (
