@@ -47,7 +47,7 @@ class Guard:
         separation: Ashman's D of the two components at the cut, sqrt(2) (mu_1 - mu_0) / sqrt(s_0^2 + s_1^2).
         ratio: recognition of the low group's held-out samples divided by that of the high group's of the same classes,
             both above chance, plus one standard error; near 0 = broken, near 1 = as good as the rest. None if no cut
-            has held-out samples on both sides, or if the model has not learnt to read the modality.
+            has held-out samples of the same classes on both sides, or if the model has not learnt to read the modality.
         withheld: nothing was claimed because the look-alikes are those of deep features, or no samples were held out.
         weak: classes that are hardly recognised as a whole: ambiguous, or damaged throughout.
         rare: share of the training samples that look like nothing else and are readable by themselves.
