@@ -263,8 +263,9 @@ def rare_parts(group: Mask, places: Floats, read: Read, seed: int) -> Mask:
     from sklearn.cluster import KMeans
 
     rows, found = np.flatnonzero(group), np.zeros(len(group), dtype=bool)
+    looks = len(np.unique(places[rows], axis=0))
     for count in PARTS:
-        if len(rows) < count * FEWEST:
+        if len(rows) < count * FEWEST or looks < count:
             break
         own = KMeans(count, n_init=4, random_state=seed).fit_predict(places[rows])
         for number in range(count):

@@ -1,4 +1,4 @@
-"""The pictures of baselines: encoders, fusion and losses as boxes."""
+"""The pictures of methods that are told by boxes: encoders, fusion and losses."""
 
 from __future__ import annotations
 
@@ -25,6 +25,22 @@ def unimodal() -> Figure:
 def sum() -> Figure:
     """Linear layers, added up."""
     return _diagram("+", ["CE of the sum"], heads=True)
+
+
+def pdmp() -> Figure:
+    """Gradients on their way back, each encoder's with its coefficient."""
+    figure, (ax,) = axes(width=5.6, height=2.2)
+    ax.set(xlim=(0, 10), ylim=(0, 4))
+    ax.axis("off")
+    for text, y, color in (("audio, best alone", 3.3, AUDIO), ("visual", 0.7, VISUAL)):
+        box(ax, 1.5, y, text, color)
+        arrow(ax, (5.4, 2 + (y - 2) / 4), (3.1 if y > 2 else 2.2, y), color)
+    ax.text(4.6, 3.2, r"gradient $\times\,\gamma_p \geq 1$", ha="left", va="center", color=AUDIO)
+    ax.text(4.6, 0.8, r"gradient $\times\,\gamma_r \leq 1$", ha="left", va="center", color=VISUAL)
+    box(ax, 6.1, 2, "fusion", FUSED)
+    box(ax, 8.6, 2, "CE of the fusion", FUSED)
+    arrow(ax, (7.1, 2), (6.8, 2), FUSED)
+    return figure
 
 
 def _diagram(fusion: str, losses: list[str], heads: bool = False) -> Figure:

@@ -240,4 +240,4 @@ def make_method(make_context):
 @pytest.fixture(scope="session")
 def short() -> Mapping[str, dict[str, Any]]:
     """{method: settings with which three epochs are enough for all that it does}, of those that need some."""
-    return {"mslr": {"window": 1}, "reconboost": {"epochs": 1}}
+    return {"mslr": {"window": 1}, "pdmp": {"alone": 1}, "reconboost": {"epochs": 1}}

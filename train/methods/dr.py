@@ -144,7 +144,8 @@ def purity(features: NDArray[np.float32], labels: NDArray[np.int64], clusters: i
             "it needs a training and a validation sample a class at least",
         )
     scaled = minmax_scale(features.astype(np.float64), feature_range=(-1, 1))
-    found = KMeans(clusters, n_init=restarts, random_state=0).fit_predict(scaled)
+    some = min(clusters, len(np.unique(scaled, axis=0)))  # equal features are one cluster
+    found = KMeans(some, n_init=restarts, random_state=0).fit_predict(scaled)
     return float(contingency_matrix(labels, found).max(axis=0).sum() / len(labels))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -17,10 +17,10 @@ from curate.train.data.samples import Batch, DataView, Split
 from curate.train.models.model import FusionModel, Outputs
 from curate.types import FUSED
 
+from .alone import results, train_alone
 from .knobs import check_ranges
 from .method import Context, per_modality
 from .own_heads import OwnHeads
-from .updates import Updates
 
 Losses = dict[str, float]
 FLOOR = 1e-4
@@ -89,13 +89,13 @@ class Gblend(OwnHeads):
     def _estimate(self, model: FusionModel, epoch: int, length: int, context: Context) -> None:
         assert context.data is not None
         names = tuple(self.weights)
-        before = [mean_losses(model, context.data, split, names) for split in SPLITS]
+        before = [_losses(model, context.data, split, names) for split in SPLITS]
         after: list[Losses] = [{}, {}]
         for name in names:
             probe = copy.deepcopy(model)
-            _train_alone(probe, name, epoch, length, context)
+            train_alone(probe, name, range(epoch, epoch + length), context)
             for losses, split in zip(after, SPLITS, strict=True):
-                losses |= mean_losses(probe, context.data, split, (name,))
+                losses |= _losses(probe, context.data, split, (name,))
         gained, overfitted = generalisation(before, after)
         self.weights = blend(gained, overfitted)
         for name in names:
@@ -120,38 +120,8 @@ class Gblend(OwnHeads):
         self.weights = dict(state["weights"])
 
 
-def branch(model: FusionModel, name: str, batch: Batch) -> Tensor:
-    """(B, K) logits of one modality's own head, or of the fusion; encoders that it does not need are not run."""
-    if name == FUSED:
-        result: Tensor = model.fusion(model.encode(batch.inputs))[1]
-        return result
-    return model.own_logits(model.encode({name: batch.inputs[name]}))[name]
-
-
-@torch.no_grad()
-def mean_losses(model: FusionModel, data: DataView, split: Split, names: Sequence[str]) -> Losses:
-    """Mean cross-entropy of each branch over all samples of a split in eval mode; the model's mode is restored."""
-    training = model.training
-    model.eval()
-    parts: dict[str, list[Tensor]] = {name: [] for name in names}
-    for batch in data.ordered(split):
-        for name in names:
-            parts[name].append(F.cross_entropy(branch(model, name, batch), batch.labels, reduction="none"))
-    model.train(training)
-    return {name: float(torch.cat(p).double().mean()) for name, p in parts.items()}
-
-
-def _train_alone(model: FusionModel, name: str, start: int, epochs: int, context: Context) -> None:
-    """Train one branch of a copy with a new optimizer at the run's current rate; all branches get the same batches."""
-    assert context.data is not None and context.optimizer is not None
-    optimizer = replace(context.optim, lr=context.optimizer.param_groups[-1]["lr"]).make(model)
-    Updates(context.optim, optimizer, model.precision)
-    model.train()
-    for epoch in range(start, start + epochs):
-        for batch in context.data.shuffled(epoch):
-            optimizer.zero_grad(set_to_none=True)
-            F.cross_entropy(branch(model, name, batch), batch.labels).backward()
-            optimizer.step()
+def _losses(model: FusionModel, data: DataView, split: Split, names: Sequence[str]) -> Losses:
+    return {name: result.loss for name, result in results(model, data, split, names).items()}
 
 
 def generalisation(before: Sequence[Losses], after: Sequence[Losses]) -> tuple[Losses, Losses]:

@@ -16,6 +16,7 @@ from curate.train.models.model import FusionModel, Outputs
 from .knobs import check_ranges
 from .method import Context, Method, per_modality
 from .optim import OptimConfig
+from .rates import optimizer_of_parts, scale_rates
 
 
 class Mslr(Method):
@@ -71,11 +72,7 @@ class Mslr(Method):
 
     @override
     def optimizer(self, model: FusionModel, optim: OptimConfig) -> Optimizer:
-        own = [model.modality_parameters(m) for m in model.modalities]
-        taken = {id(p) for parameters in own for p in parameters}
-        rest = [p for p in model.parameters() if id(p) not in taken]
-        names = (*model.modalities, None)
-        return optim.over({"params": ps, "modality": m} for m, ps in zip(names, (*own, rest), strict=True))
+        return optimizer_of_parts(optim, model, {m: model.modality_parameters(m) for m in model.modalities})
 
     @override
     def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
@@ -85,10 +82,7 @@ class Mslr(Method):
                 del values[: -self.config.window - 1]
             self.factors[m] = self._factor(m, epoch)
         if self.config.scale == "rate" and context.optimizer is not None:
-            groups = context.optimizer.param_groups
-            rate = groups[-1]["lr"]  # the schedule's own: the last group is of what belongs to no modality
-            for group in groups:
-                group["lr"] = rate * self.factors.get(group["modality"], 1.0)
+            scale_rates(context.optimizer, self.factors)
 
     def _factor(self, modality: str, epoch: int) -> float:
         if self._over(epoch):

@@ -33,7 +33,7 @@ class Fusion(nn.Module, ABC):
     def unimodal_head(self, modality: str) -> nn.Linear:
         """A new linear layer that computes this fusion's unimodal logits of a modality, D_m to K."""
         weight, bias = self._readout(modality)
-        head = nn.Linear(self.dims[modality], self.classes, device=weight.device)
+        head = nn.Linear(self.dims[modality], self.classes, device=weight.device, dtype=weight.dtype)
         with torch.no_grad():
             head.weight.copy_(weight)
             head.bias.copy_(bias)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from curate.scores.groups import Readable, apart, completed, crossing, readable, shortcuts, weak_classes
 from curate.scores.guard import Cut, Labels, broken
 from curate.scores.references import load, save
-from curate.scores.usability import Evidence, assess, lowest
+from curate.scores.usability import Evidence, assess, lowest, rare_parts
 
 
 def test_a_group_of_whole_classes_is_named_and_a_random_one_is_not() -> None:
@@ -227,6 +228,14 @@ def test_a_rare_part_is_sought_in_a_separate_low_group_else_in_the_largest() -> 
     assert lowest([few, more, most], 100).sum() == 5
     assert lowest([more, cut(10, 1.5), most], 100).sum() == 20
     assert lowest([most], 100).sum() == lowest([], 100).sum() == 0
+
+
+def test_a_low_group_that_looks_all_the_same_has_no_parts() -> None:
+    group = np.arange(400) < 60
+    places = np.where(group[:, None], 1.0, np.arange(400)[:, None] % 7)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not rare_parts(group, places, lambda part: None, 0).any()
 
 
 def test_what_is_rare_among_what_is_broken_is_not_claimed() -> None:

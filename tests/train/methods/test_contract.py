@@ -262,6 +262,7 @@ OFF: list[tuple[str, dict[str, Any], str, int]] = [
     ("mslr", {"dynamic": False}, "joint", 0),
     ("mslr", {"dynamic": False, "scale": "gradient"}, "joint", 0),
     ("mslr", {"factors": "audio=3", "until": 2}, "joint", 2),
+    ("pdmp", {"gamma_p": 1.0, "gamma_r": 1.0}, "joint", 0),
     ("pmr", {"alpha": 0.0, "entropy": 0.0}, "joint", 0),
     ("pmr", {"until": 1}, "joint", 1),
     ("dr", {"strength": 0.0}, "joint", 0),

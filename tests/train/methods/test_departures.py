@@ -33,6 +33,8 @@ MUST: list[tuple[str, str]] = [
     ("bss", "mode of measuring"),
     ("inforeg", "which modality"),
     ("aug", "added layers"),
+    ("pdmp", "sources"),
+    ("pdmp", "coefficients"),
 ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -32,7 +34,10 @@ def test_purity_of_perfect_clusters_is_one_whatever_they_are_called() -> None:
 def test_a_constant_feature_is_no_trouble_and_too_few_samples_are_refused() -> None:
     features = np.ones((6, 2), dtype=np.float32)
     features[:3, 0] = 0
-    assert purity(features, np.array([0, 0, 0, 1, 1, 1]), 2, 2) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert purity(features, np.array([0, 0, 0, 1, 1, 1]), 2, 2) == 1
+        assert purity(np.ones_like(features), np.array([0, 0, 0, 0, 1, 2]), 3, 2) == pytest.approx(4 / 6)
     with pytest.raises(CurateError, match="6 samples"):
         purity(features, np.zeros(6, dtype=int), 7, 1)
 

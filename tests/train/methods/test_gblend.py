@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from curate.errors import CurateError
-from curate.train.methods.gblend import blend, generalisation, mean_losses
+from curate.train.methods.gblend import blend, generalisation
 from curate.train.methods.optim import OptimConfig
 
 BEFORE = ({"audio": 1.5, "visual": 1.6, "fused": 1.4}, {"audio": 1.6, "visual": 1.65, "fused": 1.5})
@@ -102,19 +102,6 @@ def test_when_it_estimates(make_model, make_method, make_context, monkeypatch) -
     assert epochs(super_epoch=8) == [(0, 8), (8, 8), (16, 8)]
     assert epochs(mode="offline") == [(0, 2)]
     assert epochs(mode="fixed") == []
-
-
-def test_mean_losses_are_means_over_samples_not_batches(make_model, make_method, make_batch, make_context) -> None:
-    model = make_model()
-    make_method("gblend", model, mode="fixed")
-    uneven = [make_batch(size=6, seed=1), make_batch(size=2, seed=2)]
-    data = make_context(model).data
-    data.batches["fit"] = uneven
-    model.eval()
-    each = [F.cross_entropy(model(b.inputs).fused, b.labels).item() for b in uneven]
-    mean = mean_losses(model.train(), data, "fit", ["fused"])["fused"]
-    assert mean == pytest.approx((6 * each[0] + 2 * each[1]) / 8)
-    assert model.training
 
 
 def test_a_weight_of_no_branch_is_refused(make_model, make_method) -> None:
