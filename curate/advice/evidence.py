@@ -31,8 +31,9 @@ ERRORS = 2.0
 """Standard errors that a difference of accuracies must exceed to count."""
 NEAR_CHANCE = 1.5
 """A modality whose accuracy is below this many times that of guessing counts as hardly better than guessing."""
-READS_WELL = 0.8
-"""Share of held-out samples on which the fusion is right, below which denied labels may be of hard samples."""
+MAY_BE_HARD = 2.0
+"""Denied labels may be those of hard samples, if their share is below so many times that of the held-out samples on which
+the fusion is wrong: then half of them or more could be."""
 KEPT = 0.8
 """The threshold of p_balanced that the sentences mention; `curate select` falls back to it."""
 GAPS = (
@@ -363,7 +364,7 @@ def _labels(e: Evidence) -> str:
     if not e.denied:
         return ""
     text = f"labels: {e.denied} probably wrong ({e.denied / e.samples:.1%}), "
-    if e.reads < READS_WELL:
+    if e.denied / e.samples < MAY_BE_HARD * (1 - e.reads):
         text += f"or hard: on {1 - e.reads:.0%} of the samples that it was not trained on the fusion is wrong, "
     elif e.by_heart:
         text += "and maybe more: what is known by heart is denied less, "

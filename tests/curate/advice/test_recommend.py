@@ -77,9 +77,10 @@ def test_broken_groups_are_told_with_what_to_do() -> None:
 
 def test_wrong_labels_are_a_finding_of_their_own() -> None:
     assert not any(text.startswith("labels") for text in conclusions(replace(PLAIN, denied=0)))
-    (found,) = [text for text in conclusions(replace(PLAIN, denied=97)) if text.startswith("labels: ")]
+    known = replace(PLAIN, denied=97, held_out=HeldOut("val", 200, {"fused": 0.96}))
+    (found,) = [text for text in conclusions(known) if text.startswith("labels: ")]
     assert "97 probably wrong (9.7%)" in found and "p_mislabelled > 0.5" in found and "hard" not in found
-    assert found in recommend(replace(PLAIN, denied=97))[0]
+    assert found in recommend(known)[0]
 
 
 def test_labels_are_not_judged_by_a_fusion_that_reads_too_few_unseen_samples() -> None:
@@ -89,7 +90,14 @@ def test_labels_are_not_judged_by_a_fusion_that_reads_too_few_unseen_samples() -
         return next(text for text in conclusions(known) if text.startswith("labels"))
 
     assert "not judged" in told(0.59, None) and "59%" in told(0.59, None)
-    assert "97 probably wrong" in told(0.6, 97) and "on 40%" in told(0.6, 97) and "hard" not in told(0.8, 97)
+    assert "97 probably wrong" in told(0.6, 97) and "on 40%" in told(0.6, 97)
+
+
+@pytest.mark.parametrize(("right", "denied", "hard"), [(0.9, 199, True), (0.9, 201, False), (0.99, 19, True)])
+def test_denied_labels_may_be_hard_if_held_out_errors_are_half_as_many(right: float, denied: int, hard: bool) -> None:
+    held = HeldOut("val", 200, {"audio": right, "visual": right, "fused": right})
+    found = next(t for t in conclusions(replace(PLAIN, denied=denied, held_out=held)) if t.startswith("labels"))
+    assert ("or hard: on" in found) == hard
 
 
 def test_a_method_that_was_ahead_here_comes_first_with_its_numbers() -> None:
