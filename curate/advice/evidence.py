@@ -32,8 +32,8 @@ ERRORS = 2.0
 NEAR_CHANCE = 1.5
 """A modality whose accuracy is below this many times that of guessing counts as hardly better than guessing."""
 MAY_BE_HARD = 2.0
-"""Denied labels may be those of hard samples, if their share is below so many times that of the held-out samples on which
-the fusion is wrong: then half of them or more could be."""
+"""Denied labels may be those of hard samples, if their share is below so many times the share of the held-out samples
+that the fusion gets wrong: then half of them or more could be."""
 KEPT = 0.8
 """The threshold of p_balanced that the sentences mention; `curate select` falls back to it."""
 GAPS = (
