@@ -88,11 +88,18 @@ def _check(e: Evidence) -> str:
     if not e.compared:
         return (
             f"{command} puts a method beside its controls; a subset was no better than all samples, nor than a random "
-            f"one of its size, in {STUDY}"
+            f"one of its size, in {STUDY}{_goal(e)}"
         )
     lost = [line.label for line in e.compared if line.own is not None and line.own[1].verdict != BETTER]
     shown = f"{', '.join(lost)}: not ahead of the same at random; " if lost else ""
     return f"{shown}more seeds narrow an interval: {command}; `curate compare --show` has what was measured"
+
+
+def _goal(e: Evidence) -> str:
+    """How to ask the data whether the modality that leads should; '' if none does."""
+    if not e.leading:
+        return ""
+    return f"; `--method pdmp` asks whether balance is the goal at all: it lets {e.leading} lead even more"
 
 
 def _tried(e: Evidence) -> str:

@@ -58,6 +58,12 @@ def test_with_nothing_compared_the_study_is_named_for_every_claim() -> None:
     assert first.startswith("try: warmup first") and STUDY in first
     assert STUDY in check
     assert "`curate compare --dataset toy --root 'my data/clips.csv' --method adaptive --seeds 3`" in check
+    assert "`--method pdmp`" in check and "lets audio lead" in check
+
+
+def test_where_nothing_leads_nothing_is_said_of_who_should() -> None:
+    even = HeldOut("val", 200, {"audio": 0.75, "visual": 0.74, "fused": 0.85})
+    assert "pdmp" not in recommend(replace(PLAIN, held_out=even))[2]
 
 
 def test_what_is_found_is_what_score_says_strongest_signal_first() -> None:
