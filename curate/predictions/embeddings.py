@@ -22,7 +22,7 @@ from curate.files.remote import located
 from curate.files.shards import Features, read_features
 from curate.scores.gap import log_margin, true_class_probability
 from curate.scores.guard import Labels
-from curate.scores.labels import Denied, preferences
+from curate.scores.labels import Denied, preferences, vouched
 from curate.scores.labels import judge as judge_labels
 from curate.scores.metrics import accuracy
 from curate.scores.usability import Evidence, Usability, assess, contradiction
@@ -153,4 +153,5 @@ def judge(epochs: Sequence[Predictions], features: Recorded) -> tuple[Usability,
     found = assess(ids, evidence, classes)
     preferred = preferences((p.probs for p in epochs), tuple(features.training), labels)
     reads = 1.0 if held is None else accuracy(held.probs[FUSED], held.labels)
-    return found, np.stack(denied, axis=1), judge_labels(preferred, labels, found.p_broken, reads)
+    vouches = np.column_stack([vouched(e.appearance, labels) for e in evidence.values()])
+    return found, np.stack(denied, axis=1), judge_labels(preferred, labels, found.p_broken, reads, vouches=vouches)

@@ -37,6 +37,10 @@ shows nothing, has a mean near zero. A swapped clip is read as well as any, as a
 labels the margin is the only evidence, so there both groups must be modes: two Gaussians fit a tail as well."""
 SIDED = 1.645
 """Normal quantile of a one-sided interval of 95 %."""
+DENIES = float(np.log(2))
+"""A modality denies a label if it finds another class twice as probable; one that shows nothing does not. In nats."""
+PLACES = 4
+"""Decimals of a deviation within which two looks are the same: a network's features differ a little between batches."""
 BANK, STEPS, TOLERANCE = 20_000, 500, 1e-6
 """Samples that a mixture is fitted to, at most; steps of EM, and the change of the lower mean at which it ends."""
 
@@ -109,7 +113,32 @@ def preferences(epochs: Iterable[Mapping[str, Floats]], names: Sequence[str], la
     )
 
 
-def judge(said: Preferences, labels: NDArray[np.int64], p_broken: Floats, reads: float = 1.0, seed: int = 0) -> Denied:
+def vouched(look: Floats, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(N,) whether another sample that looks exactly the same has the same label.
+
+    Such a look has that label too, however rarely: of a name without any known word, of a blank picture, of a few
+    numbers from a short scale. Looks are compared by three random projections of the standardised statistics.
+
+    Args:
+        look: (N, D) statistics of a modality, see `appearance`.
+        labels: (N,).
+    """
+    spread = look.std(axis=0)
+    places = (look - look.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    some = places @ np.random.default_rng(0).normal(size=(look.shape[1], 3))
+    keys = np.column_stack([np.round(some * 10**PLACES).astype(np.int64), labels])
+    _, kind = np.unique(keys, axis=0, return_inverse=True)
+    return np.asarray(np.bincount(kind)[kind] > 1)
+
+
+def judge(
+    said: Preferences,
+    labels: NDArray[np.int64],
+    p_broken: Floats,
+    reads: float = 1.0,
+    seed: int = 0,
+    vouches: NDArray[np.bool_] | None = None,
+) -> Denied:
     """Which labels are wrong, and which clips are swapped.
 
     A modality denies a label where its margin belongs to the lower group, if there is one. Such a clip is swapped if
@@ -117,13 +146,15 @@ def judge(said: Preferences, labels: NDArray[np.int64], p_broken: Floats, reads:
     is claimed only where most of what the modality denies is so: else wrong labels are the simpler explanation. A
     modality that reads few labels is not asked, and others that deny the rest of the labels cannot vouch. Labels
     are then judged by the fusion, on samples of which nothing is claimed to be broken: damage hides the class, and a
-    right label is denied.
+    right label is denied. Nor is a label wrong if each modality that denies it shows what it shows of another sample
+    with that label.
 
     Args:
         labels: (N,), for how frequent classes are.
         p_broken: (N, M) probability that a modality is broken.
         reads: share of the held-out samples that the fusion labels right; below `READS` no label is judged.
         seed: of the samples that a mixture is fitted to.
+        vouches: (N, M) whether another sample that looks the same has the same label, see `vouched`; None: unknown.
     """
     count, modalities = p_broken.shape
     said, whole = said.at_equal_frequency(labels), p_broken <= CLAIMED
@@ -135,6 +166,9 @@ def judge(said: Preferences, labels: NDArray[np.int64], p_broken: Floats, reads:
     if reads < READS:
         return Denied(np.full(count, np.nan), swapped)
     weights = (1 - most) * whole.all(axis=1)
+    if vouches is not None:
+        denies = np.column_stack([said.margin(m) < -DENIES for m in range(modalities)])
+        weights = weights * ~(denies.any(axis=1) & (vouches | ~denies).all(axis=1))
     margin = said.margin(modalities)
     found = _groups(margin, weights, fitted)
     wrong = found is not None and found.low <= -DEPTH * found.high and two_modes(found.share, found.separation)

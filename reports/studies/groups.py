@@ -20,7 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from curate.datasets.worlds import DecodedSamples, Fault, Planted
 from curate.scores.gap import true_class_probability
 from curate.scores.guard import Labels
-from curate.scores.labels import CLAIMED, Denied, judge, preferences
+from curate.scores.labels import CLAIMED, Denied, judge, preferences, vouched
 from curate.scores.metrics import accuracy, auroc
 from curate.scores.usability import Evidence, Usability, assess
 from curate.store.dynamics import Dynamics
@@ -180,7 +180,9 @@ def denied(found: Usability, known) -> Denied:
     """Which labels are wrong and which clips are swapped."""
     means = {m: known[f"mean_{m}"].astype(np.float64) for m in (*found.modalities, "fused")}
     said = preferences([means], found.modalities, known["labels"])
-    return judge(said, known["labels"], found.p_broken, accuracy(known["hprobs_fused"], known["hlabels"]))
+    reads, labels = accuracy(known["hprobs_fused"], known["hlabels"]), known["labels"]
+    vouches = np.column_stack([vouched(known[f"x_{m}"], labels) for m in found.modalities])
+    return judge(said, labels, found.p_broken, reads, vouches=vouches)
 
 
 def damage(found: Usability, known) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from curate.scores.labels import CLAIMED, READS, Preferences, judge, preferences, two_modes
+from curate.scores.labels import CLAIMED, DENIES, READS, Preferences, judge, preferences, two_modes, vouched
 from curate.types import FUSED
 
 COUNT, CLASSES = 1000, 6
@@ -140,3 +140,32 @@ def test_preferences_by_hand() -> None:
     assert found.cross[0, 1] == pytest.approx([0.45, 0.7, 0.45])
     assert found.margin(1) == pytest.approx(np.log([0.1 / 0.7]))
     assert found.margin(0, 1) == pytest.approx(np.log([2 / 3]))
+
+
+def test_a_look_vouches_for_the_labels_that_it_has_more_than_once() -> None:
+    rng = np.random.default_rng(0)
+    look = np.concatenate([np.ones((5, 3)), rng.normal(size=(40, 3))])
+    labels = np.concatenate([[0, 0, 0, 1, 1], np.zeros(40)]).astype(np.int64)
+    assert np.array_equal(np.flatnonzero(vouched(look, labels)), range(5))
+    labels[4] = 2
+    assert np.array_equal(np.flatnonzero(vouched(look, labels)), range(3)), "labels that it has once"
+    noise = look * (1 + 1e-7 * rng.normal(size=look.shape))  # as features in batches of other sizes differ
+    assert vouched(noise, labels)[:3].all()
+    assert vouched(np.zeros((4, 2)), np.array([0, 0, 1, 2])).tolist() == [True, True, False, False]
+
+
+def test_a_label_is_not_wrong_if_every_modality_that_denies_it_is_vouched_for() -> None:
+    """100 wrong labels, which nearly all both modalities and the fusion deny."""
+    said, kind = world(wrong=100)
+
+    def claimed(vouches: np.ndarray | None = None) -> np.ndarray:
+        return judge(said, SAME, np.zeros((COUNT, 2)), vouches=vouches).p_mislabelled > CLAIMED
+
+    nobody = np.zeros((COUNT, 2), dtype=bool)
+    assert np.array_equal(claimed(nobody), claimed())
+    one, both, half = nobody.copy(), nobody.copy(), np.arange(COUNT) < 50
+    one[half, 0], both[half] = True, True
+    first, second = (said.margin(m) < -DENIES for m in (0, 1))
+    assert claimed(one)[half & second].mean() > 0.9 and not claimed(one)[half & first & ~second].any()
+    assert not claimed(both)[half & (first | second)].any() and claimed(both)[50:100].mean() > 0.9
+    assert claimed(both)[kind == 0].mean() < 0.01
