@@ -124,9 +124,9 @@ def vouched(look: Floats, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
         labels: (N,).
     """
     spread = look.std(axis=0)
-    places = (look - look.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    some = places @ np.random.default_rng(0).normal(size=(look.shape[1], 3))
-    keys = np.column_stack([np.round(some * 10**PLACES).astype(np.int64), labels])
+    directions = np.random.default_rng(0).normal(size=(look.shape[1], 3)) / np.where(spread > 0, spread, 1)[:, None]
+    places = look @ directions
+    keys = np.column_stack([np.round((places - places.mean(axis=0)) * 10**PLACES).astype(np.int64), labels])
     _, kind = np.unique(keys, axis=0, return_inverse=True)
     return np.asarray(np.bincount(kind)[kind] > 1)
 
