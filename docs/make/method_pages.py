@@ -11,9 +11,9 @@ from .settings import settings
 from .text import table
 
 ROOT = Path(__file__).parents[2]
-STUDY = (ROOT / "reports/studies/comparison.md").read_text(encoding="utf-8")
+STUDY, LATER = ((ROOT / f"reports/studies/{name}.md").read_text(encoding="utf-8") for name in ("comparison", "lead"))
 COLUMNS = ("method", "accuracy, %", "minus joint", "minus warm-up continued", "verdict")
-LINK = "[The study](../studies/comparison.md)"
+LINK = "[The study](../studies/{}.md)"
 
 
 def finished(name: str, page: str) -> str:
@@ -51,22 +51,27 @@ def _run(entry: catalog.Entry, keys: list[str]) -> str:
 
 
 def measured(name: str) -> str:
-    """Its rows of the study's first table, or why they are not shown."""
-    rows = study_rows(STUDY)
-    own = [row for row in rows if re.match(rf"{name}\b(?!,? *\w*_)", row["method"])]
+    """Its rows of the first table of the comparison, or of a later study on the same data."""
+    study, own = "comparison", _rows_of(name, STUDY)
     if not own:
-        return f"{LINK} has no row of this method; `curate compare --method {name} --seeds 3` measures it.\n"
+        study, own = "lead", _rows_of(name, LATER)
+    if not own:
+        return f"No study has a row of this method; `curate compare --method {name} --seeds 3` measures it.\n"
     lines = [COLUMNS, ["---"] * len(COLUMNS), *([row[c] for c in COLUMNS] for row in own)]
     shown = "".join(f"| {' | '.join(line)} |\n" for line in lines)  # scrolls: numbers need their heads
     return (
         "Real recordings paired with real digits, damage planted, three seeds; in brackets 95 % intervals of the "
-        f"differences, in points. {LINK} has the protocol and its limits.\n\n{shown}"
+        f"differences, in points. {LINK.format(study)} has the protocol and its limits.\n\n{shown}"
     )
+
+
+def _rows_of(name: str, text: str) -> list[dict[str, str]]:
+    return [row for row in study_rows(text) if re.match(rf"{name}\b(?!,? *\w*_)", row["method"])]
 
 
 def study_rows(text: str) -> list[dict[str, str]]:
     """The rows of a study's table of test accuracies, by column."""
-    found = re.search(r"## Test accuracy, comparison.*?\n\n(.*?)\n\n", text, re.S)
+    found = re.search(r"## Test accuracy, .*?\n\n(.*?)\n\n", text, re.S)
     assert found, "the study has no table of test accuracies"
     head, _, *lines = found[1].splitlines()
     return [dict(zip(_cells(head), _cells(line), strict=True)) for line in lines]
