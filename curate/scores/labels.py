@@ -127,7 +127,7 @@ def vouched(look: Floats, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
     directions = np.random.default_rng(0).normal(size=(look.shape[1], 3)) / np.where(spread > 0, spread, 1)[:, None]
     places = look @ directions
     keys = np.column_stack([np.round((places - places.mean(axis=0)) * 10**PLACES).astype(np.int64), labels])
-    _, kind = np.unique(keys, axis=0, return_inverse=True)
+    kind = np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)  # NumPy 2.0 gives it a second axis
     return np.asarray(np.bincount(kind)[kind] > 1)
 
 
