@@ -153,5 +153,5 @@ def judge(epochs: Sequence[Predictions], features: Recorded) -> tuple[Usability,
     found = assess(ids, evidence, classes)
     preferred = preferences((p.probs for p in epochs), tuple(features.training), labels)
     reads = 1.0 if held is None else accuracy(held.probs[FUSED], held.labels)
-    vouches = np.column_stack([vouched(e.appearance, labels) for e in evidence.values()])
+    vouches = vouched(features.training.values(), labels)
     return found, np.stack(denied, axis=1), judge_labels(preferred, labels, found.p_broken, reads, vouches=vouches)

@@ -113,16 +113,21 @@ def preferences(epochs: Iterable[Mapping[str, Floats]], names: Sequence[str], la
     )
 
 
-def vouched(look: Floats, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(N,) whether another sample that looks exactly the same has the same label.
+def vouched(looks: Iterable[Floats], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(N, M) whether another sample that looks exactly the same by a modality has the same label.
 
     Such a look has that label too, however rarely: of a name without any known word, of a blank picture, of a few
     numbers from a short scale. Looks are compared by three random projections of the standardised statistics.
 
     Args:
-        look: (N, D) statistics of a modality, see `appearance`.
+        looks: (N, D) statistics of each modality, see `usability.Evidence`.
         labels: (N,).
     """
+    return np.column_stack([_repeated(look, labels) for look in looks])
+
+
+def _repeated(look: Floats, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(N,) whether another sample has the same look and label."""
     spread = look.std(axis=0)
     directions = np.random.default_rng(0).normal(size=(look.shape[1], 3)) / np.where(spread > 0, spread, 1)[:, None]
     places = look @ directions

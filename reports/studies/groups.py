@@ -181,7 +181,7 @@ def denied(found: Usability, known) -> Denied:
     means = {m: known[f"mean_{m}"].astype(np.float64) for m in (*found.modalities, "fused")}
     said = preferences([means], found.modalities, known["labels"])
     reads, labels = accuracy(known["hprobs_fused"], known["hlabels"]), known["labels"]
-    vouches = np.column_stack([vouched(known[f"x_{m}"], labels) for m in found.modalities])
+    vouches = vouched((known[f"x_{m}"] for m in found.modalities), labels)
     return judge(said, labels, found.p_broken, reads, vouches=vouches)
 
 

@@ -49,8 +49,10 @@ def assess(job: Job) -> None:
     save(references(job.session, run), found.references)
     said = job.store.dynamics.preferences(run.run_id)
     reads = read_evidence(job.store, run.run_id).reads
-    vouches = np.column_stack([labels.vouched(e.appearance, data.fit.labels) for e in evidence.values()])
-    denied = None if said is None else labels.judge(said, data.fit.labels, found.p_broken, reads, run.seed, vouches)
+    denied = None
+    if said is not None:
+        vouches = labels.vouched((e.appearance for e in evidence.values()), data.fit.labels)
+        denied = labels.judge(said, data.fit.labels, found.p_broken, reads, run.seed, vouches)
     job.store.usability.write(run.run_id, found, usability.contradiction(log_margin), denied)
     job.progress("usability", 1, 1)
 

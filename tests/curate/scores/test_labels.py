@@ -146,12 +146,12 @@ def test_a_look_vouches_for_the_labels_that_it_has_more_than_once() -> None:
     rng = np.random.default_rng(0)
     look = np.concatenate([np.ones((5, 3)), rng.normal(size=(40, 3))])
     labels = np.concatenate([[0, 0, 0, 1, 1], np.zeros(40)]).astype(np.int64)
-    assert np.array_equal(np.flatnonzero(vouched(look, labels)), range(5))
+    assert np.array_equal(np.flatnonzero(vouched([look], labels)), range(5))
     labels[4] = 2
-    assert np.array_equal(np.flatnonzero(vouched(look, labels)), range(3)), "labels that it has once"
+    assert np.array_equal(np.flatnonzero(vouched([look], labels)), range(3)), "labels that it has once"
     noise = look * (1 + 1e-7 * rng.normal(size=look.shape))  # as features in batches of other sizes differ
-    assert vouched(noise, labels)[:3].all()
-    assert vouched(np.zeros((4, 2)), np.array([0, 0, 1, 2])).tolist() == [True, True, False, False]
+    assert vouched([noise], labels)[:3].all()
+    assert vouched([np.zeros((4, 2))] * 2, np.array([0, 0, 1, 2])).tolist() == [[True] * 2] * 2 + [[False] * 2] * 2
 
 
 def test_a_label_is_not_wrong_if_every_modality_that_denies_it_is_vouched_for() -> None:
