@@ -9,14 +9,13 @@ from typing import Any, Literal
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from curate.errors import CurateError
 from curate.train.data.samples import Batch
 from curate.train.models.model import FusionModel, Outputs
 
 from .knobs import check_ranges
 from .method import Context, Method, per_modality
 from .optim import OptimConfig
-from .rates import optimizer_of_parts, scale_rates
+from .rates import check_no_others, optimizer_of_parts, scale_rates
 
 
 class Mslr(Method):
@@ -64,8 +63,7 @@ class Mslr(Method):
 
     @override
     def attach(self, model: FusionModel, warm: bool) -> None:
-        if model.factors:
-            raise CurateError("mslr sets the learning rates of encoders itself", "leave model.lr_scale out")
+        check_no_others(model, self.name)
         self.constants = per_modality(self.config.factors, model.modalities, 1.0, "method.factors")
         self.accuracies: dict[str, list[float]] = {m: [] for m in model.modalities}
         self.factors = dict(self.constants)

@@ -17,7 +17,7 @@ from .alone import Result, results, train_alone
 from .knobs import check_ranges
 from .method import Context, Method
 from .optim import OptimConfig
-from .rates import optimizer_of_parts, scale_rates
+from .rates import check_no_others, optimizer_of_parts, scale_rates
 
 
 class Pdmp(Method):
@@ -71,8 +71,7 @@ class Pdmp(Method):
 
     @override
     def attach(self, model: FusionModel, warm: bool) -> None:
-        if model.factors:
-            raise CurateError("pdmp sets the learning rates of encoders itself", "leave model.lr_scale out")
+        check_no_others(model, self.name)
         if not any(map(model.encoder_parameters, model.modalities)):
             raise CurateError(
                 "pdmp sets the learning rates of encoders, and none of these is trained",

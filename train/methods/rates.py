@@ -7,7 +7,20 @@ from collections.abc import Iterable, Mapping
 from torch import nn
 from torch.optim import Optimizer
 
+from curate.errors import CurateError
+from curate.train.models.model import FusionModel
+
 from .optim import OptimConfig
+
+
+def check_no_others(model: FusionModel, method: str) -> None:
+    """Refuse rates of encoders that the user set, where a method sets them.
+
+    Raises:
+        CurateError: there are such.
+    """
+    if model.factors:
+        raise CurateError(f"{method} sets the learning rates of encoders itself", "leave model.lr_scale out")
 
 
 def optimizer_of_parts(optim: OptimConfig, model: nn.Module, parts: Mapping[str, Iterable[nn.Parameter]]) -> Optimizer:
