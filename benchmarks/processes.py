@@ -7,7 +7,8 @@ It also prints the bytes that a step moves between two processes, and how far th
 from these bytes and the seconds of a step's parts, a projection to 64 processes over links of stated speed. A
 projection is no measurement: it has one process's encoders P times as fast in P, and transfers that overlap with
 nothing. The picture of docs/howto/processes.md is drawn from such a run.
-Run: python benchmarks/processes.py [--batch 16] [--steps 6] [--processes 2] [--picture FILE.svg]
+With --sharded the encoders' weights are divided among the processes: no claim on the time; it prints the bytes of each.
+Run: python benchmarks/processes.py [--batch 16] [--steps 6] [--processes 2] [--picture FILE.svg] [--sharded]
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 os.environ.pop("OMP_NUM_THREADS", None)
 
@@ -28,6 +29,7 @@ from matplotlib.figure import Figure
 
 from curate.specs import AudioSpec, InputSpec, VisualSpec
 from curate.train.data.samples import Batch, BatchTransform
+from curate.train.loop.divided import blocks, rows
 from curate.train.loop.launch import Launched
 from curate.train.loop.processes import Team
 from curate.train.methods import catalog
@@ -125,6 +127,22 @@ def parts(runner: Runner, batch: Batch, whole: float, steps: int) -> Step:
     return Step(whole - rest, rest, weights, inputs)
 
 
+def print_parts(team: Team, model: FusionModel, weights: int) -> None:
+    """Print how much of the weights each process has, and of which block all are together while it runs."""
+    assert team.copy is not None
+    part = sum(rows(p).numel() * p.element_size() for p in team.copy.model.encoders.parameters())
+    sizes, seen = [], set[int]()
+    for encoder in model.encoders.children():
+        for block in (*blocks(encoder), encoder):
+            own = [p for p in block.parameters() if id(p) not in seen]
+            seen |= set(map(id, own))
+            sizes.append(sum(p.numel() * p.element_size() for p in own))
+    print(
+        f"each process has {part / 1e6:.0f} of {weights / 1e6:.0f} MB of the encoders' weights, {part / weights:.2f}; "
+        f"the largest block has {max(sizes) / 1e6:.0f} MB"
+    )
+
+
 def drawn(step: Step, batch: int, path: str) -> None:
     """The projection as a picture."""
     figure = Figure(figsize=(5.6, 3.2), layout="constrained")
@@ -151,12 +169,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--picture", help="an SVG file for the projection")
+    parser.add_argument("--sharded", action="store_true", help="divide the encoders' weights")
     options = parser.parse_args()
     torch.set_num_threads(options.processes)
     torch.manual_seed(0)
     model, batch = FusionModel(SPECS, CLASSES, ModelConfig(encoder="resnet18")), stored(options.batch)
     team = Team(options.processes, Launched(options.processes))
     one = Runner(copy.deepcopy(model), None, options.processes)
+    model.config = replace(model.config, sharded=options.sharded)
     several = Runner(model, team, 1)
     try:
         for what in ("training", "scoring"):
@@ -171,10 +191,14 @@ def main() -> None:
         a, b = (statistics.median(r.seconds[what][1:]) for r in (one, several))
         print(f"{what:<9} {a:>10.2f} s {b:>10.2f} s  {a / b:.2f} of one process")
     weights = sum(p.numel() * p.element_size() for p in model.encoders.parameters())
-    print(f"a training step moves {2 * weights / 1e6:.0f} MB between two processes: weights, and their gradients")
+    if not options.sharded:
+        print(f"a training step moves {2 * weights / 1e6:.0f} MB between two processes: weights, and their gradients")
     pairs = zip(one.model.parameters(), model.parameters(), strict=True)
     apart = max(float((p - q).detach().abs().max()) for p, q in pairs)
     print(f"weights differ by at most {apart:.1e}")
+    if options.sharded:
+        print_parts(team, model, weights)
+        return
     step = parts(one, batch, statistics.median(one.seconds["training"][1:]), options.steps)
     print(f"{step}\nprojection: times as fast as one process, by link\n{'processes':>9}  {'  '.join(LINKS)}")
     for count in COUNTS:

@@ -19,6 +19,7 @@ import pytest
 pytestmark = [pytest.mark.model, pytest.mark.long]
 ROOT = Path(__file__).parents[2]
 TRAIN = ("train", "--method", "adaptive", "--epochs", "6", "--set", "method.rounds=2", "--processes", "2")
+EITHER = pytest.mark.parametrize("divided", [(), ("--set", "model.sharded=true")], ids=["whole", "divided"])
 CLOSE = 1e-3
 """Of float32 numbers after some epochs: sums are taken in another order."""
 
@@ -52,17 +53,23 @@ def gone(pids: list[int]) -> bool:
 
 
 def rows(content: Callable, db: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of the tables that a scoring writes; but for the memory of a step, which is of the first process."""
-    found = content(db, unsteady=False)
-    found |= {table: [row for row in found[table] if "memory" not in row] for table in ("epoch", "fold_epoch")}
+    """Every row of the tables that a scoring writes."""
+    found = steady(content, db)
     return {table: found[table] for table in ("sample", "prediction", "gap", "posterior", "epoch", "fold_epoch")}
 
 
+def steady(content: Callable, db: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row, but for the memory of a step: it is of the first process, and depends on when messages arrive."""
+    found = content(db, unsteady=False)
+    return found | {table: [row for row in found[table] if "memory" not in row] for table in ("epoch", "fold_epoch")}
+
+
+@EITHER
 def test_scoring_writes_every_sample_once_as_one_process_does(
-    curate: Callable, clips: Path, small_settings: Callable, content: Callable
+    divided: tuple[str, ...], curate: Callable, clips: Path, small_settings: Callable, content: Callable
 ) -> None:
     command = ("score", "--dataset", "manifest", "--root", clips, "--epochs", "2", "--folds", "2", *small_settings())
-    ended = [curate(*command, "--db", f"{n}.duckdb", "--processes", n) for n in ("1", "2")]
+    ended = [curate(*command, "--db", f"{n}.duckdb", "--processes", n, *divided) for n in ("1", "2")]
     assert [e.code for e in ended] == [0, 0], ended
     assert "encoders run in 2 processes" in ended[1].err
     one, two = (rows(content, Path(f"{n}.duckdb")) for n in (1, 2))
@@ -75,12 +82,13 @@ def test_scoring_writes_every_sample_once_as_one_process_does(
     assert tested[0] == tested[1] and tested[0].code == 0
 
 
+@EITHER
 def test_a_lost_process_ends_all_and_the_resumed_run_equals_the_unbroken_one(
-    curate: Callable, db: Path, scored_folder: Path, tmp_path: Path, content: Callable
+    divided: tuple[str, ...], curate: Callable, db: Path, scored_folder: Path, tmp_path: Path, content: Callable
 ) -> None:
     whole = tmp_path / "whole"
     shutil.copytree(scored_folder, whole)
-    process, others = begun(Path("curate.runs/adaptive-manifest-1"), *TRAIN)
+    process, others = begun(Path("curate.runs/adaptive-manifest-1"), *TRAIN, *divided)
     assert len(others) == 1
     os.kill(others[0], signal.SIGKILL)
     out, err = process.communicate()
@@ -90,8 +98,8 @@ def test_a_lost_process_ends_all_and_the_resumed_run_equals_the_unbroken_one(
     assert "failed" in curate("runs").out
     assert curate("train", "--resume", "--processes", "2").code == 0
     with chdir(whole):
-        assert curate(*TRAIN).code == 0
-    assert content(db, unsteady=False) == content(whole / "curate.duckdb", unsteady=False)
+        assert curate(*TRAIN, *divided).code == 0
+    assert steady(content, db) == steady(content, whole / "curate.duckdb")
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -115,9 +123,10 @@ def torchrun(*args: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=variables, check=False, timeout=300)
 
 
-def test_torchrun_runs_one_command(db: Path, curate: Callable) -> None:
+@EITHER
+def test_torchrun_runs_one_command(divided: tuple[str, ...], db: Path, curate: Callable) -> None:
     """Results and messages come once, and the other process ends whatever the command is."""
-    ended = torchrun("train", "--method", "joint", "--epochs", "2", "--format", "csv")
+    ended = torchrun("train", "--method", "joint", "--epochs", "2", "--format", "csv", *divided)
     assert ended.returncode == 0, ended.stderr
     assert len(ended.stdout.splitlines()) == 4 and ended.stdout.count("fused") == 1
     assert ended.stderr.count("encoders run in 2 processes") == 1

@@ -74,8 +74,12 @@ class Launched:
                 missing.remove(pipe)
         return Links(0, self.world, self.folder)
 
-    def ended(self, patience: float = ENDING) -> str:
-        """How the first of the processes that have ended did, '' if all run."""
+    def ended(self, patience: float = ENDING, by_signal: bool = False) -> str:
+        """How the first of the processes that have ended did, '' if all run.
+
+        Args:
+            by_signal: only of one that was ended by a signal.
+        """
         closed = wait([p.sentinel for p in self.processes], patience)
         codes = {}
         for rank, process in enumerate(self.processes, 1):
@@ -83,6 +87,8 @@ class Launched:
                 process.join(ENDING)  # its status comes a moment later
                 codes[rank] = process.exitcode or 0
         for rank, code in sorted(codes.items(), key=lambda item: item[1]):
+            if code >= 0 and by_signal:
+                break
             how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
             return f"process {rank} {how}"
         return ""

@@ -60,9 +60,11 @@ class Links:
         dist.destroy_process_group()
 
     def fail(self, reason: str) -> None:
-        """Leave a reason for the first process, before this one ends."""
+        """Leave a reason for the first process, before this one ends, if no other process has left one."""
         with _watched():
-            dist.distributed_c10d._get_default_store().set(FAILURE, f"process {self.rank}: {reason}")
+            store = dist.distributed_c10d._get_default_store()
+            if store.add(f"{FAILURE}s", 1) == 1:
+                store.set(FAILURE, f"process {self.rank}: {reason}")
 
     def failure(self) -> str:
         """The reason that a process left, '' if none did."""

@@ -60,6 +60,8 @@ class ModelConfig:
         compile: compile the encoders; the first steps take longer. Needs a C++ compiler.
         sync_norm: with several processes, batch norm normalises by the statistics of the whole batch, as one process
             does; false takes those of each process's own samples, which is faster and trains another model.
+        sharded: with several processes, each has a part of the encoders' weights on its device, and the first one all
+            of them in the memory of the machine: for encoders that are too large for a card.
     """
 
     encoder: str = "auto"
@@ -74,6 +76,7 @@ class ModelConfig:
     channels_last: bool = False
     compile: bool = False
     sync_norm: bool = True
+    sharded: bool = False
 
     def __post_init__(self) -> None:
         ranges = {"dim": (1, 1 << 16), "text_layers": (1, 100), "text_width": (HEADS, 1 << 14)}

@@ -153,7 +153,10 @@ def split_samples(dataset: Dataset, cache: Cache, split: str) -> Samples:
 def _make_trainer(
     session: Session, run: Run, settings: Settings, dataset: Dataset, cache: Cache, fresh: bool
 ) -> tuple[Trainer, RunData]:
-    device, named = session.runtime.torch_device(), described(run)
+    card, team, named = session.runtime.torch_device(), session.runtime.team, described(run)
+    device = card if team is None or not settings.model.sharded else torch.device("cpu")  # only the encoders are on it
+    if team is None and settings.model.sharded:
+        session.message("model.sharded divides encoders among several processes; this is one: they are whole")
     specs = network_specs(dataset.specs, named)
     method = catalog.find(run.method)(settings.method)
     data = RunData(
@@ -178,8 +181,8 @@ def _make_trainer(
         model.load_weights()
     method.attach(model, warm=warm is not None)
     trainer = make_trainer(model, method, settings.optim, data, device)
-    if session.runtime.team is not None:
-        session.runtime.team.join(model, method, device, session.message)
+    if team is not None:
+        team.join(model, method, card, session.message)
     if warm is not None and settings.train.reset_optimizer == "never":
         _continue_optimizer(trainer, warm, run)
     return trainer, data

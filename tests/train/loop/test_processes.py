@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from curate.errors import CurateError
-from curate.specs import ClipSpec, TextSpec
+from curate.specs import ClipSpec, TextSpec, VisualSpec
+from curate.train.loop.divided import rows
 from curate.train.loop.engine import fit, make_trainer, predict
 from curate.train.loop.launch import Launched
 from curate.train.loop.processes import Team, split
@@ -29,6 +30,9 @@ SIZES = (6, 5, 1, 2, 6)
 QUICK = {"mmpareto", "reconboost"}
 LONG = [name if name in QUICK else pytest.param(name, marks=pytest.mark.long) for name in catalog.names()]
 
+EITHER = pytest.mark.parametrize("sharded", [False, True], ids=["whole", "divided"])
+"""Whether each process has all weights of the encoders, or its part."""
+
 
 @pytest.fixture(scope="module", params=[2, pytest.param(3, marks=pytest.mark.long)])
 def team(request: pytest.FixtureRequest) -> Iterator[Team]:
@@ -42,10 +46,17 @@ def team(request: pytest.FixtureRequest) -> Iterator[Team]:
 def train_here(make_model, make_context, make_batch, short):
     """`train_here(name, team)`: what a float64 training leaves, of a step on each batch, in an epoch each."""
 
-    def go(name: str, team: Team | None, *modalities: str, fusion: str = "", optim: OptimConfig | None = None) -> Any:
+    def go(
+        name: str,
+        team: Team | None,
+        *modalities: str,
+        fusion: str = "",
+        optim: OptimConfig | None = None,
+        sharded: bool = False,
+    ) -> Any:
         kind, optim = catalog.find(name), optim or OptimConfig(lr=0.05)
         model: FusionModel = make_model(*modalities, fusion=kind.fusion or fusion or "concat")
-        model.spread = team
+        model.spread, model.config = team, replace(model.config, sharded=sharded)
         method = kind(kind.Config(**short.get(name, {})))
         torch.manual_seed(3)
         method.attach(model, False)
@@ -94,17 +105,21 @@ def assert_same(here: dict[str, Any], there: dict[str, Any]) -> None:
             assert value == there[key], key
 
 
+@EITHER
 @pytest.mark.parametrize("name", LONG)
-def test_several_processes_give_the_weights_of_one(name: str, team: Team, train_here: Callable) -> None:
+def test_several_processes_give_the_weights_of_one(name: str, sharded: bool, team: Team, train_here: Callable) -> None:
     before = team.forwards
-    assert_same(train_here(name, team), train_here(name, None))
+    assert_same(train_here(name, team, sharded=sharded), train_here(name, None))
     assert (team.forwards > before) == catalog.find(name).uses_encode
 
 
 @pytest.mark.long
+@EITHER
 @pytest.mark.parametrize("fusion", ["concat", "sum", "weight"])
-def test_every_fusion_three_modalities_and_accumulated_batches(fusion: str, team: Team, train_here: Callable) -> None:
-    how = {"fusion": fusion, "optim": OptimConfig(lr=0.05, accumulate=2, clip=0.1)}
+def test_every_fusion_three_modalities_and_accumulated_batches(
+    fusion: str, sharded: bool, team: Team, train_here: Callable
+) -> None:
+    how = {"fusion": fusion, "optim": OptimConfig(lr=0.05, accumulate=2, clip=0.1), "sharded": sharded}
     modalities = ("audio", "visual", "depth")
     assert_same(train_here("joint", team, *modalities, **how), train_here("joint", None, *modalities, **how))
 
@@ -136,21 +151,23 @@ def gradients(model: FusionModel) -> dict[str, torch.Tensor | None]:
 
 
 @pytest.mark.long
-def test_clips_texts_and_frozen_encoders(team: Team) -> None:
+@EITHER
+def test_clips_texts_and_frozen_encoders(sharded: bool, team: Team) -> None:
     """The text encoder is in evaluation mode: its dropout has random numbers of its own."""
     for frozen in ("", "visual"):
-        here, there = (clips_and_texts(where, freeze=frozen).double() for where in (team, None))
+        here, there = (clips_and_texts(where, freeze=frozen, sharded=sharded).double() for where in (team, None))
         here.encoders["text"].eval(), there.encoders["text"].eval()
         assert_same(gradients(here), gradients(there))
         assert_same(here.state_dict(), there.state_dict())
 
 
 @pytest.mark.long
-def test_dropout_has_random_numbers_of_its_own(team: Team) -> None:
+@EITHER
+def test_dropout_has_random_numbers_of_its_own(sharded: bool, team: Team) -> None:
     """They repeat with the seed, change from step to step, and take none from those of the first process."""
     found = []
     for seed in (5, 5, 6):
-        model = clips_and_texts(team).double()
+        model = clips_and_texts(team, sharded=sharded).double()
         team.seed(seed)
         torch.manual_seed(seed)
         found.append([features(model)["text"].detach(), features(model)["text"].detach(), torch.rand(1)])
@@ -162,21 +179,24 @@ def test_dropout_has_random_numbers_of_its_own(team: Team) -> None:
 
 
 @pytest.mark.long
+@EITHER
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_half_precision(precision: str, team: Team) -> None:
+def test_half_precision(precision: str, sharded: bool, team: Team) -> None:
     """The scale of float16 is taken out once: gradients are those of float32, to the precision of half the bits."""
-    half, full = (gradients(clips_and_texts(t, p).eval()) for t, p in ((team, precision), (None, "fp32")))
+    models = (clips_and_texts(t, p, sharded=sharded) for t, p in ((team, precision), (None, "fp32")))
+    half, full = (gradients(model.eval()) for model in models)
     for name, g in full.items():
         if g is not None:
             assert (half[name] - g).norm() <= 0.05 * g.norm() + 1e-6, name
 
 
 @pytest.mark.long
-def test_without_norms_of_the_whole_batch(team: Team, make_model, make_batch) -> None:
+@EITHER
+def test_without_norms_of_the_whole_batch(sharded: bool, team: Team, make_model, make_batch) -> None:
     """Without `sync_norm` they do what one process does that adds up the gradients of as many smaller batches."""
     batch, size = make_batch(size=6), 6 // team.world
     split_up, whole = make_model(), make_model()
-    split_up.config = replace(split_up.config, sync_norm=False)
+    split_up.config = replace(split_up.config, sync_norm=False, sharded=sharded)
     split_up.spread = team
     for model in (split_up.double(), whole.double()):
         model.train()
@@ -191,12 +211,14 @@ def test_without_norms_of_the_whole_batch(team: Team, make_model, make_batch) ->
 
 
 @pytest.mark.long
-def test_epochs_with_averaged_weights(team: Team, small_data) -> None:
+@EITHER
+def test_epochs_with_averaged_weights(sharded: bool, team: Team, small_data) -> None:
     """The engine's own loop: the average is another model in the same processes; predictions are of float32."""
     found = []
     for where in (team, None):
         torch.manual_seed(0)
-        model, kind = FusionModel(small_data.specs, ("low", "middle", "high"), ModelConfig()), catalog.find("joint")
+        config, kind = ModelConfig(sharded=sharded), catalog.find("joint")
+        model = FusionModel(small_data.specs, ("low", "middle", "high"), config)
         model.spread = where
         trainer = make_trainer(model, kind(), OptimConfig(lr=0.01, ema=0.5), small_data, torch.device("cpu"))
         rows = list(fit(trainer, small_data, 2))
@@ -216,6 +238,45 @@ def test_what_cannot_run_in_several(team: Team) -> None:
     model.config = replace(model.config, compile=True)
     with pytest.raises(CurateError, match="compile"):
         team.join(model, catalog.find("joint")(), torch.device("cpu"), print)
+
+
+@pytest.mark.long
+def test_divided_encoders(team: Team) -> None:
+    """Each process has its part of the numbers, before and after they have run; a batch that is too small runs here."""
+    model = clips_and_texts(team, sharded=True)
+    for _ in range(2):
+        sum(f.square().mean() for f in features(model).values()).backward()
+        assert team.copy is not None
+        for m, encoder in model.encoders.items():
+            own = list(team.copy.model.encoders[m].parameters())
+            expected = sum(p.chunk(team.world)[0].numel() for p in encoder.parameters())
+            assert sum(rows(p).numel() for p in own) == expected < 0.6 * sum(p.numel() for p in encoder.parameters())
+    before = team.forwards
+    model.encode({"text": torch.zeros((team.world - 1, 6), dtype=torch.int64)})
+    assert team.forwards == before
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["test_vit", "test_resnet", "test_convnext"])
+def test_networks_of_others_divided(name: str, team: Team) -> None:
+    pytest.importorskip("timm")
+    pictures, found = torch.randn(4, 3, 64, 64, dtype=torch.float64), []
+    for where in (team, None):
+        torch.manual_seed(0)
+        config = ModelConfig(encoder=f"timm:{name}", weights="random", sharded=True)
+        model = FusionModel({"visual": VisualSpec(size=64)}, "abc", config).double()
+        model.spread = where
+        model.encode({"visual": pictures})["visual"].square().sum().backward()
+        gradients = {n: p.grad for n, p in model.encoders.named_parameters()}
+        found.append(dict(flat("", [gradients, model.state_dict()])))
+    assert_same(*found)
+
+
+def test_a_single_number_cannot_be_divided() -> None:
+    model = clips_and_texts(None, sharded=True)
+    model.encoders["text"].scale = torch.nn.Parameter(torch.tensor(1.0))
+    with pytest.raises(CurateError, match=r"model\.sharded: scale of the encoder of text is a single number"):
+        Team(2).join(model, catalog.find("joint")(), torch.device("cpu"), print)
 
 
 @pytest.mark.long
