@@ -22,7 +22,7 @@ from .links import Links
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 SMALL, LARGE = 64, 8
-"""A block of fewer than a 64th of an encoder's numbers is none; one of more than an 8th is divided further if it can be."""
+"""A block of less than a 64th of an encoder's numbers is none; one of more than an 8th is divided further."""
 
 
 def divide(encoder: nn.Module, device: torch.device) -> None:

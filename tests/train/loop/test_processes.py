@@ -272,6 +272,31 @@ def test_networks_of_others_divided(name: str, team: Team) -> None:
     assert_same(*found)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+@EITHER
+def test_on_two_cards(sharded: bool, make_model, make_batch) -> None:
+    """Whole encoders are where their inputs are; divided ones are in memory, and their parts on the cards."""
+    team, found = Team(2, Launched(2)), []
+    where = torch.device("cpu" if sharded else "cuda")
+    try:
+        for of, device in ((team, where), (None, torch.device("cpu"))):
+            torch.manual_seed(0)
+            model = make_model().to(device)
+            model.config = replace(model.config, sharded=sharded)
+            if of is not None:
+                of.join(model, catalog.find("joint")(), torch.device("cuda"), print)
+            batch = make_batch(size=6).to(device)
+            torch.nn.functional.cross_entropy(model(batch.inputs).fused, batch.labels).backward()
+            found.append({name: p.grad.cpu() for name, p in model.named_parameters()})
+    finally:
+        team.close()
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(
+            gradient, found[1][name], rtol=1e-3, atol=1e-5, msg=lambda text, n=name: f"{n}: {text}"
+        )
+
+
 def test_a_single_number_cannot_be_divided() -> None:
     model = clips_and_texts(None, sharded=True)
     model.encoders["text"].scale = torch.nn.Parameter(torch.tensor(1.0))
