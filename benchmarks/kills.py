@@ -3,7 +3,7 @@
 Claim: the table always opens and contains only whole rounds, the next command goes on from there, and in the end every
 row equals that of a run that was not killed. With several processes one of them is killed, drawn at random; the others
 must end by themselves.
-Run: python benchmarks/kills.py [--kills 50] [--seed 0] [--processes 1]; exits with 1 if the claim fails.
+Run: python benchmarks/kills.py [--kills 50] [--seed 0] [--processes 1] [--sharded]; exits with 1 if the claim fails.
 """
 
 from __future__ import annotations
@@ -83,10 +83,10 @@ def write_clips(folder: Path) -> Path:
 class Place:
     """A folder with a table of its own, in which the two commands are run in turn."""
 
-    def __init__(self, folder: Path, clips: Path, processes: int) -> None:
+    def __init__(self, folder: Path, clips: Path, processes: int, sharded: bool) -> None:
         folder.mkdir()
         self.folder, self.db, self.processes = folder, folder / "curate.duckdb", processes
-        settings = [word for s in SMALL for word in ("--set", s)]
+        settings = [word for s in (*SMALL, f"model.sharded={str(sharded).lower()}") for word in ("--set", s)]
         self.first = {
             "score": ["score", "--dataset", "manifest", "--root", str(clips), "--epochs", "8", *settings],
             "train": ["train", "--method", "adaptive", "--epochs", "8", "--set", "method.rounds=4"],
@@ -143,7 +143,7 @@ class Place:
             found = {}
             for table in TABLES:
                 but = f"EXCLUDE ({UNSTEADY[table]})" if table in UNSTEADY else ""
-                where = "WHERE metric <> 'seconds'" if table == "epoch" else ""
+                where = "WHERE metric NOT IN ('seconds', 'memory')" if table == "epoch" else ""
                 found[table] = con.execute(f"SELECT * {but} FROM {table} {where} ORDER BY ALL").fetchall()
             return found
 
@@ -200,14 +200,15 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--sharded", action="store_true", help="divide the encoders' weights among the processes")
     options = parser.parse_args()
     rng, wrong, hit, cycles, compared = random.Random(options.seed), list[str](), Counter[str](), 0, 0
     with tempfile.TemporaryDirectory() as folder:
         clips = write_clips(Path(folder) / "clips")
-        reference = Place(Path(folder) / "whole", clips, options.processes)
+        reference = Place(Path(folder) / "whole", clips, options.processes, options.sharded)
         took = whole(reference)
         print(f"unkilled: score {took['score']:.1f} s, train {took['train']:.1f} s", flush=True)
-        place = Place(Path(folder) / "0", clips, options.processes)
+        place = Place(Path(folder) / "0", clips, options.processes, options.sharded)
         left = {"score": options.kills // 2, "train": options.kills - options.kills // 2}
         while any(left.values()) or place.next():
             command = place.next()
@@ -216,7 +217,7 @@ def main() -> None:
                 if place.content() != reference.content():
                     wrong.append(f"table {cycles} differs from an unkilled one")
                 cycles += 1
-                place = Place(Path(folder) / str(cycles), clips, options.processes)
+                place = Place(Path(folder) / str(cycles), clips, options.processes, options.sharded)
                 continue
             process = place.start(command)
             if left[command[0]]:
