@@ -71,12 +71,12 @@ def obtain(key: str, ending: str, size: int, fetch: Callable[[Path], None]) -> I
 def trim(size: int) -> None:
     """Delete a copy of so many bytes, which is used no more, if it alone exceeds the bound."""
     if size > bound():
-        _account(near() / FOLDER, 0)
+        _account(near() / FOLDER, 0, recount=True)
 
 
 def _make(copy: Path, size: int, fetch: Callable[[Path], None]) -> None:
-    _account(copy.parent, size)
-    part = copy.with_name(f"{PART}{uuid.uuid4().hex}{copy.suffix}")
+    part = copy.with_name(f"{PART}{size}-{uuid.uuid4().hex}{copy.suffix}")
+    _account(copy.parent, size, part)
     try:
         fetch(part)
         if not size:
@@ -107,8 +107,13 @@ def _use(copy: Path) -> IO[bytes] | None:
     return file
 
 
-def _account(folder: Path, size: int) -> None:
-    """Add to the bytes of all copies; if they exceed the bound, delete some."""
+def _account(folder: Path, size: int, part: Path | None = None, recount: bool = False) -> None:
+    """Add to the bytes of all copies; if they exceed the bound, delete some.
+
+    Args:
+        part: the unfinished copy that so many bytes are added for; made, so that whoever counts sees it.
+        recount: count the copies, even if they are not known to exceed the bound.
+    """
     from filelock import FileLock
 
     limit = bound()
@@ -117,9 +122,11 @@ def _account(folder: Path, size: int) -> None:
             total = int((folder / TOTAL).read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):  # none yet, or a process was killed while it wrote
             total = limit + 1
-        if total + size > limit:
+        if recount or total + size > limit:
             total = _delete(folder, limit - size if size else limit, limit)
         (folder / TOTAL).write_text(str(max(total + size, 0)), encoding="utf-8")
+        if part is not None:
+            part.write_bytes(b"")
 
 
 def _delete(folder: Path, most: int, limit: int) -> int:
@@ -128,7 +135,9 @@ def _delete(folder: Path, most: int, limit: int) -> int:
     for entry in os.scandir(folder):
         if not entry.name.startswith(".") or entry.name.startswith(PART):
             with suppress(FileNotFoundError):
-                found.append((entry.stat().st_mtime, entry.stat().st_size, Path(entry.path)))
+                status, expected = entry.stat(), re.match(rf"{re.escape(PART)}(\d+)-", entry.name)
+                size = max(status.st_size, int(expected[1])) if expected else status.st_size
+                found.append((status.st_mtime, size, Path(entry.path)))
     total = sum(size for _, size, _ in found)
     wanted = most if total <= most else most - ROOM * limit
     for used, size, path in sorted(found):

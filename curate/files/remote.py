@@ -334,6 +334,7 @@ def local(path: Path) -> Iterator[Path]:
         if path.inside:
             size, ending = path.part[1] if path.part else 0, ""
         used = obtain(f"{path} {_stamp(found)}", ending, size, lambda fresh: download(path, fresh))
+    size = os.fstat(used.fileno()).st_size
     try:
         with used:
             yield Path(used.name)

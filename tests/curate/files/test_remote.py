@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from curate.errors import CurateError
-from curate.files.copies import FOLDER, obtain, trim
+from curate.files.copies import FOLDER, TOTAL, obtain, trim
 from curate.files.remote import Remote, RemoteError, beside, local, located, stamps
 from curate.files.tables import open_table
 from curate.files.vectors import read_head, read_values
@@ -156,6 +156,30 @@ def test_copies_take_no_more_than_the_bound_and_those_unused_for_longest_go(memo
         assert kept(tmp_path) == {"a"} and held.read_text() == "a" * 10_000, "what is in use stays"
     with local(located("memory://b")) as file:
         assert file.read_text() == "b" * 10_000
+    assert kept(tmp_path) == set()
+
+
+def test_copies_that_are_being_made_count_as_whole(memory, monkeypatch, tmp_path):
+    """Room for three files: while one is on its way, three others are read, and the copies are counted."""
+    monkeypatch.setenv("CURATE_MAX_CACHE_GB", str(34 * KB))
+    for name in "abc":
+        memory.pipe(f"/{name}", name.encode() * 10_000)
+
+    def fetch(path: Path) -> None:
+        for name in "abc":
+            with local(located(f"memory://{name}")):
+                pass
+        path.write_text("x" * 10_000)
+
+    with obtain("x", ".txt", 10_000, fetch):
+        assert "x" in kept(tmp_path) and len(kept(tmp_path)) <= 3
+
+
+def test_a_copy_that_exceeds_the_bound_goes_whatever_is_written_of_the_bytes(memory, monkeypatch, tmp_path):
+    monkeypatch.setenv("CURATE_MAX_CACHE_GB", str(5 * KB))
+    memory.pipe("/a", b"a" * 10_000)
+    with local(located("memory://a")):
+        (tmp_path / FOLDER / TOTAL).write_text("0")
     assert kept(tmp_path) == set()
 
 
