@@ -196,6 +196,11 @@ class Copy:
             moved = {m: x.to(self.device) for m, x in inputs.items()}
             return forward(self.model, moved, grad, seed, self.links, first)
 
+    def return_statistics(self, given: Mapping[str, nn.Module]) -> None:
+        """Give these encoders of the first process what the copy's have besides weights: running statistics."""
+        for m, encoder in given.items():
+            overwrite(state(encoder)[STATISTICS], state(self.model.encoders[m])[STATISTICS])
+
 
 @torch.no_grad()
 def overwrite(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:

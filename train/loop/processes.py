@@ -37,7 +37,7 @@ from curate.train.models.model import FusionModel
 
 from .launch import Launched
 from .others import Others
-from .whole import Whole, WholeOfDivided
+from .whole import Whole
 
 
 class Team(Others):
@@ -105,8 +105,7 @@ class Team(Others):
             return alone
         grad = torch.is_grad_enabled()
         weights = {m: model.encoder_parameters(m) if grad else [] for m in shared}
-        kind = WholeOfDivided if model.config.sharded else Whole
-        whole = kind(self, model, shared, counts, weights)
+        whole = Whole(self, model, shared, counts, weights)
         features = alone | dict(zip(shared, whole.features(), strict=True))
         return {m: features[m] for m in inputs}
 

@@ -19,7 +19,7 @@ from curate.train.models.model import FusionModel
 
 from .links import Links
 from .others import Others
-from .parts import STATISTICS, Part, forward, modes, overwrite, state, summed
+from .parts import Part, forward, modes, state, summed
 
 
 class Whole:
@@ -79,31 +79,23 @@ class Whole:
                     "seed": seed,
                 }
             )
-            self._give(links, told, changed, encoders)
+            copy = others.copy_here(told) if model.config.sharded else None
+            for m, (dtype, kinds) in changed.items():
+                if copy is not None:
+                    copy.take(m, dtype, kinds, encoders[m])
+                    continue
+                for kind in kinds:
+                    links.copy(state(encoders[m])[kind])
             links.among(self.first)
             wait = links.sender([(self._slice(x, to), to) for x in self.inputs.values() for to in self._rest()])
             own = {m: self._slice(x, 0) for m, x in self.inputs.items()}
-            self.part = self._run(links, own, flags, grad, seed)
+            if copy is None:
+                self.part = forward(model, own, grad, seed, links, self.first)
+            else:
+                self.part = copy.forward(own, flags, grad, seed, self.first)
+                copy.return_statistics(encoders if seed is not None else {})
             wait()
             return tuple(self._collected(links, features) for features in self.part.outputs.values())
-
-    def _give(
-        self,
-        links: Links,
-        told: str | None,
-        changed: Mapping[str, tuple[str, list[int]]],
-        encoders: Mapping[str, nn.Module],
-    ) -> None:
-        """Give the other processes what they do not have of the encoders."""
-        for m, (_, kinds) in changed.items():
-            for kind in kinds:
-                links.copy(state(encoders[m])[kind])
-
-    def _run(
-        self, links: Links, inputs: Mapping[str, Tensor], flags: Mapping[str, list[bool]], grad: bool, seed: int | None
-    ) -> Part:
-        """This process's part."""
-        return forward(self.model, inputs, grad, seed, links, self.first)
 
     def _rest(self) -> range:
         return range(1, self.first)
@@ -134,31 +126,6 @@ class Whole:
             sums = iter(summed(links, self.part, own, self.first))
             wait()
         return [next(sums) if m in given else None for m, own in self.weights.items() for _ in own]
-
-
-class WholeOfDivided(Whole):
-    """The same of encoders whose weights are divided: this process runs a copy too, which has its rows of them."""
-
-    @override
-    def _give(
-        self,
-        links: Links,
-        told: str | None,
-        changed: Mapping[str, tuple[str, list[int]]],
-        encoders: Mapping[str, nn.Module],
-    ) -> None:
-        self.copy = self.others.copy_here(told)
-        for m, (dtype, kinds) in changed.items():
-            self.copy.take(m, dtype, kinds, encoders[m])
-
-    @override
-    def _run(
-        self, links: Links, inputs: Mapping[str, Tensor], flags: Mapping[str, list[bool]], grad: bool, seed: int | None
-    ) -> Part:
-        part = self.copy.forward(inputs, flags, grad, seed, self.first)
-        for m in inputs if seed is not None else ():  # running statistics
-            overwrite(*(state(of.encoders.get_submodule(m))[STATISTICS] for of in (self.model, self.copy.model)))
-        return part
 
 
 class _Spread(torch.autograd.Function):
