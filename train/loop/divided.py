@@ -18,7 +18,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 
-from .links import Links
+from .links import Links, flat
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 SMALL, LARGE = 64, 8
@@ -129,8 +129,3 @@ def _rows_of(whole: Tensor, rank: int, world: int) -> Tensor:
     """The rows of a weight that a process has: as `torch.chunk` divides them, the last ones fewer or none."""
     chunks = whole.chunk(world)
     return chunks[rank] if rank < len(chunks) else whole[:0]
-
-
-def flat(tensors: Sequence[Tensor]) -> Tensor:
-    """All numbers of some tensors of one type, one after the other."""
-    return torch.cat([t.reshape(-1) for t in tensors])

@@ -126,14 +126,11 @@ class Links:
         """Make tensors equal to those of the first process, in place."""
         for dtype, some in _by_dtype(tensors):
             sizes = [t.numel() for t in some]
-            if self.rank == 0:
-                flat = torch.cat([t.reshape(-1) for t in some])
-            else:
-                flat = torch.empty(sum(sizes), dtype=dtype, device=some[0].device)
+            numbers = flat(some) if self.rank == 0 else torch.empty(sum(sizes), dtype=dtype, device=some[0].device)
             with _watched():
-                dist.broadcast(flat.view(torch.uint8), 0)
+                dist.broadcast(numbers.view(torch.uint8), 0)
             if self.rank:
-                for t, piece in zip(some, flat.split(sizes), strict=True):
+                for t, piece in zip(some, numbers.split(sizes), strict=True):
                     t.copy_(piece.view_as(t))
 
     def add(self, tensors: Sequence[Tensor | None], like: Sequence[Tensor], first: int) -> list[Tensor | None]:
@@ -152,10 +149,10 @@ class Links:
         for _, some in _by_dtype(like):
             at = [places[id(x)] for x in some]
             own = [torch.zeros_like(like[i]) if (t := tensors[i]) is None else t for i in at]
-            flat = torch.cat([t.reshape(-1) for t in own])
+            numbers = flat(own)
             with _watched():
-                dist.reduce(flat, 0, group=group)
-            pieces = flat.split([x.numel() for x in some])
+                dist.reduce(numbers, 0, group=group)
+            pieces = numbers.split([x.numel() for x in some])
             sums |= {i: piece.view(like[i].shape) for i, piece in zip(at, pieces, strict=True)}
         return [sums[i] if count else None for i, count in enumerate(there.tolist())]
 
@@ -165,6 +162,11 @@ class Links:
         with _watched():
             dist.all_gather(parts, values, group=self.among(first))
         return torch.stack(parts)
+
+
+def flat(tensors: Sequence[Tensor]) -> Tensor:
+    """All numbers of some tensors of one type, one after the other."""
+    return torch.cat([t.reshape(-1) for t in tensors])
 
 
 def _by_dtype(tensors: Sequence[Tensor]) -> list[tuple[torch.dtype, list[Tensor]]]:
