@@ -72,6 +72,8 @@ def test_scoring_writes_every_sample_once_as_one_process_does(
     ended = [curate(*command, "--db", f"{n}.duckdb", "--processes", n, *divided) for n in ("1", "2")]
     assert [e.code for e in ended] == [0, 0], ended
     assert "encoders run in 2 processes" in ended[1].err
+    told = [e.err.count("they are whole") for e in ended], [e.err.count("has 1/2 of the encoders") for e in ended]
+    assert told == (([1, 0], [0, 1]) if divided else ([0, 0], [0, 0]))
     one, two = (rows(content, Path(f"{n}.duckdb")) for n in (1, 2))
     for table, expected in one.items():
         assert len(two[table]) == len(expected), table

@@ -11,7 +11,8 @@ What one process would compute from the whole batch inside an encoder is batch n
 inside encoders has other random numbers than one process has, by process, of the same distribution.
 
 What does not run in all processes is right too, but no faster: encoders that a method runs itself (`greedy`), those of
-features computed beforehand, those that someone watches by a forward hook (usability), a batch of one sample.
+features computed beforehand, those that someone watches by a forward hook (usability), a batch of one sample, or of
+fewer than processes if weights are divided.
 
 Each process has all weights of the encoders, or with `model.sharded` its part of them, see `divided`.
 
@@ -67,23 +68,15 @@ class Team(Others):
             raise CurateError("model.compile=true is for one process", "leave --processes or model.compile out")
         if device.type == "cuda" and device.index:
             raise CurateError(f"each process has a card of its own, --device {device} names one", "leave --device out")
-        model.spread = self
-        if model.config.sharded:
-            self._divide(model, device, message)
+        model.spread, self.device = self, device.type if model.config.sharded else ""
         if all(map(_light, model.encoders.children())):
             self._say(f"{', '.join(model.modalities)}: features have no encoders for several processes", message)
         elif not method.uses_encode:
             self._say(f"{method.name} runs the encoders itself, in one process: others do not make it faster", message)
-
-    def _divide(self, model: FusionModel, device: torch.device, message: Message) -> None:
-        self.device = device.type
-        for m, encoder in model.encoders.items():
-            if single := [name for name, p in encoder.named_parameters() if not p.ndim]:
-                raise CurateError(
-                    f"model.sharded: {single[0]} of the encoder of {m} is a single number, which cannot be divided",
-                    "leave model.sharded out, or choose another encoder",
-                )
-        self._say(f"each process has 1/{self.world} of the encoders' weights; the first keeps all in memory", message)
+        elif model.config.sharded:
+            _check_divisible(model)
+            line = f"each process has 1/{self.world} of the encoders' weights; the first keeps all in memory"
+            self._say(line, message)
 
     def _say(self, line: str, message: Message) -> None:
         if line not in self._said:
@@ -114,6 +107,16 @@ def split(size: int, world: int) -> list[int]:
     """How many of `size` samples each process gets: as equally as can be, the first ones more."""
     each, more = divmod(size, world)
     return [each + (rank < more) for rank in range(world)]
+
+
+def _check_divisible(model: FusionModel) -> None:
+    for m, encoder in model.encoders.items():
+        single = [name for name, p in encoder.named_parameters() if not p.ndim]
+        if single and not _light(encoder):
+            raise CurateError(
+                f"model.sharded: {single[0]} of the encoder of {m} is a single number, which cannot be divided",
+                "leave model.sharded out, or choose another encoder",
+            )
 
 
 def _worth(encoder: nn.Module, x: Tensor, size: int) -> bool:

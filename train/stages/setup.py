@@ -97,6 +97,8 @@ def prepare(session: Session, run: Run, dataset: Dataset | None = None, fresh: b
     """
     opened = reopen(run) if dataset is None else dataset
     settings, cache = Settings.of(run), session.open_cache(opened)
+    if session.runtime.team is None and settings.model.sharded:
+        session.message("model.sharded divides encoders among several processes; this is one: they are whole")
     fresh = fresh and not (session.folder(run) / LAST).exists()
     return Job(session, run, settings, opened, cache, *_make_trainer(session, run, settings, opened, cache, fresh))
 
@@ -154,9 +156,8 @@ def _make_trainer(
     session: Session, run: Run, settings: Settings, dataset: Dataset, cache: Cache, fresh: bool
 ) -> tuple[Trainer, RunData]:
     card, team, named = session.runtime.torch_device(), session.runtime.team, described(run)
-    device = card if team is None or not settings.model.sharded else torch.device("cpu")  # only the encoders are on it
-    if team is None and settings.model.sharded:
-        session.message("model.sharded divides encoders among several processes; this is one: they are whole")
+    divided = team is not None and settings.model.sharded  # parts of the encoders are on the cards then, nothing else
+    device = torch.device("cpu") if divided else card
     specs = network_specs(dataset.specs, named)
     method = catalog.find(run.method)(settings.method)
     data = RunData(

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from curate.errors import CurateError
-from curate.specs import ClipSpec, TextSpec, VisualSpec
+from curate.specs import ClipSpec, FeatureSpec, TextSpec, VisualSpec
 from curate.train.loop.divided import rows
 from curate.train.loop.engine import fit, make_trainer, predict
 from curate.train.loop.launch import Launched
@@ -295,6 +295,19 @@ def test_on_two_cards(sharded: bool, make_model, make_batch) -> None:
         torch.testing.assert_close(
             gradient, found[1][name], rtol=1e-3, atol=1e-5, msg=lambda text, n=name: f"{n}: {text}"
         )
+
+
+def test_what_is_said_of_encoders_that_no_other_process_runs() -> None:
+    """Nothing is divided then, and nothing says so."""
+    features = FusionModel({m: FeatureSpec(dim=3) for m in ("audio", "visual")}, "abc", ModelConfig(sharded=True))
+    for model, name, expected in (
+        (features, "joint", "audio, visual: features have no encoders for several processes"),
+        (clips_and_texts(None, sharded=True), "greedy", "greedy runs the encoders itself, in one process"),
+        (clips_and_texts(None, sharded=True), "joint", "each process has 1/2 of the encoders' weights"),
+    ):
+        said: list[str] = []
+        Team(2).join(model, catalog.find(name)(), torch.device("cpu"), said.append)
+        assert len(said) == 1 and said[0].startswith(expected)
 
 
 def test_a_single_number_cannot_be_divided() -> None:
