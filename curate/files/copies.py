@@ -80,11 +80,12 @@ def _make(copy: Path, size: int, fetch: Callable[[Path], None]) -> None:
     try:
         fetch(part)
         if not size:
-            _account(copy.parent, part.stat().st_size)
+            size = part.stat().st_size
+            _account(copy.parent, size, part)
         part.replace(copy)
     except BaseException:
+        _account(copy.parent, -size)  # before it is gone: who counts in between counts too much, and not too little
         part.unlink(missing_ok=True)
-        _account(copy.parent, -size)
         raise
 
 
@@ -111,7 +112,7 @@ def _account(folder: Path, size: int, part: Path | None = None, recount: bool = 
     """Add to the bytes of all copies; if they exceed the bound, delete some.
 
     Args:
-        part: the unfinished copy that so many bytes are added for; made, so that whoever counts sees it.
+        part: the unfinished copy that so many bytes are added for; made if it is not there, so that who counts sees it.
         recount: count the copies, even if they are not known to exceed the bound.
     """
     from filelock import FileLock
@@ -123,17 +124,17 @@ def _account(folder: Path, size: int, part: Path | None = None, recount: bool = 
         except (FileNotFoundError, ValueError):  # none yet, or a process was killed while it wrote
             total = limit + 1
         if recount or total + size > limit:
-            total = _delete(folder, limit - size if size else limit, limit)
+            total = _delete(folder, limit - size if size else limit, limit, part)
         (folder / TOTAL).write_text(str(max(total + size, 0)), encoding="utf-8")
         if part is not None:
-            part.write_bytes(b"")
+            part.open("ab").close()
 
 
-def _delete(folder: Path, most: int, limit: int) -> int:
-    """Delete copies until they take `most` bytes, and a share less; returns the bytes that are left."""
+def _delete(folder: Path, most: int, limit: int, but: Path | None) -> int:
+    """Delete copies until those but one take `most` bytes, and a share less; returns the bytes that are left."""
     found = []
     for entry in os.scandir(folder):
-        if not entry.name.startswith(".") or entry.name.startswith(PART):
+        if Path(entry.path) != but and (not entry.name.startswith(".") or entry.name.startswith(PART)):
             with suppress(FileNotFoundError):
                 status, expected = entry.stat(), re.match(rf"{re.escape(PART)}(\d+)-", entry.name)
                 size = max(status.st_size, int(expected[1])) if expected else status.st_size

@@ -175,6 +175,43 @@ def test_copies_that_are_being_made_count_as_whole(memory, monkeypatch, tmp_path
         assert "x" in kept(tmp_path) and len(kept(tmp_path)) <= 3
 
 
+def test_a_copy_of_unknown_size_counts_once(memory, monkeypatch, tmp_path):
+    """There is room for it beside the two others, also if the copies are counted when its size is known."""
+    monkeypatch.setenv("CURATE_MAX_CACHE_GB", str(34 * KB))
+    for name in "ab":
+        with obtain(name, ".txt", 10_000, lambda path, name=name: path.write_text(name * 10_000)):
+            pass
+
+    def fetch(path: Path) -> None:
+        path.write_text("x" * 10_000)
+        (tmp_path / FOLDER / TOTAL).unlink()
+
+    with obtain("x", ".txt", 0, fetch):
+        assert kept(tmp_path) == {"a", "b", "x"}
+        assert (tmp_path / FOLDER / TOTAL).read_text() == "30000"
+
+
+def test_a_file_of_unknown_size_that_exceeds_the_bound_goes_too(memory, monkeypatch, tmp_path):
+    monkeypatch.setenv("CURATE_MAX_CACHE_GB", str(5 * KB))
+    memory.pipe("/a", b"a" * 10_000)
+    info = memory.info
+    monkeypatch.setattr(type(memory), "info", lambda _, path, **more: {**info(path, **more), "size": None})
+    with local(located("memory://a")) as file:
+        assert file.stat().st_size == 10_000
+    assert kept(tmp_path) == set()
+
+
+def test_copies_that_could_not_be_made_take_nothing(memory, monkeypatch, tmp_path):
+    def fetch(path: Path) -> None:
+        path.write_text("x" * 5_000)
+        raise OSError("cut off")
+
+    for size in (10_000, 0):
+        with pytest.raises(OSError, match="cut off"):
+            obtain("x", ".txt", size, fetch)
+        assert (tmp_path / FOLDER / TOTAL).read_text() == "0" and kept(tmp_path) == set()
+
+
 def test_a_copy_that_exceeds_the_bound_goes_whatever_is_written_of_the_bytes(memory, monkeypatch, tmp_path):
     monkeypatch.setenv("CURATE_MAX_CACHE_GB", str(5 * KB))
     memory.pipe("/a", b"a" * 10_000)
