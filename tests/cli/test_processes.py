@@ -119,8 +119,9 @@ def test_a_signal_to_the_command_ends_all(how: signal.Signals, db: Path) -> None
 
 
 def torchrun(*args: str | Path) -> subprocess.CompletedProcess[str]:
-    """`torchrun --nproc-per-node=2 -m curate ARGS`."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "curate", *map(str, args)]
+    """`torchrun --standalone --nproc-per-node=2 -m curate ARGS`: on a free port, so that several can run at once."""
+    options = ("--standalone", "--nproc-per-node=2")
+    command = [sys.executable, "-m", "torch.distributed.run", *options, "-m", "curate", *map(str, args)]
     variables = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, capture_output=True, text=True, env=variables, check=False, timeout=300)
 

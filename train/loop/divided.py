@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
@@ -25,15 +24,13 @@ SMALL, LARGE = 64, 8
 """A block of less than a 64th of an encoder's numbers is none; one of more than an 8th is divided further."""
 
 
-def divide(encoder: nn.Module, device: torch.device) -> None:
+def divide(links: Links, encoder: nn.Module, device: torch.device) -> None:
     """Leave this process its rows of every weight, on the device; all do so together, and once."""
     if isinstance(encoder, FSDPModule):
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)  # FSDP2 takes the current one
-    group = dist.group.WORLD
-    assert group is not None
-    mesh = DeviceMesh.from_group(group, device.type)
+    mesh = DeviceMesh.from_group(links.apart, device.type)
     for part in [*blocks(encoder), encoder]:
         divided: FSDPModule = fully_shard(part, mesh=mesh, reshard_after_forward=True)
         divided.set_gradient_divide_factor(1.0)  # sums, no means

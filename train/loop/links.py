@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,16 @@ class Links:
             with _watched():
                 self._groups[first] = dist.new_group(list(range(first)), timeout=FOR_EVER)
         return self._groups[first]
+
+    @cached_property
+    def apart(self) -> Any:
+        """A second group of all processes, for what keeps its group after `close`; they must first ask together.
+
+        The threads of a group live as long as it does. One that still has an exchange to forget when Python ends
+        aborts the process; so nothing may keep the group of the orders, whose exchange is the last.
+        """
+        with _watched():
+            return dist.new_group(timeout=FOR_EVER)
 
     def sender(self, tensors: Sequence[tuple[Tensor, int]]) -> Callable[[], None]:
         """Begin to send tensors, each to a process; returns a function that waits until all are sent."""

@@ -172,7 +172,7 @@ class Copy:
         """
         encoder = self.model.encoders[m].to(getattr(torch, dtype))
         if self.model.config.sharded:
-            divided.divide(encoder, self.device)
+            divided.divide(self.links, encoder, self.device)
         for kind in kinds:
             own, whole = state(encoder)[kind], None if given is None else state(given)[kind]
             if not self.model.config.sharded:
