@@ -67,6 +67,32 @@ def usable_loss(
     return (total + unimodal).mean()
 
 
+def trimmed_loss(
+    logits: Mapping[str, Tensor],
+    fused: Tensor,
+    labels: Tensor,
+    share: float,
+    odds: Tensor | None = None,
+) -> Tensor:
+    """Eq. 8 over the samples of a batch that are least at odds with their labels, mean over these; a scalar.
+
+    A trimmed loss (Shen and Sanghavi, ICML 2019): the round(share B) samples with the largest fused cross-entropy take
+    no part, in no loss, and have no gradient. With share 0 it is `multimodal_cross_entropy`.
+
+        loss = trimmed_loss({"audio": audio, "visual": visual}, fused, labels, share=0.2)
+
+    Args:
+        share: of the batch that is left out, 0 or more, below 1; about the share of wrong labels.
+        odds: (B,) what to leave out the largest of, in place of the fused cross-entropy.
+    """
+    if not 0 <= share < 1:
+        raise ValueError(f"share is {share}, expected 0 or more, below 1")
+    fused_loss = F.cross_entropy(fused, labels, reduction="none")
+    kept = max(len(labels) - round(share * len(labels)), 1)
+    least = (fused_loss.detach() if odds is None else odds).argsort(stable=True)[:kept].sort().values
+    return (fused_loss + unimodal_cross_entropy(logits, labels))[least].mean()
+
+
 def modality_gaps(
     logits: Mapping[str, Tensor], labels: Tensor, kind: str = "prob", detach_strong: bool = False
 ) -> Tensor:

@@ -18,9 +18,6 @@ from curate.scores.two_sided import fit
 from curate.torch.agm import modulation
 from curate.torch.balance import damping, drop_probabilities
 from curate.torch.iprm import probe
-from curate.torch.losses import negative_entropy
-from curate.torch.valuation import copies
-from curate.train.methods.bss import pace
 from curate.train.methods.dr import retreat
 from curate.train.methods.gblend import blend
 from curate.train.methods.greedy import Greedy
@@ -34,7 +31,7 @@ from curate.train.methods.opm import Opm
 from curate.train.methods.pmr import coefficients
 from curate.train.methods.reconboost import ReconBoost, boosting_loss
 
-from . import method_diagrams
+from . import method_diagrams, sample_pictures
 from .drawing import AUDIO, FUSED, GREY, STYLE, THIRD, VISUAL, arrow, axes, save
 
 FOLDER = Path(__file__).parents[1] / "methods/pictures"
@@ -85,18 +82,6 @@ def subset() -> Figure:
     ax.axhline(0.8, color=VISUAL, ls="--", label="threshold 0.8")
     ax.set(xlabel="gap, audio minus visual", ylabel="p_balanced", ylim=(0, 1.05))
     ax.legend(loc="upper right")
-    return figure
-
-
-def usable() -> Figure:
-    """Targets of ten classes, label 3."""
-    figure, found = axes(3, width=7.2, height=2.3, sharey=True)
-    for ax, broken in zip(found, (0.0, 0.5, 1.0), strict=True):
-        target = np.full(10, broken / 10)
-        target[3] += 1 - broken
-        ax.bar(range(10), target, color=VISUAL)
-        ax.set(title=f"p(broken) = {broken:g}", xlabel="class", xticks=range(0, 10, 3))
-    found[0].set_ylabel("target")
     return figure
 
 
@@ -198,31 +183,6 @@ def opm() -> Figure:
     return figure
 
 
-def valuation() -> Figure:
-    """n by phi, and the cases that there are with two modalities."""
-    figure, (ax,) = axes()
-    phi = torch.linspace(-0.75, 1.75, 501, dtype=torch.float64)
-    ax.plot(phi, copies(phi), color=GREY)
-    cases = torch.tensor([-0.5, 0.0, 0.5, 1.0, 1.5], dtype=torch.float64)
-    ax.plot(cases, copies(cases), "o", color=VISUAL, label="two modalities")
-    ax.set(xlabel="$\\varphi$, contribution of the modality", ylabel="repetitions with it alone", ylim=(-0.2, 3.8))
-    ax.legend()
-    return figure
-
-
-def remix() -> Figure:
-    """The modality of smaller KL, by the probability that each gives to one of two classes."""
-    figure, (ax,) = axes()
-    p = torch.linspace(0.005, 0.995, 199, dtype=torch.float64)
-    said = negative_entropy(torch.stack([p.log(), (1 - p).log()], dim=1))
-    mine = (said[None, :] < said[:, None]).double()  # audio on the horizontal axis says less
-    ax.contourf(p, p, mine, levels=[-0.5, 0.5, 1.5], colors=[VISUAL, AUDIO], alpha=0.35)
-    for x, y, text in ((0.5, 0.1, "audio"), (0.5, 0.9, "audio"), (0.1, 0.5, "visual"), (0.9, 0.5, "visual")):
-        ax.text(x, y, text, ha="center", va="center")
-    ax.set(xlabel="probability of a class by audio", ylabel="the same by visual")
-    return figure
-
-
 def inforeg() -> Figure:
     """beta by the difference of summed probabilities."""
     figure, (ax,) = axes()
@@ -246,15 +206,6 @@ def aug() -> Figure:
         ax.plot(known, 1 - residual * known, color=colour, label=f"r = {residual:g}" + " (default)" * (residual == 0.5))
     ax.set(xlabel="$\\mathrm{softmax}(o)_y$ of the layers before", ylabel="weight of CE(a, y)", ylim=(0, 1.05))
     ax.legend(loc="lower left")
-    return figure
-
-
-def bss() -> Figure:
-    """The pace of a run of 60 epochs."""
-    figure, (ax,) = axes()
-    epochs = range(60)
-    ax.step(epochs, [100 * pace(t, 60) for t in epochs], where="post", color=FUSED)
-    ax.set(xlabel="epoch", ylabel="samples read, %", ylim=(0, 105))
     return figure
 
 
@@ -394,7 +345,8 @@ def pictures() -> dict[str, Callable[[], Figure]]:
     """{method: what draws its picture}."""
     from curate.train.methods import catalog
 
-    return {name: getattr(method_diagrams, name, None) or globals()[name] for name in catalog.names()}
+    drawn = {**vars(method_diagrams), **vars(sample_pictures), **globals()}
+    return {name: drawn[name] for name in catalog.names()}
 
 
 def main() -> None:

@@ -40,6 +40,7 @@ WORLDS = {
     "natural": NATURAL,
 }
 GIVEN, CORRECTED, DROPPED, RANDOM, TRUTH = "as given", "corrected", "dropped", "random", "true"
+TRIMMED, UNTOLD = "trimmed", "trimmed, random"
 PLAIN = {"train": {"augment": "shift", "epochs": 12}, "optim": {"ema": 0.99}}
 
 
@@ -93,6 +94,9 @@ def measure(root: Path, work: Path, world: str, seed: int, count: int) -> Path:
             drop_denied(place.store, run)
             method = "subset"
             layers.append({"method": {"selection": "left"}})
+        elif row in (TRIMMED, UNTOLD):
+            method = "trim"
+            layers.append({"method": {"control": "random" if row == UNTOLD else "none"}})
         done = train(place, run, method, layers, seed)
         if row == CORRECTED:
             kept |= found(place.store, done, dataset, truth)
@@ -114,7 +118,9 @@ def measure(root: Path, work: Path, world: str, seed: int, count: int) -> Path:
 
 def rows(world: str) -> tuple[str, ...]:
     """What is trained in a world: without wrong labels, only what would be done there."""
-    return (GIVEN, CORRECTED, DROPPED, RANDOM, TRUTH) if "labels" in world else (GIVEN, CORRECTED)
+    if "labels" in world:
+        return (GIVEN, CORRECTED, DROPPED, RANDOM, TRIMMED, UNTOLD, TRUTH)
+    return (GIVEN, CORRECTED, TRIMMED)
 
 
 def found(store, run, dataset, truth) -> dict[str, float]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from curate.advice.relabelling import Corrections, find_corrections
+from curate.errors import CurateError
 from curate.train.data.samples import Samples
 from curate.types import Run
 
@@ -45,6 +46,31 @@ def relabelled(job: Job, parent: Run, samples: Samples) -> Samples:
     used = {i: index[c] for i, c in store.relabelled.read(run.run_id).items()}
     given = zip(samples.sample_ids.tolist(), samples.labels.tolist(), strict=True)
     return samples.relabelled(np.array([used.get(i, label) for i, label in given], dtype=np.int64))
+
+
+def wrong_share(job: Job, parent: Run) -> float:
+    """Share of the training labels that the scored run claims to be wrong, the mean of `p_mislabelled`, 0..1.
+
+    A label that the run changes is right then; one that was not judged counts as right.
+
+    Raises:
+        CurateError: the scored run was not assessed.
+    """
+    known = job.store.relabelled.known(parent)
+    if not known.assessed.any():
+        raise CurateError(
+            f"it is not known which labels of {parent.run_id} are wrong",
+            "score again, without score.dynamics=false; or say the share of each batch to leave out, e.g. "
+            "--set method.share=0.1",
+        )
+    changed = np.isin(known.sample_ids, list(job.store.relabelled.read(job.run.run_id)))
+    share = float(np.where(changed, 0.0, np.nan_to_num(known.p_mislabelled)).mean())
+    line = f"{share:.1%} of the labels are expected to be wrong: so many of each batch are left out"
+    if not share:
+        what = "labels were not judged in" if np.isnan(known.p_mislabelled).all() else "no wrong labels are claimed in"
+        line = f"{what} {parent.run_id}, so this is the warm-up continued"
+    job.session.message(f"{job.run.run_id}: {line}")
+    return share
 
 
 def _announced(found: Corrections, run: Run) -> str:

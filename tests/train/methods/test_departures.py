@@ -35,6 +35,7 @@ MUST: list[tuple[str, str]] = [
     ("aug", "added layers"),
     ("pdmp", "sources"),
     ("pdmp", "coefficients"),
+    ("trim", "two networks"),
 ]
 
 
