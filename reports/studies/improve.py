@@ -21,6 +21,7 @@ import numpy as np
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from curate import datasets
+from curate.comparison.summary import Difference, difference
 from curate.datasets.avdigits import AvDigits
 from curate.datasets.worlds import Fault, Planted
 from curate.scores.relabel import gain
@@ -173,31 +174,34 @@ def tables(work: Path, worlds: list[str], seeds: list[int]) -> None:
         n, c = int(k["samples"]), int(k["changed"])
         shares = [f"{k['hit'] / c:.2f}", f"{k['repaired'] / c:.2f}"] if c else ["", ""]
         print(f"| {world} | {seed} | {c} of {n} | {' | '.join(shares)} | {k['wrong'] / n:.1%} | {k['after'] / n:.1%} |")
-    head = (
-        "world",
-        "labels",
-        "accuracy, %",
-        "minus as given, points",
-        "by seed",
-        "by given labels",
-        "validation",
-        "seeds",
-    )
-    print(f"\n| {' | '.join(head)} |\n{'|---' * len(head)}|")
+    head = "world,labels,accuracy %,minus as given over seeds,over samples,by seed,by given labels,validation,seeds"
+    print(f"\n| {head.replace(',', ' | ')} |\n{'|---' * (head.count(',') + 1)}|")
     for world in worlds:
-        own = [k for (w, _), k in done.items() if w == world]
+        own = {s: k for (w, s), k in done.items() if w == world}
         for row in rows(world) if own else ():
-            right = [k[f"true {row}"].astype(float) for k in own]
-            cells = ["", "", "", ""]
+            right = {s: k[f"true {row}"].astype(float) for s, k in own.items()}
+            cells = [""] * 5
             if row != GIVEN:
-                base = [k[f"true {GIVEN}"].astype(float) for k in own]
-                each = [f"{100 * (a.mean() - b.mean()):+.1f}" for a, b in zip(right, base, strict=True)]
-                by_given = [np.concatenate([k[f"given {r}"].astype(float) for k in own])[None] for r in (row, GIVEN)]
-                val = np.mean([k[f"val {row}"] - k[f"val {GIVEN}"] for k in own])
-                pooled = gain(np.concatenate(right)[None], np.concatenate(base)[None])
-                cells = [pooled.text, " ".join(each), gain(*by_given).text, f"{100 * val:+.1f}"]
-            accuracy = f"{100 * np.mean([r.mean() for r in right]):.1f}"
+                base = {s: k[f"true {GIVEN}"].astype(float) for s, k in own.items()}
+                by_given = [np.concatenate([k[f"given {r}"].astype(float) for k in own.values()]) for r in (row, GIVEN)]
+                val = np.mean([k[f"val {row}"] - k[f"val {GIVEN}"] for k in own.values()])
+                pooled = gain(*(np.concatenate([*x.values()])[None] for x in (right, base)))
+                seeded = over_seeds([right], [base])
+                each = " ".join(f"{100 * d:+.1f}" for d in seeded.by_seed.values())
+                cells = [seeded.text, pooled.text, each, gain(*(x[None] for x in by_given)).text, f"{100 * val:+.1f}"]
+            accuracy = f"{100 * np.mean([r.mean() for r in right.values()]):.1f}"
             print(f"| {' | '.join([world, row, accuracy, *cells, str(len(own))])} |")
+    noisy = [{s: k for (w, s), k in done.items() if w == world} for world in worlds if "labels" in world]
+    for row in rows("labels")[1:] if len(noisy) > 1 else ():
+        mine, base = ([{s: k[f"true {r}"] for s, k in own.items()} for own in noisy] for r in (row, GIVEN))
+        print(f"all worlds with wrong labels, {row}: {over_seeds(mine, base).text}")
+
+
+def over_seeds(mine, base) -> Difference:
+    """The paired difference in accuracy, averaged over worlds, with Student's interval over the seeds."""
+    every = sorted(set.intersection(*(set(own) for own in base)))
+    means = [{s: np.mean([own[s].mean() for own in found]) for s in every} for found in (mine, base)]
+    return difference(*means)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""`curate improve`: the remedy for what was found, beside its fair baseline."""
+"""`curate improve`: remedies for what was found, beside their fair baseline."""
 
 from __future__ import annotations
 
@@ -60,8 +60,9 @@ def improve(
 ) -> None:
     """Say what would be changed and why, ask, and train with it and without it, side by side.
 
-    Training labels that are probably wrong are replaced, people's marks first. Validation chooses. Finished trainings
-    are taken from the table, so the same command goes on after an interruption.
+    Training labels that are probably wrong are replaced, people's marks first; or as many samples of each batch are
+    left out, those with the largest loss. Validation chooses. Finished trainings are taken from the table, so the same
+    command goes on after an interruption.
     """
     from curate.comparison.plan import parse_seeds
     from curate.store.store import Store
@@ -125,19 +126,19 @@ def conclusion(results: Sequence[Outcome]) -> Iterator[str]:
     """What validation chose, what that is worth on the test split, and what it cost."""
     from curate.train.stages.improve import chosen
 
-    first, remedy = results[:2]
-    assert remedy.on_val is not None and remedy.on_test is not None
+    first, *others = results
     best = chosen(results)
-    yield (
-        f"chosen by validation: {best.label} ({remedy.label} {remedy.on_val.text} points there); run "
-        f"{', '.join(best.runs)}"
-    )
-    yield (
-        f"{remedy.label} minus {first.label} on test: {remedy.on_test.text} points, {_verdict(remedy.on_test)}; "
-        f"{remedy.minutes:.1f} minutes of training beside {first.minutes:.1f}"
-    )
-    if len(results) > 2 and (random := results[2].on_test) is not None:
-        yield f"{results[2].label} minus {first.label} on test, the control: {random.text} points"
+    seen = ", ".join(f"{r.label} {r.on_val.text}" for r in others if r.on_val and not r.control)
+    yield f"chosen by validation: {best.label} ({seen} points there); run {', '.join(best.runs)}"
+    for r in others:
+        found = r.on_test
+        assert found is not None
+        what = f"{r.label} minus {first.label} on test"
+        if r.control:
+            yield f"{what}, the control: {found.text} points"
+        else:
+            minutes = f"{r.minutes:.1f} minutes of training beside {first.minutes:.1f}"
+            yield f"{what}: {found.text} points, {_verdict(found)}; {minutes}"
     yield (
         "intervals of 95 % are over the samples, paired; trainings differ by themselves too, by up to a point or more, "
         "which --seeds shows; wrong labels in validation and test hide a part of every difference"

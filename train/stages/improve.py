@@ -1,4 +1,4 @@
-"""The remedy beside its fair baseline: the warm-up continued with corrected labels, and with those given.
+"""Remedies beside their fair baseline: the warm-up continued with corrected labels, without wrong ones, as given.
 
 All rows start from one scored run, with augmentation and averaged weights, for equally many epochs; rows of one seed
 have the same batches. Validation chooses.
@@ -6,7 +6,7 @@ have the same batches. Validation chooses.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from curate.comparison.plan import CONTINUED, Row
 from curate.config import Layer
 from curate.errors import CurateError
 from curate.render import duration
-from curate.scores.relabel import Gain, gain
+from curate.scores.relabel import DENIED, Gain, gain
 from curate.train.loop.engine import predict
 from curate.train.loop.estimate import estimate
 from curate.types import FUSED, Floats, Run
@@ -31,7 +31,7 @@ NAME = "improve"
 """The comparison under which the runs are stored."""
 PLAIN: Layer = {"train": {"augment": "shift"}, "optim": {"ema": 0.99}}
 """What needs no score and gains most; the baseline has it too."""
-GIVEN, CORRECTED, RANDOM = "labels as given", "corrected labels", "as many at random"
+GIVEN, CORRECTED, TRIMMED, RANDOM = "labels as given", "corrected labels", "wrong labels left out", "as many at random"
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Improvement:
 
     Attributes:
         parent: the scored run.
-        corrections: the labels that the remedy changes.
+        corrections: the labels that the first remedy changes.
         cells: rows of all seeds, seed by seed, the baseline first.
         epochs: of each training.
         cost: how long those that are not done take, in words; '' if all are done.
@@ -54,7 +54,7 @@ class Improvement:
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """The baseline, the remedy, and its control if it was asked for."""
+        """The baseline, the remedies, and the control if it was asked for."""
         return tuple({cell.row.label: cell.row for cell in self.cells}.values())
 
     @property
@@ -69,6 +69,7 @@ class Outcome:
 
     Attributes:
         label: the row.
+        control: whether it is there to compare with: the baseline, or the changes at random.
         runs: its training runs, one a seed.
         val, test: mean fused accuracy, in 0..1.
         on_val, on_test: how much more often it is right than the baseline; None for the baseline.
@@ -76,6 +77,7 @@ class Outcome:
     """
 
     label: str
+    control: bool
     runs: tuple[str, ...]
     val: float
     test: float
@@ -93,16 +95,19 @@ def plan_improvement(
         layers: settings in rising precedence, above `PLAIN`.
         control: train with as many labels changed at random, too.
     """
+    corrections = find_corrections(session.store, parent, "corrected", parent.seed)
     rows = [
         Row(GIVEN, CONTINUED, control=True),
         Row(CORRECTED, CONTINUED, {"train": {"labels": "corrected"}}, twin=RANDOM if control else ""),
-        Row(RANDOM, CONTINUED, {"train": {"labels": "random"}}, control=True),
     ]
-    cells = tuple(Cell(row, seed, (PLAIN, *layers)) for seed in seeds for row in rows[: 3 if control else 2])
+    if DENIED in corrections.why:
+        rows.append(Row(TRIMMED, "trim", {"train": {"labels": "marked"}}))
+    if control:
+        rows.append(Row(RANDOM, CONTINUED, {"train": {"labels": "random"}}, control=True))
+    cells = tuple(Cell(row, seed, (PLAIN, *layers)) for seed in seeds for row in rows)
     wanted = [planned_training(session, _protocol(parent), parent, cell) for cell in cells]
     epochs = scheduled_epochs(wanted[0])
     left = sum(not is_done(same_run(session, run)) for run in wanted)
-    corrections = find_corrections(session.store, parent, "corrected", parent.seed)
     cost = ""
     if left and corrections.sample_ids:
         job = prepare(session, wanted[0], reopen(parent), fresh=True)
@@ -128,16 +133,16 @@ def improve(session: Session, plan: Improvement) -> list[Outcome]:
             raise CurateError(f"{cell.row.label}, seed {cell.seed}: {reason}", "see `curate runs`")
         runs.setdefault(cell.row.label, []).append(store.runs.find(run_id))
     session.progress("trainings", len(plan.cells), len(plan.cells), "")
-    return list(_outcomes(session, runs))
+    controls = {row.label for row in plan.rows if row.control}
+    return list(_outcomes(session, runs, controls))
 
 
 def chosen(outcomes: Sequence[Outcome]) -> Outcome:
-    """The baseline, or the remedy if validation prefers it; the control is never chosen."""
-    first, remedy = outcomes[:2]
-    return remedy if remedy.val > first.val else first
+    """The remedy that is best on validation, or the baseline if none is better there; no control is chosen."""
+    return max((o for i, o in enumerate(outcomes) if i == 0 or not o.control), key=lambda o: o.val)
 
 
-def _outcomes(session: Session, runs: dict[str, list[Run]]) -> Iterator[Outcome]:
+def _outcomes(session: Session, runs: Mapping[str, Sequence[Run]], controls: Collection[str]) -> Iterator[Outcome]:
     base: dict[str, Floats] = {}
     for label, own in runs.items():
         jobs = [loaded(session, run) for run in own]
@@ -147,6 +152,7 @@ def _outcomes(session: Session, runs: dict[str, list[Run]]) -> Iterator[Outcome]
         minutes = sum(session.store.epochs.warm_up_seconds(run.run_id)[0] for run in own) / 60
         yield Outcome(
             label,
+            label in controls,
             tuple(run.run_id for run in own),
             float(right["val"].mean()),
             float(right["test"].mean()),

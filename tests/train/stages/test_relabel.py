@@ -9,7 +9,17 @@ import pytest
 from curate.advice.relabelling import find_corrections
 from curate.store.marks import Mark
 from curate.train.stages import training
-from curate.train.stages.improve import CORRECTED, GIVEN, NAME, RANDOM, chosen, improve, plan_improvement
+from curate.train.stages.improve import (
+    CORRECTED,
+    GIVEN,
+    NAME,
+    RANDOM,
+    TRIMMED,
+    Outcome,
+    chosen,
+    improve,
+    plan_improvement,
+)
 from curate.train.stages.training import plan_train, resume_train, train
 
 DENIED = ("train-000", "train-001", "train-004", "train-007")
@@ -112,18 +122,30 @@ def test_improve_trains_each_row_once(work, denied) -> None:
     work = replace(work, message=told.append)
     few = [{"train": {"epochs": 1}}]
     plan = plan_improvement(work, denied, few, [0], control=True)
-    assert [row.label for row in plan.rows] == [GIVEN, CORRECTED, RANDOM] and plan.cost.startswith("3 trainings of 1 ")
+    assert [row.label for row in plan.rows] == [GIVEN, CORRECTED, TRIMMED, RANDOM]
+    assert plan.cost.startswith("4 trainings of 1 ")
     assert not work.store.runs.all(kind="train")
     plan = plan_improvement(work, denied, few, [0], control=False)
     outcomes = improve(work, plan)
     runs = [work.store.runs.find(o.runs[0]) for o in outcomes]
-    assert [r.config["train"]["labels"] for r in runs] == ["given", "corrected"]
+    assert [r.config["train"]["labels"] for r in runs] == ["given", "corrected", "marked"]
+    assert [r.method for r in runs] == ["warmup", "warmup", "trim"]
     assert all(r.config["train"]["augment"] == "shift" and r.config["optim"]["ema"] == 0.99 for r in runs)
-    first, remedy = outcomes
+    first, remedy, left_out = outcomes
     assert first.on_val is None and first.on_test is None
     assert remedy.on_test.mean == pytest.approx(remedy.test - first.test)
     assert remedy.test == pytest.approx(work.store.epochs.test_metrics(remedy.runs[0])["fused"]["accuracy"])
-    assert chosen(outcomes) is (remedy if remedy.val > first.val else first)
+    assert left_out.on_test.mean == pytest.approx(left_out.test - first.test)
+    assert chosen(outcomes).val == max(o.val for o in outcomes)
     assert [c.run_id for c in work.store.comparisons.find(NAME)] == [o.runs[0] for o in outcomes]
     again = plan_improvement(work, denied, few, [0], control=False)
     assert not again.cost and [o.runs for o in improve(work, again)] == [o.runs for o in outcomes]
+
+
+@pytest.mark.parametrize(
+    ("val", "label"), [((0.8, 0.8, 0.7, 0.9), GIVEN), ((0.8, 0.8, 0.9, 0.9), TRIMMED), ((0.7, 0.9, 0.8, 1), CORRECTED)]
+)
+def test_validation_chooses_a_remedy_that_is_better_and_no_control(val: tuple[float, ...], label: str) -> None:
+    rows = [(GIVEN, True), (CORRECTED, False), (TRIMMED, False), (RANDOM, True)]
+    outcomes = [Outcome(name, c, (), v, 0.0, None, None, 0.0) for (name, c), v in zip(rows, val, strict=True)]
+    assert chosen(outcomes).label == label
