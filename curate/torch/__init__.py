@@ -9,7 +9,7 @@ from .agm import AdaptiveModulation, coalitions, shapley
 from .balance import modulate_gradients
 from .heads import LinearProbes, channel_statistics, mask_out, split_head
 from .iprm import ProbeAndRebalance
-from .losses import multimodal_cross_entropy, usable_loss
+from .losses import multimodal_cross_entropy, trimmed_loss, usable_loss
 from .mixup import geodesic_mixup
 from .recorder import Recorder
 from .samplers import EpochSampler, sampler_weights, selected, selected_rows
@@ -37,5 +37,6 @@ __all__ = [
     "selected_rows",
     "shapley",
     "split_head",
+    "trimmed_loss",
     "usable_loss",
 ]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from curate.advice.evidence import Evidence, HeldOut, conclusions, differ, read_evidence
-from curate.advice.recommend import STUDY, recommend
+from curate.advice.recommend import IMPROVED, STUDY, recommend
 from curate.comparison.summary import Cell, Line, summarize
 
 PLAIN = Evidence(
@@ -87,6 +87,15 @@ def test_wrong_labels_are_a_finding_of_their_own() -> None:
     (found,) = [text for text in conclusions(known) if text.startswith("labels: ")]
     assert "97 probably wrong (9.7%)" in found and "p_mislabelled > 0.5" in found and "hard" not in found
     assert found in recommend(known)[0]
+
+
+def test_many_wrong_labels_come_before_methods() -> None:
+    """Few ones do not, nor any where there is no model to train."""
+    sure = replace(PLAIN, denied=60)
+    _, first, check = recommend(sure)
+    assert "`curate improve --run score-toy-1`" in first and IMPROVED in first and "--method trim " in check
+    for other in ({"denied": 40}, {"denied": None}, {"has_model": False}):
+        assert not any("improve" in text for text in recommend(replace(sure, **other)))
 
 
 def test_labels_are_not_judged_by_a_fusion_that_reads_too_few_unseen_samples() -> None:

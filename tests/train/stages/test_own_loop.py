@@ -22,6 +22,7 @@ from curate.torch import (
     coalitions,
     modulate_gradients,
     shapley,
+    trimmed_loss,
 )
 from curate.train.data.samples import mix_seed
 from curate.train.loop import checkpoint
@@ -172,6 +173,18 @@ def test_the_usable_loss_ends_at_the_same_weights(work, scored, mode) -> None:
     assert_same(model.state_dict(), ended["model"])
     with pytest.raises(CurateError, match=r"1 of 1 samples are not scored in .*: nobody"):
         loss(["nobody"], torch.tensor([0]), {m: torch.zeros(1, 3) for m in model.modalities}, torch.zeros(1, 3))
+
+
+def test_the_trimmed_loss_ends_at_the_same_weights(work, scored) -> None:
+    job, ended = trained(work, scored, "trim", [{"method": {"share": 0.25}, **ONE_ROUND[0]}])
+    model = job.trainer.model
+
+    def step(batch, _):
+        outputs = model(batch.inputs)
+        trimmed_loss(outputs.logits, outputs.fused, batch.labels, 0.25).backward()
+
+    loop(job, ended["epoch"], [model], step)
+    assert_same(model.state_dict(), ended["model"])
 
 
 def test_what_was_not_scored_cannot_be_weighted(work, scored) -> None:
