@@ -37,6 +37,9 @@ shows nothing, has a mean near zero. A swapped clip is read as well as any, as a
 labels the margin is the only evidence, so there both groups must be modes: two Gaussians fit a tail as well."""
 SIDED = 1.645
 """Normal quantile of a one-sided interval of 95 %."""
+SUREST, SURE_SHARE, PART, FEW = 75, 4, 10, 0.05
+"""Of held-out samples, those that the fusion is surest of are so many, at most a 4th of all and at least a 10th; a
+share of wrong labels below a 20th is none: on samples that are merely hard it is wrong there that often too."""
 DENIES = float(np.log(2))
 """A modality denies a label if it finds another class twice as probable; one that shows nothing does not. In nats."""
 PLACES = 4
@@ -178,6 +181,26 @@ def judge(
     found = _groups(margin, weights, fitted)
     wrong = found is not None and found.low <= -DEPTH * found.high and two_modes(found.share, found.separation)
     return Denied(found.lower(margin) * weights if found and wrong else np.zeros(count), swapped)
+
+
+def wrong_at_least(sure: Floats, denied: NDArray[np.bool_]) -> float:
+    """Share of wrong labels among held-out samples, a lower bound (one-sided 95 %, Clopper-Pearson); 0 below `FEW`.
+
+    Where the fusion is surest, it is hardly ever wrong: what it denies there has a wrong label. So this tells how many
+    there are even where no group of margins stands apart, which tells which they are.
+
+    Args:
+        sure: (N,) the largest probability that the fusion gives a class, of samples that it was not trained on.
+        denied: (N,) whether that class is another than the label.
+    """
+    from scipy.stats import binomtest
+
+    count = max(min(len(sure) // SURE_SHARE, SUREST), len(sure) // PART)
+    if not count:
+        return 0.0
+    surest = np.argsort(-sure, kind="stable")[:count]
+    low = binomtest(int(denied[surest].sum()), count, alternative="greater").proportion_ci(0.95, method="exact").low
+    return float(low) if low >= FEW else 0.0
 
 
 def _swapped(said: Preferences, whole: NDArray[np.bool_], m: int, fitted: NDArray[np.int64]) -> Floats:

@@ -82,7 +82,7 @@ def improve(
     say = messages(quiet and yes)  # without --yes this is all that the command says
     for line in explanation(plan, read_evidence(store, parent.run_id)):
         say(line)
-    if not plan.corrections.sample_ids or not (yes or not plan.cost or _agreed()):
+    if len(plan.rows) < 2 or not (yes or not plan.cost or _agreed()):
         return
     with opened(ctx) as session, repeatable("improve"):
         results = train_rows(session, plan)
@@ -98,10 +98,12 @@ def explanation(plan: Improvement, evidence: Evidence) -> Iterator[str]:
     yield f"{plan.parent.run_id} of {plan.parent.dataset}"
     yield from (line for line in conclusions(evidence) if line.split(":")[0] in ("by heart", "labels"))
     yield f"change: {plan.corrections.describe()}"
+    if plan.wrong:
+        yield f"leave out: {plan.wrong}; of each batch so many, those with the largest loss"
     if evidence.broken:
         shares = ", ".join(f"{m} {share:.0%}" for m, share in evidence.broken.items())
         yield f"left as they are: broken sides ({shares}): {NOTHING_HELPS}"
-    if not plan.corrections.sample_ids:
+    if len(plan.rows) < 2:
         name = f" --run {plan.parent.run_id}"
         baseline = f"curate train{name} --method warmup --set train.augment=shift --set optim.ema=0.99"
         yield f"nothing to train beside the baseline, which is `{baseline}`"

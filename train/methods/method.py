@@ -37,7 +37,7 @@ class Context:
         centres: mu_0 of each pair in units of that gap; None if the mixtures were fitted to that same gap; mu_0 is
             then their location.
         absolute: whether the mixtures were fitted to the absolute value of the gap.
-        wrong_share: share of the training labels that the scored run claims to be wrong, 0..1, for methods that use it.
+        wrong_share: share of the training labels that the scored run shows to be wrong, 0..1, for methods that use it.
         epochs: of the whole run; 0 when unknown.
         span: first epoch, and the one after the last, of the schedule of the learning rate; None is the whole run.
         metrics: {modality or "fused": {metric: value}} on validation after the last epoch; empty before the first.
@@ -114,7 +114,7 @@ class Method:
 
     @property
     def uses_wrong_share(self) -> bool:
-        """Whether `Context.wrong_share` is set to what the scored run claims; that run must have been assessed."""
+        """Whether `Context.wrong_share` is set to what the scored run shows; that run must have been assessed."""
         return False
 
     def attach(self, model: FusionModel, warm: bool) -> None:

@@ -25,9 +25,9 @@ class Trim(Method):
     """The warm-up loss continued, of each batch without the share that is most at odds with its labels.
 
     `trimmed_loss` of `curate.torch.losses`: the samples with the largest fused loss, as the network is now, take no
-    part in any loss. How many is known from the scored run, the mean of its `p_mislabelled`; which ones is found anew
-    in every batch. So what the network learns by heart cannot stay in doubt, as it can where labels are judged once.
-    If no wrong labels were found, it is the warm-up loss, bit for bit.
+    part in any loss. How many is known from the scored run: the mean of its `p_mislabelled`, or, where it claims none,
+    as many as the validation labels that its model denies most surely prove. Which ones is found anew in every batch,
+    so it need not be known before. If no labels are wrong by either, it is the warm-up loss, bit for bit.
 
     Departures:
         share of wrong labels: Co-teaching raises the share over the first epochs and takes it as known;
@@ -44,7 +44,7 @@ class Trim(Method):
         """How many samples are left out.
 
         Attributes:
-            share: of each batch, 0 or more, below 1; none: as many as the scored run claims to have wrong labels.
+            share: of each batch, 0 or more, below 1; none: as many as the scored run shows to have wrong labels.
             control: `random` leaves out as many at random; without this control, a gain from smaller batches looks like
                 a gain from leaving out the right samples.
         """

@@ -24,7 +24,7 @@ MOST = 3000
 
 def evaluate(session: Session, run: Run, split: str) -> Mapping[str, Mapping[str, float]]:
     """{modality or "fused": {metric: value}} of a run's best (or warm) checkpoint on a split."""
-    return metrics.measure(_predicted(session, run, split))
+    return metrics.measure(predicted(session, run, split))
 
 
 def evaluate_weighted(session: Session, run: Run, split: str) -> Mapping[str, Mapping[str, float]]:
@@ -37,7 +37,7 @@ def evaluate_weighted(session: Session, run: Run, split: str) -> Mapping[str, Ma
     """
     scored = run if run.parent is None else session.store.runs.find(run.parent)
     weights = usability_of(session, scored, split)
-    return weighted_metrics(_predicted(session, run, split), weights, run.seed)
+    return weighted_metrics(predicted(session, run, split), weights, run.seed)
 
 
 def write_features(session: Session, run: Run, split: str, folder: Path) -> list[Path]:
@@ -74,7 +74,7 @@ def _imbalance(session: Session, run: Run, sample_ids: NDArray[np.str_]) -> Floa
     return np.array([known.get(i, np.nan) for i in sample_ids.tolist()])
 
 
-def _predicted(session: Session, run: Run, split: str) -> Predictions:
+def predicted(session: Session, run: Run, split: str) -> Predictions:
     """The predictions of a run's best (or warm) checkpoint for a split."""
     job = loaded(session, run)
     return predict(job.trainer, job.data, job.samples(split))

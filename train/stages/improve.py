@@ -16,13 +16,14 @@ from curate.comparison.plan import CONTINUED, Row
 from curate.config import Layer
 from curate.errors import CurateError
 from curate.render import duration
-from curate.scores.relabel import DENIED, Gain, gain
+from curate.scores.relabel import Gain, gain
 from curate.train.loop.engine import predict
 from curate.train.loop.estimate import estimate
 from curate.types import FUSED, Floats, Run
 
 from .compare import Cell, Protocol, is_done, planned_training, same_run, trained
 from .evaluate import loaded
+from .relabel import wrong_share
 from .session import Session
 from .setup import Job, prepare, reopen
 from .training import scheduled_epochs
@@ -40,7 +41,8 @@ class Improvement:
 
     Attributes:
         parent: the scored run.
-        corrections: the labels that the first remedy changes.
+        corrections: the labels that the first remedy changes; it may be none.
+        wrong: how it is known that the other has any to leave out, in words; '' if it has none.
         cells: rows of all seeds, seed by seed, the baseline first.
         epochs: of each training.
         cost: how long those that are not done take, in words; '' if all are done.
@@ -48,6 +50,7 @@ class Improvement:
 
     parent: Run
     corrections: Corrections
+    wrong: str
     cells: tuple[Cell, ...]
     epochs: int
     cost: str
@@ -96,24 +99,25 @@ def plan_improvement(
         control: train with as many labels changed at random, too.
     """
     corrections = find_corrections(session.store, parent, "corrected", parent.seed)
-    rows = [
-        Row(GIVEN, CONTINUED, control=True),
-        Row(CORRECTED, CONTINUED, {"train": {"labels": "corrected"}}, twin=RANDOM if control else ""),
-    ]
-    if DENIED in corrections.why:
+    assessed = session.store.relabelled.known(parent).assessed.any()
+    wrong, how = wrong_share(session, parent) if assessed else (0.0, "")
+    rows = [Row(GIVEN, CONTINUED, control=True)]
+    if corrections.sample_ids:
+        rows.append(Row(CORRECTED, CONTINUED, {"train": {"labels": "corrected"}}, twin=RANDOM if control else ""))
+    if wrong:
         rows.append(Row(TRIMMED, "trim", {"train": {"labels": "marked"}}))
-    if control:
+    if corrections.sample_ids and control:
         rows.append(Row(RANDOM, CONTINUED, {"train": {"labels": "random"}}, control=True))
     cells = tuple(Cell(row, seed, (PLAIN, *layers)) for seed in seeds for row in rows)
     wanted = [planned_training(session, _protocol(parent), parent, cell) for cell in cells]
     epochs = scheduled_epochs(wanted[0])
     left = sum(not is_done(same_run(session, run)) for run in wanted)
     cost = ""
-    if left and corrections.sample_ids:
+    if left and len(rows) > 1:
         job = prepare(session, wanted[0], reopen(parent), fresh=True)
         seconds = estimate(job.trainer, job.data).seconds(len(job.data.fit), len(job.data.val))
         cost = f"{left} trainings of {epochs} epochs, about {duration(seconds * epochs * left)}"
-    return Improvement(parent, corrections, cells, epochs, cost)
+    return Improvement(parent, corrections, how if wrong else "", cells, epochs, cost)
 
 
 def improve(session: Session, plan: Improvement) -> list[Outcome]:

@@ -27,7 +27,7 @@ from curate.types import Run
 from .assess import judged
 from .encoders import inherited, tried
 from .recording import announce, recorded, train_to
-from .relabel import planned_changes, relabelled, wrong_share
+from .relabel import announced_share, planned_changes, relabelled
 from .rounds import context_of, round_of
 from .session import Session
 from .settings import Settings, TrainConfig, configure
@@ -126,7 +126,7 @@ def _train(session: Session, planned: Run, parent: Run, new: bool = False) -> Ru
         announce(job, total - trainer.epoch, len(job.data.val))
         with recorded(session, run):
             job = replace(job, data=job.data.with_fit(relabelled(job, parent, job.data.fit)))
-            wrong = wrong_share(job, parent) if method.uses_wrong_share else 0.0
+            wrong = announced_share(job, parent) if method.uses_wrong_share else 0.0
             for number in range(method.rounds):
                 if trainer.epoch >= (number + 1) * per_round:
                     continue

@@ -101,7 +101,7 @@ def test_a_subset_has_a_random_one_of_its_own_with_the_same_settings() -> None:
 
 def test_every_method_has_the_control_that_its_settings_know() -> None:
     own = {e.name: e.control for e in catalog.entries() if e.control}
-    assert own == {"subset": "random", "usable": "shuffled"}
+    assert own == {"subset": "random", "trim": "random", "usable": "shuffled"}
     rows = with_controls(Plan("x", (Row("usable", "usable"),)), own).rows
     assert rows[-1].settings == {"method": {"control": "shuffled"}} and rows[-2].twin == rows[-1].label
 

@@ -7,7 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from curate.scores.labels import CLAIMED, DENIES, READS, Preferences, judge, preferences, two_modes, vouched
+from curate.scores.labels import (
+    CLAIMED,
+    DENIES,
+    READS,
+    Preferences,
+    judge,
+    preferences,
+    two_modes,
+    vouched,
+    wrong_at_least,
+)
 from curate.types import FUSED
 
 COUNT, CLASSES = 1000, 6
@@ -169,3 +179,30 @@ def test_a_label_is_not_wrong_if_every_modality_that_denies_it_is_vouched_for() 
     assert claimed(one)[half & second].mean() > 0.9 and not claimed(one)[half & first & ~second].any()
     assert not claimed(both)[half & (first | second)].any() and claimed(both)[50:100].mean() > 0.9
     assert claimed(both)[kind == 0].mean() < 0.01
+
+
+@pytest.mark.parametrize(("count", "looked_at"), [(300, 75), (100, 25), (2000, 200), (7, 1)])
+def test_wrong_labels_are_counted_among_the_surest(count: int, looked_at: int) -> None:
+    """If all of these are denied, the bound is 0.05 ** (1 / n); if only others are, it is 0."""
+    sure = np.random.default_rng(0).permutation(np.linspace(0.3, 1, count))
+    surest = sure >= np.sort(sure)[-looked_at]
+    assert wrong_at_least(sure, surest) == pytest.approx(0.05 ** (1 / looked_at))
+    assert wrong_at_least(sure, ~surest) == 0
+
+
+def test_a_bound_of_wrong_labels_holds_in_95_of_100_samples_and_few_are_none() -> None:
+    """A fifth are wrong, and what is unsure is denied more often; of a twentieth hardly ever any is claimed."""
+    rng, found = np.random.default_rng(0), {0.2: [], 0.05: []}
+    for share, bounds in found.items():
+        for _ in range(400):
+            sure = rng.uniform(0.3, 1, 300)
+            unsure = rng.random(300) < np.clip(0.75 - sure, 0, 1)
+            bounds.append(wrong_at_least(sure, (rng.random(300) < share) | unsure))
+    assert np.mean(np.array(found[0.2]) > 0.2) < 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
+    assert np.median(found[0.2]) > 0.1
+    assert np.mean(np.array(found[0.05]) > 0) < 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
+
+
+def test_of_no_held_out_samples_none_are_wrong() -> None:
+    assert wrong_at_least(np.empty(0), np.empty(0, dtype=bool)) == 0
+    assert wrong_at_least(np.ones(3), np.ones(3, dtype=bool)) == 0

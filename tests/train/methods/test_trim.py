@@ -12,6 +12,9 @@ import torch.nn.functional as F
 from curate.errors import CurateError
 from curate.torch.losses import multimodal_cross_entropy, trimmed_loss
 from curate.train.loop.engine import OptimConfig
+from curate.train.stages import relabel
+from curate.train.stages.improve import GIVEN, TRIMMED, improve, plan_improvement
+from curate.train.stages.setup import prepare
 from curate.train.stages.training import train
 
 
@@ -125,7 +128,7 @@ def test_labels_that_are_corrected_are_not_wrong_any_more(work, doubted) -> None
     layers = [SHORT, {"train": {"labels": "corrected"}}]
     run = train(replace(work, message=told.append), doubted, "trim", layers, 0)
     assert work.store.relabelled.read(run.run_id)
-    assert any(f"no wrong labels are claimed in {doubted.run_id}, so" in line for line in told)
+    assert any(f"no wrong labels are claimed in {doubted.run_id}: this" in line for line in told)
 
 
 @pytest.mark.parametrize(
@@ -148,3 +151,56 @@ def test_a_run_that_was_not_assessed_needs_a_share(work, scored) -> None:
         train(work, scored, "trim", [SHORT], 0)
     assert "method.share" in str(caught.value.hint)
     assert train(work, scored, "trim", [SHORT, {"method": {"share": 0.1}}], 0).status == "done"
+
+
+@pytest.fixture
+def undecided(work, scored):
+    """The scored run, in which labels were judged, none is claimed, and half were denied over the warm-up."""
+    with work.store.db.open(write=True) as con:
+        con.execute("UPDATE usability_here SET p_mislabelled = 0, contradiction_fused = 0.1")
+        con.execute(
+            "UPDATE usability_here SET contradiction_fused = 0.9 WHERE sample_id[-1] IN ('0', '2', '4', '6', '8')"
+        )
+    return scored
+
+
+@pytest.mark.parametrize(("found", "share"), [(0.0, 0.0), (0.2, 0.2), (0.9, "denied")])
+def test_where_none_is_told_apart_validation_says_how_many(found, share, work, undecided, monkeypatch) -> None:
+    """As many as surely denied validation labels show, and no more than training labels were denied."""
+    seen: list[np.ndarray] = []
+
+    def bound(sure: np.ndarray, denied: np.ndarray) -> float:
+        seen.extend((sure, denied))
+        return found
+
+    monkeypatch.setattr(relabel, "wrong_at_least", bound)
+    told, how = relabel.wrong_share(work, undecided)
+    ids = [i for (i,) in work.store.rows("SELECT sample_id FROM sample WHERE split = 'train' AND status = 'ok'", [])]
+    most = sum(int(i[-1]) % 2 == 0 for i in ids) / len(ids)
+    assert told == pytest.approx(most if share == "denied" else share)
+    assert ("not which" in how) == bool(found)
+    accuracy = work.store.rows(
+        "SELECT arg_max(value, epoch) FROM epoch WHERE run_id = ? AND split = 'val' AND modality = 'fused' "
+        "AND metric = 'accuracy'",
+        [undecided.run_id],
+    )[0][0]
+    assert (~seen[1]).mean() == pytest.approx(accuracy) and (seen[0] >= 1 / 3).all()
+
+
+def test_a_resumed_run_leaves_out_as_many(work, undecided, monkeypatch) -> None:
+    """What validation says is of the warm model, not of the one that trains."""
+    monkeypatch.setattr(relabel, "wrong_at_least", lambda sure, denied: float(sure.mean()) / 10)
+    told: list[str] = []
+    here = replace(work, message=told.append)
+    run = train(here, undecided, "trim", [SHORT], 0)
+    again = relabel.announced_share(prepare(here, run), undecided)
+    lines = [line for line in told if "not which" in line]
+    assert len(lines) == 2 and lines[0] == lines[1] and again > 0
+
+
+def test_improve_leaves_out_what_it_cannot_correct(work, undecided, monkeypatch) -> None:
+    monkeypatch.setattr("curate.train.stages.relabel.wrong_at_least", lambda sure, denied: 0.2)
+    plan = plan_improvement(work, undecided, [SHORT], [0], control=True)
+    assert [row.label for row in plan.rows] == [GIVEN, TRIMMED] and "not which" in plan.wrong
+    (_, left_out) = improve(work, plan)
+    assert work.store.runs.find(left_out.runs[0]).method == "trim" and not left_out.control
