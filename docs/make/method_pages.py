@@ -16,7 +16,7 @@ COLUMNS = ("method", "accuracy, %", "minus joint", "minus warm-up continued", "v
 LINK = "[The study](../studies/{}.md)"
 
 ELSEWHERE = {
-    "trim": "Real recordings paired with real digits, a fifth of the labels wrong, eight seeds: left out, "
+    "trim": "Real recordings paired with real digits, a fifth of the labels wrong, twelve seeds: left out, "
     "left out at random, and corrected, beside the warm-up continued.",
 }
 """What was measured of methods on other data than that of the comparison, by other columns."""
