@@ -23,7 +23,8 @@ class Known:
         sample_ids: (N,).
         labels: (N,) class indices as given.
         p_mislabelled: (N,) probability that the label is wrong, in [0, 1]; NaN where that was not judged.
-        assessed: (N,) whether the warm-up's epochs are known.
+        contradiction: (N,) how much the fused prediction denied the label over the warm-up, in [0, 1]; NaN where its
+            epochs are not known.
         other: (N,) the class that the fusion found most probable besides the label, over all epochs of the warm-up
             together; -1 = not known.
         marks: (N,) what a person decided, and (N,) the class given with `fix_label`; None where there is none.
@@ -32,10 +33,15 @@ class Known:
     sample_ids: NDArray[np.str_]
     labels: NDArray[np.int64]
     p_mislabelled: Floats
-    assessed: NDArray[np.bool_]
+    contradiction: Floats
     other: NDArray[np.int64]
     marks: Sequence[str | None]
     mark_labels: Sequence[str | None]
+
+    @property
+    def assessed(self) -> NDArray[np.bool_]:
+        """(N,) whether the warm-up's epochs are known."""
+        return ~np.isnan(self.contradiction)
 
 
 @dataclass(frozen=True)
@@ -66,12 +72,12 @@ class Relabelled:
         with self.db.open() as con:
             rows = con.execute(query_text("known_labels"), parameters).fetchall()
         columns = zip(*rows, strict=True) if rows else ((),) * 7
-        ids, labels, p_mislabelled, assessed, other, marks, mark_labels = columns
+        ids, labels, p_mislabelled, contradiction, other, marks, mark_labels = columns
         return Known(
             np.array(ids, dtype=np.str_),
             np.array(labels, dtype=np.int64),
             np.array([np.nan if p is None else p for p in p_mislabelled], dtype=np.float64),
-            np.array(assessed, dtype=np.bool_),
+            np.array([np.nan if c is None else c for c in contradiction], dtype=np.float64),
             np.array(other, dtype=np.int64),
             marks,
             mark_labels,

@@ -23,10 +23,10 @@ from curate.types import FUSED, Floats, Run
 
 from .compare import Cell, Protocol, is_done, planned_training, same_run, trained
 from .evaluate import loaded
-from .relabel import wrong_share
 from .session import Session
 from .setup import Job, prepare, reopen
 from .training import scheduled_epochs
+from .wrong_labels import wrong_share
 
 NAME = "improve"
 """The comparison under which the runs are stored."""
@@ -99,8 +99,7 @@ def plan_improvement(
         control: train with as many labels changed at random, too.
     """
     corrections = find_corrections(session.store, parent, "corrected", parent.seed)
-    assessed = session.store.relabelled.known(parent).assessed.any()
-    wrong, how = wrong_share(session, parent) if assessed else (0.0, "")
+    wrong, how = wrong_share(session, parent)
     rows = [Row(GIVEN, CONTINUED, control=True)]
     if corrections.sample_ids:
         rows.append(Row(CORRECTED, CONTINUED, {"train": {"labels": "corrected"}}, twin=RANDOM if control else ""))

@@ -27,11 +27,12 @@ from curate.types import Run
 from .assess import judged
 from .encoders import inherited, tried
 from .recording import announce, recorded, train_to
-from .relabel import announced_share, planned_changes, relabelled
+from .relabel import planned_changes, relabelled
 from .rounds import context_of, round_of
 from .session import Session
 from .settings import Settings, TrainConfig, configure
 from .setup import BEST, LAST, Job, prepare, reopen
+from .wrong_labels import announced_share
 
 LOG = logging.getLogger(__name__)
 CONTROLS = {"random": "random subset", "shuffled": "shuffled usability"}

@@ -12,7 +12,7 @@ WITH judged AS (
     SELECT sample_id, arg_max(mark, number) AS mark, arg_max(coalesce(new_label, ''), number) AS new_label
     FROM mark WHERE dataset = $dataset AND withdrawn IS NULL AND mark IS NOT NULL GROUP BY 1
 )
-SELECT s.sample_id, s.label, j.p_mislabelled, j.denied IS NOT NULL, coalesce(b.other, -1), m.mark,
+SELECT s.sample_id, s.label, j.p_mislabelled, j.denied, coalesce(b.other, -1), m.mark,
     nullif(m.new_label, '')
 FROM sample s
 LEFT JOIN judged j USING (sample_id)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from curate.errors import CurateError
 from curate.torch.losses import multimodal_cross_entropy, trimmed_loss
 from curate.train.loop.engine import OptimConfig
-from curate.train.stages import relabel
+from curate.train.stages import wrong_labels
 from curate.train.stages.improve import GIVEN, TRIMMED, improve, plan_improvement
 from curate.train.stages.setup import prepare
 from curate.train.stages.training import train
@@ -173,8 +173,8 @@ def test_where_none_is_told_apart_validation_says_how_many(found, share, work, u
         seen.extend((sure, denied))
         return found
 
-    monkeypatch.setattr(relabel, "wrong_at_least", bound)
-    told, how = relabel.wrong_share(work, undecided)
+    monkeypatch.setattr(wrong_labels, "wrong_at_least", bound)
+    told, how = wrong_labels.wrong_share(work, undecided)
     ids = [i for (i,) in work.store.rows("SELECT sample_id FROM sample WHERE split = 'train' AND status = 'ok'", [])]
     most = sum(int(i[-1]) % 2 == 0 for i in ids) / len(ids)
     assert told == pytest.approx(most if share == "denied" else share)
@@ -189,17 +189,17 @@ def test_where_none_is_told_apart_validation_says_how_many(found, share, work, u
 
 def test_a_resumed_run_leaves_out_as_many(work, undecided, monkeypatch) -> None:
     """What validation says is of the warm model, not of the one that trains."""
-    monkeypatch.setattr(relabel, "wrong_at_least", lambda sure, denied: float(sure.mean()) / 10)
+    monkeypatch.setattr(wrong_labels, "wrong_at_least", lambda sure, denied: float(sure.mean()) / 10)
     told: list[str] = []
     here = replace(work, message=told.append)
     run = train(here, undecided, "trim", [SHORT], 0)
-    again = relabel.announced_share(prepare(here, run), undecided)
+    again = wrong_labels.announced_share(prepare(here, run), undecided)
     lines = [line for line in told if "not which" in line]
     assert len(lines) == 2 and lines[0] == lines[1] and again > 0
 
 
 def test_improve_leaves_out_what_it_cannot_correct(work, undecided, monkeypatch) -> None:
-    monkeypatch.setattr("curate.train.stages.relabel.wrong_at_least", lambda sure, denied: 0.2)
+    monkeypatch.setattr("curate.train.stages.wrong_labels.wrong_at_least", lambda sure, denied: 0.2)
     plan = plan_improvement(work, undecided, [SHORT], [0], control=True)
     assert [row.label for row in plan.rows] == [GIVEN, TRIMMED] and "not which" in plan.wrong
     (_, left_out) = improve(work, plan)

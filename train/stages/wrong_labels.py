@@ -1,0 +1,63 @@
+"""How many of the training labels are wrong, as far as a scored run shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from curate.errors import CurateError
+from curate.scores.labels import CLAIMED, wrong_at_least
+from curate.types import FUSED, Run
+
+from .evaluate import predicted
+from .session import Session
+from .setup import Job
+
+
+def wrong_share(session: Session, parent: Run, changed: Collection[str] = ()) -> tuple[float, str]:
+    """Share of the training labels that a scored run shows to be wrong, 0..1, and how, in words; '' = nothing is known.
+
+    It is the mean of `p_mislabelled`. Where labels were judged and none is claimed, the warm model may deny labels of
+    the validation samples that it is surest of: then it is `labels.wrong_at_least` of these, and not more than the
+    share of the training labels that were denied over the warm-up.
+
+    Args:
+        changed: samples whose label is right by now.
+    """
+    known = session.store.relabelled.known(parent)
+    if not known.assessed.any():
+        return 0.0, ""
+    if np.isnan(known.p_mislabelled).all():
+        return 0.0, f"labels were not judged in {parent.run_id}"
+    claimed = np.nan_to_num(known.p_mislabelled)
+    if claimed.any():
+        share = float(np.where(np.isin(known.sample_ids, list(changed)), 0.0, claimed).mean())
+        how = f"{share:.1%} of the labels are expected to be wrong"
+    else:
+        said = predicted(session, parent, "val")
+        probs, most = said.probs[FUSED], float((known.contradiction > CLAIMED).mean())
+        share = min(wrong_at_least(probs.max(axis=1), probs.argmax(axis=1) != said.labels), most)
+        how = (
+            "the validation labels that are denied most surely show that some are wrong, though not which: at least "
+            f"{share:.1%}"
+        )
+    return share, how if share else f"no wrong labels are claimed in {parent.run_id}"
+
+
+def announced_share(job: Job, parent: Run) -> float:
+    """The `wrong_share` of a training, which is told.
+
+    Raises:
+        CurateError: the scored run was not assessed.
+    """
+    share, how = wrong_share(job.session, parent, job.store.relabelled.read(job.run.run_id))
+    if not how:
+        raise CurateError(
+            f"it is not known which labels of {parent.run_id} are wrong",
+            "score again, without score.dynamics=false; or say the share of each batch to leave out, e.g. "
+            "--set method.share=0.1",
+        )
+    what = "so many of each batch are left out" if share else "this is the warm-up continued"
+    job.session.message(f"{job.run.run_id}: {how}: {what}")
+    return share
