@@ -84,6 +84,9 @@ def trimmed_loss(
     Args:
         share: of the batch that is left out, 0 or more, below 1; about the share of wrong labels.
         odds: (B,) what to leave out the largest of, in place of the fused cross-entropy.
+
+    Raises:
+        ValueError: the share is no share.
     """
     if not 0 <= share < 1:
         raise ValueError(f"share is {share}, expected 0 or more, below 1")

@@ -11,15 +11,10 @@ from .settings import settings
 from .text import table
 
 ROOT = Path(__file__).parents[2]
-STUDY, LATER = ((ROOT / f"reports/studies/{name}.md").read_text(encoding="utf-8") for name in ("comparison", "lead"))
+STUDIES = ROOT / "reports/studies"
+STUDY, LATER = ((STUDIES / f"{name}.md").read_text(encoding="utf-8") for name in ("comparison", "lead"))
 COLUMNS = ("method", "accuracy, %", "minus joint", "minus warm-up continued", "verdict")
 LINK = "[The study](../studies/{}.md)"
-
-ELSEWHERE = {
-    "trim": "Real recordings paired with real digits, a fifth of the labels wrong, twelve seeds: left out, "
-    "left out at random, and corrected, beside the warm-up continued.",
-}
-"""What was measured of methods on other data than that of the comparison, by other columns."""
 
 
 def finished(name: str, page: str) -> str:
@@ -61,8 +56,8 @@ def measured(name: str) -> str:
     study, own = "comparison", _rows_of(name, STUDY)
     if not own:
         study, own = "lead", _rows_of(name, LATER)
-    if name in ELSEWHERE:
-        return f"{ELSEWHERE[name]} {LINK.format('improve')} has the protocol and its limits.\n"
+    if not own and (others := _studies_of(name)):
+        return f"{', '.join(map(LINK.format, others))} has its rows, by other columns than those of the comparison.\n"
     if not own:
         return f"No study has a row of this method; `curate compare --method {name} --seeds 3` measures it.\n"
     lines = [COLUMNS, ["---"] * len(COLUMNS), *([row[c] for c in COLUMNS] for row in own)]
@@ -71,6 +66,11 @@ def measured(name: str) -> str:
         "Real recordings paired with real digits, damage planted, three seeds; in brackets 95 % intervals of the "
         f"differences, in points. {LINK.format(study)} has the protocol and its limits.\n\n{shown}"
     )
+
+
+def _studies_of(name: str) -> list[str]:
+    """The studies that name the method as one."""
+    return [p.stem for p in sorted(STUDIES.glob("*.md")) if f"method `{name}`" in p.read_text(encoding="utf-8")]
 
 
 def _rows_of(name: str, text: str) -> list[dict[str, str]]:
