@@ -15,20 +15,16 @@ from typing import TYPE_CHECKING
 from curate.comparison.summary import Line, summarize
 from curate.types import FUSED
 
+from .held_out import ERRORS, HeldOut, differ, read_held_out
+
 if TYPE_CHECKING:
     from curate.store.store import Store
     from curate.types import Round, Run
 
 TAIL = 0.3
 """|gap| above which one modality predicts a sample clearly better."""
-DIFFERENCE = 0.15
-"""Accuracy on training samples must exceed accuracy on held-out ones by more than this to count as different."""
 KNOWN_WELL = 0.8
 """If the two differ, the training samples count as memorised from this accuracy on them upwards."""
-FEWEST = 20
-"""Fewest held-out samples with which the two are compared."""
-ERRORS = 2.0
-"""Standard errors that a difference of accuracies must exceed to count."""
 NEAR_CHANCE = 1.5
 """A modality whose accuracy is below this many times that of guessing counts as hardly better than guessing."""
 MAY_BE_HARD = 2.0
@@ -62,12 +58,6 @@ KNOWN = (
 )
 WITH_A_GAP = " AND sample_id IN (SELECT sample_id FROM gap WHERE run_id = $run AND round = 0)"
 """A sample that lacks a modality has no gap."""
-HELD_OUT = (
-    "SELECT e.split, e.modality, arg_max(e.value, e.epoch) AS accuracy, (SELECT count(*) FROM sample s "
-    "WHERE s.data_id = r.data_id AND s.split = e.split AND s.status = 'ok') AS samples "
-    "FROM epoch e JOIN run r USING (run_id) WHERE run_id = ? AND e.metric = 'accuracy' AND e.split <> 'train' "
-    "GROUP BY r.data_id, e.split, e.modality ORDER BY e.split DESC"
-)
 CLAIMED = (
     "SELECT modality, avg((p_broken > 0.5)::INTEGER) AS share FROM usability WHERE run_id = ? AND p_broken IS NOT NULL "
     "GROUP BY 1"
@@ -78,21 +68,6 @@ DENIED = (
     "SELECT any_value(p_mislabelled) AS p, any_value(contradiction_fused) AS denied "
     "FROM usability WHERE run_id = ? GROUP BY sample_id)"
 )
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """How often each modality is right on samples that the model was not trained on.
-
-    Attributes:
-        split: `val`; `test` where saved predictions have no validation samples.
-        samples: how many.
-        accuracy: {modality or "fused": share labelled right, 0..1}.
-    """
-
-    split: str
-    samples: int
-    accuracy: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -157,8 +132,18 @@ class Evidence:
 
     @property
     def reads(self) -> float:
-        """Share of the samples not trained on for which the fusion is right; 1 where that is not known."""
-        return 1.0 if self.judged_by is None else self.judged_by.accuracy.get(FUSED, 1.0)
+        """Share of the samples not trained on whose class the fusion reads; 1 where that is not known."""
+        from curate.scores.labels import read_at_least  # late: it needs numpy
+
+        if self.judged_by is None:
+            return 1.0
+        return read_at_least(self.judged_by.accuracy.get(FUSED, 1.0), self.held_out.wrong if self.held_out else 0.0)
+
+    @property
+    def unseen(self) -> str:
+        """What `reads` is a share of, in words."""
+        right = ", and whose label is right" if self.held_out and self.held_out.wrong else ""
+        return f"the samples that it was not trained on{right}"
 
     @property
     def judges_labels(self) -> bool:
@@ -208,14 +193,6 @@ class Evidence:
         return first
 
 
-def differ(trained: float, held_out: float, samples: int) -> bool:
-    """Whether `trained` exceeds `held_out`, an accuracy on so many samples, by more than `DIFFERENCE` and chance."""
-    if samples < FEWEST:
-        return False
-    error = sqrt(held_out * (1 - held_out) / samples)
-    return trained - held_out > max(DIFFERENCE, ERRORS * error)
-
-
 def read_evidence(store: Store, run_id: str | None = None, found: Round | None = None) -> Evidence:
     """The evidence of a scored run and every comparison of its data set; without a name, of the newest finished run.
 
@@ -258,7 +235,7 @@ def _read_evidence(store: Store, run: Run, found: Round | None) -> Evidence:
         outcomes=tuple(f.outcome for f in scored.fits),
         ahead={m: ahead for m, ahead, _ in leads},
         carried={m: carried for m, _, carried in leads},
-        held_out=_held_out(store.rows(HELD_OUT, [run.run_id])),
+        held_out=read_held_out(store, run),
         folds=run.folds,
         was_by_heart=run.by_heart,
         in_sample=any(trained) if trained else None,
@@ -280,14 +257,6 @@ def _gaps(store: Store, run: Run) -> tuple[int, float, float, list[tuple[str, fl
         return samples, size, imbalanced, store.rows(LEADS, [run.run_id, run.run_id])
     ((samples, size, imbalanced, *shares),) = store.db.named_rows(ONE_PAIR, {"run": run.run_id})
     return samples, size, imbalanced, [(m, *shares[2 * i : 2 * i + 2]) for i, m in enumerate(run.modalities) if samples]
-
-
-def _held_out(rows: Sequence[tuple[str, str, float, int]]) -> HeldOut | None:
-    """The rows of the first split, which is `val` where there is one."""
-    if not rows:
-        return None
-    split, _, _, samples = rows[0]
-    return HeldOut(split, samples, {m: right for s, m, right, _ in rows if s == split})
 
 
 def describe_posterior(run: Run, scored: Round) -> str:
@@ -358,14 +327,14 @@ def _labels(e: Evidence) -> str:
     """How many labels are probably wrong, and what to do; '' if none is, or if that is not known."""
     if e.withheld and not e.judges_labels:
         return (
-            f"labels: not judged: the fusion is right on {e.reads:.0%} of the samples that it was not trained on, and "
-            "denies many that are merely hard; contradiction_fused ranks them"
+            f"labels: not judged: the fusion is right on {e.reads:.0%} of {e.unseen}, and denies many that are merely "
+            "hard; contradiction_fused ranks them"
         )
     if not e.denied:
         return ""
     text = f"labels: {e.denied} probably wrong ({e.denied / e.samples:.1%}), "
     if e.denied / e.samples < MAY_BE_HARD * (1 - e.reads):
-        text += f"or hard: on {1 - e.reads:.0%} of the samples that it was not trained on the fusion is wrong, "
+        text += f"or hard: on {1 - e.reads:.0%} of {e.unseen}, the fusion is wrong, "
     elif e.by_heart:
         text += "and maybe more: what is known by heart is denied less, "
     return (

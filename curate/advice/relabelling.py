@@ -97,7 +97,7 @@ def _withheld(store: Store, run: Run, known: Known) -> str:
     if not np.isnan(known.p_mislabelled).all():
         return ""
     if not (evidence := read_evidence(store, run.run_id)).judges_labels:
-        return f"the fusion is right on only {evidence.reads:.0%} of the samples that it was not trained on"
+        return f"the fusion is right on only {evidence.reads:.0%} of {evidence.unseen}"
     return f"{run.run_id} was scored by an older curate, which did not judge labels as this one does; score again"
 
 

@@ -14,27 +14,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.types import FUSED, Floats
+from curate.types import FUSED, Floats, Predictions
+
+from .two_groups import SMALLEST, STEPS, TOLERANCE, Groups, two_groups, two_modes
 
 LEAST = 1e-3
 """Lower bound of a probability before the logarithm."""
 CLAIMED = 0.5
 """A label is called wrong, and a clip swapped, above this probability."""
 READS = 0.6
-"""Labels are judged if the fusion is right on this share of the held-out samples; the clips of a modality, if it
+"""Labels are judged if the fusion reads this share of the held-out samples; the clips of a modality, if it
 prefers the label of this share of its intact samples."""
-FEWEST = 50
-"""Fewest samples with which a mixture is fitted."""
-SEPARATION, SMALLEST, DEPTH, MIRRORED = 2.0, 0.01, 0.25, 0.75
-"""The lower group counts if the means are further apart than so many spreads, if it has more than this share of the
-samples, and if it prefers another class: its mean is below minus this share of the other mean. What is only hard, or
-shows nothing, has a mean near zero. A swapped clip is read as well as any, as another class: minus `MIRRORED`. Of wrong
-labels the margin is the only evidence, so there both groups must be modes: two Gaussians fit a tail as well."""
+SEPARATION, DEPTH, MIRRORED = 2.0, 0.25, 0.75
+"""The lower group counts if the means are further apart than so many spreads, and if it prefers another class: its mean
+is below minus this share of the other mean. What is only hard, or shows nothing, has a mean near zero. A swapped clip
+is read as well as any, as another class: minus `MIRRORED`. Of wrong labels the margin is the only evidence, so there
+both groups must be modes: two Gaussians fit a tail as well."""
+TYPICAL = 0.1
+"""Clips are not swapped if the classes that they show instead clearly go with the labels further than this, see
+`typical`."""
 SIDED = 1.645
 """Normal quantile of a one-sided interval of 95 %."""
 SUREST, SURE_SHARE, PART, FEW = 75, 4, 10, 0.05
@@ -44,8 +46,9 @@ DENIES = float(np.log(2))
 """A modality denies a label if it finds another class twice as probable; one that shows nothing does not. In nats."""
 PLACES = 4
 """Decimals of a deviation within which two looks are the same: a network's features differ a little between batches."""
-BANK, STEPS, TOLERANCE = 20_000, 500, 1e-6
-"""Samples that a mixture is fitted to, at most; steps of EM, and the change of the lower mean at which it ends."""
+
+BANK = 20_000
+"""Samples that a mixture is fitted to, at most."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,8 @@ def judge(
     Args:
         labels: (N,), for how frequent classes are.
         p_broken: (N, M) probability that a modality is broken.
-        reads: share of the held-out samples that the fusion labels right; below `READS` no label is judged.
+        reads: share of the held-out samples whose class the fusion reads, see `read_at_least`; below `READS` no label
+            is judged.
         seed: of the samples that a mixture is fitted to.
         vouches: (N, M) whether another sample that looks the same has the same label, see `vouched`; None: unknown.
     """
@@ -169,7 +173,7 @@ def judge(
     swapped = np.zeros(p_broken.shape)
     fitted = np.sort(np.random.default_rng(seed).permutation(count)[:BANK])
     for m in range(modalities if modalities > 1 else 0):
-        swapped[:, m] = _swapped(said, whole, m, fitted)
+        swapped[:, m] = _swapped(said, labels, whole, m, fitted)
     most = swapped.max(axis=1)
     if reads < READS:
         return Denied(np.full(count, np.nan), swapped)
@@ -178,7 +182,7 @@ def judge(
         denies = np.column_stack([said.margin(m) < -DENIES for m in range(modalities)])
         weights = weights * ~(denies.any(axis=1) & (vouches | ~denies).all(axis=1))
     margin = said.margin(modalities)
-    found = _groups(margin, weights, fitted)
+    found = two_groups(margin[fitted], weights[fitted])
     wrong = found is not None and found.low <= -DEPTH * found.high and two_modes(found.share, found.separation)
     return Denied(found.lower(margin) * weights if found and wrong else np.zeros(count), swapped)
 
@@ -203,88 +207,82 @@ def wrong_at_least(sure: Floats, denied: NDArray[np.bool_]) -> float:
     return float(low) if low >= FEW else 0.0
 
 
-def _swapped(said: Preferences, whole: NDArray[np.bool_], m: int, fitted: NDArray[np.int64]) -> Floats:
+def wrong_among(held: Predictions) -> float:
+    """`wrong_at_least` of held-out samples, by what the fusion predicts for them."""
+    probs = held.probs[FUSED]
+    return wrong_at_least(probs.max(axis=1), probs.argmax(axis=1) != held.labels)
+
+
+def read_at_least(right: float, wrong: float) -> float:
+    """Share of held-out samples whose class the fusion reads, 0..1: right / (1 - wrong), at most 1.
+
+    What it reads of a sample with a wrong label counts as wrong too. With `wrong` a lower bound, so is this.
+
+    Args:
+        right: share of the held-out samples whose label it gives.
+        wrong: share of them that have a wrong label, in [0, 1), see `wrong_at_least`.
+    """
+    return min(1.0, right / (1 - wrong))
+
+
+def _swapped(
+    said: Preferences, labels: NDArray[np.int64], whole: NDArray[np.bool_], m: int, fitted: NDArray[np.int64]
+) -> Floats:
     """(N,) probability that the clip of a modality is another sample's; 0 where that explains less than half of what
-    it denies."""
+    it denies, and where what it shows instead goes with the label."""
     margin, intact = said.margin(m), whole[:, m]
+    nothing = np.zeros(len(margin))
     if not intact.any() or (margin[intact] > 0).mean() < READS:
-        return np.zeros(len(margin))
-    found = _groups(margin, intact.astype(float), fitted)
+        return nothing
+    found = two_groups(margin[fitted], intact[fitted].astype(float))
     if found is None or found.separation <= SEPARATION or found.low > -MIRRORED * found.high:
-        return np.zeros(len(margin))
+        return nothing
     denies = found.lower(margin) * intact
     others = [o for o in range(whole.shape[1]) if o != m]
     rest = np.sum([said.margin(o, m) * whole[:, o] for o in others], axis=0)
     swapped: Floats = denies * (1 - _label_wrong(rest, denies, (1 - denies) * intact, fitted))
     mass, doubt = float(denies.sum()), SIDED * float(np.sqrt(0.25 / max(denies.sum(), 1)))
-    explained = swapped.sum() / mass - doubt > 0.5 and swapped.mean() > SMALLEST
-    return swapped if explained else np.zeros_like(swapped)
+    if swapped.sum() / mass - doubt <= 0.5 or swapped.mean() <= SMALLEST:
+        return nothing
+    goes_with_label = typical(labels, said.other[:, m], swapped)
+    if goes_with_label is None:
+        by_chance = two_modes(found.share, found.separation)
+    else:
+        share, error = goes_with_label
+        by_chance = share - SIDED * error <= TYPICAL
+    return swapped if by_chance else nothing
 
 
-class Groups(NamedTuple):
-    """Two Gaussians of equal spread.
+def typical(labels: NDArray[np.int64], shown: NDArray[np.int64], weights: Floats) -> tuple[float, float] | None:
+    """How far the class that is shown instead of the label goes with the label, and the standard error of that.
 
-    Attributes:
-        share: of the lower one, in (0, 1).
-        low, high: their means, `low` < `high`.
-        spread: standard deviation, above 0.
-    """
-
-    share: float
-    low: float
-    high: float
-    spread: float
-
-    @property
-    def separation(self) -> float:
-        """Of the means, in spreads."""
-        return (self.high - self.low) / self.spread
-
-    def lower(self, x: Floats) -> Floats:
-        """(n,) posterior of the lower one: a logistic function, falling with x."""
-        squares = (x - self.high) ** 2 - (x - self.low) ** 2
-        odds = np.log(self.share) - np.log1p(-self.share) + squares / (2 * self.spread**2)
-        result: Floats = 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
-        return result
-
-
-def _groups(margin: Floats, weights: Floats, fitted: NDArray[np.int64]) -> Groups | None:
-    """The two groups of a weighted margin; None of too few samples, or if the lower one is hardly there."""
-    x, w = margin[fitted], weights[fitted]
-    high, spread = (float(np.median(x)), float(x.std())) if len(x) else (0.0, 0.0)
-    if w.sum() < FEWEST or high <= 0 or spread <= 0:
-        return None
-    found = Groups(0.05, -0.7 * high, high, 0.7 * spread)
-    for _ in range(STEPS):
-        p, before = found.lower(x), found.low
-        mass = float(w @ p)
-        if mass < 1 or w.sum() - mass < 1:
-            return None
-        low, high = float(w * p @ x) / mass, float(w * (1 - p) @ x) / float(w @ (1 - p))
-        spread = float(np.sqrt(w @ (p * (x - low) ** 2 + (1 - p) * (x - high) ** 2) / w.sum()))
-        if spread <= TOLERANCE:
-            return None
-        found = Groups(mass / float(w.sum()), low, high, spread)
-        if abs(low - before) < TOLERANCE:
-            break
-    return found if found.share > SMALLEST else None
-
-
-def two_modes(share: float, separation: float) -> bool:
-    """Whether the density of two Gaussians of equal spread has two modes.
-
-    With d = separation / 2 it has if d > 1 and |log((1 - share) / share)| < 2 log(d - r) + 2 d r, r = sqrt(d^2 - 1)
-    (Holzmann and Vollmer, 2008).
+    (a - e) / (1 - e), 0 as if drawn at random and 1 always: a is the weighted share of pairs of samples with the same
+    label that show the same class, and e what is expected of clips of samples drawn at random among those with another
+    label. A clip swapped at random has any class; a class that is taken for one other, or often labelled as one other,
+    shows that one. It may be below 0. The error counts pairs as independent: sqrt(a (1 - a) / pairs) / (1 - e).
 
     Args:
-        share: of one of the groups, in (0, 1).
-        separation: of the means, in spreads.
+        labels: (N,), of all samples.
+        shown: (N,) the class that is shown instead.
+        weights: (N,) probability that it is shown at all, in [0, 1].
+
+    Returns:
+        None where it cannot differ: of two classes, or where no label has two samples.
     """
-    d = separation / 2
-    if d <= 1:
-        return False
-    root = np.sqrt(d**2 - 1)
-    return bool(abs(np.log(1 - share) - np.log(share)) < 2 * np.log(d - root) + 2 * d * root)
+    classes = int(max(labels.max(), shown.max())) + 1
+    shows, squares = np.zeros((classes, classes)), np.zeros((classes, classes))
+    np.add.at(shows, (labels, shown), weights)
+    np.add.at(squares, (labels, shown), weights**2)
+    pairs = (shows.sum(axis=1) ** 2 - squares.sum(axis=1)) / 2
+    drawn = np.tile(np.bincount(labels, minlength=classes) / len(labels), (classes, 1))
+    np.fill_diagonal(drawn, 0)
+    drawn /= np.maximum(drawn.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+    count, by_chance = float(pairs.sum()), float(pairs @ (drawn**2).sum(axis=1))
+    if count - by_chance <= TOLERANCE:
+        return None
+    alike = float((shows**2 - squares).sum()) / 2
+    error = float(np.sqrt(max(alike * (count - alike), 0) / count))
+    return (alike - by_chance) / (count - by_chance), error / (count - by_chance)
 
 
 def _label_wrong(rest: Floats, denies: Floats, others: Floats, fitted: NDArray[np.int64]) -> Floats:

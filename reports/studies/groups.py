@@ -20,7 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from curate.datasets.worlds import DecodedSamples, Fault, Planted
 from curate.scores.gap import true_class_probability
 from curate.scores.guard import Labels
-from curate.scores.labels import CLAIMED, Denied, judge, preferences, vouched
+from curate.scores.labels import CLAIMED, Denied, judge, preferences, read_at_least, vouched, wrong_at_least
 from curate.scores.metrics import accuracy, auroc
 from curate.scores.usability import Evidence, Usability, assess
 from curate.store.dynamics import Dynamics
@@ -134,7 +134,7 @@ def collect(root: Path, work: Path, world: str, seed: int, count: int) -> Path:
         kept[f"epochs_{m}"] = np.stack([true_class_probability(p, job.data.fit.labels) for p in probs])
     held = predict(job.trainer, job.data, job.data.val)
     kept |= {f"hprobs_{m}": p.astype(np.float32) for m, p in held.probs.items()}
-    for m, e in gather(job, p_true).items():
+    for m, e in gather(job, p_true, held).items():
         kept |= {f"x_{m}": e.appearance, f"h_{m}": e.held_appearance, f"hp_{m}": e.held_p_true}
         kept |= {f"pattern_{m}": e.pattern, "hlabels": e.labels.held}
     kept["planted"] = np.array([truth[i].planted or "" for i in ids])
@@ -180,7 +180,9 @@ def denied(found: Usability, known) -> Denied:
     """Which labels are wrong and which clips are swapped."""
     means = {m: known[f"mean_{m}"].astype(np.float64) for m in (*found.modalities, "fused")}
     said = preferences([means], found.modalities, known["labels"])
-    reads, labels = accuracy(known["hprobs_fused"], known["hlabels"]), known["labels"]
+    held, labels = known["hprobs_fused"], known["labels"]
+    wrong = wrong_at_least(held.max(axis=1), held.argmax(axis=1) != known["hlabels"])
+    reads = read_at_least(accuracy(held, known["hlabels"]), wrong)
     vouches = vouched((known[f"x_{m}"] for m in found.modalities), labels)
     return judge(said, labels, found.p_broken, reads, vouches=vouches)
 

@@ -35,6 +35,7 @@ NATURAL = [
 ]
 WORLDS = {
     "labels": [Fault(kind="wrong_label", share=0.2)],
+    "many labels": [Fault(kind="wrong_label", share=0.4)],
     "labels next": [Fault(kind="wrong_label_next", share=0.2)],
     "natural labels": [*NATURAL, Fault(kind="wrong_label", share=0.2)],
     "nothing": [],

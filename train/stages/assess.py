@@ -15,7 +15,7 @@ from curate.scores.references import BANK, save
 from curate.scores.usability import Evidence
 from curate.train.data.samples import Samples
 from curate.train.loop.engine import predict
-from curate.types import Floats, Run
+from curate.types import FUSED, Floats, Predictions, Run
 
 from .appearance import appearance, is_deep, patterns
 from .session import Session
@@ -41,38 +41,41 @@ def assess(job: Job) -> None:
     ids, p_true, log_margin = known
     assert np.array_equal(ids, data.fit.sample_ids)
     job.progress("usability", 0, 1)
-    evidence = gather(job, p_true)
+    held = predict(job.trainer, data, data.val)
+    evidence = gather(job, p_true, held)
     started = time.perf_counter()
     found = usability.assess(ids, evidence, len(run.classes), seed=run.seed)
     seconds, bank = time.perf_counter() - started, min(len(ids), BANK)
     job.session.message(f"usability: look-alikes of {len(ids)} samples sought among {bank}, {seconds:.1f} s")
     save(references(job.session, run), found.references)
     said = job.store.dynamics.preferences(run.run_id)
-    reads = read_evidence(job.store, run.run_id).reads
     denied = None
     if said is not None:
+        wrong = ("val", FUSED, "wrong_labels", labels.wrong_among(held))
+        job.store.epochs.write(run.run_id, job.trainer.epoch, [wrong])
+        reads = read_evidence(job.store, run.run_id).reads
         vouches = labels.vouched((e.appearance for e in evidence.values()), data.fit.labels)
         denied = labels.judge(said, data.fit.labels, found.p_broken, reads, run.seed, vouches)
     job.store.usability.write(run.run_id, found, usability.contradiction(log_margin), denied)
     job.progress("usability", 1, 1)
 
 
-def gather(job: Job, p_true: Floats) -> dict[str, Evidence]:
+def gather(job: Job, p_true: Floats, held: Predictions) -> dict[str, Evidence]:
     """{modality: what it is judged by}: the warm-up's predictions, and what samples look like.
 
     Args:
         p_true: (N, M) of the training samples, averaged over the warm-up's epochs.
+        held: of the validation samples.
     """
     run, trainer, data = job.run, job.trainer, job.data
-    seen, held = appearance(trainer, data, data.fit), appearance(trainer, data, data.val)
-    said = predict(trainer, data, data.val)
-    labels = Labels(data.fit.labels, said.labels, run.classes)
+    seen, unseen = appearance(trainer, data, data.fit), appearance(trainer, data, data.val)
+    labels = Labels(data.fit.labels, held.labels, run.classes)
     return {
         m: Evidence(
             p_true[:, j],
             seen[m],
-            true_class_probability(said.probs[m], said.labels),
-            held[m],
+            true_class_probability(held.probs[m], held.labels),
+            unseen[m],
             is_deep(trainer.model.encoders.get_submodule(m)),
             labels,
             patterns(data.fit, m),

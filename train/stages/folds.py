@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
-from curate.advice.evidence import KNOWN_WELL, differ
+from curate.advice.evidence import KNOWN_WELL
+from curate.advice.held_out import differ
 from curate.datasets.base import Dataset
 from curate.scores.folds import cut_folds
 from curate.scores.metrics import accuracy

@@ -7,8 +7,8 @@ from collections.abc import Collection
 import numpy as np
 
 from curate.errors import CurateError
-from curate.scores.labels import CLAIMED, wrong_at_least
-from curate.types import FUSED, Run
+from curate.scores.labels import CLAIMED, wrong_among
+from curate.types import Run
 
 from .evaluate import predicted
 from .session import Session
@@ -35,9 +35,8 @@ def wrong_share(session: Session, parent: Run, changed: Collection[str] = ()) ->
         share = float(np.where(np.isin(known.sample_ids, list(changed)), 0.0, claimed).mean())
         how = f"{share:.1%} of the labels are expected to be wrong"
     else:
-        said = predicted(session, parent, "val")
-        probs, most = said.probs[FUSED], float((known.contradiction > CLAIMED).mean())
-        share = min(wrong_at_least(probs.max(axis=1), probs.argmax(axis=1) != said.labels), most)
+        most = float((known.contradiction > CLAIMED).mean())
+        share = min(wrong_among(predicted(session, parent, "val")), most)
         how = (
             "the validation labels that are denied most surely show that some are wrong, though not which: at least "
             f"{share:.1%}"

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from curate.advice.evidence import Evidence, HeldOut, conclusions, differ, read_evidence
+from curate.advice.evidence import Evidence, conclusions, read_evidence
+from curate.advice.held_out import HeldOut, differ
 from curate.advice.recommend import IMPROVED, STUDY, recommend
 from curate.comparison.summary import Cell, Line, summarize
 
