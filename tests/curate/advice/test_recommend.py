@@ -109,6 +109,19 @@ def test_labels_are_not_judged_by_a_fusion_that_reads_too_few_unseen_samples() -
     assert "97 probably wrong" in told(0.6, 97) and "on 40%" in told(0.6, 97)
 
 
+def test_what_is_read_is_counted_among_held_out_samples_whose_label_is_right() -> None:
+    """Right on half, and at least a quarter of the held-out labels are wrong: two in three are read."""
+    held = HeldOut("val", 200, {"audio": 0.2, "visual": 0.2, "fused": 0.5}, 0.25)
+    known = replace(PLAIN, denied=97, held_out=held)
+    assert known.reads == pytest.approx(2 / 3) and known.judges_labels
+    assert any(
+        "on 33% of the samples that it was not trained on, and whose label is right" in t for t in conclusions(known)
+    )
+    poor = replace(PLAIN, denied=None, withheld=True, held_out=replace(held, wrong=0.1))
+    assert any("right on 56% of the samples that it was not trained on, and whose" in t for t in conclusions(poor))
+    assert replace(known, folds=5, accuracy={"fused": 0.6}).reads == pytest.approx(0.8)
+
+
 @pytest.mark.parametrize(("right", "denied", "hard"), [(0.9, 199, True), (0.9, 201, False), (0.99, 19, True)])
 def test_denied_labels_may_be_hard_if_held_out_errors_are_half_as_many(right: float, denied: int, hard: bool) -> None:
     held = HeldOut("val", 200, {"audio": right, "visual": right, "fused": right})

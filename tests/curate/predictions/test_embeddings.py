@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from curate.advice.evidence import conclusions, read_evidence
 from curate.errors import CurateError
 from curate.predictions.embeddings import Recorded, judge, read_embeddings
 from curate.predictions.refit import refit
 from curate.predictions.score import score_missing_predictions, score_predictions
 from curate.store.store import Store
-from curate.types import Predictions
+from curate.types import FUSED, Predictions
 
 NAMES = ("audio", "visual")
 IDS = np.array(["a", "b", "c", "d"])
@@ -116,6 +117,28 @@ def test_a_run_has_usability_and_withheld_claims(saved, table, tmp_path) -> None
     assert len(table.selections.make(run.run_id, by="usability", top=5).sample_ids) == 5
     again = refit(table, run, [{"score": {"gap": "kl"}}])
     assert table.usability.guards(again.run_id) == table.usability.guards(run.run_id)
+
+
+@pytest.mark.parametrize(("share", "wrong"), [(0.0, False), (0.45, True)])
+def test_labels_are_judged_though_as_many_of_the_held_out_ones_are_wrong(share, wrong, saved, table, tmp_path) -> None:
+    """The fusion reads nearly every sample, but with 45 % wrong labels it is right on 55 %."""
+    content, rng = saved.make(n=800, k=5), np.random.default_rng(0)
+    content.values = {m: 3.0 * v for m, v in content.values.items()}
+    mistaken = rng.random(800) < share
+    names = [content.classes[(i + int(mistaken[i]) * int(rng.integers(1, 5))) % 5] for i in range(800)]
+    content.labels, content.splits = names, np.where(np.arange(800) < 500, "train", "val").tolist()
+    path = saved.write(content, tmp_path / "mine.parquet")
+    given = write(tmp_path / "e", content.sample_ids, audio=numbers(800), visual=numbers(800, 1)) + ".npz"
+    run = score_predictions(table, [str(path)], [{}], embeddings=[given])
+    known = read_evidence(table, run.run_id)
+    assert known.reads > 0.8 and (known.held_out.accuracy[FUSED] < 0.6) == wrong
+    assert known.held_out.wrong == pytest.approx(0.36 if wrong else 0, abs=0.08)
+    rows = table.query("SELECT sample_id, p_mislabelled > 0.5 FROM samples WHERE split = 'train' ORDER BY 1")[1]
+    claimed = np.array([c for _, c in rows])
+    assert claimed[mistaken[:500]].mean() > 0.95 if wrong else not claimed.any()
+    assert claimed[~mistaken[:500]].mean() < 0.02
+    told = [text for text in conclusions(known) if text.startswith("labels")]
+    assert len(told) == wrong
 
 
 def test_missing_embeddings_store_nothing(saved, table, tmp_path) -> None:

@@ -16,6 +16,7 @@ from curate.train.stages import wrong_labels
 from curate.train.stages.improve import GIVEN, TRIMMED, improve, plan_improvement
 from curate.train.stages.setup import prepare
 from curate.train.stages.training import train
+from curate.types import FUSED, Predictions
 
 
 def logits_of(*losses: float) -> torch.Tensor:
@@ -167,13 +168,13 @@ def undecided(work, scored):
 @pytest.mark.parametrize(("found", "share"), [(0.0, 0.0), (0.2, 0.2), (0.9, "denied")])
 def test_where_none_is_told_apart_validation_says_how_many(found, share, work, undecided, monkeypatch) -> None:
     """As many as surely denied validation labels show, and no more than training labels were denied."""
-    seen: list[np.ndarray] = []
+    seen: list[Predictions] = []
 
-    def bound(sure: np.ndarray, denied: np.ndarray) -> float:
-        seen.extend((sure, denied))
+    def bound(held: Predictions) -> float:
+        seen.append(held)
         return found
 
-    monkeypatch.setattr(wrong_labels, "wrong_at_least", bound)
+    monkeypatch.setattr(wrong_labels, "wrong_among", bound)
     told, how = wrong_labels.wrong_share(work, undecided)
     ids = [i for (i,) in work.store.rows("SELECT sample_id FROM sample WHERE split = 'train' AND status = 'ok'", [])]
     most = sum(int(i[-1]) % 2 == 0 for i in ids) / len(ids)
@@ -184,12 +185,12 @@ def test_where_none_is_told_apart_validation_says_how_many(found, share, work, u
         "AND metric = 'accuracy'",
         [undecided.run_id],
     )[0][0]
-    assert (~seen[1]).mean() == pytest.approx(accuracy) and (seen[0] >= 1 / 3).all()
+    assert (seen[0].probs[FUSED].argmax(axis=1) == seen[0].labels).mean() == pytest.approx(accuracy)
 
 
 def test_a_resumed_run_leaves_out_as_many(work, undecided, monkeypatch) -> None:
     """What validation says is of the warm model, not of the one that trains."""
-    monkeypatch.setattr(wrong_labels, "wrong_at_least", lambda sure, denied: float(sure.mean()) / 10)
+    monkeypatch.setattr(wrong_labels, "wrong_among", lambda held: float(held.probs[FUSED].max(axis=1).mean()) / 10)
     told: list[str] = []
     here = replace(work, message=told.append)
     run = train(here, undecided, "trim", [SHORT], 0)
@@ -199,7 +200,7 @@ def test_a_resumed_run_leaves_out_as_many(work, undecided, monkeypatch) -> None:
 
 
 def test_improve_leaves_out_what_it_cannot_correct(work, undecided, monkeypatch) -> None:
-    monkeypatch.setattr("curate.train.stages.wrong_labels.wrong_at_least", lambda sure, denied: 0.2)
+    monkeypatch.setattr("curate.train.stages.wrong_labels.wrong_among", lambda held: 0.2)
     plan = plan_improvement(work, undecided, [SHORT], [0], control=True)
     assert [row.label for row in plan.rows] == [GIVEN, TRIMMED] and "not which" in plan.wrong
     (_, left_out) = improve(work, plan)
