@@ -142,7 +142,7 @@ class Evidence:
     @property
     def unseen(self) -> str:
         """What `reads` is a share of, in words."""
-        right = ", and whose label is right" if self.held_out and self.held_out.wrong else ""
+        right = " and whose label is right" if self.held_out and self.held_out.wrong else ""
         return f"the samples that it was not trained on{right}"
 
     @property
@@ -332,15 +332,17 @@ def _labels(e: Evidence) -> str:
         )
     if not e.denied:
         return ""
-    text = f"labels: {e.denied} probably wrong ({e.denied / e.samples:.1%}), "
+    text = (
+        f"labels: {e.denied} probably wrong ({e.denied / e.samples:.1%}), since the fused prediction preferred another "
+        "class over the warm-up, as it does in a group apart; "
+    )
     if e.denied / e.samples < MAY_BE_HARD * (1 - e.reads):
-        text += f"or hard: on {1 - e.reads:.0%} of {e.unseen}, the fusion is wrong, "
+        text += f"or hard: the fusion is wrong on {1 - e.reads:.0%} of {e.unseen}; "
     elif e.by_heart:
-        text += "and maybe more: what is known by heart is denied less, "
+        text += "and maybe more: what is known by heart is denied less; "
     return (
-        f"{text}since the fused prediction preferred another class over the warm-up, as it does in a group apart; look "
-        'at them: `curate sql "SELECT sample_id, label_name FROM samples WHERE p_mislabelled > 0.5 ORDER BY '
-        'p_mislabelled DESC"`'
+        f'{text}look at them: `curate sql "SELECT sample_id, label_name FROM samples WHERE p_mislabelled > 0.5 '
+        'ORDER BY p_mislabelled DESC"`'
     )
 
 

@@ -269,20 +269,22 @@ def typical(labels: NDArray[np.int64], shown: NDArray[np.int64], weights: Floats
     Returns:
         None where it cannot differ: of two classes, or where no label has two samples.
     """
-    classes = int(max(labels.max(), shown.max())) + 1
-    shows, squares = np.zeros((classes, classes)), np.zeros((classes, classes))
-    np.add.at(shows, (labels, shown), weights)
-    np.add.at(squares, (labels, shown), weights**2)
-    pairs = (shows.sum(axis=1) ** 2 - squares.sum(axis=1)) / 2
-    drawn = np.tile(np.bincount(labels, minlength=classes) / len(labels), (classes, 1))
-    np.fill_diagonal(drawn, 0)
-    drawn /= np.maximum(drawn.sum(axis=1, keepdims=True), np.finfo(float).tiny)
-    count, by_chance = float(pairs.sum()), float(pairs @ (drawn**2).sum(axis=1))
+    share = np.bincount(labels) / len(labels)
+    drawn = (share @ share - share**2) / np.maximum(1 - share, np.finfo(float).tiny) ** 2
+    pairs = _pairs(labels, weights)
+    count, by_chance = float(pairs.sum()), float(pairs @ drawn)
     if count - by_chance <= TOLERANCE:
         return None
-    alike = float((shows**2 - squares).sum()) / 2
+    both = np.unique(labels * (int(shown.max()) + 1) + shown, return_inverse=True)[1]
+    alike = float(_pairs(both, weights).sum())
     error = float(np.sqrt(max(alike * (count - alike), 0) / count))
     return (alike - by_chance) / (count - by_chance), error / (count - by_chance)
+
+
+def _pairs(kinds: NDArray[np.int64], weights: Floats) -> Floats:
+    """(K,) weight of the pairs of samples of each kind: (sum w)^2 / 2 - sum w^2 / 2."""
+    result: Floats = (np.bincount(kinds, weights) ** 2 - np.bincount(kinds, weights**2)) / 2
+    return result
 
 
 def _label_wrong(rest: Floats, denies: Floats, others: Floats, fitted: NDArray[np.int64]) -> Floats:
