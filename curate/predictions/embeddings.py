@@ -152,8 +152,13 @@ def judge(epochs: Sequence[Predictions], features: Recorded) -> tuple[Usability,
         denied.append(contradiction(np.mean([log_margin(p.probs[name], labels) for p in epochs], axis=0)))
     found = assess(ids, evidence, classes)
     preferred = preferences((p.probs for p in epochs), tuple(features.training), labels)
-    reads = 1.0
+    reads, wrong = 1.0, 0.0
     if held is not None:
-        reads = read_at_least(accuracy(held.probs[FUSED], held.labels), wrong_among(held))
+        wrong = wrong_among(held)
+        reads = read_at_least(accuracy(held.probs[FUSED], held.labels), wrong)
     vouches = vouched(features.training.values(), labels)
-    return found, np.stack(denied, axis=1), judge_labels(preferred, labels, found.p_broken, reads, vouches=vouches)
+    return (
+        found,
+        np.stack(denied, axis=1),
+        judge_labels(preferred, labels, found.p_broken, reads, vouches=vouches, wrong=wrong),
+    )

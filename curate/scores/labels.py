@@ -34,6 +34,8 @@ SEPARATION, DEPTH, MIRRORED = 2.0, 0.25, 0.75
 is below minus this share of the other mean. What is only hard, or shows nothing, has a mean near zero. A swapped clip
 is read as well as any, as another class: minus `MIRRORED`. Of wrong labels the margin is the only evidence, so there
 both groups must be modes: two Gaussians fit a tail as well."""
+DISTINCT = 2.5
+"""Where held-out samples show that there are wrong labels, these need not be a mode: so many spreads are enough."""
 TYPICAL = 0.1
 """Clips are not swapped if the classes that they show instead clearly go with the labels further than this, see
 `typical`."""
@@ -149,6 +151,7 @@ def judge(
     reads: float = 1.0,
     seed: int = 0,
     vouches: NDArray[np.bool_] | None = None,
+    wrong: float = 0.0,
 ) -> Denied:
     """Which labels are wrong, and which clips are swapped.
 
@@ -167,6 +170,7 @@ def judge(
             is judged.
         seed: of the samples that a mixture is fitted to.
         vouches: (N, M) whether another sample that looks the same has the same label, see `vouched`; None: unknown.
+        wrong: share of wrong labels that held-out samples show, see `wrong_at_least`.
     """
     count, modalities = p_broken.shape
     said, whole = said.at_equal_frequency(labels), p_broken <= CLAIMED
@@ -183,8 +187,10 @@ def judge(
         weights = weights * ~(denies.any(axis=1) & (vouches | ~denies).all(axis=1))
     margin = said.margin(modalities)
     found = two_groups(margin[fitted], weights[fitted])
-    wrong = found is not None and found.low <= -DEPTH * found.high and two_modes(found.share, found.separation)
-    return Denied(found.lower(margin) * weights if found and wrong else np.zeros(count), swapped)
+    if found is None or found.low > -DEPTH * found.high:
+        return Denied(np.zeros(count), swapped)
+    told_apart = two_modes(found.share, found.separation) or (wrong > 0 and found.separation > DISTINCT)
+    return Denied(found.lower(margin) * weights * told_apart, swapped)
 
 
 def wrong_at_least(sure: Floats, denied: NDArray[np.bool_]) -> float:

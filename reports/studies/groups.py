@@ -184,7 +184,7 @@ def denied(found: Usability, known) -> Denied:
     wrong = wrong_at_least(held.max(axis=1), held.argmax(axis=1) != known["hlabels"])
     reads = read_at_least(accuracy(held, known["hlabels"]), wrong)
     vouches = vouched((known[f"x_{m}"] for m in found.modalities), labels)
-    return judge(said, labels, found.p_broken, reads, vouches=vouches)
+    return judge(said, labels, found.p_broken, reads, vouches=vouches, wrong=wrong)
 
 
 def damage(found: Usability, known) -> np.ndarray:

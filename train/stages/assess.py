@@ -51,11 +51,11 @@ def assess(job: Job) -> None:
     said = job.store.dynamics.preferences(run.run_id)
     denied = None
     if said is not None:
-        wrong = ("val", FUSED, "wrong_labels", labels.wrong_among(held))
-        job.store.epochs.write(run.run_id, job.trainer.epoch, [wrong])
+        wrong = labels.wrong_among(held)
+        job.store.epochs.write(run.run_id, job.trainer.epoch, [("val", FUSED, "wrong_labels", wrong)])
         reads = read_evidence(job.store, run.run_id).reads
         vouches = labels.vouched((e.appearance for e in evidence.values()), data.fit.labels)
-        denied = labels.judge(said, data.fit.labels, found.p_broken, reads, run.seed, vouches)
+        denied = labels.judge(said, data.fit.labels, found.p_broken, reads, run.seed, vouches, wrong)
     job.store.usability.write(run.run_id, found, usability.contradiction(log_margin), denied)
     job.progress("usability", 1, 1)
 

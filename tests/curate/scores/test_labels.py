@@ -94,6 +94,17 @@ def test_one_skewed_group_is_not_a_group_of_wrong_labels(seed: int, share: float
     assert not judge(told(margins), LABELS, np.zeros((COUNT, 2))).p_mislabelled.any()
 
 
+def test_wrong_labels_that_held_out_samples_show_need_not_be_a_mode() -> None:
+    """A tenth, 2.7 spreads below the others: a tail, of which only held-out samples say that it is wrong labels."""
+    rng, wrong = np.random.default_rng(0), np.arange(COUNT) < COUNT // 10
+    for apart, found in ((2.7, True), (2.0, False)):
+        spread = (RIGHT - WRONG) / apart
+        said = told(rng.normal(np.where(wrong, WRONG, RIGHT)[:, None], spread, (COUNT, 3)))
+        assert not judge(said, LABELS, np.zeros((COUNT, 2))).p_mislabelled.any()
+        claimed = judge(said, LABELS, np.zeros((COUNT, 2)), wrong=0.06).p_mislabelled > CLAIMED
+        assert (wrong[claimed].mean() > 0.8 and claimed[wrong].mean() > 0.5) if found else not claimed.any()
+
+
 def test_the_others_must_read_to_vouch_for_a_label_and_so_must_the_modality_itself() -> None:
     said, kind = world(swapped=250)
     margins = np.stack([said.margin(m) for m in range(3)], axis=1)
