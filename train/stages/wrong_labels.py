@@ -6,11 +6,11 @@ from collections.abc import Collection
 
 import numpy as np
 
+from curate.advice.held_out import read_held_out
 from curate.errors import CurateError
-from curate.scores.labels import CLAIMED, wrong_among
+from curate.scores.labels import CLAIMED
 from curate.types import Run
 
-from .evaluate import predicted
 from .session import Session
 from .setup import Job
 
@@ -35,8 +35,8 @@ def wrong_share(session: Session, parent: Run, changed: Collection[str] = ()) ->
         share = float(np.where(np.isin(known.sample_ids, list(changed)), 0.0, claimed).mean())
         how = f"{share:.1%} of the labels are expected to be wrong"
     else:
-        most = float((known.contradiction > CLAIMED).mean())
-        share = min(wrong_among(predicted(session, parent, "val")), most)
+        held, most = read_held_out(session.store, parent), float((known.contradiction > CLAIMED).mean())
+        share = min(held.wrong if held else 0.0, most)
         how = (
             "the validation labels that are denied most surely show that some are wrong, though not which: at least "
             f"{share:.1%}"

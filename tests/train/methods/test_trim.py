@@ -10,13 +10,15 @@ import torch
 import torch.nn.functional as F
 
 from curate.errors import CurateError
+from curate.scores.labels import wrong_among
 from curate.torch.losses import multimodal_cross_entropy, trimmed_loss
 from curate.train.loop.engine import OptimConfig
 from curate.train.stages import wrong_labels
+from curate.train.stages.evaluate import predicted
 from curate.train.stages.improve import GIVEN, TRIMMED, improve, plan_improvement
 from curate.train.stages.setup import prepare
 from curate.train.stages.training import train
-from curate.types import FUSED, Predictions
+from curate.types import FUSED
 
 
 def logits_of(*losses: float) -> torch.Tensor:
@@ -165,42 +167,43 @@ def undecided(work, scored):
     return scored
 
 
+def show(work, share: float) -> None:
+    """Let the scored run's validation samples show so many wrong labels."""
+    with work.store.db.open(write=True) as con:
+        con.execute("UPDATE epoch SET value = ? WHERE metric = 'wrong_labels'", [share])
+
+
 @pytest.mark.parametrize(("found", "share"), [(0.0, 0.0), (0.2, 0.2), (0.9, "denied")])
-def test_where_none_is_told_apart_validation_says_how_many(found, share, work, undecided, monkeypatch) -> None:
+def test_where_none_is_told_apart_validation_says_how_many(found, share, work, undecided) -> None:
     """As many as surely denied validation labels show, and no more than training labels were denied."""
-    seen: list[Predictions] = []
-
-    def bound(held: Predictions) -> float:
-        seen.append(held)
-        return found
-
-    monkeypatch.setattr(wrong_labels, "wrong_among", bound)
+    show(work, found)
     told, how = wrong_labels.wrong_share(work, undecided)
     ids = [i for (i,) in work.store.rows("SELECT sample_id FROM sample WHERE split = 'train' AND status = 'ok'", [])]
     most = sum(int(i[-1]) % 2 == 0 for i in ids) / len(ids)
     assert told == pytest.approx(most if share == "denied" else share)
     assert ("not which" in how) == bool(found)
-    accuracy = work.store.rows(
-        "SELECT arg_max(value, epoch) FROM epoch WHERE run_id = ? AND split = 'val' AND modality = 'fused' "
-        "AND metric = 'accuracy'",
-        [undecided.run_id],
-    )[0][0]
-    assert (seen[0].probs[FUSED].argmax(axis=1) == seen[0].labels).mean() == pytest.approx(accuracy)
 
 
-def test_a_resumed_run_leaves_out_as_many(work, undecided, monkeypatch) -> None:
+def test_what_validation_shows_is_stored_when_it_is_scored(work, scored) -> None:
+    known = work.store.rows(
+        "SELECT split, modality, value FROM epoch WHERE run_id = ? AND metric = 'wrong_labels'", [scored.run_id]
+    )
+    assert known == [("val", FUSED, wrong_among(predicted(work, scored, "val")))]
+
+
+def test_a_resumed_run_leaves_out_as_many(work, undecided) -> None:
     """What validation says is of the warm model, not of the one that trains."""
-    monkeypatch.setattr(wrong_labels, "wrong_among", lambda held: float(held.probs[FUSED].max(axis=1).mean()) / 10)
+    show(work, 0.13)
     told: list[str] = []
     here = replace(work, message=told.append)
     run = train(here, undecided, "trim", [SHORT], 0)
     again = wrong_labels.announced_share(prepare(here, run), undecided)
     lines = [line for line in told if "not which" in line]
-    assert len(lines) == 2 and lines[0] == lines[1] and again > 0
+    assert len(lines) == 2 and lines[0] == lines[1] and again == 0.13
 
 
-def test_improve_leaves_out_what_it_cannot_correct(work, undecided, monkeypatch) -> None:
-    monkeypatch.setattr("curate.train.stages.wrong_labels.wrong_among", lambda held: 0.2)
+def test_improve_leaves_out_what_it_cannot_correct(work, undecided) -> None:
+    show(work, 0.2)
     plan = plan_improvement(work, undecided, [SHORT], [0], control=True)
     assert [row.label for row in plan.rows] == [GIVEN, TRIMMED] and "not which" in plan.wrong
     (_, left_out) = improve(work, plan)
