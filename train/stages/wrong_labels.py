@@ -18,9 +18,9 @@ from .setup import Job
 def wrong_share(session: Session, parent: Run, changed: Collection[str] = ()) -> tuple[float, str]:
     """Share of the training labels that a scored run shows to be wrong, 0..1, and how, in words; '' = nothing is known.
 
-    It is the mean of `p_mislabelled`. Where labels were judged and none is claimed, the warm model may deny labels of
-    the validation samples that it is surest of: then it is `labels.wrong_at_least` of these, and not more than the
-    share of the training labels that were denied over the warm-up.
+    It is the mean of `p_mislabelled`. The labels of validation samples that the warm model denied most surely may show
+    that there are more, see `labels.wrong_at_least`: then it is this bound, and not more than the share of the training
+    labels that were denied over the warm-up. Once labels are changed, the bound says nothing of the others.
 
     Args:
         changed: samples whose label is right by now.
@@ -31,17 +31,17 @@ def wrong_share(session: Session, parent: Run, changed: Collection[str] = ()) ->
     if np.isnan(known.p_mislabelled).all():
         return 0.0, f"labels were not judged in {parent.run_id}"
     claimed = np.nan_to_num(known.p_mislabelled)
-    if claimed.any():
-        share = float(np.where(np.isin(known.sample_ids, list(changed)), 0.0, claimed).mean())
-        how = f"{share:.1%} of the labels are expected to be wrong"
-    else:
-        held, most = read_held_out(session.store, parent), float((known.contradiction > CLAIMED).mean())
-        share = min(held.wrong if held else 0.0, most)
-        how = (
+    expected = float(np.where(np.isin(known.sample_ids, list(changed)), 0.0, claimed).mean())
+    held, most = read_held_out(session.store, parent), float((known.contradiction > CLAIMED).mean())
+    bound = min(held.wrong, most) if held and not changed else 0.0
+    if bound > expected:
+        return bound, (
             "the validation labels that are denied most surely show that some are wrong, though not which: at least "
-            f"{share:.1%}"
+            f"{bound:.1%}"
         )
-    return share, how if share else f"no wrong labels are claimed in {parent.run_id}"
+    if not expected:
+        return 0.0, f"no wrong labels are claimed in {parent.run_id}"
+    return expected, f"{expected:.1%} of the labels are expected to be wrong"
 
 
 def announced_share(job: Job, parent: Run) -> float:

@@ -184,6 +184,17 @@ def test_where_none_is_told_apart_validation_says_how_many(found, share, work, u
     assert ("not which" in how) == bool(found)
 
 
+def test_the_larger_of_what_is_claimed_and_what_validation_shows_counts(work, undecided) -> None:
+    with work.store.db.open(write=True) as con:
+        con.execute("UPDATE usability_here SET p_mislabelled = 0.8 WHERE sample_id LIKE '%0'")
+    show(work, 0.01)
+    claimed, how = wrong_labels.wrong_share(work, undecided)
+    assert 0.05 < claimed < 0.12 and "expected" in how
+    show(work, 0.2)
+    assert wrong_labels.wrong_share(work, undecided)[0] == 0.2
+    assert wrong_labels.wrong_share(work, undecided, ["train-000"])[0] == pytest.approx(claimed, abs=0.03), "corrected"
+
+
 def test_what_validation_shows_is_stored_when_it_is_scored(work, scored) -> None:
     known = work.store.rows(
         "SELECT split, modality, value FROM epoch WHERE run_id = ? AND metric = 'wrong_labels'", [scored.run_id]
