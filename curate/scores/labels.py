@@ -203,13 +203,14 @@ def wrong_at_least(sure: Floats, denied: NDArray[np.bool_]) -> float:
         sure: (N,) the largest probability that the fusion gives a class, of samples that it was not trained on.
         denied: (N,) whether that class is another than the label.
     """
-    from scipy.stats import binomtest
+    from scipy.special import betaincinv  # late: few commands need it
 
     count = max(min(len(sure) // SURE_SHARE, SUREST), len(sure) // PART)
     if not count:
         return 0.0
     surest = np.argsort(-sure, kind="stable")[:count]
-    low = binomtest(int(denied[surest].sum()), count, alternative="greater").proportion_ci(0.95, method="exact").low
+    hits = int(denied[surest].sum())
+    low = betaincinv(hits, count - hits + 1, 0.05) if hits else 0.0
     return float(low) if low >= FEW else 0.0
 
 
@@ -276,7 +277,7 @@ def typical(labels: NDArray[np.int64], shown: NDArray[np.int64], weights: Floats
         None where it cannot differ: of two classes, or where no label has two samples.
     """
     share = np.bincount(labels) / len(labels)
-    drawn = (share @ share - share**2) / np.maximum(1 - share, np.finfo(float).tiny) ** 2
+    drawn = (share @ share - share**2) / np.maximum((1 - share) ** 2, np.finfo(float).tiny)
     pairs = _pairs(labels, weights)
     count, by_chance = float(pairs.sum()), float(pairs @ drawn)
     if count - by_chance <= TOLERANCE:

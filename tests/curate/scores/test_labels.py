@@ -150,6 +150,7 @@ def test_how_far_the_shown_class_goes_with_the_label_by_hand() -> None:
     assert typical(labels, mixed, (np.arange(12) % 4 < 2).astype(float)) == pytest.approx((1, 0))
     assert typical(np.array([0, 0, 1, 1]), np.array([1, 1, 0, 0]), np.ones(4)) is None
     assert typical(np.array([0, 1, 2]), np.array([1, 2, 0]), np.ones(3)) is None
+    assert typical(np.array([1, 1, 1]), np.array([0, 2, 0]), np.ones(3)) == pytest.approx((1 / 3, 2**0.5 / 27**0.5))
 
 
 @pytest.mark.parametrize("seed", range(3))
