@@ -20,7 +20,7 @@ def wrong_share(session: Session, parent: Run, changed: Collection[str] = ()) ->
 
     It is the mean of `p_mislabelled`. The labels of validation samples that the warm model denied most surely may show
     that there are more, see `labels.wrong_at_least`: then it is this bound, and not more than the share of the training
-    labels that were denied over the warm-up. Once labels are changed, the bound says nothing of the others.
+    labels that were denied over the warm-up, less the share that is right by now.
 
     Args:
         changed: samples whose label is right by now.
@@ -31,9 +31,10 @@ def wrong_share(session: Session, parent: Run, changed: Collection[str] = ()) ->
     if np.isnan(known.p_mislabelled).all():
         return 0.0, f"labels were not judged in {parent.run_id}"
     claimed = np.nan_to_num(known.p_mislabelled)
-    expected = float(np.where(np.isin(known.sample_ids, list(changed)), 0.0, claimed).mean())
+    mended = np.isin(known.sample_ids, list(changed))
+    expected = float(np.where(mended, 0.0, claimed).mean())
     held, most = read_held_out(session.store, parent), float((known.contradiction > CLAIMED).mean())
-    bound = min(held.wrong, most) if held and not changed else 0.0
+    bound = min(held.wrong, most) - float(mended.mean()) if held else 0.0
     if bound > expected:
         return bound, (
             "the validation labels that are denied most surely show that some are wrong, though not which: at least "
