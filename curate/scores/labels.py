@@ -158,11 +158,11 @@ def judge(
     A modality denies a label where its margin belongs to the lower group, if there is one. Such a clip is swapped if
     the other modalities prefer the label to what it shows, as they do elsewhere; if they do not, the label is wrong. It
     is claimed only where most of what the modality denies is so, else wrong labels are the simpler explanation; and
-    where what the clips show instead does not go with the label, see `typical`. A modality that reads few labels is not
-    asked, and others that deny the rest of the labels cannot vouch. Labels are then judged by the fusion, on samples of
-    which nothing is claimed to be broken: damage hides the class, and a right label is denied. The lower group must be a
-    mode, or held-out samples must show that labels are wrong. Nor is a label wrong if each modality that denies it shows
-    what it shows of another sample with that label.
+    where what the clips show instead does not go with the label, see `typical`. A modality that reads few labels is
+    not asked, and others that deny the rest of the labels cannot vouch. Labels are then judged by the fusion, on
+    samples of which nothing is claimed to be broken: damage hides the class, and a right label is denied. The lower
+    group must be a mode, or held-out samples must show that labels are wrong. Nor is a label wrong if each modality
+    that denies it shows what it shows of another sample with that label.
 
     Args:
         labels: (N,), for how frequent classes are.
