@@ -22,7 +22,7 @@ from curate.files.remote import located
 from curate.files.shards import Features, read_features
 from curate.scores.gap import log_margin, true_class_probability
 from curate.scores.guard import Labels
-from curate.scores.labels import Denied, preferences, read_at_least, vouched, wrong_among
+from curate.scores.labels import UNKNOWN, Denied, preferences, read_at_least, vouched, wrong_among
 from curate.scores.labels import judge as judge_labels
 from curate.scores.metrics import accuracy
 from curate.scores.usability import Evidence, Usability, assess, contradiction
@@ -152,10 +152,10 @@ def judge(epochs: Sequence[Predictions], features: Recorded) -> tuple[Usability,
         denied.append(contradiction(np.mean([log_margin(p.probs[name], labels) for p in epochs], axis=0)))
     found = assess(ids, evidence, classes)
     preferred = preferences((p.probs for p in epochs), tuple(features.training), labels)
-    reads, wrong = 1.0, 0.0
+    reads, wrong = 1.0, UNKNOWN
     if held is not None:
         wrong = wrong_among(held)
-        reads = read_at_least(accuracy(held.probs[FUSED], held.labels), wrong)
+        reads = read_at_least(accuracy(held.probs[FUSED], held.labels), wrong.least)
     vouches = vouched(features.training.values(), labels)
     return (
         found,

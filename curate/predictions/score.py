@@ -298,14 +298,14 @@ def _grown(store: Store, scored: Run, read: Understood, said: str) -> Run:
 def _write_held_out(store: Store, run: Run, saved: Saved) -> None:
     """Store the accuracy of each modality on validation samples or, where there are none, on test samples.
 
-    And how many of their labels are wrong at least, see `labels.wrong_at_least`.
+    And how many of their labels are wrong at least, see `labels.wrong_share`.
     """
     for split in ("val", "test"):
         if split in saved.held_out:
             held = saved.held_out[split]
             right = {m: float((p.argmax(axis=1) == held.labels).mean()) for m, p in held.probs.items()}
             values = [(split, m, "accuracy", value) for m, value in right.items()]
-            store.epochs.write(run.run_id, 1, [*values, (split, FUSED, "wrong_labels", wrong_among(held))])
+            store.epochs.write(run.run_id, 1, [*values, (split, FUSED, "wrong_labels", wrong_among(held).least)])
             return
 
 

@@ -35,6 +35,9 @@ SMALLEST = 0.01
 """A group must have more than this share of the samples."""
 FEWEST = 5
 """Fewest held-out samples on each side of a cut with which it is judged."""
+RESOLUTION = 0.02
+"""Recognition pooled over other samples is not the same to less than this. What looks exactly alike, as silence
+does, is recognised exactly alike: a held-out sample is beside such a spike, not within its width, and belongs to it."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Guard:
         ratio: recognition of the low group's held-out samples divided by that of the high group's of the same classes,
             both above chance, plus one standard error; near 0 = broken, near 1 = as good as the rest. None if no cut
             has held-out samples of the same classes on both sides, or if the model has not learnt to read the modality.
-        withheld: nothing was claimed because the look-alikes are those of deep features, or no samples were held out.
+        withheld: nothing was claimed because only deep features are known, or no samples were held out.
         weak: classes that are hardly recognised as a whole: ambiguous, or damaged throughout.
         rare: share of the training samples that look like nothing else and are readable by themselves.
         shortcuts: classes most of whose samples are given away by their look, see `groups.shortcuts`.
@@ -125,10 +128,11 @@ def cuts(recognition: Floats, held_recognition: Floats) -> Iterator[Cut]:
     for count in LEVELS:
         found = _levels(cells, count)
         locs, scales, weights = (v[0] for v in (found.locs, found.scales, found.weights))
+        wide = replace(found, scales=np.maximum(found.scales, RESOLUTION))
         under: Mask | None = None
         for cut in range(1, count):
             separation = float(np.sqrt(2) * (locs[cut] - locs[cut - 1]) / np.hypot(scales[cut], scales[cut - 1]))
-            held = _below(found, cut, held_recognition) > 0.5
+            held = _below(wide, cut, held_recognition) > 0.5
             nearest: Mask | None = None if under is None else held & ~under
             yield Cut(_below(found, cut, recognition), held, separation, float(weights[:cut].sum()), nearest)
             under = held

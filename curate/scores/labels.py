@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ CLAIMED = 0.5
 READS = 0.6
 """Labels are judged if the fusion reads this share of the held-out samples; the clips of a modality, if it
 prefers the label of this share of its intact samples."""
-SEPARATION, DEPTH, MIRRORED = 2.0, 0.25, 0.75
+SEPARATION, DEPTH, MIRRORED = 2.0, 0.25, 0.8
 """The lower group counts if the means are further apart than so many spreads, and if it prefers another class: its mean
 is below minus this share of the other mean. What is only hard, or shows nothing, has a mean near zero. A swapped clip
 is read as well as any, as another class: minus `MIRRORED`. Of wrong labels the margin is the only evidence, so there
@@ -44,6 +45,9 @@ SIDED = 1.645
 SUREST, SURE_SHARE, PART, FEW = 75, 4, 10, 0.05
 """Of held-out samples, those that the fusion is surest of are so many, at most a 4th of all and at least a 10th; a
 share of wrong labels below a 20th is none: on samples that are merely hard it is wrong there that often too."""
+MANY, CONFIRMED, EXPLAINED = 0.25, 0.6, 1.25
+"""A share of wrong labels above the first is claimed unless held-out samples deny it: those that the fusion is surest
+of have less than the second part of it, at most, and its errors there, times the third, are as many."""
 DENIES = float(np.log(2))
 """A modality denies a label if it finds another class twice as probable; one that shows nothing does not. In nats."""
 PLACES = 4
@@ -82,6 +86,16 @@ class Preferences:
         counts = np.bincount(labels, minlength=int(self.other.max(initial=0)) + 1) + 1
         relative = counts[labels][:, None] / counts[self.other]
         return replace(self, cross=self.cross * relative[:, :, None])
+
+
+class WrongShare(NamedTuple):
+    """Share of wrong labels among held-out samples, 0..1, by those that the fusion is surest of, see `wrong_share`."""
+
+    least: float = 0.0
+    most: float = 1.0
+
+
+UNKNOWN = WrongShare()
 
 
 @dataclass(frozen=True)
@@ -151,7 +165,7 @@ def judge(
     reads: float = 1.0,
     seed: int = 0,
     vouches: NDArray[np.bool_] | None = None,
-    wrong: float = 0.0,
+    wrong: WrongShare = UNKNOWN,
 ) -> Denied:
     """Which labels are wrong, and which clips are swapped.
 
@@ -161,8 +175,9 @@ def judge(
     where what the clips show instead does not go with the label, see `typical`. A modality that reads few labels is
     not asked, and others that deny the rest of the labels cannot vouch. Labels are then judged by the fusion, on
     samples of which nothing is claimed to be broken: damage hides the class, and a right label is denied. The lower
-    group must be a mode, or held-out samples must show that labels are wrong. Nor is a label wrong if each modality
-    that denies it shows what it shows of another sample with that label.
+    group must be a mode, or held-out samples must show that labels are wrong; and more than `MANY` are claimed only if
+    these do not speak against it, for what a model cannot tell is such a group too. Nor is a label wrong if each
+    modality that denies it shows what it shows of another sample with that label.
 
     Args:
         labels: (N,), for how frequent classes are.
@@ -171,7 +186,7 @@ def judge(
             is judged.
         seed: of the samples that a mixture is fitted to.
         vouches: (N, M) whether another sample that looks the same has the same label, see `vouched`; None: unknown.
-        wrong: share of wrong labels that held-out samples show, see `wrong_at_least`.
+        wrong: share of wrong labels that held-out samples show.
     """
     count, modalities = p_broken.shape
     said, whole = said.at_equal_frequency(labels), p_broken <= CLAIMED
@@ -190,12 +205,16 @@ def judge(
     found = two_groups(margin[fitted], weights[fitted])
     if found is None or found.low > -DEPTH * found.high:
         return Denied(np.zeros(count), swapped)
-    told_apart = two_modes(found.share, found.separation) or (wrong > 0 and found.separation > DISTINCT)
-    return Denied(found.lower(margin) * weights * told_apart, swapped)
+    told_apart = two_modes(found.share, found.separation) or (wrong.least > 0 and found.separation > DISTINCT)
+    p_mislabelled = found.lower(margin) * weights
+    share = float((p_mislabelled > CLAIMED).mean())
+    are_errors = share > MANY and wrong.most < CONFIRMED * share and share <= EXPLAINED * (1 - reads)
+    return Denied(p_mislabelled * (told_apart and not are_errors), swapped)
 
 
-def wrong_at_least(sure: Floats, denied: NDArray[np.bool_]) -> float:
-    """Share of wrong labels among held-out samples, a lower bound (one-sided 95 %, Clopper-Pearson); 0 below `FEW`.
+def wrong_share(sure: Floats, denied: NDArray[np.bool_]) -> WrongShare:
+    """Share of wrong labels among held-out samples: one-sided bounds of 95 % (Clopper-Pearson), a lower one below `FEW`
+    being 0.
 
     Where the fusion is surest, it is hardly ever wrong: what it denies there has a wrong label. So this tells how many
     there are even where no group of margins stands apart, which tells which they are.
@@ -208,17 +227,18 @@ def wrong_at_least(sure: Floats, denied: NDArray[np.bool_]) -> float:
 
     count = max(min(len(sure) // SURE_SHARE, SUREST), len(sure) // PART)
     if not count:
-        return 0.0
+        return UNKNOWN
     surest = np.argsort(-sure, kind="stable")[:count]
     hits = int(denied[surest].sum())
-    low = betaincinv(hits, count - hits + 1, 0.05) if hits else 0.0
-    return float(low) if low >= FEW else 0.0
+    low = float(betaincinv(hits, count - hits + 1, 0.05)) if hits else 0.0
+    high = float(betaincinv(hits + 1, count - hits, 0.95)) if hits < count else 1.0
+    return WrongShare(low if low >= FEW else 0.0, high)
 
 
-def wrong_among(held: Predictions) -> float:
-    """`wrong_at_least` of held-out samples, by what the fusion predicts for them."""
+def wrong_among(held: Predictions) -> WrongShare:
+    """`wrong_share` of held-out samples, by what the fusion predicts for them."""
     probs = held.probs[FUSED]
-    return wrong_at_least(probs.max(axis=1), probs.argmax(axis=1) != held.labels)
+    return wrong_share(probs.max(axis=1), probs.argmax(axis=1) != held.labels)
 
 
 def read_at_least(right: float, wrong: float) -> float:
@@ -228,7 +248,7 @@ def read_at_least(right: float, wrong: float) -> float:
 
     Args:
         right: share of the held-out samples whose label it gives.
-        wrong: share of them that have a wrong label, in [0, 1), see `wrong_at_least`.
+        wrong: share of them that have a wrong label, in [0, 1), see `wrong_share`.
     """
     return min(1.0, right / (1 - wrong))
 

@@ -84,6 +84,8 @@ class Evidence:
         labels: of the training and the held-out samples; None: what a group is besides broken is not asked.
         pattern: (N, P) coarse content of each training sample, see `groups.readable`, or None. Never what a trained
             model makes of it, which tells the class of what is known by heart.
+        look: (N, 8) and (H, 8) how the vectors of training and held-out samples look, see `vectors`, where these are
+            deep features that were computed beforehand: claims are made by it. None: not known.
     """
 
     p_true: Floats
@@ -93,6 +95,7 @@ class Evidence:
     deep: bool = False
     labels: Labels | None = None
     pattern: Floats | None = None
+    look: tuple[Floats, Floats] | None = None
 
 
 def assess(
@@ -107,17 +110,14 @@ def assess(
         seed: of the random bank, and of the samples that a rare group is compared with.
         bank: greatest number of samples among which look-alikes are searched.
     """
-    everyone = np.arange(len(sample_ids))
     recognition, usability, p_broken, guards, references = [], [], [], [], {}
     for modality, e in evidence.items():
-        alike = look_alikes(e.appearance, seed, bank, deep=e.deep)
-        reference = Reference(alike, np.asarray(e.p_true, dtype=np.float64), 1 / classes, 1.0)
-        if not e.deep:
-            reference = replace(reference, unseen=unseen(alike, reference.p_true, e.held_appearance, e.held_p_true))
-        q = reference.recognition(e.appearance, everyone)
-        reference = replace(reference, top=float(np.quantile(q, TOP)))
+        reference, q = _pooled(e, classes, seed, bank)
         before = reference.usability(q)
-        usable, p, guard = (_ranked if e.deep else _judged)(e, reference, q, before, classes, seed)
+        if e.deep:
+            usable, p, guard = _ranked(e, reference, q, before, classes, seed, bank)
+        else:
+            usable, p, guard = _judged(e, reference, q, before, classes, seed)
         if (changed := usable != before).any():
             reference = replace(reference, grouped=changed, settled=usable)
         recognition.append(q)
@@ -136,16 +136,33 @@ def assess(
     )
 
 
+def _pooled(e: Evidence, classes: int, seed: int, bank: int) -> tuple[Reference, Floats]:
+    """The reference of a modality, and the (N,) pooled recognition of its training samples."""
+    alike = look_alikes(e.appearance, seed, bank, deep=e.deep)
+    reference = Reference(alike, np.asarray(e.p_true, dtype=np.float64), 1 / classes, 1.0)
+    if not e.deep:
+        reference = replace(reference, unseen=unseen(alike, reference.p_true, e.held_appearance, e.held_p_true))
+    q = reference.recognition(e.appearance, np.arange(len(e.appearance)))
+    return replace(reference, top=float(np.quantile(q, TOP))), q
+
+
 def _ranked(
-    e: Evidence, reference: Reference, q: Floats, usable: Floats, classes: int, seed: int
+    e: Evidence, reference: Reference, q: Floats, usable: Floats, classes: int, seed: int, bank: int
 ) -> tuple[Floats, Floats, Guard]:
-    """As `_judged`, where nothing may be claimed: but what is merely rare is as usable as the others."""
-    p, guard = np.zeros(len(q)), Guard(False, withheld=True)
-    if e.labels is None or e.pattern is None:
-        return usable, p, guard
-    read, places = _reader(e.pattern, e.labels.seen, seed), reference.look_alikes.project(e.appearance)
-    rare = rare_parts(lowest(cuts(q, _held(e, reference)), len(q)), places, read, seed)
-    return _as_others(usable, q, rare), p, replace(guard, rare=float(rare.mean()))
+    """As `_judged`, where look-alikes are no evidence: but what is merely rare is as usable as the others, and what is
+    broken by the look of its vectors, where that is known, is not usable."""
+    p, guard, rare = np.zeros(len(q)), Guard(False, withheld=True), np.zeros(len(q), dtype=bool)
+    if e.labels is not None and e.pattern is not None:
+        read, places = _reader(e.pattern, e.labels.seen, seed), reference.look_alikes.project(e.appearance)
+        rare = rare_parts(lowest(cuts(q, _held(e, reference)), len(q)), places, read, seed)
+        usable = _as_others(usable, q, rare)
+    if e.look is not None:
+        own = replace(e, appearance=e.look[0], held_appearance=e.look[1], deep=False, look=None)
+        by_look, its_q = _pooled(own, classes, seed, bank)
+        _, p, guard = _judged(own, by_look, its_q, by_look.usability(its_q), classes, seed)
+        p, guard = np.where(rare, 0.0, p), replace(guard, shortcuts=())  # a vector may well tell its class
+        usable = np.minimum(usable, 1 - p)
+    return usable, p, replace(guard, rare=max(guard.rare, float(rare.mean())))
 
 
 def _judged(

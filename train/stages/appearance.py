@@ -13,10 +13,12 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from curate.datasets.decoded import SIDE, coarse
 from curate.scores.references import BANK, main_axes
+from curate.scores.vectors import vector_looks
 from curate.torch.heads import channel_statistics
 from curate.train.data.samples import RunData, Samples
 from curate.train.loop.engine import Trainer
@@ -66,13 +68,40 @@ def patterns(samples: Samples, modality: str) -> Floats | None:
     What an encoder that was trained makes of features would not do: it tells the class of what it knows by heart.
     """
     array, rows = samples.cache.arrays[modality], samples.rows
-    parts = [rows[i : i + CHUNK] for i in range(0, len(rows), CHUNK)]
+    parts = _parts(rows)
     if array.dtype.kind != "f":  # features alone are kept as they are
         known = [part for part in (coarse(array[own]) for own in parts) if part is not None]
         return np.concatenate(known) if known else None
-    few = np.sort(np.random.default_rng(0).permutation(rows)[:BANK])
-    centre, spread, axes = main_axes(np.asarray(array[few], dtype=np.float64), COARSE)
+    centre, spread, axes = main_axes(np.asarray(array[_few(rows)], dtype=np.float64), COARSE)
     return np.concatenate([(array[own] - centre) / spread @ axes for own in parts])
+
+
+def looks(seen: Samples, unseen: Samples, modality: str) -> tuple[Floats, Floats] | None:
+    """(N, 8) and (H, 8) how the vectors of training and of other samples look, see `curate.scores.vectors`.
+
+    None of other media, and of vectors of a few numbers.
+    """
+    array = seen.cache.arrays[modality]
+    if array.dtype.kind != "f":  # features alone are kept as they are
+        return None
+    few = _few(seen.rows)
+    found = vector_looks(array[few])
+    if found is None:
+        return None
+    of, members = found
+    bank = few[members]
+    first = [of.of(array[own], np.isin(own, bank)) for own in _parts(seen.rows)]
+    return np.concatenate(first), np.concatenate([of.of(array[own]) for own in _parts(unseen.rows)])
+
+
+def _parts(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Rows in parts that are read at once."""
+    return [rows[i : i + CHUNK] for i in range(0, len(rows), CHUNK)]
+
+
+def _few(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Some of the rows, ascending, from which it is learnt how features vary."""
+    return np.sort(np.random.default_rng(0).permutation(rows)[:BANK])
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from curate.train.data.samples import Samples
 from curate.train.loop.engine import predict
 from curate.types import FUSED, Floats, Predictions, Run
 
-from .appearance import appearance, is_deep, patterns
+from .appearance import appearance, is_deep, looks, patterns
 from .session import Session
 from .setup import Job
 
@@ -52,7 +52,7 @@ def assess(job: Job) -> None:
     denied = None
     if said is not None:
         wrong = labels.wrong_among(held)
-        job.store.epochs.write(run.run_id, job.trainer.epoch, [("val", FUSED, "wrong_labels", wrong)])
+        job.store.epochs.write(run.run_id, job.trainer.epoch, [("val", FUSED, "wrong_labels", wrong.least)])
         reads = read_evidence(job.store, run.run_id).reads
         vouches = labels.vouched((e.appearance for e in evidence.values()), data.fit.labels)
         denied = labels.judge(said, data.fit.labels, found.p_broken, reads, run.seed, vouches, wrong)
@@ -79,6 +79,7 @@ def gather(job: Job, p_true: Floats, held: Predictions) -> dict[str, Evidence]:
             is_deep(trainer.model.encoders.get_submodule(m)),
             labels,
             patterns(data.fit, m),
+            looks(data.fit, data.val, m),
         )
         for j, m in enumerate(run.modalities)
     }

@@ -218,6 +218,27 @@ def test_deep_features_are_ranked_but_not_judged():
     assert found.usability[:80, 0].mean() < found.usability[80:, 0].mean()
 
 
+def test_deep_features_are_judged_by_how_their_vectors_look():
+    """Where the deep features say nothing of damage, its look does; what is claimed is not usable, and no look-alikes
+    but those of the deep features are kept for new samples."""
+    e, rng = evidence(), np.random.default_rng(1)
+    same = replace(
+        e, deep=True, appearance=rng.normal(size=e.appearance.shape), held_appearance=rng.normal(size=(200, 5))
+    )
+    looks = replace(same, look=(e.appearance, e.held_appearance))
+    blind, found = (assess(ids(400), {"audio": x}, CLASSES) for x in (same, looks))
+    assert blind.guards[0].withheld and not blind.p_broken.any()
+    guard, claimed = found.guards[0], found.p_broken[:, 0] > 0.5
+    assert guard.found and not guard.withheld and claimed[:80].all() and not claimed[80:].any()
+    assert guard.share == pytest.approx(0.2, abs=0.01)
+    assert (found.usability <= 1 - found.p_broken).all()
+    assert np.array_equal(found.usability[80:], np.minimum(blind.usability, 1 - found.p_broken)[80:])
+    assert np.array_equal(found.recognition, blind.recognition)
+    # A new sample among those that are claimed is as little usable as they are.
+    reference = found.references["audio"]
+    assert reference.look_alikes.bank.shape[1] == same.appearance.shape[1] and reference.grouped[:80].all()
+
+
 @settings(max_examples=10)
 @given(st.integers(0, 50), st.floats(0.02, 0.5))
 def test_broken_never_rises_with_recognition(seed, bad):

@@ -15,7 +15,7 @@ from curate.train.methods.optim import OptimConfig
 from curate.train.models.encoders import Projected, make_encoder
 from curate.train.models.model import ModelConfig
 from curate.train.models.texts import TextTransformer
-from curate.train.stages.appearance import appearance, early_layers, is_deep, patterns
+from curate.train.stages.appearance import appearance, early_layers, is_deep, looks, patterns
 
 PICTURE = VisualSpec(size=32, channels=1, frames=1)
 
@@ -101,3 +101,18 @@ def test_coarse_content_of_features_is_their_places_on_the_main_axes() -> None:
     assert abs(np.corrcoef(found[:, 0], standard)[0, 1]) == pytest.approx(1, abs=0.01)
     assert found[:, 0].std() == pytest.approx(np.sqrt(2), abs=0.01)
     assert np.array_equal(found, patterns(samples, "audio"))
+
+
+def test_the_look_of_vectors_is_of_features_alone() -> None:
+    """One blank vector among others has nothing but zeros; a sample in the bank is not its own neighbour."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(60, 20)).astype(np.float32)
+    values[7] = 0
+    cache = SimpleNamespace(arrays={"audio": values, "few": values[:, :9], "visual": np.zeros((60, 1, 8, 8, 3), "u1")})
+    seen, unseen = (SimpleNamespace(cache=cache, rows=rows) for rows in (np.arange(5, 45), np.arange(45, 60)))
+    found, held = looks(seen, unseen, "audio")
+    assert found.shape == (40, 8) and held.shape == (15, 8)
+    assert found[:, 3].tolist() == [0.0, 0.0, 1.0] + [0.0] * 37 and not held[:, 3].any(), "the share of zeros"
+    _, as_new = looks(seen, seen, "audio")
+    assert (as_new[:, 6] <= found[:, 6]).all() and not np.array_equal(found, as_new), "new ones find themselves"
+    assert looks(seen, unseen, "few") is None and looks(seen, unseen, "visual") is None
