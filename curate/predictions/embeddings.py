@@ -25,7 +25,7 @@ from curate.scores.guard import Labels
 from curate.scores.labels import UNKNOWN, Denied, preferences, read_at_least, vouched, wrong_among
 from curate.scores.labels import judge as judge_labels
 from curate.scores.metrics import accuracy
-from curate.scores.usability import Evidence, Usability, assess, contradiction
+from curate.scores.usability import Evidence, Usability, assess, contradiction, looks
 from curate.types import FUSED, Floats, Predictions
 
 from .part import shown
@@ -160,5 +160,13 @@ def judge(epochs: Sequence[Predictions], features: Recorded) -> tuple[Usability,
     return (
         found,
         np.stack(denied, axis=1),
-        judge_labels(preferred, labels, found.p_broken, reads, vouches=vouches, wrong=wrong),
+        judge_labels(
+            preferred,
+            labels,
+            found.p_broken,
+            reads,
+            vouches=vouches,
+            wrong=wrong,
+            looks=[looks(e) for e in evidence.values()],
+        ),
     )

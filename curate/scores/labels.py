@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 from curate.types import FUSED, Floats, Predictions
 
+from .metrics import auroc
+from .references import Looks
 from .two_groups import SMALLEST, STEPS, TOLERANCE, Groups, two_groups, two_modes
 
 LEAST = 1e-3
@@ -40,6 +42,8 @@ DISTINCT = 2.5
 TYPICAL = 0.1
 """Clips are not swapped if the classes that they show instead clearly go with the labels further than this, see
 `typical`."""
+ORDINARY, ASKED = 2 / 3, 500
+"""Nor if their look-alikes deny their labels too, more than those of others, by this AUROC; of so many of each."""
 SIDED = 1.645
 """Normal quantile of a one-sided interval of 95 %."""
 SUREST, SURE_SHARE, PART, FEW = 75, 4, 10, 0.05
@@ -166,13 +170,15 @@ def judge(
     seed: int = 0,
     vouches: NDArray[np.bool_] | None = None,
     wrong: WrongShare = UNKNOWN,
+    looks: Sequence[Looks | None] = (),
 ) -> Denied:
     """Which labels are wrong, and which clips are swapped.
 
     A modality denies a label where its margin belongs to the lower group, if there is one. Such a clip is swapped if
     the other modalities prefer the label to what it shows, as they do elsewhere; if they do not, the label is wrong. It
     is claimed only where most of what the modality denies is so, else wrong labels are the simpler explanation; and
-    where what the clips show instead does not go with the label, see `typical`. A modality that reads few labels is
+    where what the clips show instead does not go with the label, see `typical`, nor with how they look, see `ordinary`:
+    damage may be read as another class. A modality that reads few labels is
     not asked, and others that deny the rest of the labels cannot vouch. Labels are then judged by the fusion, on
     samples of which nothing is claimed to be broken: damage hides the class, and a right label is denied. The lower
     group must be a mode, or held-out samples must show that labels are wrong; and more than `MANY` are claimed only if
@@ -187,13 +193,14 @@ def judge(
         seed: of the samples that a mixture is fitted to.
         vouches: (N, M) whether another sample that looks the same has the same label, see `vouched`; None: unknown.
         wrong: share of wrong labels that held-out samples show.
+        looks: of each modality, how its samples look; None or (): unknown.
     """
     count, modalities = p_broken.shape
     said, whole = said.at_equal_frequency(labels), p_broken <= CLAIMED
     swapped = np.zeros(p_broken.shape)
     fitted = np.sort(np.random.default_rng(seed).permutation(count)[:BANK])
     for m in range(modalities if modalities > 1 else 0):
-        swapped[:, m] = _swapped(said, labels, whole, m, fitted)
+        swapped[:, m] = _swapped(said, labels, whole, m, fitted, looks[m] if looks else None)
     most = swapped.max(axis=1)
     if reads < READS:
         return Denied(np.full(count, np.nan), swapped)
@@ -254,10 +261,15 @@ def read_at_least(right: float, wrong: float) -> float:
 
 
 def _swapped(
-    said: Preferences, labels: NDArray[np.int64], whole: NDArray[np.bool_], m: int, fitted: NDArray[np.int64]
+    said: Preferences,
+    labels: NDArray[np.int64],
+    whole: NDArray[np.bool_],
+    m: int,
+    fitted: NDArray[np.int64],
+    looks: Looks | None,
 ) -> Floats:
     """(N,) probability that the clip of a modality is another sample's; 0 where that explains less than half of what
-    it denies, and where what it shows instead goes with the label."""
+    it denies, and where what it shows instead goes with the label or with how it looks."""
     margin, intact = said.margin(m), whole[:, m]
     nothing = np.zeros(len(margin))
     if not intact.any() or (margin[intact] > 0).mean() < READS:
@@ -278,7 +290,29 @@ def _swapped(
     else:
         share, error = goes_with_label
         by_chance = share - SIDED * error <= TYPICAL
-    return swapped if by_chance else nothing
+    return swapped if by_chance and (looks is None or ordinary(looks, denies, swapped)) else nothing
+
+
+def ordinary(looks: Looks, denies: Floats, swapped: Floats) -> bool:
+    """Whether the clips that would be called swapped look as others do, of which the labels are denied no less often.
+
+    A clip of another sample looks like any. Where the look-alikes of these clips deny their labels as well, it is what
+    they look like that is read as another class: the AUROC of how often look-alikes deny, of these against the others,
+    is above `ORDINARY`.
+
+    Args:
+        looks: of the modality.
+        denies: (N,) probability that its margin belongs to the lower group.
+        swapped: (N,) probability that the clip is another sample's.
+    """
+    claimed = swapped > CLAIMED
+    groups = [np.flatnonzero(claimed), np.flatnonzero(~claimed)]
+    asked = [rows[np.linspace(0, len(rows) - 1, min(len(rows), ASKED)).astype(int)] for rows in groups]
+    if not all(len(rows) for rows in asked):
+        return True
+    pooled = [looks.pooled(denies, rows) for rows in asked]
+    of_claimed = np.repeat([True, False], [len(rows) for rows in asked])
+    return (auroc(np.concatenate(pooled), of_claimed) or 0.0) <= ORDINARY
 
 
 def typical(labels: NDArray[np.int64], shown: NDArray[np.int64], weights: Floats) -> tuple[float, float] | None:

@@ -115,6 +115,24 @@ def main_axes(x: Floats, count: int) -> tuple[Floats, Floats, Floats]:
 
 
 @dataclass(frozen=True)
+class Looks:
+    """How N training samples look, and which of them look alike.
+
+    Attributes:
+        look_alikes: of these samples.
+        values: (N, D) their appearance.
+    """
+
+    look_alikes: LookAlikes
+    values: Floats
+
+    def pooled(self, quantity: Floats, rows: NDArray[np.int64]) -> Floats:
+        """(n,) mean of an (N,) quantity over the look-alikes of some samples, themselves left out."""
+        result: Floats = quantity[self.look_alikes.nearest(self.values[rows], rows)].mean(axis=1)
+        return result
+
+
+@dataclass(frozen=True)
 class Unseen:
     """What held-out look-alikes add: samples that the model was not trained on, and so cannot know by heart.
 

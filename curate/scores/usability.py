@@ -20,7 +20,7 @@ from curate.types import Floats
 from .groups import FEWEST, Mask, Readable, apart, completed, crossing, readable, shortcuts
 from .guard import FEWEST as LEAST_HELD
 from .guard import SEPARATION, SMALLEST, Cut, Guard, Labels, broken, cuts
-from .references import BANK, Reference, look_alikes, unseen
+from .references import BANK, Looks, Reference, look_alikes, unseen
 
 TOP = 0.7
 """A sample at or above this quantile of pooled recognition counts as fully usable."""
@@ -96,6 +96,12 @@ class Evidence:
     labels: Labels | None = None
     pattern: Floats | None = None
     look: tuple[Floats, Floats] | None = None
+
+
+def looks(e: Evidence, seed: int = 0, bank: int = BANK) -> Looks | None:
+    """How the training samples of a modality look; None where only deep features are known."""
+    values = e.look[0] if e.look is not None else None if e.deep else e.appearance
+    return None if values is None else Looks(look_alikes(values, seed, bank), values)
 
 
 def assess(

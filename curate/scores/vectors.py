@@ -21,6 +21,8 @@ from .references import main_axes
 
 FEWEST = 16
 """Vectors of fewer numbers that vary have no look besides their content."""
+SPARSE = 0.9
+"""Nor have vectors that are nearly all zeros, such as counts of words: which are not is what they say."""
 AXES = 64
 """Number of main axes on which the distance to others is measured."""
 NEAR, AMONG = 5, 4000
@@ -77,10 +79,11 @@ def vector_looks(vectors: Floats, seed: int = 0) -> tuple[VectorLooks, NDArray[n
     """What (N, D) vectors, and others, are compared with, and which of them are its bank: (B,), ascending.
 
     Returns:
-        None of fewer than `FEWEST` numbers that vary, or of fewer than two vectors.
+        None of fewer than `FEWEST` numbers that vary, where a larger share than `SPARSE` of the middle vector is zeros,
+        or of fewer than two vectors.
     """
     x = np.asarray(vectors, dtype=np.float64)
-    if len(x) < 2:
+    if len(x) < 2 or np.median((x == 0).mean(axis=1)) > SPARSE:
         return None
     centre, spread, axes = main_axes(x, AXES)
     if np.isfinite(spread).sum() < FEWEST:

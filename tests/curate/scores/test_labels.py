@@ -21,6 +21,7 @@ from curate.scores.labels import (
     wrong_among,
     wrong_share,
 )
+from curate.scores.references import Looks, look_alikes
 from curate.types import FUSED, Predictions
 
 COUNT, CLASSES = 1000, 5
@@ -104,6 +105,19 @@ def test_wrong_labels_that_held_out_samples_show_need_not_be_a_mode() -> None:
         assert not judge(said, LABELS, np.zeros((COUNT, 2))).p_mislabelled.any()
         claimed = judge(said, LABELS, np.zeros((COUNT, 2)), wrong=WrongShare(0.06)).p_mislabelled > CLAIMED
         assert (wrong[claimed].mean() > 0.8 and claimed[wrong].mean() > 0.5) if found else not claimed.any()
+
+
+def test_clips_that_look_like_no_others_are_not_swapped() -> None:
+    """A hundred clips show any other class: of ordinary look, or all of a look of their own, as damage has."""
+    said, kind = world(swapped=100)
+    rng = np.random.default_rng(3)
+    ordinary, apart = rng.normal(size=(COUNT, 4)), rng.normal(size=(COUNT, 4)) + 9.0 * (kind == 2)[:, None]
+    for values, found in ((ordinary, True), (apart, False)):
+        seen = Looks(look_alikes(values), values)
+        pooled = seen.pooled((kind == 2).astype(float), np.flatnonzero(kind == 2))
+        assert (pooled.mean() < 0.2) if found else (pooled.mean() > 0.9)
+        claimed = judge(said, LABELS, np.zeros((COUNT, 2)), looks=[None, seen]).p_swapped[:, 1] > CLAIMED
+        assert claimed[kind == 2].mean() > 0.8 if found else not claimed.any()
 
 
 @pytest.mark.parametrize(

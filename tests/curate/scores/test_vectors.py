@@ -73,3 +73,12 @@ def test_a_few_numbers_are_content_and_constant_ones_do_not_count():
     looks, _ = vector_looks(more)
     assert np.isfinite(looks.of(more)).all()
     assert vector_looks(WIDE[:1]) is None
+
+
+def test_counts_of_words_are_content():
+    """One of twenty numbers is not zero, or three are."""
+    words = np.zeros((2, 30, 20))
+    for i, count in enumerate((1, 3)):
+        for row in range(30):
+            words[i, row, (row + np.arange(count)) % 20] = 1
+    assert vector_looks(words[0]) is None and vector_looks(words[1]) is not None
