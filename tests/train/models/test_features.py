@@ -182,3 +182,17 @@ def test_a_method_that_edits_encoders_says_that_linear_heads_have_none(place, tm
         else:
             with pytest.raises(CurateError, match="edits changes the gradients of encoders"):
                 list(fit(trainer, data, 1))
+
+
+def test_blank_vectors_are_claimed_and_whole_ones_are_not(place, tmp_path) -> None:
+    """A seventh of the pictures' vectors are nothing; of a view of a few numbers nothing is claimed."""
+    root = write(tmp_path / "f", {"audio": 5, "visual": 20}, n=720)
+    pictures = np.load(root / "visual.npy")
+    blank = np.arange(720) % 7 == 0
+    pictures[blank] = 0
+    np.save(root / "visual.npy", pictures)
+    score(place, "features", root, [{"score": {"epochs": 6, "folds": 0}, "model": {"encoder": "mlp"}}], 0)
+    rows = place.store.rows("SELECT sample_id, broken, p_broken_audio FROM samples WHERE split = 'train'", [])
+    claimed = {i for i, broken, _ in rows if broken}
+    assert claimed == {i for i, *_ in rows if blank[int(i[1:])]}
+    assert {broken for _, broken, _ in rows} == {"", "visual"} and {p for *_, p in rows} == {None}
