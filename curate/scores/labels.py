@@ -178,7 +178,7 @@ def judge(
     the other modalities prefer the label to what it shows, as they do elsewhere; if they do not, the label is wrong. It
     is claimed only where most of what the modality denies is so, else wrong labels are the simpler explanation; and
     where what the clips show instead does not go with the label, see `typical`, nor with how they look, see `ordinary`:
-    damage may be read as another class. A modality that reads few labels is
+    damage may be read as another class; then the label is not wrong either. A modality that reads few labels is
     not asked, and others that deny the rest of the labels cannot vouch. Labels are then judged by the fusion, on
     samples of which nothing is claimed to be broken: damage hides the class, and a right label is denied. The lower
     group must be a mode, or held-out samples must show that labels are wrong; and more than `MANY` are claimed only if
@@ -197,14 +197,14 @@ def judge(
     """
     count, modalities = p_broken.shape
     said, whole = said.at_equal_frequency(labels), p_broken <= CLAIMED
-    swapped = np.zeros(p_broken.shape)
+    swapped, elsewhere = np.zeros(p_broken.shape), np.zeros(p_broken.shape)
     fitted = np.sort(np.random.default_rng(seed).permutation(count)[:BANK])
     for m in range(modalities if modalities > 1 else 0):
-        swapped[:, m] = _swapped(said, labels, whole, m, fitted, looks[m] if looks else None)
-    most = swapped.max(axis=1)
+        elsewhere[:, m], ordinarily = _elsewhere(said, labels, whole, m, fitted, looks[m] if looks else None)
+        swapped[:, m] = elsewhere[:, m] * ordinarily
     if reads < READS:
         return Denied(np.full(count, np.nan), swapped)
-    weights = (1 - most) * whole.all(axis=1)
+    weights = (1 - elsewhere.max(axis=1)) * whole.all(axis=1)
     if vouches is not None:
         denies = np.column_stack([said.margin(m) < -DENIES for m in range(modalities)])
         weights = weights * ~(denies.any(axis=1) & (vouches | ~denies).all(axis=1))
@@ -260,37 +260,42 @@ def read_at_least(right: float, wrong: float) -> float:
     return min(1.0, right / (1 - wrong))
 
 
-def _swapped(
+def _elsewhere(
     said: Preferences,
     labels: NDArray[np.int64],
     whole: NDArray[np.bool_],
     m: int,
     fitted: NDArray[np.int64],
     looks: Looks | None,
-) -> Floats:
-    """(N,) probability that the clip of a modality is another sample's; 0 where that explains less than half of what
-    it denies, and where what it shows instead goes with the label or with how it looks."""
+) -> tuple[Floats, bool]:
+    """(N,) probability that a modality shows what is not there, and whether its clips are those of other samples.
+
+    It is 0 where that explains less than half of what it denies, and where what is shown goes with the label; if it
+    goes with how the clips look, they are no swapped ones.
+    """
     margin, intact = said.margin(m), whole[:, m]
     nothing = np.zeros(len(margin))
     if not intact.any() or (margin[intact] > 0).mean() < READS:
-        return nothing
+        return nothing, False
     found = two_groups(margin[fitted], intact[fitted].astype(float))
     if found is None or found.separation <= SEPARATION or found.low > -MIRRORED * found.high:
-        return nothing
+        return nothing, False
     denies = found.lower(margin) * intact
     others = [o for o in range(whole.shape[1]) if o != m]
     rest = np.sum([said.margin(o, m) * whole[:, o] for o in others], axis=0)
     swapped: Floats = denies * (1 - _label_wrong(rest, denies, (1 - denies) * intact, fitted))
     mass, doubt = float(denies.sum()), SIDED * float(np.sqrt(0.25 / max(denies.sum(), 1)))
     if swapped.sum() / mass - doubt <= 0.5 or swapped.mean() <= SMALLEST:
-        return nothing
+        return nothing, False
     goes_with_label = typical(labels, said.other[:, m], swapped)
     if goes_with_label is None:
         by_chance = two_modes(found.share, found.separation)
     else:
         share, error = goes_with_label
         by_chance = share - SIDED * error <= TYPICAL
-    return swapped if by_chance and (looks is None or ordinary(looks, denies, swapped)) else nothing
+    if not by_chance:
+        return nothing, False
+    return swapped, looks is None or ordinary(looks, denies, swapped)
 
 
 def ordinary(looks: Looks, denies: Floats, swapped: Floats) -> bool:

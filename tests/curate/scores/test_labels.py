@@ -116,8 +116,10 @@ def test_clips_that_look_like_no_others_are_not_swapped() -> None:
         seen = Looks(look_alikes(values), values)
         pooled = seen.pooled((kind == 2).astype(float), np.flatnonzero(kind == 2))
         assert (pooled.mean() < 0.2) if found else (pooled.mean() > 0.9)
-        claimed = judge(said, LABELS, np.zeros((COUNT, 2)), looks=[None, seen]).p_swapped[:, 1] > CLAIMED
+        found_by = judge(said, LABELS, np.zeros((COUNT, 2)), looks=[None, seen])
+        claimed = found_by.p_swapped[:, 1] > CLAIMED
         assert claimed[kind == 2].mean() > 0.8 if found else not claimed.any()
+        assert (found_by.p_mislabelled[kind == 2] > CLAIMED).mean() < 0.2, "the label is right in any case"
 
 
 @pytest.mark.parametrize(
