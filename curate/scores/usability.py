@@ -31,6 +31,9 @@ FEW = 20
 MIXED = 1 / 3
 """A group of which more than this share of the neighbours that mixing at random gives are others has no look of its
 own."""
+READ = 0.2
+"""Vectors are judged by their look if so much of what is above chance is recognised of held-out samples: what is hard
+for a model that reads little looks like a group as well."""
 Read = Callable[[Mask], Readable | None]
 """How well the class is read from a group alone, see `groups.readable`."""
 LOW, PARTS = 0.4, (2, 3)
@@ -162,7 +165,7 @@ def _ranked(
         read, places = _reader(e.pattern, e.labels.seen, seed), reference.look_alikes.project(e.appearance)
         rare = rare_parts(lowest(cuts(q, _held(e, reference)), len(q)), places, read, seed)
         usable = _as_others(usable, q, rare)
-    if e.look is not None:
+    if e.look is not None and e.held_p_true.mean() - 1 / classes >= READ * (1 - 1 / classes):
         own = replace(e, appearance=e.look[0], held_appearance=e.look[1], deep=False, look=None)
         by_look, its_q = _pooled(own, classes, seed, bank)
         _, p, guard = _judged(own, by_look, its_q, by_look.usability(its_q), classes, seed)

@@ -234,6 +234,8 @@ def test_deep_features_are_judged_by_how_their_vectors_look():
     assert (found.usability <= 1 - found.p_broken).all()
     assert np.array_equal(found.usability[80:], np.minimum(blind.usability, 1 - found.p_broken)[80:])
     assert np.array_equal(found.recognition, blind.recognition)
+    hardly = replace(looks, held_p_true=looks.held_p_true * 0.35)  # less than a fifth above chance
+    assert assess(ids(400), {"audio": hardly}, CLASSES).guards[0].withheld
     # A new sample among those that are claimed is as little usable as they are.
     reference = found.references["audio"]
     assert reference.look_alikes.bank.shape[1] == same.appearance.shape[1] and reference.grouped[:80].all()

@@ -191,7 +191,7 @@ def test_blank_vectors_are_claimed_and_whole_ones_are_not(place, tmp_path) -> No
     blank = np.arange(720) % 7 == 0
     pictures[blank] = 0
     np.save(root / "visual.npy", pictures)
-    score(place, "features", root, [{"score": {"epochs": 6, "folds": 0}, "model": {"encoder": "mlp"}}], 0)
+    score(place, "features", root, [{"score": {"epochs": 15, "folds": 0}, "model": {"encoder": "mlp"}}], 0)
     rows = place.store.rows("SELECT sample_id, broken, p_broken_audio FROM samples WHERE split = 'train'", [])
     claimed = {i for i, broken, _ in rows if broken}
     assert claimed == {i for i, *_ in rows if blank[int(i[1:])]}
