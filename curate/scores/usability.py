@@ -170,7 +170,7 @@ def _ranked(
         by_look, its_q = _pooled(own, classes, seed, bank)
         _, p, guard = _judged(own, by_look, its_q, by_look.usability(its_q), classes, seed)
         p, guard = np.where(rare, 0.0, p), replace(guard, shortcuts=())  # a vector may well tell its class
-        usable = np.minimum(usable, 1 - p)
+        usable = np.where(p > 0.5, np.minimum(usable, 1 - p), usable)
     return usable, p, replace(guard, rare=max(guard.rare, float(rare.mean())))
 
 
