@@ -200,7 +200,7 @@ def test_what_validation_shows_is_stored_when_it_is_scored(work, scored) -> None
     known = work.store.rows(
         "SELECT split, modality, value FROM epoch WHERE run_id = ? AND metric = 'wrong_labels'", [scored.run_id]
     )
-    assert known == [("val", FUSED, wrong_among(predicted(work, scored, "val")))]
+    assert known == [("val", FUSED, wrong_among(predicted(work, scored, "val")).least)]
 
 
 def test_a_resumed_run_leaves_out_as_many(work, undecided) -> None:
