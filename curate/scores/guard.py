@@ -51,7 +51,7 @@ class Guard:
         ratio: recognition of the low group's held-out samples divided by that of the high group's of the same classes,
             both above chance, plus one standard error; near 0 = broken, near 1 = as good as the rest. None if no cut
             has held-out samples of the same classes on both sides, or if the model has not learnt to read the modality.
-        withheld: nothing was claimed because only deep features are known, or no samples were held out.
+        withheld: nothing was claimed: only deep features are known, vectors are hardly read, or nothing was held out.
         weak: classes that are hardly recognised as a whole: ambiguous, or damaged throughout.
         rare: share of the training samples that look like nothing else and are readable by themselves.
         shortcuts: classes most of whose samples are given away by their look, see `groups.shortcuts`.
