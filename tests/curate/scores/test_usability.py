@@ -197,6 +197,16 @@ def test_what_the_model_has_not_learnt_to_read_proves_nothing(share, claimed):
     assert guard.found == claimed == bool(p.any()) and (guard.ratio is not None) == claimed
 
 
+def test_what_looks_exactly_alike_is_a_group_of_held_out_samples_too():
+    """A tenth has one pooled recognition, of no width; that of held-out ones, without themselves, lies beside it."""
+    rng = np.random.default_rng(0)
+    q = np.concatenate([rng.normal(0.112, 1e-4, 100), rng.normal(0.8, 0.09, 900)])
+    held = np.concatenate([np.full(20, 0.124), rng.normal(0.8, 0.09, 180)])
+    p, guard = broken(q, held, held, CLASSES)
+    assert guard.found and guard.share == pytest.approx(0.1, abs=0.01)
+    assert (p[:100] > 0.5).all() and not (p[100:] > 0.5).any()
+
+
 def test_without_two_groups_nothing_is_claimed():
     rng = np.random.default_rng(0)
     q, held = rng.normal(0.6, 0.1, 1000), rng.normal(0.6, 0.1, 300)
