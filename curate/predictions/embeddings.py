@@ -25,7 +25,7 @@ from curate.scores.guard import Labels
 from curate.scores.labels import UNKNOWN, Denied, preferences, read_at_least, vouched, wrong_among
 from curate.scores.labels import judge as judge_labels
 from curate.scores.metrics import accuracy
-from curate.scores.usability import Evidence, Usability, assess, contradiction, looks
+from curate.scores.usability import Evidence, Usability, assess, contradiction
 from curate.types import FUSED, Floats, Predictions
 
 from .part import shown
@@ -167,6 +167,6 @@ def judge(epochs: Sequence[Predictions], features: Recorded) -> tuple[Usability,
             reads,
             vouches=vouches,
             wrong=wrong,
-            looks=[looks(e) for e in evidence.values()],
+            looks=tuple(found.looks.values()),
         ),
     )

@@ -10,7 +10,7 @@ Letters: N samples, M modalities, K classes, D appearance statistics.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,7 @@ class Usability:
         p_broken: (N, M) guarded probability of being broken; all 0 for a modality without a broken group.
         guards: one per modality.
         references: {modality: reference, with which new samples are compared}.
+        looks: {modality: how its training samples look}; None where only deep features are known.
     """
 
     sample_ids: NDArray[np.str_]
@@ -61,6 +62,7 @@ class Usability:
     p_broken: Floats
     guards: tuple[Guard, ...]
     references: Mapping[str, Reference]
+    looks: Mapping[str, Looks | None] = field(default_factory=dict)
 
     @property
     def imbalance(self) -> Floats:
@@ -101,12 +103,6 @@ class Evidence:
     look: tuple[Floats, Floats] | None = None
 
 
-def looks(e: Evidence, seed: int = 0, bank: int = BANK) -> Looks | None:
-    """How the training samples of a modality look; None where only deep features are known."""
-    values = e.look[0] if e.look is not None else None if e.deep else e.appearance
-    return None if values is None else Looks(look_alikes(values, seed, bank), values)
-
-
 def assess(
     sample_ids: NDArray[np.str_], evidence: Mapping[str, Evidence], classes: int, *, seed: int = 0, bank: int = BANK
 ) -> Usability:
@@ -119,7 +115,7 @@ def assess(
         seed: of the random bank, and of the samples that a rare group is compared with.
         bank: greatest number of samples among which look-alikes are searched.
     """
-    recognition, usability, p_broken, guards, references = [], [], [], [], {}
+    recognition, usability, p_broken, guards, references, looks = [], [], [], [], {}, {}
     for modality, e in evidence.items():
         reference, q = _pooled(e, classes, seed, bank)
         before = reference.usability(q)
@@ -133,7 +129,7 @@ def assess(
         usability.append(usable)
         p_broken.append(p)
         guards.append(guard)
-        references[modality] = reference
+        references[modality], looks[modality] = reference, _looks(e, reference, seed, bank)
     return Usability(
         sample_ids,
         tuple(evidence),
@@ -142,7 +138,15 @@ def assess(
         np.stack(p_broken, axis=1),
         tuple(guards),
         references,
+        looks,
     )
+
+
+def _looks(e: Evidence, reference: Reference, seed: int, bank: int) -> Looks | None:
+    """How the training samples of a modality look."""
+    if e.look is not None:
+        return Looks(look_alikes(e.look[0], seed, bank), e.look[0])
+    return None if e.deep else Looks(reference.look_alikes, e.appearance)
 
 
 def _pooled(e: Evidence, classes: int, seed: int, bank: int) -> tuple[Reference, Floats]:

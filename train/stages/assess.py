@@ -55,8 +55,8 @@ def assess(job: Job) -> None:
         job.store.epochs.write(run.run_id, job.trainer.epoch, [("val", FUSED, "wrong_labels", wrong.least)])
         reads = read_evidence(job.store, run.run_id).reads
         vouches = labels.vouched((e.appearance for e in evidence.values()), data.fit.labels)
-        seen = [usability.looks(e, run.seed) for e in evidence.values()]
-        denied = labels.judge(said, data.fit.labels, found.p_broken, reads, run.seed, vouches, wrong, seen)
+        looked = tuple(found.looks.values())
+        denied = labels.judge(said, data.fit.labels, found.p_broken, reads, run.seed, vouches, wrong, looked)
     job.store.usability.write(run.run_id, found, usability.contradiction(log_margin), denied)
     job.progress("usability", 1, 1)
 
