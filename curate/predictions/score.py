@@ -298,7 +298,7 @@ def _grown(store: Store, scored: Run, read: Understood, said: str) -> Run:
 def _write_held_out(store: Store, run: Run, saved: Saved) -> None:
     """Store the accuracy of each modality on validation samples or, where there are none, on test samples.
 
-    And how many of their labels are wrong at least, see `labels.wrong_share`.
+    And how many of their labels are wrong at least, see `labels.wrong_bounds`.
     """
     for split in ("val", "test"):
         if split in saved.held_out:

@@ -92,14 +92,14 @@ class Preferences:
         return replace(self, cross=self.cross * relative[:, :, None])
 
 
-class WrongShare(NamedTuple):
-    """Share of wrong labels among held-out samples, 0..1, by those that the fusion is surest of, see `wrong_share`."""
+class WrongBounds(NamedTuple):
+    """Bounds of the share of wrong labels among held-out samples, 0..1, see `wrong_bounds`."""
 
     least: float = 0.0
     most: float = 1.0
 
 
-UNKNOWN = WrongShare()
+UNKNOWN = WrongBounds()
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def judge(
     reads: float = 1.0,
     seed: int = 0,
     vouches: NDArray[np.bool_] | None = None,
-    wrong: WrongShare = UNKNOWN,
+    wrong: WrongBounds = UNKNOWN,
     looks: Sequence[Looks | None] = (),
 ) -> Denied:
     """Which labels are wrong, and which clips are swapped.
@@ -219,9 +219,9 @@ def judge(
     return Denied(p_mislabelled * (told_apart and not are_errors), swapped)
 
 
-def wrong_share(sure: Floats, denied: NDArray[np.bool_]) -> WrongShare:
-    """Share of wrong labels among held-out samples: one-sided bounds of 95 % (Clopper-Pearson), a lower one below `FEW`
-    being 0.
+def wrong_bounds(sure: Floats, denied: NDArray[np.bool_]) -> WrongBounds:
+    """Bounds of the share of wrong labels among held-out samples, each one-sided with 95 % (Clopper-Pearson); a lower
+    one below `FEW` is 0.
 
     Where the fusion is surest, it is hardly ever wrong: what it denies there has a wrong label. So this tells how many
     there are even where no group of margins stands apart, which tells which they are.
@@ -239,13 +239,13 @@ def wrong_share(sure: Floats, denied: NDArray[np.bool_]) -> WrongShare:
     hits = int(denied[surest].sum())
     low = float(betaincinv(hits, count - hits + 1, 0.05)) if hits else 0.0
     high = float(betaincinv(hits + 1, count - hits, 0.95)) if hits < count else 1.0
-    return WrongShare(low if low >= FEW else 0.0, high)
+    return WrongBounds(low if low >= FEW else 0.0, high)
 
 
-def wrong_among(held: Predictions) -> WrongShare:
-    """`wrong_share` of held-out samples, by what the fusion predicts for them."""
+def wrong_among(held: Predictions) -> WrongBounds:
+    """`wrong_bounds` of held-out samples, by what the fusion predicts for them."""
     probs = held.probs[FUSED]
-    return wrong_share(probs.max(axis=1), probs.argmax(axis=1) != held.labels)
+    return wrong_bounds(probs.max(axis=1), probs.argmax(axis=1) != held.labels)
 
 
 def read_at_least(right: float, wrong: float) -> float:
@@ -255,7 +255,7 @@ def read_at_least(right: float, wrong: float) -> float:
 
     Args:
         right: share of the held-out samples whose label it gives.
-        wrong: share of them that have a wrong label, in [0, 1), see `wrong_share`.
+        wrong: share of them that have a wrong label, in [0, 1), see `wrong_bounds`.
     """
     return min(1.0, right / (1 - wrong))
 

@@ -12,14 +12,14 @@ from curate.scores.labels import (
     DENIES,
     READS,
     Preferences,
-    WrongShare,
+    WrongBounds,
     judge,
     preferences,
     read_at_least,
     typical,
     vouched,
     wrong_among,
-    wrong_share,
+    wrong_bounds,
 )
 from curate.scores.references import Looks, look_alikes
 from curate.types import FUSED, Predictions
@@ -103,7 +103,7 @@ def test_wrong_labels_that_held_out_samples_show_need_not_be_a_mode() -> None:
         spread = (RIGHT - WRONG) / apart
         said = told(rng.normal(np.where(wrong, WRONG, RIGHT)[:, None], spread, (COUNT, 3)))
         assert not judge(said, LABELS, np.zeros((COUNT, 2))).p_mislabelled.any()
-        claimed = judge(said, LABELS, np.zeros((COUNT, 2)), wrong=WrongShare(0.06)).p_mislabelled > CLAIMED
+        claimed = judge(said, LABELS, np.zeros((COUNT, 2)), wrong=WrongBounds(0.06)).p_mislabelled > CLAIMED
         assert (wrong[claimed].mean() > 0.8 and claimed[wrong].mean() > 0.5) if found else not claimed.any()
 
 
@@ -134,7 +134,7 @@ def test_clips_that_look_like_no_others_are_not_swapped() -> None:
 def test_many_wrong_labels_are_not_what_a_model_cannot_tell(share, most, reads, found) -> None:
     """Two groups of margins: where a model is wrong on 40 %, out of fold, they are as if 40 % of labels were wrong."""
     said, kind = world(wrong=int(share * COUNT))
-    claimed = judge(said, LABELS, np.zeros((COUNT, 2)), reads, wrong=WrongShare(0.0, most)).p_mislabelled > CLAIMED
+    claimed = judge(said, LABELS, np.zeros((COUNT, 2)), reads, wrong=WrongBounds(0.0, most)).p_mislabelled > CLAIMED
     assert (claimed[kind == 1].mean() > 0.9 and claimed[kind == 0].mean() < 0.05) if found else not claimed.any()
 
 
@@ -283,8 +283,8 @@ def test_wrong_labels_are_counted_among_the_surest(count: int, looked_at: int) -
     """If all of these are denied, the lower bound is 0.05 ** (1 / n); if only others are, the upper one is the rest."""
     sure = np.random.default_rng(0).permutation(np.linspace(0.3, 1, count))
     surest = sure >= np.sort(sure)[-looked_at]
-    assert wrong_share(sure, surest) == pytest.approx((0.05 ** (1 / looked_at), 1.0))
-    assert wrong_share(sure, ~surest) == pytest.approx((0.0, 1 - 0.05 ** (1 / looked_at)))
+    assert wrong_bounds(sure, surest) == pytest.approx((0.05 ** (1 / looked_at), 1.0))
+    assert wrong_bounds(sure, ~surest) == pytest.approx((0.0, 1 - 0.05 ** (1 / looked_at)))
 
 
 def test_a_bound_of_wrong_labels_holds_in_95_of_100_samples_and_few_are_none() -> None:
@@ -294,7 +294,7 @@ def test_a_bound_of_wrong_labels_holds_in_95_of_100_samples_and_few_are_none() -
         for _ in range(400):
             sure = rng.uniform(0.3, 1, 300)
             unsure = rng.random(300) < np.clip(0.75 - sure, 0, 1)
-            bounds.append(wrong_share(sure, (rng.random(300) < share) | unsure))
+            bounds.append(wrong_bounds(sure, (rng.random(300) < share) | unsure))
     least, most = np.array(found[0.2]).T
     for missed in (least > 0.2, most < 0.2):
         assert missed.mean() < 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
@@ -303,8 +303,8 @@ def test_a_bound_of_wrong_labels_holds_in_95_of_100_samples_and_few_are_none() -
 
 
 def test_of_no_held_out_samples_none_are_wrong() -> None:
-    assert wrong_share(np.empty(0), np.empty(0, dtype=bool)) == (0, 1)
-    assert wrong_share(np.ones(3), np.ones(3, dtype=bool)) == (0, 1)
+    assert wrong_bounds(np.empty(0), np.empty(0, dtype=bool)) == (0, 1)
+    assert wrong_bounds(np.ones(3), np.ones(3, dtype=bool)) == (0, 1)
 
 
 def test_what_is_read_is_counted_among_the_right_labels() -> None:
@@ -314,6 +314,6 @@ def test_what_is_read_is_counted_among_the_right_labels() -> None:
     probs, labels = np.stack([sure, 1 - sure], axis=1), wrong.astype(np.int64)
     held = Predictions(np.arange(300).astype(str), labels, ("a", "b"), (), {FUSED: probs})
     share = wrong_among(held)
-    assert share == wrong_share(sure, wrong) and 0.25 < share.least < 30 / 75 < share.most
+    assert share == wrong_bounds(sure, wrong) and 0.25 < share.least < 30 / 75 < share.most
     assert read_at_least(0.75, 0.25) == 1 and read_at_least(0.5, 0) == 0.5 and read_at_least(0.4, 0.5) == 0.8
     assert read_at_least(0.9, 0.25) == 1
