@@ -59,8 +59,8 @@ KNOWN = (
 WITH_A_GAP = " AND sample_id IN (SELECT sample_id FROM gap WHERE run_id = $run AND round = 0)"
 """A sample that lacks a modality has no gap."""
 CLAIMED = (
-    "SELECT modality, avg((p_broken > 0.5)::INTEGER) AS share FROM usability WHERE run_id = ? AND p_broken IS NOT NULL "
-    "GROUP BY 1"
+    "SELECT modality, avg((p_broken > 0.5)::INTEGER), count(*) FILTER (p_swapped > 0.5) FROM usability "
+    "WHERE run_id = ? GROUP BY 1"
 )
 
 DENIED = (
@@ -90,6 +90,7 @@ class Evidence:
         was_by_heart: why `score` decided to score out of fold by itself; '' if it did not.
         in_sample: whether the model that scored them had been trained on them; None where that is unknown.
         broken: {modality: share of samples claimed to be broken}, of modalities with a broken group.
+        swapped: {modality: how many of its clips probably belong to other samples}, of modalities with any.
         verdicts: {modality: what is claimed about it, in words}; {} where usability is not known.
         denied: how many labels are probably wrong, see `curate.scores.labels`; None where that was not judged.
         withheld: the warm-up's epochs are known, and labels were not judged.
@@ -115,6 +116,7 @@ class Evidence:
     was_by_heart: str = ""
     in_sample: bool | None = True
     broken: Mapping[str, float] = field(default_factory=dict)
+    swapped: Mapping[str, int] = field(default_factory=dict)
     verdicts: Mapping[str, str] = field(default_factory=dict)
     denied: int | None = None
     withheld: bool = False
@@ -214,7 +216,7 @@ def _read_evidence(store: Store, run: Run, found: Round | None) -> Evidence:
     known = store.db.named_rows(KNOWN.format(""), {"run": run.run_id})
     if any(count != samples for *_, count in known):
         known = store.db.named_rows(KNOWN.format(WITH_A_GAP), {"run": run.run_id})
-    claimed = dict(store.rows(CLAIMED, [run.run_id]))
+    claimed = {m: (broken, swapped) for m, broken, swapped in store.rows(CLAIMED, [run.run_id])}
     trained = {seen for _, _, seen, _ in known} - {None}
     denied, withheld = store.rows(DENIED, [run.run_id])[0]
     scored, verdicts = found or store.rounds.read(run.run_id), store.usability.verdicts(run.run_id)
@@ -239,7 +241,8 @@ def _read_evidence(store: Store, run: Run, found: Round | None) -> Evidence:
         folds=run.folds,
         was_by_heart=run.by_heart,
         in_sample=any(trained) if trained else None,
-        broken={m: claimed[m] for m, _, found, *_ in verdicts if found and m in claimed},
+        broken={m: claimed[m][0] for m, _, found, *_ in verdicts if found and m in claimed},
+        swapped={m: claimed[m][1] for m in run.modalities if m in claimed and claimed[m][1]},
         verdicts=describe_verdicts(verdicts),
         denied=denied,
         withheld=bool(withheld),
@@ -287,7 +290,7 @@ def describe_posterior(run: Run, scored: Round) -> str:
 def conclusions(e: Evidence) -> list[str]:
     """What was found, one sentence per line, each starting with its topic; the strongest signal first."""
     balance = f"balance: {e.posterior}" if e.posterior else ""
-    return [text for text in (_heart(e), _broken(e), _labels(e), _lead(e), balance) if text]
+    return [text for text in (_heart(e), _broken(e), _swapped(e), _labels(e), _lead(e), balance) if text]
 
 
 def _heart(e: Evidence) -> str:
@@ -321,6 +324,18 @@ def _broken(e: Evidence) -> str:
     if not e.broken:
         return f"broken: {shown}"
     return f"broken: {shown}; look at them: `curate sql \"SELECT sample_id, broken FROM samples WHERE broken <> ''\"`"
+
+
+def _swapped(e: Evidence) -> str:
+    """How many clips probably belong to other samples, and what to do; '' if none does, or if that is not known."""
+    if not e.swapped:
+        return ""
+    shown = ", ".join(f"{count} of {m} ({count / e.samples:.1%})" for m, count in e.swapped.items())
+    return (
+        f"swapped: {shown} probably belong to other samples: they show another class, and the rest of the sample its "
+        'label; look at them: `curate sql "SELECT sample_id, label_name, contradicts FROM samples '
+        "WHERE contradicts <> ''\"`"
+    )
 
 
 def _labels(e: Evidence) -> str:

@@ -240,8 +240,10 @@ class Page:
             drawn.append(self._figure(f"usability-{slug(pair)}", found, f"Usability of {pair[0]} and of {pair[1]}"))
         extremes = usability.extremes(frame, modalities, self.count)
         contradicting = usability.contradicting(frame, self.count // 2)
-        denied, mislabelled = usability.denied(frame, self.count // 2)
-        ids = pd.concat([*extremes.values(), contradicting, denied])["sample_id"].drop_duplicates().tolist()
+        wrong, mislabelled = usability.probably_wrong(frame, self.count // 2)
+        swapped = {m: usability.swapped(frame, m, max(1, self.count // 2 // len(modalities))) for m in modalities}
+        shown = [*extremes.values(), contradicting, wrong, *(rows for rows, _ in swapped.values())]
+        ids = pd.concat(shown)["sample_id"].drop_duplicates().tolist()
         return {
             "count": len(frame),
             "most": figures.MAX_POINTS,
@@ -254,8 +256,11 @@ class Page:
             "figures": drawn,
             "extremes": {m: rows.to_dict("records") for m, rows in extremes.items()},
             "contradicting": contradicting.to_dict("records"),
-            "denied": denied.to_dict("records"),
+            "swapped": [(m, rows.to_dict("records"), found) for m, (rows, found) in swapped.items() if found],
+            "pairs_judged": bool(frame[[f"p_swapped_{m}" for m in modalities]].notna().to_numpy().any()),
+            "wrong": wrong.to_dict("records"),
             "mislabelled": mislabelled,
+            "labels_judged": bool(frame["p_mislabelled"].notna().any()),
             "media": media.load(self.facts.run, ids, self.cache_folder)[0],
         }
 

@@ -140,11 +140,20 @@ def contradicting(frame: pd.DataFrame, count: int) -> pd.DataFrame:
     return ranked[ranked["contradiction"] > 0.5].head(count)
 
 
-def denied(frame: pd.DataFrame, count: int) -> tuple[pd.DataFrame, int]:
+def probably_wrong(frame: pd.DataFrame, count: int) -> tuple[pd.DataFrame, int]:
     """Samples whose label is probably wrong, and how many there are in all.
 
     Returns:
         The `count` of largest p_mislabelled, of those above 1/2, ties by id; and the number of all of them.
     """
-    found = frame[frame["p_mislabelled"].astype(float) > labels.CLAIMED]
-    return found.sort_values(["p_mislabelled", "sample_id"], ascending=[False, True]).head(count), len(found)
+    return _claimed(frame, "p_mislabelled", count)
+
+
+def swapped(frame: pd.DataFrame, modality: str, count: int) -> tuple[pd.DataFrame, int]:
+    """As `probably_wrong`, of samples whose clip of a modality probably belongs to another sample."""
+    return _claimed(frame, f"p_swapped_{modality}", count)
+
+
+def _claimed(frame: pd.DataFrame, column: str, count: int) -> tuple[pd.DataFrame, int]:
+    found = frame[frame[column].astype(float) > labels.CLAIMED]
+    return found.sort_values([column, "sample_id"], ascending=[False, True]).head(count), len(found)

@@ -90,6 +90,16 @@ def test_wrong_labels_are_a_finding_of_their_own() -> None:
     assert found in recommend(known)[0]
 
 
+def test_swapped_clips_are_a_finding_of_each_modality() -> None:
+    assert not any(text.startswith("swapped") for text in conclusions(PLAIN))
+    known = replace(PLAIN, swapped={"audio": 61, "visual": 20}, denied=97)
+    (found,) = [text for text in conclusions(known) if text.startswith("swapped: ")]
+    assert "61 of audio (6.1%), 20 of visual (2.0%)" in found and "contradicts <> ''" in found
+    topics = [text.split(": ")[0] for text in conclusions(known)]
+    assert topics.index("broken") < topics.index("swapped") < topics.index("labels")
+    assert found in recommend(known)[0]
+
+
 def test_many_wrong_labels_come_before_methods() -> None:
     """Few ones do not, nor any where there is no model to train."""
     sure = replace(PLAIN, denied=60)

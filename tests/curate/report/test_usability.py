@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from curate.advice.describe import describe_verdicts
+from curate.advice.evidence import read_evidence
 from curate.report import build
 from curate.report.figures import usability_scatter
 from curate.report.usability import (
@@ -17,12 +18,14 @@ from curate.report.usability import (
     claims_about,
     claims_of,
     contradicting,
-    denied,
     extremes,
+    probably_wrong,
     summary,
+    swapped,
     verdicts,
 )
 from curate.scores.guard import Guard
+from curate.scores.labels import Denied
 from curate.scores.usability import Usability
 
 PAIR = ("audio", "visual")
@@ -71,10 +74,17 @@ def rows(known: bool = True, withheld: str = "") -> pd.DataFrame:
 
 
 def test_labels_that_are_probably_wrong_largest_first(frame):
-    found, count = denied(frame, 2)
+    found, count = probably_wrong(frame, 2)
     assert found["sample_id"].tolist() == ["a", "e"] and count == 4  # c and d besides; b is sure
-    unknown, none = denied(frame.assign(p_mislabelled=None), 2)
+    unknown, none = probably_wrong(frame.assign(p_mislabelled=None), 2)
     assert not len(unknown) and none == 0
+
+
+def test_clips_of_other_samples_by_modality_largest_first(frame):
+    """p_swapped of a to e: audio .1, .2, .6, .6, .8; visual .9, .1, .6, .7, .2."""
+    found, count = swapped(frame, "audio", 2)
+    assert found["sample_id"].tolist() == ["e", "c"] and count == 3
+    assert swapped(frame, "visual", 9)[0]["sample_id"].tolist() == ["a", "d", "c"]
 
 
 @pytest.fixture
@@ -166,7 +176,7 @@ def test_guards_are_told_in_words_with_their_evidence(scored_table):
     }
 
 
-def written(table, modalities=PAIR, withheld: str = "") -> Usability:
+def written(table, modalities=PAIR, withheld: str = "", denied: Denied | None = None) -> Usability:
     """Usability of the toy run by hand: the last modality is broken on every fourth sample, as planted."""
     ids = table.rounds.read("score-toy-1").sample_ids
     bad = np.arange(len(ids)) % 4 == 3
@@ -176,7 +186,7 @@ def written(table, modalities=PAIR, withheld: str = "") -> Usability:
     guards[-1] = Guard(True, 0.25, 6.0, 0.1)
     guards = [Guard(False, withheld=True) if m == withheld else g for m, g in zip(modalities, guards, strict=True)]
     found = Usability(ids, modalities, usable, usable, (usable < 0.5) * 1.0, tuple(guards), {})
-    table.usability.write("score-toy-1", found, np.where(usable < 0.5, 0.3, 0.4))
+    table.usability.write("score-toy-1", found, np.where(usable < 0.5, 0.3, 0.4), denied=denied)
     return found
 
 
@@ -194,6 +204,31 @@ def test_the_page_has_the_section_where_the_run_was_assessed(scored_table, tmp_p
     assert len(table) == 60 and (table["claim"] == "visual").sum() == 15
     points = pd.read_csv(page.parent / "figures" / "usability-audio-visual.csv")
     assert points["claim"].value_counts().to_dict() == {"none": 45, "visual": 15}
+
+
+def test_swapped_clips_and_wrong_labels_are_shown_or_said_to_be_none_or_not_judged(scored_table, tmp_path):
+    def section() -> str:
+        page = build(scored_table, None, tmp_path).read_text()
+        return page.split('<section id="usability">')[1].split("</section>")[0]
+
+    written(scored_table)
+    unjudged = section()
+    assert "Whether clips are swapped was not judged." in unjudged and "Labels were not judged." in unjudged
+    nothing = np.zeros((60, 2))
+    written(scored_table, denied=Denied(nothing[:, 0], nothing))
+    none = section()
+    assert "No group of swapped clips is told apart." in none and "No group of wrong labels is told apart." in none
+    swaps = nothing.copy()
+    swaps[[4, 8, 12], 1] = 0.7, 0.9, 0.5  # the last is not above
+    written(scored_table, denied=Denied(nothing[:, 0] + (np.arange(60) == 2), swaps))
+    found = section()
+    assert "2 of the 60 clips of visual probably belong" in found and "clips of audio" not in found
+    assert "1 of the 60 labels" in found
+    evidence = read_evidence(scored_table)
+    assert dict(evidence.swapped) == {"visual": 2} and evidence.denied == 1
+    parts = found.split("Clips of other samples")[1].split("Labels that are probably wrong")
+    ids = [re.findall(r'class="id">(s\d+)<', part) for part in parts]
+    assert ids[0] == ["s008", "s004"] and ids[1][0] == "s002"
 
 
 def test_withheld_claims_are_said_to_be(scored_table, tmp_path):
