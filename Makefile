@@ -87,8 +87,9 @@ $(BIN)/uv:
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -qq --constraint constraints.txt uv
 
+# Compiled once here: each process would do it again where Python is told not to write bytecode, as in many containers.
 $(READY): pyproject.toml constraints.txt $(BIN)/uv
-	$(UV) install -q --python $(BIN)/python --constraint constraints.txt --build-constraint constraints.txt \
+	$(UV) install -q --compile-bytecode --python $(BIN)/python --constraint constraints.txt --build-constraint constraints.txt \
 		-e . -r pyproject.toml $(EXTRAS:%=--extra %) --group dev
 	touch $(READY)
 

@@ -1,7 +1,6 @@
 """What a scored table shows about a data set: which modality leads, which is memorised, which is broken.
 
-`conclusions` puts it into sentences, the strongest signal first. The closing lines of `score`, `recommend` and the
-report all use these sentences, so the numbers and the wording are the same everywhere.
+`conclusions` puts it into sentences.
 """
 
 from __future__ import annotations
@@ -27,9 +26,6 @@ KNOWN_WELL = 0.8
 """If the two differ, the training samples count as memorised from this accuracy on them upwards."""
 NEAR_CHANCE = 1.5
 """A modality whose accuracy is below this many times that of guessing counts as hardly better than guessing."""
-MAY_BE_HARD = 2.0
-"""Denied labels may be those of hard samples, if their share is below so many times the share of the held-out samples
-that the fusion gets wrong: then half of them or more could be."""
 KEPT = 0.8
 """The threshold of p_balanced that the sentences mention; `curate select` falls back to it."""
 GAPS = (
@@ -135,7 +131,7 @@ class Evidence:
     @property
     def reads(self) -> float:
         """Share of the samples not trained on whose class the fusion reads; 1 where that is not known."""
-        from curate.scores.labels import read_at_least  # late: it needs numpy
+        from curate.scores.bounds import read_at_least  # late: it needs numpy
 
         if self.judged_by is None:
             return 1.0
@@ -153,6 +149,15 @@ class Evidence:
         from curate.scores.labels import READS  # late: it needs numpy
 
         return self.reads >= READS
+
+    @property
+    def learnt(self) -> float:
+        """Share of the samples that the model was trained on whose label it gives, but for those that are probably
+        wrong, at most 1; 1 where none was trained on, or that is not known."""
+        if self.folds or not self.in_sample or FUSED not in self.accuracy:
+            return 1.0
+        wrong = (self.denied or 0) / max(self.samples, 1)
+        return min(1.0, self.accuracy[FUSED] / max(1 - wrong, 1 / max(self.samples, 1)))
 
     @property
     def apart(self) -> tuple[str, ...]:
@@ -285,96 +290,3 @@ def describe_posterior(run: Run, scored: Round) -> str:
         "memorised": "the samples are known by heart, which hides imbalance",
     }
     return f"{text}; {trust.get(first.outcome, 'too little to fit, so the usual scale of |gap|')}"
-
-
-def conclusions(e: Evidence) -> list[str]:
-    """What was found, one sentence per line, each starting with its topic; the strongest signal first."""
-    balance = f"balance: {e.posterior}" if e.posterior else ""
-    return [text for text in (_heart(e), _broken(e), _swapped(e), _labels(e), _lead(e), balance) if text]
-
-
-def _heart(e: Evidence) -> str:
-    """Where accuracy differs between training and held-out samples, and what to do about it; '' if it does not."""
-    if e.was_by_heart:
-        return (
-            f"memory: right on training and on validation samples: {e.was_by_heart}; so every sample was scored by a "
-            "model that had not seen it"
-        )
-    if not e.apart or e.held_out is None:
-        return ""
-    rates = ", ".join(f"{m} {e.accuracy[m]:.0%} and {e.held_out.accuracy[m]:.0%}" for m in e.apart)
-    if not e.by_heart:
-        return f"memory: right on training and on held-out samples: {rates}; so gaps of training samples flatter it"
-    cure = (
-        "score out of fold, the same command with --folds 5"
-        if e.has_model
-        else "predict every sample by a model that was not trained on it, and score that"
-    )
-    return (
-        f"by heart: right on training and on held-out samples: {rates}; gaps of samples known by heart say little, "
-        f"{cure}"
-    )
-
-
-def _broken(e: Evidence) -> str:
-    """What is broken, how sure that is, and what to do."""
-    if not e.verdicts:
-        return "broken: not known, usability was not measured" + ("" if e.has_model else "; see --embeddings")
-    shown = "; ".join(f"{m}: {verdict}" for m, verdict in e.verdicts.items())
-    if not e.broken:
-        return f"broken: {shown}"
-    return f"broken: {shown}; look at them: `curate sql \"SELECT sample_id, broken FROM samples WHERE broken <> ''\"`"
-
-
-def _swapped(e: Evidence) -> str:
-    """How many clips probably belong to other samples, and what to do; '' if none does, or if that is not known."""
-    if not e.swapped:
-        return ""
-    shown = ", ".join(f"{count} of {m} ({count / e.samples:.1%})" for m, count in e.swapped.items())
-    return (
-        f"swapped: {shown} probably belong to other samples: they show another class, and the rest of the sample its "
-        'label; look at them: `curate sql "SELECT sample_id, label_name, contradicts FROM samples '
-        "WHERE contradicts <> ''\"`"
-    )
-
-
-def _labels(e: Evidence) -> str:
-    """How many labels are probably wrong, and what to do; '' if none is, or if that is not known."""
-    if e.withheld and not e.judges_labels:
-        return (
-            f"labels: not judged: the fusion is right on {e.reads:.0%} of {e.unseen}, and denies many that are merely "
-            "hard; contradiction_fused ranks them"
-        )
-    if not e.denied:
-        return ""
-    text = (
-        f"labels: {e.denied} probably wrong ({e.denied / e.samples:.1%}), since the fused prediction preferred another "
-        "class over the warm-up, as it does in a group apart; "
-    )
-    if e.denied / e.samples < MAY_BE_HARD * (1 - e.reads):
-        text += f"or hard: the fusion is wrong on {1 - e.reads:.0%} of {e.unseen}; "
-    elif e.by_heart:
-        text += "and maybe more: what is known by heart is denied less; "
-    return (
-        f'{text}look at them: `curate sql "SELECT sample_id, label_name FROM samples WHERE p_mislabelled > 0.5 '
-        'ORDER BY p_mislabelled DESC"`'
-    )
-
-
-def _lead(e: Evidence) -> str:
-    """Which modality leads: first on samples that were not trained on, then sample by sample."""
-    known = e.judged_by
-    per_sample = ", ".join(f"{m} on {e.ahead[m]:.0%}" for m in e.modalities if m in e.ahead)
-    if known is None:
-        rates = ", ".join(f"{m} {e.accuracy[m]:.0%}" for m in (*e.modalities, FUSED) if m in e.accuracy)
-        return f"lead: right on the scored samples, no other are known: {rates}; sample by sample ahead: {per_sample}"
-    rates = ", ".join(f"{m} {known.accuracy[m]:.0%}" for m in (*e.modalities, FUSED) if m in known.accuracy)
-    what = {"val": "validation samples", "test": "test samples", "out of fold": "samples, out of fold"}
-    first = f"{e.leading} leads" if e.leading else "no modality clearly leads"
-    text = f"lead: {first}, right on {known.samples} {what.get(known.split, 'scored samples')}: {rates}"
-    if e.at_chance:
-        text += f", {e.at_chance} hardly more often than by guessing ({1 / e.classes:.0%})"
-    if e.by_heart:
-        return text
-    carried = ", ".join(f"{m} {e.carried[m]:.0%}" for m in e.modalities if m in e.carried)
-    return f"{text}; sample by sample ahead: {per_sample}; called imbalanced and carried by: {carried}"

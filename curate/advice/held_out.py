@@ -35,7 +35,7 @@ class HeldOut:
         split: `val`; `test` where saved predictions have no validation samples.
         samples: how many.
         accuracy: {modality or "fused": share labelled right, 0..1}.
-        wrong: share of their labels that is wrong, at least, see `labels.wrong_bounds`.
+        wrong: share of their labels that is wrong, at least, see `bounds.wrong_bounds`.
     """
 
     split: str

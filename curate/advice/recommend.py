@@ -9,7 +9,8 @@ from __future__ import annotations
 from curate.comparison.plan import CONTINUED, CONTROLS, JOINT
 from curate.comparison.summary import BETTER, EVEN, UNJUDGED, WORSE, Line
 
-from .evidence import Evidence, conclusions
+from .conclusions import conclusions
+from .evidence import Evidence
 
 STUDY = "reports/studies/comparison.md (digits, three seeds)"
 AHEAD = {"usable": 3.7, "adaptive": -0.1, "iprm": 0.6}

@@ -162,7 +162,8 @@ def print_findings(dataset: Dataset, message: Message = print_message) -> None:
 
 def print_score(store: Store, run: Run) -> None:
     """Print a scored run: what was found, the strongest signal first, and below it the mixture in numbers."""
-    from curate.advice.evidence import conclusions, read_evidence
+    from curate.advice.conclusions import conclusions
+    from curate.advice.evidence import read_evidence
 
     found = store.rounds.read(run.run_id)
     evidence = read_evidence(store, run.run_id, found)

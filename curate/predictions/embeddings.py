@@ -20,9 +20,10 @@ from curate.errors import CurateError
 from curate.files.npz import open_npz, texts
 from curate.files.remote import located
 from curate.files.shards import Features, read_features
+from curate.scores.bounds import UNKNOWN, read_at_least, wrong_among
 from curate.scores.gap import log_margin, true_class_probability
 from curate.scores.guard import Labels
-from curate.scores.labels import UNKNOWN, Denied, preferences, read_at_least, vouched, wrong_among
+from curate.scores.labels import Denied, preferences, vouched
 from curate.scores.labels import judge as judge_labels
 from curate.scores.metrics import accuracy
 from curate.scores.usability import Evidence, Usability, assess, contradiction

@@ -21,7 +21,7 @@ from curate.files.remote import located
 from curate.files.shards import shards_of
 from curate.render import Message, no_message
 from curate.scores import gap
-from curate.scores.labels import wrong_among
+from curate.scores.bounds import wrong_among
 from curate.scores.scoring import MixtureConfig, fit_round, versions
 from curate.store.items import Items
 from curate.store.store import Store
@@ -298,7 +298,7 @@ def _grown(store: Store, scored: Run, read: Understood, said: str) -> Run:
 def _write_held_out(store: Store, run: Run, saved: Saved) -> None:
     """Store the accuracy of each modality on validation samples or, where there are none, on test samples.
 
-    And how many of their labels are wrong at least, see `labels.wrong_bounds`.
+    And how many of their labels are wrong at least, see `bounds.wrong_bounds`.
     """
     for split in ("val", "test"):
         if split in saved.held_out:

@@ -20,7 +20,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from curate.advice import command
-from curate.advice.evidence import conclusions
+from curate.advice.conclusions import conclusions
 from curate.files.writing import write_whole
 from curate.scores.gap import gap_scale
 from curate.scores.guard import IMPAIRED, RATIO, SEPARATION

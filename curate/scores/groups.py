@@ -150,6 +150,21 @@ def readable(pattern: Floats, labels: NDArray[np.int64], group: Mask, seed: int 
     return Readable(accuracy, error, of_others, chance, group_bare, bare_of_others[0] if bare_of_others else 0.0)
 
 
+def reading(pattern: Floats, labels: NDArray[np.int64], seed: int = 0) -> tuple[float, float]:
+    """Accuracy of a classifier of coarse patterns alone, on samples that it did not see, and its standard error; of
+    `MOST` samples.
+
+    Args:
+        pattern: (N, P) coarse content.
+        labels: (N,).
+    """
+    rows = np.sort(np.random.default_rng(seed).permutation(len(labels))[:MOST])
+    if len(rows) < FEWEST:
+        return 0.0, 1.0
+    accuracy = _read(pattern[rows], labels[rows], seed)
+    return accuracy, float(np.sqrt(max(accuracy * (1 - accuracy), 1 / len(rows)) / len(rows)))
+
+
 def _read(pattern: Floats, labels: NDArray[np.int64], seed: int) -> float:
     """Out-of-fold accuracy of a logistic regression."""
     from sklearn.linear_model import LogisticRegression

@@ -29,6 +29,9 @@ IMPAIRED = 0.6
 LEARNT = 0.1
 """Nothing is claimed where less than this share of what is above chance is recognised of the other held-out samples: a
 modality that the model has not learnt to read fails on any group."""
+MAJORITY, WELL = 0.5, 0.5
+"""A group of more than the first share of the samples is broken only if more than the second is recognised of the
+others: where a model has learnt a few samples, all the rest is such a group."""
 SAME = 0.3
 """How many samples of its class all others count as, where a low sample is compared with others of its class."""
 SMALLEST = 0.01
@@ -182,8 +185,9 @@ def broken(
         rest, held_rest = ~weak[labels.seen], ~weak[labels.held]
     for cut in every:
         inside = (cut.low > 0.5) & rest
-        ratio = _kept(cut.held[held_rest], held_p_true[held_rest], classes, own[held_rest])
         share = float(inside.mean()) if weak.any() else cut.share
+        learnt = WELL if share > MAJORITY else LEARNT
+        ratio = _kept(cut.held[held_rest], held_p_true[held_rest], classes, own[held_rest], learnt)
         if ratio is None or share <= SMALLEST:
             continue
         if cut.nearest is not None and not _fails(cut.nearest, held_p_true, classes, own, ~cut.held):
@@ -270,10 +274,10 @@ def _below(levels: Components, cut: int, recognition: Floats) -> Floats:
     return out
 
 
-def _kept(low: Mask, p_true: Floats, classes: int, labels: NDArray[np.int64]) -> float | None:
+def _kept(low: Mask, p_true: Floats, classes: int, labels: NDArray[np.int64], learnt: float = LEARNT) -> float | None:
     """Recognition above chance of the low held-out samples divided by that of the others, plus one standard error: very
-    few samples then lead to no claim. None if a side has too few, or if the others are hardly recognised (`LEARNT`), or
-    are mostly of other classes.
+    few samples then lead to no claim. None if a side has too few, or if of the others no more than `learnt` is
+    recognised, as a share of what is above chance, or if they are mostly of other classes.
 
     The others are those of the same class, for what is hard about a class is so for all of it. Where a class has few
     others, those of all classes count too, as `SAME` of its own would. A low group that nearly all of its classes are
@@ -287,6 +291,6 @@ def _kept(low: Mask, p_true: Floats, classes: int, labels: NDArray[np.int64]) ->
     counts, sums = (np.bincount(labels[~low], w, classes) for w in (None, p_true[~low]))
     of_class = (sums + SAME * p_true[~low].mean()) / (counts + SAME)
     above, error = of_class[labels[low]].mean() - 1 / classes, p_true[low].std(ddof=1) / np.sqrt(low.sum())
-    if (counts / (counts + SAME))[labels[low]].mean() < 0.5 or above <= LEARNT * (1 - 1 / classes):
+    if (counts / (counts + SAME))[labels[low]].mean() < 0.5 or above <= learnt * (1 - 1 / classes):
         return None
     return float((p_true[low].mean() + error - 1 / classes) / above)

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.types import FUSED, Floats, Predictions
+from curate.types import FUSED, Floats
 
+from .bounds import MAJORITY, SIDED, UNKNOWN, WrongBounds
 from .metrics import auroc
 from .references import Looks
 from .two_groups import SMALLEST, STEPS, TOLERANCE, Groups, two_groups, two_modes
@@ -44,14 +44,11 @@ TYPICAL = 0.1
 `typical`."""
 ORDINARY, ASKED = 2 / 3, 500
 """Nor if their look-alikes deny their labels too, more than those of others, by this AUROC; of so many of each."""
-SIDED = 1.645
-"""Normal quantile of a one-sided interval of 95 %."""
-SUREST, SURE_SHARE, PART, FEW = 75, 4, 10, 0.05
-"""Of held-out samples, those that the fusion is surest of are so many, at most a 4th of all and at least a 10th; a
-share of wrong labels below a 20th is none: on samples that are merely hard it is wrong there that often too."""
 MANY, CONFIRMED, EXPLAINED = 0.25, 0.6, 1.25
 """A share of wrong labels above the first is claimed unless held-out samples deny it: those that the fusion is surest
 of have less than the second part of it, at most, and its errors there, times the third, are as many."""
+BEYOND = 4 / 3
+"""Nor is any label judged if so many times the limit of `bounds.limited` would be wrong, or most labels."""
 DENIES = float(np.log(2))
 """A modality denies a label if it finds another class twice as probable; one that shows nothing does not. In nats."""
 PLACES = 4
@@ -90,16 +87,6 @@ class Preferences:
         counts = np.bincount(labels, minlength=int(self.other.max(initial=0)) + 1) + 1
         relative = counts[labels][:, None] / counts[self.other]
         return replace(self, cross=self.cross * relative[:, :, None])
-
-
-class WrongBounds(NamedTuple):
-    """Bounds of the share of wrong labels among held-out samples, 0..1, see `wrong_bounds`."""
-
-    least: float = 0.0
-    most: float = 1.0
-
-
-UNKNOWN = WrongBounds()
 
 
 @dataclass(frozen=True)
@@ -182,8 +169,9 @@ def judge(
     not asked, and others that deny the rest of the labels cannot vouch. Labels are then judged by the fusion, on
     samples of which nothing is claimed to be broken: damage hides the class, and a right label is denied. The lower
     group must be a mode, or held-out samples must show that labels are wrong; and more than `MANY` are claimed only if
-    these do not speak against it, for what a model cannot tell is such a group too. Nor is a label wrong if each
-    modality that denies it shows what it shows of another sample with that label.
+    these do not speak against it, for what a model cannot tell is such a group too. Nothing is judged where most labels
+    would be wrong, or more than a plain classifier of the content leaves room for: such a model has learnt little. Nor
+    is a label wrong if each modality that denies it shows what it shows of another sample with that label.
 
     Args:
         labels: (N,), for how frequent classes are.
@@ -192,7 +180,7 @@ def judge(
             is judged.
         seed: of the samples that a mixture is fitted to.
         vouches: (N, M) whether another sample that looks the same has the same label, see `vouched`; None: unknown.
-        wrong: share of wrong labels that held-out samples show.
+        wrong: share of wrong labels that held-out samples show, and its limit.
         looks: of each modality, how its samples look; None or (): unknown.
     """
     count, modalities = p_broken.shape
@@ -215,49 +203,10 @@ def judge(
     told_apart = two_modes(found.share, found.separation) or (wrong.least > 0 and found.separation > DISTINCT)
     p_mislabelled = found.lower(margin) * weights
     share = float((p_mislabelled > CLAIMED).mean())
+    if share > min(MAJORITY, BEYOND * wrong.limit):
+        return Denied(np.full(count, np.nan), swapped)
     are_errors = share > MANY and wrong.most < CONFIRMED * share and share <= EXPLAINED * (1 - reads)
     return Denied(p_mislabelled * (told_apart and not are_errors), swapped)
-
-
-def wrong_bounds(sure: Floats, denied: NDArray[np.bool_]) -> WrongBounds:
-    """Bounds of the share of wrong labels among held-out samples, each one-sided with 95 % (Clopper-Pearson); a lower
-    one below `FEW` is 0.
-
-    Where the fusion is surest, it is hardly ever wrong: what it denies there has a wrong label. So this tells how many
-    there are even where no group of margins stands apart, which tells which they are.
-
-    Args:
-        sure: (N,) the largest probability that the fusion gives a class, of samples that it was not trained on.
-        denied: (N,) whether that class is another than the label.
-    """
-    from scipy.special import betaincinv  # late: few commands need it
-
-    count = max(min(len(sure) // SURE_SHARE, SUREST), len(sure) // PART)
-    if not count:
-        return UNKNOWN
-    surest = np.argsort(-sure, kind="stable")[:count]
-    hits = int(denied[surest].sum())
-    low = float(betaincinv(hits, count - hits + 1, 0.05)) if hits else 0.0
-    high = float(betaincinv(hits + 1, count - hits, 0.95)) if hits < count else 1.0
-    return WrongBounds(low if low >= FEW else 0.0, high)
-
-
-def wrong_among(held: Predictions) -> WrongBounds:
-    """`wrong_bounds` of held-out samples, by what the fusion predicts for them."""
-    probs = held.probs[FUSED]
-    return wrong_bounds(probs.max(axis=1), probs.argmax(axis=1) != held.labels)
-
-
-def read_at_least(right: float, wrong: float) -> float:
-    """Share of held-out samples whose class the fusion reads, 0..1: right / (1 - wrong), at most 1.
-
-    What it reads of a sample with a wrong label counts as wrong too. With `wrong` a lower bound, so is this.
-
-    Args:
-        right: share of the held-out samples whose label it gives.
-        wrong: share of them that have a wrong label, in [0, 1), see `wrong_bounds`.
-    """
-    return min(1.0, right / (1 - wrong))
 
 
 def _elsewhere(

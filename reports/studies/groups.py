@@ -18,9 +18,10 @@ import numpy as np
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from curate.datasets.worlds import DecodedSamples, Fault, Planted
+from curate.scores.bounds import limited, read_at_least, wrong_bounds
 from curate.scores.gap import true_class_probability
 from curate.scores.guard import Labels
-from curate.scores.labels import CLAIMED, Denied, judge, preferences, read_at_least, vouched, wrong_bounds
+from curate.scores.labels import CLAIMED, Denied, judge, preferences, vouched
 from curate.scores.metrics import accuracy, auroc
 from curate.scores.usability import Evidence, Usability, assess
 from curate.store.dynamics import Dynamics
@@ -181,7 +182,8 @@ def denied(found: Usability, known) -> Denied:
     means = {m: known[f"mean_{m}"].astype(np.float64) for m in (*found.modalities, "fused")}
     said = preferences([means], found.modalities, known["labels"])
     held, labels = known["hprobs_fused"], known["labels"]
-    wrong = wrong_bounds(held.max(axis=1), held.argmax(axis=1) != known["hlabels"])
+    shown = wrong_bounds(held.max(axis=1), held.argmax(axis=1) != known["hlabels"])
+    wrong = limited(shown, (known.get(f"pattern_{m}") for m in found.modalities), labels, 0)
     reads = read_at_least(accuracy(held, known["hlabels"]), wrong.least)
     vouches = vouched((known[f"x_{m}"] for m in found.modalities), labels)
     return judge(said, labels, found.p_broken, reads, vouches=vouches, wrong=wrong)

@@ -93,10 +93,10 @@ def improve(
 
 def explanation(plan: Improvement, evidence: Evidence) -> Iterator[str]:
     """What would be changed and why, what is left as it is, and what would be trained."""
-    from curate.advice.evidence import conclusions
+    from curate.advice.conclusions import conclusions
 
     yield f"{plan.parent.run_id} of {plan.parent.dataset}"
-    yield from (line for line in conclusions(evidence) if line.split(":")[0] in ("by heart", "labels"))
+    yield from (line for line in conclusions(evidence) if line.split(":")[0] in ("learnt", "by heart", "labels"))
     yield f"change: {plan.corrections.describe()}"
     if plan.wrong:
         yield f"leave out: {plan.wrong}; of each batch so many, those with the largest loss"

@@ -19,7 +19,7 @@ def wrong_share(session: Session, parent: Run, changed: Collection[str] = ()) ->
     """Share of the training labels that a scored run shows to be wrong, 0..1, and how, in words; '' = nothing is known.
 
     It is the mean of `p_mislabelled`. The labels of validation samples that the warm model denied most surely may show
-    that there are more, see `labels.wrong_bounds`: then it is this bound, and not more than the share of the training
+    that there are more, see `bounds.wrong_bounds`: then it is this bound, and not more than the share of the training
     labels that were denied over the warm-up, less the share that is right by now.
 
     Args:

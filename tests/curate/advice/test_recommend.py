@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from curate.advice.evidence import Evidence, conclusions, read_evidence
+from curate.advice.conclusions import conclusions
+from curate.advice.evidence import Evidence, read_evidence
 from curate.advice.held_out import HeldOut, differ
 from curate.advice.recommend import IMPROVED, STUDY, recommend
 from curate.comparison.summary import Cell, Line, summarize
@@ -88,6 +89,30 @@ def test_wrong_labels_are_a_finding_of_their_own() -> None:
     (found,) = [text for text in conclusions(known) if text.startswith("labels: ")]
     assert "97 probably wrong (9.7%)" in found and "p_mislabelled > 0.5" in found and "hard" not in found
     assert found in recommend(known)[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"accuracy": {"fused": 0.59}}, True),
+        ({"accuracy": {"fused": 0.61}}, False),
+        ({"accuracy": {"fused": 0.45}, "denied": 300}, False),  # 45 of 70 %
+        ({"accuracy": {"fused": 0.40}, "denied": 300}, True),
+        ({"accuracy": {"fused": 0.3}, "folds": 5}, False),  # not of samples that it was trained on
+        ({"accuracy": {"fused": 0.3}, "in_sample": None}, False),
+    ],
+)
+def test_a_model_that_has_learnt_little_is_the_first_thing_said(changes, said) -> None:
+    first = conclusions(replace(PLAIN, held_out=None, **changes))[0]
+    assert first.startswith("learnt: ") == said and ("--epochs" in first) == said
+    other = replace(PLAIN, held_out=None, has_model=False, **changes)
+    assert "--epochs" not in conclusions(other)[0]
+
+
+def test_labels_are_not_judged_where_more_are_denied_than_can_be_wrong() -> None:
+    read = HeldOut("val", 200, {"audio": 0.75, "visual": 0.45, "fused": 0.85})
+    (found,) = [t for t in conclusions(replace(PLAIN, withheld=True, held_out=read)) if t.startswith("labels: ")]
+    assert "not judged" in found and "more of them than can be wrong" in found
 
 
 def test_swapped_clips_are_a_finding_of_each_modality() -> None:

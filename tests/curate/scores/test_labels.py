@@ -7,22 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from curate.scores.bounds import WrongBounds
 from curate.scores.labels import (
     CLAIMED,
     DENIES,
     READS,
     Preferences,
-    WrongBounds,
     judge,
     preferences,
-    read_at_least,
     typical,
     vouched,
-    wrong_among,
-    wrong_bounds,
 )
 from curate.scores.references import Looks, look_alikes
-from curate.types import FUSED, Predictions
+from curate.types import FUSED
 
 COUNT, CLASSES = 1000, 5
 NAMES = ("audio", "visual")
@@ -69,9 +66,8 @@ def test_wrong_labels_and_swapped_pictures_are_told_apart_and_probabilities_are_
     assert not found.p_swapped[:, 0].any() and not (found.p_mislabelled > CLAIMED).any()
 
 
-@pytest.mark.parametrize("share", [0.03, 0.3, 0.45, 0.55])
+@pytest.mark.parametrize("share", [0.03, 0.3, 0.45])
 def test_few_wrong_labels_are_found_and_so_are_many(share: float) -> None:
-    """Above a half, the median margin is that of a wrong label."""
     said, kind = world(wrong=int(share * COUNT))
     found = judge(said, LABELS, np.zeros((COUNT, 2)))
     claimed = found.p_mislabelled > CLAIMED
@@ -136,6 +132,16 @@ def test_many_wrong_labels_are_not_what_a_model_cannot_tell(share, most, reads, 
     said, kind = world(wrong=int(share * COUNT))
     claimed = judge(said, LABELS, np.zeros((COUNT, 2)), reads, wrong=WrongBounds(0.0, most)).p_mislabelled > CLAIMED
     assert (claimed[kind == 1].mean() > 0.9 and claimed[kind == 0].mean() < 0.05) if found else not claimed.any()
+
+
+@pytest.mark.parametrize(
+    ("share", "limit", "judged"), [(0.6, 1, False), (0.4, 0.5, True), (0.4, 0.32, True), (0.4, 0.28, False)]
+)
+def test_most_labels_are_not_wrong_nor_many_more_than_a_plain_classifier_leaves_room_for(share, limit, judged) -> None:
+    """A model that has learnt little denies most labels. A third above the limit may be chance, more is not."""
+    said, kind = world(wrong=int(share * COUNT))
+    found = judge(said, LABELS, np.zeros((COUNT, 2)), wrong=WrongBounds(limit=limit)).p_mislabelled
+    assert (found[kind == 1] > CLAIMED).mean() > 0.9 if judged else np.isnan(found).all()
 
 
 def test_the_others_must_read_to_vouch_for_a_label_and_so_must_the_modality_itself() -> None:
@@ -276,44 +282,3 @@ def test_a_label_is_not_wrong_if_every_modality_that_denies_it_is_vouched_for() 
     assert claimed(one)[half & second].mean() > 0.9 and not claimed(one)[half & first & ~second].any()
     assert not claimed(both)[half & (first | second)].any() and claimed(both)[50:100].mean() > 0.9
     assert claimed(both)[kind == 0].mean() < 0.01
-
-
-@pytest.mark.parametrize(("count", "looked_at"), [(300, 75), (100, 25), (2000, 200), (7, 1)])
-def test_wrong_labels_are_counted_among_the_surest(count: int, looked_at: int) -> None:
-    """If all of these are denied, the lower bound is 0.05 ** (1 / n); if only others are, the upper one is the rest."""
-    sure = np.random.default_rng(0).permutation(np.linspace(0.3, 1, count))
-    surest = sure >= np.sort(sure)[-looked_at]
-    assert wrong_bounds(sure, surest) == pytest.approx((0.05 ** (1 / looked_at), 1.0))
-    assert wrong_bounds(sure, ~surest) == pytest.approx((0.0, 1 - 0.05 ** (1 / looked_at)))
-
-
-def test_a_bound_of_wrong_labels_holds_in_95_of_100_samples_and_few_are_none() -> None:
-    """A fifth are wrong, and what is unsure is denied more often; of a twentieth hardly ever any is claimed."""
-    rng, found = np.random.default_rng(0), {0.2: [], 0.05: []}
-    for share, bounds in found.items():
-        for _ in range(400):
-            sure = rng.uniform(0.3, 1, 300)
-            unsure = rng.random(300) < np.clip(0.75 - sure, 0, 1)
-            bounds.append(wrong_bounds(sure, (rng.random(300) < share) | unsure))
-    least, most = np.array(found[0.2]).T
-    for missed in (least > 0.2, most < 0.2):
-        assert missed.mean() < 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
-    assert np.median(least) > 0.1 and np.median(most) < 0.35
-    assert np.mean(np.array(found[0.05])[:, 0] > 0) < 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
-
-
-def test_of_no_held_out_samples_none_are_wrong() -> None:
-    assert wrong_bounds(np.empty(0), np.empty(0, dtype=bool)) == (0, 1)
-    assert wrong_bounds(np.ones(3), np.ones(3, dtype=bool)) == (0, 1)
-
-
-def test_what_is_read_is_counted_among_the_right_labels() -> None:
-    """The fusion is right on every held-out sample, surely; of 75 of 300 labels, 30 of the 75 surest, are wrong."""
-    sure = np.linspace(0.99, 0.6, 300)
-    wrong = np.isin(np.arange(300), [*range(0, 75, 5), *range(1, 75, 5), *range(80, 125)])
-    probs, labels = np.stack([sure, 1 - sure], axis=1), wrong.astype(np.int64)
-    held = Predictions(np.arange(300).astype(str), labels, ("a", "b"), (), {FUSED: probs})
-    share = wrong_among(held)
-    assert share == wrong_bounds(sure, wrong) and 0.25 < share.least < 30 / 75 < share.most
-    assert read_at_least(0.75, 0.25) == 1 and read_at_least(0.5, 0) == 0.5 and read_at_least(0.4, 0.5) == 0.8
-    assert read_at_least(0.9, 0.25) == 1

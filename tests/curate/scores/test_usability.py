@@ -187,11 +187,14 @@ def test_a_group_is_compared_with_others_of_its_classes(left):
     assert guard.found == (left > 0) and not guard.weak
 
 
-@pytest.mark.parametrize(("share", "claimed"), [(0.05, False), (0.3, True)])
-def test_what_the_model_has_not_learnt_to_read_proves_nothing(share, claimed):
-    """A group is not recognised at all, the others by a share of what is above the chance of 0.1: `LEARNT` = 0.1."""
+@pytest.mark.parametrize(
+    ("share", "part", "claimed"), [(0.05, 0.25, False), (0.3, 0.25, True), (0.3, 0.75, False), (0.7, 0.75, True)]
+)
+def test_what_the_model_has_not_learnt_to_read_proves_nothing(share, part, claimed):
+    """A part is not recognised at all, the others by a share of what is above the chance of 0.1: `LEARNT` = 0.1, and if
+    the part is most samples, `WELL` = 0.5."""
     rng = np.random.default_rng(0)
-    q, held = (np.where(np.arange(n) < n // 4, 0.02, 0.1 + 0.9 * share) for n in (200, 60))
+    q, held = (np.where(np.arange(n) < n * part, 0.02, 0.1 + 0.9 * share) for n in (200, 60))
     q, held = q + 0.002 * rng.normal(size=200), held + 0.002 * rng.normal(size=60)
     p, guard = broken(q, held, held, 10)
     assert guard.found == claimed == bool(p.any()) and (guard.ratio is not None) == claimed

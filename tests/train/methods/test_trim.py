@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from curate.errors import CurateError
-from curate.scores.labels import wrong_among
+from curate.scores.bounds import wrong_among
 from curate.torch.losses import multimodal_cross_entropy, trimmed_loss
 from curate.train.loop.engine import OptimConfig
 from curate.train.stages import wrong_labels

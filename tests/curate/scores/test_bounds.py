@@ -1,0 +1,78 @@
+"""How many labels are wrong: bounds by held-out samples, and by a classifier that the model has no part in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from curate.scores.bounds import UNKNOWN, WrongBounds, limited, read_at_least, wrong_among, wrong_bounds
+from curate.types import FUSED, Predictions
+
+
+@pytest.mark.parametrize(("count", "looked_at"), [(300, 75), (100, 25), (2000, 200)])
+def test_wrong_labels_are_counted_among_the_surest(count: int, looked_at: int) -> None:
+    """A third of these are denied, and all others: as many or more have a chance of 5 % at the lower bound, as many or
+    fewer at the upper one. If none of these is denied, the upper bound is 1 - 0.05 ** (1 / n).
+    """
+    sure = np.random.default_rng(0).permutation(np.linspace(0.3, 1, count))
+    surest = sure >= np.sort(sure)[-looked_at]
+    hits = looked_at // 3
+    least, most, _ = wrong_bounds(sure, ~surest | (surest & (np.cumsum(surest) <= hits)))
+    assert binom.sf(hits - 1, looked_at, least) == pytest.approx(0.05)
+    assert binom.cdf(hits, looked_at, most) == pytest.approx(0.05)
+    assert wrong_bounds(sure, ~surest)[:2] == pytest.approx((0.0, 1 - 0.05 ** (1 / looked_at)))
+
+
+def test_where_most_of_the_surest_are_denied_it_is_the_model_that_is_wrong() -> None:
+    sure = np.linspace(0.3, 1, 300)
+    assert wrong_bounds(sure, np.arange(300) % 10 < 7) == UNKNOWN
+    assert wrong_bounds(sure, np.arange(300) % 10 < 5).least > 0.35
+
+
+@pytest.mark.parametrize("wrong", [0.0, 0.1, 0.4])
+def test_a_classifier_of_the_content_limits_how_many_labels_are_wrong(wrong: float) -> None:
+    """Two clusters a class apart by far: it gives every right label, and no wrong one."""
+    rng = np.random.default_rng(0)
+    truth = np.arange(500) % 5
+    content, noise = np.eye(5)[truth] * 9 + rng.normal(size=(500, 5)), rng.normal(size=(500, 5))
+    labels = np.where(rng.random(500) < wrong, (truth + rng.integers(1, 5, 500)) % 5, truth)
+    share = float((labels != truth).mean())
+    shown = WrongBounds(0.2, 0.6)
+    told = limited(shown, [None, noise, content], labels, 0)
+    assert share <= told.limit < share + 0.08
+    assert told == WrongBounds(limit=told.limit) if wrong < 0.2 else told[:2] == shown[:2]
+    assert limited(shown, [None], labels, 0) == shown
+    assert limited(shown, [noise], labels, 0).limit == 0.5, "what reads nothing limits nothing"
+
+
+def test_a_bound_of_wrong_labels_holds_in_95_of_100_samples_and_few_are_none() -> None:
+    """A fifth are wrong, and what is unsure is denied more often; of a twentieth hardly ever any is claimed."""
+    rng, found = np.random.default_rng(0), {0.2: [], 0.05: []}
+    for share, bounds in found.items():
+        for _ in range(400):
+            sure = rng.uniform(0.3, 1, 300)
+            unsure = rng.random(300) < np.clip(0.75 - sure, 0, 1)
+            bounds.append(wrong_bounds(sure, (rng.random(300) < share) | unsure)[:2])
+    least, most = np.array(found[0.2]).T
+    for missed in (least > 0.2, most < 0.2):
+        assert missed.mean() < 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
+    assert np.median(least) > 0.1 and np.median(most) < 0.35
+    assert np.mean(np.array(found[0.05])[:, 0] > 0) < 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
+
+
+def test_of_no_held_out_samples_none_are_wrong() -> None:
+    assert wrong_bounds(np.empty(0), np.empty(0, dtype=bool)) == UNKNOWN
+    assert wrong_bounds(np.ones(3), np.ones(3, dtype=bool)) == UNKNOWN
+
+
+def test_what_is_read_is_counted_among_the_right_labels() -> None:
+    """The fusion is right on every held-out sample, surely; of 75 of 300 labels, 30 of the 75 surest, are wrong."""
+    sure = np.linspace(0.99, 0.6, 300)
+    wrong = np.isin(np.arange(300), [*range(0, 75, 5), *range(1, 75, 5), *range(80, 125)])
+    probs, labels = np.stack([sure, 1 - sure], axis=1), wrong.astype(np.int64)
+    held = Predictions(np.arange(300).astype(str), labels, ("a", "b"), (), {FUSED: probs})
+    share = wrong_among(held)
+    assert share == wrong_bounds(sure, wrong) and 0.25 < share.least < 30 / 75 < share.most
+    assert read_at_least(0.75, 0.25) == 1 and read_at_least(0.5, 0) == 0.5 and read_at_least(0.4, 0.5) == 0.8
+    assert read_at_least(0.9, 0.25) == 1
