@@ -16,6 +16,8 @@ from curate.errors import CurateError
 from curate.files.writing import replacing
 from curate.render import Format, Message, no_message, pieces, printable
 
+from .typed import as_typed
+
 if TYPE_CHECKING:
     from curate.comparison.plan import Plan
     from curate.datasets import Dataset
@@ -37,12 +39,12 @@ MOST_ROWS = 10_000
 
 def print_message(text: str) -> None:
     """Lines on standard error, safe for a terminal."""
-    typer.echo(printable(text, keep="\n"), err=True)
+    typer.echo(printable(as_typed(text), keep="\n"), err=True)
 
 
 def print_text(text: str) -> None:
     """Lines on standard output, safe for a terminal."""
-    typer.echo(printable(text, keep="\n"))
+    typer.echo(printable(as_typed(text), keep="\n"))
 
 
 def messages(quiet: bool) -> Message:

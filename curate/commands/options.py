@@ -14,6 +14,8 @@ from curate.files.copies import LIMIT
 from curate.files.remote import Remote, located
 from curate.render import Format
 
+from .typed import name_table
+
 
 def place(value: Path | None) -> Path | None:
     """A path of this machine, or a remote one, as it was typed."""
@@ -25,7 +27,7 @@ def places(values: list[Path] | None) -> list[Path] | None:
     return None if values is None else [located(value) for value in values]
 
 
-def _here(value: Path) -> Path:
+def _here(ctx: typer.Context, value: Path) -> Path:
     """The path of a table, which must be of this machine."""
     found = located(value)
     if isinstance(found, Remote):
@@ -33,6 +35,7 @@ def _here(value: Path) -> Path:
             f"{found} is on another machine; a table is a file of this one",
             f"take over what it holds, and name a file here: curate merge {found}",
         )
+    name_table(ctx, found)
     return found
 
 

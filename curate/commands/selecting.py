@@ -65,7 +65,7 @@ def select(
         if by == "p_balanced":
             suggested, why = store.selections.suggest(scored.run_id)
         rule |= suggested
-        message(f"{why}; the same: curate select {Rule(**rule).options}")
+        message(f"{why}; the same: `curate select {Rule(**rule).options}`")
     chosen = store.selections.make(scored.run_id, name=name, replace=replace, **rule)
     written = store.selections.export(chosen.name, output) if output else 0
     print_selection(chosen, form, message)

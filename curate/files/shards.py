@@ -97,6 +97,12 @@ def read_shards(folder: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
     return columns, notes
 
 
+def newest_epochs(folder: Path) -> dict[str, int]:
+    """{split: number of the newest epoch that all processes have finished} of what was recorded in a folder."""
+    parts = [NAME.fullmatch(path.name) for path in _complete(shards_of(folder))[0]]
+    return {found[2]: int(found[1]) for found in parts if found}  # ascending, so the last of a split is kept
+
+
 def _complete(files: Iterable[Path]) -> tuple[list[Path], list[str]]:
     """The files of epochs that every process has finished, and a note on the others."""
     found: dict[tuple[int, str], dict[tuple[int, int], list[Path]]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,13 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from curate.errors import CurateError
-from curate.files.shards import read_shards, shard_name, write_shard
+from curate.files.shards import newest_epochs, read_shards, shard_name, write_shard
 from curate.predictions.score import fit_newest
 from curate.table import Table
 from curate.types import FUSED, MODALITY, Round, Run
 
 from .processes import place, wait_for_all
 
+LOG = logging.getLogger(__name__)
 Values = Tensor | NDArray[Any] | Sequence[Sequence[float]]
 Split = Literal["train", "val", "test"]
 ROWS = 100_000
@@ -42,10 +44,11 @@ class Recorder:
         run = recorder.score("curate.duckdb")
 
     Works alike in one process and in several (`torch.distributed`, or the variables RANK and WORLD_SIZE): each writes
-    files of its own. What is recorded of an epoch appears at its end; a killed run leaves complete epochs.
+    files of its own. What is recorded of an epoch appears at its end; a killed run leaves complete epochs, and
+    another recorder of the folder goes on after them.
 
     Args:
-        folder: where the files go; made if need be. It belongs to one run.
+        folder: where the files go; made if need be. It belongs to one run: clear it before a training from the start.
         classes: class names, in the order of the logits.
         values: what is given to `add`: `logits`, or `probabilities` that add up to one.
         features: what is given to `add` as features. `deep`, those of the last layers, rank samples by usability;
@@ -76,7 +79,10 @@ class Recorder:
         self.process, self.processes = place()
         self._position = {name: i for i, name in enumerate(self.classes)}
         self._modalities: tuple[str, ...] = ()
-        self._numbers: dict[str, int] = {}
+        self._numbers = newest_epochs(self.folder)
+        if self._numbers:
+            there = ", ".join(f"{number} of {split}" for split, number in self._numbers.items())
+            LOG.warning("%s holds epochs up to %s: it goes on after them; clear it for another run", folder, there)
         self._open: _Epoch | None = None
 
     @contextmanager
@@ -85,24 +91,27 @@ class Recorder:
 
         Args:
             split: of the samples that are added; `train` is what is scored, `val` judges what was memorised.
-            number: of the epoch; one more than the last of this split where it is left out, beginning with 1.
+            number: of the epoch, 1 or more; left out, one more than the last of this split in the folder. One that is
+                there already is replaced.
             moving: whether the weights change meanwhile, as in a training step. A sample that a padding sampler gave to
                 two processes then has two predictions, and the first process's count; without it that is an error.
 
         Raises:
-            CurateError: another epoch is open, or nothing was added.
+            CurateError: another epoch is open, nothing was added, or a number is below 1.
         """
         if self._open is not None:
             raise CurateError("an epoch is recorded already", "end it before the next begins")
         if split not in ("train", "val", "test"):
             raise CurateError(f"a split is train, val or test, got {split!r}", 'e.g. recorder.epoch(split="val")')
         number = self._numbers.get(split, 0) + 1 if number is None else int(number)
+        if number < 1:
+            raise CurateError(f"epochs are counted from 1, got {number}", "leave number out, or add 1 to yours")
         self._open = _Epoch(self.folder, split, number, self.process, self.processes, self.rows, moving)
         self._open.clear()  # what a killed run left
         try:
             yield
             self._open.close()
-            self._numbers[split] = number
+            self._numbers[split] = max(number, self._numbers.get(split, 0))
         finally:
             self._open.clear()
             self._open = None

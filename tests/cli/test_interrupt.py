@@ -82,7 +82,7 @@ def test_a_resumed_scoring_equals_an_unbroken_one(
     assert ended.code == 130 and ended.out == ""
     assert ended.err.splitlines()[-1] == (
         "interrupted: score-manifest-1 keeps every finished epoch; go on with "
-        "`curate score --resume --db broken.duckdb`"
+        "`curate score --db broken.duckdb --resume`"
     )
     broken = content(Path("broken.duckdb"))
     assert not broken["prediction"]

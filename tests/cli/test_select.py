@@ -153,7 +153,7 @@ def test_without_a_rule_the_evidence_gives_one_and_it_is_said(curate: Callable, 
     assert ended.code == 0, ended.err
     why, _, same = ended.err.partition("; the same: ")
     assert "broken group was found" in why or "usability was not judged" in why
-    rule = shlex.split(same.splitlines()[0])
+    rule = shlex.split(same.splitlines()[0].strip("`"))
     assert rule[:2] == ["curate", "select"]
     assert curate(*rule[1:], "--name", "typed").code == 0
     total = records(curate("selections", "unasked", "typed", "--format", "csv").out)[0]

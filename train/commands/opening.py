@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from curate.commands.messages import messages, print_message
-from curate.commands.options import DB
 from curate.errors import CurateError
 from curate.render import progress
 
@@ -115,10 +114,7 @@ def resumable(store: Store, kind: str) -> Iterator[None]:
     except KeyboardInterrupt:
         run = next(iter(store.runs.all(kind=kind)), None) if store.path.exists() else None
         if run and run.status in ("interrupted", "running"):
-            db = "" if store.path == DB else f" --db {store.path}"
-            print_message(
-                f"interrupted: {run.run_id} keeps every finished epoch; go on with `curate {kind} --resume{db}`"
-            )
+            print_message(f"interrupted: {run.run_id} keeps every finished epoch; go on with `curate {kind} --resume`")
         else:
             print_message("interrupted: no run was begun; media decoded so far are kept for the next time")
         raise typer.Exit(130) from None

@@ -121,6 +121,41 @@ def test_an_epoch_that_breaks_off_leaves_the_earlier_ones(tmp_path, batches, mon
     np.testing.assert_array_equal(first, second)
 
 
+def test_a_recorder_of_the_same_folder_goes_on_after_the_complete_epochs(
+    tmp_path, batches, monkeypatch, caplog
+) -> None:
+    """A training that was started again: nothing that was recorded is lost, and the newest is what is scored."""
+    record(tmp_path, batches, monkeypatch)
+    before = {path.name: path.read_bytes() for path in shards_of(tmp_path)}
+    last = len(batches[2])
+    again = record(tmp_path, (*batches[:2], batches[2][:1]), monkeypatch)
+    assert f"epochs up to {last} of train" in caplog.text
+    assert {path.name: path.read_bytes() for path in shards_of(tmp_path) if path.name in before} == before
+    columns = again.read()
+    assert columns["epoch"].max() == last + 1
+    first, newest = (columns["audio.bark"][columns["epoch"] == e] for e in (1, last + 1))
+    np.testing.assert_array_equal(first, newest)
+    with again.epoch(split="val"):  # counted by itself
+        again.add([f"v{i}" for i in range(N)], batches[1], batches[2][0])
+    assert set(again.read()["epoch"][again.read()["split"] == "val"]) == {1}
+
+
+def test_of_several_processes_the_epoch_that_one_has_not_finished_is_recorded_anew(
+    tmp_path, batches, monkeypatch
+) -> None:
+    """One was lost in its second epoch: started again, both go on with the second."""
+    record(tmp_path, batches, monkeypatch, [(0, 2)])
+    record(tmp_path, (*batches[:2], batches[2][:1]), monkeypatch, [(1, 2)])
+    record(tmp_path, (*batches[:2], batches[2][1:2]), monkeypatch, [(0, 2), (1, 2)])
+    columns, notes = read_shards(tmp_path)
+    assert set(columns["epoch"]) == {1, 2} and not any("finished" in note for note in notes)
+
+
+def test_epochs_are_counted_from_one(tmp_path) -> None:
+    with pytest.raises(CurateError, match="counted from 1, got -1"), Recorder(tmp_path, CLASSES).epoch(number=-1):
+        pass
+
+
 def test_validation_is_what_memory_is_judged_by(tmp_path, batches, monkeypatch) -> None:
     recorder = record(tmp_path / "r", batches, monkeypatch)
     labels = np.arange(30) % 3
