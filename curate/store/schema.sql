@@ -8,6 +8,8 @@
 -- Their ids and names have the compression that DuckDB would choose: trying them all takes longer than writing.
 
 CREATE TABLE schema_version (version INTEGER NOT NULL, written_by VARCHAR NOT NULL);
+COMMENT ON TABLE schema_version IS 'One row: the version of this schema';
+COMMENT ON COLUMN schema_version.written_by IS 'version of curate';
 COMMENT ON COLUMN schema_version.version IS 'a curate that knows only smaller ones refuses this file';
 
 CREATE TABLE run (
@@ -33,6 +35,17 @@ CREATE TABLE run (
     finished TIMESTAMP
 );
 COMMENT ON TABLE run IS 'One row a run: what was run, with which settings, from which parent';
+COMMENT ON COLUMN run.run_id IS 'unique; made of kind or method, data set and a number';
+COMMENT ON COLUMN run.method IS 'warmup of a scored run, predictions of saved ones, else what was trained';
+COMMENT ON COLUMN run.dataset IS 'name of the data set';
+COMMENT ON COLUMN run.root IS 'where the data lay; NULL = built in';
+COMMENT ON COLUMN run.classes IS 'class names, in the order of label';
+COMMENT ON COLUMN run.family IS 'of the mixture: two-sided, gaussian or student-t; NULL = none was fitted';
+COMMENT ON COLUMN run.versions IS 'of Python and of the packages that were used';
+COMMENT ON COLUMN run.folder IS 'where its checkpoints are';
+COMMENT ON COLUMN run.checkpoint_sha256 IS 'of the weights that were kept; NULL = none';
+COMMENT ON COLUMN run.status IS 'running, interrupted, failed or done';
+COMMENT ON COLUMN run.note IS 'what sets it apart from others of its method; NULL = nothing';
 COMMENT ON COLUMN run.kind IS 'score = warm-up, predictions, gap, mixture, posteriors; train = one method from the scored run';
 COMMENT ON COLUMN run.data_id IS 'digest of samples, labels, splits, content and preprocessing: equal ids mean equal data';
 COMMENT ON COLUMN run.parent IS 'the scored run a training run starts from and reads its weights from';
@@ -68,6 +81,8 @@ CREATE TABLE part (
     changed BIGINT NOT NULL
 );
 COMMENT ON TABLE part IS 'Which rows of item belong to a data set (run_id is NULL) or to a round of a run; a part may belong to several, and several parts to one';
+COMMENT ON COLUMN part.data_id IS 'the data set that it belongs to, see run.data_id; NULL = to a run';
+COMMENT ON COLUMN part.run_id IS 'the run that it belongs to; NULL = to a data set';
 COMMENT ON COLUMN part.number IS 'item.part';
 COMMENT ON COLUMN part.round IS 'as in prediction; NULL = of a data set';
 COMMENT ON COLUMN part.modalities IS 'the order of the lists of item that have an element a modality, or fused';
@@ -109,6 +124,26 @@ CREATE TABLE item_here (
     CHECK (abs(p_balanced[3] + p_first[3] + p_second[3] - 1) < 1e-9)
 );
 COMMENT ON TABLE item_here IS 'One row a sample of a part: what is known of it, what each modality said of it, its gaps and its posteriors; what is not known is NULL. The views sample, prediction, class_probability, gap and posterior show it by names';
+COMMENT ON COLUMN item_here.sample_id IS 'unique within the data set';
+COMMENT ON COLUMN item_here.split IS 'as in sample';
+COMMENT ON COLUMN item_here.label_name IS 'as in sample';
+COMMENT ON COLUMN item_here.group_id IS 'as in sample';
+COMMENT ON COLUMN item_here.planted IS 'as in sample';
+COMMENT ON COLUMN item_here.status IS 'as in sample';
+COMMENT ON COLUMN item_here.reason IS 'as in sample';
+COMMENT ON COLUMN item_here.extra IS 'as in sample';
+COMMENT ON COLUMN item_here.media IS 'as in sample';
+COMMENT ON COLUMN item_here.sources IS 'as in sample';
+COMMENT ON COLUMN item_here.p_max IS 'as p_true';
+COMMENT ON COLUMN item_here.entropy IS 'as p_true';
+COMMENT ON COLUMN item_here.predicted IS 'as p_true';
+COMMENT ON COLUMN item_here.correct IS 'as p_true';
+COMMENT ON COLUMN item_here.in_sample IS 'as in prediction';
+COMMENT ON COLUMN item_here.kl_gap IS 'as prob_gap';
+COMMENT ON COLUMN item_here.fitted IS 'as prob_gap';
+COMMENT ON COLUMN item_here.p_balanced IS 'as prob_gap';
+COMMENT ON COLUMN item_here.p_first IS 'as prob_gap';
+COMMENT ON COLUMN item_here.p_second IS 'as prob_gap';
 COMMENT ON COLUMN item_here.part IS 'part.number';
 COMMENT ON COLUMN item_here.label IS 'index into run.classes; compare label_name across data sets, never this';
 COMMENT ON COLUMN item_here.fold IS 'as in prediction';
@@ -124,6 +159,11 @@ SELECT p.data_id, i.sample_id, i.split, i.label, i.label_name, i.group_id, i.pla
        i.sources
 FROM item i JOIN part p ON p.number = i.part WHERE p.run_id IS NULL;
 COMMENT ON VIEW sample IS 'One row an item (data_id, sample_id) of a data set, whatever became of its media';
+COMMENT ON COLUMN sample.data_id IS 'of the data set, see run.data_id';
+COMMENT ON COLUMN sample.sample_id IS 'unique within the data set';
+COMMENT ON COLUMN sample.split IS 'train, val or test';
+COMMENT ON COLUMN sample.label_name IS 'class name';
+COMMENT ON COLUMN sample.group_id IS 'what must not cross splits (speaker, source video); NULL = unknown';
 COMMENT ON COLUMN sample.label IS 'index into run.classes; compare label_name across data sets, never this';
 COMMENT ON COLUMN sample.planted IS 'modalities degraded on purpose, joined by +; empty = none; NULL = unknown';
 COMMENT ON COLUMN sample.status IS 'ok, or what is wrong with its media: missing, lfs_pointer, empty, undecodable, decoder_crashed, no_audio, no_video, silent, too_short, too_long, too_large, too_many_channels, truncated, out_of_range, empty_event, not_finite, no_label, dropped_leak';
@@ -140,6 +180,8 @@ CREATE TABLE finding (
     detail VARCHAR NOT NULL
 );
 COMMENT ON TABLE finding IS 'What is suspicious about a data set: leaks, conflicting labels, duplicated content';
+COMMENT ON COLUMN finding.data_id IS 'of the data set, see run.data_id';
+COMMENT ON COLUMN finding.sample_id IS 'unique within the data set';
 COMMENT ON COLUMN finding.kind IS 'leak, label_conflict, duplicate_content (by byte-identical files or one source), near_duplicate (of texts), or group_crosses';
 COMMENT ON COLUMN finding.detail IS 'with which sample, of which modality';
 
@@ -152,6 +194,10 @@ FROM item i JOIN (
 ) p ON p.number = i.part
 WHERE i.p_true[p.k] IS NOT NULL;
 COMMENT ON VIEW prediction IS 'What each modality, and the fusion (modality = fused), said of a training sample; eval mode, no augmentation; a row a (run_id, round, sample_id, modality)';
+COMMENT ON COLUMN prediction.run_id IS 'the run, see run';
+COMMENT ON COLUMN prediction.sample_id IS 'unique within the data set';
+COMMENT ON COLUMN prediction.modality IS 'a modality, or fused';
+COMMENT ON COLUMN prediction.correct IS 'whether the predicted class is the label';
 COMMENT ON COLUMN prediction.round IS '0 = the scored run or the warm start, counted up by each later scoring; of saved predictions 0 = the newest epoch, counting back';
 COMMENT ON COLUMN prediction.p_true IS 'probability of the labelled class, 0..1, higher = better known';
 COMMENT ON COLUMN prediction.p_max IS 'probability of the predicted class, 0..1';
@@ -170,6 +216,9 @@ FROM item i JOIN (
 ) p ON p.number = i.part
 WHERE i.probs[(p.k - 1) * (len(i.probs) // p.width) + 1] IS NOT NULL;
 COMMENT ON VIEW class_probability IS 'What each modality and the fusion give every class, of round 0';
+COMMENT ON COLUMN class_probability.run_id IS 'the run, see run';
+COMMENT ON COLUMN class_probability.sample_id IS 'unique within the data set';
+COMMENT ON COLUMN class_probability.modality IS 'a modality, or fused';
 COMMENT ON COLUMN class_probability.round IS '0, the newest';
 COMMENT ON COLUMN class_probability.probs IS 'in the order of run.classes, each 0..1, together 1';
 
@@ -182,6 +231,8 @@ FROM item i JOIN (
 ) p ON p.number = i.part
 WHERE i.prob_gap[p.k] IS NOT NULL;
 COMMENT ON VIEW gap IS 'Signed modality gap of each pair, first minus second; a row a (run_id, round, sample_id, pair)';
+COMMENT ON COLUMN gap.run_id IS 'the run, see run';
+COMMENT ON COLUMN gap.sample_id IS 'unique within the data set';
 COMMENT ON COLUMN gap.round IS '0 = the scored run or the warm start, counted up by each later scoring; of saved predictions 0 = the newest epoch, counting back';
 COMMENT ON COLUMN gap.pair IS 'first|second, in declared order';
 COMMENT ON COLUMN gap.prob_gap IS 'p_first(true class) - p_second(true class), -1..1; positive = the first modality carries the sample';
@@ -212,6 +263,10 @@ CREATE TABLE mixture (
     PRIMARY KEY (run_id, round, pair, component)
 );
 COMMENT ON TABLE mixture IS 'The fitted mixture of each round and pair, a row a component, ascending by loc';
+COMMENT ON COLUMN mixture.run_id IS 'the run, see run';
+COMMENT ON COLUMN mixture.pair IS 'first|second, in declared order';
+COMMENT ON COLUMN mixture.family IS 'two-sided, gaussian or student-t';
+COMMENT ON COLUMN mixture.converged IS 'whether the fit ended before its last step';
 COMMENT ON COLUMN mixture.round IS '0 = the scored run or the warm start, counted up by each later scoring; of saved predictions 0 = the newest epoch, counting back';
 COMMENT ON COLUMN mixture.component IS '0, 1, and of three 2, ascending by loc';
 COMMENT ON COLUMN mixture.gap_kind IS 'prob, kl, log_prob = difference of log p(true class), log_odds = of its log odds; nats but for prob';
@@ -238,6 +293,9 @@ FROM item i JOIN (
 ) p ON p.number = i.part
 WHERE i.p_balanced[p.k] IS NOT NULL;
 COMMENT ON VIEW posterior IS 'Posterior of each component given the gap of the pair; a row a (run_id, round, sample_id, pair)';
+COMMENT ON COLUMN posterior.run_id IS 'the run, see run';
+COMMENT ON COLUMN posterior.sample_id IS 'unique within the data set';
+COMMENT ON COLUMN posterior.pair IS 'first|second, in declared order';
 COMMENT ON COLUMN posterior.round IS '0 = the scored run or the warm start, counted up by each later scoring; of saved predictions 0 = the newest epoch, counting back';
 COMMENT ON COLUMN posterior.p_balanced IS 'w0 of the paper, 0..1, higher = more balanced';
 COMMENT ON COLUMN posterior.p_imbalanced IS '1 - p_balanced';
@@ -253,10 +311,17 @@ CREATE TABLE selection (
     created TIMESTAMP NOT NULL
 );
 COMMENT ON TABLE selection IS 'Named sets of training samples';
+COMMENT ON COLUMN selection.name IS 'unique';
+COMMENT ON COLUMN selection.run_id IS 'the scored run that it was made from';
+COMMENT ON COLUMN selection.rule IS 'what it keeps, in words';
+COMMENT ON COLUMN selection.created IS 'UTC';
 COMMENT ON COLUMN selection.candidates IS 'how many scored training samples the rule saw';
 COMMENT ON COLUMN selection.selected IS 'how many it kept';
 
 CREATE TABLE selection_member (name VARCHAR NOT NULL USING COMPRESSION dictionary, sample_id VARCHAR NOT NULL USING COMPRESSION fsst);
+COMMENT ON TABLE selection_member IS 'One row a sample of a selection';
+COMMENT ON COLUMN selection_member.name IS 'of the selection';
+COMMENT ON COLUMN selection_member.sample_id IS 'unique within the data set';
 
 CREATE TABLE mark (
     number BIGINT NOT NULL,
@@ -272,6 +337,9 @@ CREATE TABLE mark (
     withdrawn TIMESTAMP
 );
 COMMENT ON TABLE mark IS 'One row a decision of a person about a sample; of those not taken back the newest counts; kept whatever is run or removed';
+COMMENT ON COLUMN mark.dataset IS 'name of the data set';
+COMMENT ON COLUMN mark.sample_id IS 'unique within the data set';
+COMMENT ON COLUMN mark.author IS 'who decided';
 COMMENT ON COLUMN mark.number IS 'counted from 1 over the whole table, higher = newer';
 COMMENT ON COLUMN mark.mark_id IS 'unique; a decision that is sent twice is stored once';
 COMMENT ON COLUMN mark.mark IS 'keep, drop, fix_label, unsure, or broken:<modality>; NULL = a note alone';
@@ -291,6 +359,8 @@ CREATE TABLE epoch (
     PRIMARY KEY (run_id, epoch, split, modality, metric)
 );
 COMMENT ON TABLE epoch IS 'Every number of every epoch; split test occurs once, at the epoch that validation chose';
+COMMENT ON COLUMN epoch.run_id IS 'the run, see run';
+COMMENT ON COLUMN epoch.split IS 'train, val or test';
 COMMENT ON COLUMN epoch.epoch IS 'counted from 1 within the run';
 COMMENT ON COLUMN epoch.modality IS 'a modality, fused, or all for what belongs to none';
 COMMENT ON COLUMN epoch.metric IS 'loss, accuracy, macro_f1, map (0..1), seconds, memory (of a step, bytes), or a quantity of the method such as lambda, omega';
@@ -307,6 +377,8 @@ CREATE TABLE fold_epoch (
     PRIMARY KEY (run_id, fold, epoch, split, modality, metric)
 );
 COMMENT ON TABLE fold_epoch IS 'What epoch says of the run itself, of the model that each fold was held out from (score --folds)';
+COMMENT ON COLUMN fold_epoch.run_id IS 'the run, see run';
+COMMENT ON COLUMN fold_epoch.split IS 'train, val or test';
 COMMENT ON COLUMN fold_epoch.fold IS 'the fold that was held out, counted from 0; split train is the other folds';
 COMMENT ON COLUMN fold_epoch.epoch IS 'counted from 1 within the fold';
 COMMENT ON COLUMN fold_epoch.modality IS 'a modality, fused, or all for what belongs to none';
@@ -326,6 +398,10 @@ CREATE TABLE dynamic_here (
 );
 CREATE VIEW dynamic AS FROM dynamic_here;
 COMMENT ON TABLE dynamic_here IS 'What each modality, and the fusion, said of a training sample after each warm-up epoch; eval mode; of a run scored out of fold, by the model that never saw the sample; a row a (run_id, epoch, sample_id, modality)';
+COMMENT ON COLUMN dynamic_here.run_id IS 'the run, see run';
+COMMENT ON COLUMN dynamic_here.sample_id IS 'unique within the data set';
+COMMENT ON COLUMN dynamic_here.modality IS 'a modality, or fused';
+COMMENT ON COLUMN dynamic_here.correct IS 'whether the most probable class is the label';
 COMMENT ON COLUMN dynamic_here.epoch IS 'counted from 1 within the run';
 COMMENT ON COLUMN dynamic_here.p_true IS 'probability of the labelled class, 0..1, higher = better known';
 COMMENT ON COLUMN dynamic_here.entropy IS 'nats, 0..log(classes), higher = less sure; NULL in runs of an older curate';
@@ -346,6 +422,9 @@ CREATE TABLE usability_here (
 );
 CREATE VIEW usability AS FROM usability_here;
 COMMENT ON TABLE usability_here IS 'What a modality is worth on a training sample, by its look-alikes; a row a (run_id, sample_id, modality)';
+COMMENT ON COLUMN usability_here.run_id IS 'the run, see run';
+COMMENT ON COLUMN usability_here.sample_id IS 'unique within the data set';
+COMMENT ON COLUMN usability_here.modality IS 'a modality';
 COMMENT ON COLUMN usability_here.recognition IS 'how well samples that look alike are recognised, 0..1: expected of unseen ones from training look-alikes (mean over the warm-up) and held-out ones; without held-out ones the mean of the training ones';
 COMMENT ON COLUMN usability_here.usability IS 'recognition from chance (0) to what the better half is recognised by (1), higher = more usable; of a rare group as of the others, of a shortcut (see guard) near 0';
 COMMENT ON COLUMN usability_here.p_broken IS 'probability that nothing can be made of it, 0..1; 0 throughout where guard.found is false, NULL where nothing may be claimed';
@@ -369,6 +448,8 @@ CREATE TABLE guard (
     PRIMARY KEY (run_id, modality)
 );
 COMMENT ON TABLE guard IS 'Whether a modality has a broken group at all';
+COMMENT ON COLUMN guard.run_id IS 'the run, see run';
+COMMENT ON COLUMN guard.modality IS 'a modality';
 COMMENT ON COLUMN guard.found IS 'a group of samples looks apart, and held-out samples of it are hardly recognised';
 COMMENT ON COLUMN guard.share IS 'of the training samples in that group, 0..1';
 COMMENT ON COLUMN guard.separation IS 'how far apart, Ashman''s D; above 2 = two groups';
@@ -387,6 +468,8 @@ CREATE TABLE relabelled (
     why VARCHAR NOT NULL
 );
 COMMENT ON TABLE relabelled IS 'Training samples whose label a training changed (train.labels), a row a (run_id, sample_id); validation and test labels are never changed';
+COMMENT ON COLUMN relabelled.run_id IS 'the run, see run';
+COMMENT ON COLUMN relabelled.sample_id IS 'unique within the data set';
 COMMENT ON COLUMN relabelled.given IS 'class name in the data';
 COMMENT ON COLUMN relabelled.used IS 'class name that was trained with';
 COMMENT ON COLUMN relabelled.why IS 'marked = a person gave the class; marked, class predicted = a person called the label wrong; denied = the fused prediction denied it over the warm-up; random = the control';
@@ -405,6 +488,8 @@ CREATE TABLE comparison (
     PRIMARY KEY (comparison, dataset, label, seed)
 );
 COMMENT ON TABLE comparison IS 'One row a cell of a comparison: a method with its settings, on a data set, with a seed';
+COMMENT ON COLUMN comparison.dataset IS 'name of the data set';
+COMMENT ON COLUMN comparison.method IS 'what was trained';
 COMMENT ON COLUMN comparison.comparison IS 'its name';
 COMMENT ON COLUMN comparison.position IS 'of the method in the printed table, counted from 0';
 COMMENT ON COLUMN comparison.label IS 'what the printed table calls the method with its settings';
@@ -426,6 +511,14 @@ JOIN run r USING (run_id)
 JOIN sample s ON s.data_id = r.data_id AND s.sample_id = i.sample_id
 WHERE i.prob_gap[p.k] IS NOT NULL AND i.p_balanced[p.k] IS NOT NULL;
 COMMENT ON VIEW history IS 'Every sample in every round of every run: how its gap and posterior moved';
+COMMENT ON COLUMN history.dataset IS 'name of the data set';
+COMMENT ON COLUMN history.run_id IS 'the run that scored it then';
+COMMENT ON COLUMN history.kind IS 'score = a scored run, train = a training that scores again';
+COMMENT ON COLUMN history.method IS 'what the run was trained with; warmup = a scored run, predictions = saved ones';
+COMMENT ON COLUMN history.sample_id IS 'unique within the data set';
+COMMENT ON COLUMN history.label_name IS 'class name';
+COMMENT ON COLUMN history.planted IS 'modalities degraded on purpose, joined by +; empty = none; NULL = unknown';
+COMMENT ON COLUMN history.pair IS 'first|second: the two modalities that the gap is of';
 COMMENT ON COLUMN history.round IS '0 = the scored run or the warm start, counted up by each later scoring; of saved predictions 0 = the newest epoch, counting back';
 COMMENT ON COLUMN history.prob_gap IS 'p_first(true class) - p_second(true class), -1..1; positive = the first modality carries the sample';
 COMMENT ON COLUMN history.kl_gap IS 'the same by KL from uniform, nats; label-free';
@@ -440,6 +533,15 @@ SELECT r.dataset, r.data_id, r.parent, r.run_id, r.method, r.seed, r.note, e.epo
 FROM epoch e JOIN run r USING (run_id)
 WHERE e.split = 'test' AND r.status = 'done';
 COMMENT ON VIEW results IS 'Test metrics of every finished run, measured once at the epoch that validation chose';
+COMMENT ON COLUMN results.dataset IS 'name of the data set';
+COMMENT ON COLUMN results.data_id IS 'of the data that it was measured on: equal ids mean equal data';
+COMMENT ON COLUMN results.parent IS 'the scored run that the training starts from; NULL = none';
+COMMENT ON COLUMN results.run_id IS 'the run that was measured';
+COMMENT ON COLUMN results.method IS 'what it was trained with';
+COMMENT ON COLUMN results.note IS 'what sets it apart from others of its method; NULL = nothing';
+COMMENT ON COLUMN results.modality IS 'a modality, or fused';
+COMMENT ON COLUMN results.metric IS 'accuracy, macro_f1 or map';
+COMMENT ON COLUMN results.started IS 'when the run began, UTC';
 COMMENT ON COLUMN results.seed IS 'the one seed of the run';
 COMMENT ON COLUMN results.epoch IS 'the epoch that validation chose, counted from 1 within the run';
 COMMENT ON COLUMN results.value IS 'accuracy, macro_f1 or map, 0..1, higher = better';
@@ -455,6 +557,12 @@ FROM moved m JOIN run r USING (run_id)
 JOIN sample s ON s.data_id = r.data_id AND s.sample_id = m.sample_id
 GROUP BY ALL;
 COMMENT ON VIEW dynamics IS 'How each modality came to know each training sample over the warm-up';
+COMMENT ON COLUMN dynamics.dataset IS 'name of the data set';
+COMMENT ON COLUMN dynamics.run_id IS 'the scored run';
+COMMENT ON COLUMN dynamics.sample_id IS 'unique within the data set';
+COMMENT ON COLUMN dynamics.label_name IS 'class name';
+COMMENT ON COLUMN dynamics.planted IS 'modalities degraded on purpose, joined by +; empty = none; NULL = unknown';
+COMMENT ON COLUMN dynamics.modality IS 'a modality, or fused';
 COMMENT ON COLUMN dynamics.epochs IS 'how many epochs were scored';
 COMMENT ON COLUMN dynamics.mean_p_true IS 'mean over epochs of the probability of the true class, 0..1, higher = sooner and better known';
 COMMENT ON COLUMN dynamics.sd_p_true IS 'its standard deviation over epochs, 0..0.5, higher = less settled';
@@ -474,6 +582,12 @@ SELECT e.dataset, e.run_id, e.sample_id, s.label_name, s.planted, e.pair, count(
 FROM each_epoch e JOIN sample s ON s.data_id = e.data_id AND s.sample_id = e.sample_id
 GROUP BY ALL;
 COMMENT ON VIEW gap_dynamics IS 'The probability gap of each training sample over the warm-up: one that stays imbalanced differs from one that was unlucky once';
+COMMENT ON COLUMN gap_dynamics.dataset IS 'name of the data set';
+COMMENT ON COLUMN gap_dynamics.run_id IS 'the scored run';
+COMMENT ON COLUMN gap_dynamics.sample_id IS 'unique within the data set';
+COMMENT ON COLUMN gap_dynamics.label_name IS 'class name';
+COMMENT ON COLUMN gap_dynamics.planted IS 'modalities degraded on purpose, joined by +; empty = none; NULL = unknown';
+COMMENT ON COLUMN gap_dynamics.pair IS 'first|second: the two modalities that the gap is of';
 COMMENT ON COLUMN gap_dynamics.epochs IS 'how many epochs were scored';
 COMMENT ON COLUMN gap_dynamics.mean_gap IS 'mean over epochs of p(true class), first minus second modality, -1..1';
 COMMENT ON COLUMN gap_dynamics.sd_gap IS 'its standard deviation over epochs, 0..1';

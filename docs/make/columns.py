@@ -52,9 +52,8 @@ def page() -> str:
         ).fetchall()
         seen = con.execute("SELECT view_name, comment FROM duckdb_views() WHERE NOT internal").fetchall()
         seen.sort(key=lambda row: (ORDER.index(row[0]) if row[0] in ORDER else len(ORDER), row[0]))
-        usual = _usual(con)
-        parts = [HEAD, "## Views\n", *(_part(con, usual, *row) for row in seen)]
-        return "\n".join([*parts, "## Tables\n", *(_part(con, usual, *row) for row in tables)])
+        parts = [HEAD, "## Views\n", *(_part(con, *row) for row in seen)]
+        return "\n".join([*parts, "## Tables\n", *(_part(con, *row) for row in tables)])
 
 
 def _make(con: duckdb.DuckDBPyConnection) -> None:
@@ -73,25 +72,12 @@ def _make(con: duckdb.DuckDBPyConnection) -> None:
     views.refresh(con)
 
 
-def _usual(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """{column: its comment}, of the view or table that is the first to have one: `samples` before the others."""
-    rows = con.execute(
-        "SELECT column_name, table_name, comment FROM duckdb_columns() WHERE comment IS NOT NULL"
-    ).fetchall()
-    rows.sort(key=lambda row: ORDER.index(row[1]) if row[1] in ORDER else len(ORDER))
-    return {name: comment for name, _, comment in reversed(rows)}
-
-
-def _part(con: duckdb.DuckDBPyConnection, usual: dict[str, str], name: str, comment: str | None) -> str:
+def _part(con: duckdb.DuckDBPyConnection, name: str, comment: str | None) -> str:
     rows = con.execute(
         "SELECT column_name, data_type, comment FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index",
         [name],
     ).fetchall()
-    shown = [
-        _general(column, kind, text or usual.get(column))
-        for column, kind, text in rows
-        if not re.search(r"_visual$", column)
-    ]
+    shown = [_general(column, kind, text) for column, kind, text in rows if not re.search(r"_visual$", column)]
     return f"### {name}\n\n{sentence(comment or '')}\n\n" + table(["column", "type", "what it is"], shown)
 
 
