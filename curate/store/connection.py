@@ -374,7 +374,7 @@ def _interruptible(con: duckdb.DuckDBPyConnection, work: Callable[[], T], other_
     except (duckdb.Error, OverflowError, UnicodeError, ValueError, RuntimeError, MemoryError) as error:
         if not other_files and _is_broken(error):
             raise  # the table's fault, not the query's
-        raise sql_error(error) from None
+        raise sql_error(error, other_files) from None
 
 
 def _is_broken(error: BaseException) -> bool:
@@ -387,7 +387,11 @@ def query_text(name: str) -> str:
     return resources.files("curate.store").joinpath(f"sql/{name}.sql").read_text(encoding="utf-8")
 
 
-def sql_error(error: Exception) -> CurateError:
+def sql_error(error: Exception, files: bool = False) -> CurateError:
     """DuckDB's error for a user's SQL, or for a value that Python cannot represent, as a `CurateError`."""
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    if isinstance(error, duckdb.PermissionException):
+        asked = "files are read, not written, and those of this machine alone"
+        alone = "only the table is read; `curate sql --allow-files` lets a SELECT read other files"
+        return CurateError(lines[0], asked if files else alone)
     return CurateError(lines[0], lines[1] if len(lines) > 1 else f"the views are {VIEWS}")

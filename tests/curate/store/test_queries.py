@@ -145,8 +145,9 @@ def notes(tmp_path, monkeypatch):
 def test_files_are_read_only_when_asked_for(scored_table, notes, source):
     query = f"SELECT note, label_name FROM samples JOIN {source.format(path=notes)} USING (sample_id) ORDER BY 1"
     assert scored_table.query(query, allow_files=True)[1] == [("click", "class_0"), ("fine", "class_1")]
-    with pytest.raises(CurateError):
+    with pytest.raises(CurateError) as error:
         scored_table.query(query)
+    assert "--allow-files" in error.value.hint
 
 
 @pytest.mark.parametrize(
@@ -169,5 +170,5 @@ def test_files_at_hand_are_read_and_nothing_more(scored_table, notes, sql):
     before = scored_table.path.read_bytes(), set(notes.parent.iterdir())
     with pytest.raises(CurateError) as error:
         scored_table.query(sql.format(folder=notes.parent), allow_files=True)
-    assert error.value.hint and "\n" not in error.value.message
+    assert error.value.hint and "lets a SELECT read" not in error.value.hint and "\n" not in error.value.message
     assert (scored_table.path.read_bytes(), set(notes.parent.iterdir())) == before
