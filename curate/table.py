@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curate.files.here import table_here
+from curate.files.remote import located
 from curate.store.store import Store
 from curate.types import Round, Run, Selection
 
@@ -24,11 +26,14 @@ class Table:
         store: the content of the file: `store.runs`, `store.rounds`, `store.selections` and others.
 
     Args:
-        path: the DuckDB file; made by the first write.
+        path: the DuckDB file, of this machine; made by the first write.
+
+    Raises:
+        CurateError: it names another machine.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.store = Store(path)
+        self.store = Store(table_here(path))
 
     @property
     def path(self) -> Path:
@@ -104,10 +109,14 @@ class Table:
         return _frame(["class", one, other, "both", "jaccard"], self.store.selections.compare(one, other))
 
     def report(self, run: str | None = None, output: str | Path = "reports") -> Path:
-        """Write the report's page, as `curate report`; returns its path."""
+        """Write the report's page, as `curate report`; returns its path.
+
+        Args:
+            output: the folder of all reports, of this machine or a URL.
+        """
         from curate.report import build
 
-        return build(self.store, run, Path(output))
+        return build(self.store, run, located(output))
 
     def view(self, run: str | None = None, port: int = 0) -> View:
         """Serve the interactive page, as `curate view`, in a process of its own; a notebook shows a link to it."""
@@ -119,13 +128,14 @@ class Table:
         """Write samples to a file or folder, as `curate export`; returns the number of rows.
 
         Args:
+            path: of this machine, or a URL.
             to: who reads it: a name of `curate export --to`; None = as the name ends.
             wanted: `run`, `selection`, `where`, to leave samples out.
         """
         from curate.exports.formats import export
         from curate.exports.rows import Wanted
 
-        return export(self.store, Path(path), to, Wanted(**wanted))[0]
+        return export(self.store, located(path), to, Wanted(**wanted))[0]
 
     def score(self, *predictions: str | Path, dataset: str = "", only_missing: bool = False, **settings: Any) -> Run:
         """Score saved predictions, as `curate score --predictions`.

@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 import typer
 
 from curate.config import LARGEST
-from curate.errors import CurateError
 from curate.files.copies import LIMIT
-from curate.files.remote import Remote, located
+from curate.files.here import table_here
+from curate.files.remote import located
 from curate.render import Format
 
 from .typed import name_table
@@ -27,14 +27,9 @@ def places(values: list[Path] | None) -> list[Path] | None:
     return None if values is None else [located(value) for value in values]
 
 
-def _here(ctx: typer.Context, value: Path) -> Path:
-    """The path of a table, which must be of this machine."""
-    found = located(value)
-    if isinstance(found, Remote):
-        raise CurateError(
-            f"{found} is on another machine; a table is a file of this one",
-            f"take over what it holds, and name a file here: curate merge {found}",
-        )
+def _table(ctx: typer.Context, value: Path) -> Path:
+    """The path of a table, which messages name from now on."""
+    found = table_here(value)
     name_table(ctx, found)
     return found
 
@@ -48,7 +43,9 @@ def _keep_limit(ctx: typer.Context, value: float | None) -> float | None:
     return value
 
 
-Db = Annotated[Path, typer.Option("--db", envvar="CURATE_DB", callback=_here, help="The sample table, a DuckDB file.")]
+Db = Annotated[
+    Path, typer.Option("--db", envvar="CURATE_DB", callback=_table, help="The sample table, a DuckDB file.")
+]
 Cache = Annotated[Path | None, typer.Option(envvar="CURATE_CACHE", callback=place, help="Folder of decoded media.")]
 Root = Annotated[Path | None, typer.Option(envvar="CURATE_ROOT", callback=place, help="Where the data set lies.")]
 MaxCache = Annotated[

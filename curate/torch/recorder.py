@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from curate.errors import CurateError
+from curate.files.here import recording_here
 from curate.files.shards import newest_epochs, read_shards, shard_name, write_shard
 from curate.predictions.score import fit_newest
 from curate.table import Table
@@ -48,7 +49,8 @@ class Recorder:
     another recorder of the folder goes on after them.
 
     Args:
-        folder: where the files go; made if need be. It belongs to one run: clear it before a training from the start.
+        folder: where the files go, on this machine; made if need be. It belongs to one run: clear it before a training
+            from the start.
         classes: class names, in the order of the logits.
         values: what is given to `add`: `logits`, or `probabilities` that add up to one.
         features: what is given to `add` as features. `deep`, those of the last layers, rank samples by usability;
@@ -57,7 +59,7 @@ class Recorder:
         rows: how many are kept in memory before they go to a file; features of at most 64 MiB are.
 
     Raises:
-        CurateError: class names repeat, or are fewer than two.
+        CurateError: class names repeat, or are fewer than two; the folder is on another machine.
     """
 
     def __init__(
@@ -69,7 +71,7 @@ class Recorder:
         features: Literal["deep", "early"] = "deep",
         rows: int = ROWS,
     ) -> None:
-        self.folder, self.classes, self.rows = Path(folder), tuple(map(str, classes)), rows
+        self.folder, self.classes, self.rows = recording_here(folder), tuple(map(str, classes)), rows
         self.values, self.features = values, features
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
             raise CurateError(

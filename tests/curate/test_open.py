@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import curate
+from curate.errors import CurateError
 from curate.types import Selection
 
 NASTY = "<script>alert(1)</script>&"
@@ -66,3 +67,21 @@ def test_results_show_themselves_and_escape_what_they_show(table):
         assert html.count("<table") == html.count("</table>") == 1
     assert "<td>1</td><td>2</td>" in kept._repr_html_()
     assert all(f"<td>{w:.4g}</td>" in one.fits[0]._repr_html_() for w in one.fits[0].weights)
+
+
+def test_urls_are_places_as_on_the_command_line(table, scored_table, tmp_path, monkeypatch):
+    fsspec = pytest.importorskip("fsspec")
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.iterdir())
+    there = fsspec.filesystem("memory")
+    assert str(table.report(output="memory://open/r")) == "memory://open/r/score-toy-1/index.html"
+    assert there.exists("/open/r/score-toy-1/index.html")
+    assert table.export("memory://open/s.csv") == len(table.samples())
+    assert there.exists("/open/s.csv")
+    with pytest.raises(CurateError, match=r"memory://open/a\.duckdb is on another machine") as refused:
+        curate.open("memory://open/a.duckdb")
+    assert "curate merge memory://open/a.duckdb" in refused.value.hint
+    assert set(tmp_path.iterdir()) == before, "nothing is written here"
+    here = table.report(output=f"file://{tmp_path}/reports")
+    assert here == tmp_path / "reports" / "score-toy-1" / "index.html" and here.exists()
+    assert curate.open(f"file://{scored_table.path}").path == scored_table.path

@@ -349,3 +349,9 @@ def test_two_real_processes_with_a_padding_sampler_record_what_one_does(tmp_path
     assert one.keys() == many.keys()
     for name, column in one.items():
         np.testing.assert_array_equal(column, many[name])
+
+
+def test_a_recording_is_on_this_machine(tmp_path) -> None:
+    with pytest.raises(CurateError, match="memory://r is on another machine"):
+        Recorder("memory://r", CLASSES)
+    assert Recorder(f"file://{tmp_path}/r", CLASSES).folder == tmp_path / "r"
