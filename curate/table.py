@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curate.arguments import FILE, NONE, described, made, need
+from curate.errors import CurateError, unknown_name
 from curate.files.here import table_here
 from curate.files.remote import located
 from curate.store.store import Store
@@ -33,6 +35,7 @@ class Table:
     """
 
     def __init__(self, path: str | Path) -> None:
+        need("path", path, *FILE)
         self.store = Store(table_here(path))
 
     @property
@@ -48,26 +51,40 @@ class Table:
         """Read-only SQL, as `curate sql`.
 
         Args:
+            query: one statement.
             allow_files: let it read local files, e.g. `FROM 'notes.csv'`.
 
         Raises:
             CurateError: it is not one statement, or DuckDB raises an error.
         """
-        return _frame(*self.store.query(query, allow_files))
+        return _frame(*self.query(query, allow_files))
 
     def query(self, query: str, allow_files: bool = False) -> tuple[list[str], list[tuple[Any, ...]]]:
         """As `sql`, but returns column names and tuples, without pandas."""
+        need("query", query, str)
+        need("allow_files", allow_files, bool)
         return self.store.query(query, allow_files)
 
     def runs(self, **where: str | int | None) -> list[Run]:
-        """Runs, newest first, whose columns equal the given values, e.g. `kind="score"`."""
-        return self.store.runs.all(**where)
+        """Runs, newest first, whose columns equal the given values, e.g. `kind="score"`.
 
-    def find_run(self, run: str | None = None, **where: str | None) -> Run:
-        """The run of that name, or the newest that fits.
+        Args:
+            where: `run_id`, `kind`, `method`, `dataset`, `data_id`, `root`, `parent`, `gap_kind`, `family`, `folder`,
+                `status`, `note` and `checkpoint_sha256`, texts; `seed`, a whole number. None is any.
 
         Raises:
-            CurateError: there is none; the hint gives the nearest name.
+            CurateError: there is no such column.
+        """
+        return self.store.runs.all(**where)
+
+    def find_run(self, run: str | None = None, **where: str | int | None) -> Run:
+        """The run of that name, or the newest that fits.
+
+        Args:
+            where: as for `runs`.
+
+        Raises:
+            CurateError: there is none; the hint gives the nearest name. Or there is no such column.
         """
         return self.store.runs.find(run, **where)
 
@@ -92,6 +109,7 @@ class Table:
         Raises:
             CurateError: no selection has that name.
         """
+        need("name", name, str)
         return self.store.selections.describe(name)
 
     def choose(
@@ -99,13 +117,25 @@ class Table:
     ) -> Selection:
         """Select by a rule and store it, as `curate select`, e.g. `choose("clean", threshold=0.8, per_class=100)`.
 
+        Args:
+            name: of the selection; made from run and rule when left out.
+            run: the scored run.
+            replace: replace an earlier selection of that name.
+            rule: `threshold`, `where`, `per_class`, `top`, `fraction`, `whole_groups`, `by`: the options of
+                `curate select`.
+
         Raises:
             EmptySelectionError: nothing fulfils the rule; nothing is stored.
+            CurateError: the rule has no such part, or the name is taken.
         """
+        need("name", name, str, NONE)
+        need("replace", replace, bool)
         return self.store.selections.make(self._scored(run).run_id, name=name, replace=replace, **rule)
 
     def compare(self, one: str, other: str) -> pd.DataFrame:
         """How far two selections agree, per class, as `curate selections ONE OTHER`."""
+        need("one", one, str)
+        need("other", other, str)
         return _frame(["class", one, other, "both", "jaccard"], self.store.selections.compare(one, other))
 
     def report(self, run: str | None = None, output: str | Path = "reports") -> Path:
@@ -116,12 +146,18 @@ class Table:
         """
         from curate.report import build
 
+        need("run", run, str, NONE)
+        need("output", output, *FILE)
         return build(self.store, run, located(output))
 
     def view(self, run: str | None = None, port: int = 0) -> View:
         """Serve the interactive page, as `curate view`, in a process of its own; a notebook shows a link to it."""
         from curate.view.serving import View
 
+        need("run", run, str, NONE)
+        need("port", port, int)
+        if not 0 <= port <= 65535:
+            raise ValueError(f"port is from 0, a free one, to 65535, got {port}")
         return View(self.store, run, port)
 
     def export(self, path: str | Path, to: str | None = None, **wanted: str) -> int:
@@ -131,21 +167,43 @@ class Table:
             path: of this machine, or a URL.
             to: who reads it: a name of `curate export --to`; None = as the name ends.
             wanted: `run`, `selection`, `where`, to leave samples out.
+
+        Raises:
+            CurateError: the path does not fit, or there is no such target, run, selection or column.
         """
-        from curate.exports.formats import export
+        from curate.exports.formats import TARGETS, export
         from curate.exports.rows import Wanted
 
-        return export(self.store, located(path), to, Wanted(**wanted))[0]
+        need("path", path, *FILE)
+        need("to", to, str, NONE)
+        if to is not None and to not in TARGETS:
+            raise unknown_name("target", to, TARGETS)
+        return export(self.store, located(path), to, made(Wanted, "argument of export", wanted))[0]
 
     def score(self, *predictions: str | Path, dataset: str = "", only_missing: bool = False, **settings: Any) -> Run:
         """Score saved predictions, as `curate score --predictions`.
 
         Args:
-            predictions: files, or `"MODALITY=FILE"`.
+            predictions: one or more files, or `"MODALITY=FILE"`.
+            dataset: its name in the table; made from the name of the first file when left out.
+            only_missing: score the samples alone that the newest run lacks.
             settings: of section `score`, e.g. `family="student-t"`; with `only_missing` there are none.
+
+        Raises:
+            CurateError: there is no file, one cannot be read, the predictions are not valid, or no such setting.
         """
         from curate.predictions.score import score_missing_predictions, score_predictions
 
+        if not predictions:
+            raise CurateError("score takes one or more files of predictions, got none", 'e.g. table.score("preds.csv")')
+        for given in predictions:
+            if not isinstance(given, FILE) or not str(given):
+                raise CurateError(
+                    f"predictions are the name of a file, got {described(given)}",
+                    'save them first, e.g. frame.to_csv("preds.csv", index=False); give several names one by one',
+                )
+        need("dataset", dataset, str)
+        need("only_missing", only_missing, bool)
         files = [str(p) for p in predictions]
         if not only_missing:
             return score_predictions(self.store, files, [{"score": settings}], dataset)

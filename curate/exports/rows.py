@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.arguments import NONE, need
 from curate.errors import CurateError, EmptySelectionError
 from curate.files.remote import Remote, located
 from curate.store import views
@@ -31,6 +32,10 @@ class Wanted:
     run: str | None = None
     selection: str | None = None
     where: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("run", "selection", "where"):
+            need(name, getattr(self, name), str, NONE)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.arguments import FILE, need
 from curate.blocks import slices
 from curate.errors import CurateError
 
@@ -145,9 +146,17 @@ def column(paths: str | Path | Sequence[str | Path], name: str) -> Callable[[], 
 
     Raises:
         CurateError: there is no such file, it is not Parquet, it has no such column, or that does not hold numbers.
+        ValueError: the paths are no names of files, or none are given.
     """
+    need("name", name, str)
+    need("paths", paths, *FILE, Iterable)
+    wanted = [paths] if isinstance(paths, FILE) else list(paths)
+    for one in wanted:
+        need("each of paths", one, *FILE)
+    if not wanted:
+        raise ValueError("paths is empty, expected one or more Parquet files")
     files: list[tuple[Path, list[str]]] = []
-    for given in [paths] if isinstance(paths, str | Path) else paths:
+    for given in wanted:
         found = sorted(glob.glob(str(given))) if glob.has_magic(str(given)) else [given]
         if not found:
             raise CurateError(f"no file is like {given}", "expected Parquet files, such as 'scores/*.parquet'")

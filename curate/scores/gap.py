@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.arguments import need
 from curate.blocks import by_row
 from curate.errors import CurateError
 from curate.types import Floats, GapScores, Known, Predictions, modality_pairs
@@ -77,7 +78,12 @@ def kl_gap(first: Floats, second: Floats) -> Floats:
 
 
 def modality_gap(predictions: Predictions) -> GapScores:
-    """Both gaps of every pair of modalities."""
+    """Both gaps of every pair of modalities.
+
+    Raises:
+        ValueError: these are no `Predictions`.
+    """
+    need("predictions", predictions, Predictions)
     return both_gaps(known(predictions))
 
 

@@ -16,6 +16,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.arguments import NONE, need, numbers, one_of
 from curate.types import Floats, MixtureFit
 
 from . import two_sided
@@ -109,17 +110,17 @@ def fit(
     Raises:
         ValueError: a gap is not finite, a weight is negative, or an option is unknown or excluded by another.
     """
+    _check_numbers(dof, scale, tolerance, iterations)
     given = weights is not None or (rule, check, posterior, components) != ("second_moment", "bic", "literal", 2)
     family = chosen_family(family, given)
     x = _checked(gaps, weights)
     for name, value, known in (
-        ("family", family, FAMILIES),
+        ("family", family, ("auto", *FAMILIES)),
         ("rule", rule, RULES),
         ("check", check, CHECKS),
         ("posterior", posterior, POSTERIORS),
     ):
-        if value not in known:
-            raise ValueError(f"{name} is one of {known}, got {value!r}")
+        one_of(name, value, known)
     if components not in (2, 3) or (components == 3 and posterior == "monotone"):
         raise ValueError(f"components is 2, or 3 with the literal posterior, got {components} and {posterior!r}")
     if family == two_sided.FAMILY:
@@ -180,6 +181,20 @@ def _as_fit(found: _Found, mirror: bool, family: str, rule: str) -> MixtureFit:
     )
 
 
+def _check_numbers(dof: float | None, scale: float, tolerance: float, iterations: int) -> None:
+    """Check the options that are numbers.
+
+    Raises:
+        ValueError: one is no number, or out of range.
+    """
+    need("dof", dof, float, NONE)
+    need("scale", scale, float)
+    need("tolerance", tolerance, float)
+    need("iterations", iterations, int)
+    if not ((dof is None or dof > 0) and 0 < scale < np.inf and iterations >= 1):
+        raise ValueError(f"dof, scale and iterations are above 0, got {dof}, {scale} and {iterations}")
+
+
 def _checked(gaps: Source, weights: NDArray[np.floating] | None) -> Source:
     """The gaps as an array of floats, not copied if they are one already; gaps and weights are checked.
 
@@ -189,13 +204,12 @@ def _checked(gaps: Source, weights: NDArray[np.floating] | None) -> Source:
         if weights is not None:
             raise ValueError("gaps in portions have no weights: give them as an array")
         return gaps
-    x = np.asarray(gaps)
-    x = x if x.dtype.kind == "f" else x.astype(np.float64)
+    x = numbers("gaps", gaps)
     # The extremes are NaN or infinite if any gap is, and need no memory.
-    if x.ndim != 1 or (x.size and not np.isfinite([x.min(), x.max()]).all()):
-        raise ValueError("gaps must be one-dimensional and finite")
+    if x.size and not np.isfinite([x.min(), x.max()]).all():
+        raise ValueError("gaps must be finite")
     if weights is not None:
-        w = np.asarray(weights)
+        w = numbers("weights", weights)
         if w.shape != x.shape or (w.size and not (w.min() >= 0 and np.isfinite(w.max()))):
             raise ValueError("weights must be finite and not negative, one a gap")
     return x

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from curate.arguments import need, numbers
 from curate.types import Floats, MixtureFit
 
 from . import two_sided
@@ -29,8 +32,14 @@ def posterior(fitted: MixtureFit, gaps: NDArray[np.floating]) -> Floats:
     return out
 
 
-def p_balanced(fitted: MixtureFit, gaps: NDArray[np.floating]) -> Floats:
-    """w_0 of the paper, (N,): the posterior of the balanced component, in [0, 1]; higher = more balanced."""
+def p_balanced(fitted: MixtureFit, gaps: NDArray[np.floating] | Sequence[float]) -> Floats:
+    """w_0 of the paper, (N,): the posterior of the balanced component, in [0, 1]; higher = more balanced.
+
+    Raises:
+        ValueError: it is no fit, or these are not (N,) numbers.
+    """
+    need("fitted", fitted, MixtureFit)
+    gaps = numbers("gaps", gaps)
     out = np.empty(len(gaps))
     for start in range(0, len(gaps), CHUNK):
         out[start : start + CHUNK] = posterior(fitted, gaps[start : start + CHUNK])[:, fitted.balanced]

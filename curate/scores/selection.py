@@ -8,6 +8,7 @@ Letters: N candidates, the scored training samples of a run.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Literal
@@ -15,6 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.arguments import NONE, need, numbers, one_of
 from curate.errors import CurateError
 from curate.types import Floats
 
@@ -60,6 +62,9 @@ class Rule:
             no mixture.
 
     Ties are broken by ascending id.
+
+    Raises:
+        ValueError: a part is of another type.
     """
 
     threshold: float | None = None
@@ -69,6 +74,15 @@ class Rule:
     fraction: float | None = None
     whole_groups: bool = False
     by: By = "p_balanced"
+
+    def __post_init__(self) -> None:
+        for name in ("threshold", "fraction"):
+            need(name, getattr(self, name), float, NONE)
+        for name in ("per_class", "top"):
+            need(name, getattr(self, name), int, NONE)
+        need("where", self.where, str, NONE)
+        need("whole_groups", self.whole_groups, bool)
+        one_of("by", self.by, tuple(QUALITY))
 
     def keep(self, seen: Candidates) -> Mask:
         """(N,) mask of the candidates that fulfil every part."""
@@ -139,14 +153,20 @@ def relaxed(rule: Rule, seen: Candidates) -> tuple[Rule, int] | None:
     return None
 
 
-def select_above(p_balanced: Floats, threshold: float) -> Mask:
+def select_above(p_balanced: Floats | Sequence[float], threshold: float) -> Mask:
     """Keep samples with `p_balanced >= threshold`: (N,) in [0, 1] to an (N,) mask.
 
     With a higher threshold the kept set is a subset of that with a lower one; 0 keeps all.
+
+    Raises:
+        CurateError: the threshold is not in [0, 1].
+        ValueError: these are not (N,) numbers and a number.
     """
+    p = numbers("p_balanced", p_balanced)
+    need("threshold", threshold, float)
     if not 0 <= threshold <= 1:
         raise CurateError(f"the threshold is a probability in [0, 1], got {threshold}", "try --threshold 0.8")
-    return p_balanced >= threshold
+    return p >= threshold
 
 
 def select_top(quality: Floats, sample_ids: NDArray[np.str_], count: int) -> Mask:

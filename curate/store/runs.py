@@ -12,12 +12,17 @@ from typing import Any, ClassVar
 
 import duckdb
 
+from curate.arguments import NONE, need
 from curate.errors import CurateError, unknown_name
 from curate.files.lock import is_vacant
 from curate.types import Run
 
 from .connection import Connection
 from .items import renew
+
+NOT_COMPARED = ("modalities", "classes", "config", "versions")
+COMPARED = tuple(f.name for f in fields(Run) if f.name not in NOT_COMPARED)
+"""Columns of a single text, or of a whole number: `seed`."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,16 @@ class Runs:
             )
 
     def all(self, **where: str | int | None) -> list[Run]:
-        """Runs, newest first, whose columns equal the given values (None = any)."""
+        """Runs, newest first, whose columns equal the given values (None = any).
+
+        Raises:
+            CurateError: there is no such column.
+            ValueError: a value is of another type than its column.
+        """
+        for name, value in where.items():
+            if name not in COMPARED:
+                raise unknown_name("column of runs", name, COMPARED)
+            need(name, value, int if name == "seed" else str, NONE)
         wanted = {k: v for k, v in where.items() if v is not None}
         names = [f.name for f in fields(Run)]
         condition = " AND ".join(f"{k} = ?" for k in wanted) or "true"
@@ -92,12 +106,13 @@ class Runs:
             out.append(Run(**values))
         return out
 
-    def find(self, run_id: str | None = None, **where: str | None) -> Run:
-        """The run of that name, or the newest that fits.
+    def find(self, run_id: str | None = None, /, **where: str | int | None) -> Run:
+        """The run of that name, or the newest that fits; `where` as for `all`.
 
         Raises:
             CurateError: there is none; the hint gives the nearest name.
         """
+        need("run", run_id, str, NONE)
         runs = self.all(**where)
         what = ", ".join(f"{k} {v}" for k, v in where.items() if v is not None)
         if run_id is None:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import duckdb
 import numpy as np
 
+from curate.arguments import made
 from curate.errors import CurateError, EmptySelectionError, unknown_name
 from curate.scores.selection import By, Candidates, Rule, class_balance, relaxed
 from curate.types import Selection
@@ -86,7 +87,7 @@ class Selections:
         Raises:
             EmptySelectionError: no sample fulfils the rule; nothing is stored.
         """
-        wanted = Rule(**rule)
+        wanted = made(Rule, "part of a rule", rule)
         seen = self.candidates(run_id, wanted.where, wanted.by)
         kept = wanted.keep(seen)
         if not kept.any():
@@ -137,7 +138,7 @@ class Selections:
             (threshold, kept, share of all candidates, smallest class, number kept of it), ascending by threshold. The
             smallest class is the one with the fewest kept samples, among equals the first by name.
         """
-        wanted = Rule(**rule)
+        wanted = made(Rule, "part of a rule", rule)
         seen = self.candidates(run_id, wanted.where, wanted.by)
         rows = []
         for threshold in sorted({*PREVIEWED, wanted.threshold or 0.0}):
