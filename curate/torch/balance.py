@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from curate.arguments import one_of
+
 Scalars = dict[str, Tensor]
 """{modality: a tensor without axes, on the model's device}."""
 EPS = 1e-8
@@ -73,6 +75,9 @@ def modulate_gradients(
 
     Returns:
         {m: k_m}, and how many parameters were edited; 0 means that none has a gradient of two or more axes.
+
+    Raises:
+        ValueError: the noise is not known.
     """
     factors = damping(discrepancy(logits, labels), alpha)
     return factors, damp_gradients(parameters, factors, conv_only=conv_only, noise=noise)
@@ -96,7 +101,11 @@ def damp_gradients(
         conv_only: edit only tensors of four axes, as published; an encoder without convolutions has none.
         noise: add Gaussian noise with the standard deviation that the tensor's gradient had before the damping, to
             `all` modalities, to the `damped` ones (k < 1), or to `none`.
+
+    Raises:
+        ValueError: the noise is not known; nothing was edited.
     """
+    one_of("noise", noise, ("none", "damped", "all"))
     edited = 0
     for modality, factor in factors.items():
         for p in parameters[modality]:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from curate.arguments import known_names
 from curate.errors import CurateError
 from curate.table import Table
 
@@ -23,6 +24,10 @@ class Epochs:
             scores.
         every: 0 scores at the end alone.
         after: called in every process with the table after each scoring, e.g. `loss.refresh`.
+
+    Raises:
+        CurateError: as `Recorder`; or it has no such option.
+        ValueError: as `Recorder`.
     """
 
     def __init__(
@@ -35,6 +40,8 @@ class Epochs:
         after: Callable[[Table], Any] | None = None,
         **options: Any,
     ) -> None:
+        known_names("option of a recorder", options, ("values", "features", "rows"))
+        Recorder(folder, classes, **options)  # refuses at once what it would refuse when the first epoch begins
         self.folder, self.classes, self.options = folder, classes, options
         self.table, self.every, self.after = table, every, after
         self.scored = 0

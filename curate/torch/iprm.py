@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
 
+from curate.arguments import known_names, one_of
 from curate.errors import CurateError
 from curate.types import modality_pairs
 
@@ -74,6 +75,9 @@ class Rebalance:
         one_pass: learn with mix(lambda) and rebalance for the next step only: the ablation "one-pass".
         heads: with three or more modalities `tri` has one mixup head per pair and trains on all pairs; `single` has one
             shared head and trains on one random pair per step.
+
+    Raises:
+        ValueError: `ema_init`, `mixup` or `heads` is not known.
     """
 
     def __init__(
@@ -86,6 +90,9 @@ class Rebalance:
         one_pass: bool = False,
         heads: Literal["tri", "single"] = "tri",
     ) -> None:
+        one_of("ema_init", ema_init, ("omega", "half"))
+        one_of("mixup", mixup, ("geodesic", "linear"))
+        one_of("heads", heads, ("tri", "single"))
         self.pairs = modality_pairs(tuple(modalities))
         self.alpha, self.ema_init, self.one_pass, self.heads = alpha, ema_init, one_pass, heads
         self.mixup = geodesic_mixup if mixup == "geodesic" else linear_mixup
@@ -195,16 +202,18 @@ class ProbeAndRebalance(nn.Module):
     Args:
         sizes: {modality: D}, all the same.
         classes: K.
-        settings: see `Rebalance`.
+        settings: `alpha`, `ema_init`, `mixup`, `one_pass` and `heads`, see `Rebalance`.
 
     Raises:
-        CurateError: the sizes differ.
+        CurateError: the sizes differ, or there is no such setting.
+        ValueError: as `Rebalance`.
     """
 
     def __init__(self, sizes: Mapping[str, int], classes: int, **settings: Any) -> None:
         super().__init__()
         if len(set(sizes.values())) != 1:
             raise CurateError(f"IPRM mixes features of one size, got {dict(sizes)}", "add a linear layer to some")
+        known_names("setting of IPRM", settings, ("alpha", "ema_init", "mixup", "one_pass", "heads"))
         size = next(iter(sizes.values()))
         self.rebalance = Rebalance(tuple(sizes), **settings)
         self.own = nn.ModuleDict({m: nn.Linear(size, classes) for m in sizes})

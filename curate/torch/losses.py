@@ -14,8 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from curate.arguments import one_of
 from curate.scores.two_sided import FAMILY
 from curate.types import MixtureFit, modality_pairs
+
+MODES = ("soften", "skip")
+"""What `usable_loss` does with a broken modality."""
 
 
 def unimodal_cross_entropy(logits: Mapping[str, Tensor], labels: Tensor) -> Tensor:
@@ -56,7 +60,11 @@ def usable_loss(
 
     Args:
         p_broken: (B, M) probability that a modality is broken on a sample, in the order of `logits`.
+
+    Raises:
+        ValueError: the mode is not known.
     """
+    one_of("mode", mode, MODES)
     total = F.cross_entropy(fused, labels, reduction="none")
     unimodal = torch.zeros_like(total)
     for own, broken in zip(logits.values(), p_broken.T, strict=True):
@@ -103,7 +111,11 @@ def modality_gaps(
 
     Args:
         detach_strong: no gradient into the modality that is ahead; the paper has gradient into both.
+
+    Raises:
+        ValueError: the kind is not known.
     """
+    one_of("kind", kind, ("prob", "kl"))
     known = {m: _knowledge(x, labels, kind) for m, x in logits.items()}
     gaps = []
     for first, second in modality_pairs(tuple(known)):

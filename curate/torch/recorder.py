@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from curate.arguments import described, need, one_of
 from curate.errors import CurateError
 from curate.files.here import recording_here
 from curate.files.shards import newest_epochs, read_shards, shard_name, write_shard
@@ -60,6 +61,7 @@ class Recorder:
 
     Raises:
         CurateError: class names repeat, or are fewer than two; the folder is on another machine.
+        ValueError: `values` or `features` is not known, or `rows` is no whole number above 0.
     """
 
     def __init__(
@@ -71,6 +73,11 @@ class Recorder:
         features: Literal["deep", "early"] = "deep",
         rows: int = ROWS,
     ) -> None:
+        one_of("values", values, ("logits", "probabilities"))
+        one_of("features", features, ("deep", "early"))
+        need("rows", rows, int)
+        if rows < 1:
+            raise ValueError(f"rows is 1 or more, got {rows}")
         self.folder, self.classes, self.rows = recording_here(folder), tuple(map(str, classes)), rows
         self.values, self.features = values, features
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
@@ -99,12 +106,11 @@ class Recorder:
                 two processes then has two predictions, and the first process's count; without it that is an error.
 
         Raises:
-            CurateError: another epoch is open, nothing was added, or a number is below 1.
+            CurateError: another epoch is open, nothing was added, the split is not known, or a number is below 1.
         """
         if self._open is not None:
             raise CurateError("an epoch is recorded already", "end it before the next begins")
-        if split not in ("train", "val", "test"):
-            raise CurateError(f"a split is train, val or test, got {split!r}", 'e.g. recorder.epoch(split="val")')
+        _check_split(split)
         number = self._numbers.get(split, 0) + 1 if number is None else int(number)
         if number < 1:
             raise CurateError(f"epochs are counted from 1, got {number}", "leave number out, or add 1 to yours")
@@ -161,7 +167,12 @@ class Recorder:
         return read_shards(self.folder)[0]
 
     def missing(self, sample_ids: Sequence[Any], split: Split = "train") -> list[str]:
-        """Ids that the newest complete epoch of a split lacks, in the order given."""
+        """Ids that the newest complete epoch of a split lacks, in the order given.
+
+        Raises:
+            CurateError: the split is not known.
+        """
+        _check_split(split)
         columns = self.read()
         of_split = columns["split"] == split
         newest = columns["epoch"][of_split].max(initial=0)
@@ -343,6 +354,11 @@ class _Epoch:
     def clear(self) -> None:
         """Remove what has not appeared."""
         shutil.rmtree(self.hidden, ignore_errors=True)
+
+
+def _check_split(split: object) -> None:
+    if split not in ("train", "val", "test"):
+        raise CurateError(f"a split is train, val or test, got {described(split)}", 'e.g. recorder.epoch(split="val")')
 
 
 def _listed(values: Any) -> list[Any]:

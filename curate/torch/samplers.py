@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler, Subset
 from typing_extensions import override
 
+from curate.arguments import NONE, need, one_of
 from curate.errors import CurateError
 from curate.table import Table
 
@@ -49,7 +50,10 @@ def sampler_weights(
 
     Raises:
         CurateError: some of the ids were not scored; the message names the first.
+        ValueError: the source is neither, or `by` is not known.
     """
+    need("source", source, Table, Recorder)
+    one_of("by", by, ("p_balanced", "p_imbalanced"))
     if isinstance(source, Recorder):
         found, where = source.scored(), str(source.folder)
     else:
@@ -123,6 +127,7 @@ class EpochSampler(Sampler[int]):
 
     Raises:
         CurateError: weights are not N finite numbers of at least 0, all that can be drawn are 0, or no row is left.
+        ValueError: size, draws or seed are no whole numbers, or size or draws are below 1.
     """
 
     def __init__(
@@ -134,6 +139,11 @@ class EpochSampler(Sampler[int]):
         draws: int | None = None,
         seed: int = 0,
     ) -> None:
+        need("size", size, int)
+        need("seed", seed, int)
+        need("draws", draws, int, NONE)
+        if size < 1 or (draws is not None and draws < 1):
+            raise ValueError(f"size and draws are 1 or more, got {size} and {draws}")
         self.size, self.seed, self.epoch = size, seed, 0
         self.rows = torch.arange(size) if rows is None else torch.as_tensor(list(rows), dtype=torch.int64)
         if not len(self.rows) or self.rows.min() < 0 or self.rows.max() >= size:
@@ -163,6 +173,7 @@ class EpochSampler(Sampler[int]):
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the draw: call it before each epoch, with the same number in every process."""
+        need("epoch", epoch, int)
         self.epoch = epoch
 
     def draw(self) -> Tensor:

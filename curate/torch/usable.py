@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from curate.arguments import one_of
 from curate.table import Table
 
-from .losses import usable_loss
+from .losses import MODES, usable_loss
 from .rows import Rows
 
 
@@ -29,12 +30,16 @@ class UsableLoss(nn.Module):
         table: as `curate.open` gives it.
         run: the scored run, with usability; the newest when left out.
         mode: `soften` moves the target of a broken modality to the uniform distribution; `skip` leaves it out.
+
+    Raises:
+        ValueError: the mode is not known.
     """
 
     p_broken: Tensor
 
     def __init__(self, table: Table, run: str | None = None, *, mode: Literal["soften", "skip"] = "soften") -> None:
         super().__init__()
+        one_of("mode", mode, MODES)
         self.mode = mode
         self.register_buffer("p_broken", torch.empty(0, 0), persistent=False)
         self.refresh(table, run)
