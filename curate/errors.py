@@ -59,7 +59,9 @@ class MediaError(Exception):
 
 
 def shorten(value: Any, most: int = 60) -> str:
-    """The `repr` of a value, its middle left out where it is long."""
+    """The `repr` of a value, its middle left out where it is long; a number or text of numpy as one of Python."""
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = value.item()
     try:
         text = repr(value)
     except ValueError:  # a whole number of more digits than Python writes

@@ -249,7 +249,7 @@ def _refuse_contradictions(
         if not same.all():
             row = int(rows[np.flatnonzero(~same)[0]])
             raise CurateError(
-                f"sample {columns['sample_id'][row]!r} was recorded twice in epoch {columns['epoch'][row]}, with "
+                f"sample {str(columns['sample_id'][row])!r} was recorded twice in epoch {columns['epoch'][row]}, with "
                 f"another {name}: {values[row]} and {values[row + 1]}",
                 "give each sample one id; record in eval mode, or say epoch(moving=True) of predictions while training",
             )

@@ -42,7 +42,7 @@ def cut_folds(
     """
     present, sizes = np.unique(labels, return_counts=True)
     if (sizes < count).any():
-        rare = [f"{classes[k]!r} {n}" for k, n in zip(present[sizes < count], sizes[sizes < count], strict=True)]
+        rare = [f"{str(classes[k])!r} {n}" for k, n in zip(present[sizes < count], sizes[sizes < count], strict=True)]
         message = f"{count} folds need {count} training samples of every class; there are of {_first(rare)}"
         raise CurateError(message, LESS)
     units = np.unique([f"row {i}" if g is None else f"group {g}" for i, g in enumerate(groups)], return_inverse=True)[1]
@@ -67,7 +67,7 @@ def _check(folds: NDArray[np.int64], labels: NDArray[np.int64], classes: Sequenc
             message = f"the groups are too uneven for {count} folds: fold {number} would be empty"
             raise CurateError(message, LESS)
         if lost := np.setdiff1d(labels, labels[~held_out]).tolist():
-            names = _first([repr(classes[k]) for k in lost])
+            names = _first([repr(str(classes[k])) for k in lost])
             raise CurateError(
                 f"all training samples of class {names} are in one fold, so that no model could learn it without them",
                 "a group of fold " + str(number) + " holds the whole class: divide it, or score without --folds",

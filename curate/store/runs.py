@@ -127,7 +127,7 @@ class Runs:
                 return run
         known = [r.run_id for r in self.all()]
         if run_id in known:
-            raise CurateError(f"run {run_id!r} is not one with {what}", "see `curate runs`")
+            raise CurateError(f"run {str(run_id)!r} is not one with {what}", "see `curate runs`")
         raise unknown_name("run", run_id, known)
 
     def overview(self) -> list[tuple[Any, ...]]:

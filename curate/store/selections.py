@@ -162,7 +162,7 @@ class Selections:
             known = con.execute("SELECT run_id, rule FROM selection WHERE name = ?", [selection.name]).fetchone()
             if known and known != (selection.run_id, selection.rule) and not replace:
                 raise CurateError(
-                    f"selection {selection.name!r} exists ({known[1]}, of {known[0]})",
+                    f"selection {str(selection.name)!r} exists ({known[1]}, of {known[0]})",
                     "choose another --name, or --replace it",
                 )
             con.execute("DELETE FROM selection_member WHERE name = ?", [selection.name])
@@ -219,7 +219,7 @@ class Selections:
             sets = con.execute(query_text("data_sets_of_runs"), {"one": runs[0], "other": runs[1]}).fetchall()
             if len(sets) > 1:
                 raise CurateError(
-                    f"{one!r} and {other!r} are of different data sets, {sets[0][0]} and {sets[1][0]}",
+                    f"{str(one)!r} and {str(other)!r} are of different data sets, {sets[0][0]} and {sets[1][0]}",
                     "compare selections of one data set; see `curate selections`",
                 )
             return con.execute(

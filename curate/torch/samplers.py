@@ -86,7 +86,7 @@ def selected_rows(sample_ids: Sequence[Any], table: Table, selection: str) -> li
     ids = np.array([str(i) for i in sample_ids])
     if missing := np.setdiff1d(chosen, ids).tolist():
         raise CurateError(
-            f"{len(missing)} samples of {selection!r} are not in the data set: {', '.join(missing[:3])}",
+            f"{len(missing)} samples of {str(selection)!r} are not in the data set: {', '.join(missing[:3])}",
             "pass the ids of the data set the selection was made on",
         )
     rows: list[int] = np.flatnonzero(np.isin(ids, chosen)).tolist()

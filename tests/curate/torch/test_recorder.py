@@ -355,3 +355,14 @@ def test_a_recording_is_on_this_machine(tmp_path) -> None:
     with pytest.raises(CurateError, match="memory://r is on another machine"):
         Recorder("memory://r", CLASSES)
     assert Recorder(f"file://{tmp_path}/r", CLASSES).folder == tmp_path / "r"
+
+
+def test_a_sample_with_two_labels_is_named_plainly(tmp_path) -> None:
+    recorder = Recorder(tmp_path / "r", ["bark", "horn"])
+    with recorder.epoch():
+        same = [[3.0, 0.5], [3.0, 0.5]]
+        recorder.add(["x", "x"], ["bark", "horn"], {"audio": same, "visual": same})
+    with pytest.raises(
+        CurateError, match=r"^sample 'x' was recorded twice in epoch 1, with another label: bark and horn"
+    ):
+        recorder.read()
