@@ -43,9 +43,7 @@ def _keep_limit(ctx: typer.Context, value: float | None) -> float | None:
     return value
 
 
-Db = Annotated[
-    Path, typer.Option("--db", envvar="CURATE_DB", callback=_table, help="The sample table, a DuckDB file.")
-]
+Db = Annotated[Path, typer.Option("--db", envvar="CURATE_DB", callback=_table, help="The sample table, a DuckDB file.")]
 Cache = Annotated[Path | None, typer.Option(envvar="CURATE_CACHE", callback=place, help="Folder of decoded media.")]
 Root = Annotated[Path | None, typer.Option(envvar="CURATE_ROOT", callback=place, help="Where the data set lies.")]
 MaxCache = Annotated[
