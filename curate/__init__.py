@@ -13,7 +13,8 @@ The commands without the terminal:
     curate.p_balanced(fitted, gaps)          # the posterior of the balanced component
     curate.select(p_balanced, 0.8)           # the high-quality subset, a mask
 
-Every function is imported when it is first used.
+What these take and give: `Predictions`, `GapScores`, `MixtureFit`, `Selection`, `Round` and `Run`. Every name is
+imported when it is first used.
 """
 
 from __future__ import annotations
@@ -27,10 +28,24 @@ if TYPE_CHECKING:
     from curate.scores.mixture import fit as fit_mixture
     from curate.scores.posteriors import p_balanced
     from curate.scores.selection import select_above as select
+    from curate.types import GapScores, MixtureFit, Predictions, Round, Run, Selection
 
     from .table import Table as open
 
-__all__ = ["column", "fit_mixture", "modality_gap", "open", "p_balanced", "select"]
+__all__ = [
+    "GapScores",
+    "MixtureFit",
+    "Predictions",
+    "Round",
+    "Run",
+    "Selection",
+    "column",
+    "fit_mixture",
+    "modality_gap",
+    "open",
+    "p_balanced",
+    "select",
+]
 
 _WHERE = {
     "column": ("files.parquet", "column"),
@@ -39,6 +54,7 @@ _WHERE = {
     "p_balanced": ("scores.posteriors", "p_balanced"),
     "select": ("scores.selection", "select_above"),
     "open": ("table", "Table"),
+    **{name: ("types", name) for name in ("GapScores", "MixtureFit", "Predictions", "Round", "Run", "Selection")},
 }
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .arguments import one_of
 from .blocks import by_row, take
 from .render import printable
 
@@ -205,7 +206,8 @@ class GapScores:
             raise ValueError(f"fitted is {self.fitted.shape}, expected {shape}")
 
     def of(self, kind: str) -> Floats:
-        """(N, P) gaps of a kind, `prob` or `kl`."""
+        """(N, P) gaps of a kind, `prob` or `kl`; a ValueError for another."""
+        one_of("kind", kind, ("prob", "kl"))
         return {"prob": self.prob, "kl": self.kl}[kind]
 
     def seen(self, kind: str) -> Floats:

@@ -78,7 +78,7 @@ def kl_gap(first: Floats, second: Floats) -> Floats:
 
 
 def modality_gap(predictions: Predictions) -> GapScores:
-    """Both gaps of every pair of modalities.
+    """Both gaps of every pair of modalities, in float64 whatever the type of the probabilities.
 
     Raises:
         ValueError: these are no `Predictions`.
@@ -99,7 +99,7 @@ def known(predictions: Predictions) -> Known:
     return Known(
         predictions.sample_ids,
         predictions.modalities,
-        np.stack([np.clip(true_class_probability(p, labels), 0, 1) for p in probs], axis=1),
+        np.stack([np.clip(true_class_probability(p, labels), 0, 1) for p in probs], axis=1, dtype=np.float64),
         np.stack([by_row(entropy, p) for p in probs], axis=1),
         np.stack([by_row(lambda own, y: own.argmax(axis=1) == y, p, labels) for p in probs], axis=1),
         predictions.fold is not None,

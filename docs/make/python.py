@@ -12,7 +12,10 @@ HEAD = """\
 # Python API
 
 `curate.open` returns a [`Table`](#curate.table.Table) with a method for each command that needs no model. The functions
-below it work on arrays. For a training loop, see the [PyTorch API](torch.md).
+below it work on arrays and on the types at the end of this page, all of which are names of `curate`:
+`from curate import Predictions`. For a training loop, see the [PyTorch API](torch.md).
+
+Settings are arguments: `curate.toml` and the variable `CURATE_SET`, which commands read, have no part in a call.
 
 A user's mistake raises `curate.errors.CurateError`, with a message and a hint. A wrong argument raises `ValueError`.
 """
@@ -33,7 +36,8 @@ def pages() -> dict[str, str]:
     table = '## curate.open\n\nA table, opened or made: `table = curate.open("curate.duckdb")`.\n\n'
     parts = [HEAD, table + _shown("curate.table.Table")]
     parts += [f"## {name}\n\n{_shown(where)}" for name, where in FUNCTIONS.items()]
-    parts += ["## What they take and give\n", *(_shown(f"curate.types.{name}") for name in TYPES)]
+    names = ", ".join(f"`curate.{name}`" for name in TYPES)
+    parts += [f"## What they take and give\n\n{names}.\n", *(_shown(f"curate.types.{name}") for name in TYPES)]
     parts += [
         "## Errors\n",
         *(_shown(f"curate.errors.{n}") for n in ("CurateError", "LockedError", "EmptySelectionError")),

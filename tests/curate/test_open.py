@@ -11,6 +11,7 @@ import pytest
 
 import curate
 from curate.errors import CurateError
+from curate.table import Table
 from curate.types import Selection
 
 NASTY = "<script>alert(1)</script>&"
@@ -85,3 +86,22 @@ def test_urls_are_places_as_on_the_command_line(table, scored_table, tmp_path, m
     here = table.report(output=f"file://{tmp_path}/reports")
     assert here == tmp_path / "reports" / "score-toy-1" / "index.html" and here.exists()
     assert curate.open(f"file://{scored_table.path}").path == scored_table.path
+
+
+def test_settings_of_files_and_variables_have_no_part_in_a_call(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [f"s{i},{'xy'[i % 2]},{i % 7},-1,-2,{i % 5}" for i in range(40)]
+    (tmp_path / "p.csv").write_text("\n".join(["sample_id,label,audio.x,audio.y,visual.x,visual.y", *rows]))
+    (tmp_path / "curate.toml").write_text('[score]\nfamily = "gaussian"\n')
+    monkeypatch.setenv("CURATE_SET", "score.family=student-t")
+    assert curate.open("t.duckdb").score("p.csv").family == "two-sided"
+    assert "`CURATE_SET`" in Table.score.__doc__
+
+
+def test_predictions_of_ones_own_are_made_with_names_of_curate():
+    probs = dict.fromkeys(("audio", "visual", "fused"), np.full((2, 2), 0.5, np.float32))
+    ids, labels = np.array(["a", "b"]), np.array([0, 1])
+    gaps = curate.modality_gap(curate.Predictions(ids, labels, ("x", "y"), ("audio", "visual"), probs))
+    assert isinstance(gaps, curate.GapScores) and gaps.prob.dtype == gaps.kl.dtype == np.float64
+    with pytest.raises(ValueError, match="kind is one of prob, kl, got 'log_odds'"):
+        gaps.of("log_odds")
