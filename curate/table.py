@@ -183,6 +183,8 @@ class Table:
     def score(self, *predictions: str | Path, dataset: str = "", only_missing: bool = False, **settings: Any) -> Run:
         """Score saved predictions, as `curate score --predictions`.
 
+        Settings are arguments alone: `curate.toml` and `CURATE_SET`, which the command reads, have no part in it.
+
         Args:
             predictions: one or more files, or `"MODALITY=FILE"`.
             dataset: its name in the table; made from the name of the first file when left out.
