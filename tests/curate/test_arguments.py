@@ -33,7 +33,7 @@ OF_TABLE = {
     "selection": [((5,), {}, "name is a text, got 5"), (("",), {}, "unknown selection ''")],
     "choose": [
         ((5,), {"threshold": 0.5}, "name is a text or None, got 5"),
-        (("z",), {"treshold": 0.8}, "unknown part of a rule 'treshold'.*did you mean 'threshold'.*known: .*top"),
+        (("z",), {"thresholds": 0.8}, "unknown part of a rule 'thresholds'.*did you mean 'threshold'.*known: .*top"),
         (("z",), {"top": 7.5}, "top is a whole number or None, got 7.5"),
         (("z",), {"top": "7"}, "top is a whole number or None, got '7'"),
         (("z",), {"top": True}, "top is a whole number or None, got True"),
@@ -71,7 +71,7 @@ OF_TABLE = {
         ((["a.csv", "b.csv"],), {}, "got an object of type list.*one by one"),
         (("m.csv",), {"dataset": 5}, "dataset is a text, got 5"),
         (("m.csv",), {"only_missing": "no"}, "only_missing is True or False"),
-        (("m.csv",), {"famly": "gaussian"}, "unknown setting 'score.famly'.*score.family"),
+        (("m.csv",), {"family_": "gaussian"}, "unknown setting 'score.family_'.*score.family"),
         (("m.csv",), {"family": 5}, "unknown value of score.family: '5'"),
     ],
 }

@@ -78,11 +78,11 @@ CHOICES = {
     ),
     ("Rebalance", "ema_init"): ("halv", "ema_init is one of omega, half", lambda _, v: Rebalance(SIZES, ema_init=v)),
     ("Rebalance", "mixup"): (
-        "linar",
+        "linear_",
         "mixup is one of geodesic, linear",
         lambda _, v: ProbeAndRebalance(SIZES, 2, mixup=v),
     ),
-    ("Rebalance", "heads"): ("singl", "heads is one of tri, single", lambda _, v: ProbeAndRebalance(SIZES, 2, heads=v)),
+    ("Rebalance", "heads"): ("one", "heads is one of tri, single", lambda _, v: ProbeAndRebalance(SIZES, 2, heads=v)),
     ("modality_gaps", "kind"): ("klr", "kind is one of prob, kl", lambda _, v: modality_gaps(LOGITS, LABELS, v)),
 }
 """{(where, argument): (a wrong value, what the error says, the call)}."""
@@ -131,8 +131,8 @@ def test_a_sampler_draws_a_whole_number_above_zero(named, said) -> None:
 
 
 def test_settings_that_a_part_does_not_have_are_refused_by_the_known_ones() -> None:
-    with pytest.raises(CurateError, match="unknown option of a recorder 'valus'") as refused:
-        Epochs("d", CLASSES, valus="logits")
+    with pytest.raises(CurateError, match="unknown option of a recorder 'value'") as refused:
+        Epochs("d", CLASSES, value="logits")
     assert "did you mean 'values'?" in refused.value.hint
     with pytest.raises(CurateError, match="unknown setting of IPRM 'mixp'"):
         ProbeAndRebalance(SIZES, 2, mixp="linear")
