@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curate.advice.evidence import conclusions, read_evidence
+from curate.advice.conclusions import conclusions, read_evidence
 from curate.errors import CurateError
 from curate.predictions.embeddings import Recorded, judge, read_embeddings
 from curate.predictions.refit import refit
