@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from curate.advice.evidence import conclusions, read_evidence
+from curate.advice.conclusions import conclusions
+from curate.advice.evidence import read_evidence
 from curate.errors import CurateError
 from curate.train.loop import checkpoint, engine
 from curate.train.stages import folds
