@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curate.advice.conclusions import conclusions, read_evidence
+from curate.advice.conclusions import conclusions
+from curate.advice.evidence import read_evidence
 from curate.errors import CurateError
 from curate.predictions.embeddings import Recorded, judge, read_embeddings
 from curate.predictions.refit import refit
