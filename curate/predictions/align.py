@@ -31,7 +31,7 @@ class Saved:
         splits: (N,) `train`, `val` or `test`.
         status, reason: (N,) `ok` and '', or what is wrong: `no_label`, or `missing` if a modality has no prediction.
         classes: K names, ascending.
-        modalities: M names in the files' order, which gives the gap its sign.
+        modalities: M names in the files' order, or in that of the run they go on with; it gives the gap its sign.
         epochs: E numbers, newest first; (0,) when the files name none.
         rounds: for each epoch, the predictions of the training samples that have a label and every modality.
         held_out: {`val` or `test`: the newest epoch's predictions of its samples with a label and numbers of every
@@ -62,13 +62,14 @@ class Saved:
         return {m: reading.kind for m, reading in self.readings.items()}
 
 
-def align(parts: Sequence[Part], values: Values = "auto") -> Saved:
+def align(parts: Sequence[Part], values: Values = "auto", order: Sequence[str] = ()) -> Saved:
     """Combine parts of one or several files, modalities and epochs to predictions, joined by `sample_id` alone.
 
     A modality is missing for a sample if it has no number for it in any epoch; a single missing number is an error.
 
     Args:
         values: kind of the numbers, see `PredictionsConfig`.
+        order: of the modalities, if these are their names; else they are in the order of the files.
 
     Raises:
         CurateError: repeated ids, ids or labels that differ between parts, a missing class or modality, a label that
@@ -89,7 +90,7 @@ def align(parts: Sequence[Part], values: Values = "auto") -> Saved:
             message = f"{piece.source}: {', '.join(sorted(twice))} is given twice for epoch {epoch}"
             raise CurateError(message, "give each modality once an epoch")
         known.update(piece.values)
-    modalities, classes = _modalities(by_epoch), _classes(by_epoch)
+    modalities, classes = _modalities(by_epoch, order), _classes(by_epoch)
     labels = _indices(first, classes)
     splits = np.full(len(labels), "train") if first.splits is None else first.splits
     epochs = tuple(sorted(by_epoch, reverse=True))
@@ -277,8 +278,8 @@ def _same_samples(first: Part, other: Part, where: str) -> None:
             raise CurateError(message, f"a sample has one {what}")
 
 
-def _modalities(by_epoch: Mapping[int, Mapping[str, object]]) -> tuple[str, ...]:
-    """The modalities, in the order of the files; every epoch must have the same."""
+def _modalities(by_epoch: Mapping[int, Mapping[str, object]], order: Sequence[str]) -> tuple[str, ...]:
+    """The modalities, in the given order if these are their names, else in that of the files; the same every epoch."""
     every = list(dict.fromkeys(m for found in by_epoch.values() for m in found))
     for epoch, found in by_epoch.items():
         if absent := [m for m in every if m not in found]:
@@ -287,7 +288,7 @@ def _modalities(by_epoch: Mapping[int, Mapping[str, object]]) -> tuple[str, ...]
     if len(modalities) < 2:
         message = f"two modalities are needed, found {', '.join(modalities) or 'none'}"
         raise CurateError(message, "a gap is between two: columns such as audio.cat and visual.cat, or a file for each")
-    return modalities
+    return tuple(order) if set(order) == set(modalities) else modalities
 
 
 def _classes(by_epoch: Mapping[int, Mapping[str, tuple[tuple[str, ...], Floats]]]) -> tuple[str, ...]:

@@ -49,6 +49,27 @@ def refuse_relabelled(scored: Run, changed: Sequence[str]) -> None:
         )
 
 
+def refuse_unlike(scored: Run, classes: Sequence[str], modalities: Sequence[str]) -> None:
+    """Check that new samples can have scores under the mixture of a run: before any work.
+
+    Raises:
+        CurateError: classes or modalities differ, or the mixture was fitted to averages over epochs.
+    """
+    pairs = (("classes", classes, scored.classes), ("modalities", modalities, scored.modalities))
+    for what, now, before in pairs:
+        if tuple(now) != tuple(before):
+            raise CurateError(
+                f"the {what} are {', '.join(now)}, {scored.run_id} has {', '.join(before)}",
+                "score all of them again, without --only-missing",
+            )
+    if mixture_of(scored).average == "warmup":
+        raise CurateError(
+            f"the gaps of {scored.run_id} are averaged over its warm-up, which the new samples were not in",
+            f"score all of them again, or fit the last epoch first: `curate score --refit {scored.run_id} "
+            "--set score.average=last`",
+        )
+
+
 def write_grown(
     store: Store,
     scored: Run,
@@ -70,19 +91,8 @@ def write_grown(
     Raises:
         CurateError: classes or modalities differ, or the mixture was fitted to averages over epochs.
     """
-    for what in ("classes", "modalities"):
-        if (now := getattr(grown, what)) != (before := getattr(scored, what)):
-            raise CurateError(
-                f"the {what} are {', '.join(now)}, {scored.run_id} has {', '.join(before)}",
-                "score all of them again, without --only-missing",
-            )
+    refuse_unlike(scored, grown.classes, grown.modalities)
     config = mixture_of(scored)
-    if config.average == "warmup":
-        raise CurateError(
-            f"the gaps of {scored.run_id} are averaged over its warm-up, which the new samples were not in",
-            f"score all of them again, or fit the last epoch first: `curate score --refit {scored.run_id} "
-            "--set score.average=last`",
-        )
     seen = replace(predictions, in_sample=np.zeros(len(predictions.labels), dtype=np.bool_))
     predicted = gap.known(seen)
     gaps = prepared(gap.both_gaps(predicted), predicted, config, None)

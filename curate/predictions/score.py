@@ -30,7 +30,7 @@ from curate.types import FUSED, Known, Round, Run
 from .align import Saved, align
 from .embeddings import Recorded, judge, read_embeddings, recorded_features
 from .files import read_all
-from .growth import note, refuse_relabelled, write_grown
+from .growth import note, refuse_relabelled, refuse_unlike, write_grown
 from .media import read_sources
 from .understood import understood
 from .values import Values
@@ -71,13 +71,19 @@ class Understood:
     line: str
 
 
-def understand(sources: Sequence[str], layers: Sequence[settings.Layer], name: str = "") -> Understood:
-    """Read and check saved predictions; the arguments and errors are those of `score_predictions`."""
+def understand(
+    sources: Sequence[str], layers: Sequence[settings.Layer], name: str = "", order: Sequence[str] = ()
+) -> Understood:
+    """Read and check saved predictions; the arguments and errors are those of `score_predictions`.
+
+    Args:
+        order: of the modalities, as in `align`.
+    """
     *files, typed = layers
     usual = [{s: {k: v for k, v in values.items() if k not in WARM_UP} for s, values in f.items()} for f in files]
     config = settings.resolve({"score": PredictionsConfig}, *usual, typed)["score"]
     dataset = _dataset_name(name or Path(sources[0]).stem.rpartition("=")[2], bool(name))
-    saved = align(read_all(sources), config.values)
+    saved = align(read_all(sources), config.values, order)
     names = ", ".join(Path(source).name for source in sources[:3]) + (", ..." if len(sources) > 3 else "")
     return Understood(dataset, tuple(sources), config, saved, understood(saved, names))
 
@@ -148,7 +154,7 @@ def score_predictions(
     if line:
         message(line)
     given = {"embeddings": list(embeddings)} if embeddings else {"usability": line}
-    run = _planned(store, read, sources, given | ({"media": str(media.absolute())} if media else {}))
+    run = _planned(store, read, given | ({"media": str(media.absolute())} if media else {}))
     items = dataclasses.replace(_items(saved), sources=_sources(saved, media, message))
     with _recorded(store, run):
         for number, predictions in enumerate(saved.rounds):
@@ -191,7 +197,18 @@ def _features(read: Understood, embeddings: Sequence[str]) -> tuple[Recorded | N
     return recorded_features(folders[0], newest, read.saved.held_out.get("val"))
 
 
-def _planned(store: Store, read: Understood, sources: Sequence[str], note: Mapping[str, Any]) -> Run:
+def _described(read: Understood) -> dict[str, Any]:
+    """What the run says of its files and of how they were read."""
+    return {
+        "files": list(read.sources),
+        "epochs": list(read.saved.epochs),
+        "values": [f"{m}: {kind}" for m, kind in read.saved.kinds.items()],
+        "understood": read.line,
+        "fused": "given" if FUSED in read.saved.kinds else "normalised product of the modalities",
+    }
+
+
+def _planned(store: Store, read: Understood, note: Mapping[str, Any]) -> Run:
     """The run that scores the predictions, not yet started; `note` is on what usability and media come from."""
     dataset, config, saved = read.dataset, read.config, read.saved
     return Run(
@@ -209,14 +226,7 @@ def _planned(store: Store, read: Understood, sources: Sequence[str], note: Mappi
         family=config.family,
         config={
             "score": dataclasses.asdict(config),
-            "predictions": {
-                "files": list(sources),
-                "epochs": list(saved.epochs),
-                "values": [f"{m}: {kind}" for m, kind in saved.kinds.items()],
-                "understood": read.line,
-                "fused": "given" if FUSED in saved.kinds else "normalised product of the modalities",
-                **{name: value for name, value in note.items() if value},
-            },
+            "predictions": {**_described(read), **{name: value for name, value in note.items() if value}},
         },
         versions=versions(),
         folder="",
@@ -250,9 +260,11 @@ def score_missing_predictions(
         )
     scored = store.runs.find(kind="score", method=METHOD, dataset=dataset, status="done")
     message(f"compared with {scored.run_id}, the newest scored run of {dataset}")
-    read = understand(sources, [{"score": {"values": scored.config["score"]["values"]}}], name)
+    values = scored.config["score"]["values"]
+    read = understand(sources, [{"score": {"values": values}}], name, scored.modalities)
     saved = read.saved
     message(read.line)
+    refuse_unlike(scored, saved.classes, saved.modalities)
     newest = saved.rounds[0]
     items = _items(saved)
     seen = store.samples.compared(scored.run_id, items)
@@ -282,7 +294,7 @@ def score_missing_predictions(
 def _grown(store: Store, scored: Run, read: Understood, said: str) -> Run:
     """The run that has the samples of a scored run and those of some files, not yet started."""
     saved, digest = read.saved, hashlib.sha256(f"{scored.data_id} {_digest(read.saved)}".encode()).hexdigest()[:10]
-    files = {**scored.config["predictions"], "files": list(read.sources)}
+    files = {**scored.config["predictions"], **_described(read)}
     return dataclasses.replace(
         scored,
         run_id=store.runs.new_id(f"score-{read.dataset}", store.path.with_suffix(".runs")),

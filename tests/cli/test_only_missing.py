@@ -193,3 +193,33 @@ def test_the_data_set_is_named_and_what_is_removed_leaves_nothing(curate: Callab
     assert curate("runs", "score-pets-1", "--remove", "--yes").code == 0
     for table in ("sample", "prediction"):
         assert Store("curate.duckdb").query(f"SELECT count(*) FROM {table}")[1] == [(0,)]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4, 5), (5, 4, 3, 2, 0, 1)])
+def test_a_later_file_is_joined_by_name_and_described_as_it_is(
+    curate: Callable, workplace: Path, order: tuple[int, ...]
+) -> None:
+    assert curate("score", "--predictions", write_predictions(Path("p.csv"), range(60))).code == 0
+    every = write_predictions(Path("all.csv"), range(60, 70)).read_text().splitlines()
+    Path("n.csv").write_text("\n".join(",".join(line.split(",")[i] for i in order) for line in every) + "\n")
+    ended = curate("score", "--predictions", "n.csv", "--dataset", "p", "--only-missing")
+    assert ended.code == 0, ended.err
+    told = Store("curate.duckdb").runs.find("score-p-2").config["predictions"]
+    assert told["files"] == ["n.csv"] and told["understood"].startswith("n.csv: 10 ids")
+    first = np.array([float(cell) for cell in every[1].split(",")[2:]])  # c060 is x
+    audio, image = (1 / (1 + np.exp(first[k + 1] - first[k])) for k in (0, 2))
+    (row,) = Store("curate.duckdb").query("SELECT p_audio, p_image, gap FROM samples WHERE sample_id = 'c060'")[1]
+    assert row == pytest.approx((audio, image, audio - image), abs=1e-6)
+
+
+@pytest.mark.parametrize("names", ["audio text", "image audio text"])
+def test_what_cannot_be_added_leaves_no_failed_run(
+    refused: Callable, curate: Callable, workplace: Path, names: str
+) -> None:
+    assert curate("score", "--predictions", write_predictions(Path("p.csv"), range(60))).code == 0
+    columns = ",".join(f"{m}.{c},{m}.{d}" for m in names.split() for c, d in ["xy"])
+    numbers = ",".join(["0.5,-1.5"] * len(names.split()))
+    Path("n.csv").write_text(f"sample_id,label,{columns}\nnew1,x,{numbers}\nnew2,y,{numbers}\n")
+    told = refused("score", "--predictions", "n.csv", "--dataset", "p", "--only-missing", "--quiet")
+    assert "score-p-1 has audio, image" in told
+    assert [run.status for run in Store("curate.duckdb").runs.all()] == ["done"]

@@ -11,7 +11,7 @@ import numpy as np
 from curate import config
 from curate.datasets import find as find_dataset
 from curate.files.remote import located
-from curate.predictions.growth import missing, note, write_grown
+from curate.predictions.growth import missing, note, refuse_unlike, write_grown
 from curate.scores.scoring import versions
 from curate.train.loop import checkpoint
 from curate.train.loop.engine import predict
@@ -33,11 +33,12 @@ def score_missing(session: Session, scored: Run, root: Path | None) -> Run:
         The new run; the old one if nothing is missing.
 
     Raises:
-        CurateError: classes, modalities or labels of scored samples have changed.
+        CurateError: classes, modalities or labels of scored samples have changed, or gaps are means over epochs.
     """
     kind = find_dataset(scored.dataset)
     place = root.resolve() if root else located(scored.root) if scored.root else None
     dataset = kind(place, config.build(kind.Options, scored.config["data"], "data"))
+    refuse_unlike(scored, dataset.classes, dataset.modalities)
     run_id = session.store.runs.new_id(f"score-{scored.dataset}", session.runs_folder)
     planned = replace(
         scored,
