@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.blocks import by_row, each, fill, scratch, take
 from curate.datasets.rows import NO_LABEL, SPLIT_NAMES
-from curate.errors import CurateError
+from curate.errors import MOST_NAMES, CurateError
 from curate.files.names import composed
 from curate.types import FUSED, Floats, Predictions
 
@@ -40,6 +41,8 @@ class Saved:
             they have.
         readings: {modality: kind of its numbers}, fusion included where given.
         form: how the files are written, if that is not the usual form.
+        groups: (N,) names of what belongs together, '' where there is none; None if no sample has one.
+        notes: what the files hold that is not read.
     """
 
     sample_ids: Texts
@@ -55,6 +58,8 @@ class Saved:
     others: tuple[Predictions, ...]
     readings: Mapping[str, Reading]
     form: str = ""
+    groups: Texts | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -115,7 +120,22 @@ def align(parts: Sequence[Part], values: Values = "auto", order: Sequence[str] =
     held_out = _held_out(raw, readings, made, splits)
     form = "; ".join(dict.fromkeys(part.form for part in parts if part.form))
     items = (first.sample_ids, labels, splits, status, reason)
-    return Saved(*items, classes, modalities, epochs, rounds, held_out, others, readings, form)
+    groups = next((piece.groups for _, piece in pieces if piece.groups is not None), None)
+    said = (form, groups, _notes(parts))
+    return Saved(*items, classes, modalities, epochs, rounds, held_out, others, readings, *said)
+
+
+def _notes(parts: Sequence[Part]) -> tuple[str, ...]:
+    """A line on what is not read, of the first file that has it."""
+    first: dict[tuple[str, ...], str] = {}
+    for part in parts:
+        first.setdefault(part.not_read, Path(part.source).name)
+    return tuple(
+        f"note: {name}: column{'s' * (len(rest) > 1)} {shown(rest, MOST_NAMES)} {'are' if len(rest) > 1 else 'is'} "
+        "not read"
+        for rest, name in first.items()
+        if rest
+    )
 
 
 @dataclass(frozen=True)
@@ -231,8 +251,9 @@ def _epochs(part: Part) -> Iterator[tuple[int, Part]]:
             where = part.source if part.epochs is None else f"{part.source}, epoch {epoch}"
             raise CurateError(f"{where}: repeated sample_id {shown(repeated)}", "sample_id is the only key")
         chosen = {m: (classes, take(array, rows)) for m, (classes, array) in part.values.items()}
-        own_splits = None if splits is None else splits[rows]
-        yield epoch, Part(part.source, ids, part.labels[rows], own_splits, None, chosen, part.form)
+        own_splits, own_groups = (None if column is None else column[rows] for column in (splits, part.groups))
+        labels = part.labels[rows]
+        yield epoch, Part(part.source, ids, labels, own_splits, None, chosen, part.form, groups=own_groups)
 
 
 def _check_keys(part: Part) -> None:
@@ -244,6 +265,10 @@ def _check_keys(part: Part) -> None:
         raise CurateError(f"{part.source}: a sample_id holds a zero byte", "the file is damaged, or no table of text")
     half = any(each(lambda own: bool((letters[own] - 0xD800 < 0x800).any()), *letters.shape))
     _check_names([name for names, _ in part.values.values() for name in names], part.source, half)
+    groups = [] if part.groups is None else distinct(part.groups)[0]
+    _check_names(groups, part.source)
+    if any("\0" in name for name in groups):
+        raise CurateError(f"{part.source}: a group holds a zero byte", "the file is damaged, or no table of text")
 
 
 def _check_names(names: Iterable[str], source: str, half: bool = False) -> None:
@@ -272,6 +297,8 @@ def _same_samples(first: Part, other: Part, where: str) -> None:
     pairs = [("label", first.labels, other.labels)]
     if first.splits is not None and other.splits is not None:
         pairs.append(("split", first.splits, other.splits))
+    if first.groups is not None and other.groups is not None:
+        pairs.append(("group", first.groups, other.groups))
     for what, ours, theirs in pairs:
         if differ := first.sample_ids[ours != theirs].tolist():
             message = f"{where} and {first.source} disagree on the {what} of {shown(differ)}"

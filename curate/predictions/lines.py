@@ -14,7 +14,7 @@ from curate.errors import CurateError
 from curate.types import Floats
 
 from .labels import class_names, named
-from .part import Part, complete, shown
+from .part import Part, Texts, complete, group_names, shown
 
 LINES = 'lines like {"sample_id": "a", "label": "cat", "audio": {"cat": 0.9, "dog": 0.1}, "visual": {...}}'
 DYNAMICS = "training dynamics are of one modality: --predictions audio=FILE --predictions visual=FILE"
@@ -29,11 +29,12 @@ def read_jsonl(path: Path) -> Part:
     dynamics = [key for key in first if re.fullmatch(r"logits_epoch_\d+", key)]
     if "guid" in first and dynamics:
         return _dynamics(rows, dynamics, path)
-    shape = {key: next((r[key] for _, r in rows if isinstance(r.get(key), dict | list)), None) for key in first}
-    modalities = [key for key, value in shape.items() if value is not None and key != "classes"]
+    keys = dict.fromkeys(key for _, row in rows for key in row)
+    shape = {key: next((r[key] for _, r in rows if isinstance(r.get(key), dict | list)), None) for key in keys}
+    modalities = [key for key, value in shape.items() if value is not None and key not in ("classes", "group")]
     if not modalities:
         raise CurateError(f"{path}: no modality in its first line", f"expected {LINES}")
-    needed = ["sample_id", "label", *modalities, *(key for key in ("split", "epoch") if key in first)]
+    needed = ["sample_id", "label", *modalities, *(key for key in ("split", "epoch") if key in keys)]
     for number, row in rows:
         _need(row, needed, f"line {number} of {path}")
     listed = first.get("classes")
@@ -46,11 +47,22 @@ def read_jsonl(path: Path) -> Part:
         str(path),
         np.array(["" if row["sample_id"] is None else str(row["sample_id"]).strip() for _, row in rows]),
         labels,
-        np.array([str(row["split"]).strip() for _, row in rows]) if "split" in first else None,
-        complete([row["epoch"] for _, row in rows], str(path)) if "epoch" in first else None,
+        np.array([str(row["split"]).strip() for _, row in rows]) if "split" in keys else None,
+        complete([row["epoch"] for _, row in rows], str(path)) if "epoch" in keys else None,
         values,
         note,
+        groups=_groups(rows, path),
+        not_read=tuple(key for key in keys if key not in (*needed, "classes", "group")),
     )
+
+
+def _groups(rows: Sequence[tuple[int, dict[str, Any]]], path: Path) -> Texts | None:
+    """(N,) names of groups; None if no line has one."""
+    given = [row.get("group") for _, row in rows]
+    for (number, _), group in zip(rows, given, strict=True):
+        if isinstance(group, dict | list):
+            raise CurateError(f"line {number} of {path}: group is no name", 'expected "group": "a name", or null')
+    return group_names(np.array(["" if group is None else str(group).strip() for group in given]))
 
 
 def _classes(given: Any, listed: Any, where: str) -> tuple[str, ...]:
@@ -67,6 +79,7 @@ def _dynamics(rows: Sequence[tuple[int, dict[str, Any]]], keys: Sequence[str], p
     count = len(rows[0][1][keys[0]]) if isinstance(rows[0][1][keys[0]], list) else 0
     classes = tuple(str(k) for k in range(count))
     labels, _ = named([row["gold"] for _, row in rows], classes, str(path), positions=True)
+    groups, every = _groups(rows, path), dict.fromkeys(key for _, row in rows for key in row)
     return Part(
         str(path),
         np.array([str(row["guid"]) for _, row in rows] * len(keys)),
@@ -74,6 +87,8 @@ def _dynamics(rows: Sequence[tuple[int, dict[str, Any]]], keys: Sequence[str], p
         None,
         np.repeat([int(key.rpartition("_")[2]) for key in keys], len(rows)),
         {"": (classes, np.concatenate([_matrix(rows, key, rows[0][1][key], classes, path) for key in keys]))},
+        groups=None if groups is None else np.tile(groups, len(keys)),
+        not_read=tuple(key for key in every if key not in ("guid", "gold", "group", *keys)),
     )
 
 

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from curate.blocks import blocks
 from curate.errors import CurateError
+from curate.files.tables import is_missing
 from curate.types import Floats
 
 SHOWN = 3
 FEW = 16
 """So many texts are told apart by comparing arrays."""
-KEYS = ("sample_id", "label", "split", "epoch")
+KEYS = ("sample_id", "label", "split", "epoch", "group")
 
 Texts = NDArray[np.str_]
 
@@ -38,6 +39,8 @@ class Part:
             ones are in a temporary file, see `curate.blocks`.
         form: how the file is written and its labels were read, if that is not the usual form; else ''.
         kind: of the values, where whoever wrote the file made sure of it, see `values.Reading`; '' where it is unknown.
+        groups: (N,) names of what belongs together (speaker, source video), '' where there is none; or None.
+        not_read: names of what else the file holds.
     """
 
     source: str
@@ -48,6 +51,8 @@ class Part:
     values: Mapping[str, tuple[tuple[str, ...], Floats]]
     form: str = ""
     kind: str = ""
+    groups: Texts | None = None
+    not_read: tuple[str, ...] = ()
 
 
 def distinct(texts: Texts) -> tuple[list[str], NDArray[np.int64]]:
@@ -66,10 +71,19 @@ def distinct(texts: Texts) -> tuple[list[str], NDArray[np.int64]]:
     return list(known), which
 
 
-def shown(items: Sequence[Any] | NDArray[Any]) -> str:
+def group_names(texts: Texts | None) -> Texts | None:
+    """(N,) names of groups, '' for a word for a missing value; None if no sample has one."""
+    if texts is None:
+        return None
+    names, which = distinct(texts)
+    found = np.array(["" if is_missing(name) else name for name in names], dtype=np.str_)
+    return found[which] if (found != "").any() else None
+
+
+def shown(items: Sequence[Any] | NDArray[Any], most: int = SHOWN) -> str:
     """The first few items, quoted; if there are more, also their number."""
-    more = f", ... ({len(items)} in all)" if len(items) > SHOWN else ""
-    return ", ".join(repr(str(item)) for item in items[:SHOWN]) + more
+    more = f", ... ({len(items)} in all)" if len(items) > most else ""
+    return ", ".join(repr(str(item)) for item in items[:most]) + more
 
 
 def complete(values: Any, source: str) -> NDArray[np.int64]:

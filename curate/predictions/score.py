@@ -32,6 +32,7 @@ from .embeddings import Recorded, judge, read_embeddings, recorded_features
 from .files import read_all
 from .growth import note, refuse_relabelled, refuse_unlike, write_grown
 from .media import read_sources
+from .part import group_names, shown
 from .understood import understood
 from .values import Values
 
@@ -148,14 +149,17 @@ def score_predictions(
     """
     read = understand(sources, layers, name)
     config, saved = read.config, read.saved
-    message(read.line)
+    for line in (read.line, *saved.notes):
+        message(line)
     known = _averaged(read)
     alike, line = _features(read, embeddings)
     if line:
         message(line)
+    saved, sources_of = _placed(saved, media, message)
+    read = dataclasses.replace(read, saved=saved)
     given = {"embeddings": list(embeddings)} if embeddings else {"usability": line}
     run = _planned(store, read, given | ({"media": str(media.absolute())} if media else {}))
-    items = dataclasses.replace(_items(saved), sources=_sources(saved, media, message))
+    items = dataclasses.replace(_items(saved), sources=sources_of)
     with _recorded(store, run):
         for number, predictions in enumerate(saved.rounds):
             found = _fit(read, number, known)
@@ -178,12 +182,26 @@ def score_predictions(
     return store.runs.find(run.run_id)
 
 
-def _sources(saved: Saved, media: Path | None, message: Message) -> list[dict[str, dict[str, Any]]] | None:
+def _placed(saved: Saved, media: Path | None, message: Message) -> tuple[Saved, list[dict[str, dict[str, Any]]] | None]:
+    """The predictions with the groups that a table of media names too, and where the media are; None without a table.
+
+    Raises:
+        CurateError: the table cannot be read, names none of the samples, or a sample is in another group there.
+    """
     if media is None:
-        return None
-    sources, line = read_sources(media, saved.sample_ids.tolist())
+        return saved, None
+    sources, named, line = read_sources(media, saved.sample_ids.tolist())
     message(line)
-    return sources
+    groups = group_names(np.array(named, dtype=np.str_))
+    if groups is not None and saved.groups is not None:
+        differ = (groups != saved.groups) & (groups != "") & (saved.groups != "")
+        if differ.any():
+            raise CurateError(
+                f"media: {media.name} and the predictions disagree on the group of {shown(saved.sample_ids[differ])}",
+                "a sample has one group: correct it in one of the files, or leave the column out of one",
+            )
+        groups = np.where(saved.groups == "", groups, saved.groups)
+    return (saved if groups is None else dataclasses.replace(saved, groups=groups)), sources
 
 
 def _features(read: Understood, embeddings: Sequence[str]) -> tuple[Recorded | None, str]:
@@ -205,6 +223,7 @@ def _described(read: Understood) -> dict[str, Any]:
         "values": [f"{m}: {kind}" for m, kind in read.saved.kinds.items()],
         "understood": read.line,
         "fused": "given" if FUSED in read.saved.kinds else "normalised product of the modalities",
+        **({"not_read": list(read.saved.notes)} if read.saved.notes else {}),
     }
 
 
@@ -252,21 +271,27 @@ def score_missing_predictions(
             nothing is stored then.
     """
     dataset = _dataset_name(name or Path(sources[0]).stem.rpartition("=")[2], bool(name))
-    known = sorted({run.dataset for run in store.runs.all(kind="score", method=METHOD, status="done")})
-    if known and dataset not in known:
+    names = sorted({run.dataset for run in store.runs.all(kind="score", method=METHOD, status="done")})
+    if names and dataset not in names:
         raise CurateError(
             f"no saved predictions of {dataset} were scored in {store.path}",
-            f"name the data set: --dataset {known[0]}" + (f", or {', '.join(known[1:4])}" if len(known) > 1 else ""),
+            f"name the data set: --dataset {names[0]}" + (f", or {', '.join(names[1:4])}" if len(names) > 1 else ""),
         )
     scored = store.runs.find(kind="score", method=METHOD, dataset=dataset, status="done")
     message(f"compared with {scored.run_id}, the newest scored run of {dataset}")
     values = scored.config["score"]["values"]
     read = understand(sources, [{"score": {"values": values}}], name, scored.modalities)
     saved = read.saved
-    message(read.line)
+    for line in (read.line, *saved.notes):
+        message(line)
     refuse_unlike(scored, saved.classes, saved.modalities)
     newest = saved.rounds[0]
-    items = _items(saved)
+    media = scored.config["predictions"].get("media")
+    saved, sources_of = _placed(saved, located(media) if media and located(media).exists() else None, message)
+    before = store.samples.groups(scored.data_id, saved.sample_ids)
+    known = before if saved.groups is None else np.where(saved.groups == "", before, saved.groups)
+    saved = dataclasses.replace(saved, groups=group_names(known))
+    items = dataclasses.replace(_items(saved), sources=sources_of)
     seen = store.samples.compared(scored.run_id, items)
     wanted = np.isin(saved.sample_ids, newest.sample_ids)
     refuse_relabelled(scored, saved.sample_ids[wanted & seen.relabelled].tolist())
@@ -274,9 +299,6 @@ def score_missing_predictions(
     if not len(new):
         return scored, scored
     run = _grown(store, scored, read, note(len(new), scored))
-    media = scored.config["predictions"].get("media")
-    place = located(media) if media and located(media).exists() else None
-    items = dataclasses.replace(items, sources=_sources(saved, place, message))
     others = [o.subset(~np.isin(o.sample_ids, saved.sample_ids[seen.predicted])) for o in saved.others]
     said = np.concatenate([new, *(o.sample_ids for o in others)])
     kept: NDArray[np.str_] | None = None
@@ -342,13 +364,15 @@ def _dataset_name(text: str, given: bool) -> str:
 
 def _items(saved: Saved) -> Items:
     """Every item of every split."""
-    return Items(saved.sample_ids, saved.splits, saved.labels, saved.classes, saved.status, saved.reason)
+    facts = (saved.sample_ids, saved.splits, saved.labels, saved.classes, saved.status, saved.reason)
+    return Items(*facts, groups=saved.groups)
 
 
 def _digest(saved: Saved) -> str:
-    """Ten hexadecimal digits of a digest of ids, labels, splits, classes and modalities: of each as JSON."""
+    """Ten hexadecimal digits of a digest of ids, labels, splits, groups, classes and modalities: of each as JSON."""
     digest = hashlib.sha256(json.dumps([saved.modalities, saved.classes]).encode())
-    for column in (saved.sample_ids, saved.labels, saved.splits):
+    columns = (saved.sample_ids, saved.labels, saved.splits)
+    for column in columns if saved.groups is None else (*columns, saved.groups):
         between = "["
         for block in blocks(len(column)):
             digest.update((between + json.dumps(column[block].tolist())[1:-1]).encode())

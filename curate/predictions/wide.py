@@ -10,9 +10,9 @@ from curate.files.names import composed
 from curate.files.tables import open_table
 
 from .labels import named
-from .part import KEYS, Part, complete, distinct, shown
+from .part import KEYS, Part, complete, distinct, group_names, shown
 
-WIDE = "one row a sample: sample_id, label, [split], [epoch] and a column <modality>.<class> for each of both"
+WIDE = "one row a sample: sample_id, label, [split], [epoch], [group] and a column <modality>.<class> for each of both"
 
 
 def read_wide(path: Path) -> Part:
@@ -33,7 +33,18 @@ def read_wide(path: Path) -> Part:
     epochs = complete(texts["epoch"], str(path)) if "epoch" in texts else None
     described = [table.form, "decimal commas" if found.decimal_comma else "", note]
     form = ", ".join(part for part in described if part)
-    return Part(str(path), texts["sample_id"], names[which], texts.get("split"), epochs, values, form)
+    groups, rest = group_names(texts.get("group")), _not_read(table.names)
+    labels, splits = names[which], texts.get("split")
+    return Part(str(path), texts["sample_id"], labels, splits, epochs, values, form, groups=groups, not_read=rest)
+
+
+def _not_read(names: Sequence[str]) -> tuple[str, ...]:
+    """The columns that are neither known nor of a modality; those without a name, as of pandas' index, left out."""
+    return tuple(name for name in names if name and name not in KEYS and "." not in name and not _of_index(name))
+
+
+def _of_index(name: str) -> bool:
+    return name.startswith("Unnamed: ")
 
 
 def _columns(names: Sequence[str], path: Path) -> dict[str, dict[str, str]]:
@@ -41,7 +52,7 @@ def _columns(names: Sequence[str], path: Path) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for name in names:
         modality, dot, label = (part.strip() for part in name.partition("."))
-        if not dot or name.startswith("Unnamed: "):  # pandas' index
+        if not dot or _of_index(name):
             continue
         own = found.setdefault(modality.lower(), {})
         if not label:

@@ -203,7 +203,10 @@ def fraction_count(fraction: float, candidates: int) -> int:
 def keep_whole_groups(kept: Mask, groups: NDArray[np.str_]) -> Mask:
     """Drop each kept sample whose group lost a member; samples without group ('') are not affected: an (N,) mask."""
     if not (groups != "").any():
-        raise CurateError("--whole-groups, but no scored sample has a group", "a manifest names them in column `group`")
+        raise CurateError(
+            "--whole-groups, but no scored sample has a group",
+            "a manifest, or saved predictions, name them in a column `group`",
+        )
     _, codes = np.unique(groups, return_inverse=True)
     broken = np.bincount(codes, weights=~kept) > 0
     result: Mask = kept & ((groups == "") | ~broken[codes])

@@ -33,6 +33,7 @@ class Items:
         labels: positions in `classes`; -1 where there is no label.
         classes: names.
         sources: {modality: where its medium is} of each, see `Dataset.sources`; None = not known.
+        groups: names of what belongs together, '' where there is none; None = not known.
     """
 
     sample_ids: NDArray[np.str_]
@@ -42,6 +43,7 @@ class Items:
     status: NDArray[np.str_]
     reason: NDArray[np.str_]
     sources: Sequence[Mapping[str, Any]] | None = None
+    groups: NDArray[np.str_] | None = None
 
     def columns(self, rows: slice | NDArray[np.int64]) -> dict[str, Any]:
         """The columns of `item` of some rows, without their ids."""
@@ -53,6 +55,9 @@ class Items:
             "status": _texts(self.status[rows]),
             "reason": _texts(self.reason[rows]),
         }
+        if self.groups is not None:
+            own["group_id"] = _texts(self.groups[rows])
+            own["group_id"][self.groups[rows] == ""] = None
         if self.sources is not None:
             of_rows = self.sources[rows] if isinstance(rows, slice) else [self.sources[i] for i in rows]
             own["sources"] = np.array(as_json(of_rows), dtype=object)
@@ -62,7 +67,7 @@ class Items:
         """Some of the items, by an (N,) mask."""
         sources = None if self.sources is None else [s for s, k in zip(self.sources, keep, strict=True) if k]
         own = {name: getattr(self, name)[keep] for name in ("sample_ids", "splits", "labels", "status", "reason")}
-        return replace(self, **own, sources=sources)
+        return replace(self, **own, sources=sources, groups=None if self.groups is None else self.groups[keep])
 
 
 def as_json(values: Sequence[Mapping[str, Any]]) -> list[str | None]:

@@ -30,7 +30,7 @@ class Compared:
         scored: they have a gap.
         predicted: some modality predicted them.
         relabelled: scored, with another label.
-        changed: known, with another split, status or reason.
+        changed: known, with another split, group, status or reason.
     """
 
     known: NDArray[np.bool_]
@@ -120,7 +120,8 @@ class Samples:
     def compared(self, run_id: str, items: Items) -> Compared:
         """What a scored run knows of some items; it costs what these are, not what the run is."""
         said = items.columns(slice(None))
-        columns = {name: said[name] for name in ("split", "label_name", "status", "reason")}
+        names = ("split", "label_name", "group_id", "status", "reason")
+        columns = {name: said[name] for name in names if name in said}
         differ = " OR ".join(f"i.{name} IS DISTINCT FROM w.{name}" for name in columns if name != "label_name")
         sql = (
             "SELECT w.place, i.widest IS NOT NULL AS scored, i.p_true IS NOT NULL AS predicted, "
@@ -137,6 +138,20 @@ class Samples:
         for name in STATES:
             found[name][rows["place"]] = np.asarray(rows[name], dtype=np.bool_)
         return Compared(**found)
+
+    def groups(self, data_id: str, sample_ids: NDArray[np.str_]) -> NDArray[np.str_]:
+        """(N,) names of the groups that some items of a data set are in; '' where there is none."""
+        wanted = {"place": np.arange(len(sample_ids)), "sample_id": sample_ids.astype(object)}  # noqa: F841
+        sql = (
+            "SELECT w.place, s.group_id FROM wanted w JOIN sample s USING (sample_id) "
+            "WHERE s.data_id = ? AND s.group_id IS NOT NULL"
+        )
+        with self.db.open() as con:
+            found = con.execute(sql, [data_id]).fetchall()
+        names = np.full(len(sample_ids), "", dtype=object)
+        for place, group in found:
+            names[place] = group
+        return names.astype(np.str_)
 
     def write_findings(self, data_id: str, findings: Sequence[Finding]) -> None:
         """Store the findings about a data set; earlier ones are replaced."""

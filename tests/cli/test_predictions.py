@@ -150,3 +150,37 @@ def test_embeddings_rank_usability_and_claim_nothing(curate: Callable, refused: 
     assert "only deep features are known" in Path(curate("report").out.strip()).read_text()
     told = refused("score", "--predictions", "preds.csv", "--only-missing", "--embeddings", "e.npz")
     assert "--embeddings cannot change that" in told
+
+
+def with_groups(preds: Path, name: str, rows: slice) -> None:
+    """Some of the predictions as another file, each pair of samples a group, with a column that is not read."""
+    head, *lines = preds.read_text().splitlines()
+    told = [f"{line},g{int(line[4:6]) // 2:02},1" for line in lines[rows]]
+    Path(name).write_text("\n".join([f"{head},group,fold", *told]) + "\n")
+
+
+def test_groups_are_kept_and_what_is_not_read_is_named(preds: Path, curate: Callable) -> None:
+    with_groups(preds, "g.csv", slice(40))
+    dry = curate("score", "--predictions", "g.csv", "--dry-run")
+    ended = curate("score", "--predictions", "g.csv")
+    assert "note: g.csv: column 'fold' is not read" in dry.err and "note: g.csv: column 'fold' is" in ended.err
+    assert "column 'fold' is not read" in curate("runs", "score-g-1", "--format", "csv").out
+    assert curate("select", "--top", "20", "--whole-groups", "--name", "w").code == 0
+    # A later file without groups, in which a known sample is of another split.
+    later = preds.read_text().replace("clip00,ant,train", "clip00,ant,val")
+    Path("more.csv").write_text(later)
+    assert curate("score", "--predictions", "more.csv", "--dataset", "g", "--only-missing").code == 0
+    told = curate("sql", "SELECT count(*), count(group_id), min(group_id) FROM samples", "--format", "csv").out
+    assert told.splitlines()[1] == "60,40,g00"
+
+
+def test_groups_of_a_table_of_media_are_kept(preds: Path, curate: Callable, refused: Callable) -> None:
+    rows = "".join(f"clip{i:02},a{i}.wav,train,{'speaker1' if i < 30 else ''}\n" for i in range(60))
+    Path("media.csv").write_text("sample_id,audio,split,group\n" + rows)
+    ended = curate("score", "--predictions", preds, "--media", "media.csv")
+    assert "the group of 30; its column split is not read, the predictions have their own" in ended.err
+    told = curate("sql", "SELECT count(group_id), max(group_id) FROM samples", "--format", "csv").out
+    assert told.splitlines()[1] == "30,speaker1"
+    with_groups(preds, "g.csv", slice(60))
+    told = refused("score", "--predictions", "g.csv", "--media", "media.csv", "--quiet")
+    assert "disagree on the group of 'clip00'" in told

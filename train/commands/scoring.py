@@ -153,7 +153,10 @@ def _saved(
         return done
     layers = _layers(ctx, "score", score=_same(MIXTURE))
     if ctx.params["dry_run"]:
-        print_text(understand(files, layers, name).line)
+        read = understand(files, layers, name)
+        print_text(read.line)
+        for line in read.saved.notes:
+            message(line)
         return None
     done = score_predictions(store, files, layers, name, embeddings, message, ctx.params["media"])
     print_score(store, done)

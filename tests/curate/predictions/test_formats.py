@@ -124,3 +124,40 @@ def test_objects_in_arrays_are_not_loaded(tmp_path):
     with pytest.raises(CurateError) as refused:
         read_all([str(tmp_path / "a.npz")])
     assert "dtype=str" in refused.value.hint
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_groups_are_read_and_what_is_not_read_is_named(saved, tmp_path, suffix):
+    content = saved.make(n=6)
+    content.extra = {"group": ["g1", "g1", "", "NA", "g2", "g2"], "speaker": list("uvwxyz")}
+    found = align(read_all([str(saved.write(content, tmp_path / f"a.{suffix}"))]))
+    assert found.groups.tolist() == ["g1", "g1", "", "", "g2", "g2"] and found.modalities == ("audio", "visual")
+    assert found.notes == (f"note: a.{suffix}: column 'speaker' is not read",)
+    content.extra = {"speaker": list("uvwxyz"), "fold": [0, 1] * 3}
+    found = align(read_all([str(saved.write(content, tmp_path / f"b.{suffix}"))]))
+    assert found.groups is None and found.notes == (f"note: b.{suffix}: columns 'speaker', 'fold' are not read",)
+
+
+def test_groups_of_training_dynamics_follow_the_samples(write_lines):
+    rows = [{"guid": g, "group": g + g, "logits_epoch_0": [0, 1], "logits_epoch_1": [5, 0], "gold": 1} for g in "ba"]
+    path = write_lines("a.jsonl", *rows)
+    found = align(read_all([f"audio={path}", f"visual={path}"]))
+    assert list(found.sample_ids) == ["a", "b"] and list(found.groups) == ["aa", "bb"]
+
+
+def test_a_sample_has_one_group(saved, tmp_path):
+    content, sources = saved.make(n=4), []
+    for m, groups in (("audio", list("xxyy")), ("visual", list("xyyy"))):
+        content.extra = {"group": groups}
+        alone = saved.content(content.sample_ids, content.labels, content.classes, {m: content.values[m]})
+        alone.extra = content.extra
+        sources.append(str(saved.write(alone, tmp_path / f"{m}.csv")))
+    with pytest.raises(CurateError, match="disagree on the group of 's001'"):
+        align(read_all(sources))
+
+
+def test_a_modality_that_only_later_lines_have_is_not_dropped(write_lines):
+    row = {"label": "x", "audio": {"x": 1, "y": 2}, "visual": {"x": 1, "y": 2}}
+    path = write_lines("a.jsonl", {"sample_id": "a", **row}, {"sample_id": "b", **row, "text": {"x": 1, "y": 2}})
+    with pytest.raises(CurateError, match=r"line 1 of .*a\.jsonl lacks 'text'"):
+        read_all([path])
