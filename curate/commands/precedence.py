@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.config import Layer, parse_set, read_toml
-from curate.errors import CurateError, unknown_name
+from curate.errors import CurateError, shorten, unknown_name
 
 SECTIONS = ("data", "model", "optim", "score", "train", "method")
 NEVER_DEFAULT = {"help", "set", "resume", "replace", "refit"}
@@ -91,7 +91,7 @@ def layers(
     method_name: str | None = None,
     **options: Mapping[str, str],
 ) -> list[Layer]:
-    """Settings in rising precedence: curate.toml, CURATE_SET, the command line; there --set wins over other options.
+    """Settings in rising precedence: curate.toml, CURATE_SET, the command line.
 
     Sections of other commands are ignored in the file and in the variable; on the command line they are an error.
 
@@ -100,12 +100,15 @@ def layers(
         sections: those the command has.
         method_name: the method whose section is used, where `method` is among the sections.
         options: {section: {key: parameter}} for the parameters that stand for a setting.
+
+    Raises:
+        CurateError: a section that the command lacks, or an option and --set that give a setting two values.
     """
     file = {k: v for k, v in project(context).items() if k in sections}
     if "method" in file:
         file["method"] = file["method"].get(method_name, {})
     variable = parse_set(os.environ.get("CURATE_SET", "").split())
-    typed = parse_set(context.params["settings"] if is_from(context, "COMMANDLINE", "settings") else ())
+    typed = typed_settings(context)
     for section in {**variable, **typed}:
         if section not in SECTIONS:
             raise unknown_name("section", section, sections)
@@ -114,6 +117,11 @@ def layers(
                 f"{context.command.name} has no setting {section}.{next(iter(typed[section]))}",
                 f"its sections: {', '.join(sections)}; the others are of other commands",
             )
+
+    for section, keys in options.items():
+        for key, parameter in keys.items():
+            if is_from(context, "COMMANDLINE", parameter):
+                refuse_contradiction(context, parameter, context.params[parameter], typed, f"{section}.{key}")
 
     def given(source: str) -> Layer:
         return {
@@ -129,6 +137,41 @@ def layers(
         given("COMMANDLINE"),
         typed,
     ]
+
+
+def refuse_contradiction(context: Any, parameter: str, value: Any, typed: Layer, setting: str) -> None:
+    """Refuse --set of a setting with another value than the one that an option gives it."""
+    section, _, key = setting.partition(".")
+    other = typed.get(section, {}).get(key, value)
+    if other != value:
+        raise contradiction(_typed(context, parameter), f"--set {setting}={_shown(other)}")
+
+
+def refuse_other_value(context: Any, parameter: str, value: Any, beside: str) -> None:
+    """Refuse an option on the command line whose value is not the one that another option there stands for."""
+    if is_from(context, "COMMANDLINE", parameter) and context.params[parameter] != value:
+        raise contradiction(_typed(context, beside), _typed(context, parameter))
+
+
+def contradiction(one: str, other: str) -> CurateError:
+    """The error for two options that give a setting two values."""
+    return CurateError(f"{one} and {other} contradict each other", "leave one of them out")
+
+
+def typed_settings(context: Any) -> Layer:
+    """What `--set` says on the command line."""
+    return parse_set(context.params["settings"] if is_from(context, "COMMANDLINE", "settings") else ())
+
+
+def _typed(context: Any, parameter: str) -> str:
+    """An option as it was typed."""
+    found = next(p for p in context.command.params if p.name == parameter)
+    option = max(found.opts, key=len)
+    return option if found.is_flag else f"{option} {_shown(context.params[parameter])}"
+
+
+def _shown(value: Any) -> str:
+    return shorten(str(value).lower() if isinstance(value, bool) else str(value)).strip("'\"")
 
 
 def refuse_beside_predictions(context: Any) -> None:

@@ -18,8 +18,8 @@ from . import gap, mixture, posteriors, two_sided
 
 OF_COMPONENTS = ("input", "components", "rule", "check", "posterior")
 """Settings that the two-sided mixture does not have."""
-PAPER = {"family": "gaussian", "rule": "weight", "check": "none"}
-"""Exactly the paper's form: always two Gaussian components; the one with the larger weight is the balanced one."""
+PAPER = {"family": "gaussian", "components": 2, "input": "signed", "rule": "weight", "check": "none"}
+"""Exactly the paper's form: always two Gaussians of the signed gap; that with the larger weight is the balanced one."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
+import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 SCORE = ("score", "--quiet", "--dataset", "manifest")
+
+
+@pytest.fixture
+def saved_file(workplace: Path) -> Path:
+    """Predictions of 40 samples by two modalities, at random: `m.csv`."""
+    draw = random.Random(0)
+    rows = (f"s{i},{'xy'[i % 2]}," + ",".join(f"{draw.gauss(0, 2):.3f}" for _ in range(4)) for i in range(40))
+    path = workplace / "m.csv"
+    path.write_text("\n".join(["sample_id,label,audio.x,audio.y,visual.x,visual.y", *rows]) + "\n")
+    return path
 
 
 @pytest.fixture
@@ -52,7 +63,7 @@ def test_set_by_key(settings_of: Callable) -> None:
         pytest.param("epochs = 1", {"CURATE_SET": "score.epochs=2"}, (), "2", marks=pytest.mark.long),
         ("epochs = 1", {"CURATE_SET": "score.epochs=2"}, ("--epochs", "3"), "3"),
         pytest.param("", {"CURATE_SET": "score.epochs=2"}, ("--epochs", "3"), "3", marks=pytest.mark.long),
-        ("", {"CURATE_SET": "score.epochs=3"}, ("--set", "score.epochs=2", "--epochs", "1"), "2"),
+        ("", {"CURATE_SET": "score.epochs=3"}, ("--set", "score.epochs=2", "--epochs", "2"), "2"),
     ],
 )
 def test_an_option_that_stands_for_a_setting(
@@ -133,3 +144,59 @@ def test_an_unknown_key_of_a_section_is_found_by_who_reads_it(refused: Callable,
     assert "unknown setting 'optim.lrr'" in refused("train", "--method", "joint", "--quiet")
     Path("curate.toml").write_text("[method.adaptive]\nalpah = 1")
     assert "did you mean 'method.alpha'?" in refused("train", "--method", "adaptive", "--quiet")
+
+
+SAVED = ("score", "--predictions", "m.csv")
+REFIT = ("score", "--refit", "score-manifest-1")
+JOINT = ("compare", "--method", "joint", "--dataset", "demo")
+
+
+@pytest.mark.parametrize(
+    ("words", "one", "other"),
+    [
+        ((*SAVED, "--paper", "--family", "student-t"), "--paper", "--family student-t"),
+        ((*SAVED, "--components", "3", "--paper"), "--paper", "--components 3"),
+        ((*SAVED, "--paper", "--set", "score.check=bic"), "--paper", "--set score.check=bic"),
+        ((*REFIT, "--paper", "--set", "score.components=3"), "--paper", "--set score.components=3"),
+        ((*SAVED, "--gap", "prob", "--set", "score.gap=kl"), "--gap prob", "--set score.gap=kl"),
+        ((*SAVED, "--set", "score.gap=kl", "--gap", "prob"), "--gap prob", "--set score.gap=kl"),
+        (("score", "--dataset", "demo", "--folds", "3", "--set", "score.folds=0"), "--folds 3", "--set score.folds=0"),
+        (
+            ("prepare", "--dataset", "demo", "--drop-leaks", "--set", "data.drop_leaks=false"),
+            "--drop-leaks",
+            "--set data.drop_leaks=false",
+        ),
+        (("train", "--method", "joint", "--epochs", "1", "--set", "train.epochs=2"), "--epochs 1", "train.epochs=2"),
+        (
+            ("train", "--method", "subset", "--threshold", "0.5", "--selection", "s"),
+            "--threshold 0.5",
+            "--selection s",
+        ),
+        (("improve", "--yes", "--epochs", "1", "--set", "train.epochs=2"), "--epochs 1", "--set train.epochs=2"),
+        ((*JOINT, "--redraw", "--set", "data.seed=3"), "--redraw", "--set data.seed=3"),
+        ((*JOINT, "--sweep", "optim.lr=0.1,0.2", "--set", "optim.lr=0.3"), "--sweep optim.lr", "--set optim.lr=0.3"),
+    ],
+)
+@pytest.mark.model
+def test_two_values_of_one_setting_are_refused(
+    refused: Callable, db: Path, saved_file: Path, words: tuple[str, ...], one: str, other: str
+) -> None:
+    told = refused(*words)
+    assert one in told and other in told and "contradict each other" in told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--paper", "--family", "gaussian"), ("--gap", "kl", "--set", "score.gap=kl"), ("--paper", "--components", "2")],
+)
+def test_two_options_that_agree_are_fine(curate: Callable, saved_file: Path, words: tuple[str, ...]) -> None:
+    assert curate(*SAVED, *words).code == 0
+
+
+def test_the_word_of_the_command_line_stands_above_the_file(curate: Callable, saved_file: Path) -> None:
+    Path("curate.toml").write_text("[score]\ncomponents = 3\ninput = 'absolute'\n")
+    assert curate(*SAVED, "--paper").code == 0
+    told = curate("runs", "score-m-1", "--format", "csv").out
+    assert "score.components,2\n" in told and "score.input,signed\n" in told
+    Path("curate.toml").write_text("paper = true\n")
+    assert "student-t mixture" in curate(*SAVED, "--family", "student-t").out

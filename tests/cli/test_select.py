@@ -197,8 +197,6 @@ def test_the_papers_form_is_one_word_and_is_named(curate: Callable, db: Path) ->
     )
     assert rows.out.splitlines()[1:] == ["gaussian,weight"]
     assert curate("runs", "score-manifest-2", "--format", "csv").out.count("score.check,none") == 1
-    kept = curate("score", "--refit", "score-manifest-1", "--paper", "--family", "student-t")
-    assert "student-t mixture" in kept.out, "what is typed stands above the word"
 
 
 def test_sql_reads_a_file_that_is_allowed_and_prints_tsv_and_json_lines(curate: Callable, db: Path) -> None:

@@ -11,6 +11,7 @@ import typer
 from curate.commands import precedence
 from curate.commands.messages import print_comparison, print_message, print_rows
 from curate.commands.options import DB, Cache, Db, Output, Precision, Quiet, Root, Settings, Track, Workers, places
+from curate.config import Layer
 from curate.errors import CurateError
 
 from .opening import opened, repeatable
@@ -84,6 +85,7 @@ def compare(
 
         dataset = full_name(dataset)  # before torch is loaded
         layers = precedence.layers(ctx, plans.SHARED_SECTIONS)
+        _refuse_contradictions(ctx, layers[-1], sweep or [])
         of_method = precedence.project(ctx).get("method", {})
         with opened(ctx) as session, repeatable(stored):
             from curate.train.stages.compare import Protocol
@@ -101,6 +103,16 @@ def compare(
         write_comparison(store, stored, shown, path)
         print_message(f"wrote {path}")
     raise typer.Exit(3 if failed and not show_only else 0)
+
+
+def _refuse_contradictions(ctx: typer.Context, typed: Layer, sweeps: Sequence[str]) -> None:
+    """Refuse --set of what --redraw or --sweep sets for each seed or row."""
+    if ctx.params["redraw"] and "seed" in typed.get("data", {}):
+        raise precedence.contradiction("--redraw", f"--set data.seed={typed['data']['seed']}")
+    for name in (text.partition("=")[0].strip() for text in sweeps):
+        section, _, key = name.partition(".")
+        if key in typed.get(section, {}):
+            raise precedence.contradiction(f"--sweep {name}", f"--set {name}={typed[section][key]}")
 
 
 def _plan(

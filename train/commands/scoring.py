@@ -228,11 +228,16 @@ def _warmed_up(
 
 
 def _layers(ctx: typer.Context, *sections: str, **options: Mapping[str, str]) -> list[Layer]:
-    """Settings in rising precedence; `--paper` comes just below the options that are typed."""
+    """Settings in rising precedence; `--paper` is just below the options that are typed, which must agree with it."""
     from curate.scores.scoring import PAPER
 
     layers = precedence.layers(ctx, sections, None, **options)
     if ctx.params["paper"]:
+        if precedence.is_from(ctx, "COMMANDLINE", "paper"):
+            for key, value in PAPER.items():
+                if key in MIXTURE:
+                    precedence.refuse_other_value(ctx, key, value, "paper")
+                precedence.refuse_contradiction(ctx, "paper", value, layers[-1], f"score.{key}")
         layers.insert(-2, {"score": PAPER})
     return layers
 

@@ -79,6 +79,8 @@ def train(
         if resume:
             done = resume_train(session, begun)
         else:
+            if all(precedence.is_from(ctx, "COMMANDLINE", name) for name in ("threshold", "selection")):
+                raise precedence.contradiction(f"--threshold {threshold:g}", f"--selection {selection}")
             layers = precedence.layers(
                 ctx,
                 ("model", "optim", "train", "method"),
