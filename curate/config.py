@@ -10,7 +10,7 @@ import math
 import tomllib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,30 +25,47 @@ LARGEST = 2**31 - 1
 T = TypeVar("T", bound="DataclassInstance")
 
 
-def dotted(settings: Mapping[str, Any]) -> Layer:
-    """{"section.key": value} to a layer."""
+EXAMPLES = {
+    "data": "data.drop_leaks=true",
+    "model": "model.dim=256",
+    "optim": "optim.lr=0.01",
+    "score": "score.gap=kl",
+    "train": "train.epochs=5",
+    "method": "method.alpha=0.3",
+}
+"""A setting of each section, for hints."""
+
+
+def dotted(settings: Mapping[str, Any], sections: Sequence[str] = ("optim",)) -> Layer:
+    """{"section.key": value} to a layer; a hint names one of the sections."""
     layer: dict[str, dict[str, Any]] = {}
     for name, value in settings.items():
         section, _, key = name.partition(".")
         if not key:
-            raise CurateError(f"a setting is section.key, got {shorten(name)}", "e.g. --set optim.lr=0.01")
+            raise CurateError(f"a setting is section.key, got {shorten(name)}", _example(sections))
         layer.setdefault(section, {})[key] = value
     return layer
 
 
-def parse_set(assignments: Iterable[str]) -> Layer:
-    """`section.key=value` strings to a layer; values are TOML, and bare words are strings."""
+def _example(sections: Sequence[str]) -> str:
+    section = "optim" if "optim" in sections else sections[-1]
+    listed = f"; its sections: {', '.join(sections)}" if len(sections) > 1 else ""
+    return f"e.g. --set {EXAMPLES[section]}{listed}"
+
+
+def parse_set(assignments: Iterable[str], sections: Sequence[str] = ("optim",)) -> Layer:
+    """`section.key=value` strings to a layer; values are TOML, and bare words are strings; hints as in `dotted`."""
     parsed = {}
     for text in assignments:
         name, equals, value = text.partition("=")
         if not equals:
-            raise CurateError(f"--set takes section.key=value, got {shorten(text)}", "e.g. --set method.alpha=0.3")
+            raise CurateError(f"--set takes section.key=value, got {shorten(text)}", _example(sections))
         try:
             found = tomllib.loads(f"v = {value}")
         except (ValueError, RecursionError):  # TOMLDecodeError, or a number of too many digits
             found = {}
         parsed[name.strip()] = found["v"] if list(found) == ["v"] else value.strip()
-    return dotted(parsed)
+    return dotted(parsed, sections)
 
 
 def read_toml(path: Path) -> Mapping[str, Any]:
@@ -95,8 +112,14 @@ def _coerce(value: Any, hint: Any, name: str) -> Any:
         return None
     for option in options:
         if typing.get_origin(option) is typing.Literal:
-            if value in typing.get_args(option):
+            known = typing.get_args(option)
+            if value in known:
                 return value
+            if all(type(k) is int for k in known) and type(value) is not int:
+                came = f"the text {shorten(value)}" if isinstance(value, str) else shorten(value)
+                expected = " or ".join(map(str, known))
+                hint = f"write it without quotes, e.g. {name.rpartition('.')[2]} = {known[-1]}"
+                raise CurateError(f"{name} is a number, {expected}, got {came}", hint)
             raise unknown_name(f"value of {name}:", str(value), map(str, typing.get_args(option)))
         if option is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             return float(value)

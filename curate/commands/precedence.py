@@ -107,8 +107,8 @@ def layers(
     file = {k: v for k, v in project(context).items() if k in sections}
     if "method" in file:
         file["method"] = file["method"].get(method_name, {})
-    variable = parse_set(os.environ.get("CURATE_SET", "").split())
-    typed = typed_settings(context)
+    variable = parse_set(os.environ.get("CURATE_SET", "").split(), sections)
+    typed = typed_settings(context, sections)
     for section in {**variable, **typed}:
         if section not in SECTIONS:
             raise unknown_name("section", section, sections)
@@ -158,9 +158,9 @@ def contradiction(one: str, other: str) -> CurateError:
     return CurateError(f"{one} and {other} contradict each other", "leave one of them out")
 
 
-def typed_settings(context: Any) -> Layer:
-    """What `--set` says on the command line."""
-    return parse_set(context.params["settings"] if is_from(context, "COMMANDLINE", "settings") else ())
+def typed_settings(context: Any, sections: Sequence[str]) -> Layer:
+    """What `--set` says on the command line of a command that has these sections."""
+    return parse_set(context.params["settings"] if is_from(context, "COMMANDLINE", "settings") else (), sections)
 
 
 def _typed(context: Any, parameter: str) -> str:
@@ -176,13 +176,17 @@ def _shown(value: Any) -> str:
 
 def refuse_beside_predictions(context: Any) -> None:
     """Saved predictions need no model: refuse options about a model on the command line."""
-    _refuse_other(context, ABOUT_MODEL, "--predictions scores what is in the file")
+    why = "--predictions scores what is in the file"
+    _refuse_other(context, ABOUT_MODEL, why)
+    _refuse_settings(context, (), why)
 
 
 def refuse_beside_refit(context: Any) -> None:
     """A run's stored scores are fitted again: refuse options about another run or a model on the command line."""
     other = (*ABOUT_MODEL, "dataset", "predictions", "embeddings", "media")
-    _refuse_other(context, other, "--refit fits what the named run kept")
+    why = "--refit fits what the named run kept"
+    _refuse_other(context, other, why)
+    _refuse_settings(context, ("values",), why)
 
 
 def refuse_beside_features(context: Any) -> None:
@@ -210,6 +214,17 @@ def refuse_beside_missing(context: Any, *parameters: str) -> None:
         "--only-missing scores as the newest scored run did, {option} cannot change that",
         "leave {option} out, or score all of it again without --only-missing",
     )
+
+
+def _refuse_settings(context: Any, more: Sequence[str], why: str) -> None:
+    """Refuse settings about a model, and `more` of section `score`, in --set on the command line."""
+    from curate.predictions.score import WARM_UP
+
+    for section, values in typed_settings(context, ("score",)).items():
+        for key in values:
+            if key in (*WARM_UP, *more) if section == "score" else section in SECTIONS:
+                option = f"--set {section}.{key}"
+                raise CurateError(f"{why}, {option} has no part in it", f"leave {option} out")
 
 
 def _refuse_other(context: Any, parameters: Sequence[str], why: str) -> None:

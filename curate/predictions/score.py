@@ -38,7 +38,7 @@ from .values import Values
 
 METHOD = "predictions"
 WARM_UP = ("epochs", "folds", "dynamics", "batch_size")
-"""Settings of `score` for the warm-up, which a configuration file may contain; here they are ignored."""
+"""Settings of `score` with a model, which a configuration file may contain and which are then ignored here."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,6 +81,11 @@ def understand(
         order: of the modalities, as in `align`.
     """
     *files, typed = layers
+    for key in WARM_UP:
+        if key in typed.get("score", {}):
+            raise CurateError(
+                f"saved predictions are scored without a warm-up, score.{key} has no part in it", f"leave {key} out"
+            )
     usual = [{s: {k: v for k, v in values.items() if k not in WARM_UP} for s, values in f.items()} for f in files]
     config = settings.resolve({"score": PredictionsConfig}, *usual, typed)["score"]
     dataset = _dataset_name(name or Path(sources[0]).stem.rpartition("=")[2], bool(name))

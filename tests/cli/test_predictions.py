@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,38 @@ def test_values_are_stated_by_a_setting(preds: Path, refused: Callable, curate: 
     assert "do not lie in 0..1 and add to one" in told and "score.values=logits" in told
     assert curate("score", "--predictions", preds, "--set", "score.values=logits").code == 0
     assert "auto" in refused("score", "--predictions", preds, "--set", "score.values=odds")
+
+
+@pytest.mark.parametrize("setting", ["optim.lr=0.01", "score.epochs=3", "model.dim=8", "score.dynamics=false"])
+def test_settings_of_a_model_have_no_part(preds: Path, refused: Callable, setting: str) -> None:
+    told = refused("score", "--predictions", preds, "--set", setting)
+    name = setting.partition("=")[0]
+    assert f"--set {name} has no part in it" in told and f"hint: leave --set {name} out" in told
+
+
+def test_the_hint_for_a_setting_without_section_can_be_typed(preds: Path, refused: Callable, curate: Callable) -> None:
+    told = refused("score", "--predictions", preds, "--set", "gap=prob")
+    hint = re.search(r"hint: e\.g\. (--set \S+)$", told, re.M)
+    assert hint and curate("score", "--predictions", preds, *hint[1].split()).code == 0
+
+
+def test_a_text_for_a_number_is_called_so(preds: Path, refused: Callable) -> None:
+    Path("curate.toml").write_text('[score]\ncomponents = "3"\n')
+    told = refused("score", "--predictions", preds)
+    assert (
+        "score.components is a number, 2 or 3, got the text '3'" in told
+        and "without quotes, e.g. components = 3" in told
+    )
+
+
+@pytest.mark.model
+def test_the_settings_of_the_warm_up_are_all_that_a_model_adds() -> None:
+    from curate.predictions.score import WARM_UP
+    from curate.scores.scoring import MixtureConfig
+    from curate.train.stages.settings import ScoreConfig
+
+    of_model, of_mixture = ({f.name for f in fields(kind)} for kind in (ScoreConfig, MixtureConfig))
+    assert set(WARM_UP) == of_model - of_mixture
 
 
 @pytest.mark.parametrize("option", [["--epochs", "3"], ["--root", "."], ["--resume"], ["--checkpoint", "x.pt"]])

@@ -166,7 +166,7 @@ def test_settings_of_the_warm_up_are_left_out_of_files_and_refused_when_typed(sa
     path = str(saved.write(saved.make(), tmp_path / "a.csv"))
     file, typed = {"score": {"epochs": 3, "gap": "kl"}}, {"score": {"epochs": 3}}
     assert score_predictions(table, [path], [file, {}]).gap_kind == "kl"
-    with pytest.raises(CurateError, match=r"unknown setting 'score\.epochs'"):
+    with pytest.raises(CurateError, match=r"score\.epochs has no part in it"):
         score_predictions(table, [path], [file, typed])
 
 
@@ -235,3 +235,11 @@ def test_validation_accuracy_is_known_whatever_kind_the_numbers_are_of(tmp_path,
     found = dict(table.query("SELECT modality, held_out_accuracy FROM by_modality")[1])
     for m in p:
         assert found[m] == pytest.approx(float((p[m].argmax(axis=1) == labels)[60:].mean()))
+
+
+@pytest.mark.parametrize(("name", "value", "said"), [("epochs", 3, "has no part in it"), ("components", "3", "number")])
+def test_settings_from_python_are_refused_as_typed_ones(saved, table, tmp_path, name, value, said):
+    path = saved.write(saved.make(), tmp_path / "a.csv")
+    with pytest.raises(CurateError, match=f"score.{name} .*{said}|score.{name} {said}"):
+        score_predictions(table, [str(path)], [{"score": {name: value}}])
+    assert not table.path.exists() or not table.runs.all()
