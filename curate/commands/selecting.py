@@ -22,7 +22,7 @@ def select(
     whole_groups: Annotated[bool, typer.Option("--whole-groups", help="Drop groups that lost a member.")] = False,
     by: Annotated[
         Literal["p_balanced", "usability", "gap"],
-        typer.Option(help="What counts: p_balanced, 1 - imbalance by usability, or 1 - |gap|."),
+        typer.Option(help="What counts: p_balanced, usability of the least usable modality, or 1 - |gap|."),
     ] = "p_balanced",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what thresholds would keep; store nothing.")] = False,
     name: Annotated[str | None, typer.Option(help="Name of the selection.")] = None,

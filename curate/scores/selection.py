@@ -22,7 +22,7 @@ from curate.types import Floats
 
 Mask = NDArray[np.bool_]
 By = Literal["p_balanced", "usability", "gap"]
-QUALITY: dict[By, str] = {"p_balanced": "p_balanced", "usability": "1 - imbalance", "gap": "1 - |gap|"}
+QUALITY: dict[By, str] = {"p_balanced": "p_balanced", "usability": "least usability", "gap": "1 - |gap|"}
 """The quality as an expression of the columns of `samples`."""
 LOWER = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0)
 """Thresholds that are tried if the given one keeps nothing."""
@@ -58,8 +58,8 @@ class Rule:
         top: number to keep, those of highest quality.
         fraction: number to keep as a share of all N candidates, in (0, 1], those of highest quality.
         whole_groups: drop every group that lost a candidate; may keep fewer than `top`.
-        by: the quality: the posterior `p_balanced`; for `usability` 1 - `imbalance`; for `gap` 1 - |gap|, which needs
-            no mixture.
+        by: the quality: the posterior `p_balanced`; for `usability` that of the least usable modality; for `gap`
+            1 - |gap|, which needs no mixture.
 
     Ties are broken by ascending id.
 

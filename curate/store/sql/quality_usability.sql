@@ -1,2 +1,2 @@
-SELECT sample_id, product(usability) + product(1 - usability) AS quality FROM usability
+SELECT sample_id, min(usability) AS quality FROM usability
 WHERE run_id = $run GROUP BY 1

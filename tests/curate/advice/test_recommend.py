@@ -115,6 +115,17 @@ def test_labels_are_not_judged_where_more_are_denied_than_can_be_wrong() -> None
     assert "not judged" in found and "more of them than can be wrong" in found
 
 
+def test_wrong_held_out_labels_are_told_where_none_is_found_in_training() -> None:
+    held = HeldOut("val", 200, {"fused": 0.85}, 0.12)
+    (found,) = [t for t in conclusions(replace(PLAIN, denied=0, held_out=held)) if t.startswith("labels: ")]
+    assert "at least 12%" in found and "--folds 5" in found
+    (found,) = [t for t in conclusions(replace(PLAIN, denied=0, held_out=held, folds=5)) if t.startswith("labels: ")]
+    assert "--folds" not in found
+    for nothing in ({"held_out": replace(held, wrong=0.0)}, {"denied": None}):
+        told = conclusions(replace(PLAIN, **{"denied": 0, "held_out": held} | nothing))
+        assert not any(text.startswith("labels: ") for text in told)
+
+
 def test_swapped_clips_are_a_finding_of_each_modality() -> None:
     assert not any(text.startswith("swapped") for text in conclusions(PLAIN))
     known = replace(PLAIN, swapped={"audio": 61, "visual": 20}, denied=97)

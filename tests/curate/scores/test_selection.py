@@ -160,7 +160,7 @@ def test_a_rule_reads_as_its_parts_in_their_order():
     )
     assert str(Rule(threshold=0.0)) == "p_balanced >= 0.0" and str(Rule(top=5)) == "top 5"
     assert str(Rule(threshold=0.5, top=5, by="gap")) == "1 - |gap| >= 0.5 and top 5 by 1 - |gap|"
-    assert str(Rule(fraction=0.5, by="usability")) == "top 0.5 of all by 1 - imbalance"
+    assert str(Rule(fraction=0.5, by="usability")) == "top 0.5 of all by least usability"
 
 
 @pytest.mark.parametrize(
