@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
@@ -92,7 +91,6 @@ class Evidence:
         withheld: the warm-up's epochs are known, and labels were not judged.
         posterior: how p_balanced was made, and how far to trust it, in words.
         has_model: False for a run of saved predictions.
-        data: the arguments of a command that name the run's data, as typed.
         compared: lines of this data set's comparisons.
     """
 
@@ -118,7 +116,6 @@ class Evidence:
     withheld: bool = False
     posterior: str = ""
     has_model: bool = True
-    data: str = ""
     compared: Sequence[Line] = ()
 
     @property
@@ -214,7 +211,6 @@ def read_evidence(store: Store, run_id: str | None = None, found: Round | None =
 
 
 def _read_evidence(store: Store, run: Run, found: Round | None) -> Evidence:
-    from .command import data_arguments
     from .describe import describe_verdicts
 
     samples, size, imbalanced, leads = _gaps(store, run)
@@ -253,7 +249,6 @@ def _read_evidence(store: Store, run: Run, found: Round | None) -> Evidence:
         withheld=bool(withheld),
         posterior=describe_posterior(run, scored),
         has_model=run.method != "predictions",
-        data=shlex.join(data_arguments(run)),
         compared=tuple(lines.values()),
     )
 

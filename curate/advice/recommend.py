@@ -91,7 +91,7 @@ def _check(e: Evidence) -> str:
             "these are saved predictions, so the training is yours: `curate select -o kept.csv` writes what to keep; "
             "train on it, on as many samples at random, and on all; curate.torch has losses, samplers and callbacks"
         )
-    command = f"`curate compare {e.data} --method {_tried(e)} --seeds 3`"
+    command = f"`curate compare --run {e.run_id} --method {_tried(e)} --seeds 3`"
     missing = [c for c in CONTROLS if not any(x.control and x.method == c and x.seeds for x in e.compared)]
     if e.compared and missing:
         return f"{', '.join(missing)} are missing here, and anything looks like a gain without: {command} measures them"

@@ -173,7 +173,8 @@ def _ranked(
         own = replace(e, appearance=e.look[0], held_appearance=e.look[1], deep=False, look=None)
         by_look, its_q = _pooled(own, classes, seed, bank)
         _, p, guard = _judged(own, by_look, its_q, by_look.usability(its_q), classes, seed)
-        p, guard = np.where(rare, 0.0, p), replace(guard, shortcuts=())  # a vector may well tell its class
+        p = np.where(rare, 0.0, p)
+        guard = replace(guard, shortcuts=(), share=float((p > 0.5).mean()))  # a vector may well tell its class
         usable = np.where(p > 0.5, np.minimum(usable, 1 - p), usable)
     return usable, p, replace(guard, rare=max(guard.rare, float(rare.mean())))
 
@@ -215,13 +216,14 @@ def _judged(
         low = p > 0.5 if guard.found else lowest(every, len(q))
         among = rare_parts(low, places, read, seed)
         rare = rare | among
-        if guard.found:
-            guard = replace(guard, share=max(0.0, guard.share - float(among.mean())))
+    p = np.where(rare, 0.0, p)
+    if guard.found:
+        guard = replace(guard, share=float((p > 0.5).mean()))
     short = shortcuts(places, seen, classes)
     named = tuple(e.labels.names[c] for c in np.flatnonzero(short.classes).tolist())
     guard = replace(guard, rare=max(guard.rare, float(rare.mean())), shortcuts=named)
     usable = np.where(short.given_away, usable * (1 - short.purity), _as_others(usable, q, rare))
-    return usable, np.where(rare, 0.0, p), guard
+    return usable, p, guard
 
 
 def _held(e: Evidence, reference: Reference) -> Floats:

@@ -19,6 +19,8 @@ import duckdb
 
 from curate.files.asking import literal
 
+from .stopping import ctrl_c_put_off
+
 LOCK = threading.RLock()
 NAMES = itertools.count()
 SETTINGS = {
@@ -88,6 +90,14 @@ class Attached:
     """
 
     def __init__(self, path: Path, write: bool, options: Mapping[str, str] = MappingProxyType({})) -> None:
+        try:
+            with ctrl_c_put_off():  # it would end the statement, and nobody would know whether the file is attached
+                self._open(path, write, options)
+        except KeyboardInterrupt:
+            self.close()
+            raise
+
+    def _open(self, path: Path, write: bool, options: Mapping[str, str]) -> None:
         with LOCK:
             if not CURRENT:
                 CURRENT.append(_Instance())
@@ -113,6 +123,10 @@ class Attached:
 
     def close(self) -> None:
         """Close the connection, and the file if no other uses it; what was written is then in the file itself."""
+        with ctrl_c_put_off():
+            self._close()
+
+    def _close(self) -> None:
         self.connection.close()
         with LOCK:
             self._file.users -= 1

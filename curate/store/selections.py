@@ -20,6 +20,7 @@ from curate.types import Selection
 
 from .connection import SAFE, Connection, query_text, sql_error
 from .rows import insert
+from .views import query_of
 
 PREVIEWED = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 ALL_CLASSES = "(all)"
@@ -53,14 +54,9 @@ class Selections:
                 raise sql_error(error) from None
             if len(statements) != 1:
                 raise CurateError("--where takes one condition", "e.g. --where \"gap > 0.5 AND label_name = 'bark'\"")
-        fulfils = f"sample_id IN (SELECT sample_id FROM samples WHERE run_id = $run AND ({where}))" if where else "true"
         with self.db.open(settings=SAFE if where else {}) as con:
-            shows = "SELECT 1 FROM samples WHERE run_id = ? LIMIT 1"
-            if where is not None and not con.execute(shows, [run_id]).fetchone():
-                raise CurateError(
-                    f"--where reads `samples`, which no longer shows {run_id} but a newer scored run",
-                    "leave --run out, or leave --where out",
-                )
+            of_run = f"WITH samples AS ({query_of(con, run_id)}) SELECT sample_id FROM samples WHERE ({where})"
+            fulfils = f"sample_id IN ({of_run})" if where else "true"
             try:
                 query = query_text("candidates").replace("/* ranked */", query_text(f"quality_{by}"))
                 query = query.replace("/* fulfils */", fulfils)
@@ -120,9 +116,8 @@ class Selections:
         """
         with self.db.open() as con:
             claimed = con.execute(query_text("claimed_broken"), {"run": run_id}).fetchone()
-            shown = con.execute("SELECT 1 FROM samples WHERE run_id = ? LIMIT 1", [run_id]).fetchone()
         broken, judged = claimed or (0, 0)
-        if broken and shown:
+        if broken:
             intact = {"where": "broken IS NULL OR broken = ''"}
             return intact, "a broken group was found: what is claimed to be broken is left out"
         why = "no broken group was found" if judged else "usability was not judged"

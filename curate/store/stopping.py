@@ -29,7 +29,7 @@ def stoppable(work: Callable[[], T], stop: Callable[[], object]) -> T:
         except BaseException as error:
             outcome["error"] = error
 
-    with _ctrl_c_put_off() as pressed:
+    with ctrl_c_put_off() as pressed:
         thread = threading.Thread(target=call, daemon=True)
         thread.start()
         while thread.is_alive():
@@ -43,7 +43,7 @@ def stoppable(work: Callable[[], T], stop: Callable[[], object]) -> T:
 
 
 @contextmanager
-def _ctrl_c_put_off() -> Iterator[list[FrameType | None]]:
+def ctrl_c_put_off() -> Iterator[list[FrameType | None]]:
     """Notes each Ctrl-C, and lets it take its usual way at the end.
 
     As an exception it would come at any moment, also within `Thread.start`, and leave a thread alone with DuckDB; a

@@ -62,6 +62,28 @@ def test_the_first_seed_went_on_from_the_scored_run(curate: Callable, compared: 
     assert len(json.loads(ended.out)) == 8, "every training was scored at its end"
 
 
+def test_a_scored_run_stands_for_its_data_and_settings(curate: Callable, scored_folder: Path, tmp_path: Path) -> None:
+    """What `recommend` names goes on from the run that it is about, and makes no other warm-up of its seed."""
+    import re
+    import shlex
+    import shutil
+
+    shutil.copytree(scored_folder, tmp_path, dirs_exist_ok=True)
+    table = ("--db", tmp_path / "curate.duckdb")
+    (advised,) = re.findall(r"`curate (compare [^`]*)`", curate("recommend", *table).out)
+    words = shlex.split(advised)
+    assert "--run" in words and "--db" in words
+    ended = curate(*words, "--seeds", "1", "--no-controls", "--set", "train.epochs=4")
+    assert ended.code == 0, ended.err
+    ended = curate("sql", *table, "--format", "json", "SELECT kind, parent FROM run ORDER BY started")
+    kinds = [(r["kind"], r["parent"]) for r in json.loads(ended.out)]
+    assert [kind for kind, _ in kinds].count("score") == 1 and kinds[-1][0] == "train"
+    run = words[words.index("--run") + 1]
+    assert {parent for kind, parent in kinds if kind == "train"} == {run}
+    refused = curate("compare", "--run", run, "--dataset", "manifest", "--method", "iprm", *table)
+    assert refused.code == 1 and "--dataset" in refused.err and "contradict" in refused.err
+
+
 @pytest.mark.long
 def test_files_are_written_by_their_suffix(curate: Callable, compared: Path, workplace: Path) -> None:
     outputs = [word for s in ("md", "csv", "tex", "html") for word in ("-o", f"out.{s}")]

@@ -13,11 +13,16 @@ from curate.commands.messages import print_comparison, print_message, print_rows
 from curate.commands.options import DB, Cache, Db, Output, Precision, Quiet, Root, Settings, Track, Workers, places
 from curate.config import Layer
 from curate.errors import CurateError
+from curate.files.remote import located
 
 from .opening import opened, repeatable
 
 if TYPE_CHECKING:
     from curate.comparison.plan import Plan
+    from curate.store.store import Store
+
+SCORED = ("data", "model", "optim", "score")
+"""Sections of the settings of a scored run."""
 
 MOST_TRIALS = 6
 """As many as every method has: two values of its knob, and four learning rates."""
@@ -41,6 +46,9 @@ def compare(
     ] = 0,
     dataset: Annotated[str, typer.Option(help="Data set name, see `curate datasets`.")] = "",
     root: Root = None,
+    run: Annotated[
+        str | None, typer.Option(metavar="RUN", help="A scored run, in place of --dataset: its data and settings.")
+    ] = None,
     seeds: Annotated[str, typer.Option(help="How many, from 0 on; or a list such as 0,7.")] = "3",
     redraw: Annotated[bool, typer.Option("--redraw", help="Each seed redraws the data too: data.seed.")] = False,
     controls: Annotated[bool, typer.Option("--controls/--no-controls", help="Measure the controls too.")] = True,
@@ -83,8 +91,11 @@ def compare(
         stored, drawn = plan.name, plans.parse_seeds(seeds)
         from curate.datasets import full_name
 
-        dataset = full_name(dataset)  # before torch is loaded
         layers = precedence.layers(ctx, plans.SHARED_SECTIONS)
+        if run is not None:
+            dataset, root, own = _of_run(ctx, store, run)
+            layers = [own, *layers]
+        dataset = full_name(dataset)  # before torch is loaded
         _refuse_contradictions(ctx, layers[-1], sweep or [])
         of_method = precedence.project(ctx).get("method", {})
         with opened(ctx) as session, repeatable(stored):
@@ -103,6 +114,21 @@ def compare(
         write_comparison(store, stored, shown, path)
         print_message(f"wrote {path}")
     raise typer.Exit(3 if failed and not show_only else 0)
+
+
+def _of_run(ctx: typer.Context, store: Store, name: str) -> tuple[str, Path | None, Layer]:
+    """Data set, root and settings of a scored run; with its seed it is a cell of the comparison as it is.
+
+    Raises:
+        CurateError: there is no such run, it has no model, or other options name data or settings too.
+    """
+    for option, parameter in (("--dataset", "dataset"), ("--root", "root"), ("--table", "table_name")):
+        if precedence.is_from(ctx, "COMMANDLINE", parameter):
+            raise precedence.contradiction(f"--run {name}", f"{option} {ctx.params[parameter]}")
+    found = store.runs.find(name, kind="score")
+    if found.method == "predictions":
+        raise CurateError(f"{name} scored saved predictions, and has no model to train", "name a run with a warm-up")
+    return found.dataset, located(found.root) if found.root else None, {s: found.config[s] for s in SCORED}
 
 
 def _refuse_contradictions(ctx: typer.Context, typed: Layer, sweeps: Sequence[str]) -> None:

@@ -27,7 +27,6 @@ PLAIN = Evidence(
     held_out=HeldOut("val", 200, {"audio": 0.75, "visual": 0.45, "fused": 0.85}),
     verdicts={"audio": "no broken group found", "visual": "no broken group found"},
     posterior="a scale of |gap|",
-    data="--dataset toy --root 'my data/clips.csv'",
 )
 
 
@@ -59,7 +58,7 @@ def test_with_nothing_compared_the_study_is_named_for_every_claim() -> None:
     _, first, check = recommend(PLAIN)
     assert first.startswith("try: warmup first") and STUDY in first
     assert STUDY in check
-    assert "`curate compare --dataset toy --root 'my data/clips.csv' --method adaptive --seeds 3`" in check
+    assert "`curate compare --run score-toy-1 --method adaptive --seeds 3`" in check
     assert "`--method pdmp`" in check and "lets audio lead" in check
 
 

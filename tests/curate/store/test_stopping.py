@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from curate.store import instance
 from curate.store.stopping import stoppable
 
 REAL = threading.Thread.start
@@ -31,6 +32,23 @@ def after(thread: threading.Thread) -> None:
 def twice(thread: threading.Thread) -> None:
     before(thread)
     ctrl_c()
+
+
+@pytest.mark.parametrize("closing", [False, True])
+def test_ctrl_c_while_a_file_is_opened_or_closed_leaves_it_closed(monkeypatch, scored_table, closing) -> None:
+    """It is taken as Ctrl-C, not as an error of DuckDB, and the file can be opened by anybody afterwards."""
+    real = instance.Attached._close if closing else instance.Attached._open
+
+    def interrupted(*arguments) -> None:
+        real(*arguments)
+        ctrl_c()
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(instance.Attached, "_close" if closing else "_open", interrupted)
+        with scored_table.db.open():
+            assert closing
+    with scored_table.db.open(write=True) as con:
+        con.execute("SELECT 1")
 
 
 @pytest.mark.parametrize("start", [before, after, twice])
