@@ -21,7 +21,7 @@ from curate.types import FUSED, MODALITY, Sample
 
 from .measure import fallback, measure
 from .recordings import Recordings, parse_range
-from .rows import NO_LABEL, MissingWords, Row, check_fractions, check_rows, read_rows, split_rows, understood
+from .rows import NO_LABEL, MissingWords, Row, check_fractions, check_rows, listed, read_rows, split_rows, understood
 
 KNOWN_MODALITIES = ("audio", "visual", "video", "image", "rgb", "depth", "flow", "text")
 SENTENCES = 20
@@ -110,7 +110,7 @@ class Manifest(Recordings):
         self.classes = tuple(sorted({row["label"] for row in rows if row["label"]}))
         splits = split_rows(rows, options.seed, options.val_fraction, options.test_fraction, f"manifest: {root}")
         paths = [m for m in self.modalities if m not in _listed(options.text)]
-        self.notes = (understood(table, rows, splits, paths), *self.notes)
+        self.notes = (understood(table, rows, splits, paths), *_unread(table, self.modalities), *self.notes)
         own = [row for row, split in zip(rows, splits, strict=True) if split == "train"]
         self._tokenizers = {
             m: make_tokenizer(options.tokenizer, [row[m] for row in own])
@@ -273,6 +273,13 @@ def _modalities(table: TableFile, options: Manifest.Options) -> tuple[str, ...]:
             "leave this column out, or rename it: lower-case letters, digits and _",
         )
     return chosen
+
+
+def _unread(table: TableFile, modalities: Sequence[str]) -> list[str]:
+    """That columns have no part, if there are any."""
+    left = [name for name in table.names if name and name not in ("sample_id", "label", "split", "group", *modalities)]
+    where = "; what must stay within a split is read from a column `group`" if "group" not in table.names else ""
+    return [f"columns that are not read: {listed(left)}{where}"] if left else []
 
 
 def _spec(modality: str, options: Manifest.Options, depth_range: tuple[float, float] | None) -> AudioSpec | VisualSpec:

@@ -107,6 +107,19 @@ def test_parquet_reads_as_csv_does(write_manifest, tmp_path):
     assert "cannot be read" in refusal(lambda: make(parquet))
 
 
+def test_columns_that_are_not_read_are_named(write_manifest):
+    def told(header, cells):
+        lines = [f"s{i:02},{'xy'[i % 2]},a.wav,b.png{cells.replace('g', f'g{i}')}" for i in range(20)]
+        found = make(write_manifest(f"sample_id,label,audio,visual{header}", lines)).notes
+        return [note for note in found if "not read" in note]
+
+    assert told("", "") == told(",group", ",g") == []
+    (note,) = told(",speaker,take", ",ann,2")
+    assert "'speaker', 'take'" in note and "`group`" in note
+    (note,) = told(",group,take", ",g,2")
+    assert "'take'" in note and "`group`" not in note
+
+
 def test_columns_become_modalities_in_order(write_manifest):
     path = write_manifest("sample_id,depth,note,label,audio,sound", [f"{i},d,n,c{i % 2},a,s" for i in range(20)])
     assert make(path).modalities == ("depth", "audio")
