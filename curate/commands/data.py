@@ -78,7 +78,7 @@ def datasets(
         return
     dataset = kind(root.resolve() if root else None, data_options(ctx, kind, name))
     if sample is not None:
-        print_sample(dataset, sample, output, form)
+        print_sample(dataset, sample, output, form, message)
         return
     print_findings(dataset, message)
     counts: dict[str, dict[str, int]] = {c: {"train": 0, "val": 0, "test": 0} for c in dataset.classes}
@@ -131,13 +131,14 @@ def prepare(
     store.samples.write(
         made.data_id, opened.samples, opened.classes, *made.summary(), made.media(), opened.all_sources()
     )
-    if done := describe_done(made):
+    if not quiet and (done := describe_done(made)):
         print_message(done)
     found = checks.check(opened)
     store.samples.write_findings(made.data_id, found)
     if found:
         print_message(checks.summary(found))
-    print_text(f"{len(made.sample_ids)} items, {int(made.usable.sum())} usable, in {made.folder}")
+    if not quiet:
+        print_text(f"{len(made.sample_ids)} items, {int(made.usable.sum())} usable, in {made.folder}")
     raise typer.Exit(3 if warn_unusable(store, made.data_id) else 0)
 
 

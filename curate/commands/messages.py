@@ -133,16 +133,16 @@ def print_plan(dataset: Dataset, folder: Path, workers: int, engine: str) -> Non
     print_message(describe_plan(dataset, folder, workers, engine == "processes"))
 
 
-def print_sample(dataset: Dataset, sample_id: str, folder: Path, form: Format) -> None:
+def print_sample(dataset: Dataset, sample_id: str, folder: Path, form: Format, message: Message) -> None:
     """Print what was done to the media of a sample, and which files show the result."""
     from curate.datasets.sample_files import find_sample, write_sample
 
     sample = find_sample(dataset, sample_id)
     rows, written = write_sample(dataset, sample, folder)
-    print_message(f"{dataset.name}: {sample.sample_id}, {sample.split}, {sample.label}")
+    message(f"{dataset.name}: {sample.sample_id}, {sample.split}, {sample.label}")
     print_rows(["modality", "fact", "value", "what"], rows, form)
     for path in written:
-        print_message(f"written: {path}")
+        message(f"written: {path}")
 
 
 def print_findings(dataset: Dataset, message: Message = print_message) -> None:
@@ -181,8 +181,10 @@ def print_score(store: Store, run: Run) -> None:
         )
 
 
-def print_growth(store: Store, before: Run, grown: Run) -> None:
-    """Print what `--only-missing` had to score."""
+def print_growth(store: Store, before: Run, grown: Run, quiet: bool) -> None:
+    """Print what `--only-missing` had to score, unless `quiet`."""
+    if quiet:
+        return
     if grown.run_id == before.run_id:
         print_message(f"nothing is missing: every training sample has its score in {before.run_id}")
     else:

@@ -91,7 +91,12 @@ SplitVariant = Annotated[
 DropLeaks = Annotated[
     bool | None, typer.Option("--drop-leaks", help="Leave out training samples whose media are in a later split too.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", envvar="CURATE_QUIET", help="Errors and warnings only.")]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", envvar="CURATE_QUIET", help="Errors and warnings only, and the rows or the path asked for."
+    ),
+]
 Seed = Annotated[
     int, typer.Option(envvar="CURATE_SEED", min=0, max=LARGEST, help="Of weights, order and augmentation.")
 ]

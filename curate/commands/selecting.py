@@ -68,7 +68,8 @@ def select(
         message(f"{why}; the same: `curate select {Rule(**rule).options}`")
     chosen = store.selections.make(scored.run_id, name=name, replace=replace, **rule)
     written = store.selections.export(chosen.name, output) if output else 0
-    print_selection(chosen, form, message)
+    if not quiet:
+        print_selection(chosen, form, message)
     if output:
         message(f"wrote {written} rows to {output}")
 

@@ -35,7 +35,7 @@ def test_files_are_written_by_the_same_option(curate: Callable, refused: Callabl
 @pytest.mark.parametrize(
     "words",
     [
-        ("select", "--top", "4"),
+        ("select", "--dry-run"),
         ("selections",),
         ("runs",),
         ("sql", "SELECT * FROM range(10001)"),
@@ -50,6 +50,25 @@ def test_quiet_leaves_the_result_alone(curate: Callable, db: Path, words: tuple[
     loud = curate(*words)
     quiet = curate(*words, "-q")
     assert quiet.code == 0 and quiet.err == "" and quiet.out == loud.out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("score", "--refit", "score-manifest-1", "--gap", "kl"),
+        ("score", "--predictions", "p.csv"),
+        ("score", "--predictions", "p.csv", "--only-missing"),
+        ("select", "--top", "4"),
+    ],
+)
+def test_quiet_is_silent_about_what_is_in_the_table(curate: Callable, db: Path, words: tuple[str, ...]) -> None:
+    rows = "".join(f"s{i},{'xy'[i % 2]},{i % 3}.5,-{i % 2}.1,2.5,-{i}.7\n" for i in range(12))
+    Path("p.csv").write_text("sample_id,label,audio.x,audio.y,image.x,image.y\n" + rows)
+    if "--only-missing" in words:
+        assert curate("score", "--predictions", "p.csv").code == 0
+    quiet = curate(*words, "-q")
+    assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
+    assert curate(*words).out or "--only-missing" in words
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "json", "jsonl", "md"])

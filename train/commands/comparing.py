@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from curate.commands import precedence
-from curate.commands.messages import print_comparison, print_message, print_rows
+from curate.commands.messages import messages, print_comparison, print_rows
 from curate.commands.options import DB, Cache, Db, Output, Precision, Quiet, Root, Settings, Track, Workers, places
 from curate.config import Layer
 from curate.errors import CurateError
@@ -112,7 +112,7 @@ def compare(
         from curate.report.comparison import write_comparison
 
         write_comparison(store, stored, shown, path)
-        print_message(f"wrote {path}")
+        messages(quiet)(f"wrote {path}")
     raise typer.Exit(3 if failed and not show_only else 0)
 
 

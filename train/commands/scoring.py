@@ -133,7 +133,7 @@ def _refit(ctx: typer.Context, store: Store, name: str) -> Run | None:
 
     precedence.refuse_beside_refit(ctx)
     source = store.runs.find(name, kind="score", status="done")
-    print_score(store, refit(store, source, _layers(ctx, "score", score=_same(MIXTURE))))
+    _print(ctx, store, refit(store, source, _layers(ctx, "score", score=_same(MIXTURE))))
     return None
 
 
@@ -149,7 +149,7 @@ def _saved(
     if only_missing:
         precedence.refuse_beside_missing(ctx, *FITTED, "settings", "embeddings", "media", "dry_run")
         before, done = score_missing_predictions(store, files, name, message)
-        print_growth(store, before, done)
+        print_growth(store, before, done, ctx.params["quiet"])
         return done
     layers = _layers(ctx, "score", score=_same(MIXTURE))
     if ctx.params["dry_run"]:
@@ -159,7 +159,7 @@ def _saved(
             message(line)
         return None
     done = score_predictions(store, files, layers, name, embeddings, message, ctx.params["media"])
-    print_score(store, done)
+    _print(ctx, store, done)
     return done
 
 
@@ -195,7 +195,7 @@ def _missing(ctx: typer.Context, store: Store, dataset: str, root: Path | None) 
     with opened(ctx) as session:
         from curate.train.stages.growth import score_missing
 
-        print_growth(store, before, score_missing(session, before, root))
+        print_growth(store, before, score_missing(session, before, root), ctx.params["quiet"])
     return store.runs.find(kind="score")
 
 
@@ -209,7 +209,7 @@ def _resumed(ctx: typer.Context, store: Store, dataset: str, name: str | None) -
         from curate.train.stages.score import resume_score
 
         done = resume_score(session, begun)
-    print_score(store, done)
+    _print(ctx, store, done)
     return done
 
 
@@ -223,7 +223,7 @@ def _warmed_up(
         options = _same((*MIXTURE, "epochs", "folds"))
         layers = _layers(ctx, "data", "model", "optim", "score", score=options, data=DATA)
         done = score_dataset(session, dataset, root, layers, seed, checkpoint)
-    print_score(store, done)
+    _print(ctx, store, done)
     return done
 
 
@@ -240,6 +240,12 @@ def _layers(ctx: typer.Context, *sections: str, **options: Mapping[str, str]) ->
                 precedence.refuse_contradiction(ctx, "paper", value, layers[-1], f"score.{key}")
         layers.insert(-2, {"score": PAPER})
     return layers
+
+
+def _print(ctx: typer.Context, store: Store, done: Run) -> None:
+    """What was found; with --quiet it is in the table alone."""
+    if not ctx.params["quiet"]:
+        print_score(store, done)
 
 
 def _same(names: Sequence[str]) -> dict[str, str]:
