@@ -169,13 +169,13 @@ def print_score(store: Store, run: Run) -> None:
 
     found = store.rounds.read(run.run_id)
     evidence = read_evidence(store, run.run_id, found)
-    typer.echo(f"{run.run_id}: {evidence.samples} training samples")
+    print_text(f"{run.run_id}: {evidence.samples} training samples")
     for line in conclusions(evidence):
-        typer.echo(f"  {line}")
-    typer.echo("\n".join(describe_round(run, found)))
+        print_text(f"  {line}")
+    print_text("\n".join(describe_round(run, found)))
     if run.folds:
         own, more = store.epochs.warm_up_seconds(run.run_id)
-        typer.echo(
+        print_text(
             f"  out of fold: {run.folds} models, each scored the fold it had not seen, in {more:.0f} s; "
             f"the warm-up took {own:.0f} s"
         )

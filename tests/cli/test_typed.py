@@ -8,6 +8,7 @@ from inspect import signature
 
 import pytest
 
+from curate.commands.messages import print_message, print_text
 from curate.commands.typed import WITHOUT_TABLE, _Named, as_typed
 
 
@@ -29,6 +30,12 @@ def test_commands_in_messages_name_the_table_of_the_running_command(named) -> No
         "curate sql",
     ):
         assert as_typed(kept) == kept
+
+
+def test_what_is_printed_on_either_stream_names_it(named, capsys) -> None:
+    print_text("look: `curate sql 1`")
+    print_message("hint: `curate runs`")
+    assert capsys.readouterr() == (f"look: `curate sql {named} 1`\n", f"hint: `curate runs {named}`\n")
 
 
 def test_the_commands_without_a_table_are_those() -> None:
