@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
-from curate.errors import CurateError
+from curate.errors import CurateError, unknown_name
 
 from .connection import Connection
 
@@ -37,15 +37,17 @@ class Mark:
     new_label: str | None = None
     drawn: Drawn | None = None
 
-    def check(self, modalities: Sequence[str]) -> None:
+    def check(self, modalities: Sequence[str], classes: Sequence[str]) -> None:
         """Check that it can be stored.
 
         Raises:
-            CurateError: an unknown mark or modality, an empty decision, or a note that is too long.
+            CurateError: an unknown mark, modality or class, an empty decision, or a note that is too long.
         """
         known = (*MARKS, *(f"{BROKEN}{m}" for m in modalities))
         if self.mark is not None and self.mark not in known:
             raise CurateError(f"unknown mark {self.mark[:60]!r}", f"known: {', '.join(known)}")
+        if self.new_label is not None and self.new_label not in classes:
+            raise unknown_name("class", self.new_label, classes)
         if self.mark is None and self.note is None:
             raise CurateError("a decision has a mark or a note", f"known marks: {', '.join(known)}")
         if not self.mark_id or len(self.mark_id) > 100:

@@ -180,7 +180,7 @@ class Page:
             raise CurateError("expected a list of decisions", "reload the page")
         marks = [_mark(one) for one in given]
         for mark in marks:
-            mark.check(self.run.modalities)
+            mark.check(self.run.modalities, self.run.classes)
             self.answers.sample(mark.sample_id)  # an unknown one is an error
         with self.table() as store:
             store.runs.find(self.run.run_id)

@@ -143,7 +143,10 @@ def test_marks_that_another_process_makes_are_shown(browser, store):
 
 def test_only_known_marks_fit_the_table(store):
     with pytest.raises(CurateError, match="unknown mark"):
-        Mark(mark_id="a", sample_id="s", mark="odd").check(["audio"])
+        Mark(mark_id="a", sample_id="s", mark="odd").check(["audio"], ["bark", "horn"])
+    with pytest.raises(CurateError, match="unknown class 'brak'") as refused:
+        Mark(mark_id="a", sample_id="s", mark="fix_label", new_label="brak").check(["audio"], ["bark", "horn"])
+    assert "did you mean 'bark'?" in refused.value.hint
 
 
 def killed(store, kills):
