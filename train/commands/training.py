@@ -24,7 +24,7 @@ from curate.commands.options import (
     Track,
     Workers,
 )
-from curate.config import LARGEST
+from curate.config import LARGEST, Layer
 from curate.errors import CurateError, unknown_name
 
 from .opening import need_model, opened, resumable, unfinished
@@ -79,19 +79,28 @@ def train(
         if resume:
             done = resume_train(session, begun)
         else:
-            if all(precedence.is_from(ctx, "COMMANDLINE", name) for name in ("threshold", "selection")):
-                raise precedence.contradiction(f"--threshold {threshold:g}", f"--selection {selection}")
-            layers = precedence.layers(
-                ctx,
-                ("model", "optim", "train", "method"),
-                method,
-                train={"epochs": "epochs", "start": "start_at"},
-                method={"threshold": "threshold", "selection": "selection"},
-            )
-            done = train_method(session, parent, method, layers, parent.seed if seed is None else seed)
+            done = train_method(session, parent, method, _layers(ctx, method), parent.seed if seed is None else seed)
     best = store.epochs.best(done.run_id)
     messages(quiet)(f"{done.run_id}: {done.method} from {done.parent}, best epoch {best} by validation; test split:")
     print_metrics(store.epochs.test_metrics(done.run_id), form, output)
+
+
+def _layers(ctx: typer.Context, method: str) -> list[Layer]:
+    """Settings in rising precedence.
+
+    Raises:
+        CurateError: two options contradict each other.
+    """
+    threshold, selection = (ctx.params[name] for name in ("threshold", "selection"))
+    if all(precedence.is_from(ctx, "COMMANDLINE", name) for name in ("threshold", "selection")):
+        raise precedence.contradiction(f"--threshold {threshold:g}", f"--selection {selection}")
+    return precedence.layers(
+        ctx,
+        ("model", "optim", "train", "method"),
+        method,
+        train={"epochs": "epochs", "start": "start_at"},
+        method={"threshold": "threshold", "selection": "selection"},
+    )
 
 
 def evaluate(
