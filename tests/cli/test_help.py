@@ -18,7 +18,7 @@ OPTIONS = {
     "select": 15,
     "selections": 6,
     "train": 19,
-    "compare": 21,
+    "compare": 22,
     "recommend": 3,
     "improve": 15,
     "selfcheck": 18,
