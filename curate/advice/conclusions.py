@@ -57,7 +57,7 @@ def _heart(e: Evidence) -> str:
     )
     return (
         f"by heart: right on training and on held-out samples: {rates}; gaps of samples known by heart say little, and "
-        f"wrong labels and swapped clips among them are seldom found: {cure}"
+        f"wrong labels and swapped clips may be missed: {cure}"
     )
 
 
@@ -72,14 +72,15 @@ def _broken(e: Evidence) -> str:
 
 
 def _swapped(e: Evidence) -> str:
-    """How many clips probably belong to other samples, and what to do; '' if none does, or if that is not known."""
+    """How many clips probably belong to other samples, and what to do; of which modalities that was not judged."""
+    unread = f"not judged of {' and '.join(e.unread)}: the label is read in too few of these clips" if e.unread else ""
     if not e.swapped:
-        return ""
+        return f"swapped: {unread}" if unread else ""
     shown = ", ".join(f"{count} of {m} ({count / e.samples:.1%})" for m, count in e.swapped.items())
     return (
         f"swapped: {shown} probably belong to other samples: they show another class, and the rest of the sample its "
         'label; look at them: `curate sql "SELECT sample_id, label_name, contradicts FROM samples '
-        "WHERE contradicts <> ''\"`"
+        f"WHERE contradicts <> ''\"`{'; ' + unread if unread else ''}"
     )
 
 

@@ -54,8 +54,8 @@ KNOWN = (
 WITH_A_GAP = " AND sample_id IN (SELECT sample_id FROM gap WHERE run_id = $run AND round = 0)"
 """A sample that lacks a modality has no gap."""
 CLAIMED = (
-    "SELECT modality, avg((p_broken > 0.5)::INTEGER), count(*) FILTER (p_swapped > 0.5) FROM usability "
-    "WHERE run_id = ? GROUP BY 1"
+    "SELECT modality, avg((p_broken > 0.5)::INTEGER), count(*) FILTER (p_swapped > 0.5), "
+    "count(p_broken) > 0 AND count(p_swapped) = 0 FROM usability WHERE run_id = ? GROUP BY 1"
 )
 
 DENIED = (
@@ -86,6 +86,7 @@ class Evidence:
         in_sample: whether the model that scored them had been trained on them; None where that is unknown.
         broken: {modality: share of samples claimed to be broken}, of modalities with a broken group.
         swapped: {modality: how many of its clips probably belong to other samples}, of modalities with any.
+        unread: modalities whose clips were not judged, since they read too few samples.
         verdicts: {modality: what is claimed about it, in words}; {} where usability is not known.
         denied: how many labels are probably wrong, see `curate.scores.labels`; None where that was not judged.
         withheld: the warm-up's epochs are known, and labels were not judged.
@@ -111,6 +112,7 @@ class Evidence:
     in_sample: bool | None = True
     broken: Mapping[str, float] = field(default_factory=dict)
     swapped: Mapping[str, int] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
     verdicts: Mapping[str, str] = field(default_factory=dict)
     denied: int | None = None
     withheld: bool = False
@@ -217,9 +219,10 @@ def _read_evidence(store: Store, run: Run, found: Round | None) -> Evidence:
     known = store.db.named_rows(KNOWN.format(""), {"run": run.run_id})
     if any(count != samples for *_, count in known):
         known = store.db.named_rows(KNOWN.format(WITH_A_GAP), {"run": run.run_id})
-    claimed = {m: (broken, swapped) for m, broken, swapped in store.rows(CLAIMED, [run.run_id])}
+    claimed = {m: (broken, swapped, unread) for m, broken, swapped, unread in store.rows(CLAIMED, [run.run_id])}
     trained = {seen for _, _, seen, _ in known} - {None}
     denied, withheld = store.rows(DENIED, [run.run_id])[0]
+    was_judged = withheld or denied is not None
     scored, verdicts = found or store.rounds.read(run.run_id), store.usability.verdicts(run.run_id)
     lines = {
         line.label: line  # of several lines with one label the newest is kept
@@ -244,6 +247,7 @@ def _read_evidence(store: Store, run: Run, found: Round | None) -> Evidence:
         in_sample=any(trained) if trained else None,
         broken={m: claimed[m][0] for m, _, found, *_ in verdicts if found and m in claimed},
         swapped={m: claimed[m][1] for m in run.modalities if m in claimed and claimed[m][1]},
+        unread=tuple(m for m in run.modalities if m in claimed and claimed[m][2] and was_judged),
         verdicts=describe_verdicts(verdicts),
         denied=denied,
         withheld=bool(withheld),

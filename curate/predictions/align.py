@@ -16,6 +16,7 @@ from curate.blocks import by_row, each, fill, scratch, take
 from curate.datasets.rows import NO_LABEL, SPLIT_NAMES
 from curate.errors import MOST_NAMES, CurateError
 from curate.files.names import composed
+from curate.scores.metrics import accuracy
 from curate.types import FUSED, Floats, Predictions
 
 from .part import Part, Texts, distinct, shown
@@ -37,6 +38,8 @@ class Saved:
         rounds: for each epoch, the predictions of the training samples that have a label and every modality.
         held_out: {`val` or `test`: the newest epoch's predictions of its samples with a label and numbers of every
             modality}, for the splits that occur.
+        validated: {modality or fused: (E,) share of the samples of `val` that it is right on}, epochs as in `epochs`;
+            {} of a single epoch, and where an epoch has no such samples.
         others: for the newest epoch, predictions of the training samples that lack a modality, by the modalities that
             they have.
         readings: {modality: kind of its numbers}, fusion included where given.
@@ -55,6 +58,7 @@ class Saved:
     epochs: tuple[int, ...]
     rounds: tuple[Predictions, ...]
     held_out: Mapping[str, Predictions]
+    validated: Mapping[str, Floats]
     others: tuple[Predictions, ...]
     readings: Mapping[str, Reading]
     form: str = ""
@@ -117,12 +121,12 @@ def align(parts: Sequence[Part], values: Values = "auto", order: Sequence[str] =
     made = Scored(first.sample_ids, labels, classes, modalities, probs)
     rounds = tuple(made.predictions(e, wanted & (status == "ok"), modalities) for e in range(len(epochs)))
     others = tuple(made.others(wanted & (status == "missing"), lacks))
-    held_out = _held_out(raw, readings, made, splits)
+    held_out, validated = _held_out(raw, readings, made, splits), _validated(raw, readings, made, splits)
     form = "; ".join(dict.fromkeys(part.form for part in parts if part.form))
     items = (first.sample_ids, labels, splits, status, reason)
     groups = next((piece.groups for _, piece in pieces if piece.groups is not None), None)
     said = (form, groups, _notes(parts))
-    return Saved(*items, classes, modalities, epochs, rounds, held_out, others, readings, *said)
+    return Saved(*items, classes, modalities, epochs, rounds, held_out, validated, others, readings, *said)
 
 
 def _notes(parts: Sequence[Part]) -> tuple[str, ...]:
@@ -171,26 +175,45 @@ class Scored:
 
 
 def _held_out(
-    raw: Mapping[str, Sequence[Floats]], readings: Mapping[str, Reading], made: Scored, splits: Texts
+    raw: Mapping[str, Sequence[Floats]],
+    readings: Mapping[str, Reading],
+    made: Scored,
+    splits: Texts,
+    wanted: Sequence[str] = ("val", "test"),
+    epoch: int = 0,
 ) -> dict[str, Predictions]:
-    """{`val` or `test`: the newest epoch's predictions} of labelled samples with valid numbers of every modality.
+    """{split: the predictions of an epoch, 0 = the newest} of labelled samples with valid numbers of every modality.
 
     Other samples of these splits are ignored without an error, because they are not scored.
     """
-    newest = {m: arrays[0] for m, arrays in raw.items()}
+    numbers = {m: arrays[epoch] for m, arrays in raw.items()}
     sound = made.labels >= 0
-    for m, values in newest.items():
+    for m, values in numbers.items():
         sound &= by_row(lambda v: np.isfinite(v).all(axis=1), values)
         if readings[m].kind in SHARES:
             sound &= by_row(lambda v: np.nansum(v.clip(0, None), axis=1) > 0, values)
     found = {}
-    for split in ("val", "test"):
+    for split in wanted:
         rows = sound & (splits == split)
         if rows.any():
-            probs = {m: [_probabilities(v, readings[m], rows)] for m, v in newest.items()}
+            probs = {m: [_probabilities(v, readings[m], rows)] for m, v in numbers.items()}
             own = Scored(made.sample_ids, made.labels, made.classes, made.modalities, probs)
             found[split] = own.predictions(0, rows, made.modalities)
     return found
+
+
+def _validated(
+    raw: Mapping[str, Sequence[Floats]], readings: Mapping[str, Reading], made: Scored, splits: Texts
+) -> dict[str, Floats]:
+    """See `Saved.validated`."""
+    count = len(next(iter(raw.values())))
+    if count == 1 or not (splits == "val").any():
+        return {}
+    found = [_held_out(raw, readings, made, splits, ("val",), epoch).get("val") for epoch in range(count)]
+    known = [p for p in found if p is not None]
+    if len(known) < count:
+        return {}
+    return {m: np.array([accuracy(p.probs[m], p.labels) for p in known]) for m in known[0].probs}
 
 
 def _status(

@@ -23,6 +23,7 @@ from curate.files.shards import Features, read_features
 from curate.scores.bounds import UNKNOWN, read_at_least, wrong_among
 from curate.scores.gap import log_margin, true_class_probability
 from curate.scores.guard import Labels
+from curate.scores.heart import epoch_weights
 from curate.scores.labels import Denied, preferences, vouched
 from curate.scores.labels import judge as judge_labels
 from curate.scores.metrics import accuracy
@@ -128,16 +129,20 @@ class Recorded:
     validation: Mapping[str, Floats] = field(default_factory=dict)
 
 
-def judge(epochs: Sequence[Predictions], features: Recorded) -> tuple[Usability, Floats, Denied]:
+def judge(
+    epochs: Sequence[Predictions], features: Recorded, validated: Mapping[str, Floats] | None = None
+) -> tuple[Usability, Floats, Denied]:
     """Usability; the (N, M + 1) contradiction of the labels, the last by the fused prediction; and what is denied.
 
-    Both are computed from means over all epochs: samples that were learnt late, or never, then differ from the others.
+    All are computed from means over all epochs: samples that were learnt late, or never, then differ from the others.
     A single epoch of a model that has memorised its training samples carries little information. Without held-out
     samples nothing is claimed.
 
     Args:
-        epochs: predictions of the same N samples.
+        epochs: predictions of the same N samples in each of E epochs.
         features: of the same.
+        validated: {modality or "fused": (E,) share of held-out samples that it is right on}: what is denied then comes
+            from weighted means, see `heart.epoch_weights`; None or {}: not known.
     """
     ids, labels, classes = epochs[0].sample_ids, epochs[0].labels, len(epochs[0].classes)
     held, unseen = features.held, np.empty(0)
@@ -152,7 +157,11 @@ def judge(epochs: Sequence[Predictions], features: Recorded) -> tuple[Usability,
     for name in (*features.training, FUSED):
         denied.append(contradiction(np.mean([log_margin(p.probs[name], labels) for p in epochs], axis=0)))
     found = assess(ids, evidence, classes)
-    preferred = preferences((p.probs for p in epochs), tuple(features.training), labels)
+    weights = None
+    if validated and held is not None:
+        right = np.array([accuracy(p.probs[FUSED], labels) for p in epochs])
+        weights = epoch_weights(right, validated, len(held.labels))
+    preferred = preferences((p.probs for p in epochs), tuple(features.training), labels, weights)
     reads, wrong = 1.0, UNKNOWN
     if held is not None:
         wrong = wrong_among(held)

@@ -17,7 +17,7 @@ from .part import Part, shown
 
 
 def read_recorded(folder: Path) -> Part:
-    """All complete epochs of the training samples, and the newest predictions of the others; log-probabilities.
+    """All complete epochs of the training samples, with the predictions of the others; log-probabilities.
 
     Raises:
         CurateError: no epoch is complete, epochs have other training samples, or what was recorded contradicts itself.
@@ -38,7 +38,11 @@ def read_recorded(folder: Path) -> Part:
 
 
 def _aligned(columns: Mapping[str, NDArray[Any]], folder: Path) -> dict[str, NDArray[Any]]:
-    """The same samples in every epoch of the training split; samples of other splits have their newest predictions."""
+    """The same samples in every epoch.
+
+    Samples of other splits are those of the newest epoch that has any. Where another epoch was not recorded of the same
+    ones, they have the newest predictions there.
+    """
     splits, epochs = columns["split"], columns["epoch"]
     own = splits == "train"
     if own.all() and len(own) and epochs[0] == epochs[-1]:  # ascending: a single epoch, as it is
@@ -62,9 +66,13 @@ def _aligned(columns: Mapping[str, NDArray[Any]], folder: Path) -> dict[str, NDA
     for split in ("val", "test"):
         of_split = splits == split
         if of_split.any():
-            newest = np.flatnonzero(of_split & (epochs == epochs[of_split].max()))
-            rows += [newest] * len(trained)
-            numbers += [np.full(len(newest), epoch) for epoch in trained.tolist()]
+            of_epoch = {e: np.flatnonzero(of_split & (epochs == e)) for e in np.unique(epochs[of_split]).tolist()}
+            newest = of_epoch[max(of_epoch)]
+            for epoch in trained.tolist():
+                own_rows = of_epoch.get(epoch, newest)
+                same = np.array_equal(columns["sample_id"][own_rows], columns["sample_id"][newest])
+                rows.append(own_rows if same else newest)
+                numbers.append(np.full(len(newest), epoch))
     taken = np.concatenate(rows)
     if len(rows) == 1 and len(taken) == len(epochs):  # all rows, as they are
         return dict(columns)

@@ -257,7 +257,7 @@ class Page:
             "extremes": {m: rows.to_dict("records") for m, rows in extremes.items()},
             "contradicting": contradicting.to_dict("records"),
             "swapped": [(m, rows.to_dict("records"), found) for m, (rows, found) in swapped.items() if found],
-            "pairs_judged": bool(frame[[f"p_swapped_{m}" for m in modalities]].notna().to_numpy().any()),
+            "unread": [m for m in modalities if not frame[f"p_swapped_{m}"].notna().any()],
             "wrong": wrong.to_dict("records"),
             "mislabelled": mislabelled,
             "labels_judged": bool(frame["p_mislabelled"].notna().any()),

@@ -1,11 +1,11 @@
 """Wrong labels and swapped clips: where a warm-up preferred another class, and by whom. Not of the papers. Pure.
 
-The margin of a modality on a sample is log p(label) - log p(its other class), each p the mean over the warm-up's
-epochs and divided by the share of its class; the other class is the one that it finds most probable besides the label.
-What nothing is known of is given to the most frequent class: that does not deny the label, and has a margin of 0. Right
-samples have a large margin. A wrong label or a swapped clip has the margin of another class, mirrored: about as far
-below zero. So the margins are a mixture of two Gaussians of equal spread, and the posterior of the lower one is a
-probability, fitted without truth.
+The margin of a modality on a sample is log p(label) - log p(its other class), each p the weighted mean over the
+warm-up's epochs, see `heart`, divided by the share of its class; the other class is the one that it finds most probable
+besides the label. What nothing is known of is given to the most frequent class: that does not deny the label, and has a
+margin of 0. Right samples have a large margin. A wrong label or a swapped clip has the margin of another class,
+mirrored: about as far below zero. So the margins are a mixture of two Gaussians of equal spread, and the posterior of
+the lower one is a probability, fitted without truth.
 
 Letters: N samples, M modalities, K classes.
 """
@@ -95,25 +95,33 @@ class Denied:
 
     Attributes:
         p_mislabelled: (N,) in [0, 1]; 0 throughout where no group of wrong labels is told apart; NaN = not judged.
-        p_swapped: (N, M) of each modality's clip, likewise.
+        p_swapped: (N, M) of each modality's clip, likewise; NaN in the column of a modality that reads too little.
     """
 
     p_mislabelled: Floats
     p_swapped: Floats
 
 
-def preferences(epochs: Iterable[Mapping[str, Floats]], names: Sequence[str], labels: NDArray[np.int64]) -> Preferences:
+def preferences(
+    epochs: Iterable[Mapping[str, Floats]],
+    names: Sequence[str],
+    labels: NDArray[np.int64],
+    weights: Mapping[str, Floats] | None = None,
+) -> Preferences:
     """Preferences from the predictions of every epoch.
 
     Args:
-        epochs: {modality or "fused": (N, K) probabilities} of each epoch.
+        epochs: {modality or "fused": (N, K) probabilities} of each of E epochs.
         names: the modalities.
         labels: (N,).
+        weights: {modality or "fused": (E,) weight of each epoch}, see `heart.epoch_weights`; None: all alike.
     """
-    total, count = {m: np.zeros(()) for m in (*names, FUSED)}, 0
-    for probs in epochs:
-        total, count = {m: total[m] + probs[m] for m in total}, count + 1
-    means, rows = [total[m] / count for m in total], np.arange(len(labels))
+    total, mass = {m: np.zeros(()) for m in (*names, FUSED)}, dict.fromkeys((*names, FUSED), 0.0)
+    for number, probs in enumerate(epochs):
+        for m in total:
+            weight = 1.0 if weights is None else float(weights[m][number])
+            total[m], mass[m] = total[m] + weight * probs[m], mass[m] + weight
+    means, rows = [total[m] / mass[m] for m in total], np.arange(len(labels))
     others = []
     for mean in means:
         besides = mean.copy()
@@ -188,6 +196,10 @@ def judge(
     swapped, elsewhere = np.zeros(p_broken.shape), np.zeros(p_broken.shape)
     fitted = np.sort(np.random.default_rng(seed).permutation(count)[:BANK])
     for m in range(modalities if modalities > 1 else 0):
+        intact = whole[:, m]
+        if not intact.any() or (said.margin(m)[intact] > 0).mean() < READS:
+            swapped[:, m] = np.nan
+            continue
         elsewhere[:, m], ordinarily = _elsewhere(said, labels, whole, m, fitted, looks[m] if looks else None)
         swapped[:, m] = elsewhere[:, m] * ordinarily
     if reads < READS:
@@ -219,13 +231,11 @@ def _elsewhere(
 ) -> tuple[Floats, bool]:
     """(N,) probability that a modality shows what is not there, and whether its clips are those of other samples.
 
-    It is 0 where that explains less than half of what it denies, and where what is shown goes with the label; if it
-    goes with how the clips look, they are no swapped ones.
+    It is 0 where that explains clearly less than half of what it denies, and where what is shown goes with the label.
+    They are no swapped clips if it goes with how they look, nor if it is not clear that it explains more than half.
     """
     margin, intact = said.margin(m), whole[:, m]
     nothing = np.zeros(len(margin))
-    if not intact.any() or (margin[intact] > 0).mean() < READS:
-        return nothing, False
     found = two_groups(margin[fitted], intact[fitted].astype(float))
     if found is None or found.separation <= SEPARATION or found.low > -MIRRORED * found.high:
         return nothing, False
@@ -234,14 +244,17 @@ def _elsewhere(
     rest = np.sum([said.margin(o, m) * whole[:, o] for o in others], axis=0)
     swapped: Floats = denies * (1 - _label_wrong(rest, denies, (1 - denies) * intact, fitted))
     mass, doubt = float(denies.sum()), SIDED * float(np.sqrt(0.25 / max(denies.sum(), 1)))
-    if swapped.sum() / mass - doubt <= 0.5 or swapped.mean() <= SMALLEST:
+    share = float(swapped.sum()) / mass
+    if share + doubt <= 0.5 or swapped.mean() <= SMALLEST:
         return nothing, False
+    if share - doubt <= 0.5:
+        return swapped, False
     goes_with_label = typical(labels, said.other[:, m], swapped)
     if goes_with_label is None:
         by_chance = two_modes(found.share, found.separation)
     else:
-        share, error = goes_with_label
-        by_chance = share - SIDED * error <= TYPICAL
+        together, error = goes_with_label
+        by_chance = together - SIDED * error <= TYPICAL
     if not by_chance:
         return nothing, False
     return swapped, looks is None or ordinary(looks, denies, swapped)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.scores.gap import best_other, entropy, log_margin, true_class_probability
+from curate.scores.heart import epoch_weights
 from curate.scores.labels import Preferences
 from curate.types import FUSED, Floats, Known, Predictions
 
@@ -90,18 +92,40 @@ class Dynamics:
             return None
         return known[0][0], known[0][1], known[1][1]
 
-    def preferences(self, run_id: str) -> Preferences | None:
+    def preferences(self, run_id: str, held_out: int = 0) -> Preferences | None:
         """Which class each modality and the fusion preferred besides the label, samples ascending by id.
 
-        None if the epochs were not stored, or by a curate that did not keep the other class.
+        Epochs are weighted by `heart.epoch_weights`, or alike where the table has no accuracies on held-out samples.
+
+        Args:
+            held_out: how many of these there are; 0 weighs all epochs alike.
+
+        Returns:
+            None if the epochs were not stored, or by a curate that did not keep the other class.
         """
         with self.db.open() as con:
             modalities, classes = declared(con, run_id)
             names = [*modalities, FUSED]
+            known = _weights(con, run_id, names, held_out) if held_out else []
+            whose, epochs, weights = zip(*known, strict=True) if known else ((), (), ())
             parameters = {"run": run_id, "classes": len(classes), "names": names}
+            parameters |= {"whose": list(whose), "epochs": list(epochs), "weights": list(weights)}
             found = con.execute(query_text("preferences"), parameters).fetchnumpy()
         shape = (-1, len(names), len(names))
         if not len(found["other"]) or len(found["other"]) % len(names) ** 2:
             return None
         other, own, shown = (np.asarray(found[c]).reshape(shape) for c in ("other", "own", "shown"))
         return Preferences(own[:, 0].astype(np.float64), other[:, :, 0].astype(np.int64), shown.astype(np.float64))
+
+
+def _weights(
+    con: duckdb.DuckDBPyConnection, run_id: str, names: Sequence[str], held_out: int
+) -> list[tuple[str, int, float]]:
+    """(modality or "fused", epoch, its weight) where the table has everyone's accuracy on held-out samples."""
+    found = con.execute(query_text("accuracies"), {"run": run_id, "names": list(names)}).fetchnumpy()
+    epochs, right, values = found["epoch"].tolist(), np.asarray(found["right_of"]), found["held_out"]
+    if not epochs:
+        return []
+    of = dict(zip(names, np.array(values.tolist(), dtype=np.float64).T, strict=True))
+    weights = epoch_weights(right, of, held_out)
+    return [(m, e, w) for m in names for e, w in zip(epochs, weights[m].tolist(), strict=True)]

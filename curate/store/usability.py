@@ -54,7 +54,7 @@ class Assessments:
                 if contradiction.shape[1] > len(found.modalities):
                     columns["contradiction_fused"] = contradiction[:, -1]
                 if denied is not None:
-                    if not guard.withheld:
+                    if not guard.withheld and not np.isnan(denied.p_swapped[:, j]).any():
                         columns["p_swapped"] = denied.p_swapped[:, j]
                     if not np.isnan(denied.p_mislabelled).any():
                         columns["p_mislabelled"] = denied.p_mislabelled

@@ -2,8 +2,9 @@
 
 Usage: python reports/studies/groups.py FSDD_FOLDER [--work FOLDER] [--seeds 1,2] [--count 600] [--worlds "hard"]
 Two tables go to standard output: what is claimed, and a row a kind of fault. A warm-up takes `count` training samples
-and 20 epochs at learning rate 0.01; what usability is judged by is kept in the work folder, so that a stopped study
-goes on. Probabilities are means over the epochs of the warm-up, of the network that was trained on the samples.
+and 20 epochs at learning rate 0.01, with `--adam` 30 epochs of Adam at 0.001, which knows the samples by heart; what
+usability is judged by is kept in the work folder, so that a stopped study goes on. cleanlab gets means over the epochs
+of the warm-up, of the network that was trained on the samples. `--alike` weighs all epochs alike for labels and swaps.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from curate.datasets.worlds import DecodedSamples, Fault, Planted
 from curate.scores.bounds import limited, read_at_least, wrong_bounds
 from curate.scores.gap import true_class_probability
 from curate.scores.guard import Labels
-from curate.scores.labels import CLAIMED, Denied, judge, preferences, vouched
+from curate.scores.labels import CLAIMED, Denied, Preferences, judge, vouched
 from curate.scores.metrics import accuracy, auroc
 from curate.scores.usability import Evidence, Usability, assess
 from curate.store.dynamics import Dynamics
@@ -35,6 +36,8 @@ KINDS = (
     "| find_label_issues | calibration error |",
     "|---" * 10 + "|",
 )
+SGD, ADAM = ({"lr": 1e-2}, 20), ({"optimizer": "adam", "lr": 1e-3}, 30)
+"""Settings of a warm-up, and its epochs."""
 RAW = {"degrade": False}
 NOTHING = {"degrade": True, "noise": "clean", "degraded_audio": 0.0, "degraded_visual": 0.0}
 DIGITS = tuple("0123456789")
@@ -100,7 +103,7 @@ class Kept(Dynamics):
             sums.setdefault(m, []).append(probs.astype(np.float32))
 
 
-def collect(root: Path, work: Path, world: str, seed: int, count: int) -> Path:
+def collect(root: Path, work: Path, world: str, seed: int, count: int, warm_up=SGD) -> Path:
     """One warm-up, and what it is judged by, in an NPZ file; nothing is done if that is there."""
     from curate.datasets.cache import prepare as decode
     from curate.store.store import Store
@@ -114,10 +117,12 @@ def collect(root: Path, work: Path, world: str, seed: int, count: int) -> Path:
     if path.exists():
         return path
     options, faults = WORLDS[world]
+    optim, epochs = warm_up
     db = work / f"{world}-{seed}.duckdb"
     place, made = Session(Store(db), work / "cache", Runtime(device="cpu", workers=0)), []
     place.store.dynamics = Kept(place.store.db)
-    settings = {"data": {"seed": seed, "train_samples": count, **options}, "optim": {"lr": 1e-2}, "score": {"folds": 0}}
+    settings = {"data": {"seed": seed, "train_samples": count, **options}, "optim": optim}
+    settings |= {"score": {"folds": 0, "epochs": epochs}}
 
     def change(dataset):
         base = DecodedSamples(dataset, decode(dataset, work / "cache"), {"train": count, "val": 300}, seed)
@@ -135,6 +140,9 @@ def collect(root: Path, work: Path, world: str, seed: int, count: int) -> Path:
         kept[f"epochs_{m}"] = np.stack([true_class_probability(p, job.data.fit.labels) for p in probs])
     held = predict(job.trainer, job.data, job.data.val)
     kept |= {f"hprobs_{m}": p.astype(np.float32) for m, p in held.probs.items()}
+    for way, known in (("weighed", len(held.labels)), ("alike", 0)):
+        said = place.store.dynamics.preferences(run.run_id, known)
+        kept |= {f"{way}_own": said.own, f"{way}_other": said.other, f"{way}_cross": said.cross}
     for m, e in gather(job, p_true, held).items():
         kept |= {f"x_{m}": e.appearance, f"h_{m}": e.held_appearance, f"hp_{m}": e.held_p_true}
         kept |= {f"pattern_{m}": e.pattern, "hlabels": e.labels.held}
@@ -177,16 +185,15 @@ def row(world: str, seed: int, found: Usability, known) -> str:
     return f"| {world} | {seed} | {' | '.join(cells)} |"
 
 
-def denied(found: Usability, known) -> Denied:
-    """Which labels are wrong and which clips are swapped."""
-    means = {m: known[f"mean_{m}"].astype(np.float64) for m in (*found.modalities, "fused")}
-    said = preferences([means], found.modalities, known["labels"])
+def denied(found: Usability, known, way: str) -> Denied:
+    """Which labels are wrong and which clips are swapped; epochs are `weighed`, or all count `alike`."""
+    said = Preferences(*(known[f"{way}_{part}"] for part in ("own", "other", "cross")))
     held, labels = known["hprobs_fused"], known["labels"]
     shown = wrong_bounds(held.max(axis=1), held.argmax(axis=1) != known["hlabels"])
     wrong = limited(shown, (known.get(f"pattern_{m}") for m in found.modalities), labels, 0)
     reads = read_at_least(accuracy(held, known["hlabels"]), wrong.least)
     vouches = vouched((known[f"x_{m}"] for m in found.modalities), labels)
-    return judge(said, labels, found.p_broken, reads, vouches=vouches, wrong=wrong)
+    return judge(said, labels, found.p_broken, reads, vouches=vouches, wrong=wrong, looks=tuple(found.looks.values()))
 
 
 def damage(found: Usability, known) -> np.ndarray:
@@ -194,9 +201,9 @@ def damage(found: Usability, known) -> np.ndarray:
     return np.stack([[m in p.split("+") for p in known["planted"]] for m in found.modalities], axis=1)
 
 
-def kinds(world: str, seed: int, found: Usability, known) -> list[str]:
+def kinds(world: str, seed: int, found: Usability, known, way: str) -> list[str]:
     """Lines of the second table: damage and wrong clips of each modality, and wrong labels; beside cleanlab."""
-    denies, lines, damaged = denied(found, known), [], damage(found, known)
+    denies, lines, damaged = denied(found, known, way), [], damage(found, known)
     for j, m in enumerate(found.modalities):
         broken, swapped = found.p_broken[:, j], denies.p_swapped[:, j]
         truth = np.char.find(known["fault"], f"wrong_clip {m}") >= 0
@@ -261,6 +268,8 @@ def main() -> None:
     parser.add_argument("--seeds", default="1,2")
     parser.add_argument("--count", type=int, default=600, help="training samples")
     parser.add_argument("--worlds", default=",".join(WORLDS))
+    parser.add_argument("--adam", action="store_true", help="a warm-up that knows the samples by heart")
+    parser.add_argument("--alike", action="store_true", help="all epochs count alike for labels and swaps")
     parser.add_argument("--kept", action="store_true", help="only what is in the work folder already")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
@@ -271,11 +280,12 @@ def main() -> None:
             path = options.work / f"{world}-{seed}.npz"
             if not path.exists() and options.kept:
                 continue
-            with np.load(collect(options.root.resolve(), options.work, world, seed, options.count)) as file:
+            warm_up = ADAM if options.adam else SGD
+            with np.load(collect(options.root.resolve(), options.work, world, seed, options.count, warm_up)) as file:
                 known = {name: file[name] for name in file.files}
             found = assess(known["ids"], evidence(known), len(DIGITS))
             first.append(row(world, seed, found, known))
-            second += kinds(world, seed, found, known)
+            second += kinds(world, seed, found, known, "alike" if options.alike else "weighed")
     print("\n".join((*HEAD, *first, "", *KINDS, *second)))
 
 

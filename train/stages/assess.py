@@ -49,7 +49,7 @@ def assess(job: Job) -> None:
     seconds, bank = time.perf_counter() - started, min(len(ids), BANK)
     job.session.message(f"usability: look-alikes of {len(ids)} samples sought among {bank}, {seconds:.1f} s")
     save(references(job.session, run), found.references)
-    said = job.store.dynamics.preferences(run.run_id)
+    said = job.store.dynamics.preferences(run.run_id, len(held.labels))
     denied = None
     if said is not None:
         patterns_of = (e.pattern for e in evidence.values())

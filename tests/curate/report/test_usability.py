@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from curate.advice.conclusions import conclusions
 from curate.advice.describe import describe_verdicts
 from curate.advice.evidence import read_evidence
 from curate.report import build
@@ -213,11 +214,23 @@ def test_swapped_clips_and_wrong_labels_are_shown_or_said_to_be_none_or_not_judg
 
     written(scored_table)
     unjudged = section()
-    assert "Whether clips are swapped was not judged." in unjudged and "Labels were not judged." in unjudged
+    assert (
+        "Whether clips of audio and visual are swapped was not judged." in unjudged
+        and "Labels were not judged." in unjudged
+    )
     nothing = np.zeros((60, 2))
     written(scored_table, denied=Denied(nothing[:, 0], nothing))
     none = section()
-    assert "No group of swapped clips is told apart." in none and "No group of wrong labels is told apart." in none
+    assert "No group of swapped clips is told apart." in none and "are swapped" not in none
+    assert "No group of wrong labels is told apart." in none
+    unread = nothing.copy()
+    unread[:, 0] = np.nan
+    written(scored_table, denied=Denied(nothing[:, 0], unread))
+    one = section()
+    assert "No group of swapped clips is told apart." in one and "clips of audio are swapped was not judged" in one
+    assert [
+        line for line in conclusions(read_evidence(scored_table)) if line.startswith("swapped: not judged of audio:")
+    ]
     swaps = nothing.copy()
     swaps[[4, 8, 12], 1] = 0.7, 0.9, 0.5  # the last is not above
     written(scored_table, denied=Denied(nothing[:, 0] + (np.arange(60) == 2), swaps))

@@ -75,6 +75,18 @@ def test_few_wrong_labels_are_found_and_so_are_many(share: float) -> None:
     assert found.p_mislabelled.mean() == pytest.approx(share, abs=0.02)
 
 
+def test_what_may_be_a_swapped_clip_is_not_called_a_wrong_label() -> None:
+    """As many swapped pictures as wrong labels, and a fusion that follows pictures: it is not clear which are more."""
+    said, kind = world(wrong=60, swapped=60)
+    follows = said.cross.copy()
+    follows[:, 2, 2] = said.own[:, 2] / np.exp(np.where(kind == 2, said.margin(1), said.margin(2)))
+    found = judge(replace(said, cross=follows), LABELS, np.zeros((COUNT, 2)))
+    denied, claimed = follows[:, 2, 2] > said.own[:, 2], found.p_mislabelled > CLAIMED
+    assert denied[kind == 2].mean() > 0.95
+    assert claimed[kind == 1].mean() > 0.8 and claimed[kind == 2].mean() < 0.1
+    assert not (found.p_swapped > CLAIMED).any()
+
+
 def test_nothing_is_claimed_where_nothing_denies() -> None:
     for said in (world()[0], world(hard=200)[0]):
         found = judge(said, LABELS, np.zeros((COUNT, 2)))
@@ -156,6 +168,8 @@ def test_the_others_must_read_to_vouch_for_a_label_and_so_must_the_modality_itse
     assert found[0][kind == 2].mean() >= 0.9, "the others prefer the label"
     assert not found[1].any(), "they deny nearly every label"
     assert not found[2].any(), "many pictures that are nobody else's are read as another class"
+    judged = [~np.isnan(judge(one, LABELS, np.zeros((COUNT, 2))).p_swapped).any(axis=0) for one in cases]
+    assert [list(one) for one in judged] == [[True, True], [True, True], [True, False]]
 
 
 @pytest.mark.parametrize(("step", "found"), [(1, False), (2, False), (None, True)])
@@ -253,6 +267,10 @@ def test_preferences_by_hand() -> None:
     assert found.cross[0, 1] == pytest.approx([0.45, 0.7, 0.45])
     assert found.margin(1) == pytest.approx(np.log([0.1 / 0.7]))
     assert found.margin(0, 1) == pytest.approx(np.log([2 / 3]))
+    weights = {"audio": np.array([3.0, 1.0]), "visual": np.ones(2), FUSED: np.array([1.0, 0.0])}
+    found = preferences(epochs, NAMES, np.array([0]), weights)
+    assert found.own[0] == pytest.approx([0.4, 0.1, 0.5]) and found.other.tolist() == [[2, 2, 1]]
+    assert found.cross[0, 0] == pytest.approx([0.325, 0.7, 0.2])
 
 
 def test_a_look_vouches_for_the_labels_that_it_has_more_than_once() -> None:

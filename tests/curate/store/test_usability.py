@@ -7,6 +7,7 @@ import pytest
 
 from curate.errors import CurateError
 from curate.scores.guard import Guard
+from curate.scores.heart import epoch_weights
 from curate.scores.labels import Denied, preferences
 from curate.scores.usability import Usability
 
@@ -94,6 +95,18 @@ def test_preferences_are_those_of_the_predictions(scored_table, predictions) -> 
     expected = preferences((s.probs for s in told), MODALITIES, told[0].labels)
     assert np.array_equal(found.other, expected.other)
     assert found.own == pytest.approx(expected.own) and found.cross == pytest.approx(expected.cross, abs=2e-3)
+    assert np.array_equal(scored_table.dynamics.preferences(RUN, 50).own, found.own), "no accuracy is known"
+    held = {"audio": [0.2, 0.5, 0.4], "visual": [0.3, 0.3, 0.6], "fused": [0.4, 0.6, 0.8]}
+    for epoch in range(3):
+        scored_table.epochs.write(RUN, epoch + 1, [("val", m, "accuracy", v[epoch]) for m, v in held.items()])
+    right = np.array([(s.probs["fused"].argmax(axis=1) == s.labels).mean() for s in told])
+    weights = epoch_weights(right, {m: np.array(v) for m, v in held.items()}, 50)
+    found = scored_table.dynamics.preferences(RUN, 50)
+    weighed = preferences((s.probs for s in told), MODALITIES, told[0].labels, weights)
+    assert found.own == pytest.approx(weighed.own) and not np.allclose(weighed.own, expected.own)
+    same = found.other == weighed.other
+    assert same.mean() > 0.9, "the table has no probability below 0.001"
+    assert found.cross[same] == pytest.approx(weighed.cross[same], abs=2e-3)
 
 
 def test_evidence_is_the_mean_over_epochs(scored_table, predictions) -> None:

@@ -14,6 +14,8 @@ import torch
 import curate
 from curate.errors import CurateError
 from curate.files.shards import read_shards, shards_of
+from curate.predictions.align import align
+from curate.predictions.files import read_all
 from curate.predictions.score import understand
 from curate.torch import Recorder
 
@@ -165,6 +167,23 @@ def test_validation_is_what_memory_is_judged_by(tmp_path, batches, monkeypatch) 
     rows = dict(curate.open(tmp_path / "t.duckdb").query("SELECT modality, held_out_accuracy FROM by_modality")[1])
     expected = float((logits(50, labels, 0.1).numpy().argmax(1) == labels).mean())
     assert rows["audio"] == rows["visual"] == pytest.approx(expected)
+
+
+def test_validation_of_an_epoch_is_its_own_where_it_was_recorded_of_the_same_samples(tmp_path, batches) -> None:
+    """Of three epochs the second has fewer validation samples and counts as the newest."""
+    recorder, (ids, labels, (first, second)) = Recorder(tmp_path / "r", CLASSES), batches
+    seen, shares = np.arange(30) % 3, []
+    for number, (skill, count) in enumerate(((0.1, 30), (0.5, 20), (3.0, 30))):
+        with recorder.epoch():
+            recorder.add(ids, labels, first if number else second)
+        with recorder.epoch(split="val"):
+            own = {m: logits(50, seen, skill) for m in first}
+            recorder.add([f"v{i}" for i in range(count)], seen[:count], {m: x[:count] for m, x in own.items()})
+        shares.append((own["audio"].numpy().argmax(1) == seen).mean())
+    saved = align(read_all([str(tmp_path / "r")]))
+    assert saved.epochs == (3, 2, 1) and shares[0] < shares[2]
+    assert saved.validated["audio"] == pytest.approx([shares[2], shares[2], shares[0]])
+    assert set(saved.validated) == {"audio", "visual", "fused"}
 
 
 def test_half_precision_integers_as_ids_and_names_as_labels(tmp_path) -> None:
