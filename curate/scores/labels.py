@@ -29,10 +29,10 @@ LEAST = 1e-3
 """Lower bound of a probability before the logarithm."""
 CLAIMED = 0.5
 """A label is called wrong, and a clip swapped, above this probability."""
-READS = 0.6
-"""Labels are judged if the fusion reads this share of the held-out samples; the clips of a modality, if it
-prefers the label of this share of its intact samples."""
-SEPARATION, DEPTH, MIRRORED = 2.0, 0.25, 0.8
+READS, PREFERS = 0.6, 0.7
+"""Labels are judged if the fusion reads the first share of the held-out samples; the clips of a modality, if it prefers
+the label of the second share of its intact samples."""
+SEPARATION, DEPTH, MIRRORED = 2.3, 0.25, 0.8
 """The lower group counts if the means are further apart than so many spreads, and if it prefers another class: its mean
 is below minus this share of the other mean. What is only hard, or shows nothing, has a mean near zero. A swapped clip
 is read as well as any, as another class: minus `MIRRORED`. Of wrong labels the margin is the only evidence, so there
@@ -197,7 +197,7 @@ def judge(
     fitted = np.sort(np.random.default_rng(seed).permutation(count)[:BANK])
     for m in range(modalities if modalities > 1 else 0):
         intact = whole[:, m]
-        if not intact.any() or (said.margin(m)[intact] > 0).mean() < READS:
+        if not intact.any() or (said.margin(m)[intact] > 0).mean() < PREFERS:
             swapped[:, m] = np.nan
             continue
         elsewhere[:, m], ordinarily = _elsewhere(said, labels, whole, m, fitted, looks[m] if looks else None)

@@ -11,7 +11,7 @@ from curate.scores.bounds import WrongBounds
 from curate.scores.labels import (
     CLAIMED,
     DENIES,
-    READS,
+    PREFERS,
     Preferences,
     judge,
     preferences,
@@ -162,7 +162,7 @@ def test_the_others_must_read_to_vouch_for_a_label_and_so_must_the_modality_itse
     vouched = np.stack([said.margin(0, 1), said.margin(1, 0)], axis=1)
     badly = margins.copy()
     badly[:, 1] = np.random.default_rng(1).normal(np.where(kind == 2, -1.0, 0.28), 0.45)
-    assert (badly[:, 1] > 0).mean() < READS < (margins[:, 1] > 0).mean()
+    assert (badly[:, 1] > 0).mean() < PREFERS < (margins[:, 1] > 0).mean()
     cases = [told(margins, vouched), told(margins, vouched - 2.5), told(badly, vouched)]
     found = [judge(one, LABELS, np.zeros((COUNT, 2))).p_swapped[:, 1] > CLAIMED for one in cases]
     assert found[0][kind == 2].mean() >= 0.9, "the others prefer the label"
