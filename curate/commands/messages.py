@@ -152,7 +152,8 @@ def print_findings(dataset: Dataset, message: Message = print_message) -> None:
     for note in dataset.notes:
         message(f"note: {note}")
     for modality, counts in checks.files_found(dataset).items():
-        message(f"{modality} files: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
+        what = "texts" if dataset.specs[modality].kind == "text" else "files"
+        message(f"{modality} {what}: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
     found = checks.check(dataset)
     for kind, what in checks.KINDS.items():
         own = [f for f in found if f.kind == kind]

@@ -28,6 +28,8 @@ from .base import SPLITS, Dataset, remote_stamps
 
 Medium = tuple[str, Segment | None]  # (path, digest of the content or text; stretch of the file)
 Media = Mapping[str, Medium]
+FROM_FOLDERS = ("visual", "clip", "flow")
+"""Kinds of specs whose pictures may lie in a folder."""
 SHORT = 5
 """Words; texts with fewer may be alike by chance."""
 ALIKE = 0.6
@@ -69,13 +71,19 @@ def leaking(dataset: Dataset) -> dict[str, str]:
 
 
 def files_found(dataset: Dataset) -> dict[str, dict[str, int]]:
-    """{modality: {`ok`, `missing`, `empty` or `lfs_pointer`: how many samples}}, without decoding."""
+    """{modality: {`ok`, `missing`, `empty`, `lfs_pointer` or `folder`: how many samples}}, without decoding.
+
+    A folder is one where a sound is expected; pictures may lie in one. An empty text has nothing but spaces.
+    """
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     known = remote_stamps(dataset)
     for sample in dataset.samples:
         for modality, (path, _) in dataset.media(sample).items():
-            there = _remote_status(known[path]) if isinstance(path, Remote) else _file_status(path)
+            pictures = dataset.specs[modality].kind in FROM_FOLDERS
+            there = _remote_status(known[path]) if isinstance(path, Remote) else _file_status(path, pictures)
             counts[modality][there] += 1
+        for modality, text in dataset.texts(sample).items():
+            counts[modality]["ok" if text.strip() else "empty"] += 1
     return {m: dict(sorted(own.items(), key=lambda item: (item[0] != "ok", item[0]))) for m, own in counts.items()}
 
 
@@ -83,10 +91,11 @@ def _remote_status(stamp: list[Any] | None) -> str:
     return "missing" if stamp is None else "empty" if stamp[0] == 0 else "ok"
 
 
-def _file_status(path: Path) -> str:
+def _file_status(path: Path, pictures: bool) -> str:
     try:
-        if not os.path.isdir(path):
-            check_file(path)
+        if os.path.isdir(path):
+            return "ok" if pictures else "folder"
+        check_file(path)
     except MediaError as error:
         return error.status
     except OSError:  # a name that the file system does not allow

@@ -36,6 +36,9 @@ class Wanted:
     def __post_init__(self) -> None:
         for name in ("run", "selection", "where"):
             need(name, getattr(self, name), str, NONE)
+        for name, value in (("run", self.run), ("selection", self.selection), ("where", self.where)):
+            if value is not None and not value.strip():
+                raise CurateError(f"{name} is empty, and would leave nothing out", f"give one, or leave {name} out")
 
 
 @dataclass(frozen=True)

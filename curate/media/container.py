@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TIME_SLACK = 2e-3  # s; containers such as FLV and Matroska round time stamps to milliseconds
 MAX_GAP = 0.5  # s; a stream that ends more than this before its declared end has a wrong header
+WAVE_GAP = 0.01  # s; the same of a WAV file, whose header counts bytes
 LENGTHLESS = (
     "mp3",
     "aac",
@@ -104,7 +105,7 @@ def measured_length(path: Path) -> float:
         MediaError: as in `opened`.
     """
     with opened(path) as container:
-        length = max(declared_length(container), promised_by_wave(path))
+        length = max(declared_length(container), wave_seconds(path)[0])
         if length > 0 and container.format.name not in LENGTHLESS:
             return length
     return last_packet(path)
@@ -206,7 +207,10 @@ def check_complete(path: Path, ended: float) -> None:
     """
     with opened(path) as container:
         lengthless = container.format.name in LENGTHLESS
-        header = max(declared_length(container), promised_by_wave(path))
+        promised, held = wave_seconds(path)
+        header = max(declared_length(container), promised)
+    if promised - held > WAVE_GAP:
+        raise MediaError("truncated", f"{path} ends after {held:.2f} s, its header says {promised:.2f} s")
     if lengthless or header - ended <= MAX_GAP:
         return
     last = max(ended, last_packet(path))
@@ -214,8 +218,10 @@ def check_complete(path: Path, ended: float) -> None:
         raise MediaError("truncated", f"{path} ends after {last:.2f} s, its header says {header:.2f} s")
 
 
-def promised_by_wave(path: Path) -> float:
-    """Seconds that the header of a WAV file declares, which FFmpeg cuts to the file's size; 0 for other files.
+def wave_seconds(path: Path) -> tuple[float, float]:
+    """Seconds that the header of a WAV file declares, which FFmpeg cuts to the file's size, and those that it holds.
+
+    Both are 0 for other files.
 
     A file was cut if both its declared length and that of its sound go beyond its end. If only one does, or one is the
     placeholder of a recorder that did not know the length, the file is complete.
@@ -224,18 +230,20 @@ def promised_by_wave(path: Path) -> float:
         with path.open("rb") as file:
             kind, complete, form = struct.unpack("<4sI4s", file.read(12))
             if (kind, form) != (b"RIFF", b"WAVE"):
-                return 0.0
+                return 0.0, 0.0
             second = 0
             while True:
                 name, size = struct.unpack("<4sI", file.read(8))
                 if name == b"data":
                     size = min(size, complete + 8 - file.tell())
-                    return size / second if second and size > 0 and max(size, complete) < PLACEHOLDER else 0.0
+                    if not second or size <= 0 or max(size, complete) >= PLACEHOLDER:
+                        return 0.0, 0.0
+                    return size / second, min(size, path.stat().st_size - file.tell()) / second
                 body = file.read(16) if name == b"fmt " else b""
                 second = struct.unpack("<I", body[8:12])[0] if body else second
                 file.seek(size + size % 2 - len(body), 1)
     except (OSError, struct.error):
-        return 0.0
+        return 0.0, 0.0
 
 
 def check_segment(segment: Segment | None) -> None:

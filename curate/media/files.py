@@ -12,7 +12,7 @@ from curate.errors import MediaError
 from curate.files.remote import Remote, RemoteError, local, stamps
 
 LFS_HEADER = b"version https://git-lfs"
-DECODING = 2
+DECODING = 3
 """Increased whenever the same file gives other arrays than before; older caches are then decoded again."""
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from curate.errors import MediaError
 
-from .container import audio_stream, declared_length, opened, promised_by_wave, video_stream
+from .container import audio_stream, declared_length, opened, video_stream, wave_seconds
 from .files import USUAL, Limits
 from .folder import is_folder, list_pictures
 from .picture import Range, is_picture, picture_facts
@@ -53,7 +53,7 @@ def probe(path: Path, limits: Limits = USUAL) -> Probe:
     if (grid := read_grid(path)) is not None:
         return Probe(width=grid.width, height=grid.height, frames=1)
     with opened(path) as container:
-        seconds = max(declared_length(container), promised_by_wave(path))
+        seconds = max(declared_length(container), wave_seconds(path)[0])
         found = Probe(seconds=seconds)
         with suppress(MediaError):
             found = found._replace(rate=audio_stream(container, path).codec_context.sample_rate or 0)

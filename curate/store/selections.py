@@ -82,7 +82,12 @@ class Selections:
 
         Raises:
             EmptySelectionError: no sample fulfils the rule; nothing is stored.
+            CurateError: the name is empty, or taken; or the rule has no such part.
         """
+        if name is not None and not name.strip():
+            raise CurateError(
+                "the name of the selection is empty", "give one, or leave it out: it is then made of the rule"
+            )
         wanted = made(Rule, "part of a rule", rule)
         seen = self.candidates(run_id, wanted.where, wanted.by)
         kept = wanted.keep(seen)

@@ -141,6 +141,19 @@ def test_files_are_compared_by_content_and_by_name(manifest):
     assert checks.files_found(manifest) == {"audio": {"ok": 6, "missing": 1}, "visual": {"ok": 7}}
 
 
+def test_a_folder_for_a_sound_and_a_text_of_spaces_are_counted_apart(tmp_path, write_manifest, media):
+    (tmp_path / "frames").mkdir()
+    media.picture(tmp_path / "frames" / "0.png", np.zeros((9, 9, 3), np.uint8))
+    media.audio(tmp_path / "a.wav", media.tone(200, 0.5))
+    rows = ["a,x,train,a.wav,frames,two words", "b,y,train,frames,frames,", 'c,y,val,a.wav,frames,"  "']
+    path = write_manifest("sample_id,label,split,audio,visual,text", rows)
+    assert checks.files_found(Manifest(path, Manifest.Options(text="text"))) == {
+        "audio": {"ok": 2, "folder": 1},
+        "visual": {"ok": 3},
+        "text": {"ok": 1, "empty": 2},
+    }
+
+
 def test_findings_replace_those_of_before(tmp_path):
     table = Store(tmp_path / "t.duckdb")
     table.samples.write("pets-1", [sample("a", "train", "x")], ("x",), ["ok"], [""])

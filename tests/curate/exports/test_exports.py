@@ -79,6 +79,9 @@ def test_a_condition_and_a_selection_narrow_what_is_written(scored_table, tmp_pa
     for bad in ("gap >", "(SELECT count(*) FROM read_csv('/etc/passwd')) > 0"):
         with pytest.raises(CurateError):
             export(scored_table, tmp_path / "none.csv", wanted=Wanted(where=bad))
+    for blank in ({"where": " "}, {"selection": ""}, {"run": ""}):
+        with pytest.raises(CurateError, match=f"{next(iter(blank))} is empty"):
+            Wanted(**blank)
     assert not (tmp_path / "none.csv").exists()
 
 

@@ -117,6 +117,13 @@ def test_a_rule_may_go_by_usability_or_by_the_gap(judged, rule, ids):
     assert chosen.candidates == 8
 
 
+@pytest.mark.parametrize("name", ["", "  "])
+def test_an_empty_name_is_refused_and_nothing_is_stored(pets, name):
+    with pytest.raises(CurateError, match="name of the selection is empty"):
+        pets.selections.make(RUN, name=name, top=1)
+    assert pets.query("SELECT count(*) FROM selection")[1] == [(0,)]
+
+
 def test_what_a_rule_goes_by_agrees_with_the_columns_of_samples(judged):
     asked = "least(usability_audio, usability_visual), 1 - abs(gap)"
     found = judged.query(f"SELECT {asked} FROM samples WHERE split = 'train' ORDER BY sample_id")[1]

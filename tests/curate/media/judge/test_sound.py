@@ -10,7 +10,7 @@ import soundfile
 
 from curate.errors import MediaError
 from curate.media import Limits, decode_media, decode_medium, read_audio, resample
-from curate.media.container import promised_by_wave
+from curate.media.container import wave_seconds
 from curate.media.source import Segment
 from curate.specs import AudioSpec
 
@@ -71,12 +71,25 @@ def test_a_file_that_was_cut_is_told_from_one_whose_header_is_wrong(tmp_path, ch
     soundfile.write(tmp_path / "a.wav", np.stack([TONE] * channels, axis=1), RATE, subtype="PCM_16")
     content = (tmp_path / "a.wav").read_bytes()
     (tmp_path / "cut.wav").write_bytes(content[: len(content) // 2])
-    assert promised_by_wave(tmp_path / "cut.wav") == pytest.approx(2)
+    assert wave_seconds(tmp_path / "cut.wav") == pytest.approx((2, 1), abs=0.01)
     with pytest.raises(MediaError) as caught:
         read_audio(tmp_path / "cut.wav", RATE)
     assert caught.value.status == "truncated"
     (tmp_path / "double.wav").write_bytes(with_length(content, 2 * len(content)))
     assert len(read_audio(tmp_path / "double.wav", RATE)) == len(TONE)
+
+
+@pytest.mark.parametrize("lost", [0.05, 0.3])
+def test_a_short_recording_of_which_little_is_lost_was_cut(tmp_path, lost):
+    """Spoken words are shorter than what a stream may lack of its declared length."""
+    soundfile.write(tmp_path / "a.wav", TONE[: int(0.4 * RATE)], RATE, subtype="PCM_16")
+    content = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "cut.wav").write_bytes(content[: -2 * int(lost * RATE)])
+    with pytest.raises(MediaError) as caught:
+        read_audio(tmp_path / "cut.wav", RATE)
+    assert caught.value.status == "truncated"
+    (tmp_path / "odd.wav").write_bytes(content[:-2])
+    assert len(read_audio(tmp_path / "odd.wav", RATE)) == int(0.4 * RATE) - 1, "a value is no loss"
 
 
 @pytest.mark.parametrize("ending", ["mp3", "aac"])
