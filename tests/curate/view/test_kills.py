@@ -62,7 +62,8 @@ def marks_until_killed(view: View, start: int, seconds: float) -> tuple[set[str]
 
 
 @pytest.mark.long
-def test_fifty_kills_of_the_server_lose_no_acknowledged_decision(store):
+def test_fifty_kills_of_the_server_lose_no_acknowledged_decision(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # a killed server leaves its scratch file
     rng, sent, acknowledged = random.Random(0), set(), set()
     for _ in range(KILLS):
         with View(store) as view:
