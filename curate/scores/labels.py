@@ -193,15 +193,8 @@ def judge(
     """
     count, modalities = p_broken.shape
     said, whole = said.at_equal_frequency(labels), p_broken <= CLAIMED
-    swapped, elsewhere = np.zeros(p_broken.shape), np.zeros(p_broken.shape)
     fitted = np.sort(np.random.default_rng(seed).permutation(count)[:BANK])
-    for m in range(modalities if modalities > 1 else 0):
-        intact = whole[:, m]
-        if not intact.any() or (said.margin(m)[intact] > 0).mean() < PREFERS:
-            swapped[:, m] = np.nan
-            continue
-        elsewhere[:, m], ordinarily = _elsewhere(said, labels, whole, m, fitted, looks[m] if looks else None)
-        swapped[:, m] = elsewhere[:, m] * ordinarily
+    swapped, elsewhere = _swaps(said, labels, whole, fitted, looks)
     if reads < READS:
         return Denied(np.full(count, np.nan), swapped)
     weights = (1 - elsewhere.max(axis=1)) * whole.all(axis=1)
@@ -219,6 +212,25 @@ def judge(
         return Denied(np.full(count, np.nan), swapped)
     are_errors = share > MANY and wrong.most < CONFIRMED * share and share <= EXPLAINED * (1 - reads)
     return Denied(p_mislabelled * (told_apart and not are_errors), swapped)
+
+
+def _swaps(
+    said: Preferences,
+    labels: NDArray[np.int64],
+    whole: NDArray[np.bool_],
+    fitted: NDArray[np.int64],
+    looks: Sequence[Looks | None],
+) -> tuple[Floats, Floats]:
+    """(N, M) probabilities that a clip is swapped, NaN in the columns that are not judged, and see `_elsewhere`."""
+    swapped, elsewhere = np.zeros(whole.shape), np.zeros(whole.shape)
+    for m in range(whole.shape[1] if whole.shape[1] > 1 else 0):
+        intact = whole[:, m]
+        if not intact.any() or (said.margin(m)[intact] > 0).mean() < PREFERS:
+            swapped[:, m] = np.nan
+            continue
+        elsewhere[:, m], ordinarily = _elsewhere(said, labels, whole, m, fitted, looks[m] if looks else None)
+        swapped[:, m] = elsewhere[:, m] * ordinarily
+    return swapped, elsewhere
 
 
 def _elsewhere(
