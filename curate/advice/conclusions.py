@@ -106,6 +106,8 @@ def _labels(e: Evidence) -> str:
         text += f"or hard: the fusion is wrong on {1 - e.reads:.0%} of {e.unseen}; "
     elif e.by_heart:
         text += "and maybe more: what is known by heart is denied less; "
+    if e.unread and len(e.unread) < len(e.modalities):
+        text += f"or swapped clips, which {' and '.join(e.unread)} cannot tell from wrong labels; "
     return (
         f'{text}look at them: `curate sql "SELECT sample_id, label_name FROM samples WHERE p_mislabelled > 0.5 '
         'ORDER BY p_mislabelled DESC"`'

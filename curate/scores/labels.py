@@ -44,6 +44,8 @@ TYPICAL = 0.1
 `typical`."""
 ORDINARY, ASKED = 2 / 3, 500
 """Nor if their look-alikes deny their labels too, more than those of others, by this AUROC; of so many of each."""
+VOUCHES = 0.25
+"""Others tell a right label from a wrong one if they prefer the right ones by this many spreads."""
 MANY, CONFIRMED, EXPLAINED = 0.25, 0.6, 1.25
 """A share of wrong labels above the first is claimed unless held-out samples deny it: those that the fusion is surest
 of have less than the second part of it, at most, and its errors there, times the third, are as many."""
@@ -331,7 +333,7 @@ def _pairs(kinds: NDArray[np.int64], weights: Floats) -> Floats:
 def _label_wrong(rest: Floats, denies: Floats, others: Floats, fitted: NDArray[np.int64]) -> Floats:
     """(N,) probability that it is the label that is wrong where a modality denies it, by what the others prefer.
 
-    1 where the others do not prefer the labels that it does not deny.
+    1 where the others do not prefer the labels that it does not deny, clearly enough to vouch for any, see `VOUCHES`.
 
     How much they prefer a right label is known from the samples that are not denied: mean and spread. How much they
     prefer a wrong one, and its share, are fitted to the denied.
@@ -344,9 +346,9 @@ def _label_wrong(rest: Floats, denies: Floats, others: Floats, fitted: NDArray[n
     if o.sum() <= 0 or d.sum() <= 0:
         return np.ones_like(rest)
     high = float(o @ x / o.sum())
-    if high <= 0:
-        return np.ones_like(rest)
     spread = max(float(np.sqrt(o @ (x - high) ** 2 / o.sum())), TOLERANCE)
+    if high <= VOUCHES * spread:
+        return np.ones_like(rest)
     found = Groups(0.5, min(0.0, high - 2 * spread), high, spread)
     for _ in range(STEPS):
         p, before = found.lower(x), found.low

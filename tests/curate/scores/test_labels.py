@@ -75,6 +75,19 @@ def test_few_wrong_labels_are_found_and_so_are_many(share: float) -> None:
     assert found.p_mislabelled.mean() == pytest.approx(share, abs=0.02)
 
 
+def test_who_shows_nothing_vouches_for_no_label() -> None:
+    """A tenth of the labels is wrong. Sound denies them; pictures say little, or prefer all labels."""
+    said, kind = world(wrong=100)
+    rng, margins = np.random.default_rng(4), np.stack([said.margin(m) for m in range(3)], axis=1)
+    for prefers, vouches in ((0.1, False), (0.2, False), (1.5, True)):
+        margins[:, 1] = rng.normal(prefers, 1.0, COUNT)
+        rest = np.stack([said.margin(0, 1), rng.normal(prefers, 1.0, COUNT)], axis=1)  # by pictures, as of right labels
+        found = judge(told(margins, rest), LABELS, np.zeros((COUNT, 2)))
+        swapped, wrong = found.p_swapped[:, 0] > CLAIMED, found.p_mislabelled > CLAIMED
+        assert swapped[kind == 1].mean() > 0.9 if vouches else not swapped.any()
+        assert not wrong[kind == 1].mean() > 0.1 if vouches else wrong[kind == 1].mean() > 0.9
+
+
 def test_what_may_be_a_swapped_clip_is_not_called_a_wrong_label() -> None:
     """As many swapped pictures as wrong labels, and a fusion that follows pictures: it is not clear which are more."""
     said, kind = world(wrong=60, swapped=60)
