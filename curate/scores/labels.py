@@ -44,7 +44,7 @@ TYPICAL = 0.1
 `typical`."""
 ORDINARY, ASKED = 2 / 3, 500
 """Nor if their look-alikes deny their labels too, more than those of others, by this AUROC; of so many of each."""
-VOUCHES = 0.25
+VOUCHES = 0.35
 """Others tell a right label from a wrong one if they prefer the right ones by this many spreads."""
 MANY, CONFIRMED, EXPLAINED = 0.25, 0.6, 1.25
 """A share of wrong labels above the first is claimed unless held-out samples deny it: those that the fusion is surest
