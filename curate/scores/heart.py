@@ -11,15 +11,18 @@ import numpy as np
 
 from curate.types import FUSED, Floats
 
+LEAST = 1e-9
+"""Weight of an epoch at least: a sample that only such epochs have has a mean."""
+
 
 def epoch_weights(right: Floats, held_out: Mapping[str, Floats], count: int) -> dict[str, Floats]:
-    """{modality or "fused": (E,) weight of each epoch's predictions of training samples, in [0, 1]}.
+    """{modality or "fused": (E,) weight of each epoch's predictions of training samples, in (0, 1]}.
 
     A wrong label that is known by heart is no longer denied. So an epoch counts for what the fusion does not know by
     heart, r, and for what the modality has learnt, a: its weight is (r a^2)^2, with r = (1 - right + 1/n) / (1 -
     held_out + 1/n), the errors of the fusion on training samples over those on n held-out ones, at most 1, and a the
-    modality's accuracy on held-out samples over its highest. The squares leave to the other epochs what an epoch with
-    r = 1/4 would say. Predictions out of fold have r near 1 throughout.
+    modality's accuracy on held-out samples over its highest. The outer square keeps many epochs that are known by heart
+    from outweighing the few before; none counts less than `LEAST`. Predictions out of fold have r near 1 throughout.
 
     Args:
         right: (E,) share of the training samples that the fusion is right on.
@@ -27,7 +30,7 @@ def epoch_weights(right: Floats, held_out: Mapping[str, Floats], count: int) -> 
         count: n, above 0.
     """
     unseen = np.minimum((1 - right + 1 / count) / (1 - held_out[FUSED] + 1 / count), 1)
-    return {m: (unseen * _of_highest(values) ** 2) ** 2 for m, values in held_out.items()}
+    return {m: np.maximum((unseen * _of_highest(values) ** 2) ** 2, LEAST) for m, values in held_out.items()}
 
 
 def _of_highest(values: Floats) -> Floats:

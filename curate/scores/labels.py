@@ -173,11 +173,12 @@ def judge(
 
     A modality denies a label where its margin belongs to the lower group, if there is one. Such a clip is swapped if
     the other modalities prefer the label to what it shows, as they do elsewhere; if they do not, the label is wrong. It
-    is claimed only where most of what the modality denies is so, else wrong labels are the simpler explanation; and
-    where what the clips show instead does not go with the label, see `typical`, nor with how they look, see `ordinary`:
-    damage may be read as another class; then the label is not wrong either. A modality that reads few labels is
-    not asked, and others that deny the rest of the labels cannot vouch. Labels are then judged by the fusion, on
-    samples of which nothing is claimed to be broken: damage hides the class, and a right label is denied. The lower
+    is claimed only where most of what the modality denies is so. Where less than half is, wrong labels are the simpler
+    explanation; where that is not clear, neither is claimed. What the clips show instead must not go with the label,
+    see `typical`, nor with how they look, see `ordinary`: damage may be read as another class; then the label is not
+    wrong either. A modality that reads few labels is not asked, and others that do not clearly prefer the rest of the
+    labels cannot vouch. Labels are then judged by the fusion, on samples of which nothing is claimed to be broken:
+    damage hides the class, and a right label is denied. The lower
     group must be a mode, or held-out samples must show that labels are wrong; and more than `MANY` are claimed only if
     these do not speak against it, for what a model cannot tell is such a group too. Nothing is judged where most labels
     would be wrong, or more than a plain classifier of the content leaves room for: such a model has learnt little. Nor
