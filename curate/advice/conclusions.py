@@ -73,7 +73,8 @@ def _broken(e: Evidence) -> str:
 
 def _swapped(e: Evidence) -> str:
     """How many clips probably belong to other samples, and what to do; of which modalities that was not judged."""
-    unread = f"not judged of {' and '.join(e.unread)}: the label is read in too few of these clips" if e.unread else ""
+    why = "the label is read in too few of these clips, or wrong labels may explain what they show"
+    unread = f"not judged of {' and '.join(e.unread)}: {why}" if e.unread else ""
     if not e.swapped:
         return f"swapped: {unread}" if unread else ""
     shown = ", ".join(f"{count} of {m} ({count / e.samples:.1%})" for m, count in e.swapped.items())
@@ -115,8 +116,11 @@ def _labels(e: Evidence) -> str:
 
 
 def _elsewhere(e: Evidence) -> str:
-    """That held-out labels are wrong where of the training samples none is claimed; '' if none there is known to be."""
-    if e.denied is None or e.held_out is None or not e.held_out.wrong:
+    """That held-out labels are wrong where of the training samples none is claimed; '' if none there is known to be.
+
+    A model that knows its training samples far better is too sure of others for that.
+    """
+    if e.denied is None or e.held_out is None or not e.held_out.wrong or e.apart:
         return ""
     cure = "" if e.folds or not e.has_model else "; scored out of fold (--folds 5) they may be found"
     return (

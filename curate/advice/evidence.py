@@ -86,7 +86,7 @@ class Evidence:
         in_sample: whether the model that scored them had been trained on them; None where that is unknown.
         broken: {modality: share of samples claimed to be broken}, of modalities with a broken group.
         swapped: {modality: how many of its clips probably belong to other samples}, of modalities with any.
-        unread: modalities whose clips were not judged, since they read too few samples.
+        unread: modalities of which it was not judged which clips are swapped, see `curate.scores.labels.Denied`.
         verdicts: {modality: what is claimed about it, in words}; {} where usability is not known.
         denied: how many labels are probably wrong, see `curate.scores.labels`; None where that was not judged.
         withheld: the warm-up's epochs are known, and labels were not judged.

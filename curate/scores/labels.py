@@ -97,7 +97,8 @@ class Denied:
 
     Attributes:
         p_mislabelled: (N,) in [0, 1]; 0 throughout where no group of wrong labels is told apart; NaN = not judged.
-        p_swapped: (N, M) of each modality's clip, likewise; NaN in the column of a modality that reads too little.
+        p_swapped: (N, M) of each modality's clip, likewise; NaN in the column of a modality that reads too little, or
+            where wrong labels may explain as much.
     """
 
     p_mislabelled: Floats
@@ -231,8 +232,8 @@ def _swaps(
         if not intact.any() or (said.margin(m)[intact] > 0).mean() < PREFERS:
             swapped[:, m] = np.nan
             continue
-        elsewhere[:, m], ordinarily = _elsewhere(said, labels, whole, m, fitted, looks[m] if looks else None)
-        swapped[:, m] = elsewhere[:, m] * ordinarily
+        elsewhere[:, m], claim = _elsewhere(said, labels, whole, m, fitted, looks[m] if looks else None)
+        swapped[:, m] = np.nan if claim is None else elsewhere[:, m] * claim
     return swapped, elsewhere
 
 
@@ -243,11 +244,11 @@ def _elsewhere(
     m: int,
     fitted: NDArray[np.int64],
     looks: Looks | None,
-) -> tuple[Floats, bool]:
+) -> tuple[Floats, bool | None]:
     """(N,) probability that a modality shows what is not there, and whether its clips are those of other samples.
 
     It is 0 where that explains clearly less than half of what it denies, and where what is shown goes with the label.
-    They are no swapped clips if it goes with how they look, nor if it is not clear that it explains more than half.
+    They are no swapped clips if it goes with how they look; None: whether it explains more than half is not clear.
     """
     margin, intact = said.margin(m), whole[:, m]
     nothing = np.zeros(len(margin))
@@ -263,7 +264,7 @@ def _elsewhere(
     if share + doubt <= 0.5 or swapped.mean() <= SMALLEST:
         return nothing, False
     if share - doubt <= 0.5:
-        return swapped, False
+        return swapped, None
     goes_with_label = typical(labels, said.other[:, m], swapped)
     if goes_with_label is None:
         by_chance = two_modes(found.share, found.separation)

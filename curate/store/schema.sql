@@ -430,7 +430,7 @@ COMMENT ON COLUMN usability_here.usability IS 'recognition from chance (0) to wh
 COMMENT ON COLUMN usability_here.p_broken IS 'probability that nothing can be made of it, 0..1; 0 throughout where guard.found is false, NULL where nothing may be claimed';
 COMMENT ON COLUMN usability_here.contradiction IS 'how much the modality denies the label, 0..1; above 0.5 it prefers another class: wrong labels, swapped pairs';
 COMMENT ON COLUMN usability_here.contradiction_fused IS 'how much the fused prediction denies the label over the warm-up, 0..1, the same for every modality of a sample; NULL in runs of an older curate';
-COMMENT ON COLUMN usability_here.p_swapped IS 'probability that the modality''s clip is that of another sample: it shows another class, and the others prefer the label; 0..1, 0 throughout where no such group is told apart; NULL = not judged, of a modality that reads too few samples';
+COMMENT ON COLUMN usability_here.p_swapped IS 'probability that the modality''s clip is that of another sample: it shows another class, and the others prefer the label; 0..1, 0 throughout where no such group is told apart; NULL = not judged, of a modality that reads too few samples, or where wrong labels may explain as much';
 COMMENT ON COLUMN usability_here.p_mislabelled IS 'probability that the label is wrong, 0..1, the same for every modality of a sample; 0 where something is broken, or where no group of wrong labels is told apart; NULL = not judged';
 
 CREATE TABLE guard (

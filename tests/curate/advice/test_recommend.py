@@ -120,7 +120,8 @@ def test_wrong_held_out_labels_are_told_where_none_is_found_in_training() -> Non
     assert "at least 12%" in found and "--folds 5" in found
     (found,) = [t for t in conclusions(replace(PLAIN, denied=0, held_out=held, folds=5)) if t.startswith("labels: ")]
     assert "--folds" not in found
-    for nothing in ({"held_out": replace(held, wrong=0.0)}, {"denied": None}):
+    by_heart = {"held_out": replace(held, accuracy={"audio": 0.5, "visual": 0.45, "fused": 0.55})}  # 0.8 in training
+    for nothing in ({"held_out": replace(held, wrong=0.0)}, {"denied": None}, by_heart):
         told = conclusions(replace(PLAIN, **{"denied": 0, "held_out": held} | nothing))
         assert not any(text.startswith("labels: ") for text in told)
 
@@ -133,6 +134,15 @@ def test_swapped_clips_are_a_finding_of_each_modality() -> None:
     topics = [text.split(": ")[0] for text in conclusions(known)]
     assert topics.index("broken") < topics.index("swapped") < topics.index("labels")
     assert found in recommend(known)[0]
+
+
+def test_what_was_not_judged_for_swaps_is_said_there_and_beside_wrong_labels() -> None:
+    known = replace(PLAIN, unread=("visual",), denied=97)
+    swapped, labels = (t for t in conclusions(known) if t.startswith(("swapped: ", "labels: ")))
+    assert swapped.startswith("swapped: not judged of visual: ") and "which visual cannot tell" in labels
+    (found,) = [t for t in conclusions(replace(known, swapped={"audio": 61})) if t.startswith("swapped: ")]
+    assert "61 of audio" in found and found.count("not judged of visual") == 1
+    assert "cannot tell" not in str(conclusions(replace(known, unread=("audio", "visual"))))
 
 
 def test_many_wrong_labels_come_before_methods() -> None:
