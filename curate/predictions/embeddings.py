@@ -24,9 +24,10 @@ from curate.scores.bounds import UNKNOWN, read_at_least, wrong_among
 from curate.scores.gap import log_margin, true_class_probability
 from curate.scores.guard import Labels
 from curate.scores.heart import epoch_weights
-from curate.scores.labels import Denied, preferences, vouched
+from curate.scores.labels import Denied, vouched
 from curate.scores.labels import judge as judge_labels
 from curate.scores.metrics import accuracy
+from curate.scores.preferences import preferences
 from curate.scores.usability import Evidence, Usability, assess, contradiction
 from curate.types import FUSED, Floats, Predictions
 

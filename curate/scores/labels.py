@@ -1,38 +1,37 @@
 """Wrong labels and swapped clips: where a warm-up preferred another class, and by whom. Not of the papers. Pure.
 
-The margin of a modality on a sample is log p(label) - log p(its other class), each p the weighted mean over the
-warm-up's epochs, see `heart`, divided by the share of its class; the other class is the one that it finds most probable
-besides the label. What nothing is known of is given to the most frequent class: that does not deny the label, and has a
-margin of 0. Right samples have a large margin. A wrong label or a swapped clip has the margin of another class,
-mirrored: about as far below zero. So the margins are a mixture of two Gaussians of equal spread, and the posterior of
-the lower one is a probability, fitted without truth.
+Margins are those of `preferences`, each p divided by the share of its class. What nothing is known of is given to the
+most frequent class: that does not deny the label, and has a margin of 0. Where labels are judged, each p is also
+divided by what a class has on its own samples: that of a class of which many samples are named as another is low. Right
+samples have a large margin. A wrong label or a swapped clip has the margin of another class, mirrored: about as far
+below zero. So the margins are a mixture of two Gaussians of equal spread, and the posterior of the lower one is a
+probability, fitted without truth.
 
-Letters: N samples, M modalities, K classes.
+Letters: N samples, M modalities.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.types import FUSED, Floats
+from curate.types import Floats
 
 from .bounds import MAJORITY, SIDED, UNKNOWN, WrongBounds
 from .metrics import auroc
+from .preferences import Preferences
 from .references import Looks
 from .two_groups import SMALLEST, STEPS, TOLERANCE, Groups, two_groups, two_modes
 
-LEAST = 1e-3
-"""Lower bound of a probability before the logarithm."""
 CLAIMED = 0.5
 """A label is called wrong, and a clip swapped, above this probability."""
 READS, PREFERS = 0.6, 0.7
 """Labels are judged if the fusion reads the first share of the held-out samples; the clips of a modality, if it prefers
 the label of the second share of its intact samples."""
-SEPARATION, DEPTH, MIRRORED = 2.3, 0.25, 0.8
+SEPARATION, DEPTH, MIRRORED = 2.3, 0.1, 0.8
 """The lower group counts if the means are further apart than so many spreads, and if it prefers another class: its mean
 is below minus this share of the other mean. What is only hard, or shows nothing, has a mean near zero. A swapped clip
 is read as well as any, as another class: minus `MIRRORED`. Of wrong labels the margin is the only evidence, so there
@@ -61,37 +60,6 @@ BANK = 20_000
 
 
 @dataclass(frozen=True)
-class Preferences:
-    """What modalities and the fusion found probable over a warm-up; the fusion is last.
-
-    Attributes:
-        own: (N, M + 1) mean probability of the label.
-        other: (N, M + 1) the class that each finds most probable besides it.
-        cross: (N, M + 1, M + 1) mean probability, by the one in the last axis, of the other class of the one before.
-    """
-
-    own: Floats
-    other: NDArray[np.int64]
-    cross: Floats
-
-    def margin(self, by: int, of: int | None = None) -> Floats:
-        """(N,) how much `by` prefers the label to the other class of `of`, or to its own; nats, negative = less."""
-        other = self.cross[:, by if of is None else of, by]
-        result: Floats = np.log(np.maximum(self.own[:, by], LEAST)) - np.log(np.maximum(other, LEAST))
-        return result
-
-    def at_equal_frequency(self, labels: NDArray[np.int64]) -> Preferences:
-        """The same, other classes being as probable as if they were as frequent as the label: times n_label / n_other.
-
-        Args:
-            labels: (N,). n of a class is the number of its samples plus 1.
-        """
-        counts = np.bincount(labels, minlength=int(self.other.max(initial=0)) + 1) + 1
-        relative = counts[labels][:, None] / counts[self.other]
-        return replace(self, cross=self.cross * relative[:, :, None])
-
-
-@dataclass(frozen=True)
 class Denied:
     """Probabilities that a label is wrong and that a clip belongs to another sample.
 
@@ -103,38 +71,6 @@ class Denied:
 
     p_mislabelled: Floats
     p_swapped: Floats
-
-
-def preferences(
-    epochs: Iterable[Mapping[str, Floats]],
-    names: Sequence[str],
-    labels: NDArray[np.int64],
-    weights: Mapping[str, Floats] | None = None,
-) -> Preferences:
-    """Preferences from the predictions of every epoch.
-
-    Args:
-        epochs: {modality or "fused": (N, K) probabilities} of each of E epochs.
-        names: the modalities.
-        labels: (N,).
-        weights: {modality or "fused": (E,) weight of each epoch}, see `heart.epoch_weights`; None: all alike.
-    """
-    total, mass = {m: np.zeros(()) for m in (*names, FUSED)}, dict.fromkeys((*names, FUSED), 0.0)
-    for number, probs in enumerate(epochs):
-        for m in total:
-            weight = 1.0 if weights is None else float(weights[m][number])
-            total[m], mass[m] = total[m] + weight * probs[m], mass[m] + weight
-    means, rows = [total[m] / mass[m] for m in total], np.arange(len(labels))
-    others = []
-    for mean in means:
-        besides = mean.copy()
-        besides[rows, labels] = -1.0
-        others.append(besides.argmax(axis=1))
-    return Preferences(
-        np.stack([mean[rows, labels] for mean in means], axis=1),
-        np.stack(others, axis=1),
-        np.stack([np.stack([mean[rows, z] for mean in means], axis=1) for z in others], axis=1),
-    )
 
 
 def vouched(looks: Iterable[Floats], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -179,11 +115,13 @@ def judge(
     see `typical`, nor with how they look, see `ordinary`: damage may be read as another class; then the label is not
     wrong either. A modality that reads few labels is not asked, and others that do not clearly prefer the rest of the
     labels cannot vouch. Labels are then judged by the fusion, on samples of which nothing is claimed to be broken:
-    damage hides the class, and a right label is denied. The lower
-    group must be a mode, or held-out samples must show that labels are wrong; and more than `MANY` are claimed only if
-    these do not speak against it, for what a model cannot tell is such a group too. Nothing is judged where most labels
-    would be wrong, or more than a plain classifier of the content leaves room for: such a model has learnt little. Nor
-    is a label wrong if each modality that denies it shows what it shows of another sample with that label.
+    damage hides the class, and a right label is denied. Classes
+    count as equally frequent and as found equally surely. Of very unequal classes that may hide a group: where more is
+    told by margins as they are, most of it of samples that are denied at equal frequency too, these are claimed. The
+    lower group must be a mode, or held-out samples must show that labels are wrong; and more than `MANY` are claimed
+    only if these do not speak against it, for what a model cannot tell is such a group too. Nothing is judged where
+    most labels would be wrong, or more than a plain classifier of the content leaves room for: such a model has learnt
+    little. Nor is a label wrong if each modality that denies it shows what it shows of another sample with that label.
 
     Args:
         labels: (N,), for how frequent classes are.
@@ -196,7 +134,7 @@ def judge(
         looks: of each modality, how its samples look; None or (): unknown.
     """
     count, modalities = p_broken.shape
-    said, whole = said.at_equal_frequency(labels), p_broken <= CLAIMED
+    given, said, whole = said, said.at_equal_frequency(labels), p_broken <= CLAIMED
     fitted = np.sort(np.random.default_rng(seed).permutation(count)[:BANK])
     swapped, elsewhere = _swaps(said, labels, whole, fitted, looks)
     if reads < READS:
@@ -205,17 +143,35 @@ def judge(
     if vouches is not None:
         denies = np.column_stack([said.margin(m) < -DENIES for m in range(modalities)])
         weights = weights * ~(denies.any(axis=1) & (vouches | ~denies).all(axis=1))
-    margin = said.margin(modalities)
+    margin, equal = given.margin(modalities), said.margin(modalities)
+    ways = [
+        _wrong(said.at_equal_confidence(labels).margin(modalities), weights, fitted, reads, wrong),
+        _mostly(_wrong(margin, weights, fitted, reads, wrong), equal < -DENIES),
+    ]
+    return Denied(max(ways, key=lambda p: int((p > CLAIMED).sum())), swapped)
+
+
+def _mostly(p: Floats, denied: NDArray[np.bool_]) -> Floats:
+    """(N,) the same where a label is denied, 0 elsewhere; 0 throughout unless most of it is of denied ones."""
+    less = float(p @ denied) <= float(p.sum()) / 2
+    return np.zeros(len(p)) if less else p * denied
+
+
+def _wrong(margin: Floats, weights: Floats, fitted: NDArray[np.int64], reads: float, wrong: WrongBounds) -> Floats:
+    """(N,) probability that a label is wrong, by the margins of the fusion; 0 where no group of them is told apart.
+
+    NaN where so many would be wrong that nothing is judged.
+    """
     found = two_groups(margin[fitted], weights[fitted])
     if found is None or found.low > -DEPTH * found.high:
-        return Denied(np.zeros(count), swapped)
+        return np.zeros(len(margin))
     told_apart = two_modes(found.share, found.separation) or (wrong.least > 0 and found.separation > DISTINCT)
-    p_mislabelled = found.lower(margin) * weights
-    share = float((p_mislabelled > CLAIMED).mean())
+    p_wrong = found.lower(margin) * weights
+    share = float((p_wrong > CLAIMED).mean())
     if share > min(MAJORITY, BEYOND * wrong.limit):
-        return Denied(np.full(count, np.nan), swapped)
+        return np.full(len(margin), np.nan)
     are_errors = share > MANY and wrong.most < CONFIRMED * share and share <= EXPLAINED * (1 - reads)
-    return Denied(p_mislabelled * (told_apart and not are_errors), swapped)
+    return p_wrong * (told_apart and not are_errors)
 
 
 def _swaps(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from curate.scores.gap import best_other, entropy, log_margin, true_class_probability
 from curate.scores.heart import epoch_weights
-from curate.scores.labels import Preferences
+from curate.scores.preferences import Preferences
 from curate.types import FUSED, Floats, Known, Predictions
 
 from . import beside

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from curate.scores.heart import epoch_weights
-from curate.scores.labels import CLAIMED, judge, preferences
+from curate.scores.labels import CLAIMED, judge
+from curate.scores.preferences import preferences
 from curate.types import FUSED
 
 NAMES = ("audio", "visual")

@@ -12,12 +12,11 @@ from curate.scores.labels import (
     CLAIMED,
     DENIES,
     PREFERS,
-    Preferences,
     judge,
-    preferences,
     typical,
     vouched,
 )
+from curate.scores.preferences import Preferences, preferences
 from curate.scores.references import Looks, look_alikes
 from curate.types import FUSED
 
@@ -269,6 +268,47 @@ def test_margins_at_equal_frequency_by_hand() -> None:
     found = said.at_equal_frequency(np.array([0, 0, 2]))
     assert found.margin(0) == pytest.approx(np.log([0.5 / 3, 0.5 * 2 / 3, 0.5 * 3 / 2]))
     assert said.margin(0) == pytest.approx(np.log([0.5] * 3))
+
+
+def test_margins_at_equal_confidence_by_hand() -> None:
+    """Class 0 has .2 and .4 on its own samples, mean .3; class 2 has .8; no sample has class 1."""
+    own, other = np.array([[0.2], [0.4], [0.8]]), np.array([[1], [2], [0]])
+    said = Preferences(own, other, np.full((3, 1, 1), 0.1))
+    expected = np.log([2 / 0.3, 4 * 0.8 / 0.3, 8 * 0.3 / 0.8])
+    assert said.at_equal_confidence(np.array([0, 0, 2])).margin(0) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_wrong_labels_of_one_class_are_told_though_the_model_learns_them(seed: int) -> None:
+    """Of three classes of 200, 30 of class 0 are named 1: they are given 1 with .43 and 0 with .37.
+
+    Their margin is log(.43 / .37) - log(231 / 171) = -.15, hardly below 0. But class 0 has .66 on its own samples, and
+    class 1 .87: log(.66 / .87) = -.27 less.
+    """
+    rng = np.random.default_rng(seed)
+    true, wrong = np.repeat([0, 1, 2], 200), np.arange(600) < 30
+    labels = np.where(wrong, 1, true)
+    own = np.select([wrong, true == 0], [0.43, 0.66], 0.93) * np.exp(rng.normal(0, 0.1, 600))
+    rest = np.select([wrong, true == 0], [0.37, 0.22], 0.06) * np.exp(rng.normal(0, 0.45, 600))
+    other = np.select([wrong, true == 0], [0, 1], 2 - true)
+    said = Preferences(*(np.tile(x[:, None], 3) for x in (own, other)), np.tile(rest[:, None, None], (3, 3)))
+    claimed = judge(said, labels, np.zeros((600, 2))).p_mislabelled > CLAIMED
+    assert claimed[wrong].mean() >= 0.9 and wrong[claimed].mean() >= 0.95
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_wrong_labels_among_very_unequal_classes_are_told(seed: int) -> None:
+    """A wrong label is mostly of a rare class and shows a frequent one: at equal frequency it is denied less."""
+    rng, count = np.random.default_rng(seed), 880
+    true = np.repeat(np.arange(6), [500, 200, 100, 50, 20, 10])
+    wrong = rng.permutation(count) < 88
+    labels = np.where(wrong, (true + rng.integers(1, 6, count)) % 6, true)
+    other = np.where(wrong, true, np.where(true == 0, 1, 0))
+    own = np.array([0.9, 0.8, 0.7, 0.5, 0.4, 0.3])[labels] * np.where(wrong, 0.1, 1)
+    rest = own / np.exp(rng.normal(np.where(wrong, -2.4, 2.6), 1.0))
+    said = Preferences(*(np.tile(x[:, None], 3) for x in (own, other)), np.tile(rest[:, None, None], (3, 3)))
+    claimed = judge(said, labels, np.zeros((count, 2))).p_mislabelled > CLAIMED
+    assert wrong[claimed].mean() >= 0.95 and claimed[wrong].mean() >= 0.5
 
 
 def test_preferences_by_hand() -> None:

@@ -8,7 +8,8 @@ import pytest
 from curate.errors import CurateError
 from curate.scores.guard import Guard
 from curate.scores.heart import epoch_weights
-from curate.scores.labels import Denied, preferences
+from curate.scores.labels import Denied
+from curate.scores.preferences import preferences
 from curate.scores.usability import Usability
 
 RUN = "score-toy-1"
