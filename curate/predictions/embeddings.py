@@ -20,7 +20,7 @@ from curate.errors import CurateError
 from curate.files.npz import open_npz, texts
 from curate.files.remote import located
 from curate.files.shards import Features, read_features
-from curate.scores.bounds import UNKNOWN, read_at_least, wrong_among
+from curate.scores.bounds import read_at_least, wrong_among, wrong_bounds
 from curate.scores.gap import log_margin, true_class_probability
 from curate.scores.guard import Labels
 from curate.scores.heart import epoch_weights
@@ -131,7 +131,10 @@ class Recorded:
 
 
 def judge(
-    epochs: Sequence[Predictions], features: Recorded, validated: Mapping[str, Floats] | None = None
+    epochs: Sequence[Predictions],
+    features: Recorded,
+    validated: Mapping[str, Floats] | None = None,
+    unseen: Predictions | None = None,
 ) -> tuple[Usability, Floats, Denied]:
     """Usability; the (N, M + 1) contradiction of the labels, the last by the fused prediction; and what is denied.
 
@@ -144,29 +147,31 @@ def judge(
         features: of the same.
         validated: {modality or "fused": (E,) share of held-out samples that it is right on}: what is denied then comes
             from weighted means, see `heart.epoch_weights`; None or {}: not known.
+        unseen: predictions of held-out samples, which show how many labels can be wrong; None: those of the samples
+            themselves show it, as they do if these are out of fold.
     """
     ids, labels, classes = epochs[0].sample_ids, epochs[0].labels, len(epochs[0].classes)
-    held, unseen = features.held, np.empty(0)
+    held, nothing = features.held, np.empty(0)
     evidence, denied = {}, []
     known_labels = None if held is None else Labels(labels, held.labels, epochs[0].classes)
     for modality, values in features.training.items():
         said = [p.probs[modality] for p in epochs]
         p_true = np.mean([true_class_probability(p, labels) for p in said], axis=0)
-        known = unseen if held is None else true_class_probability(held.probs[modality], held.labels)
-        seen = features.validation.get(modality, unseen)
+        known = nothing if held is None else true_class_probability(held.probs[modality], held.labels)
+        seen = features.validation.get(modality, nothing)
         evidence[modality] = Evidence(p_true, values, known, seen, held is None, known_labels)
     for name in (*features.training, FUSED):
         denied.append(contradiction(np.mean([log_margin(p.probs[name], labels) for p in epochs], axis=0)))
     found = assess(ids, evidence, classes)
     weights = None
-    if validated and held is not None:
+    if validated and unseen is not None:
         right = np.array([accuracy(p.probs[FUSED], labels) for p in epochs])
-        weights = epoch_weights(right, validated, len(held.labels))
+        weights = epoch_weights(right, validated, len(unseen.labels))
     preferred = preferences((p.probs for p in epochs), tuple(features.training), labels, weights)
-    reads, wrong = 1.0, UNKNOWN
-    if held is not None:
-        wrong = wrong_among(held)
-        reads = read_at_least(accuracy(held.probs[FUSED], held.labels), wrong.least)
+    sure, contradicted, given = preferred.decided(labels)
+    wrong = wrong_bounds(sure, contradicted, given) if unseen is None else wrong_among(unseen)
+    right_on = float((~contradicted).mean()) if unseen is None else accuracy(unseen.probs[FUSED], unseen.labels)
+    reads = read_at_least(right_on, wrong.least)
     vouches = vouched(features.training.values(), labels)
     return (
         found,

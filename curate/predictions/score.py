@@ -182,7 +182,7 @@ def score_predictions(
             )
         _write_held_out(store, run, saved)
         if alike is not None:
-            store.usability.write(run.run_id, *judge(saved.rounds, alike, saved.validated))
+            store.usability.write(run.run_id, *judge(saved.rounds, alike, saved.validated, saved.held_out.get("val")))
         store.runs.finish(run.run_id, "done")
     return store.runs.find(run.run_id)
 

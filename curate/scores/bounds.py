@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from curate.types import FUSED, Floats, Predictions
 
 from .groups import reading
+from .metrics import auroc
 
 SUREST, SURE_SHARE, PART, FEW = 75, 4, 10, 0.05
 """Of held-out samples, those that the fusion is surest of are so many, at most a 4th of all and at least a 10th; a
@@ -32,17 +33,19 @@ class WrongBounds(NamedTuple):
     Attributes:
         least, most: among held-out samples, see `wrong_bounds`.
         limit: among training samples, see `limited`.
+        accidents: at most, as sure errors are among held-out samples, see `accidents`.
     """
 
     least: float = 0.0
     most: float = 1.0
     limit: float = MAJORITY
+    accidents: float = 1.0
 
 
 UNKNOWN = WrongBounds()
 
 
-def wrong_bounds(sure: Floats, denied: NDArray[np.bool_]) -> WrongBounds:
+def wrong_bounds(sure: Floats, denied: NDArray[np.bool_], given: NDArray[np.int64]) -> WrongBounds:
     """Bounds of the share of wrong labels among held-out samples, each one-sided with 95 % (Clopper-Pearson); a lower
     one below `FEW` is 0.
 
@@ -53,23 +56,57 @@ def wrong_bounds(sure: Floats, denied: NDArray[np.bool_]) -> WrongBounds:
     Args:
         sure: (N,) the largest probability that the fusion gives a class, of samples that it was not trained on.
         denied: (N,) whether that class is another than the label.
+        given: (N,) that class.
     """
     from scipy.special import betaincinv  # late: few commands need it
 
     count = max(min(len(sure) // SURE_SHARE, SUREST), len(sure) // PART)
     if not count:
         return UNKNOWN
+    most = accidents(sure, denied, given)
     surest = np.argsort(-sure, kind="stable")[:count]
     hits = int(denied[surest].sum())
     low = float(betaincinv(hits, count - hits + 1, 0.05)) if hits else 0.0
     high = float(betaincinv(hits + 1, count - hits, 0.95)) if hits < count else 1.0
-    return WrongBounds(low if low >= FEW else 0.0, high) if low <= MAJORITY else UNKNOWN
+    if low > MAJORITY:
+        return WrongBounds(accidents=most)
+    return WrongBounds(low if low >= FEW else 0.0, high, accidents=most)
+
+
+def accidents(sure: Floats, denied: NDArray[np.bool_], given: NDArray[np.int64]) -> float:
+    """How many labels are wrong by accident, at most, as a share of the samples; 1 where no label is denied.
+
+    Among samples that are given the same class, whether a label is wrong by accident does not depend on how sure the
+    fusion is; what is hard does: it is less sure there. So with the AUROC of being unsure for being denied, A, at most
+    2 (1 - A) of what is denied there are accidents: A is 1/2 of these and at most 1 of the rest. The sum over classes,
+    plus 1.645 standard errors of it (Hanley and McNeil, 1982), at most all that is denied. A class of which all is
+    denied counts whole.
+
+    Args:
+        sure: (N,) the largest probability that the fusion gives a class, of samples that it was not trained on.
+        denied: (N,) whether that class is another than the label.
+        given: (N,) that class.
+    """
+    share, variance = 0.0, 0.0
+    for kind in np.unique(given[denied]):
+        here = given == kind
+        wrong, right = int(denied[here].sum()), int((~denied[here]).sum())
+        area = auroc(-sure[here], denied[here])
+        part = wrong / len(sure)
+        if area is None:
+            share += part
+            continue
+        ahead, behind = area / (2 - area) - area**2, 2 * area**2 / (1 + area) - area**2
+        own = (area * (1 - area) + (wrong - 1) * ahead + (right - 1) * behind) / (wrong * right)
+        share, variance = share + 2 * (1 - area) * part, variance + (2 * part) ** 2 * own
+    return min(share + SIDED * float(np.sqrt(variance)), float(denied.mean())) if denied.any() else 1.0
 
 
 def wrong_among(held: Predictions) -> WrongBounds:
     """`wrong_bounds` of held-out samples, by what the fusion predicts for them."""
     probs = held.probs[FUSED]
-    return wrong_bounds(probs.max(axis=1), probs.argmax(axis=1) != held.labels)
+    given = probs.argmax(axis=1)
+    return wrong_bounds(probs.max(axis=1), given != held.labels, given)
 
 
 def limited(found: WrongBounds, patterns: Iterable[Floats | None], labels: NDArray[np.int64], seed: int) -> WrongBounds:
@@ -86,7 +123,7 @@ def limited(found: WrongBounds, patterns: Iterable[Floats | None], labels: NDArr
     """
     given = max((_surely_given(*reading(p, labels, seed)) for p in patterns if p is not None), default=0.0)
     limit = min(found.limit, 1 - given)
-    return WrongBounds(limit=limit) if found.least > limit else found._replace(limit=limit)
+    return found._replace(least=0.0, most=1.0, limit=limit) if found.least > limit else found._replace(limit=limit)
 
 
 def _surely_given(accuracy: float, error: float) -> float:

@@ -45,11 +45,9 @@ ORDINARY, ASKED = 2 / 3, 500
 """Nor if their look-alikes deny their labels too, more than those of others, by this AUROC; of so many of each."""
 VOUCHES = 0.35
 """Others tell a right label from a wrong one if they prefer the right ones by this many spreads."""
-MANY, CONFIRMED, EXPLAINED = 0.25, 0.6, 1.25
-"""A share of wrong labels above the first is claimed unless held-out samples deny it: those that the fusion is surest
-of have less than the second part of it, at most, and its errors there, times the third, are as many."""
 BEYOND = 4 / 3
-"""Nor is any label judged if so many times the limit of `bounds.limited` would be wrong, or most labels."""
+"""Nor is any label judged if so many times the limit of `bounds.limited` would be wrong, or of `bounds.accidents`, or
+most labels: it is what is hard that is denied."""
 DENIES = float(np.log(2))
 """A modality denies a label if it finds another class twice as probable; one that shows nothing does not. In nats."""
 PLACES = 4
@@ -66,7 +64,7 @@ class Denied:
     Attributes:
         p_mislabelled: (N,) in [0, 1]; 0 throughout where no group of wrong labels is told apart; NaN = not judged.
         p_swapped: (N, M) of each modality's clip, likewise; NaN in the column of a modality that reads too little, or
-            where wrong labels may explain as much.
+            beside which none reads enough, or where wrong labels may explain as much.
     """
 
     p_mislabelled: Floats
@@ -113,15 +111,15 @@ def judge(
     is claimed only where most of what the modality denies is so. Where less than half is, wrong labels are the simpler
     explanation; where that is not clear, neither is claimed. What the clips show instead must not go with the label,
     see `typical`, nor with how they look, see `ordinary`: damage may be read as another class; then the label is not
-    wrong either. A modality that reads few labels is not asked, and others that do not clearly prefer the rest of the
-    labels cannot vouch. Labels are then judged by the fusion, on samples of which nothing is claimed to be broken:
-    damage hides the class, and a right label is denied. Classes
-    count as equally frequent and as found equally surely. Of very unequal classes that may hide a group: where more is
-    told by margins as they are, most of it of samples that are denied at equal frequency too, these are claimed. The
-    lower group must be a mode, or held-out samples must show that labels are wrong; and more than `MANY` are claimed
-    only if these do not speak against it, for what a model cannot tell is such a group too. Nothing is judged where
-    most labels would be wrong, or more than a plain classifier of the content leaves room for: such a model has learnt
-    little. Nor is a label wrong if each modality that denies it shows what it shows of another sample with that label.
+    wrong either. A modality that reads few labels is not asked and vouches for none, nor do others that do not clearly
+    prefer the rest of the labels. Labels are then judged by the fusion, on samples of which nothing is claimed to be
+    broken: damage hides the class, and a right label is denied. Classes count as equally frequent and as found equally
+    surely. Of very unequal classes that may hide a group: where more is told by margins as they are, most of it of
+    samples that are denied at equal frequency too, these are claimed. The lower group must be a mode, or held-out
+    samples must show that labels are wrong. Nothing is judged where most labels would be wrong, more than a plain
+    classifier of the content leaves room for, or more than held-out samples do: a model that has learnt little, or is
+    too sure of itself, denies labels of what is hard. Nor is a label wrong if each modality that denies it shows what
+    it shows of another sample with that label.
 
     Args:
         labels: (N,), for how frequent classes are.
@@ -145,8 +143,8 @@ def judge(
         weights = weights * ~(denies.any(axis=1) & (vouches | ~denies).all(axis=1))
     margin, equal = given.margin(modalities), said.margin(modalities)
     ways = [
-        _wrong(said.at_equal_confidence(labels).margin(modalities), weights, fitted, reads, wrong),
-        _mostly(_wrong(margin, weights, fitted, reads, wrong), equal < -DENIES),
+        _wrong(said.at_equal_confidence(labels).margin(modalities), weights, fitted, wrong),
+        _mostly(_wrong(margin, weights, fitted, wrong), equal < -DENIES),
     ]
     return Denied(max(ways, key=lambda p: int((p > CLAIMED).sum())), swapped)
 
@@ -157,7 +155,7 @@ def _mostly(p: Floats, denied: NDArray[np.bool_]) -> Floats:
     return np.zeros(len(p)) if less else p * denied
 
 
-def _wrong(margin: Floats, weights: Floats, fitted: NDArray[np.int64], reads: float, wrong: WrongBounds) -> Floats:
+def _wrong(margin: Floats, weights: Floats, fitted: NDArray[np.int64], wrong: WrongBounds) -> Floats:
     """(N,) probability that a label is wrong, by the margins of the fusion; 0 where no group of them is told apart.
 
     NaN where so many would be wrong that nothing is judged.
@@ -168,10 +166,9 @@ def _wrong(margin: Floats, weights: Floats, fitted: NDArray[np.int64], reads: fl
     told_apart = two_modes(found.share, found.separation) or (wrong.least > 0 and found.separation > DISTINCT)
     p_wrong = found.lower(margin) * weights
     share = float((p_wrong > CLAIMED).mean())
-    if share > min(MAJORITY, BEYOND * wrong.limit):
+    if share > min(MAJORITY, BEYOND * wrong.limit, BEYOND * wrong.accidents):
         return np.full(len(margin), np.nan)
-    are_errors = share > MANY and wrong.most < CONFIRMED * share and share <= EXPLAINED * (1 - reads)
-    return p_wrong * (told_apart and not are_errors)
+    return p_wrong * told_apart
 
 
 def _swaps(
@@ -183,12 +180,15 @@ def _swaps(
 ) -> tuple[Floats, Floats]:
     """(N, M) probabilities that a clip is swapped, NaN in the columns that are not judged, and see `_elsewhere`."""
     swapped, elsewhere = np.zeros(whole.shape), np.zeros(whole.shape)
+    asked = [
+        m for m, intact in enumerate(whole.T) if (said.margin(m) > 0)[intact].sum() >= max(PREFERS * intact.sum(), 1)
+    ]
     for m in range(whole.shape[1] if whole.shape[1] > 1 else 0):
-        intact = whole[:, m]
-        if not intact.any() or (said.margin(m)[intact] > 0).mean() < PREFERS:
+        if asked in ([], [m]) or m not in asked:
             swapped[:, m] = np.nan
             continue
-        elsewhere[:, m], claim = _elsewhere(said, labels, whole, m, fitted, looks[m] if looks else None)
+        others = [o for o in asked if o != m]
+        elsewhere[:, m], claim = _elsewhere(said, labels, whole, m, others, fitted, looks[m] if looks else None)
         swapped[:, m] = np.nan if claim is None else elsewhere[:, m] * claim
     return swapped, elsewhere
 
@@ -198,6 +198,7 @@ def _elsewhere(
     labels: NDArray[np.int64],
     whole: NDArray[np.bool_],
     m: int,
+    others: Sequence[int],
     fitted: NDArray[np.int64],
     looks: Looks | None,
 ) -> tuple[Floats, bool | None]:
@@ -212,7 +213,6 @@ def _elsewhere(
     if found is None or found.separation <= SEPARATION or found.low > -MIRRORED * found.high:
         return nothing, False
     denies = found.lower(margin) * intact
-    others = [o for o in range(whole.shape[1]) if o != m]
     rest = np.sum([said.margin(o, m) * whole[:, o] for o in others], axis=0)
     swapped: Floats = denies * (1 - _label_wrong(rest, denies, (1 - denies) * intact, fitted))
     mass, doubt = float(denies.sum()), SIDED * float(np.sqrt(0.25 / max(denies.sum(), 1)))

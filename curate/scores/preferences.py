@@ -40,6 +40,16 @@ class Preferences:
         result: Floats = np.log(np.maximum(self.own[:, by], LEAST)) - np.log(np.maximum(other, LEAST))
         return result
 
+    def decided(self, labels: NDArray[np.int64]) -> tuple[Floats, NDArray[np.bool_], NDArray[np.int64]]:
+        """(N,) how probable the class that the fusion gives is, whether it is another than the label, and that class.
+
+        Args:
+            labels: (N,).
+        """
+        own, cross = self.own[:, -1], self.cross[:, -1, -1]
+        denied = cross > own
+        return np.maximum(own, cross), denied, np.where(denied, self.other[:, -1], labels)
+
     def at_equal_frequency(self, labels: NDArray[np.int64]) -> Preferences:
         """The same, other classes being as probable as if they were as frequent as the label: times n_label / n_other.
 

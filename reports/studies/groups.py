@@ -190,7 +190,8 @@ def denied(found: Usability, known, way: str) -> Denied:
     """Which labels are wrong and which clips are swapped; epochs are `weighed`, or all count `alike`."""
     said = Preferences(*(known[f"{way}_{part}"] for part in ("own", "other", "cross")))
     held, labels = known["hprobs_fused"], known["labels"]
-    shown = wrong_bounds(held.max(axis=1), held.argmax(axis=1) != known["hlabels"])
+    given = held.argmax(axis=1)
+    shown = wrong_bounds(held.max(axis=1), given != known["hlabels"], given)
     wrong = limited(shown, (known.get(f"pattern_{m}") for m in found.modalities), labels, 0)
     reads = read_at_least(accuracy(held, known["hlabels"]), wrong.least)
     vouches = vouched((known[f"x_{m}"] for m in found.modalities), labels)

@@ -9,7 +9,7 @@ import numpy as np
 
 from curate.advice.evidence import read_evidence
 from curate.scores import labels, usability
-from curate.scores.bounds import limited, wrong_among
+from curate.scores.bounds import limited, wrong_among, wrong_bounds
 from curate.scores.gap import true_class_probability
 from curate.scores.guard import Labels
 from curate.scores.references import BANK, save
@@ -53,7 +53,8 @@ def assess(job: Job) -> None:
     denied = None
     if said is not None:
         patterns_of = (e.pattern for e in evidence.values())
-        wrong = limited(wrong_among(held), patterns_of, data.fit.labels, run.seed)
+        shown = wrong_bounds(*said.decided(data.fit.labels)) if run.folds else wrong_among(held)
+        wrong = limited(shown, patterns_of, data.fit.labels, run.seed)
         job.store.epochs.write(run.run_id, job.trainer.epoch, [("val", FUSED, "wrong_labels", wrong.least)])
         reads = read_evidence(job.store, run.run_id).reads
         vouches = labels.vouched((e.appearance for e in evidence.values()), data.fit.labels)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from curate.scores.bounds import UNKNOWN, WrongBounds, limited, read_at_least, wrong_among, wrong_bounds
+from curate.scores.bounds import UNKNOWN, WrongBounds, accidents, limited, read_at_least, wrong_among, wrong_bounds
 from curate.types import FUSED, Predictions
 
 
@@ -18,16 +18,18 @@ def test_wrong_labels_are_counted_among_the_surest(count: int, looked_at: int) -
     sure = np.random.default_rng(0).permutation(np.linspace(0.3, 1, count))
     surest = sure >= np.sort(sure)[-looked_at]
     hits = looked_at // 3
-    least, most, _ = wrong_bounds(sure, ~surest | (surest & (np.cumsum(surest) <= hits)))
+    least, most, *_ = wrong_bounds(sure, ~surest | (surest & (np.cumsum(surest) <= hits)), np.zeros(count, dtype=int))
     assert binom.sf(hits - 1, looked_at, least) == pytest.approx(0.05)
     assert binom.cdf(hits, looked_at, most) == pytest.approx(0.05)
-    assert wrong_bounds(sure, ~surest)[:2] == pytest.approx((0.0, 1 - 0.05 ** (1 / looked_at)))
+    assert wrong_bounds(sure, ~surest, np.zeros(count, dtype=int))[:2] == pytest.approx(
+        (0.0, 1 - 0.05 ** (1 / looked_at))
+    )
 
 
 def test_where_most_of_the_surest_are_denied_it_is_the_model_that_is_wrong() -> None:
-    sure = np.linspace(0.3, 1, 300)
-    assert wrong_bounds(sure, np.arange(300) % 10 < 7) == UNKNOWN
-    assert wrong_bounds(sure, np.arange(300) % 10 < 5).least > 0.35
+    sure, one = np.linspace(0.3, 1, 300), np.zeros(300, dtype=int)
+    assert wrong_bounds(sure, np.arange(300) % 10 < 7, one)[:3] == UNKNOWN[:3]
+    assert wrong_bounds(sure, np.arange(300) % 10 < 5, one).least > 0.35
 
 
 @pytest.mark.parametrize("wrong", [0.0, 0.1, 0.4])
@@ -38,10 +40,10 @@ def test_a_classifier_of_the_content_limits_how_many_labels_are_wrong(wrong: flo
     content, noise = np.eye(5)[truth] * 9 + rng.normal(size=(500, 5)), rng.normal(size=(500, 5))
     labels = np.where(rng.random(500) < wrong, (truth + rng.integers(1, 5, 500)) % 5, truth)
     share = float((labels != truth).mean())
-    shown = WrongBounds(0.2, 0.6)
+    shown = WrongBounds(0.2, 0.6, accidents=0.3)
     told = limited(shown, [None, noise, content], labels, 0)
     assert share <= told.limit < share + 0.08
-    assert told == WrongBounds(limit=told.limit) if wrong < 0.2 else told[:2] == shown[:2]
+    assert told[:2] == (UNKNOWN[:2] if wrong < 0.2 else shown[:2]) and told.accidents == 0.3
     assert limited(shown, [None], labels, 0) == shown
     assert limited(shown, [noise], labels, 0).limit == 0.5, "what reads nothing limits nothing"
 
@@ -53,7 +55,7 @@ def test_a_bound_of_wrong_labels_holds_in_95_of_100_samples_and_few_are_none() -
         for _ in range(400):
             sure = rng.uniform(0.3, 1, 300)
             unsure = rng.random(300) < np.clip(0.75 - sure, 0, 1)
-            bounds.append(wrong_bounds(sure, (rng.random(300) < share) | unsure)[:2])
+            bounds.append(wrong_bounds(sure, (rng.random(300) < share) | unsure, np.zeros(300, dtype=int))[:2])
     least, most = np.array(found[0.2]).T
     for missed in (least > 0.2, most < 0.2):
         assert missed.mean() < 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
@@ -62,8 +64,8 @@ def test_a_bound_of_wrong_labels_holds_in_95_of_100_samples_and_few_are_none() -
 
 
 def test_of_no_held_out_samples_none_are_wrong() -> None:
-    assert wrong_bounds(np.empty(0), np.empty(0, dtype=bool)) == UNKNOWN
-    assert wrong_bounds(np.ones(3), np.ones(3, dtype=bool)) == UNKNOWN
+    assert wrong_bounds(np.empty(0), np.empty(0, dtype=bool), np.empty(0, dtype=int)) == UNKNOWN
+    assert wrong_bounds(np.ones(3), np.ones(3, dtype=bool), np.zeros(3, dtype=int)) == UNKNOWN
 
 
 def test_what_is_read_is_counted_among_the_right_labels() -> None:
@@ -73,6 +75,42 @@ def test_what_is_read_is_counted_among_the_right_labels() -> None:
     probs, labels = np.stack([sure, 1 - sure], axis=1), wrong.astype(np.int64)
     held = Predictions(np.arange(300).astype(str), labels, ("a", "b"), (), {FUSED: probs})
     share = wrong_among(held)
-    assert share == wrong_bounds(sure, wrong) and 0.25 < share.least < 30 / 75 < share.most
+    assert share == wrong_bounds(sure, wrong, np.zeros(300, dtype=int)) and 0.25 < share.least < 30 / 75 < share.most
     assert read_at_least(0.75, 0.25) == 1 and read_at_least(0.5, 0) == 0.5 and read_at_least(0.4, 0.5) == 0.8
     assert read_at_least(0.9, 0.25) == 1
+
+
+def test_errors_that_are_as_sure_as_right_predictions_may_all_be_accidents_and_unsure_ones_hardly() -> None:
+    """By hand: errors at .5 and .9 among right ones at .6, .7 and .8, A = 1/2: all; unsure ones, A = 1: none."""
+    sure, denied = np.array([0.5, 0.6, 0.7, 0.8, 0.9]), np.array([True, False, False, False, True])
+    one = np.zeros(5, dtype=int)
+    assert accidents(sure, denied, one) == pytest.approx(0.4)
+    assert accidents(sure, np.zeros(5, dtype=bool), one) == 1, "nothing is known without an error"
+    surely, alike = np.linspace(0, 1, 1000), np.zeros(1000, dtype=int)
+    assert accidents(surely, surely < 0.3, alike) == pytest.approx(0), "A = 1 has no error"
+    rng = np.random.default_rng(0)
+    hard = rng.random(1000) > surely  # as calibrated predictions are
+    wrong = rng.random(1000) < 0.2
+    assert hard.mean() > 0.4 and accidents(surely, hard, alike) < 0.4
+    assert accidents(np.ones(1000), wrong, alike) == pytest.approx(wrong.mean())
+
+
+def test_a_class_that_is_named_as_another_is_compared_within_what_it_is_given() -> None:
+    """Of the class that is given at .5, half have another label by accident; of the others, at .9, none: A over all is
+    1 - 1/8, and within the class 1/2."""
+    sure, given = np.repeat([0.5, 0.9], [100, 300]), np.repeat([0, 1], [100, 300])
+    denied = np.arange(400) < 50
+    assert accidents(sure, denied, given) == pytest.approx(50 / 400)
+    assert accidents(sure, denied, np.zeros(400, dtype=int)) < 0.8 * 50 / 400
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_accidents_bound_the_share_of_wrong_labels(share: float) -> None:
+    """Held-out samples of a calibrated model, 300: the share of wrong labels is below in 19 of 20 of 200 draws."""
+    below = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        sure, given = rng.uniform(0.4, 1, 300), rng.integers(0, 4, 300)
+        wrong = rng.random(300) < share
+        below += wrong.mean() <= accidents(sure, wrong | (rng.random(300) > sure), given)
+    assert below >= 190

@@ -143,29 +143,17 @@ def test_clips_that_look_like_no_others_are_not_swapped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "most", "reads", "found"),
-    [
-        (0.4, 0.23, 0.65, False),  # the surest have less than 60 % of it, and 35 % of errors explain it
-        (0.4, 0.25, 0.65, True),  # the surest have as many
-        (0.4, 0.05, 0.85, True),  # held-out labels are right, and few errors are made there
-        (0.2, 0.05, 0.65, True),  # not many
-    ],
-)
-def test_many_wrong_labels_are_not_what_a_model_cannot_tell(share, most, reads, found) -> None:
-    """Two groups of margins: where a model is wrong on 40 %, out of fold, they are as if 40 % of labels were wrong."""
-    said, kind = world(wrong=int(share * COUNT))
-    claimed = judge(said, LABELS, np.zeros((COUNT, 2)), reads, wrong=WrongBounds(0.0, most)).p_mislabelled > CLAIMED
-    assert (claimed[kind == 1].mean() > 0.9 and claimed[kind == 0].mean() < 0.05) if found else not claimed.any()
-
-
-@pytest.mark.parametrize(
     ("share", "limit", "judged"), [(0.6, 1, False), (0.4, 0.5, True), (0.4, 0.32, True), (0.4, 0.28, False)]
 )
 def test_most_labels_are_not_wrong_nor_many_more_than_a_plain_classifier_leaves_room_for(share, limit, judged) -> None:
-    """A model that has learnt little denies most labels. A third above the limit may be chance, more is not."""
+    """A model that has learnt little denies most labels. A third above the limit may be chance, more is not.
+
+    So it is of what held-out samples leave room for: what a model cannot tell is a group of margins too.
+    """
     said, kind = world(wrong=int(share * COUNT))
-    found = judge(said, LABELS, np.zeros((COUNT, 2)), wrong=WrongBounds(limit=limit)).p_mislabelled
-    assert (found[kind == 1] > CLAIMED).mean() > 0.9 if judged else np.isnan(found).all()
+    for bound in (WrongBounds(limit=limit), WrongBounds(accidents=limit)):
+        found = judge(said, LABELS, np.zeros((COUNT, 2)), wrong=bound).p_mislabelled
+        assert (found[kind == 1] > CLAIMED).mean() > 0.9 if judged else np.isnan(found).all()
 
 
 def test_the_others_must_read_to_vouch_for_a_label_and_so_must_the_modality_itself() -> None:
@@ -181,7 +169,7 @@ def test_the_others_must_read_to_vouch_for_a_label_and_so_must_the_modality_itse
     assert not found[1].any(), "they deny nearly every label"
     assert not found[2].any(), "many pictures that are nobody else's are read as another class"
     judged = [~np.isnan(judge(one, LABELS, np.zeros((COUNT, 2))).p_swapped).any(axis=0) for one in cases]
-    assert [list(one) for one in judged] == [[True, True], [True, True], [True, False]]
+    assert [list(one) for one in judged] == [[True, True], [True, True], [False, False]], "nor do these vouch"
 
 
 @pytest.mark.parametrize(("step", "found"), [(1, False), (2, False), (None, True)])
