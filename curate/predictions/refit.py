@@ -37,8 +37,6 @@ def refit(store: Store, source: Run, layers: Sequence[settings.Layer]) -> Run:
     rounds = {number: _round(store, source, number, config) for number in store.rounds.numbers(source.run_id)}
     runs_folder = store.path.with_suffix(".runs")
     run_id = store.runs.new_id(f"score-{source.dataset}", runs_folder)
-    if (runs_folder / source.run_id).is_dir():
-        shutil.copytree(runs_folder / source.run_id, runs_folder / run_id)
     run = dataclasses.replace(
         source,
         run_id=run_id,
@@ -49,8 +47,11 @@ def refit(store: Store, source: Run, layers: Sequence[settings.Layer]) -> Run:
         folder=str(runs_folder / run_id) if source.folder else "",
         note=f"refit of {source.run_id}",
     )
-    store.runs.start(run)
+    run = store.runs.begin(run)
+    run_id = run.run_id
     try:
+        if (runs_folder / source.run_id).is_dir():
+            shutil.copytree(runs_folder / source.run_id, runs_folder / run_id)
         store.copy_scores(source.run_id, run_id)
         for number, found in rounds.items():
             posteriors = (found.p_balanced, config.gap, found.p_ahead)

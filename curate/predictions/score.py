@@ -165,7 +165,7 @@ def score_predictions(
     given = {"embeddings": list(embeddings)} if embeddings else {"usability": line}
     run = _planned(store, read, given | ({"media": str(media.absolute())} if media else {}))
     items = dataclasses.replace(_items(saved), sources=sources_of)
-    with _recorded(store, run):
+    with _recorded(store, run) as run:
         for number, predictions in enumerate(saved.rounds):
             found = _fit(read, number, known)
             store.rounds.write(
@@ -312,7 +312,7 @@ def score_missing_predictions(
         store.samples.write_columns(run.data_id, items)
         kept, fresh = np.array(sorted(store.rounds.predicted_ids(scored.run_id)), dtype=np.str_), None
     store.samples.copy(scored.data_id, run.data_id)
-    with _recorded(store, run):
+    with _recorded(store, run) as run:
         write_grown(store, scored, run, kept, newest.subset(np.isin(newest.sample_ids, new)), others, fresh)
         store.runs.finish(run.run_id, "done")
     return scored, store.runs.find(run.run_id)
@@ -349,11 +349,11 @@ def _write_held_out(store: Store, run: Run, saved: Saved) -> None:
 
 
 @contextmanager
-def _recorded(store: Store, run: Run) -> Iterator[None]:
-    """Write the run's row at the start, and the status `interrupted` or `failed` if an exception ends it."""
-    store.runs.start(run)
+def _recorded(store: Store, run: Run) -> Iterator[Run]:
+    """Write the row of a new run and give it, and the status `interrupted` or `failed` if an exception ends it."""
+    run = store.runs.begin(run)
     try:
-        yield
+        yield run
     except BaseException as error:
         store.runs.finish(run.run_id, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
         raise

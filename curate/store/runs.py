@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -41,27 +41,42 @@ class Runs:
                 taken = {r for (r,) in con.execute("SELECT run_id FROM run").fetchall()}
         return free_name(stem, taken, lambda name: is_vacant(folder / name))
 
+    def begin(self, run: Run) -> Run:
+        """Add a new run, and give it: if another process has begun one of its name since, it has the next free name."""
+        with self.db.open(write=True) as con:
+            taken = {r for (r,) in con.execute("SELECT run_id FROM run").fetchall()}
+            if run.run_id in taken:
+                folder = Path(run.folder).parent if run.folder else self.db.path.with_suffix(".runs")
+                name = free_name(run.run_id.rpartition("-")[0], taken, lambda one: is_vacant(folder / one))
+                run = replace(run, run_id=name, folder=str(folder / name) if run.folder else "")
+            self._add(con, run)
+        return run
+
     def start(self, run: Run) -> None:
         """Add a run, or set its status back to `running` when it is resumed."""
         with self.db.open(write=True) as con:
-            row = {f.name: getattr(run, f.name) for f in fields(run)}
-            row |= {
-                "config": json.dumps(run.config),
-                "versions": json.dumps(run.versions),
-                "status": "running",
-                "modalities": list(run.modalities),
-                "classes": list(run.classes),
-            }
-            if con.execute(
-                "UPDATE run SET status = 'running', finished = NULL WHERE run_id = ? RETURNING 1", [run.run_id]
-            ).fetchone():
-                return
-            row["started"] = _now()
-            names, marks = ", ".join(row), ", ".join("?" * len(row))
-            con.execute(f"INSERT INTO run ({names}) VALUES ({marks})", list(row.values()))
-            early = "UPDATE part SET data_id = ? WHERE run_id = ? AND data_id IS NULL RETURNING 1"
-            if con.execute(early, [run.data_id, run.run_id]).fetchall():  # rounds that were written before it
-                renew(con, run.data_id)
+            self._add(con, run)
+
+    def _add(self, con: duckdb.DuckDBPyConnection, run: Run) -> None:
+        """Write the row of a run that starts or is resumed."""
+        row = {f.name: getattr(run, f.name) for f in fields(run)}
+        row |= {
+            "config": json.dumps(run.config),
+            "versions": json.dumps(run.versions),
+            "status": "running",
+            "modalities": list(run.modalities),
+            "classes": list(run.classes),
+        }
+        if con.execute(
+            "UPDATE run SET status = 'running', finished = NULL WHERE run_id = ? RETURNING 1", [run.run_id]
+        ).fetchone():
+            return
+        row["started"] = _now()
+        names, marks = ", ".join(row), ", ".join("?" * len(row))
+        con.execute(f"INSERT INTO run ({names}) VALUES ({marks})", list(row.values()))
+        early = "UPDATE part SET data_id = ? WHERE run_id = ? AND data_id IS NULL RETURNING 1"
+        if con.execute(early, [run.data_id, run.run_id]).fetchall():  # rounds that were written before it
+            renew(con, run.data_id)
 
     def finish(self, run_id: str, status: str, checkpoint_sha256: str | None = None) -> None:
         """Close a run as `done`, `interrupted` or `failed`."""

@@ -164,6 +164,16 @@ def test_run_ids_count_up_over_runs_and_folders(scored_table, tmp_path):
     assert not (tmp_path / "none.duckdb").exists()
 
 
+def test_two_runs_that_were_planned_with_one_name_begin_with_two(scored_table, scoring, tmp_path):
+    """As of two processes that score at once: neither writes into the other's run."""
+    folder = scored_table.path.with_suffix(".runs") / "score-toy-2"
+    planned = scoring.run("score-toy-2", gap_kind="prob"), scoring.run("score-toy-2", gap_kind="kl", folder=str(folder))
+    first, second = (scored_table.runs.begin(run) for run in planned)
+    assert (first.run_id, second.run_id) == ("score-toy-2", "score-toy-3")
+    assert second.folder == str(folder.with_name("score-toy-3"))
+    assert [scored_table.runs.find(run.run_id).gap_kind for run in (first, second)] == ["prob", "kl"]
+
+
 def test_a_run_is_read_back_as_it_was_written(scored_table, scoring):
     run = scoring.run(
         "iprm-toy-1",
