@@ -94,14 +94,14 @@ def _labels(e: Evidence) -> str:
         )
     if e.withheld:
         return (
-            "labels: not judged: over the warm-up the fusion denied more of them than can be wrong, so it is the model "
-            "that is wrong; contradiction_fused ranks them"
+            "labels: not judged: the fusion denies more of them than can be wrong, so most of these are hard, or it is "
+            "too sure of itself; contradiction_fused ranks them"
         )
     if not e.denied:
         return _elsewhere(e)
     text = (
         f"labels: {e.denied} probably wrong ({e.denied / e.samples:.1%}), since the fused prediction preferred another "
-        "class over the warm-up, as it does in a group apart; "
+        f"class{' over the warm-up' if e.has_model else ''}, as it does in a group apart; "
     )
     if e.denied / e.samples < MAY_BE_HARD * (1 - e.reads):
         text += f"or hard: the fusion is wrong on {1 - e.reads:.0%} of {e.unseen}; "

@@ -204,6 +204,19 @@ def print_selection(chosen: Selection, form: Format, message: Message = print_me
     )
 
 
+def thin_classes(chosen: Selection) -> str:
+    """A line on the classes of which less than half as much is kept as of all samples; '' if there is none."""
+    share = len(chosen.sample_ids) / max(chosen.candidates, 1)
+    thin = [f"{c} ({k} of {n})" for c, (k, n) in sorted(chosen.kept.items()) if k < share * n / 2]
+    if not thin:
+        return ""
+    named = ", ".join(thin[:5]) + (f", ... ({len(thin)} in all)" if len(thin) > 5 else "")
+    return (
+        f"of some classes less than half as much is kept as of all: {named}; these may be hard rather than bad, and a "
+        "model that is trained without them will not know them; --per-class N keeps the best of each"
+    )
+
+
 def print_comparison(store: Store, name: str, plan: Plan | None, form: Format, quiet: bool) -> bool:
     """Print a stored comparison and how to read it; returns whether a cell has no result."""
     from curate.advice.kept import measured

@@ -9,7 +9,7 @@ import typer
 
 from curate.errors import CurateError
 
-from .messages import messages, percent, print_rows, print_selection
+from .messages import messages, percent, print_rows, print_selection, thin_classes
 from .options import DB, Db, File, Output, Quiet, RunName
 
 
@@ -70,6 +70,8 @@ def select(
     written = store.selections.export(chosen.name, output) if output else 0
     if not quiet:
         print_selection(chosen, form, message)
+        if where is None and (thin := thin_classes(chosen)):
+            message(thin)
     if output:
         message(f"wrote {written} rows to {output}")
 

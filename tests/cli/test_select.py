@@ -14,9 +14,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from curate import cli
+from curate.commands.messages import thin_classes
+from curate.types import Selection
 
 TRAINED = 24  # samples of the tiny data set, eight of each of three classes
 
@@ -206,3 +209,12 @@ def test_sql_reads_a_file_that_is_allowed_and_prints_tsv_and_json_lines(curate: 
     assert ended.out == "sample_id\tnote\tlabel_name\ns00\tfine\tant\ns01\tclick\tbee\n"
     lines = curate("sql", "--allow-files", query, "--format", "jsonl").out.splitlines()
     assert [json.loads(line)["note"] for line in lines] == ["fine", "click"]
+
+
+def test_classes_of_which_hardly_anything_is_kept_are_named() -> None:
+    """Of 100, half is kept: of 20 bees 4, less than a quarter; of 40 cows 10, a quarter, which is half as much."""
+    kept = {"bee": (4, 20), "cow": (10, 40), "dog": (36, 40)}
+    ids = np.array([f"s{i}" for i in range(50)])
+    told = thin_classes(Selection("good", "score-x-1", "", ids, 100, kept))
+    assert "bee (4 of 20)" in told and "cow" not in told and "--per-class" in told
+    assert thin_classes(Selection("good", "score-x-1", "", ids, 100, {"bee": (10, 20), "dog": (40, 80)})) == ""
