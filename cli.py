@@ -156,8 +156,11 @@ def start(
 
         return catalog.names()
 
+    commands = getattr(ctx.command, "commands", {})
+    if ctx.invoked_subcommand != "doctor":
+        precedence.check_variables(commands, print_message)
     ctx.obj = precedence.read_project(Path("curate.toml"), methods)
-    ctx.default_map = precedence.command_defaults(ctx.obj, getattr(ctx.command, "commands", {}))
+    ctx.default_map = precedence.command_defaults(ctx.obj, commands)
 
 
 def add_commands() -> None:

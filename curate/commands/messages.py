@@ -193,12 +193,14 @@ def print_growth(store: Store, before: Run, grown: Run, quiet: bool) -> None:
         print_score(store, grown)
 
 
-def print_selection(chosen: Selection, form: Format, message: Message = print_message) -> None:
-    """Print what a selection kept, and how that changes class balance."""
+def print_selection(chosen: Selection, form: Format, message: Message, ranked: bool = False) -> None:
+    """Print what a selection kept, and how that changes class balance; of a ranking also `thin_classes`."""
     kept = len(chosen.sample_ids)
     message(f"{chosen.name}: kept {kept} of {chosen.candidates} ({kept / chosen.candidates:.1%})")
     if kept == chosen.candidates:
         message("that is every scored sample: to train on it is to train on all")
+    if ranked and (thin := thin_classes(chosen)):
+        message(thin)
     print_rows(
         ["class", "kept", "of", "share"], [[c, k, n, percent(k / n, form)] for c, (k, n) in chosen.kept.items()], form
     )

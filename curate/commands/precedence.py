@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,12 @@ from curate.errors import CurateError, shorten, unknown_name
 SECTIONS = ("data", "model", "optim", "score", "train", "method")
 NEVER_DEFAULT = {"help", "set", "resume", "replace", "refit"}
 """Options that a file may not set: they must be given each time, or there are sections for them."""
+READ_ELSEWHERE = ("CURATE_DEBUG",)
+"""Variables of the environment that are no options."""
+OF_TESTS = ("CURATE_TEST_", "CURATE_FUZZ", "CURATE_LONG")
+"""What begins so is for the project's tests."""
+MISSPELT = 0.9
+"""A name that is as similar to a known one is a misspelt one."""
 ABOUT_WARM_UP = (
     "root",
     "split_variant",
@@ -72,6 +79,22 @@ def command_defaults(content: Mapping[str, Any], commands: Mapping[str, Any]) ->
         if name not in known:
             raise unknown_name("option in curate.toml", name, known)
     return {command: {own[k]: v for k, v in options.items() if k in own} for command, own in parameters.items()}
+
+
+def check_variables(commands: Mapping[str, Any], message: Callable[[str], None]) -> None:
+    """Say which variables of the environment begin with CURATE_ but have no effect.
+
+    Raises:
+        CurateError: one is nearly the name of one that is read.
+    """
+    named = [p.envvar for parsed in commands.values() for p in parsed.params if isinstance(p.envvar, str)]
+    known = {*named, *READ_ELSEWHERE}
+    for name in sorted(os.environ):
+        if not name.startswith("CURATE_") or name.startswith(OF_TESTS) or name in known:
+            continue
+        if get_close_matches(name, known, n=1, cutoff=MISSPELT):
+            raise unknown_name("variable of the environment", name, known)
+        message(f"{name} has no effect; settings go by CURATE_SET, e.g. CURATE_SET='score.gap=kl data.size=64'")
 
 
 def project(context: Any) -> Mapping[str, Any]:

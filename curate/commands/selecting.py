@@ -9,7 +9,7 @@ import typer
 
 from curate.errors import CurateError
 
-from .messages import messages, percent, print_rows, print_selection, thin_classes
+from .messages import messages, percent, print_rows, print_selection
 from .options import DB, Db, File, Output, Quiet, RunName
 
 
@@ -69,9 +69,7 @@ def select(
     chosen = store.selections.make(scored.run_id, name=name, replace=replace, **rule)
     written = store.selections.export(chosen.name, output) if output else 0
     if not quiet:
-        print_selection(chosen, form, message)
-        if where is None and (thin := thin_classes(chosen)):
-            message(thin)
+        print_selection(chosen, form, message, ranked=where is None)
     if output:
         message(f"wrote {written} rows to {output}")
 

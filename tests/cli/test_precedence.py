@@ -200,3 +200,15 @@ def test_the_word_of_the_command_line_stands_above_the_file(curate: Callable, sa
     assert "score.components,2\n" in told and "score.input,signed\n" in told
     Path("curate.toml").write_text("paper = true\n")
     assert "student-t mixture" in curate(*SAVED, "--family", "student-t").out
+
+
+def test_a_variable_that_nothing_reads_is_told_and_a_misspelt_one_refused(
+    curate: Callable, saved_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CURATE_GAP", "kl")
+    ended = curate("score", "--predictions", saved_file)
+    assert ended.code == 0 and "CURATE_GAP has no effect" in ended.err and "CURATE_SET='score.gap=kl" in ended.err
+    monkeypatch.setenv("CURATE_DEVIC", "cpu")
+    ended = curate("sql", "SELECT 1")
+    assert ended.code == 1 and "'CURATE_DEVIC'" in ended.err and "'CURATE_DEVICE'" in ended.err
+    assert curate("doctor").code == 0
