@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from curate.errors import CurateError
-from curate.files.remote import Remote
-from curate.files.writing import replacing
+from curate.files.writing import check_output, replacing
 from curate.store.store import Store
 from curate.types import FUSED
 
@@ -31,26 +30,26 @@ def export(store: Store, path: Path, to: str | None = None, wanted: Wanted | Non
     Raises:
         CurateError: the path does not fit the target, or something that it needs is not known.
     """
-    target = to or path.suffix.removeprefix(".")
-    if target not in TARGETS:
+    name = to or path.suffix.removeprefix(".")
+    if name not in TARGETS:
         raise CurateError(
             f"cannot write {path.suffix or 'a file without suffix'!r}", f"name a target, --to {', '.join(TARGETS)}"
         )
-    return TARGETS[target](store, rows_of(store, wanted or Wanted()), path)
+    suffix, write = TARGETS[name]
+    if suffix:
+        check_output(path, (suffix,))
+    else:
+        _check_folder(path)
+    return write(store, rows_of(store, wanted or Wanted()), path)
 
 
-def _plain(suffix: str) -> Callable[[Store, Rows, Path], Written]:
-    def write(store: Store, rows: Rows, path: Path) -> Written:
-        _need_suffix(path, suffix)
-        return store.db.copy_to(rows.sql, rows.parameters, path), ""
-
-    return write
+def _plain(store: Store, rows: Rows, path: Path) -> Written:
+    return store.db.copy_to(rows.sql, rows.parameters, path), ""
 
 
 def _hugging_face(store: Store, rows: Rows, path: Path) -> Written:
     """A folder with a Parquet file a split, which `datasets` finds by their names."""
     need_one(rows, "hf")
-    _need_folder(path)
     path.mkdir(exist_ok=True)
     splits = store.db.named_rows(f"SELECT DISTINCT split FROM ({rows.sql}) ORDER BY 1", rows.parameters)
     written = 0
@@ -64,7 +63,6 @@ def _hugging_face(store: Store, rows: Rows, path: Path) -> Written:
 def _cleanlab(store: Store, rows: Rows, path: Path) -> Written:
     """An NPZ: labels as positions in the sorted class names, as cleanlab wants them; probabilities in that order."""
     run = need_one(rows, "cleanlab")
-    _need_suffix(path, ".npz")
     ids, probabilities = store.rounds.probabilities(run.run_id)
     names = dict(store.db.named_rows(f"SELECT sample_id, label_name FROM ({rows.sql})", rows.parameters))
     kept = np.array([names.get(i) is not None for i in ids])
@@ -88,7 +86,6 @@ def _cleanlab(store: Store, rows: Rows, path: Path) -> Written:
 def _fiftyone(store: Store, rows: Rows, path: Path) -> Written:
     """A CSV with a row for each picture or video, whose path is in the column `filepath`; the line keeps numbers."""
     need_one(rows, "fiftyone")
-    _need_suffix(path, ".csv")
     medium = _medium(store, rows, VISUAL)
     if medium is None:
         raise CurateError(
@@ -106,7 +103,6 @@ def _fiftyone(store: Store, rows: Rows, path: Path) -> Written:
 def _spotlight(store: Store, rows: Rows, path: Path) -> Written:
     """Parquet; the line names the types that Spotlight would take for others: lists of two numbers are its windows."""
     run = need_one(rows, "spotlight")
-    _need_suffix(path, ".parquet")
     named = "SELECT * REPLACE (array_to_string(selections, ', ') AS selections)"
     written = store.db.copy_to(f"{named} FROM ({rows.sql}) ORDER BY sample_id", rows.parameters, path)
     kinds = {f"file_{m}": _kind(store, rows, m) for m in rows.media}
@@ -118,7 +114,6 @@ def _spotlight(store: Store, rows: Rows, path: Path) -> Written:
 def _webdataset(store: Store, rows: Rows, path: Path) -> Written:
     """A folder with tar files of decoded media, a split or more, see `shards.write`."""
     need_one(rows, "webdataset")
-    _need_folder(path)
     return shards.write(store, rows, path)
 
 
@@ -138,28 +133,22 @@ def _suffix(store: Store, rows: Rows, modality: str) -> str:
     return Path(found[0][0]).suffix.lower() if found else ""
 
 
-def _need_suffix(path: Path, suffix: str) -> None:
-    if path.suffix != suffix:
-        raise CurateError(
-            f"this is written to a file that ends in {suffix}, got {path.name}", f"-o {path.stem}{suffix}"
-        )
-
-
-def _need_folder(path: Path) -> None:
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+def _check_folder(path: Path) -> None:
+    """Check that there is an empty folder, or none in a place where one can be made."""
+    if not path.exists():
+        check_output(path)
+    elif not path.is_dir() or any(path.iterdir()):
         raise CurateError(f"{path} is there already, and not an empty folder", "name a new one")
-    if not isinstance(path, Remote) and not path.absolute().parent.is_dir():
-        raise CurateError(f"the folder of {path} does not exist", "make it first")
 
 
-TARGETS: Mapping[str, Callable[[Store, Rows, Path], Written]] = {
-    "csv": _plain(".csv"),
-    "parquet": _plain(".parquet"),
-    "jsonl": _plain(".jsonl"),
-    "hf": _hugging_face,
-    "cleanlab": _cleanlab,
-    "fiftyone": _fiftyone,
-    "spotlight": _spotlight,
-    "webdataset": _webdataset,
+TARGETS: Mapping[str, tuple[str, Callable[[Store, Rows, Path], Written]]] = {
+    "csv": (".csv", _plain),
+    "parquet": (".parquet", _plain),
+    "jsonl": (".jsonl", _plain),
+    "hf": ("", _hugging_face),
+    "cleanlab": (".npz", _cleanlab),
+    "fiftyone": (".csv", _fiftyone),
+    "spotlight": (".parquet", _spotlight),
+    "webdataset": ("", _webdataset),
 }
-"""{what `--to` names: what writes it}."""
+"""{what `--to` names: (suffix of its file; empty = a folder, what writes it)}."""

@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import duckdb
 
 from curate.errors import CurateError, LockedError
-from curate.files.remote import Remote
-from curate.files.writing import replacing
+from curate.files.writing import check_output, replacing
 
 from . import beside
 from .instance import Attached, Own
@@ -50,6 +49,13 @@ BROKEN = (
 )
 """DuckDB's errors for a full disk, a folder that cannot be written, and a damaged file."""
 IN_PLACE = "check who may write there, and the space left on the disk; what was stored before is as it was"
+COPIED = {
+    ".csv": "FORMAT csv, HEADER",
+    ".parquet": "FORMAT parquet, COMPRESSION zstd",
+    ".jsonl": "FORMAT json",
+    ".txt": "FORMAT csv, HEADER false, QUOTE ''",
+}
+"""{suffix of a file that rows are written to: how DuckDB writes it}."""
 VIEWS = "samples, by_class, by_modality, failures, findings, history, dynamics, gap_dynamics and results"
 LOG = logging.getLogger(__name__)
 Portions = tuple[list[str], Iterator[list[tuple[Any, ...]]]]
@@ -293,24 +299,12 @@ class Connection:
         Returns:
             The number of rows.
         """
-        formats = {
-            ".csv": "FORMAT csv, HEADER",
-            ".parquet": "FORMAT parquet, COMPRESSION zstd",
-            ".jsonl": "FORMAT json",
-            ".txt": "FORMAT csv, HEADER false, QUOTE ''",
-        }
-        if path.suffix not in formats:
-            raise CurateError(
-                f"cannot write {path.suffix or 'a file without suffix'!r}",
-                f"name a file ending in {', '.join(formats)}",
-            )
-        if not isinstance(path, Remote) and not path.parent.exists():
-            raise CurateError(f"the folder of {path} does not exist", "make it first")
+        check_output(path, COPIED)
         if path.suffix == ".txt":
             sql = f"SELECT sample_id FROM ({sql})"
             self._refuse_line_breaks(sql, parameters, path)
         with replacing(path) as fresh, self.open() as con:
-            copy = f"COPY ({sql}) TO $path ({formats[path.suffix]})"
+            copy = f"COPY ({sql}) TO $path ({COPIED[path.suffix]})"
             try:
                 done = con.execute(copy, {**parameters, "path": str(fresh)}).fetchone()
             except duckdb.IOException as error:

@@ -82,7 +82,7 @@ def test_rows_go_to_a_file_as_they_are_printed(curate: Callable, db: Path, endin
 
 
 def test_a_file_of_rows_has_a_known_ending(refused: Callable, db: Path) -> None:
-    assert "its ending is not known" in refused("sql", "SELECT 1", "-o", "rows.xlsx")
+    assert "cannot write '.xlsx'" in refused("sql", "SELECT 1", "-o", "rows.xlsx")
     assert not Path("rows.xlsx").exists()
 
 

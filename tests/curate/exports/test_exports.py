@@ -196,8 +196,19 @@ def test_a_name_that_does_not_fit_is_refused_and_nothing_is_written(scored_table
     assert [p.name for p in tmp_path.rglob("*") if p.is_file() and "duckdb" not in p.name] == ["x"]
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_place_is_checked_before_anything_is_read(tmp_path, target) -> None:
+    """The table is not there either: what is said first was looked at first."""
+    store, suffix = Store(tmp_path / "none.duckdb"), TARGETS[target][0]
+    with pytest.raises(CurateError, match=r"the folder .*nowhere does not exist"):
+        export(store, tmp_path / "nowhere" / f"x{suffix}", target)
+    if suffix:
+        with pytest.raises(CurateError, match=r"cannot write '\.foo'"):
+            export(store, tmp_path / "x.foo", target)
+
+
 @pytest.mark.parametrize("target", ["hf", "cleanlab", "fiftyone", "spotlight", "webdataset"])
 def test_what_takes_one_data_set_asks_which(scored_table, predictions, scoring, tmp_path, target) -> None:
     scoring.write(scored_table, predictions(prefix="t"), "score-pets-1", dataset="pets", data_id="pets-0123456789")
     with pytest.raises(CurateError, match="several or none"):
-        export(scored_table, tmp_path / "x", target)
+        export(scored_table, tmp_path / f"x{TARGETS[target][0]}", target)
