@@ -14,14 +14,11 @@ from curate.store.store import Store
 from curate.types import FUSED
 
 from . import shards
-from .rows import Rows, Wanted, need_one, rows_of
+from .rows import Rows, Wanted, Written, need_one, note, rows_of
 
 VISUAL = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".flv")
 MOVING = VISUAL[6:]
 SOUND = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac")
-
-Written = tuple[int, str]
-"""Number of rows, and how they are opened."""
 
 
 def export(store: Store, path: Path, to: str | None = None, wanted: Wanted | None = None) -> Written:
@@ -44,7 +41,11 @@ def export(store: Store, path: Path, to: str | None = None, wanted: Wanted | Non
 
 
 def _plain(store: Store, rows: Rows, path: Path) -> Written:
-    return store.db.copy_to(rows.sql, rows.parameters, path), ""
+    """All columns; without one run there are none of its classes."""
+    notes: tuple[str, ...] = ()
+    if rows.run is None and store.runs.all(kind="score", status="done"):
+        notes = ("of several data sets: without paths of media and class probabilities; name a run for them: --run",)
+    return Written(store.db.copy_to(rows.sql, rows.parameters, path), notes=notes)
 
 
 def _hugging_face(store: Store, rows: Rows, path: Path) -> Written:
@@ -57,17 +58,23 @@ def _hugging_face(store: Store, rows: Rows, path: Path) -> Written:
         of_split = f"SELECT * FROM ({rows.sql}) WHERE split = $split ORDER BY sample_id"
         file = path / f"{'validation' if split == 'val' else split}.parquet"
         written += store.db.copy_to(of_split, {**rows.parameters, "split": split}, file)
-    return written, f'datasets.load_dataset("{path}")'
+    return Written(written, f'datasets.load_dataset("{path}")')
 
 
 def _cleanlab(store: Store, rows: Rows, path: Path) -> Written:
     """An NPZ: labels as positions in the sorted class names, as cleanlab wants them; probabilities in that order."""
     run = need_one(rows, "cleanlab")
     ids, probabilities = store.rounds.probabilities(run.run_id)
-    names = dict(store.db.named_rows(f"SELECT sample_id, label_name FROM ({rows.sql})", rows.parameters))
+    asked = store.db.named_rows(f"SELECT sample_id, label_name, split FROM ({rows.sql})", rows.parameters)
+    names = {i: name for i, name, _ in asked}
     kept = np.array([names.get(i) is not None for i in ids])
     order = np.argsort(np.array(run.classes))
     classes = np.array(run.classes)[order]
+    notes: tuple[str, ...] = ()
+    known = set(ids[kept].tolist())
+    for split in sorted({split for *_, split in asked}):
+        absent = [i for i, _, own in asked if own == split and i not in known]
+        notes += note(f"left out, since no prediction of them is stored: of {split}", absent)
     content: dict[str, Any] = {
         "sample_ids": ids[kept],
         "classes": classes,
@@ -75,12 +82,14 @@ def _cleanlab(store: Store, rows: Rows, path: Path) -> Written:
     }
     for m, probs in probabilities.items():
         content[f"pred_probs_{m}"] = probs[kept][:, order]
+        notes += note(f"pred_probs_{m} is NaN, since they lack it, for", ids[kept][np.isnan(probs[kept]).any(axis=1)])
     with replacing(path) as fresh, fresh.open("wb") as file:
         np.savez_compressed(file, **content)
     shown = FUSED if FUSED in probabilities else next(iter(probabilities))
-    return int(kept.sum()), (
-        f'd = numpy.load("{path}"); cleanlab.filter.find_label_issues(d["labels"], d["pred_probs_{shown}"])'
-    )
+    opened = f'd = numpy.load("{path}"); labels, p = d["labels"], d["pred_probs_{shown}"]; '
+    if np.isnan(content[f"pred_probs_{shown}"]).any():
+        opened += "k = numpy.isfinite(p).all(1); labels, p = labels[k], p[k]; "
+    return Written(int(kept.sum()), f"{opened}cleanlab.filter.find_label_issues(labels, p)", notes)
 
 
 def _fiftyone(store: Store, rows: Rows, path: Path) -> Written:
@@ -92,12 +101,12 @@ def _fiftyone(store: Store, rows: Rows, path: Path) -> Written:
             "FiftyOne shows pictures and videos, and no file of one is known of these samples",
             "score saved predictions with --media clips.csv; or use --to spotlight, which plays sound",
         )
-    sql = f"SELECT file_{medium} AS filepath, * FROM ({rows.sql}) WHERE file_{medium} IS NOT NULL"
-    written = store.db.copy_to(sql, rows.parameters, path)
+    sql = f"SELECT file_{medium} AS filepath, * FROM ({rows.sql})"
+    written = store.db.copy_to(f"{sql} WHERE filepath IS NOT NULL", rows.parameters, path)
+    absent = store.db.named_rows(f"SELECT sample_id FROM ({sql}) WHERE filepath IS NULL", rows.parameters)
     kinds = f'{{c: {{"f": float, "i": int}}.get(t.kind) for c, t in pandas.read_csv("{path}").dtypes.items()}}'
-    return written, (
-        f'fiftyone.Dataset.from_dir(labels_path="{path}", dataset_type=fiftyone.types.CSVDataset, fields={kinds})'
-    )
+    opened = f'fiftyone.Dataset.from_dir(labels_path="{path}", dataset_type=fiftyone.types.CSVDataset, fields={kinds})'
+    return Written(written, opened, note(f"left out, without a file of {medium}:", [i for (i,) in absent]))
 
 
 def _spotlight(store: Store, rows: Rows, path: Path) -> Written:
@@ -108,7 +117,7 @@ def _spotlight(store: Store, rows: Rows, path: Path) -> Written:
     kinds = {f"file_{m}": _kind(store, rows, m) for m in rows.media}
     kinds |= dict.fromkeys([f"probs_{m}" for m in store.rounds.probabilities(run.run_id)[1]], "Embedding")
     types = ", ".join(f'"{c}": spotlight.{kind}' for c, kind in kinds.items() if kind)
-    return written, f'spotlight.show("{path}"{f", dtype={{{types}}}" if types else ""})'
+    return Written(written, f'spotlight.show("{path}"{f", dtype={{{types}}}" if types else ""})')
 
 
 def _webdataset(store: Store, rows: Rows, path: Path) -> Written:

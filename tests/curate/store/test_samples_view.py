@@ -231,7 +231,7 @@ def test_a_condition_that_is_none_is_a_users_error(small, where):
 def test_samples_as_a_frame_and_as_a_file(small, tmp_path):
     frame = small.samples_frame()
     assert list(frame["sample_id"]) == ["a", "b", "c", "d", "zz-test", "zz-val"]
-    assert export(small, tmp_path / "x.csv")[0] == 6
+    assert export(small, tmp_path / "x.csv").rows == 6
     pd.testing.assert_series_equal(pd.read_csv(tmp_path / "x.csv")["gap"], frame["gap"])
 
 
