@@ -11,7 +11,7 @@ from typing import Any
 from curate.errors import CurateError
 from curate.files.remote import located
 from curate.files.shards import shards_of
-from curate.types import MODALITY
+from curate.store.names import MODALITY, name_hint
 
 from .arrays import read_npz
 from .lines import DYNAMICS, read_jsonl
@@ -89,7 +89,5 @@ def _named(part: Part, modality: str) -> Part:
         raise CurateError(f"{part.source}: which modality is it?", DYNAMICS)
     for name in part.values:
         if not MODALITY.fullmatch(name):
-            raise CurateError(
-                f"{part.source}: {name!r} cannot be the name of a modality", "use lower-case letters, digits and _"
-            )
+            raise CurateError(f"{part.source}: {name!r} cannot be the name of a modality", name_hint(name))
     return part
