@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from curate.errors import CurateError
-from curate.files.writing import check_output, replacing
+from curate.files.writing import check_output, ending, replacing
 from curate.store.store import Store
 from curate.types import FUSED
 
@@ -30,7 +30,8 @@ def export(store: Store, path: Path, to: str | None = None, wanted: Wanted | Non
     name = to or path.suffix.removeprefix(".")
     if name not in TARGETS:
         raise CurateError(
-            f"cannot write {path.suffix or 'a file without suffix'!r}", f"name a target, --to {', '.join(TARGETS)}"
+            f"cannot write {ending(path)}",
+            f"name a target, --to {', '.join(TARGETS)}",
         )
     suffix, write = TARGETS[name]
     if suffix:

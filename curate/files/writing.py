@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 
+def ending(path: Path) -> str:
+    """What a message says of how the name of a file ends."""
+    return repr(path.suffix) if path.suffix else "a file without suffix"
+
+
 def check_output(path: Path, suffixes: Collection[str] = ()) -> None:
     """Check what can be known of a file before anything is computed or stored for it; of a remote one its suffix alone.
 
@@ -31,7 +36,8 @@ def check_output(path: Path, suffixes: Collection[str] = ()) -> None:
     """
     if suffixes and path.suffix not in suffixes:
         raise CurateError(
-            f"cannot write {path.suffix or 'a file without suffix'!r}", f"name a file ending in {', '.join(suffixes)}"
+            f"cannot write {ending(path)}",
+            f"name a file ending in {', '.join(suffixes)}",
         )
     if isinstance(path, Remote):
         return

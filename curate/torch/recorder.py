@@ -116,6 +116,7 @@ class Recorder:
         if number < 1:
             raise CurateError(f"epochs are counted from 1, got {number}", "leave number out, or add 1 to yours")
         self._open = _Epoch(self.folder, split, number, self.process, self.processes, self.rows, moving)
+        self.folder.mkdir(parents=True, exist_ok=True)  # without a complete epoch it is a recording too
         self._open.clear()  # what a killed run left
         try:
             yield

@@ -157,9 +157,11 @@ def test_what_is_no_such_file_is_refused(refused, suffix):
 
 
 def test_missing_files_unknown_formats_and_empty_folders_are_refused(refused, tmp_path):
-    assert "no file of predictions at" in refused("@none.csv")
+    for name in ("@none.csv", "@none"):
+        assert "no file or folder of predictions at" in refused(name)
     assert "cannot read predictions from '.xlsx'" in refused("@f.xlsx", f_xlsx="")
     assert "no .jsonl file in the folder" in refused(f"audio={tmp_path}")
+    assert f"no complete epoch in {tmp_path}" in refused(str(tmp_path))
 
 
 def test_files_that_do_not_match_are_refused(refused):
