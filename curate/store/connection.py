@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
-from curate.errors import CurateError, LockedError
+from curate.errors import CurateError, LockedError, NoTableError
 from curate.files.writing import check_output, replacing
 
 from . import beside
@@ -103,7 +103,8 @@ class Connection:
 
         Raises:
             LockedError: another process has the file open; the message names it.
-            CurateError: there is no such file, it is not a sample table, or it is from a newer version.
+            NoTableError: there is no such file, or it is not a sample table.
+            CurateError: it is from a newer version.
         """
         if self._held is not None and not write and dict(settings) in ({}, SAFE):
             yield self._held
@@ -111,7 +112,9 @@ class Connection:
         if write:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         elif not self.path.exists():
-            raise CurateError(f"no sample table at {self.path}", "run `curate score` first, or name the file with --db")
+            raise NoTableError(
+                f"no sample table at {self.path}", "run `curate score` first, or name the file with --db"
+            )
         if patience is None:
             patience = WRITE_PATIENCE if write else READ_PATIENCE
         opened = self._connect(write, settings, patience)
@@ -174,7 +177,7 @@ class Connection:
                     ) from None
                 if "Could not set lock" not in text:
                     said = text.splitlines()[0]
-                    raise CurateError(f"cannot open {self.path}: {said}", "name a DuckDB file with --db") from None
+                    raise NoTableError(f"cannot open {self.path}: {said}", "name a DuckDB file with --db") from None
                 if time.monotonic() >= deadline:
                     holder = re.search(r"held in (.*?) \(PID (\d+)\)", text)
                     who = f" by process {holder[2]} ({holder[1]})" if holder else ""
@@ -230,7 +233,7 @@ class Connection:
         with suppress(duckdb.CatalogException):
             row = con.execute("SELECT version FROM schema_version").fetchone()
         if row is None:
-            raise CurateError(f"{self.path} is a DuckDB file, but not a sample table", "name another file with --db")
+            raise NoTableError(f"{self.path} is a DuckDB file, but not a sample table", "name another file with --db")
         if row[0] > SCHEMA_VERSION:
             raise CurateError(
                 f"{self.path} has schema version {row[0]}, this curate knows {SCHEMA_VERSION}",
