@@ -337,6 +337,8 @@ def _check_statement(sql: str, otherwise: str = "") -> None:
         raise CurateError("the SQL is no text in UTF-8", "give one SELECT") from None
     except duckdb.Error as error:
         raise sql_error(error) from None
+    if not statements:
+        raise CurateError("there is no SQL statement", "give one SELECT, e.g. SELECT * FROM samples LIMIT 5")
     if len(statements) != 1:
         raise CurateError("expected one SQL statement", "send several one after another")
     try:
