@@ -29,6 +29,7 @@ import curate.commands
 import curate.train.commands
 from curate.commands import precedence
 from curate.commands.messages import print_message
+from curate.commands.query import QueryCommand
 from curate.errors import CurateError
 from curate.train.commands.opening import under_torchrun
 
@@ -171,7 +172,7 @@ def add_commands() -> None:
             for command in getattr(import_module(f"{package.__name__}.{info.name}"), "COMMANDS", ()):
                 found[command.__name__] = command
     for name in sorted(found, key=lambda n: (FIRST.index(n) if n in FIRST else len(FIRST), n)):
-        app.command(name)(found[name])
+        app.command(name, cls=QueryCommand if name == "sql" else None)(found[name])
 
 
 add_commands()

@@ -32,6 +32,10 @@ class LockedError(CurateError):
     exit_code = 4
 
 
+class NoTableError(CurateError):
+    """There is no sample table in the place where one was to be opened."""
+
+
 class EmptySelectionError(CurateError):
     """A rule kept no sample."""
 

@@ -178,7 +178,7 @@ class Table:
         need("to", to, str, NONE)
         if to is not None and to not in TARGETS:
             raise unknown_name("target", to, TARGETS)
-        return export(self.store, located(path), to, made(Wanted, "argument of export", wanted))[0]
+        return export(self.store, located(path), to, made(Wanted, "argument of export", wanted)).rows
 
     def score(self, *predictions: str | Path, dataset: str = "", only_missing: bool = False, **settings: Any) -> Run:
         """Score saved predictions, as `curate score --predictions`.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -22,8 +21,6 @@ from .render import printable
 
 Floats = NDArray[np.float64]
 FUSED = "fused"
-MODALITY = re.compile(r"(?!(?:balanced|imbalanced)$)[a-z][a-z0-9_]*")
-"""Valid names of modalities, from which columns get their names: `p_balanced` is not the probability of a modality."""
 
 
 @dataclass(frozen=True, kw_only=True)

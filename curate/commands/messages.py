@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from curate.advice.describe import describe_round
-from curate.errors import CurateError
 from curate.files.writing import replacing
 from curate.render import Format, Message, no_message, pieces, printable
 
@@ -69,10 +68,10 @@ def print_portions(
     """Rows to standard output as they come; in the format `table`, which needs all first, `MOST_ROWS` at most.
 
     Args:
-        output: the file that gets all of them instead.
+        output: the file that gets all of them instead; its suffix is one of `ENDINGS`, see `options.RowsFile`.
 
     Raises:
-        CurateError: the file's ending is none of `ENDINGS`, or it cannot be written.
+        CurateError: the file cannot be written.
     """
     if output is not None:
         _write_portions(columns, portions, output)
@@ -90,10 +89,6 @@ def print_portions(
 
 
 def _write_portions(columns: Sequence[str], portions: Iterable[Sequence[Sequence[Any]]], output: Path) -> None:
-    if output.suffix not in ENDINGS:
-        raise CurateError(
-            f"cannot write rows to {output}: its ending is not known", f"name a file ending in {', '.join(ENDINGS)}"
-        )
     with replacing(output) as fresh, fresh.open("w", encoding="utf-8") as file:
         for piece in pieces(columns, portions, ENDINGS[output.suffix]):
             file.write(piece + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,8 +13,10 @@ from curate.config import LARGEST
 from curate.files.copies import LIMIT
 from curate.files.here import table_here
 from curate.files.remote import located
+from curate.files.writing import check_output
 from curate.render import Format
 
+from .messages import ENDINGS
 from .typed import name_table
 
 
@@ -25,6 +28,26 @@ def place(value: Path | None) -> Path | None:
 def places(values: list[Path] | None) -> list[Path] | None:
     """As `place`, of several."""
     return None if values is None else [located(value) for value in values]
+
+
+def _rows_file(value: Path | None) -> Path | None:
+    """The path of a file of rows, checked before the command begins."""
+    return _output(value, ENDINGS)
+
+
+def _file(value: Path | None) -> Path | None:
+    """The path of a file that DuckDB writes, checked before the command begins."""
+    if value is None:
+        return None
+    from curate.store.connection import COPIED
+
+    return _output(value, COPIED)
+
+
+def _output(value: Path | None, suffixes: Collection[str]) -> Path | None:
+    if (found := place(value)) is not None:
+        check_output(found, suffixes)
+    return found
 
 
 def _table(ctx: typer.Context, value: Path) -> Path:
@@ -104,12 +127,12 @@ Output = Annotated[Format, typer.Option("--format", help="How to print.")]
 RowsFile = Annotated[
     Path | None,
     typer.Option(
-        "--output", "-o", callback=place, help="Write the rows to a .csv, .tsv, .json, .jsonl or .md instead."
+        "--output", "-o", callback=_rows_file, help="Write the rows to a .csv, .tsv, .json, .jsonl or .md instead."
     ),
 ]
 File = Annotated[
     Path | None,
-    typer.Option("--output", "-o", callback=place, help="Write to a .csv, .parquet or .txt (ids alone)."),
+    typer.Option("--output", "-o", callback=_file, help="Write to a .csv, .parquet or .txt (ids alone)."),
 ]
 
 DB = Path("curate.duckdb")

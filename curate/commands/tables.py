@@ -156,9 +156,10 @@ def export(
     path = output or target
     if path is None or (output and target):
         raise typer.BadParameter("one file is needed, e.g. curate export -o samples.parquet")
-    written, opened = write(Store(db), path, to, Wanted(run, selection, where))
-    if not quiet:
-        print_message(f"wrote {written} rows to {path}" + (f"; open it: {opened}" if opened else ""))
+    done, message = write(Store(db), path, to, Wanted(run, selection, where)), messages(quiet)
+    for note in done.notes:
+        message(note)
+    message(f"wrote {done.rows} rows to {path}" + (f"; open it: {done.opened}" if done.opened else ""))
 
 
 def recommend(run: RunName = None, db: Db = DB, quiet: Quiet = False) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.errors import CurateError
-from curate.files.remote import Remote
 from curate.render import render
 from curate.types import FUSED
 
@@ -139,20 +136,6 @@ def records(lines: Sequence[Line], plan: Plan | None = None) -> tuple[list[str],
             row += [None, None, None] if d is None else [d.mean, d.low, d.high]
         rows.append(row)
     return head, rows
-
-
-def check_outputs(paths: Sequence[Path]) -> None:
-    """Check that the files can be written before anything is run.
-
-    Raises:
-        CurateError: a file has a suffix that is not in `SUFFIXES`, or its folder does not exist.
-    """
-    for path in paths:
-        if path.suffix not in SUFFIXES:
-            ending = path.suffix or "a file without suffix"
-            raise CurateError(f"cannot write {ending!r}", f"name a file ending in {', '.join(SUFFIXES)}")
-        if not isinstance(path, Remote) and not path.parent.is_dir():
-            raise CurateError(f"the folder of {path} does not exist", "make it first")
 
 
 Value = Callable[["Line"], str]

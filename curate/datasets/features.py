@@ -15,7 +15,8 @@ from curate.files.tables import TableFile
 from curate.files.vectors import FORMATS, KEYS, Head, read_head, read_values
 from curate.media import stamp
 from curate.specs import FeatureSpec
-from curate.types import FUSED, MODALITY, Sample
+from curate.store.names import MODALITY, name_hint
+from curate.types import FUSED, Sample
 
 from .base import Dataset
 from .rows import NO_LABEL, MissingWords, Row, check_fractions, check_rows, read_rows, split_rows, understood
@@ -148,7 +149,7 @@ def _files(root: Path, wanted: str) -> dict[str, Path]:
         raise CurateError(message, f"expected {Features.layout}")
     if wrong := [name for name in names if not MODALITY.fullmatch(name) or name == FUSED]:
         message = f"features: {wrong[0]!r} cannot be the name of a modality"
-        raise CurateError(message, "rename the file: lower-case letters, digits and _")
+        raise CurateError(message, f"rename the file: {name_hint(wrong[0])}")
     return {name: found[name] for name in names}
 
 

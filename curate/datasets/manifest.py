@@ -17,7 +17,8 @@ from curate.media import Decoded, Window
 from curate.media.source import Segment, split_source
 from curate.media.text import make_tokenizer
 from curate.specs import AudioSpec, TextSpec, VisualSpec
-from curate.types import FUSED, MODALITY, Sample
+from curate.store.names import MODALITY, name_hint
+from curate.types import FUSED, Sample
 
 from .measure import fallback, measure
 from .recordings import Recordings, parse_range
@@ -266,12 +267,14 @@ def _modalities(table: TableFile, options: Manifest.Options) -> tuple[str, ...]:
     if len(set(chosen)) < 2:
         message = f"manifest: two columns of paths are needed, found {list(chosen)} among {', '.join(columns)}"
         raise CurateError(message, "name them with `--set data.modalities=first,second`")
-    reserved = {"sample_id", "label", "split", "group", FUSED}
-    if wrong := [n for n in chosen if n in reserved or chosen.count(n) > 1 or not MODALITY.fullmatch(n)]:
+    reserved = {"sample_id", "label", "split", "group"}
+    if wrong := [n for n in chosen if n in reserved or chosen.count(n) > 1]:
         raise CurateError(
-            f"manifest: {wrong[0]!r} cannot be a modality",
-            "leave this column out, or rename it: lower-case letters, digits and _",
+            f"manifest: {wrong[0]!r} cannot be a modality", "name each column of paths once, and no other column"
         )
+    if wrong := [n for n in chosen if n == FUSED or not MODALITY.fullmatch(n)]:
+        hint = f"leave this column out, or rename it: {name_hint(wrong[0])}"
+        raise CurateError(f"manifest: {wrong[0]!r} cannot be a modality", hint)
     return chosen
 
 

@@ -9,20 +9,16 @@ from typing import Any
 import numpy as np
 
 from curate.errors import CurateError
-from curate.files.remote import Remote
-from curate.files.writing import replacing
+from curate.files.writing import check_output, ending, replacing
 from curate.store.store import Store
 from curate.types import FUSED
 
 from . import shards
-from .rows import Rows, Wanted, need_one, rows_of
+from .rows import Rows, Wanted, Written, need_one, note, rows_of
 
 VISUAL = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".flv")
 MOVING = VISUAL[6:]
 SOUND = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac")
-
-Written = tuple[int, str]
-"""Number of rows, and how they are opened."""
 
 
 def export(store: Store, path: Path, to: str | None = None, wanted: Wanted | None = None) -> Written:
@@ -31,26 +27,31 @@ def export(store: Store, path: Path, to: str | None = None, wanted: Wanted | Non
     Raises:
         CurateError: the path does not fit the target, or something that it needs is not known.
     """
-    target = to or path.suffix.removeprefix(".")
-    if target not in TARGETS:
+    name = to or path.suffix.removeprefix(".")
+    if name not in TARGETS:
         raise CurateError(
-            f"cannot write {path.suffix or 'a file without suffix'!r}", f"name a target, --to {', '.join(TARGETS)}"
+            f"cannot write {ending(path)}",
+            f"name a target, --to {', '.join(TARGETS)}",
         )
-    return TARGETS[target](store, rows_of(store, wanted or Wanted()), path)
+    suffix, write = TARGETS[name]
+    if suffix:
+        check_output(path, (suffix,))
+    else:
+        _check_folder(path)
+    return write(store, rows_of(store, wanted or Wanted()), path)
 
 
-def _plain(suffix: str) -> Callable[[Store, Rows, Path], Written]:
-    def write(store: Store, rows: Rows, path: Path) -> Written:
-        _need_suffix(path, suffix)
-        return store.db.copy_to(rows.sql, rows.parameters, path), ""
-
-    return write
+def _plain(store: Store, rows: Rows, path: Path) -> Written:
+    """All columns; without one run there are none of its classes."""
+    notes: tuple[str, ...] = ()
+    if rows.run is None and store.runs.all(kind="score", status="done"):
+        notes = ("of several data sets: without paths of media and class probabilities; name a run for them: --run",)
+    return Written(store.db.copy_to(rows.sql, rows.parameters, path), notes=notes)
 
 
 def _hugging_face(store: Store, rows: Rows, path: Path) -> Written:
     """A folder with a Parquet file a split, which `datasets` finds by their names."""
     need_one(rows, "hf")
-    _need_folder(path)
     path.mkdir(exist_ok=True)
     splits = store.db.named_rows(f"SELECT DISTINCT split FROM ({rows.sql}) ORDER BY 1", rows.parameters)
     written = 0
@@ -58,18 +59,23 @@ def _hugging_face(store: Store, rows: Rows, path: Path) -> Written:
         of_split = f"SELECT * FROM ({rows.sql}) WHERE split = $split ORDER BY sample_id"
         file = path / f"{'validation' if split == 'val' else split}.parquet"
         written += store.db.copy_to(of_split, {**rows.parameters, "split": split}, file)
-    return written, f'datasets.load_dataset("{path}")'
+    return Written(written, f'datasets.load_dataset("{path}")')
 
 
 def _cleanlab(store: Store, rows: Rows, path: Path) -> Written:
     """An NPZ: labels as positions in the sorted class names, as cleanlab wants them; probabilities in that order."""
     run = need_one(rows, "cleanlab")
-    _need_suffix(path, ".npz")
     ids, probabilities = store.rounds.probabilities(run.run_id)
-    names = dict(store.db.named_rows(f"SELECT sample_id, label_name FROM ({rows.sql})", rows.parameters))
+    asked = store.db.named_rows(f"SELECT sample_id, label_name, split FROM ({rows.sql})", rows.parameters)
+    names = {i: name for i, name, _ in asked}
     kept = np.array([names.get(i) is not None for i in ids])
     order = np.argsort(np.array(run.classes))
     classes = np.array(run.classes)[order]
+    notes: tuple[str, ...] = ()
+    known = set(ids[kept].tolist())
+    for split in sorted({split for *_, split in asked}):
+        absent = [i for i, _, own in asked if own == split and i not in known]
+        notes += note(f"left out, since no prediction of them is stored: of {split}", absent)
     content: dict[str, Any] = {
         "sample_ids": ids[kept],
         "classes": classes,
@@ -77,48 +83,47 @@ def _cleanlab(store: Store, rows: Rows, path: Path) -> Written:
     }
     for m, probs in probabilities.items():
         content[f"pred_probs_{m}"] = probs[kept][:, order]
+        notes += note(f"pred_probs_{m} is NaN, since they lack it, for", ids[kept][np.isnan(probs[kept]).any(axis=1)])
     with replacing(path) as fresh, fresh.open("wb") as file:
         np.savez_compressed(file, **content)
     shown = FUSED if FUSED in probabilities else next(iter(probabilities))
-    return int(kept.sum()), (
-        f'd = numpy.load("{path}"); cleanlab.filter.find_label_issues(d["labels"], d["pred_probs_{shown}"])'
-    )
+    opened = f'd = numpy.load("{path}"); labels, p = d["labels"], d["pred_probs_{shown}"]; '
+    if np.isnan(content[f"pred_probs_{shown}"]).any():
+        opened += "k = numpy.isfinite(p).all(1); labels, p = labels[k], p[k]; "
+    return Written(int(kept.sum()), f"{opened}cleanlab.filter.find_label_issues(labels, p)", notes)
 
 
 def _fiftyone(store: Store, rows: Rows, path: Path) -> Written:
     """A CSV with a row for each picture or video, whose path is in the column `filepath`; the line keeps numbers."""
     need_one(rows, "fiftyone")
-    _need_suffix(path, ".csv")
     medium = _medium(store, rows, VISUAL)
     if medium is None:
         raise CurateError(
             "FiftyOne shows pictures and videos, and no file of one is known of these samples",
             "score saved predictions with --media clips.csv; or use --to spotlight, which plays sound",
         )
-    sql = f"SELECT file_{medium} AS filepath, * FROM ({rows.sql}) WHERE file_{medium} IS NOT NULL"
-    written = store.db.copy_to(sql, rows.parameters, path)
+    sql = f"SELECT file_{medium} AS filepath, * FROM ({rows.sql})"
+    written = store.db.copy_to(f"{sql} WHERE filepath IS NOT NULL", rows.parameters, path)
+    absent = store.db.named_rows(f"SELECT sample_id FROM ({sql}) WHERE filepath IS NULL", rows.parameters)
     kinds = f'{{c: {{"f": float, "i": int}}.get(t.kind) for c, t in pandas.read_csv("{path}").dtypes.items()}}'
-    return written, (
-        f'fiftyone.Dataset.from_dir(labels_path="{path}", dataset_type=fiftyone.types.CSVDataset, fields={kinds})'
-    )
+    opened = f'fiftyone.Dataset.from_dir(labels_path="{path}", dataset_type=fiftyone.types.CSVDataset, fields={kinds})'
+    return Written(written, opened, note(f"left out, without a file of {medium}:", [i for (i,) in absent]))
 
 
 def _spotlight(store: Store, rows: Rows, path: Path) -> Written:
     """Parquet; the line names the types that Spotlight would take for others: lists of two numbers are its windows."""
     run = need_one(rows, "spotlight")
-    _need_suffix(path, ".parquet")
     named = "SELECT * REPLACE (array_to_string(selections, ', ') AS selections)"
     written = store.db.copy_to(f"{named} FROM ({rows.sql}) ORDER BY sample_id", rows.parameters, path)
     kinds = {f"file_{m}": _kind(store, rows, m) for m in rows.media}
     kinds |= dict.fromkeys([f"probs_{m}" for m in store.rounds.probabilities(run.run_id)[1]], "Embedding")
     types = ", ".join(f'"{c}": spotlight.{kind}' for c, kind in kinds.items() if kind)
-    return written, f'spotlight.show("{path}"{f", dtype={{{types}}}" if types else ""})'
+    return Written(written, f'spotlight.show("{path}"{f", dtype={{{types}}}" if types else ""})')
 
 
 def _webdataset(store: Store, rows: Rows, path: Path) -> Written:
     """A folder with tar files of decoded media, a split or more, see `shards.write`."""
     need_one(rows, "webdataset")
-    _need_folder(path)
     return shards.write(store, rows, path)
 
 
@@ -138,28 +143,22 @@ def _suffix(store: Store, rows: Rows, modality: str) -> str:
     return Path(found[0][0]).suffix.lower() if found else ""
 
 
-def _need_suffix(path: Path, suffix: str) -> None:
-    if path.suffix != suffix:
-        raise CurateError(
-            f"this is written to a file that ends in {suffix}, got {path.name}", f"-o {path.stem}{suffix}"
-        )
-
-
-def _need_folder(path: Path) -> None:
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+def _check_folder(path: Path) -> None:
+    """Check that there is an empty folder, or none in a place where one can be made."""
+    if not path.exists():
+        check_output(path)
+    elif not path.is_dir() or any(path.iterdir()):
         raise CurateError(f"{path} is there already, and not an empty folder", "name a new one")
-    if not isinstance(path, Remote) and not path.absolute().parent.is_dir():
-        raise CurateError(f"the folder of {path} does not exist", "make it first")
 
 
-TARGETS: Mapping[str, Callable[[Store, Rows, Path], Written]] = {
-    "csv": _plain(".csv"),
-    "parquet": _plain(".parquet"),
-    "jsonl": _plain(".jsonl"),
-    "hf": _hugging_face,
-    "cleanlab": _cleanlab,
-    "fiftyone": _fiftyone,
-    "spotlight": _spotlight,
-    "webdataset": _webdataset,
+TARGETS: Mapping[str, tuple[str, Callable[[Store, Rows, Path], Written]]] = {
+    "csv": (".csv", _plain),
+    "parquet": (".parquet", _plain),
+    "jsonl": (".jsonl", _plain),
+    "hf": ("", _hugging_face),
+    "cleanlab": (".npz", _cleanlab),
+    "fiftyone": (".csv", _fiftyone),
+    "spotlight": (".parquet", _spotlight),
+    "webdataset": ("", _webdataset),
 }
-"""{what `--to` names: what writes it}."""
+"""{what `--to` names: (suffix of its file; empty = a folder, what writes it)}."""

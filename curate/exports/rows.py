@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +12,27 @@ from numpy.typing import NDArray
 from curate.arguments import NONE, need
 from curate.errors import CurateError, EmptySelectionError
 from curate.files.remote import Remote, located
+from curate.predictions.part import shown
 from curate.store import views
 from curate.store.store import Store
 from curate.types import Run
 
 FILE = "json_extract_string(w.sources, '$.{m}.file')"
 PATH = f"CASE WHEN regexp_matches({FILE}, '^([A-Za-z][A-Za-z0-9+.-]*:)?[/\\\\]') THEN {FILE} ELSE $folder || {FILE} END"
+
+
+class Written(NamedTuple):
+    """What was written.
+
+    Attributes:
+        rows: their number.
+        opened: how they are opened, a line of Python.
+        notes: a sentence on each thing that was asked for and is not there.
+    """
+
+    rows: int
+    opened: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,6 +148,11 @@ def _extra(store: Store, run: Run) -> tuple[str, tuple[str, ...], str]:
         columns += [f"c.probs_{m}" for m in known]
         joins += f" LEFT JOIN ({views.probabilities_of(run, known)}) c ON c.sample_id = s.sample_id"
     return "".join(f", {c}" for c in columns), media, joins
+
+
+def note(what: str, ids: Sequence[str] | NDArray[np.str_]) -> tuple[str, ...]:
+    """A sentence that counts and names the samples of which something is not there; () if there are none."""
+    return (f"{what} {len(ids)} samples: {shown(ids)}",) if len(ids) else ()
 
 
 def need_one(rows: Rows, target: str) -> Run:

@@ -14,7 +14,7 @@ from curate.datasets.decoded import DecodedMedia, decoded_media
 from curate.files.writing import replacing
 from curate.store.store import Store
 
-from .rows import Rows, need_one
+from .rows import Rows, Written, need_one, note
 
 SHARD = 256 << 20
 """Bytes of media after which a tar file ends."""
@@ -25,8 +25,8 @@ Member = tuple[str, bytes]
 """The ending of a file, and its content."""
 
 
-def write(store: Store, rows: Rows, folder: Path) -> tuple[int, str]:
-    """Write `<split>-<number>.tar` for each split, and return the number of samples and how they are opened.
+def write(store: Store, rows: Rows, folder: Path) -> Written:
+    """Write `<split>-<number>.tar` for each split.
 
     The samples of a split come in a random order, always the same, so that they may be read one after another. Each has
     files of one name: `.<modality>.npy`, as the cache keeps it, or `.<modality>.txt`; `.cls`, the class index; `.json`,
@@ -49,7 +49,18 @@ def write(store: Store, rows: Rows, folder: Path) -> tuple[int, str]:
         last[split] = _write_split(folder, split, zip(names, samples, strict=False))
     shown = "train" if "train" in last else next(iter(last), "train")
     numbers = f"{{000000..{last.get(shown, 0):06d}}}"
-    return len(found), f'webdataset.WebDataset("{folder}/{shown}-{numbers}.tar", shardshuffle=100).decode()'
+    opened = f'webdataset.WebDataset("{folder}/{shown}-{numbers}.tar", shardshuffle=100).decode()'
+    return Written(len(found), opened, _lacking(media, [str(i) for _, i in found]))
+
+
+def _lacking(media: DecodedMedia, ids: Sequence[str]) -> tuple[str, ...]:
+    """A sentence for each modality that has no file of some samples."""
+    rows = media.cache.rows(ids)
+    notes: tuple[str, ...] = ()
+    for m, status in media.cache.status.items():
+        bad = [i for i, row in zip(ids, rows, strict=True) if status[row] != "ok" and m not in media.texts.get(i, {})]
+        notes += note(f"without a file of {m}, which could not be decoded:", bad)
+    return notes
 
 
 def _write_split(folder: Path, split: str, samples: Iterator[tuple[str, list[Member]]]) -> int:

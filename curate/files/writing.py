@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import os
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +20,37 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 
+def ending(path: Path) -> str:
+    """What a message says of how the name of a file ends."""
+    return repr(path.suffix) if path.suffix else "a file without suffix"
+
+
+def check_output(path: Path, suffixes: Collection[str] = ()) -> None:
+    """Check what can be known of a file before anything is computed or stored for it; of a remote one its suffix alone.
+
+    Args:
+        suffixes: those that it may have; any if there are none.
+
+    Raises:
+        CurateError: it has another suffix, it is a folder, or its own folder does not exist or may not be written.
+    """
+    if suffixes and path.suffix not in suffixes:
+        raise CurateError(
+            f"cannot write {ending(path)}",
+            f"name a file ending in {', '.join(suffixes)}",
+        )
+    if isinstance(path, Remote):
+        return
+    if path.is_dir():
+        raise CurateError(f"cannot write {path}: it is a folder", "name a file")
+    if not path.parent.is_dir():
+        raise CurateError(f"cannot write {path}: the folder {path.parent} does not exist", "make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise CurateError(
+            f"cannot write {path}: writing to the folder {path.parent} is not allowed", "name one where you may write"
+        )
+
+
 @contextmanager
 def replacing(path: Path, message: bool = True) -> Iterator[Path]:
     """A temporary path to write to: at the end the file is moved to `path`, or deleted if something fails.
@@ -30,8 +62,9 @@ def replacing(path: Path, message: bool = True) -> Iterator[Path]:
         message: log a warning if an earlier file was replaced.
 
     Raises:
-        CurateError: the file cannot be written, or the disk is full; an earlier file is unchanged.
+        CurateError: the file cannot be written, see `check_output`, or the disk is full; an earlier file is unchanged.
     """
+    check_output(path)
     try:
         remote = isinstance(path, Remote)
         with TemporaryDirectory(prefix=f".{path.name}.", dir=None if remote else path.parent) as folder:

@@ -11,7 +11,8 @@ from typing import Any
 from curate.errors import CurateError
 from curate.files.remote import located
 from curate.files.shards import shards_of
-from curate.types import MODALITY
+from curate.files.writing import ending
+from curate.store.names import MODALITY, name_hint
 
 from .arrays import read_npz
 from .lines import DYNAMICS, read_jsonl
@@ -43,9 +44,11 @@ def read_all(sources: Sequence[str]) -> list[Part]:
             continue
         inner = sorted(path.glob("*.jsonl"), key=_by_number) if path.is_dir() else [path]
         if not inner:
+            if modality:
+                raise CurateError(f"no .jsonl file in the folder {path}", "name the file itself")
             raise CurateError(
-                f"no .jsonl file in the folder {path}, and no recorded epoch",
-                "name the file itself; a recording appears at the end of its first epoch",
+                f"no complete epoch in {path}, and no .jsonl file",
+                "record an epoch to its end: `with recorder.epoch(): ...` in every process; or name the file itself",
             )
         parts += [_named(read(each), modality) for each in inner]
     return parts
@@ -62,14 +65,16 @@ def read(path: Path) -> Part:
     Raises:
         CurateError: it is missing, has an unknown format, cannot be read, is empty, or has an unexpected structure.
     """
+    if not path.exists():
+        raise CurateError(f"no file or folder of predictions at {path}", "check the path")
     suffix = path.suffix.lower()
     if suffix not in READERS:
         raise CurateError(
-            f"{path}: cannot read predictions from {suffix or 'a file without suffix'!r}",
+            f"{path}: cannot read predictions from {ending(path)}",
             f"expected {', '.join(READERS)}",
         )
     if not path.is_file():
-        raise CurateError(f"no file of predictions at {path}", "check the path")
+        raise CurateError(f"{path} is no file", "check the path")
     part = READERS[suffix](path)
     if not len(part.sample_ids):
         raise CurateError(f"{path} holds no predictions", f"expected {WIDE}")
@@ -89,7 +94,5 @@ def _named(part: Part, modality: str) -> Part:
         raise CurateError(f"{part.source}: which modality is it?", DYNAMICS)
     for name in part.values:
         if not MODALITY.fullmatch(name):
-            raise CurateError(
-                f"{part.source}: {name!r} cannot be the name of a modality", "use lower-case letters, digits and _"
-            )
+            raise CurateError(f"{part.source}: {name!r} cannot be the name of a modality", name_hint(name))
     return part

@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
-from curate.errors import CurateError, LockedError
-from curate.files.remote import Remote
-from curate.files.writing import replacing
+from curate.errors import CurateError, LockedError, NoTableError
+from curate.files.writing import check_output, replacing
 
 from . import beside
 from .instance import Attached, Own
@@ -50,6 +49,13 @@ BROKEN = (
 )
 """DuckDB's errors for a full disk, a folder that cannot be written, and a damaged file."""
 IN_PLACE = "check who may write there, and the space left on the disk; what was stored before is as it was"
+COPIED = {
+    ".csv": "FORMAT csv, HEADER",
+    ".parquet": "FORMAT parquet, COMPRESSION zstd",
+    ".jsonl": "FORMAT json",
+    ".txt": "FORMAT csv, HEADER false, QUOTE ''",
+}
+"""{suffix of a file that rows are written to: how DuckDB writes it}."""
 VIEWS = "samples, by_class, by_modality, failures, findings, history, dynamics, gap_dynamics and results"
 LOG = logging.getLogger(__name__)
 Portions = tuple[list[str], Iterator[list[tuple[Any, ...]]]]
@@ -97,7 +103,8 @@ class Connection:
 
         Raises:
             LockedError: another process has the file open; the message names it.
-            CurateError: there is no such file, it is not a sample table, or it is from a newer version.
+            NoTableError: there is no such file, or it is not a sample table.
+            CurateError: it is from a newer version.
         """
         if self._held is not None and not write and dict(settings) in ({}, SAFE):
             yield self._held
@@ -105,7 +112,9 @@ class Connection:
         if write:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         elif not self.path.exists():
-            raise CurateError(f"no sample table at {self.path}", "run `curate score` first, or name the file with --db")
+            raise NoTableError(
+                f"no sample table at {self.path}", "run `curate score` first, or name the file with --db"
+            )
         if patience is None:
             patience = WRITE_PATIENCE if write else READ_PATIENCE
         opened = self._connect(write, settings, patience)
@@ -168,7 +177,7 @@ class Connection:
                     ) from None
                 if "Could not set lock" not in text:
                     said = text.splitlines()[0]
-                    raise CurateError(f"cannot open {self.path}: {said}", "name a DuckDB file with --db") from None
+                    raise NoTableError(f"cannot open {self.path}: {said}", "name a DuckDB file with --db") from None
                 if time.monotonic() >= deadline:
                     holder = re.search(r"held in (.*?) \(PID (\d+)\)", text)
                     who = f" by process {holder[2]} ({holder[1]})" if holder else ""
@@ -224,7 +233,7 @@ class Connection:
         with suppress(duckdb.CatalogException):
             row = con.execute("SELECT version FROM schema_version").fetchone()
         if row is None:
-            raise CurateError(f"{self.path} is a DuckDB file, but not a sample table", "name another file with --db")
+            raise NoTableError(f"{self.path} is a DuckDB file, but not a sample table", "name another file with --db")
         if row[0] > SCHEMA_VERSION:
             raise CurateError(
                 f"{self.path} has schema version {row[0]}, this curate knows {SCHEMA_VERSION}",
@@ -293,24 +302,12 @@ class Connection:
         Returns:
             The number of rows.
         """
-        formats = {
-            ".csv": "FORMAT csv, HEADER",
-            ".parquet": "FORMAT parquet, COMPRESSION zstd",
-            ".jsonl": "FORMAT json",
-            ".txt": "FORMAT csv, HEADER false, QUOTE ''",
-        }
-        if path.suffix not in formats:
-            raise CurateError(
-                f"cannot write {path.suffix or 'a file without suffix'!r}",
-                f"name a file ending in {', '.join(formats)}",
-            )
-        if not isinstance(path, Remote) and not path.parent.exists():
-            raise CurateError(f"the folder of {path} does not exist", "make it first")
+        check_output(path, COPIED)
         if path.suffix == ".txt":
             sql = f"SELECT sample_id FROM ({sql})"
             self._refuse_line_breaks(sql, parameters, path)
         with replacing(path) as fresh, self.open() as con:
-            copy = f"COPY ({sql}) TO $path ({formats[path.suffix]})"
+            copy = f"COPY ({sql}) TO $path ({COPIED[path.suffix]})"
             try:
                 done = con.execute(copy, {**parameters, "path": str(fresh)}).fetchone()
             except duckdb.IOException as error:
@@ -340,6 +337,8 @@ def _check_statement(sql: str, otherwise: str = "") -> None:
         raise CurateError("the SQL is no text in UTF-8", "give one SELECT") from None
     except duckdb.Error as error:
         raise sql_error(error) from None
+    if not statements:
+        raise CurateError("there is no SQL statement", "give one SELECT, e.g. SELECT * FROM samples LIMIT 5")
     if len(statements) != 1:
         raise CurateError("expected one SQL statement", "send several one after another")
     try:

@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from curate.errors import CurateError
+from curate.errors import CurateError, NoTableError
 from curate.files.lock import FILE, OWNER, is_vacant
 
 from . import beside, views
@@ -73,7 +73,11 @@ def merge(store: Store, path: Path, weights: bool = True) -> Merged:
     if path.exists() and store.path.exists() and path.samefile(store.path):
         raise CurateError(f"{path} is the table itself", "name another one")
     other, folders = Store(path), (path.with_suffix(".runs"), store.path.with_suffix(".runs"))
-    done = _plan(other.rows(IDENTITY), store.rows(IDENTITY) if store.path.exists() else [], folders[1])
+    try:
+        there_runs = other.rows(IDENTITY)
+    except NoTableError as error:
+        raise NoTableError(error.message, f"name a table to take over in place of {path}") from None
+    done = _plan(there_runs, store.rows(IDENTITY) if store.path.exists() else [], folders[1])
     with (
         _copied(*folders, done.runs if weights else {}),
         other.db.open() as there,

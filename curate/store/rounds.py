@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import CurateError
-from curate.types import MODALITY, GapScores, Known, MixtureFit, Predictions, Round, are_unique, pair_name
+from curate.types import GapScores, Known, MixtureFit, Predictions, Round, are_unique, pair_name
 
 from . import usability, views
 from .arrays import read_known
@@ -19,6 +19,7 @@ from .block import Block
 from .connection import Connection, query_text
 from .instance import inserting
 from .items import Items
+from .names import MODALITY, name_hint
 from .rows import copy_rows, delete, ranges
 from .runs import declared
 from .writing import Writing
@@ -67,7 +68,7 @@ class Rounds:
         """
         for modality in {m for pair in gaps.pairs for m in pair}:
             if not MODALITY.fullmatch(modality):
-                raise CurateError(f"modality {modality!r} cannot name a column", "use lower-case letters, digits and _")
+                raise CurateError(f"modality {modality!r} cannot name a column", name_hint(modality))
         if not are_unique(gaps.sample_ids):
             raise ValueError("sample_ids are not unique")
         if predictions is not None and not np.array_equal(predictions.sample_ids, gaps.sample_ids):

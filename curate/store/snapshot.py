@@ -89,18 +89,12 @@ class Snapshot:
         """(table, columns of each sample, condition): what `samples` does not show of a run."""
         plain = {"prob": "prob_gap", "kl": "kl_gap"}.get(self.run.gap_kind or "prob", "NULL")
         own, dataset = f"run_id = {literal(self.run.run_id)}", f"dataset = {literal(self.run.dataset)}"
-        found = [
-            ("gap", "pair", f"max(coalesce(fitted, {plain}))", f"{own} AND round = 0", seen_column),
-            ("usability", "modality", "max(p_broken)", own, lambda m: f"p_broken_{m}"),
-        ]
+        where = f"{own} AND round = 0"
+        pairs = sorted(p for (p,) in self._con.execute(f"SELECT DISTINCT pair FROM gap WHERE {where}").fetchall())
+        seen = [f"max(coalesce(fitted, {plain})) FILTER (pair = '{p}') AS \"{seen_column(p)}\"" for p in pairs]
         drawn = "last(drawn ORDER BY number) FILTER (mark IS NOT NULL) AS mark_drawn"
-        out = [("mark", drawn, f"{dataset} AND withdrawn IS NULL")]
-        for table, key, value, where, name in found:
-            kinds = [k for (k,) in self._con.execute(f"SELECT DISTINCT {key} FROM {table} WHERE {where}").fetchall()]
-            columns = [f"{value} FILTER ({key} = '{k}') AS \"{name(k)}\"" for k in sorted(kinds)]
-            if columns:
-                out.append((table, ", ".join(columns), where))
-        return out
+        marks = ("mark", drawn, f"{dataset} AND withdrawn IS NULL")
+        return [marks, ("gap", ", ".join(seen), where)] if seen else [marks]
 
     def _attach(self) -> None:
         """Attach the sample table for reading, waiting for a writer as `Connection.open` does."""

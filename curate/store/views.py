@@ -9,7 +9,9 @@ from importlib import resources
 import duckdb
 
 from curate.files.asking import literal
-from curate.types import FUSED, MODALITY, Run
+from curate.types import FUSED, Run
+
+from .names import MODALITY
 
 SCORED = """
     SELECT dataset, data_id, run_id, modalities FROM run WHERE /* chosen */ kind = 'score' AND status = 'done'

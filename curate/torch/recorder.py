@@ -19,8 +19,9 @@ from curate.errors import CurateError
 from curate.files.here import recording_here
 from curate.files.shards import newest_epochs, read_shards, shard_name, write_shard
 from curate.predictions.score import fit_newest
+from curate.store.names import MODALITY, name_hint
 from curate.table import Table
-from curate.types import FUSED, MODALITY, Round, Run
+from curate.types import FUSED, Round, Run
 
 from .processes import place, wait_for_all
 
@@ -115,6 +116,7 @@ class Recorder:
         if number < 1:
             raise CurateError(f"epochs are counted from 1, got {number}", "leave number out, or add 1 to yours")
         self._open = _Epoch(self.folder, split, number, self.process, self.processes, self.rows, moving)
+        self.folder.mkdir(parents=True, exist_ok=True)  # without a complete epoch it is a recording too
         self._open.clear()  # what a killed run left
         try:
             yield
@@ -207,7 +209,7 @@ class Recorder:
         if not self._modalities:
             for name in names:
                 if not MODALITY.fullmatch(name):
-                    raise CurateError(f"{name!r} cannot name a modality", "use lower-case letters, digits and _")
+                    raise CurateError(f"{name!r} cannot name a modality", name_hint(name))
             if len([n for n in names if n != FUSED]) < 2:
                 raise CurateError(
                     f"a gap is between modalities, got {', '.join(names) or 'none'}", "give logits of two or more"

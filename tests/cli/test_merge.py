@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+import duckdb
 import pytest
 
 
@@ -52,6 +53,17 @@ def test_a_table_elsewhere_is_taken_over_and_not_written(curate, scored_table, t
     assert there.code == 1 and "on another machine" in there.err
     hint = there.err.split("curate merge")[1].split()
     assert curate("merge", *hint, "--db", tmp_path / "again.duckdb").code == 0, "the hint works"
+
+
+def test_the_hint_speaks_of_the_file_that_is_no_table(curate, scored_table, tmp_path) -> None:
+    (tmp_path / "preds.csv").write_text("sample_id,label\n")
+    duckdb.connect(str(tmp_path / "empty.duckdb")).close()
+    for name in ("gone.duckdb", "preds.csv", "empty.duckdb"):
+        done = curate("merge", tmp_path / name, "--db", scored_table.path)
+        hint = done.err.splitlines()[1]
+        assert done.code == 1 and name in hint and "--db" not in hint and "curate score" not in hint
+    done = curate("merge", scored_table.path, "--db", tmp_path / "preds.csv")
+    assert done.code == 1 and "--db" in done.err.splitlines()[1]
 
 
 def test_no_table_is_an_error_that_names_it(curate, scored_table, tmp_path) -> None:

@@ -82,8 +82,29 @@ def test_rows_go_to_a_file_as_they_are_printed(curate: Callable, db: Path, endin
 
 
 def test_a_file_of_rows_has_a_known_ending(refused: Callable, db: Path) -> None:
-    assert "its ending is not known" in refused("sql", "SELECT 1", "-o", "rows.xlsx")
+    assert "cannot write '.xlsx'" in refused("sql", "SELECT 1", "-o", "rows.xlsx")
     assert not Path("rows.xlsx").exists()
+
+
+@pytest.mark.parametrize("comment", ["-- which?", "--which?", "--", "-- a = b", "--a-b c"])
+def test_a_question_may_begin_with_a_comment(curate: Callable, db: Path, comment: str) -> None:
+    plain = curate("sql", "SELECT count(*) AS n FROM samples", "--format", "csv")
+    query = f"{comment}\nSELECT count(*) AS n FROM samples"
+    for words in ((query, "--format", "csv"), ("--format", "csv", query), ("-q", "--format=csv", "--", query)):
+        assert curate("sql", *words) == plain
+
+
+@pytest.mark.parametrize("option", ["--formta", "--formta=csv", "--outptu=x\ny.csv", "--no-such", "-x"])
+def test_a_misspelt_option_is_no_question(curate: Callable, db: Path, option: str) -> None:
+    for words in ((option, "SELECT 1"), ("SELECT 1", option)):
+        ended = curate("sql", *words)
+        assert (ended.code, ended.out) == (2, "") and option.partition("=")[0] in ended.err
+
+
+@pytest.mark.parametrize("nothing", ["", " ", ";", "-- only a comment"])
+def test_no_question_is_told_from_several(refused: Callable, db: Path, nothing: str) -> None:
+    assert "no SQL statement" in (told := refused("sql", nothing)) and "one after another" not in told
+    assert "one after another" in refused("sql", "SELECT 1; SELECT 2")
 
 
 def test_every_command_can_be_quiet() -> None:

@@ -85,6 +85,39 @@ def test_a_command_writes_the_files_it_was_told_to_and_no_other(
     assert {r.getMessage() for r in caplog.records} == {f"replaced {name}" for name in asked}
 
 
+@pytest.mark.parametrize("output", ["out.foo", "out", "nowhere/out.csv", "folder.csv"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("select", "--top", "3", "--name", "new"),
+        ("select", "--top", "3", "--name", SELECTION, "--replace"),
+        ("selections", SELECTION),
+        ("export",),
+        ("sql", "SELECT 1"),
+        ("runs",),
+        ("table", "--rows", "beside"),
+        ("compare", "--show", "--name", COMPARISON),
+    ],
+    ids=" ".join,
+)
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_done(
+    curate: Callable, away: Path, content: Callable, command: tuple[str, ...], output: str
+) -> None:
+    Path("folder.csv").mkdir()
+    before = content(away)
+    ended = curate(*command, "-o", output, "--db", away)
+    assert (ended.code, ended.out) == (1, "") and "cannot write" in ended.err, ended
+    assert "space left" not in ended.err
+    assert content(away) == before
+    assert Store(away).rows("SELECT count(*) FROM selection") == [(1,)]
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "improve", "selfcheck"])
+def test_what_takes_long_looks_at_its_file_first(curate: Callable, away: Path, command: str) -> None:
+    ended = curate(command, "-o", "nowhere/out.csv", "--quiet")
+    assert ended.code == 1 and "the folder nowhere does not exist" in ended.err, ended
+
+
 @pytest.mark.parametrize("command", TABLE_ONLY, ids=" ".join)
 def test_a_command_that_writes_to_the_table_alone_leaves_the_working_folder(
     curate: Callable, workplace: Path, away: Path, sentinels: dict[str, str], command: tuple[str, ...]

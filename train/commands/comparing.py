@@ -14,6 +14,7 @@ from curate.commands.options import DB, Cache, Db, Output, Precision, Quiet, Roo
 from curate.config import Layer
 from curate.errors import CurateError
 from curate.files.remote import located
+from curate.files.writing import check_output
 
 from .opening import opened, repeatable
 
@@ -75,13 +76,14 @@ def compare(
     Finished cells are taken from the table, so the same command goes on after an interruption.
     """
     from curate.comparison import plan as plans
-    from curate.comparison.layout import check_outputs
+    from curate.comparison.layout import SUFFIXES
     from curate.store.store import Store
 
     if table_name == "list":
         print_rows(["table", "what"], [[n, plans.read_table(n).title] for n in plans.table_names()], form)
         return
-    check_outputs(output or [])
+    for path in output or []:
+        check_output(path, SUFFIXES)
     store, shown = Store(db), plans.read_table(table_name) if table_name else None
     if show_only:
         stored = name or (shown.name if shown else None) or store.comparisons.newest()

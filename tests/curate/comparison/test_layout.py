@@ -6,14 +6,12 @@ import csv
 import io
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from curate.comparison.layout import cells, check_outputs, escape_latex, records, to_csv, to_latex, to_markdown
+from curate.comparison.layout import cells, escape_latex, records, to_csv, to_latex, to_markdown
 from curate.comparison.plan import Plan, Row
 from curate.comparison.summary import Cell, Line, Spread, summarize
-from curate.errors import CurateError
 
 NASTY = r"a_b & 50% | $x^2 {y} ~ \z #1 <±>"
 
@@ -123,10 +121,3 @@ def test_the_paper_s_numbers_stand_beside_ours_on_its_data_sets_only(lines) -> N
     assert [r[2] for r in rows] == ["70.40, MAP 80.25, visual accuracy 31.25", "ours", "ours", "ours"]
     elsewhere = Plan("x", (Row("joint", "joint", paper={"ave": {"accuracy": 70.4}}),), columns=("accuracy",))
     assert cells(lines, elsewhere)[0] == ["method", "accuracy, %"]
-
-
-def test_outputs_are_refused_before_anything_runs(tmp_path: Path) -> None:
-    check_outputs([tmp_path / f"a{s}" for s in (".md", ".csv", ".tex", ".html")])
-    for path, message in ((tmp_path / "a.pdf", r"'\.pdf'"), (tmp_path / "no" / "a.md", "does not exist")):
-        with pytest.raises(CurateError, match=message):
-            check_outputs([path])

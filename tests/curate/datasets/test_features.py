@@ -289,7 +289,7 @@ def test_folders_of_another_layout_are_refused(folder, refused, tmp_path) -> Non
     refused(r"no file of 'text' in .*; found: audio, visual", modalities="audio,text")
     refused("two or more modalities are needed, found audio", modalities="audio")
     refused("leave nothing for train", val_fraction=0.5, test_fraction=0.5)
-    for name in ("balanced", "fused", "My Sound"):
+    for name in ("balanced", "swapped_audio", "fused", "My Sound", "1st"):
         np.save(folder / f"{name}.npy", values(1))
         refused(f"'{name}' cannot be the name of a modality")
         (folder / f"{name}.npy").unlink()

@@ -208,7 +208,10 @@ def test_predictions_selections_and_exports(s3, folder, curate, monkeypatch):
     again = curate("export", "--to", "hf", "s3://bucket/out/hub")
     assert again.code == 1 and "is there already" in again.err, "nothing is written over"
     for words, said in (
-        (("score", "--predictions", "s3://bucket/absent.csv"), "no file of predictions at s3://bucket/absent.csv"),
+        (
+            ("score", "--predictions", "s3://bucket/absent.csv"),
+            "no file or folder of predictions at s3://bucket/absent.csv",
+        ),
         (("datasets", "manifest", "--root", "s3://bucket/absent.csv"), "s3://bucket/absent.csv does not exist"),
         (("datasets", "ave", "--root", "s3://bucket/data"), "s3://bucket/data is on another machine"),
     ):

@@ -15,6 +15,7 @@ from PIL import Image
 from curate.errors import CurateError, EmptySelectionError
 from curate.exports.formats import TARGETS, export
 from curate.exports.rows import Wanted
+from curate.predictions.score import score_predictions
 from curate.store.marks import Mark
 from curate.store.store import Store
 from curate.types import FUSED, Sample
@@ -41,7 +42,7 @@ def pictures(scored_table, tmp_path):
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
 def test_rows_have_scores_marks_and_class_probabilities(scored_table, predictions, tmp_path, suffix) -> None:
     scored_table.marks.write("toy", [Mark(mark_id="1", sample_id="s003", mark="broken:visual")], "me")
-    written, _ = export(scored_table, tmp_path / f"x.{suffix}")
+    written, *_ = export(scored_table, tmp_path / f"x.{suffix}")
     readers = {"csv": pd.read_csv, "parquet": duckdb.read_parquet, "jsonl": duckdb.read_json}
     frame = readers[suffix](str(tmp_path / f"x.{suffix}"))
     frame = frame if suffix == "csv" else frame.df()
@@ -88,15 +89,51 @@ def test_a_condition_and_a_selection_narrow_what_is_written(scored_table, tmp_pa
 @pytest.mark.long
 def test_cleanlab_finds_the_labels_that_were_changed(scored_table, tmp_path) -> None:
     filter = pytest.importorskip("cleanlab.filter")
-    _, opened = export(scored_table, tmp_path / "c.npz", "cleanlab")
+    _, opened, _ = export(scored_table, tmp_path / "c.npz", "cleanlab")
     with np.load(tmp_path / "c.npz") as content:
         given = dict(content)
-    assert 'd["labels"], d["pred_probs_fused"]' in opened
+    assert 'd["pred_probs_fused"]' in opened
     labels = given["labels"].copy()
     changed = [0, 1, 2, 4, 5]  # of every fourth one modality knows nothing
     labels[changed] = (labels[changed] + 1) % 3
     assert not filter.find_label_issues(given["labels"], given["pred_probs_fused"]).any()
     assert filter.find_label_issues(labels, given["pred_probs_fused"])[changed].all()
+
+
+def test_what_cleanlab_does_not_get_is_counted_and_named(tmp_path) -> None:
+    rows = [f"s{i:02},{'xy'[i % 2]},{{}},{{}}" for i in range(20)]
+    whole, none = "0.25,0.75", ","
+    filled = [
+        row.format(none if i in (3, 4) else whole, none if i in (4, 5, 6) else whole) for i, row in enumerate(rows)
+    ]
+    (tmp_path / "p.csv").write_text("\n".join(["sample_id,label,a.x,a.y,b.x,b.y", *filled]) + "\n")
+    store = Store(tmp_path / "p.duckdb")
+    score_predictions(store, [str(tmp_path / "p.csv")], [{}])
+    done = export(store, tmp_path / "c.npz", "cleanlab")
+    with np.load(tmp_path / "c.npz") as content:
+        given = dict(content)
+    assert done.rows == 19 and "s04" not in given["sample_ids"]
+    for what, ids in (("left out", ["s04"]), ("pred_probs_a", ["s03"]), ("pred_probs_b", ["s05", "s06"])):
+        (said,) = (note for note in done.notes if note.startswith(what))
+        assert f"{len(ids)} samples" in said and all(i in said for i in ids)
+    lines = done.opened.replace("cleanlab.filter.find_label_issues(labels, p)", "found.extend([labels, p])")
+    found: list[np.ndarray] = []
+    exec(lines, {"numpy": np, "found": found})
+    assert len(found[0]) == len(found[1]) and np.isfinite(found[1]).all()
+
+
+def test_other_splits_are_named_where_they_are_left_out(scored_table, tmp_path) -> None:
+    notes = export(scored_table, tmp_path / "c.npz", "cleanlab").notes
+    assert len(notes) == 2 and all(f"of {s} 1 samples: 'zz-{s}'" in " ".join(notes) for s in ("val", "test"))
+    assert export(scored_table, tmp_path / "c.npz", "cleanlab", Wanted(where="split = 'train'")).notes == ()
+
+
+def test_rows_of_several_data_sets_say_what_they_lack(scored_table, predictions, scoring, tmp_path) -> None:
+    assert export(scored_table, tmp_path / "x.csv").notes == ()
+    scoring.write(scored_table, predictions(prefix="t"), "score-pets-1", dataset="pets", data_id="pets-0123456789")
+    (said,) = export(scored_table, tmp_path / "x.csv").notes
+    assert "class probabilities" in said and "--run" in said
+    assert export(scored_table, tmp_path / "x.csv", wanted=Wanted(run=RUN)).notes == ()
 
 
 def test_classes_are_sorted_for_cleanlab_however_the_run_has_them(tmp_path, scoring, predictions) -> None:
@@ -114,7 +151,7 @@ def test_classes_are_sorted_for_cleanlab_however_the_run_has_them(tmp_path, scor
 
 def test_hugging_face_datasets_reads_the_folder_by_split(pictures, tmp_path) -> None:
     datasets = pytest.importorskip("datasets")
-    written, opened = export(pictures, tmp_path / "hf", "hf")
+    written, opened, _ = export(pictures, tmp_path / "hf", "hf")
     assert opened == f'datasets.load_dataset("{tmp_path / "hf"}")'
     found = datasets.load_dataset(str(tmp_path / "hf"), cache_dir=str(tmp_path / "cache"))
     assert set(found) == {"train", "validation", "test"} and sum(map(len, found.values())) == written
@@ -132,9 +169,15 @@ def test_polars_reads_json_columns_as_texts(pictures, tmp_path) -> None:
 
 
 def test_fiftyone_gets_a_path_a_row(pictures, tmp_path) -> None:
-    written, opened = export(pictures, tmp_path / "f.csv", "fiftyone")
+    written, opened, _ = export(pictures, tmp_path / "f.csv", "fiftyone")
     frame = pd.read_csv(tmp_path / "f.csv")
     assert written == len(frame) and "CSVDataset" in opened
+    pictures.samples.write(
+        pictures.runs.find().data_id, [Sample(sample_id="zz-new", label="class_0", split="test", inputs={})],
+        pictures.runs.find().classes, ["ok"], [""], sources=[{}],
+    )  # fmt: skip
+    done = export(pictures, tmp_path / "f.csv", "fiftyone")
+    assert done.rows == written and "1 samples: 'zz-new'" in done.notes[0]
     assert all(path.endswith(f"{i}.png") for path, i in zip(frame["filepath"], frame["sample_id"], strict=True))
 
 
@@ -145,7 +188,7 @@ def test_fiftyone_needs_something_to_show(scored_table, tmp_path) -> None:
 
 
 def test_spotlight_is_told_the_kind_of_each_medium(pictures, tmp_path) -> None:
-    _, opened = export(pictures, tmp_path / "s.parquet", "spotlight")
+    _, opened, _ = export(pictures, tmp_path / "s.parquet", "spotlight")
     assert '"file_visual": spotlight.Image' in opened and "file_audio" not in opened
 
 
@@ -155,7 +198,7 @@ def test_fiftyone_itself_opens_it_with_numbers_as_numbers(pictures, tmp_path, mo
     monkeypatch.setenv("FIFTYONE_DATABASE_DIR", str(tmp_path / "db"))
     monkeypatch.setenv("FIFTYONE_DO_NOT_TRACK", "true")
     fiftyone = pytest.importorskip("fiftyone")
-    written, opened = export(pictures, tmp_path / "f.csv", "fiftyone")
+    written, opened, _ = export(pictures, tmp_path / "f.csv", "fiftyone")
     found = eval(opened, {"fiftyone": fiftyone, "pandas": pd})
     try:
         assert len(found) == written and found.media_type == "image"
@@ -173,7 +216,7 @@ def test_spotlight_itself_opens_it_and_takes_each_column_for_what_it_is(pictures
     monkeypatch.setenv("SPOTLIGHT_OPT_OUT", "true")
     spotlight = pytest.importorskip("renumics.spotlight")
     pictures.selections.make(RUN, name="best", top=10)
-    written, opened = export(pictures, tmp_path / "s.parquet", "spotlight")
+    written, opened, _ = export(pictures, tmp_path / "s.parquet", "spotlight")
     show = lambda *args, **kwargs: spotlight.show(*args, **kwargs, no_browser=True, wait=False)  # noqa: E731
     viewer = eval(opened, {"spotlight": type("", (), {**vars(spotlight), "show": staticmethod(show)})})
     try:
@@ -196,8 +239,19 @@ def test_a_name_that_does_not_fit_is_refused_and_nothing_is_written(scored_table
     assert [p.name for p in tmp_path.rglob("*") if p.is_file() and "duckdb" not in p.name] == ["x"]
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_place_is_checked_before_anything_is_read(tmp_path, target) -> None:
+    """The table is not there either: what is said first was looked at first."""
+    store, suffix = Store(tmp_path / "none.duckdb"), TARGETS[target][0]
+    with pytest.raises(CurateError, match=r"the folder .*nowhere does not exist"):
+        export(store, tmp_path / "nowhere" / f"x{suffix}", target)
+    if suffix:
+        with pytest.raises(CurateError, match=r"cannot write '\.foo'"):
+            export(store, tmp_path / "x.foo", target)
+
+
 @pytest.mark.parametrize("target", ["hf", "cleanlab", "fiftyone", "spotlight", "webdataset"])
 def test_what_takes_one_data_set_asks_which(scored_table, predictions, scoring, tmp_path, target) -> None:
     scoring.write(scored_table, predictions(prefix="t"), "score-pets-1", dataset="pets", data_id="pets-0123456789")
     with pytest.raises(CurateError, match="several or none"):
-        export(scored_table, tmp_path / "x", target)
+        export(scored_table, tmp_path / f"x{TARGETS[target][0]}", target)

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from curate.errors import CurateError
-from curate.files.writing import replacing, write_csv
+from curate.files.remote import located
+from curate.files.writing import check_output, replacing, write_csv
 
 
 def files(folder) -> dict[str, str]:
@@ -52,6 +53,29 @@ def test_a_place_where_no_file_can_be_is_the_user_s_error(tmp_path):
             fresh.write_text("new")
         assert str(path) in told.value.message and told.value.hint
     assert [p.name for p in tmp_path.iterdir()] == ["folder.csv"] and not files(tmp_path)
+
+
+def test_a_place_is_checked_before_there_is_anything_to_write(tmp_path, monkeypatch):
+    check_output(tmp_path / "a.csv", (".csv",))
+    check_output(located("memory://nowhere/a.csv"), (".csv",))
+    (tmp_path / "folder.csv").mkdir()
+    for path, message in (
+        (tmp_path / "a.foo", r"cannot write '\.foo'"),
+        (tmp_path / "a", "without suffix"),
+        (tmp_path / "folder.csv", "it is a folder"),
+        (tmp_path / "none" / "a.csv", "does not exist"),
+        (located("memory://nowhere/a.foo"), r"cannot write '\.foo'"),
+    ):
+        with pytest.raises(CurateError, match=message):
+            check_output(path, (".csv",))
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(CurateError, match="is not allowed"):
+        check_output(tmp_path / "a.csv")
+
+
+def test_a_missing_folder_is_said_to_be_missing(tmp_path):
+    with pytest.raises(CurateError, match="does not exist"), replacing(tmp_path / "none" / "a.csv"):
+        pass
 
 
 def test_every_value_comes_back(tmp_path) -> None:

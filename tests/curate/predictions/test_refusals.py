@@ -71,6 +71,25 @@ def test_a_bad_table_is_refused(refused, text, told):
     assert told in refused(f_csv=text)
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("balanced", "p_balanced is the column of something else"),
+        ("mislabelled", "p_mislabelled is the column of something else"),
+        ("broken_b", "p_broken_b is the column of something else"),
+        ("1st", "begin it with a letter"),
+        ("_first", "begin it with a letter"),
+        ("a b", "use lower-case letters, digits and _"),
+    ],
+)
+def test_it_is_said_what_is_wrong_with_the_name_of_a_modality(tmp_path, name, hint):
+    path = tmp_path / "f.csv"
+    path.write_text(f"sample_id,label,{name}.x,{name}.y,b.x,b.y\n1,x,1,2,3,4\n")
+    with pytest.raises(CurateError, match=f"'{name}' cannot be the name") as told:
+        read_all([str(path)])
+    assert hint in told.value.hint
+
+
 def test_offenders_are_counted_and_the_first_three_named(refused):
     rows = "".join(f"{i},x,1,nan,3,4\n" for i in range(5))
     assert refused(f_csv=f"{HEADER}\n{rows}").endswith("for '0', '1', '2', ... (5 in all)")
@@ -138,9 +157,11 @@ def test_what_is_no_such_file_is_refused(refused, suffix):
 
 
 def test_missing_files_unknown_formats_and_empty_folders_are_refused(refused, tmp_path):
-    assert "no file of predictions at" in refused("@none.csv")
+    for name in ("@none.csv", "@none"):
+        assert "no file or folder of predictions at" in refused(name)
     assert "cannot read predictions from '.xlsx'" in refused("@f.xlsx", f_xlsx="")
     assert "no .jsonl file in the folder" in refused(f"audio={tmp_path}")
+    assert f"no complete epoch in {tmp_path}" in refused(str(tmp_path))
 
 
 def test_files_that_do_not_match_are_refused(refused):

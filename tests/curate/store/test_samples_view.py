@@ -9,6 +9,8 @@ import pytest
 from curate.errors import CurateError
 from curate.exports.formats import export
 from curate.scores.gap import modality_gap
+from curate.store import views
+from curate.store.names import MODALITY
 from curate.store.store import Store
 from curate.types import FUSED, MixtureFit, Predictions, Sample, Selection
 
@@ -89,6 +91,19 @@ def test_a_row_a_sample_by_hand(small):
     assert set(column(small, "dataset", "true")) == {"pets"}
     kl = [-(p * np.log(p) + (1 - p) * np.log(1 - p)) for p in (0.375, 0.25)]
     assert column(small, "kl_gap")[3] == pytest.approx(kl[0] - kl[1])
+
+
+def test_no_modality_can_have_a_name_whose_column_is_that_of_something_else(small):
+    with small.db.open(write=True) as con:
+        con.execute("INSERT INTO mixture BY NAME SELECT * REPLACE (2 AS component) FROM mixture WHERE component = 1")
+        views.refresh(con)
+    for view, some in (("samples", {"p_", "lead_", "p_ahead_", "p_swapped_"}), ("by_class", {"ahead_", "mean_lead_"})):
+        names = small.query(f"SELECT * FROM {view}")[0]
+        of_modality = {name.removesuffix("visual") for name in names if name.endswith("_visual")}
+        assert some <= of_modality and len(set(names)) == len(names)
+        rest = {name.removeprefix(head) for name in names for head in of_modality if name.startswith(head)}
+        assert {"audio", "visual"} <= rest
+        assert not [m for m in rest - {"audio", "visual", FUSED} if MODALITY.fullmatch(m)]
 
 
 def test_what_is_not_trained_on_is_shown_without_scores(small):
@@ -231,7 +246,7 @@ def test_a_condition_that_is_none_is_a_users_error(small, where):
 def test_samples_as_a_frame_and_as_a_file(small, tmp_path):
     frame = small.samples_frame()
     assert list(frame["sample_id"]) == ["a", "b", "c", "d", "zz-test", "zz-val"]
-    assert export(small, tmp_path / "x.csv")[0] == 6
+    assert export(small, tmp_path / "x.csv").rows == 6
     pd.testing.assert_series_equal(pd.read_csv(tmp_path / "x.csv")["gap"], frame["gap"])
 
 

@@ -100,6 +100,18 @@ def test_several_processes_record_what_one_does(tmp_path, batches, monkeypatch, 
     assert notes == ([f"{padded} rows were recorded twice and count once"] if padded else [])
 
 
+def test_a_recording_that_was_stopped_in_its_first_epoch_is_one_without_a_complete_epoch(tmp_path, batches) -> None:
+    recorder = Recorder(tmp_path / "stopped", CLASSES)
+    with pytest.raises(KeyboardInterrupt), recorder.epoch():
+        recorder.add(*batches[:2], batches[2][0])
+        raise KeyboardInterrupt
+    with pytest.raises(CurateError, match=r"no complete epoch in .*stopped"):
+        recorder.score(tmp_path / "x.duckdb")
+    with pytest.raises(CurateError, match=r"no file or folder of predictions at .*never"):
+        Recorder(tmp_path / "never", CLASSES).score(tmp_path / "x.duckdb")
+    assert not (tmp_path / "x.duckdb").exists()
+
+
 def test_an_epoch_counts_once_every_process_has_finished_it(tmp_path, batches, monkeypatch) -> None:
     record(tmp_path, batches, monkeypatch, [(0, 2)])
     with pytest.raises(CurateError, match="no complete epoch"):
@@ -117,7 +129,7 @@ def test_an_epoch_that_breaks_off_leaves_the_earlier_ones(tmp_path, batches, mon
         raise KeyboardInterrupt
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     with recorder.epoch(number=2):  # recorded anew, in place of the earlier one
-        recorder.add(batches[0], batches[1], batches[2][0])
+        recorder.add(*batches[:2], batches[2][0])
     columns, _ = read_shards(tmp_path)
     first, second = (columns["audio.bark"][columns["epoch"] == e] for e in (1, 2))
     np.testing.assert_array_equal(first, second)
