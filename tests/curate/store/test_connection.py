@@ -172,7 +172,7 @@ def test_a_users_query_reaches_neither_files_nor_variables_and_changes_nothing(
 
 @pytest.mark.parametrize("sql", ["SELECT 1; SELECT 2", "SELECT 1; DROP VIEW samples", "", " -- nothing"])
 def test_a_users_query_is_one_statement(scored_table, sql):
-    with pytest.raises(CurateError, match=r"(one|no) SQL statement"):
+    with pytest.raises(CurateError, match="one SQL statement"):
         scored_table.query(sql)
 
 
