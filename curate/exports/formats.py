@@ -29,10 +29,7 @@ def export(store: Store, path: Path, to: str | None = None, wanted: Wanted | Non
     """
     name = to or path.suffix.removeprefix(".")
     if name not in TARGETS:
-        raise CurateError(
-            f"cannot write {ending(path)}",
-            f"name a target, --to {', '.join(TARGETS)}",
-        )
+        raise CurateError(f"cannot write {ending(path)}", f"name a target, --to {', '.join(TARGETS)}")
     suffix, write = TARGETS[name]
     if suffix:
         check_output(path, (suffix,))

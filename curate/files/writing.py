@@ -35,10 +35,7 @@ def check_output(path: Path, suffixes: Collection[str] = ()) -> None:
         CurateError: it has another suffix, it is a folder, or its own folder does not exist or may not be written.
     """
     if suffixes and path.suffix not in suffixes:
-        raise CurateError(
-            f"cannot write {ending(path)}",
-            f"name a file ending in {', '.join(suffixes)}",
-        )
+        raise CurateError(f"cannot write {ending(path)}", f"name a file ending in {', '.join(suffixes)}")
     if isinstance(path, Remote):
         return
     if path.is_dir():

@@ -69,10 +69,7 @@ def read(path: Path) -> Part:
         raise CurateError(f"no file or folder of predictions at {path}", "check the path")
     suffix = path.suffix.lower()
     if suffix not in READERS:
-        raise CurateError(
-            f"{path}: cannot read predictions from {ending(path)}",
-            f"expected {', '.join(READERS)}",
-        )
+        raise CurateError(f"{path}: cannot read predictions from {ending(path)}", f"expected {', '.join(READERS)}")
     if not path.is_file():
         raise CurateError(f"{path} is no file", "check the path")
     part = READERS[suffix](path)

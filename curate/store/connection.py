@@ -338,7 +338,9 @@ def _check_statement(sql: str, otherwise: str = "") -> None:
     except duckdb.Error as error:
         raise sql_error(error) from None
     if not statements:
-        raise CurateError("there is no SQL statement", "give one SELECT, e.g. SELECT * FROM samples LIMIT 5")
+        raise CurateError(
+            "expected one SQL statement, there is none", "give one SELECT, e.g. SELECT * FROM samples LIMIT 5"
+        )
     if len(statements) != 1:
         raise CurateError("expected one SQL statement", "send several one after another")
     try:

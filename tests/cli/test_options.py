@@ -103,7 +103,7 @@ def test_a_misspelt_option_is_no_question(curate: Callable, db: Path, option: st
 
 @pytest.mark.parametrize("nothing", ["", " ", ";", "-- only a comment"])
 def test_no_question_is_told_from_several(refused: Callable, db: Path, nothing: str) -> None:
-    assert "no SQL statement" in (told := refused("sql", nothing)) and "one after another" not in told
+    assert "there is none" in (told := refused("sql", nothing)) and "one after another" not in told
     assert "one after another" in refused("sql", "SELECT 1; SELECT 2")
 
 
