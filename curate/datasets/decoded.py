@@ -6,6 +6,7 @@ Letters: n samples, F frames, T points of a sound, C channels.
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from curate.config import build
 from curate.errors import CurateError
-from curate.files.remote import located
+from curate.files.remote import Remote, located
 from curate.specs import FlowSpec, InputSpec, TextSpec
 from curate.types import Floats, Run
 
@@ -78,10 +79,16 @@ def reopened(run: Run) -> Dataset:
     """The data set of a run, made from its settings; annotation files are read.
 
     Raises:
-        CurateError: it is not there, or has other settings now.
+        CurateError: its place is empty, or it has other settings now.
     """
-    kind = find(run.dataset)
-    return kind(located(run.root) if run.root else None, build(kind.Options, run.config.get("data", {}), "data"))
+    kind, root = find(run.dataset), located(run.root) if run.root else None
+    if root is not None and not isinstance(root, Remote) and not root.exists():
+        gone = root if root.parent.exists() else root.parent
+        raise CurateError(
+            f"the data of {run.run_id} lay at {root}, and nothing is there now",
+            f"put them back, or a link to where they are: `ln -s PLACE {shlex.quote(str(gone))}`",
+        )
+    return kind(root, build(kind.Options, run.config.get("data", {}), "data"))
 
 
 def decoded_media(run: Run, folder: Path | None = None) -> DecodedMedia:

@@ -74,6 +74,21 @@ def test_data_that_changed_since_it_was_scored(
         assert "has changed since score-manifest-1" in refused(*command, "--quiet")
 
 
+def test_data_that_lie_elsewhere_now(
+    refused: Refused, curate: Callable, own_clips: Path, small_settings: Callable
+) -> None:
+    """The hint's link to their new place is enough."""
+    assert curate(*SCORE, "--root", own_clips, *small_settings()).code == 0
+    folder = own_clips.parent.resolve()
+    moved = folder.rename(folder.with_name("moved"))
+    for command in (("train", "--method", "joint"), ("evaluate",)):
+        told = refused(*command, "--quiet")
+        assert f"score-manifest-1 lay at {folder / own_clips.name}" in told
+        assert f"`ln -s PLACE {folder}`" in told
+    folder.symlink_to(moved)
+    assert curate("evaluate", "--quiet").code == 0
+
+
 # --- media -----------------------------------------------------------------------------------------------------
 
 
