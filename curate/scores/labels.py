@@ -166,7 +166,7 @@ def _wrong(margin: Floats, weights: Floats, fitted: NDArray[np.int64], wrong: Wr
     told_apart = two_modes(found.share, found.separation) or (wrong.least > 0 and found.separation > DISTINCT)
     p_wrong = found.lower(margin) * weights
     share = float((p_wrong > CLAIMED).mean())
-    if share > min(MAJORITY, BEYOND * wrong.limit, BEYOND * wrong.accidents):
+    if share > min(MAJORITY, BEYOND * wrong.limit) or (told_apart and share > BEYOND * wrong.accidents):
         return np.full(len(margin), np.nan)
     return p_wrong * told_apart
 
