@@ -140,7 +140,7 @@ def _score(
             write_round(
                 job.store, decided, 0, fit_round(predictions, config, averaged), predictions, partial_predictions(job)
             )
-            assess(job)
+            assess(replace(job, run=decided))
             job.store.runs.finish(run.run_id, "done", checkpoint.sha256(job.folder / LAST))
         return job.store.runs.find(run.run_id)
 

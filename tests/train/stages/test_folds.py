@@ -61,6 +61,9 @@ def test_what_is_known_by_heart_is_scored_out_of_fold_unasked_where_that_is_chea
     monkeypatch.setattr(scoring, "known_by_heart", lambda *_: heart)
     monkeypatch.setattr(scoring, "is_cheap", lambda *_: cheap)
     monkeypatch.setattr(scoring, "USUAL", K)
+    judged: list[int] = []
+    assess = scoring.assess
+    monkeypatch.setattr(scoring, "assess", lambda job: (judged.append(job.run.folds), assess(job)))
     unasked = score(work, "toy", None, [], 0)
     if not (heart and cheap):
         assert unasked.folds == 0 and "decided" not in unasked.config
@@ -68,6 +71,7 @@ def test_what_is_known_by_heart_is_scored_out_of_fold_unasked_where_that_is_chea
     assert unasked.folds == K and unasked.config["decided"] == {"folds": K, "by_heart": heart}
     asked = score(work, "toy", None, [FOLDS], 0)
     assert content(work, unasked) == content(work, asked), "every number is that of --folds"
+    assert judged == [K, K], "labels are judged by samples that the model had not seen"
     assert conclusions(read_evidence(work.store, unasked.run_id))[0].startswith("memory: ")
 
 
