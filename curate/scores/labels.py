@@ -184,10 +184,10 @@ def _swaps(
         m for m, intact in enumerate(whole.T) if (said.margin(m) > 0)[intact].sum() >= max(PREFERS * intact.sum(), 1)
     ]
     for m in range(whole.shape[1] if whole.shape[1] > 1 else 0):
-        if asked in ([], [m]) or m not in asked:
+        others = [o for o in asked if o != m]
+        if m not in asked or not others:
             swapped[:, m] = np.nan
             continue
-        others = [o for o in asked if o != m]
         elsewhere[:, m], claim = _elsewhere(said, labels, whole, m, others, fitted, looks[m] if looks else None)
         swapped[:, m] = np.nan if claim is None else elsewhere[:, m] * claim
     return swapped, elsewhere
