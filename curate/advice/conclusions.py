@@ -73,7 +73,10 @@ def _broken(e: Evidence) -> str:
 
 def _swapped(e: Evidence) -> str:
     """How many clips probably belong to other samples, and what to do; of which modalities that was not judged."""
-    why = "the label is read in too few of these clips or of the others, or wrong labels may explain what they show"
+    why = (
+        "the label is read in too few of these clips or of the others, wrong labels may explain what they show, or "
+        "nothing can be called broken there"
+    )
     unread = f"not judged of {' and '.join(e.unread)}: {why}" if e.unread else ""
     if not e.swapped:
         return f"swapped: {unread}" if unread else ""

@@ -55,7 +55,7 @@ WITH_A_GAP = " AND sample_id IN (SELECT sample_id FROM gap WHERE run_id = $run A
 """A sample that lacks a modality has no gap."""
 CLAIMED = (
     "SELECT modality, avg((p_broken > 0.5)::INTEGER), count(*) FILTER (p_swapped > 0.5), "
-    "count(p_broken) > 0 AND count(p_swapped) = 0 FROM usability WHERE run_id = ? GROUP BY 1"
+    "count(p_swapped) = 0 FROM usability WHERE run_id = ? GROUP BY 1"
 )
 
 DENIED = (

@@ -34,6 +34,8 @@ PURE, NEAR = 0.9, 20
 """A sample's look gives its class away if this share of so many look-alikes is of its class."""
 MOSTLY = 0.5
 """A class has a shortcut if more than this share of it is given away by its look,"""
+SAME = 1e-3
+"""Samples nearer to each other than about this share of the spread of all are copies."""
 CROSSING = 0.1
 """and these are apart from its others: fewer neighbours cross than this share of what mixing at random gives."""
 
@@ -233,29 +235,46 @@ class Shortcuts:
     classes: Mask
 
 
-def shortcuts(places: Floats, labels: NDArray[np.int64], classes: int) -> Shortcuts:
+def shortcuts(places: Floats, labels: NDArray[np.int64], classes: int, copies_alone: bool = False) -> Shortcuts:
     """Classes most of which looks like nothing else, not even like the rest of the class.
 
     Damage that is tied to a class tells the class: it is recognised better than what is whole. A class that simply is
     easy to tell by its look is no shortcut: those of its samples that are told by it and those that are not are mixed.
+    Copies are one in any case, such as silence, or vectors of zeros: they say nothing but that they are its.
 
     Args:
         places: (N, d) in the space of appearance.
         labels: (N,).
         classes: K.
+        copies_alone: any other look may well tell the class.
     """
     near = min(NEAR, len(labels) - 1)
     purity = (labels[_nearest(places, near)] == labels[:, None]).mean(axis=1)
     pure, found = purity >= PURE, np.zeros(classes, dtype=bool)
+    copies = pure & copied(places)
+    pure = copies if copies_alone else pure
     for c in range(classes):
         own = np.flatnonzero(labels == c)
-        told = pure[own]
+        told, found[c] = pure[own], copies[own].sum() > MOSTLY * len(own)
         smaller = int(min(told.sum(), (~told).sum()))
-        if told.sum() <= MOSTLY * len(own) or smaller < 2:
+        if found[c] or told.sum() <= MOSTLY * len(own) or smaller < 2:
             continue
         crossing = (told[_nearest(places[own], min(NEAR // 2, smaller - 1))] != told[:, None]).mean()
         found[c] = crossing < CROSSING * 2 * told.mean() * (1 - told.mean())
     return Shortcuts(purity, pure & found[labels], found)
+
+
+def copied(places: Floats) -> Mask:
+    """(N,) whether more than `NEAR` samples look exactly like a sample, itself among them: to `SAME` of the spread.
+
+    Args:
+        places: (N, d) in the space of appearance.
+    """
+    width = SAME * float(np.sqrt(places.var(axis=0).sum()))
+    cells = np.round(places / width) if width else np.zeros_like(places)
+    _, of, counts = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
+    result: Mask = (counts > NEAR)[of.ravel()]
+    return result
 
 
 def _nearest(places: Floats, near: int, of: Mask | None = None) -> NDArray[np.int64]:

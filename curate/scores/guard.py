@@ -73,7 +73,7 @@ class Guard:
     def verdict(self) -> str:
         """The result in words."""
         if self.withheld:
-            text = "not judged: look-alikes of deep features, or without held-out samples, are no evidence"
+            text = "not judged: only deep features are known, vectors are hardly read, or nothing was held out"
         else:
             text = f"{self.share:.0%} of the samples form a broken group" if self.found else "no broken group found"
         if self.weak:

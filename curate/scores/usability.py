@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from curate.types import Floats
 
-from .groups import FEWEST, Mask, Readable, apart, completed, crossing, readable, shortcuts
+from .groups import FEWEST, Mask, Readable, apart, completed, copied, crossing, readable, shortcuts
 from .guard import FEWEST as LEAST_HELD
 from .guard import SEPARATION, SMALLEST, Cut, Guard, Labels, broken, cuts
 from .references import BANK, Looks, Reference, look_alikes, unseen
@@ -122,7 +122,7 @@ def assess(
         if e.deep:
             usable, p, guard = _ranked(e, reference, q, before, classes, seed, bank)
         else:
-            usable, p, guard = _judged(e, reference, q, before, classes, seed)
+            usable, p, guard = _by_look(e, reference, q, before, classes, seed)
         if (changed := usable != before).any():
             reference = replace(reference, grouped=changed, settled=usable)
         recognition.append(q)
@@ -159,71 +159,81 @@ def _pooled(e: Evidence, classes: int, seed: int, bank: int) -> tuple[Reference,
     return replace(reference, top=float(np.quantile(q, TOP))), q
 
 
+def _by_look(
+    e: Evidence, reference: Reference, q: Floats, usable: Floats, classes: int, seed: int
+) -> tuple[Floats, Floats, Guard]:
+    """(N,) usability and probability of being broken, and the guard: a rare group that others could replace is as
+    usable as they are, and what is given away by its look is not usable."""
+    p, guard, rare = _judged(e, reference, q, classes, seed)
+    usable = _as_others(usable, q, rare)
+    if e.labels is not None:
+        guard, usable = _given_away(guard, usable, reference.look_alikes.project(e.appearance), e.labels)
+    return usable, p, guard
+
+
 def _ranked(
     e: Evidence, reference: Reference, q: Floats, usable: Floats, classes: int, seed: int, bank: int
 ) -> tuple[Floats, Floats, Guard]:
-    """As `_judged`, where look-alikes are no evidence: but what is merely rare is as usable as the others, and what is
-    broken by the look of its vectors, where that is known, is not usable."""
+    """As `_by_look`, where look-alikes are no evidence: but what is merely rare is as usable as the others, and what is
+    broken by the look of its vectors, or is a copy that gives its class away, is not usable."""
     p, guard, rare = np.zeros(len(q)), Guard(False, withheld=True), np.zeros(len(q), dtype=bool)
     if e.labels is not None and e.pattern is not None:
         read, places = _reader(e.pattern, e.labels.seen, seed), reference.look_alikes.project(e.appearance)
         rare = rare_parts(lowest(cuts(q, _held(e, reference)), len(q)), places, read, seed)
-        usable = _as_others(usable, q, rare)
-    if e.look is not None and e.held_p_true.mean() - 1 / classes >= READ * (1 - 1 / classes):
-        own = replace(e, appearance=e.look[0], held_appearance=e.look[1], deep=False, look=None)
-        by_look, its_q = _pooled(own, classes, seed, bank)
-        _, p, guard = _judged(own, by_look, its_q, by_look.usability(its_q), classes, seed)
-        p = np.where(rare, 0.0, p)
-        guard = replace(guard, shortcuts=(), share=float((p > 0.5).mean()))  # a vector may well tell its class
-        usable = np.where(p > 0.5, np.minimum(usable, 1 - p), usable)
-    return usable, p, replace(guard, rare=max(guard.rare, float(rare.mean())))
+    if e.look is None or e.held_p_true.mean() - 1 / classes < READ * (1 - 1 / classes):
+        return _as_others(usable, q, rare), p, replace(guard, rare=float(rare.mean()))
+    own = replace(e, appearance=e.look[0], held_appearance=e.look[1], deep=False, look=None)
+    its_reference, its_q = _pooled(own, classes, seed, bank)
+    p, guard, its_rare = _judged(own, its_reference, its_q, classes, seed)
+    rare = rare | its_rare
+    p, usable = np.where(rare, 0.0, p), _as_others(usable, q, rare)
+    usable = np.where(p > 0.5, np.minimum(usable, 1 - p), usable)
+    if e.labels is not None and copied(places := its_reference.look_alikes.project(own.appearance)).any():
+        guard, usable = _given_away(guard, usable, places, e.labels, copies_alone=True)  # others may well tell theirs
+    return usable, p, replace(guard, rare=float(rare.mean()), share=float((p > 0.5).mean()))
 
 
-def _judged(
-    e: Evidence, reference: Reference, q: Floats, usable: Floats, classes: int, seed: int
-) -> tuple[Floats, Floats, Guard]:
-    """(N,) usability and probability of being broken, and the guard, once it is known what a low group is.
-
-    A rare group that others could replace is as usable as they are; what is given away by its look is not usable as
-    far as its purity goes.
-    """
-    held, places = _held(e, reference), reference.look_alikes.project(e.appearance)
+def _judged(e: Evidence, reference: Reference, q: Floats, classes: int, seed: int) -> tuple[Floats, Guard, Mask]:
+    """(N,) probability of being broken, the guard, once it is known what a low group is, and (N,) what is rare."""
+    held, places, rare = _held(e, reference), reference.look_alikes.project(e.appearance), np.zeros(len(q), dtype=bool)
     if e.labels is None:
-        return usable, *broken(q, held, e.held_p_true, classes)
-    seen, pattern, every = e.labels.seen, e.pattern, list(cuts(q, held))
-    rare, readable_alone, lost = np.zeros(len(q), dtype=bool), None, None
-    if pattern is not None:
-        read = _reader(pattern, seen, seed)
+        return *broken(q, held, e.held_p_true, classes), rare
+    pattern, every = e.pattern, list(cuts(q, held))
+    if pattern is None:
+        return *broken(q, held, e.held_p_true, classes, e.labels), rare
+    read = _reader(pattern, e.labels.seen, seed)
 
-        def readable_alone(group: Mask) -> bool:
-            found = read(group)
-            if found is not None and found.unreadable:
-                return False
-            if crossing(places, group) > MIXED:  # neither shown to be unreadable nor of a look of its own
-                return True
-            if group.mean() > RARE:  # the model met it often enough
-                return False
-            return bool(group.sum() < FEW) or (found is not None and found.tells)
+    def readable_alone(group: Mask) -> bool:
+        found = read(group)
+        if found is not None and found.unreadable:
+            return False
+        if crossing(places, group) > MIXED:  # neither shown to be unreadable nor of a look of its own
+            return True
+        if group.mean() > RARE:  # the model met it often enough
+            return False
+        found = read(completed(places, group))
+        return bool(group.sum() < FEW) or (found is not None and found.tells)
 
-        def lost(group: Mask) -> bool:
-            found = read(group)
-            return found is not None and found.lost
-
-        rare = _rare(every, places, read, e.held_p_true - 1 / classes)
+    def lost(group: Mask) -> bool:
+        found = read(group)
+        return found is not None and found.lost
 
     p, guard = broken(q, held, e.held_p_true, classes, e.labels, readable_alone, lost)
-    if pattern is not None:
-        low = p > 0.5 if guard.found else lowest(every, len(q))
-        among = rare_parts(low, places, read, seed)
-        rare = rare | among
+    low = p > 0.5 if guard.found else lowest(every, len(q))
+    rare = _rare(every, places, read, e.held_p_true - 1 / classes) | rare_parts(low, places, read, seed)
     p = np.where(rare, 0.0, p)
-    if guard.found:
-        guard = replace(guard, share=float((p > 0.5).mean()))
-    short = shortcuts(places, seen, classes)
-    named = tuple(e.labels.names[c] for c in np.flatnonzero(short.classes).tolist())
-    guard = replace(guard, rare=max(guard.rare, float(rare.mean())), shortcuts=named)
-    usable = np.where(short.given_away, usable * (1 - short.purity), _as_others(usable, q, rare))
-    return usable, p, guard
+    share = float((p > 0.5).mean()) if guard.found else guard.share
+    return p, replace(guard, rare=float(rare.mean()), share=share), rare
+
+
+def _given_away(
+    guard: Guard, usable: Floats, places: Floats, labels: Labels, copies_alone: bool = False
+) -> tuple[Guard, Floats]:
+    """The guard with the classes that have a shortcut, and (N,) usability: what is given away by its look is not usable
+    as far as its purity goes; see `groups.shortcuts`."""
+    short = shortcuts(places, labels.seen, len(labels.names), copies_alone)
+    named = tuple(labels.names[c] for c in np.flatnonzero(short.classes).tolist())
+    return replace(guard, shortcuts=named), np.where(short.given_away, usable * (1 - short.purity), usable)
 
 
 def _held(e: Evidence, reference: Reference) -> Floats:
@@ -260,7 +270,7 @@ def _rare(found: Iterable[Cut], places: Floats, read: Read, above: Floats) -> Ma
         if cut.separation <= SEPARATION or not max(SMALLEST, best.mean()) < group.mean() <= RARE:
             continue
         group = completed(places, group)
-        if apart(places, group):
+        if crossing(places, group) <= MIXED:
             alone = read(group)
             told = alone is not None and alone.tells
             few = group.sum() < FEW and not told and _recognised(above[cut.held])

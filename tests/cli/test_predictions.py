@@ -173,9 +173,8 @@ def test_embeddings_rank_usability_and_claim_nothing(curate: Callable, refused: 
     assert "--embeddings goes with --predictions" in told
     ended = curate("score", "--predictions", "preds.csv", "--embeddings", "e.npz")
     assert ended.code == 0, ended.err
-    assert (
-        ended.out.count("not judged: look-alikes of deep features, or without held-out samples, are no evidence") == 2
-    )
+    assert ended.out.count("not judged: only deep features are known") == 2
+    assert "swapped: not judged of audio and visual" in ended.out
     assert curate("sql", "SELECT count(imbalance), count(broken) FROM samples", "--format", "tsv").out.split()[-2:] == [
         "50",
         "0",

@@ -110,6 +110,20 @@ def test_damage_tied_to_a_class_is_a_shortcut_and_an_easy_class_is_not() -> None
     assert not shortcuts(places, labels, 4).classes.any()
 
 
+@pytest.mark.parametrize("copies_alone", [False, True])
+@pytest.mark.parametrize("share", [3, 5])
+def test_copies_of_one_class_are_a_shortcut_however_many_of_it_they_are(share: int, copies_alone: bool) -> None:
+    places, labels = classes_in_a_plane()
+    same = (labels == 2) & (np.arange(600) % 5 < share)  # 60 %, or all
+    places[same] = [30, 0]
+    places[same] += 1e-9 * np.random.default_rng(1).normal(size=(same.sum(), 2))
+    found = shortcuts(places, labels, 4, copies_alone)
+    assert np.array_equal(found.given_away, same) and found.classes.tolist() == [False, False, True, False]
+    assert not shortcuts(places, np.resize(np.arange(3), 600), 4, copies_alone).classes.any(), "of all classes"
+    places[same, 1] += np.random.default_rng(2).normal(0, 1, same.sum())  # apart, and no copies
+    assert shortcuts(places, labels, 4, copies_alone).classes.any() == (share == 3 and not copies_alone)
+
+
 def evidence(low: np.ndarray, held_low: np.ndarray, labels: Labels, pattern: np.ndarray | None = None) -> Evidence:
     """Low samples look apart, are half known, and held out hardly recognised."""
     rng = np.random.default_rng(1)
@@ -206,6 +220,21 @@ def test_what_a_shortcut_gives_away_ranks_last() -> None:
     assert found.usability[tied, 0].max() < found.usability[~tied, 0].min() + 1e-9
 
 
+def test_vectors_that_are_copies_of_one_class_rank_last() -> None:
+    """Features that tell the class by a look of their own are what they are for; copies of one vector are not."""
+    labels = Labels(np.resize(np.arange(4), 600), np.resize(np.arange(4), 200), "abcd")
+    tied = (labels.seen == 2) & (np.arange(600) % 5 < 3)
+    for copies in (True, False):
+        e = evidence(np.zeros(600, dtype=bool), np.zeros(200, dtype=bool), labels)
+        e.p_true[tied] = 1.0
+        look = e.appearance.copy()
+        look[tied] = 30 if copies else look[tied] + 30
+        e = replace(e, deep=True, look=(look, e.held_appearance))
+        found = assess(np.array([f"s{i:04}" for i in range(600)]), {"visual": e}, 4)
+        assert found.guards[0].shortcuts == (("c",) if copies else ())
+        assert (found.usability[tied, 0] == 0).all() == copies
+
+
 @pytest.mark.long
 def test_new_samples_of_a_group_get_what_their_group_got(tmp_path) -> None:
     labels = Labels(np.resize(np.arange(4), 600), np.resize(np.arange(4), 200), "abcd")
@@ -236,6 +265,24 @@ def test_a_low_group_that_looks_all_the_same_has_no_parts() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert not rare_parts(group, places, lambda part: None, 0).any()
+
+
+def test_what_is_rare_by_the_look_of_its_vectors_keeps_its_rank() -> None:
+    """Among deep features a readable minority lies between the others, with a look of its own."""
+    labels = Labels(np.resize(np.arange(4), 600), np.resize(np.arange(4), 200), "abcd")
+    pattern, _, group = grouped("negated")
+    e = evidence(group, np.arange(200) < 20, labels, pattern)
+    between = np.random.default_rng(5).normal(0, 1, (800, 4))
+    between[:600][group] *= 0.1
+    deep = replace(e, deep=True, appearance=between[:600], held_appearance=between[600:])
+    ids = np.array([f"s{i:04}" for i in range(600)])
+    found = assess(ids, {"visual": replace(deep, look=(e.appearance, e.held_appearance))}, 4)
+    assert found.guards[0].rare == pytest.approx(0.1, abs=0.02) and not found.p_broken.any()
+    kept = [
+        (u[:, 0] > np.quantile(u[:, 0], 0.1))[group].mean()
+        for u in (found.usability, assess(ids, {"visual": replace(deep, pattern=None)}, 4).usability)
+    ]
+    assert kept[0] > 0.8 > 0.5 > kept[1]
 
 
 def test_what_is_rare_among_what_is_broken_is_not_claimed() -> None:
