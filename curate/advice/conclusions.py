@@ -90,21 +90,13 @@ def _swapped(e: Evidence) -> str:
 
 def _labels(e: Evidence) -> str:
     """How many labels are probably wrong, and what to do; '' if none is, or if that is not known."""
-    if e.withheld and not e.judges_labels:
-        return (
-            f"labels: not judged: the fusion is right on {e.reads:.0%} of {e.unseen}, and denies many that are merely "
-            "hard; contradiction_fused ranks them"
-        )
     if e.withheld:
-        return (
-            "labels: not judged: the fusion denies more of them than can be wrong, so most of these are hard, or it is "
-            "too sure of itself; contradiction_fused ranks them"
-        )
+        return f"labels: not judged: {unjudged(e)}; contradiction_fused ranks them"
     if not e.denied:
         return _elsewhere(e)
     text = (
         f"labels: {e.denied} probably wrong ({e.denied / e.samples:.1%}), since the fused prediction preferred another "
-        f"class{' over the warm-up' if e.has_model else ''}, as it does in a group apart; "
+        f"class{' over the warm-up' if e.has_model else ''}, as it does in a group apart, or of copies; "
     )
     if e.denied / e.samples < MAY_BE_HARD * (1 - e.reads):
         text += f"or hard: the fusion is wrong on {1 - e.reads:.0%} of {e.unseen}; "
@@ -115,6 +107,18 @@ def _labels(e: Evidence) -> str:
     return (
         f'{text}look at them: `curate sql "SELECT sample_id, label_name FROM samples WHERE p_mislabelled > 0.5 '
         'ORDER BY p_mislabelled DESC"`'
+    )
+
+
+def unjudged(e: Evidence) -> str:
+    """Why it is not judged which labels are wrong, and what may help."""
+    if not e.judges_labels:
+        return f"the fusion is right on only {e.reads:.0%} of {e.unseen}, and denies many that are merely hard"
+    if e.folds or not e.has_model:
+        return "the fusion denies more of them than can be wrong: many of these are hard, or it is too sure of itself"
+    return (
+        "the fusion denies more of them than held-out samples leave room for: many of these are hard, or it is too "
+        "sure of itself, or held-out samples are labelled better; the same command with --folds 5 may tell"
     )
 
 

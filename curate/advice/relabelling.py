@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from curate.scores.labels import CLAIMED
 from curate.scores.relabel import at_random, corrected
 
+from .conclusions import unjudged
 from .evidence import read_evidence
 
 if TYPE_CHECKING:
@@ -96,9 +97,7 @@ def _withheld(store: Store, run: Run, known: Known) -> str:
         return "nothing is known of them without the warm-up's epochs (score.dynamics)"
     if not np.isnan(known.p_mislabelled).all():
         return ""
-    if not (evidence := read_evidence(store, run.run_id)).judges_labels:
-        return f"the fusion is right on only {evidence.reads:.0%} of {evidence.unseen}"
-    return f"{run.run_id} was scored by an older curate, which did not judge labels as this one does; score again"
+    return unjudged(read_evidence(store, run.run_id))
 
 
 def _decided(known: Known, classes: Sequence[str]) -> dict[int, int | None]:

@@ -14,6 +14,7 @@ from curate.errors import CurateError, MediaError
 from curate.files.remote import Remote, beside
 from curate.files.tables import TableFile, is_missing
 from curate.media import Decoded, Window
+from curate.media.files import lost
 from curate.media.source import Segment, split_source
 from curate.media.text import make_tokenizer
 from curate.specs import AudioSpec, TextSpec, VisualSpec
@@ -243,14 +244,7 @@ def _cause(path: Path, source: str) -> str:
         return "; folders are separated by /"
     if re.search(r"%[0-9A-Fa-f]{2}", source):
         return "; it looks percent-encoded: write a space for %20"
-    if path.is_symlink():
-        return "; it is a link that leads nowhere"
-    try:
-        names = [p.name for p in path.parent.iterdir() if p.name != path.name]
-        alike = [name for name in names if name.casefold() == path.name.casefold()]
-    except OSError:
-        alike = []
-    return f"; there is {alike[0]}, in other case" if alike else ""
+    return lost(path)
 
 
 def _listed(names: str) -> tuple[str, ...]:

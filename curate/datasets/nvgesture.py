@@ -130,6 +130,8 @@ class NvGesture(Dataset):
 
     def _has_flow_files(self) -> bool:
         """Whether flow is read from files; raises an error where it must be computed and OpenCV is missing."""
+        if "flow" not in self.modalities:
+            return False
         folder = self.root / FLOW_FOLDER
         wanted = self.options.flow == "files" or (self.options.flow == "auto" and folder.is_dir())
         if wanted and self.options.split_variant == "mini":
@@ -137,7 +139,7 @@ class NvGesture(Dataset):
                 f"nvgesture: {folder} is numbered by the rows of the full lists, which the mini list has not",
                 "--set data.flow=compute, or leave flow out of data.modalities",
             )
-        if "flow" in self.modalities and not wanted:
+        if not wanted:
             need_opencv("nvgesture")
         return wanted
 

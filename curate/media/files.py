@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,12 +80,28 @@ def check_file(path: Path) -> None:
         MediaError: `missing`, `empty` (0 bytes) or `lfs_pointer` (the text that Git LFS writes in place of a file).
     """
     if not path.is_file():
-        raise MediaError("missing", f"{path} is not a plain file" if path.exists() else f"{path} does not exist")
+        why = f"{path} is not a plain file" if path.exists() else f"{path} does not exist{lost(path)}"
+        raise MediaError("missing", why)
     head = read_head(path)
     if not head:
         raise MediaError("empty", f"{path} has 0 bytes")
     if head.startswith(LFS_HEADER):
         raise MediaError("lfs_pointer", f"{path} is a Git LFS pointer; fetch the file with `git lfs pull`")
+
+
+def lost(path: Path) -> str:
+    """A likely reason why a file does not exist, as the end of a sentence; '' if none is found.
+
+    It is a link that leads nowhere, or a name in other case.
+    """
+    if path.is_symlink():
+        return "; it is a link that leads nowhere"
+    try:
+        names = sorted(name for name in os.listdir(path.parent) if name != path.name)
+    except OSError:
+        return ""
+    alike = [name for name in names if name.casefold() == path.name.casefold()]
+    return f"; there is {alike[0]}, in other case" if alike else ""
 
 
 def read_head(path: Path, length: int = 64) -> bytes:

@@ -24,7 +24,7 @@ from curate.scores.bounds import read_at_least, wrong_among, wrong_bounds
 from curate.scores.gap import log_margin, true_class_probability
 from curate.scores.guard import Labels
 from curate.scores.heart import epoch_weights
-from curate.scores.labels import Denied, vouched
+from curate.scores.labels import Denied, contradicted, vouched
 from curate.scores.labels import judge as judge_labels
 from curate.scores.metrics import accuracy
 from curate.scores.preferences import preferences
@@ -168,11 +168,11 @@ def judge(
         right = np.array([accuracy(p.probs[FUSED], labels) for p in epochs])
         weights = epoch_weights(right, validated, len(unseen.labels))
     preferred = preferences((p.probs for p in epochs), tuple(features.training), labels, weights)
-    sure, contradicted, given = preferred.decided(labels)
-    wrong = wrong_bounds(sure, contradicted, given) if unseen is None else wrong_among(unseen)
-    right_on = float((~contradicted).mean()) if unseen is None else accuracy(unseen.probs[FUSED], unseen.labels)
+    sure, against, given = preferred.decided(labels)
+    wrong = wrong_bounds(sure, against, given) if unseen is None else wrong_among(unseen)
+    right_on = float((~against).mean()) if unseen is None else accuracy(unseen.probs[FUSED], unseen.labels)
     reads = read_at_least(right_on, wrong.least)
-    vouches = vouched(features.training.values(), labels)
+    looks = list(features.training.values())
     return (
         found,
         np.stack(denied, axis=1),
@@ -181,8 +181,9 @@ def judge(
             labels,
             found.p_broken,
             reads,
-            vouches=vouches,
+            vouches=vouched(looks, labels),
             wrong=wrong,
             looks=tuple(found.looks.values()),
+            copies=contradicted(looks, labels),
         ),
     )

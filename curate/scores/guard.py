@@ -56,7 +56,7 @@ class Guard:
             has held-out samples of the same classes on both sides, or if the model has not learnt to read the modality.
         withheld: nothing was claimed: only deep features are known, vectors are hardly read, or nothing was held out.
         weak: classes that are hardly recognised as a whole: ambiguous, or damaged throughout.
-        rare: share of the training samples that look like nothing else and are readable by themselves.
+        rare: share of the training samples that have a look of their own and are readable by themselves.
         shortcuts: classes most of whose samples are given away by their look, see `groups.shortcuts`.
     """
 
@@ -79,7 +79,7 @@ class Guard:
         if self.weak:
             text += f"; weak on {_named(self.weak)}: hardly recognised there, and nothing of these is recognised better"
         if self.rare:
-            text += f"; {self.rare:.1%} look like nothing else and are readable by themselves: rare, not broken"
+            text += f"; {self.rare:.1%} have a look of their own and are readable by themselves: rare, not broken"
         if self.shortcuts:
             text += f"; look alone gives away most of {_named(self.shortcuts)}: damage tied to a class, or a shortcut"
         return text

@@ -81,17 +81,36 @@ def vouched(looks: Iterable[Floats], labels: NDArray[np.int64]) -> NDArray[np.bo
         looks: (N, D) statistics of each modality, see `usability.Evidence`.
         labels: (N,).
     """
-    return np.column_stack([_repeated(look, labels) for look in looks])
+    return np.column_stack([_alike(_place(look), labels[:, None]) > 1 for look in looks])
 
 
-def _repeated(look: Floats, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(N,) whether another sample has the same look and label."""
+def contradicted(looks: Iterable[Floats], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(N,) whether a sample that looks exactly the same by every modality has another label, and none has the same.
+
+    At least one label of such copies is wrong.
+
+    Args:
+        looks, labels: as in `vouched`.
+    """
+    places = [_place(look) for look in looks]
+    result: NDArray[np.bool_] = (_alike(*places) > 1) & (_alike(*places, labels[:, None]) == 1)
+    return result
+
+
+def _place(look: Floats) -> NDArray[np.int64]:
+    """(N, 3) random projections of standardised (N, D) statistics."""
     spread = look.std(axis=0)
     directions = np.random.default_rng(0).normal(size=(look.shape[1], 3)) / np.where(spread > 0, spread, 1)[:, None]
     places = look @ directions
-    keys = np.column_stack([np.round((places - places.mean(axis=0)) * 10**PLACES).astype(np.int64), labels])
-    kind = np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)  # NumPy 2.0 gives it a second axis
-    return np.asarray(np.bincount(kind)[kind] > 1)
+    result: NDArray[np.int64] = np.round((places - places.mean(axis=0)) * 10**PLACES).astype(np.int64)
+    return result
+
+
+def _alike(*keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(N,) how many samples have the same keys, each (N, any), itself among them."""
+    kind = np.unique(np.column_stack(keys), axis=0, return_inverse=True)[1].reshape(-1)  # NumPy 2.0: a second axis
+    result: NDArray[np.int64] = np.bincount(kind)[kind]
+    return result
 
 
 def judge(
@@ -103,6 +122,7 @@ def judge(
     vouches: NDArray[np.bool_] | None = None,
     wrong: WrongBounds = UNKNOWN,
     looks: Sequence[Looks | None] = (),
+    copies: NDArray[np.bool_] | None = None,
 ) -> Denied:
     """Which labels are wrong, and which clips are swapped.
 
@@ -119,7 +139,9 @@ def judge(
     samples must show that labels are wrong. Nothing is judged where most labels would be wrong, more than a plain
     classifier of the content leaves room for, or more than held-out samples do: a model that has learnt little, or is
     too sure of itself, denies labels of what is hard. Nor is a label wrong if each modality that denies it shows what
-    it shows of another sample with that label.
+    it shows of another sample with that label. Of copies with several labels one at most is right, group or not: its
+    probability is that of the two classes which the fusion prefers, sigmoid(margin). They pull the model both ways, so
+    they are in no group.
 
     Args:
         labels: (N,), for how frequent classes are.
@@ -130,6 +152,7 @@ def judge(
         vouches: (N, M) whether another sample that looks the same has the same label, see `vouched`; None: unknown.
         wrong: share of wrong labels that held-out samples show, and its limit.
         looks: of each modality, how its samples look; None or (): unknown.
+        copies: (N,) whether a copy has another label, see `contradicted`; None: unknown.
     """
     count, modalities = p_broken.shape
     given, said, whole = said, said.at_equal_frequency(labels), p_broken <= CLAIMED
@@ -142,11 +165,14 @@ def judge(
         denies = np.column_stack([said.margin(m) < -DENIES for m in range(modalities)])
         weights = weights * ~(denies.any(axis=1) & (vouches | ~denies).all(axis=1))
     margin, equal = given.margin(modalities), said.margin(modalities)
+    copies = np.zeros(count, dtype=bool) if copies is None else copies
+    weights = weights * ~copies
     ways = [
         _wrong(said.at_equal_confidence(labels).margin(modalities), weights, fitted, wrong),
         _mostly(_wrong(margin, weights, fitted, wrong), equal < -DENIES),
     ]
-    return Denied(max(ways, key=lambda p: int((p > CLAIMED).sum())), swapped)
+    p_wrong = max(ways, key=lambda p: int((p > CLAIMED).sum()))
+    return Denied(np.where(copies & ~np.isnan(p_wrong), 1 / (1 + np.exp(margin)), p_wrong), swapped)
 
 
 def _mostly(p: Floats, denied: NDArray[np.bool_]) -> Floats:

@@ -256,7 +256,7 @@ def _reader(pattern: Floats, seen: NDArray[np.int64], seed: int) -> Read:
 
 
 def _rare(found: Iterable[Cut], places: Floats, read: Read, above: Floats) -> Mask:
-    """(N,) the largest low group that is small, looks like nothing else, and is read by itself as others are.
+    """(N,) the largest low group that is small, has a look of its own (`MIXED`), and is read by itself as others are.
 
     Those that look like it and are a little better known belong to it. Of fewer than `FEW` samples it often cannot be
     told how they are read; it is enough then that the model recognises held-out ones.

@@ -457,7 +457,7 @@ COMMENT ON COLUMN guard.ratio IS 'what held-out samples of the group keep of the
 COMMENT ON COLUMN guard.withheld IS 'not judged, because only deep features are known, vectors are hardly read, or no held-out samples have features';
 COMMENT ON COLUMN guard.verdict IS 'in words';
 COMMENT ON COLUMN guard.weak IS 'classes that are hardly recognised as a whole: ambiguous, or damaged throughout';
-COMMENT ON COLUMN guard.rare IS 'share of the training samples that look like nothing else, and are readable by themselves: rare, not broken';
+COMMENT ON COLUMN guard.rare IS 'share of the training samples that have a look of their own, and are readable by themselves: rare, not broken';
 COMMENT ON COLUMN guard.shortcuts IS 'classes most of which is given away by its look: damage tied to a class; usability of these samples is lowered';
 
 CREATE TABLE relabelled (

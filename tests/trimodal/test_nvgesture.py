@@ -161,6 +161,15 @@ def test_the_published_corrections_are_those_known(published):
     assert sum(s.sample_id in known and s.split == "test" for s in data.samples) == 8
 
 
+def test_a_folder_of_flow_is_nothing_to_a_mini_list_without_flow(published, tmp_path):
+    root = shutil.copytree(published / "nvgesture", tmp_path / "nv")
+    (root / "Video_data/flow_data/train").mkdir(parents=True, exist_ok=True)
+    data = NvGesture(root, NvGesture.Options(split_variant="mini", modalities="visual,depth"))
+    assert data.modalities == ("visual", "depth") and len(data.samples) == 100
+    with pytest.raises(CurateError, match="numbered by the rows of the full lists"):
+        NvGesture(root, NvGesture.Options(split_variant="mini", modalities="visual,flow"))
+
+
 def test_the_published_part_of_100_clips_is_read(published):
     data = NvGesture(published / "nvgesture", NvGesture.Options(split_variant="mini", modalities="visual,depth"))
     assert Counter(s.split for s in data.samples) == {"train": 44, "val": 6, "test": 50}

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from curate.advice.evidence import read_evidence
 from curate.scores import labels, usability
-from curate.scores.bounds import limited, wrong_among, wrong_bounds
+from curate.scores.bounds import WrongBounds, limited, read_at_least, wrong_among, wrong_bounds
 from curate.scores.gap import true_class_probability
 from curate.scores.guard import Labels
+from curate.scores.metrics import accuracy
+from curate.scores.preferences import Preferences
 from curate.scores.references import BANK, save
-from curate.scores.usability import Evidence
+from curate.scores.usability import Evidence, Usability
 from curate.train.data.samples import Samples
 from curate.train.loop.engine import predict
 from curate.types import FUSED, Floats, Predictions, Run
@@ -52,16 +55,45 @@ def assess(job: Job) -> None:
     said = job.store.dynamics.preferences(run.run_id, len(held.labels))
     denied = None
     if said is not None:
-        patterns_of = (e.pattern for e in evidence.values())
-        shown = wrong_bounds(*said.decided(data.fit.labels)) if run.folds else wrong_among(held)
-        wrong = limited(shown, patterns_of, data.fit.labels, run.seed)
+        wrong = _wrong_labels(job, said, evidence, held)
         job.store.epochs.write(run.run_id, job.trainer.epoch, [("val", FUSED, "wrong_labels", wrong.least)])
-        reads = read_evidence(job.store, run.run_id).reads
-        vouches = labels.vouched((e.appearance for e in evidence.values()), data.fit.labels)
-        looked = tuple(found.looks.values())
-        denied = labels.judge(said, data.fit.labels, found.p_broken, reads, run.seed, vouches, wrong, looked)
+        denied = _denied(job, said, evidence, found, wrong, read_evidence(job.store, run.run_id).reads)
     job.store.usability.write(run.run_id, found, usability.contradiction(log_margin), denied)
     job.progress("usability", 1, 1)
+
+
+def labels_unjudged(job: Job) -> bool:
+    """Whether labels would not be judged though the fusion reads the class: it denies more than validation samples
+    leave room for. These may be labelled better than the training samples, which out of fold tell it themselves.
+    """
+    run, data = job.run, job.data
+    known, said = job.store.dynamics.means(run.run_id), job.store.dynamics.preferences(run.run_id, len(data.val))
+    if known is None or said is None:
+        return False
+    held = predict(job.trainer, data, data.val)
+    evidence = gather(job, known[1], held)
+    wrong = _wrong_labels(job, said, evidence, held)
+    reads = read_at_least(accuracy(held.probs[FUSED], held.labels), wrong.least)
+    found = usability.assess(known[0], evidence, len(run.classes), seed=run.seed)
+    unknown = np.isnan(_denied(job, said, evidence, found, wrong, reads).p_mislabelled).all()
+    return reads >= labels.READS and bool(unknown)
+
+
+def _wrong_labels(job: Job, said: Preferences, evidence: Mapping[str, Evidence], held: Predictions) -> WrongBounds:
+    """Bounds of the share of wrong labels: by validation samples, or out of fold by the samples themselves."""
+    given = job.data.fit.labels
+    shown = wrong_bounds(*said.decided(given)) if job.run.folds else wrong_among(held)
+    return limited(shown, (e.pattern for e in evidence.values()), given, job.run.seed)
+
+
+def _denied(
+    job: Job, said: Preferences, evidence: Mapping[str, Evidence], found: Usability, wrong: WrongBounds, reads: float
+) -> labels.Denied:
+    """Which labels are wrong, and which clips are swapped; see `labels.judge`."""
+    given, looked = job.data.fit.labels, tuple(found.looks.values())
+    seen = [e.appearance for e in evidence.values()]
+    vouches, copies = labels.vouched(seen, given), labels.contradicted(seen, given)
+    return labels.judge(said, given, found.p_broken, reads, job.run.seed, vouches, wrong, looked, copies)
 
 
 def gather(job: Job, p_true: Floats, held: Predictions) -> dict[str, Evidence]:

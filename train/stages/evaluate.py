@@ -75,9 +75,16 @@ def _imbalance(session: Session, run: Run, sample_ids: NDArray[np.str_]) -> Floa
 
 
 def predicted(session: Session, run: Run, split: str) -> Predictions:
-    """The predictions of a run's best (or warm) checkpoint for a split."""
+    """The predictions of a run's best (or warm) checkpoint for a split; a message says of how many samples."""
     job = loaded(session, run)
-    return predict(job.trainer, job.data, job.samples(split))
+    samples = job.samples(split)
+    found, every = len(samples), sum(s.split == split for s in job.dataset.samples)
+    left_out = (
+        f" of {every}; {every - found} are left out, since a medium of them is not usable: "
+        f"`curate sql \"SELECT sample_id, status, reason FROM samples WHERE split = '{split}' AND status <> 'ok'\"`"
+    )
+    session.message(f"{split}: {found} samples{left_out if found < every else ''}")
+    return predict(job.trainer, job.data, samples)
 
 
 def loaded(session: Session, run: Run) -> Job:

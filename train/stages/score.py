@@ -26,13 +26,16 @@ from curate.train.models.model import ModelConfig
 from curate.types import Predictions, Run
 
 from .appearance import is_deep
-from .assess import assess
+from .assess import assess, labels_unjudged
 from .encoders import fitted, kept, known_encoders, tried
 from .folds import USUAL, assign_folds, is_cheap, known_by_heart, out_of_fold
 from .recording import announce, in_sample, partial_predictions, recorded, train_to, write_round
 from .session import Session
 from .settings import ScoreConfig, Settings, configure
 from .setup import LAST, Job, prepare
+
+UNJUDGED = "validation samples leave open which labels are wrong"
+"""Why samples are scored out of fold that are not memorised."""
 
 
 def score(
@@ -174,7 +177,8 @@ def _predict(job: Job, trained: bool) -> Predictions:
 
 
 def _decide_folds(job: Job, predictions: Predictions) -> tuple[Run, NDArray[np.int64] | None]:
-    """Choose folds if the training samples are memorised and folds are cheap; the decision is stored with the run.
+    """Choose folds if the training samples are memorised, or their labels could not be judged otherwise, and folds are
+    cheap; the decision is stored with the run.
 
     Args:
         predictions: for the training samples; if the model was not trained on them, or if folds were asked for or
@@ -185,17 +189,15 @@ def _decide_folds(job: Job, predictions: Predictions) -> tuple[Run, NDArray[np.i
         return run, None
     deep = [m for m in run.modalities if is_deep(job.trainer.model.encoders.get_submodule(m))]
     why = known_by_heart(predictions, predict(job.trainer, data, data.val), deep)
-    if not why or not is_cheap(job.trainer, data.fit, data, epochs):
+    if not is_cheap(job.trainer, data.fit, data, epochs) or not (why or labels_unjudged(job)):
         return run, None
+    reason = f"memorised (right on training and on validation samples: {why})" if why else UNJUDGED
     try:
         folds = assign_folds(job.dataset, data.fit, USUAL, run.seed)
     except CurateError as error:  # too few samples of a class, or too few groups
-        job.session.message(f"memorised, but not to be scored out of fold: {error.message}")
+        job.session.message(f"{reason}, but not to be scored out of fold: {error.message}")
         return run, None
     decided = {"folds": USUAL, "by_heart": why}
     job.store.runs.decide(run.run_id, decided)
-    job.session.message(
-        f"memorised (right on training and on validation samples: {why}): scored out of fold, in {USUAL} folds; "
-        "--set score.folds=0 leaves that out"
-    )
+    job.session.message(f"{reason}: scored out of fold, in {USUAL} folds; --set score.folds=0 leaves that out")
     return replace(run, config={**run.config, "decided": decided}), folds

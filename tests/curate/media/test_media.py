@@ -8,6 +8,7 @@ import soundfile
 from curate import media as read
 from curate.errors import MediaError
 from curate.media import video
+from curate.media.files import check_file, lost
 from curate.specs import AudioSpec, VisualSpec
 
 VIDEOS = (".mp4", ".mkv", ".avi", ".flv", ".webm")
@@ -113,6 +114,16 @@ def test_what_is_no_media_file_says_so(tmp_path, reader):
     assert status_of(lambda: reader(tmp_path / "lfs.mp4")) == "lfs_pointer"
     assert status_of(lambda: reader(tmp_path / "noise.mp4")) == "undecodable"
     assert status_of(lambda: reader(tmp_path / "short.mp4")) == "undecodable"
+
+
+def test_of_a_lost_file_a_link_or_another_case_is_named(tmp_path):
+    (tmp_path / "Clip.mp4").write_bytes(b"x")
+    (tmp_path / "gone.mp4").symlink_to(tmp_path / "nowhere")
+    for name, cause in (("clip.mp4", "there is Clip.mp4, in other case"), ("gone.mp4", "a link that leads nowhere")):
+        with pytest.raises(MediaError) as refused:
+            check_file(tmp_path / name)
+        assert refused.value.status == "missing" and cause in refused.value.reason
+    assert lost(tmp_path / "other.mp4") == lost(tmp_path / "none" / "clip.mp4") == ""
 
 
 def test_a_missing_track_is_named(tmp_path, media):

@@ -12,6 +12,7 @@ from curate.scores.labels import (
     CLAIMED,
     DENIES,
     PREFERS,
+    contradicted,
     judge,
     typical,
     vouched,
@@ -324,6 +325,33 @@ def test_a_look_vouches_for_the_labels_that_it_has_more_than_once() -> None:
     noise = look * (1 + 1e-7 * rng.normal(size=look.shape))  # as features in batches of other sizes differ
     assert vouched([noise], labels)[:3].all()
     assert vouched([np.zeros((4, 2))] * 2, np.array([0, 0, 1, 2])).tolist() == [[True] * 2] * 2 + [[False] * 2] * 2
+
+
+def test_copies_contradict_each_other_if_they_are_alike_by_every_modality() -> None:
+    rng = np.random.default_rng(0)
+    sound, picture = rng.normal(size=(2, 40, 3))
+    sound[1], picture[1] = sound[0], picture[0]  # a copy with another label
+    sound[3] = sound[2]  # one modality alone
+    sound[5:7], picture[5:7] = sound[4], picture[4]  # two labels, one of them twice
+    sound[9], picture[9] = sound[8], picture[8]  # the same label
+    labels = np.arange(40) % 4
+    labels[[4, 5, 6, 8, 9]] = [0, 0, 1, 2, 2]
+    assert np.flatnonzero(contradicted([sound, picture], labels)).tolist() == [0, 1, 6]
+    assert 3 in np.flatnonzero(contradicted([sound], labels))
+
+
+def test_of_copies_the_label_is_wrong_that_the_fusion_likes_less_though_they_are_no_group() -> None:
+    """80 clips, each beside itself with a wrong label: what a model says of both lies between."""
+    said, _ = world()
+    margins, rng = np.stack([said.margin(m) for m in range(3)], axis=1), np.random.default_rng(6)
+    copies, wrong = np.arange(COUNT) < 160, np.arange(COUNT) < 80
+    margins[copies] = rng.normal(np.where(wrong, -0.5, 0.4)[copies, None], 0.1, (160, 3))
+    said, nobody = told(margins, margins[:, :2]), np.zeros((COUNT, 2))
+    assert not (judge(said, LABELS, nobody).p_mislabelled > CLAIMED)[wrong].any(), "two halves that pull both ways"
+    p = judge(said, LABELS, nobody, copies=copies).p_mislabelled
+    assert np.array_equal(p > CLAIMED, wrong)
+    assert p[:80] == pytest.approx(1 / (1 + np.exp(margins[:80, 2])))
+    assert np.isnan(judge(said, LABELS, nobody, 0.5, copies=copies).p_mislabelled).all()
 
 
 def test_a_label_is_not_wrong_if_every_modality_that_denies_it_is_vouched_for() -> None:

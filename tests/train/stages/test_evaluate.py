@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
 from curate.predictions.embeddings import read_embeddings
-from curate.train.stages.evaluate import write_features
+from curate.train.data.samples import Samples
+from curate.train.stages import setup
+from curate.train.stages.evaluate import evaluate, write_features
 
 
 def test_features_of_a_split_are_written_as_embeddings_are_read(scored, work, tmp_path) -> None:
@@ -23,3 +27,21 @@ def test_features_of_a_split_are_written_as_embeddings_are_read(scored, work, tm
     seen = pd.read_csv(tmp_path / "train" / "map-audio.csv").set_index("sample_id")["p_imbalanced"]
     np.testing.assert_allclose(seen.loc[known.sample_ids], 1 - known.balanced)
     assert table.isna().all(), "no sample of the validation split is scored"
+
+
+def test_what_a_split_loses_is_counted(scored, work, monkeypatch) -> None:
+    told: list[str] = []
+    work = replace(work, message=told.append)
+    evaluate(work, scored, "val")
+    whole = told.pop()
+    count = int(whole.removeprefix("val: ").split()[0])
+    assert whole == f"val: {count} samples"
+    split_samples = setup.split_samples
+
+    def without_two(*asked: object) -> Samples:
+        found = split_samples(*asked)
+        return found.subset(np.arange(len(found)) > 1)
+
+    monkeypatch.setattr(setup, "split_samples", without_two)
+    evaluate(work, scored, "val")
+    assert told[-1].startswith(f"val: {count - 2} samples of {count}; 2 are left out") and "curate sql" in told[-1]

@@ -16,12 +16,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from curate.advice.conclusions import conclusions
 from curate.advice.evidence import read_evidence
 from curate.errors import CurateError
+from curate.scores.labels import Denied
+from curate.scores.preferences import Preferences
 from curate.train.loop import checkpoint, engine
+from curate.train.stages import assess as assessing
 from curate.train.stages import folds
 from curate.train.stages import score as scoring
 from curate.train.stages.score import resume_score, score
 from curate.train.stages.session import Session
-from curate.train.stages.setup import prepare
+from curate.train.stages.setup import LAST, prepare
 from curate.train.stages.training import train
 from curate.types import Predictions, Run
 
@@ -73,6 +76,36 @@ def test_what_is_known_by_heart_is_scored_out_of_fold_unasked_where_that_is_chea
     assert content(work, unasked) == content(work, asked), "every number is that of --folds"
     assert judged == [K, K], "labels are judged by samples that the model had not seen"
     assert conclusions(read_evidence(work.store, unasked.run_id))[0].startswith("memory: ")
+
+
+def test_labels_that_held_out_samples_leave_open_are_judged_out_of_fold(
+    work: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring, "known_by_heart", lambda *_: "")
+    monkeypatch.setattr(scoring, "is_cheap", lambda *_: True)
+    monkeypatch.setattr(scoring, "USUAL", K)
+    monkeypatch.setattr(scoring, "labels_unjudged", lambda _: True)
+    run = score(work, "toy", None, [], 0)
+    assert run.folds == K and not run.by_heart, "it was not memorised"
+
+
+@pytest.mark.parametrize(("reads", "known", "left_open"), [(0.9, False, True), (0.9, True, False), (0.5, False, False)])
+def test_labels_are_left_open_where_the_fusion_reads_and_none_is_judged(
+    work: Session, monkeypatch: pytest.MonkeyPatch, reads: float, known: bool, left_open: bool
+) -> None:
+    count = 0
+
+    def judged(said: Preferences, labels: np.ndarray, p_broken: np.ndarray, *_: object) -> Denied:
+        nonlocal count
+        count += 1
+        return Denied(np.full(len(labels), 0.0 if known else np.nan), np.zeros(p_broken.shape))
+
+    run = score(work, "toy", None, [{"score": {"folds": 0}}], 0)
+    monkeypatch.setattr(assessing.labels, "judge", judged)
+    monkeypatch.setattr(assessing, "accuracy", lambda *_: reads)
+    job = prepare(work, run)
+    job.load(job.folder / LAST)
+    assert assessing.labels_unjudged(job) == left_open and count == 1
 
 
 @pytest.mark.long
