@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from curate.types import Floats
 
-from .groups import Mask
+from .groups import SAME, Mask
 
 AXES = 20
 """Number of principal axes of appearance in which neighbours are searched."""
@@ -24,6 +24,8 @@ REST = 4.0
 """How much the length of what the axes leave out counts beside a place on them, for deep features."""
 BANK = 20_000
 """Up to this number all samples are searched; of more, a random bank of this size."""
+FARTHER, CLOSE = 3.0, 5
+"""What is so many times as far from a sample as the fifth nearest is not like it."""
 FEWEST_HELD = 30
 """Fewest held-out samples from which is learnt what look-alikes say."""
 
@@ -64,6 +66,9 @@ class LookAlikes:
     def nearest(self, appearance: Floats, samples: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         """(n, D) to the (n, k) members nearest to each, as indices of the samples that the bank was made from.
 
+        What lies more than `FARTHER` times as far as the `CLOSE`-th is no look-alike; the nearer ones are repeated in
+        its place. A few black pictures are pooled with one another then, and not with dark ones.
+
         Args:
             samples: (n,) index of the sample in each row, which is not its own look-alike; None for new samples.
         """
@@ -71,13 +76,17 @@ class LookAlikes:
 
         k = self.neighbours
         search = NearestNeighbors(n_neighbors=k + (samples is not None), algorithm="brute").fit(self.bank)
-        found = self.members[search.kneighbors(self.project(appearance), return_distance=False)]
-        if samples is None:
-            result: NDArray[np.int64] = found
-            return result
-        # The sample itself is sorted to the end, if it was found; then the last one is dropped: itself or the farthest.
-        order = np.argsort(found == samples[:, None], axis=1, kind="stable")
-        return np.take_along_axis(found, order, axis=1)[:, :k]
+        distances, rows = search.kneighbors(self.project(appearance))
+        found = self.members[rows]
+        if samples is not None:
+            # The sample itself is sorted to the end, if it was found; then the last is dropped: itself or the farthest.
+            order = np.argsort(found == samples[:, None], axis=1, kind="stable")
+            found, distances = (np.take_along_axis(x, order, axis=1)[:, :k] for x in (found, distances))
+        least = SAME * float(np.sqrt(self.bank.var(axis=0).sum()))
+        farthest = FARTHER * np.maximum(distances[:, [min(CLOSE, k) - 1]], least)
+        alike = (distances <= farthest).sum(axis=1, keepdims=True)
+        result: NDArray[np.int64] = np.take_along_axis(found, np.arange(k) % alike, axis=1)
+        return result
 
 
 def look_alikes(appearance: Floats, seed: int = 0, bank: int = BANK, *, deep: bool = False) -> LookAlikes:

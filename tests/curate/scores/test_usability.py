@@ -76,6 +76,19 @@ def test_twins_do_not_hide_the_sample_itself():
     assert q[4] == 0
 
 
+def test_what_lies_far_beyond_the_fifth_is_no_look_alike() -> None:
+    """Ten dark pictures apart, among 900: they are pooled with one another; copies are, however near others are."""
+    rng = np.random.default_rng(0)
+    for width, count, alone in ((1e-3, 10, True), (0.0, 10, True), (1e-3, 5, False), (1.0, 10, False)):
+        places = rng.normal(size=(900, 4))
+        places[:count] = 3 + width * rng.normal(size=(count, 4))
+        near = look_alikes(places).nearest(places, np.arange(900))
+        assert near.shape == (900, 30)
+        own = near[0] < count
+        assert own.all() == alone and len(set(near[0][own].tolist())) == count - 1
+        assert 0 not in near[0] and len(set(near[500].tolist())) > 25, "in a cloud nobody is far beyond the fifth"
+
+
 def test_order_of_the_samples_changes_nothing():
     e, order = evidence(), np.random.default_rng(3).permutation(400)
     there = assess(ids(400), {"audio": e}, CLASSES)
