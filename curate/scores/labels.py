@@ -165,7 +165,7 @@ def judge(
         denies = np.column_stack([said.margin(m) < -DENIES for m in range(modalities)])
         weights = weights * ~(denies.any(axis=1) & (vouches | ~denies).all(axis=1))
     margin, equal = given.margin(modalities), said.margin(modalities)
-    copies = np.zeros(count, dtype=bool) if copies is None else copies
+    copies = np.zeros(count, dtype=bool) if copies is None else copies & whole.all(axis=1)
     weights = weights * ~copies
     ways = [
         _wrong(said.at_equal_confidence(labels).margin(modalities), weights, fitted, wrong),

@@ -352,6 +352,8 @@ def test_of_copies_the_label_is_wrong_that_the_fusion_likes_less_though_they_are
     assert np.array_equal(p > CLAIMED, wrong)
     assert p[:80] == pytest.approx(1 / (1 + np.exp(margins[:80, 2])))
     assert np.isnan(judge(said, LABELS, nobody, 0.5, copies=copies).p_mislabelled).all()
+    broken = np.where(copies[:, None], [1.0, 0.0], 0.0)  # silence under two labels says nothing of either
+    assert not judge(said, LABELS, broken, copies=copies).p_mislabelled[copies].any()
 
 
 def test_a_label_is_not_wrong_if_every_modality_that_denies_it_is_vouched_for() -> None:
