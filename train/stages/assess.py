@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from curate.advice.evidence import read_evidence
 from curate.scores import labels, usability
@@ -33,15 +35,34 @@ def references(session: Session, run: Run) -> Path:
     return session.folder(run) / REFERENCES
 
 
-def assess(job: Job) -> None:
-    """Assess every modality on every training sample, and store it; do nothing if no predictions per epoch were kept.
+@dataclass(frozen=True)
+class Measured:
+    """Usability of the training samples, and what it was measured by.
+
+    Attributes:
+        sample_ids: (N,).
+        log_margin: (N, M + 1) of their labels, averaged over the warm-up's epochs; the last by the fusion.
+        held: predictions for the validation samples.
+        evidence: {modality: what it is judged by}.
+        found: what came of it.
+    """
+
+    sample_ids: NDArray[np.str_]
+    log_margin: Floats
+    held: Predictions
+    evidence: Mapping[str, Evidence]
+    found: Usability
+
+
+def measure(job: Job) -> Measured | None:
+    """Measure the usability of every modality on every training sample; None if no predictions per epoch were kept.
 
     Whether a group is broken is checked on the validation samples, which the model was not trained on.
     """
     run, data = job.run, job.data
     known = job.store.dynamics.means(run.run_id)
     if known is None:
-        return
+        return None
     ids, p_true, log_margin = known
     assert np.array_equal(ids, data.fit.sample_ids)
     job.progress("usability", 0, 1)
@@ -51,47 +72,54 @@ def assess(job: Job) -> None:
     found = usability.assess(ids, evidence, len(run.classes), seed=run.seed)
     seconds, bank = time.perf_counter() - started, min(len(ids), BANK)
     job.session.message(f"usability: look-alikes of {len(ids)} samples sought among {bank}, {seconds:.1f} s")
-    save(references(job.session, run), found.references)
-    said = job.store.dynamics.preferences(run.run_id, len(held.labels))
-    denied = None
-    if said is not None:
-        wrong = _wrong_labels(job, said, evidence, held)
-        job.store.epochs.write(run.run_id, job.trainer.epoch, [("val", FUSED, "wrong_labels", wrong.least)])
-        denied = _denied(job, said, evidence, found, wrong, read_evidence(job.store, run.run_id).reads)
-    job.store.usability.write(run.run_id, found, usability.contradiction(log_margin), denied)
     job.progress("usability", 1, 1)
+    return Measured(ids, log_margin, held, evidence, found)
 
 
-def labels_unjudged(job: Job) -> bool:
+def assess(job: Job, measured: Measured | None = None) -> None:
+    """Store the usability of every modality on every training sample, and which labels are wrong and clips swapped; do
+    nothing if no predictions per epoch were kept.
+
+    Args:
+        measured: by the epochs that are stored; None: not yet.
+    """
+    run, measured = job.run, measured or measure(job)
+    if measured is None:
+        return
+    save(references(job.session, run), measured.found.references)
+    said, denied = job.store.dynamics.preferences(run.run_id, len(measured.held.labels)), None
+    if said is not None:
+        wrong = _wrong_labels(job, said, measured)
+        job.store.epochs.write(run.run_id, job.trainer.epoch, [("val", FUSED, "wrong_labels", wrong.least)])
+        denied = _denied(job, said, measured, wrong, read_evidence(job.store, run.run_id).reads)
+    job.store.usability.write(run.run_id, measured.found, usability.contradiction(measured.log_margin), denied)
+
+
+def labels_unjudged(job: Job, measured: Measured) -> bool:
     """Whether labels would not be judged though the fusion reads the class: it denies more than validation samples
     leave room for. These may be labelled better than the training samples, which out of fold tell it themselves.
     """
-    run, data = job.run, job.data
-    known, said = job.store.dynamics.means(run.run_id), job.store.dynamics.preferences(run.run_id, len(data.val))
-    if known is None or said is None:
+    held = measured.held
+    said = job.store.dynamics.preferences(job.run.run_id, len(held.labels))
+    if said is None:
         return False
-    held = predict(job.trainer, data, data.val)
-    evidence = gather(job, known[1], held)
-    wrong = _wrong_labels(job, said, evidence, held)
+    wrong = _wrong_labels(job, said, measured)
     reads = read_at_least(accuracy(held.probs[FUSED], held.labels), wrong.least)
-    found = usability.assess(known[0], evidence, len(run.classes), seed=run.seed)
-    unknown = np.isnan(_denied(job, said, evidence, found, wrong, reads).p_mislabelled).all()
+    unknown = np.isnan(_denied(job, said, measured, wrong, reads).p_mislabelled).all()
     return reads >= labels.READS and bool(unknown)
 
 
-def _wrong_labels(job: Job, said: Preferences, evidence: Mapping[str, Evidence], held: Predictions) -> WrongBounds:
+def _wrong_labels(job: Job, said: Preferences, measured: Measured) -> WrongBounds:
     """Bounds of the share of wrong labels: by validation samples, or out of fold by the samples themselves."""
     given = job.data.fit.labels
-    shown = wrong_bounds(*said.decided(given)) if job.run.folds else wrong_among(held)
-    return limited(shown, (e.pattern for e in evidence.values()), given, job.run.seed)
+    shown = wrong_bounds(*said.decided(given)) if job.run.folds else wrong_among(measured.held)
+    return limited(shown, (e.pattern for e in measured.evidence.values()), given, job.run.seed)
 
 
-def _denied(
-    job: Job, said: Preferences, evidence: Mapping[str, Evidence], found: Usability, wrong: WrongBounds, reads: float
-) -> labels.Denied:
+def _denied(job: Job, said: Preferences, measured: Measured, wrong: WrongBounds, reads: float) -> labels.Denied:
     """Which labels are wrong, and which clips are swapped; see `labels.judge`."""
-    given, looked = job.data.fit.labels, tuple(found.looks.values())
-    seen = [e.appearance for e in evidence.values()]
+    given, found = job.data.fit.labels, measured.found
+    seen, looked = [e.appearance for e in measured.evidence.values()], tuple(found.looks.values())
     vouches, copies = labels.vouched(seen, given), labels.contradicted(seen, given)
     return labels.judge(said, given, found.p_broken, reads, job.run.seed, vouches, wrong, looked, copies)
 

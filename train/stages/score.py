@@ -26,7 +26,7 @@ from curate.train.models.model import ModelConfig
 from curate.types import Predictions, Run
 
 from .appearance import is_deep
-from .assess import assess, labels_unjudged
+from .assess import Measured, assess, labels_unjudged, measure
 from .encoders import fitted, kept, known_encoders, tried
 from .folds import USUAL, assign_folds, is_cheap, known_by_heart, out_of_fold
 from .recording import announce, in_sample, partial_predictions, recorded, train_to, write_round
@@ -132,10 +132,10 @@ def _score(
             _resume(job)
         with recorded(session, run):
             _warm_up(job, weights)
-            decided = run
+            decided, measured = run, None
             if folds is None:
                 predictions = _predict(job, trained=weights is None)
-                decided, folds = _decide_folds(job, predictions)
+                decided, folds, measured = _decide_folds(job, predictions)
             if folds is not None:
                 predictions = out_of_fold(job, folds)
             config = job.settings.score
@@ -143,7 +143,7 @@ def _score(
             write_round(
                 job.store, decided, 0, fit_round(predictions, config, averaged), predictions, partial_predictions(job)
             )
-            assess(replace(job, run=decided))
+            assess(replace(job, run=decided), measured)
             job.store.runs.finish(run.run_id, "done", checkpoint.sha256(job.folder / LAST))
         return job.store.runs.find(run.run_id)
 
@@ -176,28 +176,34 @@ def _predict(job: Job, trained: bool) -> Predictions:
     return in_sample(predictions) if trained else predictions
 
 
-def _decide_folds(job: Job, predictions: Predictions) -> tuple[Run, NDArray[np.int64] | None]:
+def _decide_folds(job: Job, predictions: Predictions) -> tuple[Run, NDArray[np.int64] | None, Measured | None]:
     """Choose folds if the training samples are memorised, or their labels could not be judged otherwise, and folds are
     cheap; the decision is stored with the run.
 
     Args:
         predictions: for the training samples; if the model was not trained on them, or if folds were asked for or
             forbidden, nothing is decided.
+
+    Returns:
+        The run, its folds or None, and the usability without folds, where that had to be measured and holds.
     """
     run, data, epochs = job.run, job.data, job.settings.score.epochs
     if predictions.in_sample is None or job.settings.score.folds is not None:
-        return run, None
+        return run, None, None
     deep = [m for m in run.modalities if is_deep(job.trainer.model.encoders.get_submodule(m))]
     why = known_by_heart(predictions, predict(job.trainer, data, data.val), deep)
-    if not is_cheap(job.trainer, data.fit, data, epochs) or not (why or labels_unjudged(job)):
-        return run, None
+    if not is_cheap(job.trainer, data.fit, data, epochs):
+        return run, None, None
+    measured = None if why else measure(job)
+    if not why and (measured is None or not labels_unjudged(job, measured)):
+        return run, None, measured
     reason = f"memorised (right on training and on validation samples: {why})" if why else UNJUDGED
     try:
         folds = assign_folds(job.dataset, data.fit, USUAL, run.seed)
     except CurateError as error:  # too few samples of a class, or too few groups
         job.session.message(f"{reason}, but not to be scored out of fold: {error.message}")
-        return run, None
+        return run, None, measured
     decided = {"folds": USUAL, "by_heart": why}
     job.store.runs.decide(run.run_id, decided)
     job.session.message(f"{reason}: scored out of fold, in {USUAL} folds; --set score.folds=0 leaves that out")
-    return replace(run, config={**run.config, "decided": decided}), folds
+    return replace(run, config={**run.config, "decided": decided}), folds, None

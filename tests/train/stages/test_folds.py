@@ -66,7 +66,7 @@ def test_what_is_known_by_heart_is_scored_out_of_fold_unasked_where_that_is_chea
     monkeypatch.setattr(scoring, "USUAL", K)
     judged: list[int] = []
     assess = scoring.assess
-    monkeypatch.setattr(scoring, "assess", lambda job: (judged.append(job.run.folds), assess(job)))
+    monkeypatch.setattr(scoring, "assess", lambda job, known: (judged.append(job.run.folds), assess(job, known)))
     unasked = score(work, "toy", None, [], 0)
     if not (heart and cheap):
         assert unasked.folds == 0 and "decided" not in unasked.config
@@ -84,7 +84,7 @@ def test_labels_that_held_out_samples_leave_open_are_judged_out_of_fold(
     monkeypatch.setattr(scoring, "known_by_heart", lambda *_: "")
     monkeypatch.setattr(scoring, "is_cheap", lambda *_: True)
     monkeypatch.setattr(scoring, "USUAL", K)
-    monkeypatch.setattr(scoring, "labels_unjudged", lambda _: True)
+    monkeypatch.setattr(scoring, "labels_unjudged", lambda *_: True)
     run = score(work, "toy", None, [], 0)
     assert run.folds == K and not run.by_heart, "it was not memorised"
 
@@ -105,7 +105,8 @@ def test_labels_are_left_open_where_the_fusion_reads_and_none_is_judged(
     monkeypatch.setattr(assessing, "accuracy", lambda *_: reads)
     job = prepare(work, run)
     job.load(job.folder / LAST)
-    assert assessing.labels_unjudged(job) == left_open and count == 1
+    measured = assessing.measure(job)
+    assert measured and assessing.labels_unjudged(job, measured) == left_open and count == 1
 
 
 @pytest.mark.long
