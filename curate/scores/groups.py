@@ -6,6 +6,7 @@ Pure. Letters: N samples, K classes, P numbers of a coarse pattern, G members of
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -271,9 +272,13 @@ def copied(places: Floats) -> Mask:
         places: (N, d) in the space of appearance.
     """
     width = SAME * float(np.sqrt(places.var(axis=0).sum()))
-    cells = np.round(places / width) if width else np.zeros_like(places)
-    _, of, counts = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
-    result: Mask = (counts > NEAR)[of.ravel()]
+    return alike(np.round(places / width) if width else np.zeros_like(places)) > NEAR
+
+
+def alike(keys: NDArray[Any]) -> NDArray[np.int64]:
+    """(N,) how many samples have the same key, a row of (N, d), itself among them."""
+    kind = np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)  # NumPy 2.0 gives it a second axis
+    result: NDArray[np.int64] = np.bincount(kind)[kind]
     return result
 
 

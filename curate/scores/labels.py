@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from curate.types import Floats
 
 from .bounds import MAJORITY, SIDED, UNKNOWN, WrongBounds
+from .groups import alike
 from .metrics import auroc
 from .preferences import Preferences
 from .references import Looks
@@ -81,7 +82,7 @@ def vouched(looks: Iterable[Floats], labels: NDArray[np.int64]) -> NDArray[np.bo
         looks: (N, D) statistics of each modality, see `usability.Evidence`.
         labels: (N,).
     """
-    return np.column_stack([_alike(_place(look), labels[:, None]) > 1 for look in looks])
+    return np.column_stack([alike(np.column_stack([_place(look), labels])) > 1 for look in looks])
 
 
 def contradicted(looks: Iterable[Floats], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -92,8 +93,8 @@ def contradicted(looks: Iterable[Floats], labels: NDArray[np.int64]) -> NDArray[
     Args:
         looks, labels: as in `vouched`.
     """
-    places = [_place(look) for look in looks]
-    result: NDArray[np.bool_] = (_alike(*places) > 1) & (_alike(*places, labels[:, None]) == 1)
+    places = np.column_stack([_place(look) for look in looks])
+    result: NDArray[np.bool_] = (alike(places) > 1) & (alike(np.column_stack([places, labels])) == 1)
     return result
 
 
@@ -103,13 +104,6 @@ def _place(look: Floats) -> NDArray[np.int64]:
     directions = np.random.default_rng(0).normal(size=(look.shape[1], 3)) / np.where(spread > 0, spread, 1)[:, None]
     places = look @ directions
     result: NDArray[np.int64] = np.round((places - places.mean(axis=0)) * 10**PLACES).astype(np.int64)
-    return result
-
-
-def _alike(*keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(N,) how many samples have the same keys, each (N, any), itself among them."""
-    kind = np.unique(np.column_stack(keys), axis=0, return_inverse=True)[1].reshape(-1)  # NumPy 2.0: a second axis
-    result: NDArray[np.int64] = np.bincount(kind)[kind]
     return result
 
 
