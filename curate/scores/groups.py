@@ -39,6 +39,8 @@ SAME = 1e-3
 """Samples nearer to each other than about this share of the spread of all are copies."""
 CROSSING = 0.1
 """and these are apart from its others: fewer neighbours cross than this share of what mixing at random gives."""
+FLAT = 0.03
+"""Nothing is there if the numbers of a pattern spread by less than this share of what is usual."""
 
 
 def weak_classes(inside: Mask, labels: NDArray[np.int64], classes: int) -> Mask:
@@ -181,6 +183,31 @@ def _read(pattern: Floats, labels: NDArray[np.int64], seed: int) -> float:
             model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=200))
             right += int((model.fit(pattern[seen], labels[seen]).predict(pattern[unseen]) == labels[unseen]).sum())
     return right / len(labels)
+
+
+def flat(pattern: Floats) -> Mask:
+    """(N,) whether nothing is there: a picture of one colour, a sound of one level.
+
+    Args:
+        pattern: (N, P) coarse content.
+    """
+    spread = pattern.std(axis=1)
+    result: Mask = spread < FLAT * np.median(spread)
+    return result
+
+
+def agreement(labels: NDArray[np.int64]) -> tuple[float, float]:
+    """How well the class is known of samples of which nothing else is, and the standard error of that.
+
+    a = sum_c n_c (n_c - 1) / (n (n - 1)): the share of the other samples that have a sample's class, on average. The
+    error counts pairs as independent: sqrt(2 a (1 - a) / (n (n - 1))), with a at least that of one pair.
+
+    Args:
+        labels: (n,), of at least two samples.
+    """
+    counts, pairs = np.bincount(labels), len(labels) * (len(labels) - 1) / 2
+    a = float((counts * (counts - 1)).sum()) / 2 / pairs
+    return a, float(np.sqrt(max(a * (1 - a), 1 / pairs) / pairs))
 
 
 def apart(places: Floats, group: Mask) -> bool:

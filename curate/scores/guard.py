@@ -16,7 +16,7 @@ from curate.types import Floats
 from . import mixture
 from .cells import Cells, gather
 from .em import Components, climb, e_step
-from .groups import Mask, weak_classes
+from .groups import Mask, agreement, weak_classes
 
 LEVELS = (2, 3, 4)
 """Numbers of groups of recognition that are tried."""
@@ -200,6 +200,37 @@ def broken(
         best, posterior = _half_learnt(every, labels, held_p_true, classes, weak, lost) or (best, posterior)
     names = tuple(labels.names[c] for c in np.flatnonzero(weak).tolist()) if labels else ()
     return posterior, replace(best if best.found else closest, weak=names)
+
+
+def empty(
+    guard: Guard, posterior: Floats, nothing: Mask, recognition: Floats, held_p_true: Floats, seen: NDArray[np.int64]
+) -> tuple[Floats, Guard]:
+    """(N,) probability of being broken, and the guard, where of some samples it is known that nothing is there.
+
+    That they are alike takes the place of held-out samples, of which there may be few: no model can know more of them
+    than how often their classes are the same, `agreement`. They are broken if that is less than `RATIO` of what is
+    recognised of held-out samples, both above what is known without looking, and if the model recognises them less
+    than `IMPAIRED`: there may be content that a coarse pattern does not show, and what is tied to a class tells it.
+
+    Args:
+        guard, posterior: as `broken` found them.
+        nothing: (N,) such as have no content, see `groups.flat`.
+        recognition, held_p_true: as in `broken`.
+        seen: (N,) labels.
+    """
+    if not 1 < nothing.sum() < len(seen):
+        return posterior, guard
+    chance = float(((np.bincount(seen) / len(seen)) ** 2).sum())
+    told, error = agreement(seen[nothing])
+    read, low, high = float(held_p_true.mean()) - chance, recognition[nothing], recognition[~nothing]
+    ratio = (told + error - chance) / read if read > LEARNT * (1 - chance) else 1.0
+    if ratio >= RATIO or low.mean() - chance >= IMPAIRED * (high.mean() - chance):
+        return posterior, guard
+    p = np.where(nothing, 1.0, posterior)
+    spread = np.hypot(max(low.std(), RESOLUTION), max(high.std(), RESOLUTION))
+    separation = float(np.sqrt(2) * (high.mean() - low.mean()) / spread)
+    found = guard if guard.found else replace(guard, found=True, separation=separation, ratio=ratio)
+    return p, replace(found, share=float((p > 0.5).mean()))
 
 
 def _weak(found: Sequence[Cut], labels: Labels, held_p_true: Floats, classes: int) -> Mask:

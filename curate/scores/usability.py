@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from curate.types import Floats
 
-from .groups import FEWEST, Mask, Readable, apart, completed, copied, crossing, readable, shortcuts
+from .groups import FEWEST, Mask, Readable, apart, completed, copied, crossing, flat, readable, shortcuts
 from .guard import FEWEST as LEAST_HELD
-from .guard import SEPARATION, SMALLEST, Cut, Guard, Labels, broken, cuts
+from .guard import SEPARATION, SMALLEST, Cut, Guard, Labels, broken, cuts, empty
 from .references import BANK, Looks, Reference, look_alikes, unseen
 
 TOP = 0.7
@@ -163,9 +163,13 @@ def _by_look(
     e: Evidence, reference: Reference, q: Floats, usable: Floats, classes: int, seed: int
 ) -> tuple[Floats, Floats, Guard]:
     """(N,) usability and probability of being broken, and the guard: a rare group that others could replace is as
-    usable as they are, and what is given away by its look is not usable."""
+    usable as they are; what is given away by its look, or shows nothing, is not usable."""
     p, guard, rare = _judged(e, reference, q, classes, seed)
     usable = _as_others(usable, q, rare)
+    if e.labels is not None and e.pattern is not None and len(e.held_p_true):
+        nothing = flat(e.pattern)
+        p, guard = empty(guard, p, nothing, q, e.held_p_true, e.labels.seen)
+        usable = np.where(nothing & (p > 0.5), 0.0, usable)
     if e.labels is not None:
         guard, usable = _given_away(guard, usable, reference.look_alikes.project(e.appearance), e.labels)
     return usable, p, guard
