@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from curate.arguments import NONE, need
 from curate.errors import CurateError, EmptySelectionError
+from curate.files.asking import condition
 from curate.files.remote import Remote, located
 from curate.predictions.part import shown
 from curate.store import views
@@ -117,7 +118,7 @@ def _run(store: Store, wanted: Wanted) -> Run | None:
 
 def _ids(store: Store, base: str, wanted: Wanted) -> NDArray[np.str_]:
     """Ids of the samples that are members of the selection and fulfil the condition, which a user has typed."""
-    sql = f"SELECT sample_id FROM ({base}) WHERE ({wanted.where or 'true'})"
+    sql = f"SELECT sample_id FROM ({base}) WHERE {condition(wanted.where or 'true')}"
     found = np.array([str(i) for (i,) in store.query(sql)[1]], dtype=str)
     if wanted.selection:
         found = found[np.isin(found, store.selections.find(wanted.selection).sample_ids)]

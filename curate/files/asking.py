@@ -36,3 +36,8 @@ def reading(path: Path, who: str = "") -> Iterator[None]:
     except (duckdb.Error, RuntimeError) as error:
         described = f"{who}{path} cannot be read: {str(error).splitlines()[0]}"
         raise CurateError(described, "expected a Parquet file") from None
+
+
+def condition(where: str) -> str:
+    """A user's condition in brackets; a comment in it ends before the closing one."""
+    return f"({where}\n)"

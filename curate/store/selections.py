@@ -15,6 +15,7 @@ import numpy as np
 
 from curate.arguments import made
 from curate.errors import CurateError, EmptySelectionError, unknown_name
+from curate.files.asking import condition
 from curate.scores.selection import By, Candidates, Rule, class_balance, relaxed
 from curate.types import Selection
 
@@ -49,13 +50,13 @@ class Selections:
             raise CurateError("--where is empty, and would keep everything", "give a condition, or leave --where out")
         if where is not None:
             try:
-                statements = duckdb.extract_statements(f"SELECT sample_id FROM samples WHERE ({where})")
+                statements = duckdb.extract_statements(f"SELECT sample_id FROM samples WHERE {condition(where)}")
             except duckdb.Error as error:
                 raise sql_error(error) from None
             if len(statements) != 1:
                 raise CurateError("--where takes one condition", "e.g. --where \"gap > 0.5 AND label_name = 'bark'\"")
         with self.db.open(settings=SAFE if where else {}) as con:
-            of_run = f"WITH samples AS ({query_of(con, run_id)}) SELECT sample_id FROM samples WHERE ({where})"
+            of_run = f"WITH samples AS ({query_of(con, run_id)}) SELECT sample_id FROM samples WHERE {condition(where)}"
             fulfils = f"sample_id IN ({of_run})" if where else "true"
             try:
                 query = query_text("candidates").replace("/* ranked */", query_text(f"quality_{by}"))

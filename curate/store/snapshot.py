@@ -18,7 +18,7 @@ from typing import Any
 import duckdb
 
 from curate.errors import CurateError, LockedError
-from curate.files.asking import literal
+from curate.files.asking import condition, literal
 from curate.types import Run, pair_name
 
 from . import beside, views
@@ -66,9 +66,9 @@ class Snapshot:
         con = self._con
         con.execute("USE source")
         joined = f"SELECT * EXCLUDE ({', '.join(LEFT_OUT)}) FROM ({query})"
-        for table, columns, condition in self._more():
+        for table, columns, which in self._more():
             joined += (
-                f" LEFT JOIN (SELECT sample_id, {columns} FROM {table} WHERE {condition} GROUP BY 1) USING (sample_id)"
+                f" LEFT JOIN (SELECT sample_id, {columns} FROM {table} WHERE {which} GROUP BY 1) USING (sample_id)"
             )
         con.execute(f"CREATE TABLE samples.main.samples AS {joined}")
         name, data = [self.run.dataset], [self.run.data_id]
@@ -174,11 +174,6 @@ class Snapshot:
         """Remove the scratch file."""
         self._con.close()
         self._folder.cleanup()
-
-
-def condition(where: str) -> str:
-    """A user's condition in brackets; a comment in it ends before the closing one."""
-    return f"({where}\n)"
 
 
 def seen_column(pair: str) -> str:

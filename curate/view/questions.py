@@ -15,7 +15,8 @@ from math import isfinite
 from typing import Any
 
 from curate.errors import CurateError, unknown_name
-from curate.store.snapshot import Snapshot, condition
+from curate.files.asking import condition
+from curate.store.snapshot import Snapshot
 
 BINS, BARS, STEPS = 60, 80, 200
 """Bins of an axis of the scatter, of the histogram, and of the scale of p_balanced."""

@@ -85,6 +85,13 @@ def test_counts_are_exact(curate: Callable, db: Path, rule: tuple[str, ...], cou
     assert sum(r["kept"] for r in json.loads(curate("select", *rule, "--format", "json").out)) == count
 
 
+def test_a_condition_may_end_in_a_comment(curate: Callable, db: Path) -> None:
+    noted = "label_name = 'ant' -- the first class"
+    assert "kept 8 of 24" in curate("select", "--where", noted).err
+    assert curate("export", "ants.csv", "--where", noted).code == 0
+    assert {row["label_name"] for row in records(Path("ants.csv").read_text())} == {"ant"}
+
+
 def test_selections_are_listed_told_and_compared(curate: Callable, db: Path) -> None:
     assert curate("selections", "--format", "jsonl").out == ""
     curate("select", "--where", "label_name <> 'cow'", "--name", "no cows")

@@ -83,7 +83,9 @@ def predicted(session: Session, run: Run, split: str) -> Predictions:
         f" of {every}; {every - found} are left out, since a medium of them is not usable: "
         f"`curate sql \"SELECT sample_id, status, reason FROM samples WHERE split = '{split}' AND status <> 'ok'\"`"
     )
-    session.message(f"{split}: {found} samples{left_out if found < every else ''}")
+    folded = split == "train" and (run if run.parent is None else session.store.runs.find(run.parent)).folds
+    seen = ", which this model was trained on; their scores in the table are by others, out of fold" if folded else ""
+    session.message(f"{split}: {found} samples{seen}{left_out if found < every else ''}")
     return predict(job.trainer, job.data, samples)
 
 

@@ -45,3 +45,12 @@ def test_what_a_split_loses_is_counted(scored, work, monkeypatch) -> None:
     monkeypatch.setattr(setup, "split_samples", without_two)
     evaluate(work, scored, "val")
     assert told[-1].startswith(f"val: {count - 2} samples of {count}; 2 are left out") and "curate sql" in told[-1]
+
+
+def test_training_samples_that_were_scored_out_of_fold_are_said_to_be_known_to_this_model(scored, work) -> None:
+    told: list[str] = []
+    work = replace(work, message=told.append)
+    folded = replace(scored, config={**scored.config, "decided": {"folds": 2}})
+    for run, split, known in ((folded, "train", True), (folded, "val", False), (scored, "train", False)):
+        evaluate(work, run, split)
+        assert ("which this model was trained on" in told.pop()) == known
