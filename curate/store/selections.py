@@ -56,8 +56,10 @@ class Selections:
             if len(statements) != 1:
                 raise CurateError("--where takes one condition", "e.g. --where \"gap > 0.5 AND label_name = 'bark'\"")
         with self.db.open(settings=SAFE if where else {}) as con:
-            of_run = f"WITH samples AS ({query_of(con, run_id)}) SELECT sample_id FROM samples WHERE {condition(where)}"
-            fulfils = f"sample_id IN ({of_run})" if where else "true"
+            fulfils = "true"
+            if where:
+                of_run = f"WITH samples AS ({query_of(con, run_id)}) SELECT sample_id FROM samples"
+                fulfils = f"sample_id IN ({of_run} WHERE {condition(where)})"
             try:
                 query = query_text("candidates").replace("/* ranked */", query_text(f"quality_{by}"))
                 query = query.replace("/* fulfils */", fulfils)

@@ -6,6 +6,7 @@ The command line runs in this process, fast once torch is loaded; processes of t
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import wave
 from collections.abc import Callable
@@ -174,8 +175,8 @@ def refused(workplace: Path, curate: Callable) -> Callable[..., str]:
         ended = curate(*args, stdin=stdin)
         assert ended.code == code, ended
         assert ended.out == ""
-        told = ended.err.splitlines()  # what was read may be said before
-        lines = [line for line in told if " to score; " not in line and not line.startswith("note: ")]
+        told = ended.err.splitlines()  # what was read may be said before, and how far that is on a busy machine
+        lines = [line for line in told if not re.search(r" to score; |^note: |^\w+: \d+/\d+ ", line)]
         assert [line.split(": ")[0] for line in lines] == ["error", "hint"], ended.err
         assert all(len(line) > len("error: ") for line in lines)
         after = read_content(db)

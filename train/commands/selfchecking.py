@@ -72,8 +72,8 @@ def selfcheck(
     people = output is None and form in ("table", "markdown")
     print_rows(*(_cells(results, form) if people else _records(results)), form, output)
     messages(quiet)(
-        "intervals of 95 %; claimed: by a probability above 0.5; right = claims that are of planted samples: a fault that "
-        "the data have of their own counts against it; first = among as many as are planted, and AUROC: ranked by "
+        "intervals of 95 %; claimed: by a probability above 0.5; right = claims that are of planted samples: a fault "
+        "that the data have of their own counts against it; first = among as many as are planted, and AUROC: ranked by "
         "usability, wrong labels and clips by how much they are contradicted, claimed or not; a longer warm-up, and "
         "folds, can find more"
     )
