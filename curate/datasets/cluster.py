@@ -13,7 +13,7 @@ import re
 import socket
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,6 +41,7 @@ from .decoding import (
 AHEAD = 2
 """Tasks per core that are submitted: one runs, one waits."""
 WAITS = 10.0  # s for the cluster's address to answer
+ANSWERS = 60.0  # s for a task that does nothing
 RETRIES = 1
 """Of a task; after them it is divided, so a medium is given up after six losses."""
 
@@ -91,6 +92,7 @@ def decode_on_cluster(dataset: Dataset, partial: Path, todo: Sequence[int], work
                 except ray.exceptions.RayTaskError:
                     raise
                 except ray.exceptions.RayError:  # the worker was lost, each time
+                    _check_answers(ray)
                     if parts := unit.parts():
                         waiting.extendleft(parts)
                         continue
@@ -98,8 +100,29 @@ def decode_on_cluster(dataset: Dataset, partial: Path, todo: Sequence[int], work
                     kept[row][modality] = crashed(dataset, row, modality)
                 yield {row: kept.pop(row) for row in unit.rows if len(kept[row]) == len(dataset.specs)}
         finally:
-            for reference in running:  # whoever wanted them has stopped
-                ray.cancel(reference, force=True)
+            with suppress(ray.exceptions.RayError):
+                for reference in running:  # whoever wanted them has stopped
+                    ray.cancel(reference, force=True)
+
+
+def _check_answers(ray: Any) -> None:
+    """Check that the cluster still does what needs no core: what it lost is else no fault of a medium.
+
+    Raises:
+        CurateError: it does not.
+    """
+    idle = ray.remote(num_cpus=0, max_retries=0)(_nothing)
+    try:
+        ray.get(idle.remote(), timeout=ANSWERS)
+    except ray.exceptions.RayError as error:
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise CurateError(
+            f"the Ray cluster was lost: {said}", "what is decoded is kept; the same command goes on where it was"
+        ) from None
+
+
+def _nothing() -> None:
+    """The task that only has to end."""
 
 
 def _decode(part: Dataset, modalities: Sequence[str], memory: float) -> Found:

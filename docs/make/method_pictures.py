@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from scipy.stats import beta
 
 from curate.scores.posteriors import p_balanced
 from curate.scores.two_sided import fit
@@ -239,6 +240,17 @@ def greedy() -> Figure:
     ax.axhline(c.epsilon, color=VISUAL, ls="--", label=f"$\\epsilon$ = {c.epsilon:g}")
     ax.set(xlabel="step", ylabel="d, difference of speeds", ylim=(-0.02, 0.03))
     ax.legend(loc="lower right")
+    return figure
+
+
+def mixup() -> Figure:
+    """Densities of Beta(alpha, alpha)."""
+    share = np.linspace(0.005, 0.995, 200)
+    figure, (ax,) = axes()
+    for alpha, color in ((1.0, AUDIO), (0.4, VISUAL), (0.2, THIRD)):
+        ax.plot(share, beta.pdf(share, alpha, alpha), color=color, label=f"$\\alpha$ = {alpha:g}")
+    ax.set(xlabel="share $\\lambda$ of the sample, $1 - \\lambda$ of its partner", ylabel="density", ylim=(0, 4))
+    ax.legend(loc="upper center")
     return figure
 
 

@@ -81,6 +81,11 @@ def test_a_scored_run_stands_for_its_data_and_settings(curate: Callable, scored_
     assert [kind for kind, _ in kinds].count("score") == 1 and kinds[-1][0] == "train"
     run = words[words.index("--run") + 1]
     assert {parent for kind, parent in kinds if kind == "train"} == {run}
+    ended = curate("compare", "--run", run, *table, "--method", "sum", "--seeds", "1", "--no-controls")
+    assert ended.code == 0, "a fusion of its own is no contradiction to the run's"
+    for sweep in ("method.alphas=0.1", "method.alpha=x"):
+        ended = curate("compare", "--run", run, *table, "--method", "adaptive", "--sweep", sweep)
+        assert ended.code == 1 and sweep.partition("=")[0] in ended.err and "cells" not in ended.err
     refused = curate("compare", "--run", run, "--dataset", "manifest", "--method", "iprm", *table)
     assert refused.code == 1 and "--dataset" in refused.err and "contradict" in refused.err
 

@@ -93,19 +93,21 @@ def compare(
         stored, drawn = plan.name, plans.parse_seeds(seeds)
         from curate.datasets import full_name
 
+        own: Layer = {}
         layers = precedence.layers(ctx, plans.SHARED_SECTIONS)
         if run is not None:
             dataset, root, own = _of_run(ctx, store, run)
-            layers = [own, *layers]
         dataset = full_name(dataset)  # before torch is loaded
         _refuse_contradictions(ctx, layers[-1], sweep or [])
         of_method = precedence.project(ctx).get("method", {})
         with opened(ctx) as session, repeatable(stored):
-            from curate.train.stages.compare import Protocol
+            from curate.train.stages.compare import Protocol, check_rows
             from curate.train.stages.compare import compare as run_cells
             from curate.train.stages.tune import tuned
 
-            protocol, devices = Protocol(dataset, root, layers, of_method, redraw), session.runtime.devices()
+            if not table_name:
+                check_rows(plan)
+            protocol, devices = Protocol(dataset, root, layers, of_method, redraw, own), session.runtime.devices()
             if tune:
                 plan = tuned(session, plan, protocol, drawn, tune, devices)
             run_cells(session, plan, protocol, drawn, devices)

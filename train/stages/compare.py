@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from curate import config
 from curate.comparison.plan import Plan, Row
 from curate.config import Layer
 from curate.datasets.base import Dataset
@@ -16,11 +17,14 @@ from curate.errors import CurateError, LockedError
 from curate.render import Progress, duration, no_message
 from curate.train.loop.estimate import estimate
 from curate.train.methods import catalog
+from curate.train.methods.optim import OptimConfig
+from curate.train.models.model import ModelConfig
 from curate.types import Run, data_kind
 
 from .rounds import score_end
 from .score import plan_score, resume_score, score
 from .session import Session
+from .settings import TrainConfig
 from .setup import prepare
 from .spread import spread
 from .training import plan_train, resume_train, scheduled_epochs, train
@@ -38,6 +42,8 @@ class Protocol:
         layers: settings in rising precedence, above the plan's own and below those of a row.
         of_method: {method: settings of its own}, below those of a row.
         redraw: each seed redraws the data set too: `data.seed` is the seed.
+        of_run: settings of a scored run that stands for data and settings, below all others; its trainings have them
+            as those of any scored run, so that a method with a fusion of its own may set it.
     """
 
     dataset: str
@@ -45,6 +51,7 @@ class Protocol:
     layers: Sequence[Layer] = ()
     of_method: Mapping[str, Mapping[str, object]] | None = None
     redraw: bool = False
+    of_run: Layer = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,17 @@ def compare(
     for cell, (run_id, reason) in ended:
         session.store.comparisons.fill(plan.name, protocol.dataset, cell.row.label, cell.seed, run_id, reason)
     session.progress("cells", len(cells), len(cells), "")
+
+
+def check_rows(plan: Plan) -> None:
+    """Check that the settings of each row exist, and are of their type and range: before anything is trained.
+
+    Raises:
+        CurateError: one does not.
+    """
+    shared = {"model": ModelConfig, "optim": OptimConfig, "train": TrainConfig}
+    for row in plan.rows:
+        config.resolve({**shared, "method": catalog.find(row.method).Config}, row.settings)
 
 
 def shared_layers(plan: Plan, protocol: Protocol) -> tuple[Layer, ...]:
@@ -197,7 +215,7 @@ def planned_scoring(session: Session, protocol: Protocol, cell: Cell) -> tuple[R
 
 
 def _scoring_layers(protocol: Protocol, cell: Cell) -> list[Layer]:
-    return [*_only(SCORED, cell.layers), *([{"data": {"seed": cell.seed}}] if protocol.redraw else [])]
+    return [protocol.of_run, *_only(SCORED, cell.layers), *([{"data": {"seed": cell.seed}}] if protocol.redraw else [])]
 
 
 def scored(session: Session, protocol: Protocol, cell: Cell) -> Run | CurateError:

@@ -31,7 +31,7 @@ from .encoders import fitted, kept, known_encoders, tried
 from .folds import USUAL, assign_folds, is_cheap, known_by_heart, out_of_fold
 from .recording import announce, in_sample, partial_predictions, recorded, train_to, write_round
 from .session import Session
-from .settings import ScoreConfig, Settings, configure
+from .settings import ScoreConfig, Settings, configure, left_open, long_enough
 from .setup import LAST, Job, prepare
 
 UNJUDGED = "validation samples leave open which labels are wrong"
@@ -94,6 +94,8 @@ def plan_score(
     dataset = change(dataset) if change else dataset
     for note in dataset.notes:
         session.message(f"note: {note}")
+    if weights is None and left_open(kind, layers, "score.epochs", "optim.lr", "optim.optimizer"):
+        configs["score"] = _warmed_enough(session, dataset, configs["score"], configs["optim"])
     run_id = session.store.runs.new_id(f"score-{dataset.name}", session.runs_folder)
     run = Run(
         run_id=run_id,
@@ -114,6 +116,15 @@ def plan_score(
         note=f"weights of {weights.name}" if weights else f"out of fold, {folds} folds" if folds else None,
     )
     return run, dataset
+
+
+def _warmed_enough(session: Session, dataset: Dataset, score: ScoreConfig, optim: OptimConfig) -> ScoreConfig:
+    """The settings with a warm-up of enough epochs; a message says so if it is longer than the usual one."""
+    count = sum(s.split == "train" and bool(s.label) for s in dataset.samples)
+    epochs = long_enough(score.epochs, count, optim.batch_size * optim.accumulate)
+    if epochs > score.epochs:
+        session.message(f"note: {count} training samples are few: {epochs} epochs were chosen; another by --epochs")
+    return replace(score, epochs=epochs)
 
 
 def resume_score(session: Session, run: Run) -> Run:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, Literal
 
 from curate import config
@@ -17,13 +18,16 @@ from curate.train.methods.optim import OptimConfig
 from curate.train.models.model import ModelConfig
 from curate.types import Run
 
+STEPS, MOST = 1000, 200
+"""Steps that a warm-up takes at least where nobody set its length, and epochs that it is made longer to, at most."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreConfig(MixtureConfig):
     """Warm-up, prediction, and the mixture of `MixtureConfig`.
 
     Attributes:
-        epochs: E_warmup.
+        epochs: E_warmup; of few samples more, see `long_enough`, unless it, the rate or the optimiser is set.
         folds: 0 scores every sample with the model that was trained on it, as the papers do; K >= 2 out of fold, at
             the cost of K more warm-ups, see `folds`; none does so in 5 folds if the model has memorised its training
             samples and the data are few or small, see `folds.is_cheap`.
@@ -113,6 +117,26 @@ class Settings:
             "method": catalog.find(run.method).Config,
         }
         return cls(**config.resolve(schemas, {k: run.config.get(k, {}) for k in schemas}))
+
+
+def long_enough(epochs: int, samples: int, batch: int) -> int:
+    """Epochs of a warm-up that takes `STEPS` steps, not fewer than the usual ones, and not more than `MOST`.
+
+    In 30 epochs of a thousand samples a network from random weights hardly begins to learn at the usual rate, and what
+    is found then describes the network.
+
+    Args:
+        epochs: the usual ones.
+        samples: number of training samples.
+        batch: samples of a step.
+    """
+    return max(epochs, min(ceil(STEPS / ceil(max(samples, 1) / batch)), MOST))
+
+
+def left_open(kind: type[Dataset], layers: Sequence[config.Layer], *names: str) -> bool:
+    """Whether no layer, nor the data set, sets any of these, such as `score.epochs`."""
+    given = {f"{section}.{key}" for layer in layers for section, values in layer.items() for key in values}
+    return not (given | set(kind.defaults)) & set(names)
 
 
 def configure(kind: type[Dataset], schemas: Mapping[str, type], *layers: config.Layer) -> dict[str, Any]:

@@ -49,6 +49,8 @@ def tuned(
     common = shared_layers(plan, protocol)
     cells = [Cell(row, seed, (*common, row.scoring)) for row in plan.rows for seed in seeds]
     able = [c for c in cells if c.seed == seeds[0] and not c.row.settings and not c.row.scoring]
+    if own := [row.label for row in plan.rows if row.settings or row.scoring]:
+        session.message(f"not tuned, since they have settings of their own: {', '.join(own)}")
     run, dataset = planned_scoring(session, protocol, cells[0])
     tries = [[_changed(c, change) for change in _tries(session, protocol, run, c, trials)] for c in able]
     again = [replace(found[0], seed=seed) for found in tries if found for seed in seeds[1:]]

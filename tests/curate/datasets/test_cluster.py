@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import tempfile
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -125,6 +128,54 @@ def test_a_lost_node_costs_what_it_was_doing_and_nothing_else(cluster, tmp_path)
     assert left[0] > COUNT / 2 and set(told) == set(range(COUNT)) and set(told.values()) == {1}
     assert same(found, prepare(data, tmp_path / "plain", workers=2))
     assert Counter(found.status["audio"].tolist()) == {"ok": COUNT * 9 // 10, "missing": COUNT // 10}
+
+
+LOST = """
+import os, signal, sys
+from pathlib import Path
+
+from curate.datasets.cache import prepare
+from curate.datasets.cluster import decode_on_cluster
+from curate.errors import CurateError
+from {module} import Manifest, options
+
+def raylets():
+    for entry in Path("/proc").glob("[0-9]*"):
+        fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        if int(fields[1]) == os.getpid() and (entry / "comm").read_text().strip() == "raylet":
+            yield int(entry.name)
+
+def watched(*asked):
+    for outcomes in decode_on_cluster(*asked):
+        for process in raylets():
+            os.kill(process, signal.SIGKILL)
+        yield outcomes
+
+if __name__ == "__main__":
+    try:
+        prepare(Manifest(Path("clips.csv"), options()), Path("cache"), workers=2, engine=watched)
+    except CurateError as error:
+        sys.exit(error.message)
+"""
+
+
+@pytest.mark.long
+def test_a_lost_cluster_is_no_fault_of_the_media(tmp_path, monkeypatch):
+    """The only node is killed after the first results: what is decoded is kept, and the rest is decoded later."""
+    pytest.importorskip("ray")
+    write(tmp_path)
+    (tmp_path / "lost.py").write_text(LOST.format(module=__name__))
+    env = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
+    env["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
+    with tempfile.TemporaryDirectory() as own:  # with no other cluster in it, and a short name for sockets
+        env["RAY_TMPDIR"] = own
+        ended = subprocess.run(
+            [sys.executable, "lost.py"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300
+        )
+    assert ended.returncode == 1 and "the Ray cluster was lost" in ended.stderr, ended.stderr[-2000:]
+    monkeypatch.chdir(tmp_path)
+    data = Manifest(Path("clips.csv"), options())
+    assert same(prepare(data, Path("cache"), workers=2), prepare(data, tmp_path / "plain", workers=2))
 
 
 @pytest.mark.parametrize("command", ["prepare", pytest.param("score", marks=[pytest.mark.model, pytest.mark.long])])

@@ -36,6 +36,8 @@ MUST: list[tuple[str, str]] = [
     ("pdmp", "sources"),
     ("pdmp", "coefficients"),
     ("trim", "two networks"),
+    ("mixup", "source"),
+    ("mixup", "balanced form"),
 ]
 
 
