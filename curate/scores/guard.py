@@ -26,6 +26,9 @@ RATIO = 0.25
 """A broken group keeps less than this share of the held-out recognition above chance, beside others of its classes."""
 IMPAIRED = 0.6
 """So is one that keeps less than this share, if its content is shown to be lost, see `groups.Readable.lost`."""
+RIGHT = 0.5
+"""Nor is a group broken if the model is right on its held-out samples at least this share as often, above chance: of
+pale pictures it may only be less sure."""
 LEARNT = 0.1
 """Nothing is claimed where less than this share of what is above chance is recognised of the other held-out samples: a
 modality that the model has not learnt to read fails on any group."""
@@ -149,6 +152,7 @@ def broken(
     labels: Labels | None = None,
     readable: Callable[[Mask], bool] | None = None,
     lost: Callable[[Mask], bool] | None = None,
+    held_right: Mask | None = None,
 ) -> tuple[Floats, Guard]:
     """Probability that a modality is broken on a sample, and the guard: without a broken group it is 0 everywhere.
 
@@ -169,6 +173,7 @@ def broken(
         labels: of both; None judges no class by itself.
         readable: whether a group, an (N,) mask, may be rare and readable; None if that cannot be told.
         lost: whether the content of a group is shown to be lost; None if that cannot be told.
+        held_right: (H,) whether the model is right on a held-out sample, see `RIGHT`; None: not asked.
 
     Returns:
         (N,) posterior of the components below the cut, never rising with recognition but for what is left out; and
@@ -194,6 +199,10 @@ def broken(
             continue
         if closest.ratio is None or ratio < closest.ratio:
             closest = Guard(False, 0.0, cut.separation, ratio)
+        if held_right is not None:
+            right = held_right[held_rest].astype(float)
+            if (_kept(cut.held[held_rest], right, classes, own[held_rest], learnt) or 0.0) >= RIGHT:
+                continue
         if ratio < RATIO and share > best.share and not (readable is not None and readable(inside)):
             best, posterior = Guard(True, share, cut.separation, ratio), np.where(rest, cut.low, 0.0)
     if not best.found and labels is not None and lost is not None:
@@ -234,7 +243,8 @@ def empty(
 
 
 def _weak(found: Sequence[Cut], labels: Labels, held_p_true: Floats, classes: int) -> Mask:
-    """(K,) the most classes that one cut shows to be hardly recognised as a whole.
+    """(K,) the most classes that one cut shows to be hardly recognised as a whole, half of all at most: where most are
+    below, the few above them are given away.
 
     A cut within them shows nothing more: some of their samples are always recognised less than others.
     """
@@ -242,7 +252,7 @@ def _weak(found: Sequence[Cut], labels: Labels, held_p_true: Floats, classes: in
     for cut in found:
         if _fails(cut.held, held_p_true, classes, together):
             weak = weak_classes(cut.low > 0.5, labels.seen, classes)
-            weakest = weak if weak.sum() > weakest.sum() else weakest
+            weakest = weak if weakest.sum() < weak.sum() <= classes / 2 else weakest
     return weakest
 
 

@@ -91,6 +91,7 @@ class Evidence:
             model makes of it, which tells the class of what is known by heart.
         look: (N, 8) and (H, 8) how the vectors of training and held-out samples look, see `vectors`, where these are
             deep features that were computed beforehand: claims are made by it. None: not known.
+        held_right: (H,) whether the model is right on the held-out samples; None: not known.
     """
 
     p_true: Floats
@@ -101,6 +102,7 @@ class Evidence:
     labels: Labels | None = None
     pattern: Floats | None = None
     look: tuple[Floats, Floats] | None = None
+    held_right: Mask | None = None
 
 
 def assess(
@@ -204,7 +206,7 @@ def _judged(e: Evidence, reference: Reference, q: Floats, classes: int, seed: in
         return *broken(q, held, e.held_p_true, classes), rare
     pattern, every = e.pattern, list(cuts(q, held))
     if pattern is None:
-        return *broken(q, held, e.held_p_true, classes, e.labels), rare
+        return *broken(q, held, e.held_p_true, classes, e.labels, held_right=e.held_right), rare
     read = _reader(pattern, e.labels.seen, seed)
 
     def readable_alone(group: Mask) -> bool:
@@ -222,7 +224,7 @@ def _judged(e: Evidence, reference: Reference, q: Floats, classes: int, seed: in
         found = read(group)
         return found is not None and found.lost
 
-    p, guard = broken(q, held, e.held_p_true, classes, e.labels, readable_alone, lost)
+    p, guard = broken(q, held, e.held_p_true, classes, e.labels, readable_alone, lost, e.held_right)
     low = p > 0.5 if guard.found else lowest(every, len(q))
     rare = _rare(every, places, read, e.held_p_true - 1 / classes) | rare_parts(low, places, read, seed)
     p = np.where(rare, 0.0, p)

@@ -144,6 +144,7 @@ def gather(job: Job, p_true: Floats, held: Predictions) -> dict[str, Evidence]:
             labels,
             patterns(data.fit, m),
             looks(data.fit, data.val, m),
+            held.probs[m].argmax(axis=1) == held.labels,
         )
         for j, m in enumerate(run.modalities)
     }

@@ -152,6 +152,23 @@ def test_a_group_that_is_a_set_of_classes_is_weak_and_not_broken() -> None:
     assert spread.guards[0].found and not spread.guards[0].weak
 
 
+def test_most_classes_are_not_weak_beside_one_that_is_given_away() -> None:
+    labels = Labels(np.resize(np.arange(4), 600), np.resize(np.arange(4), 200), "abcd")
+    assert not judged(labels.seen > 0, labels.held > 0, labels).guards[0].weak
+
+
+@pytest.mark.parametrize(("right", "found"), [(0.9, False), (0.6, False), (0.25, True), (None, True)])
+def test_a_group_of_which_the_model_is_only_less_sure_is_not_broken(right: float | None, found: bool) -> None:
+    """Its p(true) is lost, at 0.25 of four classes; it is broken if the model is right no more often either."""
+    rng, labels = np.random.default_rng(0), Labels(np.resize(np.arange(4), 600), np.resize(np.arange(4), 200), "abcd")
+    low, held_low = (rng.random(count) < 0.3 for count in (600, 200))
+    e = evidence(low, held_low, labels)
+    if right is not None:
+        e = replace(e, held_right=rng.random(200) < np.where(held_low, right, 0.9))
+    (guard,) = assess(np.array([f"s{i:04}" for i in range(600)]), {"visual": e}, 4).guards
+    assert guard.found == found
+
+
 def test_a_part_of_weak_classes_is_no_broken_group() -> None:
     """Of two classes 70 % are recognised at .2 and 30 % at .35: no class is in the lowest group as a whole."""
     rng = np.random.default_rng(0)
