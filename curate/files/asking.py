@@ -23,7 +23,7 @@ def literal(text: str) -> str:
 
 @contextmanager
 def reading(path: Path, who: str = "") -> Iterator[None]:
-    """Turns errors of DuckDB into a `CurateError`.
+    """Turns errors of DuckDB into a `CurateError`, but for a Ctrl-C, which stays one.
 
     Args:
         path: the Parquet file that is read.
@@ -34,6 +34,8 @@ def reading(path: Path, who: str = "") -> Iterator[None]:
     try:
         yield
     except (duckdb.Error, RuntimeError) as error:
+        if isinstance(error, duckdb.InterruptException) or str(error) == "Query interrupted":
+            raise KeyboardInterrupt from None
         described = f"{who}{path} cannot be read: {str(error).splitlines()[0]}"
         raise CurateError(described, "expected a Parquet file") from None
 

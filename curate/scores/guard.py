@@ -160,10 +160,10 @@ def broken(
     neighbouring components. A cut is valid if the components beside it are separate (`SEPARATION`) and if samples that
     the model was *not* trained on are hardly recognised below it, and in the component just below (`RATIO`), beside
     others of their classes: memorised training samples cannot hide a broken group then, and a group that only looks
-    different, or as classes look that are hard, is not broken. Classes that
-    are below some cut as a whole are left out of this (`groups.weak_classes`): nothing of them is recognised better, so
-    that the class explains the group, and they are called weak. Nor is a rare group broken that may be readable. Of the
-    valid cuts the one with the most samples below is used; without one, see `_half_learnt`, or nothing is broken.
+    different, or as classes look that are hard, is not broken. Classes that are below some cut as a whole are left out
+    of this (`groups.weak_classes`): nothing of them is recognised better, so that the class explains the group, and
+    they are called weak. Nor is a rare group broken that may be readable. Of the valid cuts the one with the most
+    samples below is used; without one, see `_half_learnt`, or nothing is broken.
 
     Args:
         recognition: (N,) pooled recognition of the training samples, in [0, 1].
@@ -176,15 +176,14 @@ def broken(
         held_right: (H,) whether the model is right on a held-out sample, see `RIGHT`; None: not asked.
 
     Returns:
-        (N,) posterior of the components below the cut, never rising with recognition but for what is left out; and
-        the guard.
+        (N,) posterior of the components below the cut, never rising with recognition but for what is left out; guard.
     """
     q = np.asarray(recognition, dtype=np.float64)
     posterior, weak = np.zeros(len(q)), np.zeros(classes, dtype=bool)
     best = closest = Guard(False)
     every = [cut for cut in cuts(q, held_recognition) if cut.separation > SEPARATION]
     rest, held_rest = np.ones(len(q), dtype=bool), np.ones(len(held_p_true), dtype=bool)
-    own = np.zeros(len(held_p_true), dtype=np.int64)  # as if all were of one class
+    own = np.zeros(len(held_p_true), dtype=np.int64)
     if labels is not None:
         own, weak = labels.held, _weak(every, labels, held_p_true, classes)
         rest, held_rest = ~weak[labels.seen], ~weak[labels.held]
@@ -193,17 +192,13 @@ def broken(
         share = float(inside.mean()) if weak.any() else cut.share
         learnt = WELL if share > MAJORITY else LEARNT
         ratio = _kept(cut.held[held_rest], held_p_true[held_rest], classes, own[held_rest], learnt)
-        if ratio is None or share <= SMALLEST:
-            continue
-        if cut.nearest is not None and not _fails(cut.nearest, held_p_true, classes, own, ~cut.held):
+        above = cut.nearest is None or _fails(cut.nearest, held_p_true, classes, own, ~cut.held)
+        if ratio is None or share <= SMALLEST or not above:
             continue
         if closest.ratio is None or ratio < closest.ratio:
             closest = Guard(False, 0.0, cut.separation, ratio)
-        if held_right is not None:
-            right = held_right[held_rest].astype(float)
-            if (_kept(cut.held[held_rest], right, classes, own[held_rest], learnt) or 0.0) >= RIGHT:
-                continue
-        if ratio < RATIO and share > best.share and not (readable is not None and readable(inside)):
+        wrong = held_right is None or not _unsure(cut.held[held_rest], held_right[held_rest], classes, own[held_rest])
+        if wrong and ratio < RATIO and share > best.share and not (readable is not None and readable(inside)):
             best, posterior = Guard(True, share, cut.separation, ratio), np.where(rest, cut.low, 0.0)
     if not best.found and labels is not None and lost is not None:
         best, posterior = _half_learnt(every, labels, held_p_true, classes, weak, lost) or (best, posterior)
@@ -290,6 +285,12 @@ def _fails(low: Mask, p_true: Floats, classes: int, labels: NDArray[np.int64], h
     of = slice(None) if high is None else low | high
     ratio = _kept(low[of], p_true[of], classes, labels[of])
     return ratio is not None and ratio < RATIO
+
+
+def _unsure(low: Mask, right: Mask, classes: int, labels: NDArray[np.int64]) -> bool:
+    """Whether the model is right on the held-out samples below a cut, `RIGHT` as often as on others; see `_kept`."""
+    kept = _kept(low, right.astype(float), classes, labels)
+    return kept is not None and kept >= RIGHT
 
 
 def _levels(cells: Cells, count: int) -> Components:

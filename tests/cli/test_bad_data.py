@@ -71,7 +71,9 @@ def test_data_that_changed_since_it_was_scored(
     assert curate(*SCORE, "--root", own_clips, *small_settings()).code == 0
     own_clips.write_text(own_clips.read_text().replace("s00,ant", "s00,bee"))
     for command in (("train", "--method", "joint"), ("evaluate",)):
-        assert "has changed since score-manifest-1" in refused(*command, "--quiet")
+        told = refused(*command, "--quiet")
+        assert "has changed since score-manifest-1" in told
+        assert f"`curate score --dataset manifest --root {own_clips.resolve()}`" in told
 
 
 def test_data_that_lie_elsewhere_now(

@@ -86,13 +86,14 @@ def _team(ctx: typer.Context) -> Iterator[Team | None]:
 def under_torchrun(ctx: typer.Context) -> None:
     """What each process does that `torchrun` has started: the first runs the command, the others serve it and end.
 
-    The others of a command that runs no encoder end at once.
+    The others of a command that runs no encoder end at once. Variables that no `torchrun` has set, since one is missing
+    or they contradict each other, mean nothing.
     """
-    names = ("RANK", "WORLD_SIZE")
+    names = ("RANK", "WORLD_SIZE", "MASTER_PORT")
     if "MASTER_ADDR" not in os.environ or not all(os.environ.get(name, "").isdecimal() for name in names):
         return
-    rank, world = (int(os.environ[name]) for name in names)
-    if world < 2:
+    rank, world, _ = (int(os.environ[name]) for name in names)
+    if world < 2 or rank >= world:
         return
     if ctx.invoked_subcommand in SPREAD:
         from curate.train.loop.launch import follow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -111,7 +112,11 @@ def reopen(run: Run) -> Dataset:
     """
     dataset = reopened(run)
     if dataset.data_id() != run.data_id:
-        raise CurateError(f"{run.dataset} has changed since {run.run_id} scored it", "score it again: `curate score`")
+        place = f" --root {shlex.quote(run.root)}" if run.root else ""
+        raise CurateError(
+            f"{run.dataset} has changed since {run.run_id} scored it",
+            f"score it again, with its settings: `curate score --dataset {run.dataset}{place}`",
+        )
     return dataset
 
 
