@@ -183,7 +183,7 @@ def broken(
     best = closest = Guard(False)
     every = [cut for cut in cuts(q, held_recognition) if cut.separation > SEPARATION]
     rest, held_rest = np.ones(len(q), dtype=bool), np.ones(len(held_p_true), dtype=bool)
-    own = np.zeros(len(held_p_true), dtype=np.int64)
+    own = np.zeros(len(held_p_true), dtype=np.int64)  # as if all were of one class
     if labels is not None:
         own, weak = labels.held, _weak(every, labels, held_p_true, classes)
         rest, held_rest = ~weak[labels.seen], ~weak[labels.held]

@@ -141,8 +141,11 @@ from {module} import Manifest, options
 
 def raylets():
     for entry in Path("/proc").glob("[0-9]*"):
-        fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        if int(fields[1]) == os.getpid() and (entry / "comm").read_text().strip() == "raylet":
+        try:
+            name, _, fields = (entry / "stat").read_text().partition("(")[2].rpartition(")")
+        except OSError:  # it has ended meanwhile
+            continue
+        if name == "raylet" and int(fields.split()[1]) == os.getpid():
             yield int(entry.name)
 
 def watched(*asked):
