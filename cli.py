@@ -21,9 +21,11 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
+from types import FrameType
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 import curate.commands
 import curate.train.commands
@@ -79,8 +81,23 @@ Then
 """
 """Printed where no command is given."""
 
+
+
+class Commands(TyperGroup):
+    """All commands; a Ctrl-C that a command has no words for ends with these."""
+
+    def invoke(self, ctx: typer.Context) -> object:
+        """Run the command that was typed."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print_message("interrupted: what was stored before is as it was")
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
     name="curate",
+    cls=Commands,
     invoke_without_command=True,
     pretty_exceptions_enable=False,
     help="Find the samples of a multimodal training set that one modality carries alone, query them with SQL, and "
@@ -94,6 +111,8 @@ def main() -> None:
     """Run the command line; the one place where errors are printed."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, interrupt)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # prints names outside the terminal's encoding
@@ -112,6 +131,13 @@ def main() -> None:
         print_message("error: " + " ".join(shown.message.split()))
         print_message("hint: " + " ".join((shown.hint or "CURATE_DEBUG=1 shows where").split()))
         sys.exit(shown.exit_code)
+
+
+def interrupt(_: int, frame: FrameType | None) -> None:
+    """Do at SIGTERM what Ctrl-C would do now."""
+    usual = signal.getsignal(signal.SIGINT)
+    if callable(usual):
+        usual(signal.SIGINT, frame)
 
 
 @cache

@@ -312,12 +312,19 @@ def _copied(dataset: Dataset, partial: Path, done: Outcomes) -> Outcomes:
 def _older_cache(dataset: Dataset, partial: Path) -> tuple[Cache, list[str]] | None:
     """The newest readable cache with the same recipe, and the digests of its rows' content."""
     recipe, kind = _digest(dataset.recipe()), data_kind(dataset.name)
-    for folder in sorted(partial.parent.glob(f"{kind}[.-]*"), key=lambda p: (-p.stat().st_mtime, p.name)):
+    for folder in sorted(partial.parent.glob(f"{kind}[.-]*"), key=lambda p: (-_made(p), p.name)):
         with suppress(OSError, ValueError, CurateError):
             text = json.loads((folder / STATUS_FILE).read_text(encoding="utf-8"))
             if text.get("recipe") == recipe:
                 return open_cache(folder), text["contents"]
     return None
+
+
+def _made(folder: Path) -> float:
+    """When a cache was made, s; another process may just rename it."""
+    with suppress(OSError):
+        return folder.stat().st_mtime
+    return 0.0
 
 
 def _contents(dataset: Dataset) -> list[str]:

@@ -26,6 +26,8 @@ KEYS = {"item": "part", "dynamic": "run_id", "usability": "run_id"}
 SUFFIX = ".rows"
 READ = "read_parquet([{}], union_by_name = true)"
 OURS = re.compile(r"[^/\\]+\.rows/[^/\\]+\.parquet")
+MAGIC = b"PAR1"
+FROM_A_COPY = "bring the table and the folder beside it back from a copy"
 SEPARATORS = ",*?[]{}"
 """Characters that DuckDB does not take literally in the name of a folder or file that it reads."""
 
@@ -75,7 +77,7 @@ def find(con: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
     whole: DuckDB allows a file only if it allows both.
 
     Raises:
-        CurateError: one is not there, or is not in a folder of rows.
+        CurateError: one is not there or not whole, or is not in a folder of rows.
     """
     listed = files(con)
     if not listed:
@@ -90,9 +92,32 @@ def find(con: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
             f"{len(lost)} of {len(listed)} files with rows of {path} are not there, first {parent / lost[0]}",
             f"put the folder {Path(lost[0]).parent} back beside the table: they belong together",
         )
+    if cut := [name for name in listed if not _is_whole(parent / name)]:
+        raise CurateError(
+            f"{len(cut)} of {len(listed)} files with rows of {path} are damaged, first {parent / cut[0]}",
+            FROM_A_COPY,
+        )
     search(con, path)
     folders = sorted({str(Path(name).parent) for name in listed})
     return [*folders, *(str(parent / folder) for folder in folders)]
+
+
+def damaged(path: Path) -> Path | None:
+    """The first file beside a table that cannot be read to its end, to say so after an error; None if all can."""
+    for file in sorted(_folder(path).glob("*.parquet")):
+        try:
+            duckdb.connect().execute(f"SELECT bit_xor(hash(COLUMNS(*))) FROM {_reading([str(file)])}")
+        except duckdb.Error:
+            return file
+    return None
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether a Parquet file begins and ends as one: its end tells where its columns are."""
+    with file.open("rb") as opened:
+        head = opened.read(len(MAGIC))
+        opened.seek(-min(file.stat().st_size, len(MAGIC)), os.SEEK_END)
+        return head == opened.read() == MAGIC
 
 
 def search(con: duckdb.DuckDBPyConnection, *paths: Path) -> None:

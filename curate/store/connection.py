@@ -112,9 +112,7 @@ class Connection:
         if write:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         elif not self.path.exists():
-            raise NoTableError(
-                f"no sample table at {self.path}", "run `curate score` first, or name the file with --db"
-            )
+            raise NoTableError(f"no sample table at {self.path}", "run `curate score`, or name the file with --db")
         if patience is None:
             patience = WRITE_PATIENCE if write else READ_PATIENCE
         opened = self._connect(write, settings, patience)
@@ -155,6 +153,9 @@ class Connection:
         try:
             yield
         except duckdb.Error as error:
+            unread = isinstance(error, duckdb.InvalidInputException) or _is_broken(error)
+            if unread and (file := beside.damaged(self.path)):
+                raise CurateError(f"{file}, with rows of {self.path}, is damaged", beside.FROM_A_COPY) from None
             if not _is_broken(error):
                 raise
             raise CurateError(f"cannot {what} {self.path}: {str(error).splitlines()[0]}", IN_PLACE) from None

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from curate.store.store import Store
+
 ROOT = Path(__file__).parents[2]
 EPOCHS, HELD = 8, 6
 HOLD = f"""
@@ -82,7 +84,7 @@ def test_a_resumed_scoring_equals_an_unbroken_one(
     assert ended.code == 130 and ended.out == ""
     assert ended.err.splitlines()[-1] == (
         "interrupted: score-manifest-1 keeps every finished epoch; go on with "
-        "`curate score --db broken.duckdb --resume`"
+        "`curate score --db broken.duckdb --resume --run score-manifest-1`"
     )
     broken = content(Path("broken.duckdb"))
     assert not broken["prediction"]
@@ -123,14 +125,33 @@ def test_a_resumed_training_equals_an_unbroken_one(
     assert content(db, unsteady=False) == unbroken
 
 
-def test_an_interrupt_before_the_run_begins(
-    curate: Callable, clips: Path, small_settings: Callable, tmp_path: Path, break_at: Callable
+def test_an_interrupt_before_the_run_begins_names_no_other_run(
+    curate: Callable, db: Path, clips: Path, small_settings: Callable, tmp_path: Path, break_at: Callable
 ) -> None:
+    Store(db).runs.finish("score-manifest-1", "interrupted")
     break_at(1, "items")
     ended = curate("score", "--dataset", "manifest", "--root", clips, "--cache", tmp_path / "cache", *small_settings())
     assert ended.code == 130
     last = ended.err.splitlines()[-1]
     assert last == "interrupted: no run was begun; media decoded so far are kept for the next time"
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_command_without_words_of_its_own_ends_with_130_and_a_line(name: str) -> None:
+    code = f"""
+import os, signal, time
+from typer.core import TyperGroup
+from curate import cli
+def invoke(self, ctx):
+    os.kill(os.getpid(), signal.{name})
+    time.sleep(60)
+TyperGroup.invoke = invoke
+cli.main()
+"""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run([sys.executable, "-c", code, "runs"], capture_output=True, text=True, env=env)
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert ended.stderr == "interrupted: what was stored before is as it was\n"
 
 
 def begun(run: Path, *args: str | Path) -> subprocess.Popen[str]:
@@ -151,10 +172,13 @@ def begun(run: Path, *args: str | Path) -> subprocess.Popen[str]:
 
 @pytest.mark.long
 @pytest.mark.model
-def test_ctrl_c_at_any_moment(curate: Callable, clips: Path, small_settings: Callable, content: Callable) -> None:
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_at_any_moment(
+    curate: Callable, clips: Path, small_settings: Callable, content: Callable, end: signal.Signals
+) -> None:
     command = ("score", "--dataset", "manifest", "--root", clips, "--epochs", str(EPOCHS), *small_settings(), "--db")
     process = begun(Path("broken.runs/score-manifest-1"), *command, "broken.duckdb")
-    os.killpg(process.pid, signal.SIGINT)
+    os.kill(process.pid, end) if end == signal.SIGTERM else os.killpg(process.pid, end)
     process.wait()
     out, err = process.communicate()
     assert process.returncode == 130, err

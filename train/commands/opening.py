@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import typer
 
 from curate.commands.messages import messages, print_message
+from curate.commands.precedence import is_from
 from curate.errors import CurateError
 from curate.render import progress
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 SPREAD = ("score", "train", "evaluate")
 """Commands whose encoders run in several processes."""
+HOW = ("cache", "device", "precision", "workers", "processes", "engine")
+"""Options that say how and where a command works, which a run does not keep."""
 TEAM = "curate.team"
 """Key of a context's `meta`: the processes that `torchrun` started."""
 TRIO = ("torch", "torchvision", "torchaudio")
@@ -108,17 +112,32 @@ def under_torchrun(ctx: typer.Context) -> None:
 
 
 @contextmanager
-def resumable(store: Store, kind: str) -> Iterator[None]:
-    """On Ctrl-C, print what was kept and how to go on, and exit with 130."""
+def resumable(ctx: typer.Context, store: Store, begun: Run | None = None) -> Iterator[None]:
+    """On Ctrl-C, print what was kept and the command that goes on, and exit with 130.
+
+    Args:
+        begun: the run that is continued; None if a new one is to begin.
+    """
+    kind = str(ctx.command.name)
+    before = {run.run_id for run in store.runs.all(kind=kind)} if store.path.exists() else set()
     try:
         yield
     except KeyboardInterrupt:
-        run = next(iter(store.runs.all(kind=kind)), None) if store.path.exists() else None
-        if run and run.status in ("interrupted", "running"):
-            print_message(f"interrupted: {run.run_id} keeps every finished epoch; go on with `curate {kind} --resume`")
+        runs = store.runs.all(kind=kind) if store.path.exists() else []
+        mine = [run for run in runs if run.status != "done" and (run == begun or run.run_id not in before)]
+        if mine:
+            command = f"curate {kind} --resume --run {quote(mine[0].run_id)}{_typed(ctx, *HOW)}"
+            team = "the same torchrun and " if TEAM in ctx.meta else ""
+            print_message(f"interrupted: {mine[0].run_id} keeps every finished epoch; go on with {team}`{command}`")
         else:
             print_message("interrupted: no run was begun; media decoded so far are kept for the next time")
         raise typer.Exit(130) from None
+
+
+def _typed(ctx: typer.Context, *names: str) -> str:
+    """Those of a command's options of these names that were typed, to be typed again."""
+    typed = [name for name in names if is_from(ctx, "COMMANDLINE", name)]
+    return "".join(f" --{name} {quote(str(ctx.params[name]))}" for name in typed)
 
 
 @contextmanager

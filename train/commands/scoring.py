@@ -205,7 +205,7 @@ def _resumed(ctx: typer.Context, store: Store, dataset: str, name: str | None) -
     precedence.refuse_beside_resume(ctx, *fixed)
     begun = unfinished(store, "score", name, dataset=dataset)
     need_model(begun)
-    with opened(ctx) as session, resumable(store, "score"):
+    with opened(ctx) as session, resumable(ctx, store, begun):
         from curate.train.stages.score import resume_score
 
         done = resume_score(session, begun)
@@ -217,7 +217,7 @@ def _warmed_up(
     ctx: typer.Context, store: Store, dataset: str, root: Path | None, seed: int, checkpoint: Path | None
 ) -> Run:
     """Warms up, or loads a checkpoint instead, and scores every training sample."""
-    with opened(ctx) as session, resumable(store, "score"):
+    with opened(ctx) as session, resumable(ctx, store):
         from curate.train.stages.score import score as score_dataset
 
         options = _same((*MIXTURE, "epochs", "folds"))

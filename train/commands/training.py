@@ -66,17 +66,18 @@ def train(
     from curate.store.store import Store
 
     store = Store(db)
+    begun = None
     if resume:
         precedence.refuse_beside_resume(ctx, "epochs", "start_at", "threshold", "selection", "seed", "settings")
         begun = unfinished(store, "train", run, method=method)
     else:
         parent = store.runs.find(run, kind="score", status=None if run else "done")
         need_model(parent)
-    with opened(ctx) as session, resumable(store, "train"):
+    with opened(ctx) as session, resumable(ctx, store, begun):
         from curate.train.stages.training import resume_train
         from curate.train.stages.training import train as train_method
 
-        if resume:
+        if begun:
             done = resume_train(session, begun)
         else:
             done = train_method(session, parent, method, _layers(ctx, method), parent.seed if seed is None else seed)

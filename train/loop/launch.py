@@ -129,6 +129,7 @@ def _end_with(pipe: Connection, folder: Path) -> None:
 def follow(rank: int, world: int, folder: Path | None = None) -> int:
     """Serve the first process until it ends; says nothing, and leaves Ctrl-C to it. Returns the exit status."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if os.environ.get("CURATE_DEBUG") != "1":
         for stream in (sys.stdout, sys.stderr):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -288,6 +288,14 @@ def test_whole_seconds_and_their_fractions_are_told_apart(tmp_path):
     assert seen == [[3, 1_700_000_000], [3, SECOND + 1], [3, 1_700_000_001]] and stamp(tmp_path / "no") is None
 
 
+def test_a_cache_that_another_process_renames_meanwhile_is_passed_over(tmp_path, media, write_manifest, monkeypatch):
+    data = Manifest(own_files(tmp_path, media, write_manifest), Manifest.Options(size=8, seconds=0.2))
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "manifest-gone.partial").symlink_to(tmp_path / "nowhere")
+    _, loads = loads_of(data, tmp_path / "cache", monkeypatch)
+    assert len(loads) == 12
+
+
 def test_another_recipe_decodes_everything(tmp_path, media, write_manifest, monkeypatch):
     path, folder = own_files(tmp_path, media, write_manifest), tmp_path / "cache"
     loads_of(Manifest(path, Manifest.Options(size=8, seconds=0.2)), folder, monkeypatch)

@@ -132,6 +132,24 @@ def test_without_its_folder_the_table_is_not_read_and_says_what_is_missing(full,
     assert content(full) == before
 
 
+def test_a_damaged_file_is_named_by_whatever_reads_it(full, tmp_path) -> None:
+    full.keep_rows(True)
+    asks = (full.samples_frame, lambda: full.keep_rows(False))
+    for file in sorted((tmp_path / "curate.duckdb.rows").glob("item-*.parquet")):
+        whole = file.read_bytes()
+        middle = bytearray(whole)
+        middle[100:-2000] = bytes(len(middle[100:-2000]))
+        for bad in (whole[:-100], b"", bytes(middle)):
+            file.write_bytes(bad)
+            for ask in asks:
+                with pytest.raises(CurateError) as error:
+                    ask()
+                assert "damaged" in str(error.value)
+                assert file.name in str(error.value)
+        file.write_bytes(whole)
+    full.samples_frame()
+
+
 def test_what_fails_leaves_no_file_and_what_was_left_is_deleted_later(full, predictions, monkeypatch) -> None:
     full.keep_rows(True)
     before, there = content(full), files(full)
