@@ -16,6 +16,7 @@ if STARTED and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 
 import io
 import os
+import threading
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
@@ -82,7 +83,6 @@ Then
 """Printed where no command is given."""
 
 
-
 class Commands(TyperGroup):
     """All commands; a Ctrl-C that a command has no words for ends with these."""
 
@@ -94,6 +94,9 @@ class Commands(TyperGroup):
             print_message("interrupted: what was stored before is as it was")
             raise typer.Exit(130) from None
 
+
+AGAIN = 0.05
+"""Seconds after which an interrupt that was dropped comes again."""
 
 app = typer.Typer(
     name="curate",
@@ -113,6 +116,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, interrupt)
+    sys.unraisablehook = repeat_interrupt
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # prints names outside the terminal's encoding
@@ -138,6 +142,14 @@ def interrupt(_: int, frame: FrameType | None) -> None:
     usual = signal.getsignal(signal.SIGINT)
     if callable(usual):
         usual(signal.SIGINT, frame)
+
+
+def repeat_interrupt(lost: sys.UnraisableHookArgs) -> None:
+    """Let a Ctrl-C come again that fell into the end of an object, where Python drops every error."""
+    if lost.exc_type is KeyboardInterrupt:
+        threading.Timer(AGAIN, os.kill, (os.getpid(), signal.SIGINT)).start()
+    else:
+        sys.__unraisablehook__(lost)
 
 
 @cache

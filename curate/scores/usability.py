@@ -19,7 +19,7 @@ from curate.types import Floats
 
 from .groups import FEWEST, Mask, Readable, apart, completed, copied, crossing, flat, readable, shortcuts
 from .guard import FEWEST as LEAST_HELD
-from .guard import SEPARATION, SMALLEST, Cut, Guard, Labels, broken, cuts, empty
+from .guard import RATIO, SEPARATION, SMALLEST, Cut, Guard, Labels, broken, cuts, empty
 from .references import BANK, Looks, Reference, look_alikes, unseen
 
 TOP = 0.7
@@ -181,20 +181,30 @@ def _ranked(
     e: Evidence, reference: Reference, q: Floats, usable: Floats, classes: int, seed: int, bank: int
 ) -> tuple[Floats, Floats, Guard]:
     """As `_by_look`, where look-alikes are no evidence: but what is merely rare is as usable as the others, and what is
-    broken by the look of its vectors, or is a copy that gives its class away, is not usable."""
+    broken by the look of its vectors, or is a copy that gives its class away, is not usable.
+
+    A group by looks that the model has half learnt may be one half whole: of it, what is not recognised less by deep
+    features too is not broken, unless it is a copy.
+    """
     p, guard, rare = np.zeros(len(q)), Guard(False, withheld=True), np.zeros(len(q), dtype=bool)
+    low = lowest(cuts(q, _held(e, reference)), len(q))
     if e.labels is not None and e.pattern is not None:
         read, places = _reader(e.pattern, e.labels.seen, seed), reference.look_alikes.project(e.appearance)
-        rare = rare_parts(lowest(cuts(q, _held(e, reference)), len(q)), places, read, seed)
+        rare = rare_parts(low, places, read, seed)
     if e.look is None or e.held_p_true.mean() - 1 / classes < READ * (1 - 1 / classes):
         return _as_others(usable, q, rare), p, replace(guard, rare=float(rare.mean()))
     own = replace(e, appearance=e.look[0], held_appearance=e.look[1], deep=False, look=None)
     its_reference, its_q = _pooled(own, classes, seed, bank)
     p, guard, its_rare = _judged(own, its_reference, its_q, classes, seed)
+    copies = copied(places := its_reference.look_alikes.project(own.appearance))
+    if guard.ratio is not None and guard.ratio >= RATIO and low.any():
+        p = np.where(low | copies, p, 0.0)
+    if e.labels is not None:
+        p, guard = empty(guard, p, copies, its_q, e.held_p_true, e.labels.seen)
     rare = rare | its_rare
     p, usable = np.where(rare, 0.0, p), _as_others(usable, q, rare)
     usable = np.where(p > 0.5, np.minimum(usable, 1 - p), usable)
-    if e.labels is not None and copied(places := its_reference.look_alikes.project(own.appearance)).any():
+    if e.labels is not None and copies.any():
         guard, usable = _given_away(guard, usable, places, e.labels, copies_alone=True)  # others may well tell theirs
     return usable, p, replace(guard, rare=float(rare.mean()), share=float((p > 0.5).mean()))
 
@@ -305,12 +315,16 @@ def lowest(found: Iterable[Cut], count: int) -> Mask:
 def rare_parts(group: Mask, places: Floats, read: Read, seed: int) -> Mask:
     """(N,) those parts of a low group that are merely rare: small, apart from all else, and read as others are.
 
-    What is broken and what is rare can be recognised equally badly. The group is cut into two and into three parts by
-    appearance, and each part is asked.
+    What is broken and what is rare can be recognised equally badly. The group as a whole is asked, with those that look
+    like it; then it is cut into two and into three parts by appearance, and each part is asked.
     """
     from sklearn.cluster import KMeans
 
     rows, found = np.flatnonzero(group), np.zeros(len(group), dtype=bool)
+    whole = completed(places, group) if group.any() else group
+    if SMALLEST < whole.mean() <= RARE and crossing(places, whole) <= MIXED:
+        alone = read(whole)
+        found = whole if alone is not None and alone.as_others else found
     looks = len(np.unique(places[rows], axis=0))
     for count in PARTS:
         if len(rows) < count * FEWEST or looks < count:

@@ -35,12 +35,17 @@ class Epochs:
             )
 
     def test_metrics(self, run_id: str) -> dict[str, dict[str, float]]:
-        """{modality or "fused": {metric: value}} measured on the test split; {} before a run is done."""
+        """{modality or "fused": {metric: value}} of the test split; {} without one, and before a run is done."""
+        return self.metrics(run_id, "test")
+
+    def metrics(self, run_id: str, split: str, epoch: int | None = None) -> dict[str, dict[str, float]]:
+        """{modality or "fused": {metric: value}} of a split, at an epoch or the only one."""
         with self.db.open() as con:
             rows = con.execute(
-                "SELECT modality, metric, value FROM epoch WHERE run_id = ? AND split = 'test' "
+                "SELECT modality, metric, value FROM epoch "
+                "WHERE run_id = ? AND split = ? AND epoch = coalesce(?, epoch) "
                 "ORDER BY modality = 'fused', modality, metric",
-                [run_id],
+                [run_id, split, epoch],
             ).fetchall()
         out: dict[str, dict[str, float]] = {}
         for modality, metric, value in rows:
@@ -64,8 +69,12 @@ class Epochs:
             ).fetchone()
         return row[0] if row else None
 
-    def best(self, run_id: str) -> int | None:
-        """The epoch that was chosen by validation; None before a run is done."""
+    def chosen(self, run_id: str) -> int | None:
+        """The epoch that validation chooses: the earliest of highest fused accuracy; None before the first."""
         with self.db.open() as con:
-            row = con.execute("SELECT max(epoch) FROM epoch WHERE run_id = ? AND split = 'test'", [run_id]).fetchone()
+            row = con.execute(
+                "SELECT epoch FROM epoch WHERE run_id = ? AND split = 'val' AND modality = 'fused' "
+                "AND metric = 'accuracy' ORDER BY value DESC, epoch LIMIT 1",
+                [run_id],
+            ).fetchone()
         return row[0] if row else None

@@ -137,13 +137,21 @@ def test_an_interrupt_before_the_run_begins_names_no_other_run(
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_command_without_words_of_its_own_ends_with_130_and_a_line(name: str) -> None:
+@pytest.mark.parametrize("where", ["here()", "Ending()"])
+def test_a_command_without_words_of_its_own_ends_with_130_and_a_line(name: str, where: str) -> None:
+    """Also if the signal comes at the end of an object, where Python drops every error."""
     code = f"""
 import os, signal, time
 from typer.core import TyperGroup
 from curate import cli
-def invoke(self, ctx):
+def here():
     os.kill(os.getpid(), signal.{name})
+    time.sleep(0.01)
+class Ending:
+    def __del__(self):
+        here()
+def invoke(self, ctx):
+    {where}
     time.sleep(60)
 TyperGroup.invoke = invoke
 cli.main()

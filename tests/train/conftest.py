@@ -52,13 +52,15 @@ class Toy(Dataset):
     class Options(Dataset.Options):
         modalities: str = "audio,visual"
         train: int = 50
+        test: int = 23
+        seed: int = 0
 
     def __init__(self, root: Path | None, options: Any) -> None:
         super().__init__(root, options)
         self.modalities = tuple(options.modalities.split(","))
         self.classes = ("low", "middle", "high")
         self.specs = {m: SPECS[m] for m in self.modalities}
-        counts = {"train": options.train, "val": 21, "test": 23}
+        counts = {"train": options.train, "val": 21, "test": options.test}
         self.samples = tuple(
             Sample(
                 sample_id=f"{split}-{i:03d}",

@@ -81,9 +81,10 @@ def train(
             done = resume_train(session, begun)
         else:
             done = train_method(session, parent, method, _layers(ctx, method), parent.seed if seed is None else seed)
-    best = store.epochs.best(done.run_id)
-    messages(quiet)(f"{done.run_id}: {done.method} from {done.parent}, best epoch {best} by validation; test split:")
-    print_metrics(store.epochs.test_metrics(done.run_id), form, output)
+    best, tested = store.epochs.chosen(done.run_id), store.epochs.test_metrics(done.run_id)
+    where = "test split" if tested else "there is no test split; validation, which chose the epoch"
+    messages(quiet)(f"{done.run_id}: {done.method} from {done.parent}, best epoch {best} by validation; {where}:")
+    print_metrics(tested or store.epochs.metrics(done.run_id, "val", best), form, output)
 
 
 def _layers(ctx: typer.Context, method: str) -> list[Layer]:

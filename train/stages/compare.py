@@ -25,7 +25,7 @@ from .rounds import score_end
 from .score import plan_score, resume_score, score
 from .session import Session
 from .settings import TrainConfig
-from .setup import prepare
+from .setup import check_tested, prepare
 from .spread import spread
 from .training import plan_train, resume_train, scheduled_epochs, train
 
@@ -92,8 +92,8 @@ def compare(
     if devices:
         session = replace(session, runtime=replace(session.runtime, device=devices[0]))
     common = shared_layers(plan, protocol)
-    plain = Cell(Row("", ""), seeds[0], common)
-    first = planned_scoring(session, protocol, plain)  # an error overwrites nothing
+    plain = [Cell(Row("", ""), seed, common) for seed in seeds]
+    first = first_scoring(session, protocol, plain)  # an error overwrites nothing
     protocol = replace(protocol, dataset=first[0].dataset)  # data.name may be among the settings
     cells = [Cell(row, seed, (*common, row.scoring)) for seed in seeds for row in plan.rows]
     announce_cost(session, protocol, cells, *first)
@@ -206,6 +206,27 @@ def _need_one(parents: Parents, seed: int) -> None:
 def folded(advance: Progress) -> Progress:
     """The progress of the cell that is running, under one label."""
     return lambda label, done, total, note: advance("this cell", done, total, f"{label} {note}".strip())
+
+
+def first_scoring(session: Session, protocol: Protocol, cells: Sequence[Cell]) -> tuple[Run, Dataset]:
+    """As `planned_scoring` of the first cell, once it is clear that its data can be compared on.
+
+    Raises:
+        CurateError: they have no test split, or are to be drawn anew and give their splits themselves.
+    """
+    run, dataset = planned_scoring(session, protocol, cells[0])
+    check_tested(dataset)
+    other = next((c for c in cells if c.seed != cells[0].seed), None)
+    if protocol.redraw and other is not None:
+        first, second = (
+            {s.sample_id: s.split for s in d.samples} for d in (dataset, planned_scoring(session, protocol, other)[1])
+        )
+        if first == second:
+            raise CurateError(
+                f"--redraw draws the splits anew with each seed, but those of {dataset.name} are given",
+                "leave --redraw out; the seeds then change weights and order of training",
+            )
+    return run, dataset
 
 
 def planned_scoring(session: Session, protocol: Protocol, cell: Cell) -> tuple[Run, Dataset]:

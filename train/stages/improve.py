@@ -24,7 +24,7 @@ from curate.types import FUSED, Floats, Run
 from .compare import Cell, Protocol, is_done, planned_training, same_run, trained
 from .evaluate import loaded
 from .session import Session
-from .setup import Job, prepare, reopen
+from .setup import Job, check_tested, prepare, reopen
 from .training import scheduled_epochs
 from .wrong_labels import wrong_share
 
@@ -113,7 +113,8 @@ def plan_improvement(
     left = sum(not is_done(same_run(session, run)) for run in wanted)
     cost = ""
     if left and len(rows) > 1:
-        job = prepare(session, wanted[0], reopen(parent), fresh=True)
+        check_tested(dataset := reopen(parent))
+        job = prepare(session, wanted[0], dataset, fresh=True)
         seconds = estimate(job.trainer, job.data).seconds(len(job.data.fit), len(job.data.val))
         cost = f"{left} trainings of {epochs} epochs, about {duration(seconds * epochs * left)}"
     return Improvement(parent, corrections, how if wrong else "", cells, epochs, cost)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from .encoders import described
 from .session import Session
 from .settings import Settings
 
+IN_SPLITS = "put samples into it where the data name their splits; `curate datasets NAME` tells where that is"
 LAST, BEST = "last.pt", "best.pt"
 """Checkpoints in a run's folder: after its last finished epoch, and of the best epoch on validation."""
 
@@ -148,13 +150,27 @@ def split_samples(dataset: Dataset, cache: Cache, split: str) -> Samples:
     usable = dict(zip(cache.sample_ids.tolist(), cache.usable.tolist(), strict=True))
     chosen = sorted((s.sample_id, index[s.label]) for s in dataset.samples if s.split == split and usable[s.sample_id])
     if not chosen:
-        listed = sum(s.split == split for s in dataset.samples)
+        splits = Counter(s.split for s in dataset.samples)
+        if not splits[split]:
+            there = ", ".join(f"{count} in {name}" for name, count in sorted(splits.items()))
+            raise CurateError(f"{dataset.name} has no sample in split {split!r}; there are {there}", IN_SPLITS)
         raise CurateError(
-            f"no usable sample in split {split!r} of {dataset.name} ({listed} listed)",
+            f"no usable sample in split {split!r} of {dataset.name} ({splits[split]} listed)",
             'see their status with `curate sql "SELECT status, count(*) FROM samples GROUP BY 1"`',
         )
     ids, labels = zip(*chosen, strict=True)
     return Samples(cache, np.array(ids), np.array(labels, dtype=np.int64))
+
+
+def check_tested(dataset: Dataset) -> None:
+    """Check that some samples are in the test split, before anything is trained that only they can compare."""
+    if not is_tested(dataset):
+        raise CurateError(f"{dataset.name} has no sample in split 'test', by which methods are compared", IN_SPLITS)
+
+
+def is_tested(dataset: Dataset) -> bool:
+    """Whether some samples are in the test split."""
+    return any(s.split == "test" for s in dataset.samples)
 
 
 def _make_trainer(

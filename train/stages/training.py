@@ -31,7 +31,7 @@ from .relabel import planned_changes, relabelled
 from .rounds import context_of, round_of
 from .session import Session
 from .settings import Settings, TrainConfig, configure
-from .setup import BEST, LAST, Job, prepare, reopen
+from .setup import BEST, LAST, Job, is_tested, prepare, reopen
 from .wrong_labels import announced_share
 
 LOG = logging.getLogger(__name__)
@@ -42,7 +42,8 @@ NOTES = {"marked": "marked labels", "corrected": "corrected labels", "random": "
 
 
 def train(session: Session, parent: Run, name: str, layers: Sequence[config.Layer], seed: int) -> Run:
-    """Train one method from a scored run and measure the test split once, at the best epoch on validation.
+    """Train one method from a scored run and measure the test split, if there is one, once, at the best epoch on
+    validation.
 
     Args:
         parent: the scored run, which gives the data, the warm checkpoint and the posteriors.
@@ -119,6 +120,7 @@ def _train(session: Session, planned: Run, parent: Run, new: bool = False) -> Ru
     with session.working(planned, new) as run:
         job = prepare(session, run, reopen(parent), fresh=True)
         job = replace(job, data=_training_data(job, parent))
+        tested = job.samples("test") if is_tested(job.dataset) else None  # an error comes before the first epoch
         method, trainer = job.trainer.method, job.trainer
         total, per_round = _schedule(job.settings, method)
         _warn_of_idle(job, total)
@@ -144,7 +146,8 @@ def _train(session: Session, planned: Run, parent: Run, new: bool = False) -> Ru
                 train_to(job, end, context, data=weighted, keep_best=True)
             if method.rounds > 1:
                 round_of(job, parent, method.rounds)
-            _measure_test(job)
+            if tested is not None:
+                _measure_test(job, tested)
             job.store.runs.finish(run.run_id, "done", checkpoint.sha256(job.folder / BEST))
         return job.store.runs.find(run.run_id)
 
@@ -158,10 +161,10 @@ def _training_data(job: Job, parent: Run) -> RunData:
     return data
 
 
-def _measure_test(job: Job) -> None:
+def _measure_test(job: Job, samples: Samples) -> None:
     """Measure the test split, once, with the best epoch on validation."""
     job.load(job.folder / BEST)
-    tested = metrics.measure(predict(job.trainer, job.data, job.samples("test")))
+    tested = metrics.measure(predict(job.trainer, job.data, samples))
     values = [("test", m, k, v) for m, measured in tested.items() for k, v in measured.items()]
     job.store.epochs.write(job.run.run_id, job.trainer.best_epoch, values)
     job.session.tracking.epoch(job.trainer.best_epoch, values)

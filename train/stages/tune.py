@@ -16,8 +16,8 @@ from .compare import (
     Cell,
     Protocol,
     announce_cost,
+    first_scoring,
     folded,
-    planned_scoring,
     planned_training,
     scored,
     shared_layers,
@@ -51,7 +51,7 @@ def tuned(
     able = [c for c in cells if c.seed == seeds[0] and not c.row.settings and not c.row.scoring]
     if own := [row.label for row in plan.rows if row.settings or row.scoring]:
         session.message(f"not tuned, since they have settings of their own: {', '.join(own)}")
-    run, dataset = planned_scoring(session, protocol, cells[0])
+    run, dataset = first_scoring(session, protocol, cells)
     tries = [[_changed(c, change) for change in _tries(session, protocol, run, c, trials)] for c in able]
     again = [replace(found[0], seed=seed) for found in tries if found for seed in seeds[1:]]
     announce_cost(session, protocol, [*cells, *(t for found in tries for t in found), *again], run, dataset)

@@ -258,7 +258,7 @@ def test_planted_and_test_metrics_and_bad_media_are_read_back(scored_table, scor
         [("test", "fused", "accuracy", 0.5), ("test", "audio", "map", 0.25), ("val", "fused", "accuracy", 0.75)],
     )
     assert scored_table.epochs.test_metrics("score-toy-1") == {"audio": {"map": 0.25}, "fused": {"accuracy": 0.5}}
-    assert scored_table.epochs.best("score-toy-1") == 3
+    assert scored_table.epochs.chosen("score-toy-1") == 3
     scored_table.epochs.write("score-toy-1", 3, [("test", "fused", "accuracy", 0.625)])
     assert scored_table.query("SELECT epoch, metric, value FROM results WHERE modality = 'fused'")[1] == [
         (3, "accuracy", 0.625)

@@ -151,6 +151,10 @@ def test_what_cannot_begin_leaves_the_earlier_comparison(work) -> None:
     before = numbers(work)
     with pytest.raises(CurateError, match=r"unknown setting 'score.epoch'"):
         compare(work, plan("warmup"), Protocol("toy", None, [{"score": {"epoch": 1}}]), [0])
+    with pytest.raises(CurateError, match=r"no sample in split 'test'"):
+        compare(work, plan("warmup"), Protocol("toy", None, [*FEW, {"data": {"test": 0}}]), [0])
+    with pytest.raises(CurateError, match=r"--redraw draws the splits anew"):  # those of `toy` do not depend on a seed
+        compare(work, plan("warmup"), Protocol("toy", None, [*FEW, {"data": {"seed": 0}}], redraw=True), [0, 1])
     assert numbers(work) == before
 
 

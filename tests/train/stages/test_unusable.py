@@ -8,6 +8,7 @@ import torch
 
 from curate.errors import CurateError, MediaError
 from curate.train.data.samples import Batch
+from curate.train.stages.evaluate import evaluate
 from curate.train.stages.score import score
 from curate.train.stages.setup import prepare
 from curate.train.stages.training import train
@@ -39,6 +40,32 @@ def test_a_split_without_a_usable_sample_is_an_error(work, toy, monkeypatch) -> 
     with pytest.raises(CurateError, match="no usable sample in split 'train'"):
         score(work, "toy", None, [], 0)
     assert work.store.query("SELECT status, count(*) FROM samples GROUP BY 1")[1] == [("missing", 94)]
+
+
+def test_without_a_test_split_a_training_ends_and_only_validation_is_measured(work) -> None:
+    run = score(work, "toy", None, [{"data": {"test": 0}}], 0)
+    done = train(work, run, "joint", [], 0)
+    epochs = work.store.epochs
+    assert done.status == "done" and epochs.test_metrics(done.run_id) == {}
+    best = epochs.metrics(done.run_id, "val", epochs.chosen(done.run_id))
+    assert best["fused"]["accuracy"] == epochs.best_validation(done.run_id)
+    with pytest.raises(CurateError, match=r"no sample in split 'test'; there are 50 in train, 21 in val"):
+        evaluate(work, done, "test")
+
+
+def test_a_test_split_that_cannot_be_used_is_refused_before_the_first_epoch(work, toy, monkeypatch) -> None:
+    load = toy.load
+
+    def broken(self, sample, modality):
+        if sample.split == "test":
+            raise MediaError("missing", "gone")
+        return load(self, sample, modality)
+
+    monkeypatch.setattr(toy, "load", broken)
+    run = score(work, "toy", None, [], 0)
+    with pytest.raises(CurateError, match=r"no usable sample in split 'test'"):
+        train(work, run, "joint", [], 0)
+    assert work.store.query("SELECT count(*) FROM epoch WHERE run_id LIKE 'joint%'")[1] == [(0,)]
 
 
 def test_a_sample_that_lacks_a_modality_is_predicted_by_the_one_it_has(work, toy, monkeypatch) -> None:
