@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from curate.scores import usability
 from curate.scores.groups import Readable, apart, completed, crossing, readable, shortcuts, weak_classes
-from curate.scores.guard import Cut, Labels, broken
+from curate.scores.guard import Cut, Guard, Labels, broken
 from curate.scores.references import load, save
 from curate.scores.usability import Evidence, assess, lowest, rare_parts
 
@@ -282,6 +283,36 @@ def test_a_low_group_that_looks_all_the_same_has_no_parts() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert not rare_parts(group, places, lambda part: None, 0).any()
+
+
+def test_a_rare_group_is_asked_as_a_whole_first() -> None:
+    """Of one cloud, a part is beside the other part: only the whole has a look of its own."""
+    group = np.arange(600) < 50
+    places = np.random.default_rng(0).normal(size=(600, 3)) + 20 * group[:, None]
+    asked: list[int] = []
+
+    def read(part: np.ndarray) -> Readable:
+        asked.append(int(part.sum()))
+        return Readable(0.9 if part.sum() == 50 else 0.3, 0.02, 0.9, 0.25)
+
+    assert np.array_equal(rare_parts(group, places, read, 0), group) and asked[0] == 50
+    assert not rare_parts(group, places, lambda part: Readable(0.3, 0.02, 0.9, 0.25), 0).any()
+    large = np.arange(600) < 90  # more than a tenth is not rare
+    assert not rare_parts(large, np.where(large[:, None], 20.0, 0) + places, lambda part: None, 0).any()
+
+
+def test_half_of_a_half_learnt_group_is_not_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks name two tenths, of which the model has learnt one by its deep features."""
+    labels = Labels(np.resize(np.arange(4), 600), np.resize(np.arange(4), 200), "abcd")
+    noise, both = np.arange(600) < 60, np.arange(600) < 120
+    e = evidence(noise, np.arange(200) < 20, labels, grouped("noise")[0])
+    rng = np.random.default_rng(5)
+    deep = replace(e, deep=True, look=(rng.normal(size=(600, 8)), rng.normal(size=(200, 8))))
+    ids = np.array([f"s{i:04}" for i in range(600)])
+    for ratio, claimed in ((0.4, noise), (0.1, both)):
+        found = (both.astype(float), Guard(True, 0.2, 3.0, ratio), np.zeros(600, dtype=bool))
+        monkeypatch.setattr(usability, "_judged", lambda *_, found=found: found)
+        assert np.array_equal(assess(ids, {"visual": deep}, 4).p_broken[:, 0] > 0.5, claimed)
 
 
 def test_what_is_rare_by_the_look_of_its_vectors_keeps_its_rank() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -68,3 +70,12 @@ def test_a_few_pictures_of_one_colour_are_broken_without_held_out_ones():
 def test_nothing_is_claimed_where(e):
     broken, guard, _ = claimed(e)
     assert not broken.any() and not guard.found
+
+
+@pytest.mark.parametrize("recognised", [False, True])
+def test_zero_vectors_are_broken_without_held_out_ones_unless_they_are_recognised(recognised: bool):
+    e = made(40, recognised=recognised)
+    e.p_true[:40] -= 0.0 if recognised else 0.1
+    broken, guard, usable = claimed(replace(e, deep=True, look=(e.appearance, e.held_appearance)))
+    assert np.flatnonzero(broken).tolist() == ([] if recognised else list(range(40)))
+    assert guard.found != recognised and (usable[:40].max() < usable[40:].min()) != recognised
