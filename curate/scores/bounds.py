@@ -23,6 +23,11 @@ share of wrong labels below a 20th is none: on samples that are merely hard it i
 
 MAJORITY = 0.5
 """More than half of the labels cannot be wrong: the classes would have other names."""
+WELL = 0.5
+"""A model that is right on less of what is above chance has learnt little."""
+TEMPERATURES, SHARES, ASKED = np.geomspace(0.5, 12, 40), np.linspace(0, 0.5, 51), 5000
+"""What `least_wrong` tries, and of how many samples at most."""
+TINY = float(np.finfo(float).tiny)
 SIDED = 1.645
 """Normal quantile of a one-sided interval of 95 %."""
 
@@ -103,10 +108,38 @@ def accidents(sure: Floats, denied: NDArray[np.bool_], given: NDArray[np.int64])
 
 
 def wrong_among(held: Predictions) -> WrongBounds:
-    """`wrong_bounds` of held-out samples, by what the fusion predicts for them."""
+    """`wrong_bounds` of held-out samples, by what the fusion predicts for them; of a model that is right on less than
+    `WELL` of what is above chance the lower one is that of `least_wrong`: it is too sure of itself where it is surest.
+    """
     probs = held.probs[FUSED]
     given = probs.argmax(axis=1)
-    return wrong_bounds(probs.max(axis=1), given != held.labels, given)
+    found, chance = wrong_bounds(probs.max(axis=1), given != held.labels, given), 1 / probs.shape[1]
+    if not len(given) or (given == held.labels).mean() - chance >= WELL * (1 - chance):
+        return found
+    least = least_wrong(probs, held.labels)
+    return found._replace(least=least if least >= FEW else 0.0, most=max(found.most, least))
+
+
+def least_wrong(probs: Floats, labels: NDArray[np.int64]) -> float:
+    """The least share of wrong labels, 0 to 1/2, one-sided with 95 %, by the likelihood of held-out labels.
+
+    A label y is right with 1 - e, and then has the probability q_y that the model gives it, made less sure by a
+    temperature t, q = softmax(log p / t); or it is any of K classes: (1 - e) q_y + e / K. For each e the likelihood is
+    that of the best t. The bound is the smallest e whose log-likelihood is within 1.645^2 / 2 of the best. Labels that
+    follow a rule are none of this: such a model learns them.
+
+    Args:
+        probs: (N, K) of the samples, rows adding to one; of many, `ASKED` are used.
+        labels: (N,).
+    """
+    rows = np.linspace(0, len(labels) - 1, min(len(labels), ASKED)).astype(int)
+    logs, own = np.log(np.maximum(probs[rows], TINY)), labels[rows]
+    q = np.empty((len(TEMPERATURES), len(rows)))
+    for of, t in zip(q, TEMPERATURES, strict=True):
+        powers = np.exp((logs - logs.max(axis=1, keepdims=True)) / t)
+        of[:] = np.maximum(powers[np.arange(len(rows)), own] / powers.sum(axis=1), TINY)
+    likelihood = np.array([np.log((1 - e) * q + e / probs.shape[1]).sum(axis=1).max() for e in SHARES])
+    return float(SHARES[likelihood >= likelihood.max() - SIDED**2 / 2].min())
 
 
 def limited(found: WrongBounds, patterns: Iterable[Floats | None], labels: NDArray[np.int64], seed: int) -> WrongBounds:

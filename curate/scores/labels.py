@@ -51,6 +51,8 @@ BEYOND = 4 / 3
 most labels: it is what is hard that is denied."""
 DENIES = float(np.log(2))
 """A modality denies a label if it finds another class twice as probable; one that shows nothing does not. In nats."""
+LOWEST = 60.0
+"""Log-odds are lowered by less than this."""
 PLACES = 4
 """Decimals of a deviation within which two looks are the same: a network's features differ a little between batches."""
 
@@ -188,7 +190,27 @@ def _wrong(margin: Floats, weights: Floats, fitted: NDArray[np.int64], wrong: Wr
     share = float((p_wrong > CLAIMED).mean())
     if share > min(MAJORITY, BEYOND * wrong.limit) or (told_apart and share > BEYOND * wrong.accidents):
         return np.full(len(margin), np.nan)
-    return p_wrong * told_apart
+    return at_most(p_wrong, wrong.accidents) * told_apart
+
+
+def at_most(p: Floats, share: float) -> Floats:
+    """(N,) probabilities whose mean is no more than a share: the log-odds of all are lowered by the same amount.
+
+    A fitted mixture may give to the lower group what is only hard; held-out samples bound how large it is.
+
+    Args:
+        share: in [0, 1].
+    """
+    from scipy.optimize import brentq  # late: few commands need it
+    from scipy.special import expit, logit
+
+    if p.mean() <= share:
+        return p
+    odds = logit(np.minimum(p, 1 - TOLERANCE))
+    if expit(odds - LOWEST).mean() >= share:
+        return np.zeros(len(p))
+    result: Floats = expit(odds - brentq(lambda shift: expit(odds - shift).mean() - share, 0, LOWEST))
+    return result
 
 
 def _swaps(

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from curate.scores.bounds import UNKNOWN, WrongBounds, accidents, limited, read_at_least, wrong_among, wrong_bounds
+from curate.scores.bounds import (
+    UNKNOWN,
+    WrongBounds,
+    accidents,
+    least_wrong,
+    limited,
+    read_at_least,
+    wrong_among,
+    wrong_bounds,
+)
 from curate.types import FUSED, Predictions
 
 
@@ -61,6 +70,40 @@ def test_a_bound_of_wrong_labels_holds_in_95_of_100_samples_and_few_are_none() -
         assert missed.mean() < 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
     assert np.median(least) > 0.1 and np.median(most) < 0.35
     assert np.mean(np.array(found[0.05])[:, 0] > 0) < 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
+
+
+def drawn(share: float, sureness: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(600, 8) probabilities of a model that is `sureness` times as sure as its labels bear out, and labels, of which a
+    share is any class; it is right on less than half."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(600, 8))
+    truth = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)  # drawn from softmax(logits)
+    labels = np.where(rng.random(600) < share, rng.integers(0, 8, 600), truth)
+    powers = np.exp(sureness * logits)
+    return powers / powers.sum(axis=1, keepdims=True), labels
+
+
+@pytest.mark.parametrize("sureness", [1.0, 4.0])
+def test_a_model_that_is_too_sure_of_itself_shows_no_wrong_labels_where_there_are_none(sureness: float) -> None:
+    clean = [least_wrong(*drawn(0.0, sureness, seed)) for seed in range(40)]
+    some = [least_wrong(*drawn(0.3, sureness, seed)) for seed in range(40)]
+    assert np.mean(np.array(clean) > 0) < 0.05 + 3 * (0.05 * 0.95 / 40) ** 0.5
+    assert np.mean(np.array(some) > 0.3) < 0.05 + 3 * (0.05 * 0.95 / 40) ** 0.5
+    probs, labels = drawn(0.0, 4.0, 0)
+    held = Predictions(np.arange(600).astype(str), labels, tuple("abcdefgh"), (), {FUSED: probs})
+    wrong = probs.argmax(axis=1) != labels
+    assert wrong_bounds(probs.max(axis=1), wrong, probs.argmax(axis=1)).least > 0.2, "by where it is surest"
+    assert wrong_among(held).least == 0
+
+
+def test_labels_that_a_sure_model_denies_are_wrong() -> None:
+    """Two thirds are as a well calibrated model says, the others any of ten classes."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 4, (900, 10))
+    truth = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    labels = np.where(np.arange(900) % 3 < 2, truth, rng.integers(0, 10, 900))
+    powers = np.exp(logits)
+    assert 0.2 < least_wrong(powers / powers.sum(axis=1, keepdims=True), labels) < 1 / 3
 
 
 def test_of_no_held_out_samples_none_are_wrong() -> None:
