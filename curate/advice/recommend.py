@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from curate.comparison.plan import CONTINUED, CONTROLS, JOINT
 from curate.comparison.summary import BETTER, EVEN, UNJUDGED, WORSE, Line
+from curate.types import FUSED
 
 from .conclusions import conclusions
 from .evidence import Evidence
@@ -23,6 +24,8 @@ IMPROVED = "reports/studies/improve.md (digits, seven seeds)"
 LEFT_OUT, REPLACED = 1.1, 0.8
 """Points that `trim` and corrected labels were ahead of the warm-up continued in it, a fifth of the labels wrong and
 nothing broken, over seven seeds."""
+SEEDS, MORE, MOST = 3, 2, 3
+"""Seeds of a first comparison, how many are added to one, and how many of its methods go on."""
 MANY_WRONG = 0.05
 """Share of the labels from which on they are what to see to first."""
 SMALL_GAP = 0.1
@@ -91,7 +94,7 @@ def _check(e: Evidence) -> str:
             "these are saved predictions, so the training is yours: `curate select -o kept.csv` writes what to keep; "
             "train on it, on as many samples at random, and on all; curate.torch has losses, samplers and callbacks"
         )
-    command = f"`curate compare --run {e.run_id} --method {_tried(e)} --seeds 3`"
+    command = f"`curate compare --run {e.run_id} {_asked(e)}`"
     missing = [c for c in CONTROLS if not any(x.control and x.method == c and x.seeds for x in e.compared)]
     if e.compared and missing:
         return f"{', '.join(missing)} are missing here, and anything looks like a gain without: {command} measures them"
@@ -103,8 +106,18 @@ def _check(e: Evidence) -> str:
             f"one of its size, in {STUDY}{_goal(e)}"
         )
     lost = [line.label for line in e.compared if line.own is not None and line.own[1].verdict != BETTER]
-    shown = f"{', '.join(lost)}: not ahead of the same at random; " if lost else ""
-    return f"{shown}more seeds narrow an interval: {command}; `curate compare --show` has what was measured"
+    random = f"{', '.join(lost)}: not ahead of the same at random; " if lost else ""
+    return f"{random}more seeds narrow an interval: {command}; `curate compare --show` has what was measured"
+
+
+def _asked(e: Evidence) -> str:
+    """The options of a comparison that measures more than is known: seeds beyond those of the best methods so far."""
+    tried = sorted(
+        (x for x in e.compared if not x.control and x.seeds), key=lambda x: -x.values[FUSED, "accuracy"].mean
+    )
+    methods = list(dict.fromkeys(line.method for line in tried))[:MOST] or [_tried(e)]
+    done = max((len(line.seeds) for line in tried), default=0)
+    return f"{' '.join(f'--method {m}' for m in methods)} --seeds {SEEDS if done < SEEDS else done + MORE}"
 
 
 def _goal(e: Evidence) -> str:

@@ -18,6 +18,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import unquote
 
 from curate.errors import CurateError
 
@@ -74,11 +75,7 @@ class RemoteError(CurateError):
     """
 
     def __init__(self, path: Remote, status: str, cause: str) -> None:
-        hints = {
-            "missing": "check the name",
-            "truncated": "fetch it again",
-            "undecodable": "check the credentials, and who may read it",
-        }
+        hints = {"missing": "check the name", "truncated": "fetch it again", "undecodable": "check who may read it"}
         super().__init__(f"{path} {cause}", hints.get(status, "try again; files that were read are kept"))
         self.status = status
 
@@ -171,7 +168,7 @@ class Remote(Here):
 def located(name: str | Path) -> Path:
     """The path that a text names: a `Remote` if it begins with a protocol, or is a part or a cell of a file.
 
-    `file://` stands for this machine.
+    `file://` stands for this machine; what does not exist as it is written is read as a URL, with %20 for a blank.
     """
     text = str(name)
     if isinstance(name, Remote):
@@ -180,7 +177,10 @@ def located(name: str | Path) -> Path:
         return Remote(f"file://{os.path.abspath(text)}") if INSIDE.search(text) else Path(name)
     if INSIDE.search(text):
         return Remote(text)
-    return Path("/", text[5:].lstrip("/")) if text.startswith("file:") else Remote(text)
+    if not text.startswith("file:"):
+        return Remote(text)
+    written = Path("/", text[5:].lstrip("/"))
+    return written if written.exists() else Path(unquote(str(written)))
 
 
 def beside(folder: Path, name: str) -> Path:

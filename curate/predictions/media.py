@@ -28,6 +28,8 @@ def read_media_cells(path: Path) -> dict[str, dict[str, str]]:
 
 def _read(path: Path) -> tuple[dict[str, dict[str, str]], dict[str, str], list[str]]:
     """Cells of media as in `read_media_cells`, {id: group} where there is one, and the columns that are not read."""
+    if not path.exists():
+        raise CurateError(f"media: {path} does not exist", f"--media takes {EXPECTED}")
     table = open_table(path, (*COLUMNS, *KNOWN_MODALITIES), ("sample_id",), EXPECTED, "media: ")
     columns = [name for name in table.names if name and name not in COLUMNS]
     if not columns:

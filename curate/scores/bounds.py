@@ -123,10 +123,10 @@ def wrong_among(held: Predictions) -> WrongBounds:
 def least_wrong(probs: Floats, labels: NDArray[np.int64]) -> float:
     """The least share of wrong labels, 0 to 1/2, one-sided with 95 %, by the likelihood of held-out labels.
 
-    A label y is right with 1 - e, and then has the probability q_y that the model gives it, made less sure by a
-    temperature t, q = softmax(log p / t); or it is any of K classes: (1 - e) q_y + e / K. For each e the likelihood is
-    that of the best t. The bound is the smallest e whose log-likelihood is within 1.645^2 / 2 of the best. Labels that
-    follow a rule are none of this: such a model learns them.
+    The true class has the probabilities that the model gives, less sure by a temperature t, q = softmax(log p / t).
+    A share w of the labels is any other of K classes, so that a label y has (1 - w) q_y + w (1 - q_y) / (K - 1). For
+    each w the likelihood is that of the best t. The bound is the smallest w whose log-likelihood is within 1.645^2 / 2
+    of the best. Labels that are wrong by a rule are not counted: a model learns the rule.
 
     Args:
         probs: (N, K) of the samples, rows adding to one; of many, `ASKED` are used.
@@ -137,8 +137,9 @@ def least_wrong(probs: Floats, labels: NDArray[np.int64]) -> float:
     q = np.empty((len(TEMPERATURES), len(rows)))
     for of, t in zip(q, TEMPERATURES, strict=True):
         powers = np.exp((logs - logs.max(axis=1, keepdims=True)) / t)
-        of[:] = np.maximum(powers[np.arange(len(rows)), own] / powers.sum(axis=1), TINY)
-    likelihood = np.array([np.log((1 - e) * q + e / probs.shape[1]).sum(axis=1).max() for e in SHARES])
+        of[:] = np.clip(powers[np.arange(len(rows)), own] / powers.sum(axis=1), TINY, 1)
+    others = (1 - q) / (probs.shape[1] - 1)
+    likelihood = np.array([np.log((1 - w) * q + w * others).sum(axis=1).max() for w in SHARES])
     return float(SHARES[likelihood >= likelihood.max() - SIDED**2 / 2].min())
 
 

@@ -80,7 +80,7 @@ class Guard:
         else:
             text = f"{self.share:.0%} of the samples form a broken group" if self.found else "no broken group found"
         if self.weak:
-            text += f"; weak on {_named(self.weak)}: hardly recognised there, and nothing of these is recognised better"
+            text += f"; weak on {_named(self.weak)}: hardly recognised there, and hardly any of these better"
         if self.rare:
             text += f"; {self.rare:.1%} have a look of their own and are readable by themselves: rare, not broken"
         if self.shortcuts:

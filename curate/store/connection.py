@@ -112,7 +112,8 @@ class Connection:
         if write:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         elif not self.path.exists():
-            raise NoTableError(f"no sample table at {self.path}", "run `curate score`, or name the file with --db")
+            otherwise = "make one with `curate score --dataset NAME` or --predictions FILE, or name it with --db"
+            raise NoTableError(f"no sample table at {self.path}", otherwise)
         if patience is None:
             patience = WRITE_PATIENCE if write else READ_PATIENCE
         opened = self._connect(write, settings, patience)

@@ -192,7 +192,7 @@ class Recorder:
         wait_for_all()
         return fit_newest([str(self.folder)], settings)
 
-    def score(self, table: str | Path = "curate.duckdb", dataset: str = "recorded", **settings: Any) -> Run:
+    def score(self, table: str | Path = "curate.duckdb", dataset: str = "", **settings: Any) -> Run:
         """Score what was recorded, as `curate score --predictions FOLDER`; call it in one process.
 
         Usability comes from the newest epoch's features, if all training samples have some; what it comes from, or why
@@ -200,7 +200,8 @@ class Recorder:
 
         Args:
             table: the sample table, made if need be.
-            dataset: its name in the table.
+            dataset: its name in the table; made from the name of the folder when left out. In the table newer data hide
+                older ones of the same name.
             settings: of section `score`, e.g. `family="student-t"`.
         """
         return Table(table).score(self.folder, dataset=dataset, **settings)

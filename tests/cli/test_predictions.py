@@ -216,3 +216,5 @@ def test_groups_of_a_table_of_media_are_kept(preds: Path, curate: Callable, refu
     with_groups(preds, "g.csv", slice(60))
     told = refused("score", "--predictions", "g.csv", "--media", "media.csv", "--quiet")
     assert "disagree on the group of 'clip00'" in told
+    told = refused("score", "--predictions", preds, "--media", "nofile.csv")
+    assert "nofile.csv does not exist" in told and "--media" in told

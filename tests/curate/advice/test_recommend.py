@@ -62,6 +62,14 @@ def test_with_nothing_compared_the_study_is_named_for_every_claim() -> None:
     assert "`--method pdmp`" in check and "lets audio lead" in check
 
 
+def test_what_was_compared_goes_on_with_more_seeds_and_the_best_methods() -> None:
+    ours = [(name, name, False, (v, v + 0.01, v + 0.02)) for name, v in zip("abcd", (0.6, 0.7, 0.65, 0.5), strict=True)]
+    check = recommend(replace(PLAIN, compared=lines(*CONTROLS, *ours)))[2]
+    assert "--method b --method c --method a --seeds 5`" in check
+    once = recommend(replace(PLAIN, compared=lines(*CONTROLS, ("a", "a", False, (0.6,)))))[2]
+    assert "--method a --seeds 3`" in once
+
+
 def test_where_nothing_leads_nothing_is_said_of_who_should() -> None:
     even = HeldOut("val", 200, {"audio": 0.75, "visual": 0.74, "fused": 0.85})
     assert "pdmp" not in recommend(replace(PLAIN, held_out=even))[2]

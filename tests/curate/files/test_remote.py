@@ -50,6 +50,14 @@ def test_a_name_keeps_its_protocol_through_all_that_paths_do():
     assert located("file:///data/a.csv") == Path("/data/a.csv")
 
 
+def test_a_url_of_this_machine_is_read_as_it_is_written_or_with_its_signs_decoded(tmp_path):
+    spaced, literal = tmp_path / "a b.csv", tmp_path / "a%20c.csv"
+    for path in (spaced, literal):
+        path.touch()
+    assert located(spaced.as_uri()) == spaced and located(f"file://{spaced}") == spaced
+    assert located(f"file://{literal}") == literal
+
+
 def test_a_path_in_a_table_is_relative_to_the_table_wherever_it_is():
     bucket, here = located("s3://bucket/lists"), Path("/data")
     assert str(beside(bucket, "a.wav")) == "s3://bucket/lists/a.wav"

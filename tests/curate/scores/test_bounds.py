@@ -74,11 +74,11 @@ def test_a_bound_of_wrong_labels_holds_in_95_of_100_samples_and_few_are_none() -
 
 def drawn(share: float, sureness: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """(600, 8) probabilities of a model that is `sureness` times as sure as its labels bear out, and labels, of which a
-    share is any class; it is right on less than half."""
+    share is wrong; it is right on less than half."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(600, 8))
     truth = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)  # drawn from softmax(logits)
-    labels = np.where(rng.random(600) < share, rng.integers(0, 8, 600), truth)
+    labels = np.where(rng.random(600) < share, (truth + rng.integers(1, 8, 600)) % 8, truth)
     powers = np.exp(sureness * logits)
     return powers / powers.sum(axis=1, keepdims=True), labels
 
@@ -97,11 +97,11 @@ def test_a_model_that_is_too_sure_of_itself_shows_no_wrong_labels_where_there_ar
 
 
 def test_labels_that_a_sure_model_denies_are_wrong() -> None:
-    """Two thirds are as a well calibrated model says, the others any of ten classes."""
+    """Two thirds are as a well calibrated model says, the others any of nine other classes."""
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 4, (900, 10))
     truth = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
-    labels = np.where(np.arange(900) % 3 < 2, truth, rng.integers(0, 10, 900))
+    labels = np.where(np.arange(900) % 3 < 2, truth, (truth + rng.integers(1, 10, 900)) % 10)
     powers = np.exp(logits)
     assert 0.2 < least_wrong(powers / powers.sum(axis=1, keepdims=True), labels) < 1 / 3
 

@@ -74,6 +74,7 @@ def test_the_scores_are_those_of_the_same_predictions_in_a_file(tmp_path, batche
     other = curate.open(tmp_path / "b.duckdb").score(tmp_path / "p.npz", dataset="recorded", family="gaussian")
     here, there = scores(curate.open(tmp_path / "a.duckdb"), run), scores(curate.open(tmp_path / "b.duckdb"), other)
     assert [row[:2] for row in here] == [row[:2] for row in there] and len(here) == 2 * N
+    assert (run.dataset, other.dataset) == ("r", "recorded")  # by the folder's name
     np.testing.assert_allclose([r[2:] for r in here], [r[2:] for r in there], atol=2e-6)
 
 
