@@ -64,7 +64,8 @@ def _heart(e: Evidence) -> str:
 def _broken(e: Evidence) -> str:
     """What is broken, how sure that is, and what to do."""
     if not e.verdicts:
-        return "broken: not known, usability was not measured" + ("" if e.has_model else "; see --embeddings")
+        otherwise = "" if e.has_model else "; nor are wrong labels and swapped clips; see --embeddings"
+        return f"broken: not known, usability was not measured{otherwise}"
     shown = "; ".join(f"{m}: {verdict}" for m, verdict in e.verdicts.items())
     if not e.broken:
         return f"broken: {shown}"

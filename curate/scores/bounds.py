@@ -110,11 +110,12 @@ def accidents(sure: Floats, denied: NDArray[np.bool_], given: NDArray[np.int64])
 def wrong_among(held: Predictions) -> WrongBounds:
     """`wrong_bounds` of held-out samples, by what the fusion predicts for them; of a model that is right on less than
     `WELL` of what is above chance the lower one is that of `least_wrong`: it is too sure of itself where it is surest.
+    Not of two classes, where likelihood hardly tells wrong labels from a model that is less sure.
     """
     probs = held.probs[FUSED]
     given = probs.argmax(axis=1)
     found, chance = wrong_bounds(probs.max(axis=1), given != held.labels, given), 1 / probs.shape[1]
-    if not len(given) or (given == held.labels).mean() - chance >= WELL * (1 - chance):
+    if not len(given) or probs.shape[1] == 2 or (given == held.labels).mean() - chance >= WELL * (1 - chance):
         return found
     least = least_wrong(probs, held.labels)
     return found._replace(least=least if least >= FEW else 0.0, most=max(found.most, least))

@@ -206,7 +206,7 @@ def _ranked(
     usable = np.where(p > 0.5, np.minimum(usable, 1 - p), usable)
     if e.labels is not None and copies.any():
         guard, usable = _given_away(guard, usable, places, e.labels, copies_alone=True)  # others may well tell theirs
-    return usable, p, replace(guard, rare=float(rare.mean()), share=float((p > 0.5).mean()))
+    return usable, p, _counted(replace(guard, rare=float(rare.mean())), p)
 
 
 def _judged(e: Evidence, reference: Reference, q: Floats, classes: int, seed: int) -> tuple[Floats, Guard, Mask]:
@@ -238,8 +238,13 @@ def _judged(e: Evidence, reference: Reference, q: Floats, classes: int, seed: in
     low = p > 0.5 if guard.found else lowest(every, len(q))
     rare = _rare(every, places, read, e.held_p_true - 1 / classes) | rare_parts(low, places, read, seed)
     p = np.where(rare, 0.0, p)
-    share = float((p > 0.5).mean()) if guard.found else guard.share
-    return p, replace(guard, rare=float(rare.mean()), share=share), rare
+    return p, _counted(replace(guard, rare=float(rare.mean())), p), rare
+
+
+def _counted(guard: Guard, p: Floats) -> Guard:
+    """The guard with the share of what is left of a broken group; without any there is none."""
+    share = float((p > 0.5).mean())
+    return replace(guard, found=guard.found and share > 0, share=share) if guard.found else guard
 
 
 def _given_away(

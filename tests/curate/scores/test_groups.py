@@ -309,10 +309,12 @@ def test_half_of_a_half_learnt_group_is_not_broken(monkeypatch: pytest.MonkeyPat
     rng = np.random.default_rng(5)
     deep = replace(e, deep=True, look=(rng.normal(size=(600, 8)), rng.normal(size=(200, 8))))
     ids = np.array([f"s{i:04}" for i in range(600)])
-    for ratio, claimed in ((0.4, noise), (0.1, both)):
-        found = (both.astype(float), Guard(True, 0.2, 3.0, ratio), np.zeros(600, dtype=bool))
+    for group, ratio, claimed in ((both, 0.4, noise), (both, 0.1, both), (both & ~noise, 0.4, both & ~both)):
+        found = (group.astype(float), Guard(True, 0.2, 3.0, ratio), np.zeros(600, dtype=bool))
         monkeypatch.setattr(usability, "_judged", lambda *_, found=found: found)
-        assert np.array_equal(assess(ids, {"visual": deep}, 4).p_broken[:, 0] > 0.5, claimed)
+        seen = assess(ids, {"visual": deep}, 4)
+        assert np.array_equal(seen.p_broken[:, 0] > 0.5, claimed)
+        assert seen.guards[0].found == claimed.any() and seen.guards[0].share == claimed.mean()
 
 
 def test_what_is_rare_by_the_look_of_its_vectors_keeps_its_rank() -> None:
