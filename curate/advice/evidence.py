@@ -23,6 +23,8 @@ TAIL = 0.3
 """|gap| above which one modality predicts a sample clearly better."""
 KNOWN_WELL = 0.8
 """If the two differ, the training samples count as memorised from this accuracy on them upwards."""
+FEWEST = 20
+"""Of fewer samples it is not told which modality leads."""
 NEAR_CHANCE = 1.5
 """A modality whose accuracy is below this many times that of guessing counts as hardly better than guessing."""
 KEPT = 0.8
@@ -185,9 +187,10 @@ class Evidence:
 
     @property
     def leading(self) -> str:
-        """The modality that is right most often, if clearly more often than each other one; '' if none is."""
+        """The modality that is right most often, if clearly more often than each other one; '' if none is, or if too few
+        samples could show it."""
         known = self.judged_by
-        if known is None or not known.samples:
+        if known is None or known.samples < FEWEST:
             return ""
         first, *rest = sorted(self.modalities, key=lambda m: -known.accuracy.get(m, 0.0))
         best, error = known.accuracy.get(first, 0.0), 0.0

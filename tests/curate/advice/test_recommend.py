@@ -70,6 +70,12 @@ def test_what_was_compared_goes_on_with_more_seeds_and_the_best_methods() -> Non
     assert "--method a --seeds 3`" in once
 
 
+def test_of_a_few_samples_it_is_not_told_who_leads() -> None:
+    for count, who in ((19, ""), (20, "visual")):
+        held = HeldOut("val", count, {"audio": 0.0, "visual": 1.0, "fused": 1.0})
+        assert replace(PLAIN, held_out=held).leading == who
+
+
 def test_where_nothing_leads_nothing_is_said_of_who_should() -> None:
     even = HeldOut("val", 200, {"audio": 0.75, "visual": 0.74, "fused": 0.85})
     assert "pdmp" not in recommend(replace(PLAIN, held_out=even))[2]
