@@ -23,7 +23,7 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -86,7 +86,7 @@ Then
 class Commands(TyperGroup):
     """All commands; a Ctrl-C that a command has no words for ends with these."""
 
-    def invoke(self, ctx: typer.Context) -> object:
+    def invoke(self, ctx: Any) -> object:
         """Run the command that was typed."""
         try:
             return super().invoke(ctx)

@@ -187,8 +187,8 @@ class Evidence:
 
     @property
     def leading(self) -> str:
-        """The modality that is right most often, if clearly more often than each other one; '' if none is, or if too few
-        samples could show it."""
+        """The modality that is right most often, clearly more often than each other one; '' if none is, or of too few
+        samples."""
         known = self.judged_by
         if known is None or known.samples < FEWEST:
             return ""

@@ -17,13 +17,12 @@ from curate.media import Decoded, declared_seconds
 from curate.types import Sample
 
 from .audiovisual import AudioVisual
-from .layout import SOUND_ENDINGS, VIDEO_ENDINGS, find_list, index_media, inner, list_folders, read_lines
+from .layout import SOUND_ENDINGS, VIDEO_ENDINGS, find_list, index_media, inner, list_folders, read_rows
 from .presets import AudioPreset
 
 CLASSES = ("NEU", "HAP", "SAD", "FEA", "DIS", "ANG")
 STEM = re.compile(r"(?P<actor>\d{4})_[A-Z]{3}_(?P<emotion>[A-Z]{3})_(?P<level>[A-Z]{1,2})")
 LINE = re.compile(r"(?P<stem>\d{4}_\w+)(\.\w+)?[, ]+(?P<label>[A-Za-z]+)")
-HEADER = "name,label"
 LISTS = {
     "ogm": {"train": ("ogm_train.csv", "train.csv"), "test": ("ogm_test.csv", "test.csv")},
     "pmr": {"train": ("pmr_train.csv", "train.csv"), "test": ("pmr_test.csv", "test.csv")},
@@ -162,11 +161,9 @@ class CremaD(AudioVisual):
             return sorted(row["Filename"] for row in csv.DictReader(file))
 
     def _read_list(self, path: Path) -> list[tuple[str, str]]:
-        """(clip, label) of each line: `clip,ANG` with or without header, or `clip.flv Anger`."""
+        """(clip, label) of each line: `clip,ANG` with or without quotes and header, or `clip.flv Anger`."""
         found = []
-        for number, line in enumerate(read_lines(path)):
-            if number == 0 and line == HEADER:
-                continue
+        for line in read_rows(path):
             match = LINE.fullmatch(line)
             label = match["label"][:3].upper() if match else ""
             if match is None or label not in CLASSES:

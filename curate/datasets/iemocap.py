@@ -24,6 +24,7 @@ from curate.types import Sample
 
 from .base import Dataset
 from .degrade import generator
+from .layout import read_text
 from .presets import AUDIO, AudioPreset
 from .recordings import Recordings
 from .rows import draw
@@ -35,8 +36,11 @@ FOUR = {"ang": "Angry", "hap": "Happy", "exc": "Happy", "neu": "Neutral", "sad":
 SIX = {"ang": "Angry", "exc": "Excited", "fru": "Frustrated", "hap": "Happy", "neu": "Neutral", "sad": "Sad"}
 
 UTTERANCE = re.compile(r"(?P<dialog>Ses0(?P<session>[1-5])(?P<marked>[FM])_\w+?)_(?P<speaker>[FM])\w?\d+")
-LABEL = re.compile(r"\[(?P<start>[\d.]+) - (?P<end>[\d.]+)\]\t(?P<id>\S+)\t(?P<label>\w+)\t")
-SPOKEN = re.compile(r"(?P<id>Ses\w+) \[[\d.]+-[\d.]+\]:\s*(?P<text>.*)")
+TIMES = r"\[\s*(?P<start>\d+\.?\d*)\s*-\s*(?P<end>\d+\.?\d*)\s*\]"
+LABEL = re.compile(rf"\s*{TIMES}\s+(?P<id>\S+)\s+(?P<label>\w+)(\s|\Z)")
+OTHER = re.compile(rf"(?!{LABEL.pattern})\s*\[.*")
+"""A line of labels that `LABEL` does not understand."""
+SPOKEN = re.compile(rf"\s*(?P<id>Ses\w+)\s*{TIMES}\s*:\s*(?P<text>.*)")
 SEPARATOR = " [split|sign] "
 LIST_NAMES = {"train": "my_train_iemo.txt", "val": "my_dev_iemo.txt", "test": "my_test_iemo.txt"}
 
@@ -126,6 +130,9 @@ class Iemocap(Recordings):
         labels = SIX if options.labels == 6 else FOUR
         self.classes = tuple(sorted(set(labels.values())))
         spoken = read_release(self._release)
+        if misread := unread_labels(self._release):
+            note = f"{len(misread)} lines of labels are not understood and left out, e.g. {misread[0]}"
+            self.notes += (note,)
         rows = list(self._listed() if options.split_variant == "mla" else self._by_session(spoken, labels))
         self.samples = tuple(self._sample(row, spoken.get(row[0])) for row in _with_val(rows, options))
         self.specs = self._specs()
@@ -161,6 +168,7 @@ class Iemocap(Recordings):
         if left_out:
             shown = ", ".join(f"{count} {label}" for label, count in sorted(left_out.items()))
             self.notes += (f"{left_out.total()} utterances have none of the {o.labels} classes: {shown}",)
+        self.notes += tuple(_absent_sessions(spoken, labels, o))
 
     def _listed(self) -> Iterator[Row]:
         """The rows of the public list, in order."""
@@ -253,12 +261,47 @@ def read_release(release: Path) -> dict[str, Utterance]:
     return found
 
 
+def unread_labels(release: Path) -> list[str]:
+    """`file: line` of each line of the sessions' labels that is in the form of none."""
+    folders = [release / f"Session{session}" / "dialog/EmoEvaluation" for session in SESSIONS]
+    return [
+        f"{path.name}: {line}"
+        for folder in folders
+        for path in _texts_of(folder)
+        for line in _matches_in(path, OTHER, lambda m: repr(m[0].strip()[:60]))
+    ]
+
+
+def _absent_sessions(
+    spoken: Mapping[str, Utterance], labels: Mapping[str, str], options: Iemocap.Options
+) -> Iterator[str]:
+    """Notes on sessions without an utterance of the classes, and on what that means for the splits."""
+    there = {int(_parts(name)["session"]) for name, turn in spoken.items() if turn.label in labels}
+    for session in sorted({*SESSIONS} - there):
+        meaning = ""
+        if session == options.test_session:
+            meaning = ": there are no test samples, choose another one with --set data.test_session=NUMBER"
+        elif session == options.val_session:
+            meaning = ": val is drawn from train, as whole dialogues"
+        yield f"session {session} has no utterance of the {options.labels} classes{meaning}"
+
+
+def _texts_of(folder: Path) -> list[Path]:
+    """The text files of a folder, sorted by name."""
+    return sorted(folder.glob("Ses*.txt"))
+
+
 def _matches(folder: Path, pattern: re.Pattern[str], of: Any) -> Iterator[Any]:
-    """`of(match)` for each line that the pattern matches in the text files of a folder, sorted by file name."""
-    for path in sorted(folder.glob("Ses*.txt")):
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            if match := pattern.match(line):
-                yield of(match)
+    """`of(match)` for each line that the pattern matches in the text files of a folder."""
+    for path in _texts_of(folder):
+        yield from _matches_in(path, pattern, of)
+
+
+def _matches_in(path: Path, pattern: re.Pattern[str], of: Any) -> Iterator[Any]:
+    """`of(match)` for each line of a file that the pattern matches."""
+    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+        if match := pattern.match(line):
+            yield of(match)
 
 
 def read_list(path: Path, classes: tuple[str, ...]) -> list[tuple[str, str, str]]:
@@ -268,7 +311,7 @@ def read_list(path: Path, classes: tuple[str, ...]) -> list[tuple[str, str, str]
         CurateError: a line has other fields, an unknown class, or an utterance that was already listed.
     """
     rows: dict[str, tuple[str, str, str]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         fields = line.split(SEPARATOR)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ from curate.errors import CurateError
 from curate.types import Sample
 
 from .audiovisual import AudioVisual
-from .layout import SOUND_ENDINGS, VIDEO_ENDINGS, find_list, index_media, list_folders, read_lines
+from .layout import SOUND_ENDINGS, VIDEO_ENDINGS, find_list, index_media, list_folders, read_rows
 from .presets import AudioPreset
 
 CLASSES = (
@@ -56,6 +57,9 @@ CLIP = re.compile(r"(?P<video>[\w-]{11})_(?P<start>\d+)(_\d+)?")
 SUBSETS = {"training": "train", "validation": "val", "testing": "test"}
 KINETICS = {"train": "train", "val": "val", "validate": "val", "validation": "val", "test": "test"}
 FOLDERS = ("splits", "annotations", "data", "data/KineticSound")
+
+SHOWN = 3
+"""Files or folders that a note names."""
 
 Row = tuple[str, str, str]  # clip, label, split
 
@@ -137,7 +141,7 @@ class KineticsSounds(AudioVisual):
         if chosen == "auto":
             chosen = next((v for v in ("ogm", "bml") if all(lists[name] for name in needs[v])), "folders")
         if chosen == "folders":
-            return self._by_folder(videos)
+            return self._by_folder(videos, [name for name, path in lists.items() if path])
         paths = {name: path for name in needs[chosen] if (path := lists[name]) is not None}
         if absent := [name for name in needs[chosen] if name not in paths]:
             raise CurateError(
@@ -149,22 +153,63 @@ class KineticsSounds(AudioVisual):
             rows += self._read_json(path) if path.suffix == ".json" else self._read_list(path, name[3:-4])
         return rows
 
-    def _by_folder(self, videos: dict[tuple[str, int], str]) -> list[Row]:
-        """Every video in `<split>/<class>/`."""
+    def _by_folder(self, videos: dict[tuple[str, int], str], lists: list[str]) -> list[Row]:
+        """Every video in `<split>/<class>/`; of a clip that is there several times, the first.
+
+        Args:
+            lists: names of the files of lists that are there, which are not read.
+        """
+        first: dict[tuple[str, int], Path] = {}
+        unknown, again, others = Counter[str](), [], []
         rows = []
-        for path in map(Path, videos.values()):
-            label = path.parent.name.replace(" ", "_")
-            if len(path.parts) == 3 and path.parts[0] in KINETICS and label in CLASSES:
+        for path in self._in_folders():
+            label = re.sub(r"[ _]+", "_", path.parent.name).lower()
+            if label not in CLASSES:
+                unknown[path.parent.name] += 1
+            elif not CLIP.fullmatch(path.stem):
+                others.append(path)
+            elif first.setdefault(_key(path.stem), path) is not path:
+                again.append(f"{path.as_posix()} (used: {first[_key(path.stem)].as_posix()})")
+            else:
                 rows.append((path.stem, label, KINETICS[path.parts[0]]))
         if not rows:
-            raise CurateError(f"{self.name}: neither lists nor videos in {self.root}", f"expected: {self.layout}")
-        self.notes = ("no lists were found: splits and classes are those of the folders",)
+            found = f"; not enough for a split: {', '.join(lists)}" if lists else ""
+            message = f"{self.name}: neither lists nor videos of the 31 classes in {self.root}{found}"
+            raise CurateError(message, f"expected: {self.layout}")
+        kept = {path.as_posix() for path in first.values()}
+        outside = [path for path in videos.values() if path not in kept and len(Path(path).parts) != 3]
+        self.notes = (
+            self._why_folders(lists),
+            *_counted(unknown, "folders of no known class"),
+            *_told(again, "videos of a clip that is also elsewhere, not used"),
+            *_told([path.as_posix() for path in others], "videos whose name is not `<id>_<start>_<end>`, not used"),
+            *_told(outside, "videos in no folder `<split>/<class>`, not used"),
+        )
         return rows
 
+    def _in_folders(self) -> Iterator[Path]:
+        """Every video in `<split>/<class>/`, from the root."""
+        for split in KINETICS:
+            for folder in sorted(path for path in self.root.glob(f"{split}/*") if path.is_dir()):
+                files = sorted(folder.iterdir())
+                for ending in VIDEO_ENDINGS:
+                    yield from (path.relative_to(self.root) for path in files if path.suffix.lower() == ending)
+
+    def _why_folders(self, lists: list[str]) -> str:
+        """The note that says why splits and classes are those of the folders."""
+        if self.options.split_variant == "folders":
+            reason = "split_variant=folders"
+        elif lists:
+            needed = "my_train.txt with my_test.txt, or KS_train_val.json, is needed"
+            reason = f"{', '.join(lists)} found, which is not read: {needed}"
+        else:
+            reason = "no lists were found"
+        return f"{reason}: splits and classes are those of the folders"
+
     def _read_list(self, path: Path, split: str) -> list[Row]:
-        """The rows `clip,10,class index` of OGM-GE."""
+        """The rows `clip,10,class index` of OGM-GE, with or without quotes and header."""
         rows = []
-        for line in read_lines(path):
+        for line in read_rows(path):
             match = LINE.fullmatch(line)
             if match is None or int(match["label"]) >= len(CLASSES):
                 raise self.wrong_line(path, line, "`<id>_<start>[_<end>],10,<class index below 31>`")
@@ -182,6 +227,21 @@ class KineticsSounds(AudioVisual):
         if wrong := [clip for clip, label, _ in rows if label not in CLASSES or not CLIP.fullmatch(clip)]:
             raise self.wrong_line(path, wrong[0], "a clip of one of the 31 classes")
         return rows
+
+
+def _counted(counts: Counter[str], what: str) -> list[str]:
+    """The note on videos by folder, if there are any."""
+    if not counts:
+        return []
+    shown = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items())[:SHOWN])
+    more = ", ..." if len(counts) > SHOWN else ""
+    return [f"{counts.total()} videos in {len(counts)} {what}, not used: {shown}{more}"]
+
+
+def _told(names: list[str], what: str) -> list[str]:
+    """The note on some files, if there are any."""
+    more = ", ..." if len(names) > SHOWN else ""
+    return [f"{len(names)} {what}: {', '.join(names[:SHOWN])}{more}"] if names else []
 
 
 def _key(clip: str) -> tuple[str, int]:

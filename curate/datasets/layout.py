@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +11,8 @@ from curate.errors import CurateError
 
 VIDEO_ENDINGS = (".mp4", ".flv", ".avi", ".mkv", ".webm")
 SOUND_ENDINGS = (".wav", ".flac", ".mp3")
+HEADER = re.compile(r"(name|file|file_?name|clip|video|id|sample_?id|youtube_?id)(,\w+)*,(label|class|emotion)", re.I)
+"""The line above a list."""
 
 
 def inner(root: Path, name: str) -> Path:
@@ -39,21 +43,46 @@ def list_folders(root: Path, chosen: str, usual: Sequence[str]) -> list[Path]:
     raise CurateError(f"data.splits={chosen}: there is no such folder", f"give one, or put the lists under {root}")
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of a list: UTF-8 with or without byte order mark, any line ending, blank lines left out.
+def read_text(path: Path) -> str:
+    """The text of a list: UTF-8 with or without byte order mark, any line ending.
 
     Raises:
-        CurateError: the file cannot be read, or has no lines.
+        CurateError: the file cannot be read.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise CurateError(
             f"{path} cannot be read: {error}", "expected a list in UTF-8, as its authors publish it"
         ) from error
-    if kept := [line for line in lines if line]:
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a list, as `read_text` reads it, without space around them; blank lines are left out.
+
+    Raises:
+        CurateError: the file cannot be read, or has no lines.
+    """
+    if kept := [line.strip() for line in read_text(path).splitlines() if line.strip()]:
         return kept
     raise CurateError(f"{path} has no lines", "fetch it again")
+
+
+def read_rows(path: Path) -> list[str]:
+    """The lines of a list of cells with commas, without quotes around cells and without a header.
+
+    Raises:
+        CurateError: the file cannot be read, or has no lines beside a header.
+    """
+    rows = [
+        next(csv.reader([line], skipinitialspace=True)) if '"' in line else line.split(",") for line in read_lines(path)
+    ]
+    lines = [",".join(cell.strip() for cell in row) for row in rows]
+    if HEADER.fullmatch(lines[0]):
+        del lines[0]
+    if not lines:
+        raise CurateError(f"{path} has a header and no lines", "fetch it again")
+    return lines
 
 
 def index_media(root: Path, folders: Iterable[str], endings: Sequence[str]) -> Mapping[str, str]:

@@ -103,14 +103,14 @@ class Manifest(Recordings):
         assert root is not None  # the base class raises an error for None
         given, table, self._folder = self._read(root)
         rows = sorted(given, key=lambda row: row["sample_id"])
-        self.modalities = _modalities(table, options)
-        check_rows(rows, f"manifest: {root}", options.missing_words)
+        self.modalities = self._chosen(table)
+        check_rows(rows, f"{self.name}: {root}", options.missing_words)
         self._refuse_texts(rows, options)
         options = self.options = self._measured(rows, options)
-        _check_options(options)
+        _check_options(options, self.name)
         self.depth_range = parse_range(options.depth_range or "", self.name)
         self.classes = tuple(sorted({row["label"] for row in rows if row["label"]}))
-        splits = split_rows(rows, options.seed, options.val_fraction, options.test_fraction, f"manifest: {root}")
+        splits = split_rows(rows, options.seed, options.val_fraction, options.test_fraction, f"{self.name}: {root}")
         paths = [m for m in self.modalities if m not in _listed(options.text)]
         self.notes = (understood(table, rows, splits, paths), *_unread(table, self.modalities), *self.notes)
         own = [row for row, split in zip(rows, splits, strict=True) if split == "train"]
@@ -133,6 +133,27 @@ class Manifest(Recordings):
         known = (*KNOWN_MODALITIES, *_listed(self.options.modalities))
         return *read_rows(root, self.name, known, self.layout), root.parent
 
+    def _chosen(self, table: TableFile) -> tuple[str, ...]:
+        """The modality columns, in the order of the option or of the file."""
+        columns = [name for name in table.names if name]
+        wanted = _listed(self.options.modalities)
+        if absent := [name for name in wanted if name not in columns]:
+            message = f"{self.name}: no column {', '.join(map(repr, absent))}; found: {', '.join(columns)}"
+            raise CurateError(message, f"expected {self.layout}")
+        chosen = wanted or tuple(name for name in columns if name in KNOWN_MODALITIES)
+        if len(set(chosen)) < 2:
+            shown = ", ".join(columns)
+            message = f"{self.name}: two columns of paths are needed, found {list(chosen)} among {shown}"
+            raise CurateError(message, "name them with `--set data.modalities=first,second`")
+        reserved = {"sample_id", "label", "split", "group"}
+        if wrong := [n for n in chosen if n in reserved or chosen.count(n) > 1]:
+            message = f"{self.name}: {wrong[0]!r} cannot be a modality"
+            raise CurateError(message, "name each column of paths once, and no other column")
+        if wrong := [n for n in chosen if n == FUSED or not MODALITY.fullmatch(n)]:
+            hint = f"leave this column out, or rename it: {name_hint(wrong[0])}"
+            raise CurateError(f"{self.name}: {wrong[0]!r} cannot be a modality", hint)
+        return chosen
+
     def _measured(self, rows: list[Row], options: Manifest.Options) -> Manifest.Options:
         """The options, with the settings that are None measured; the values chosen are listed in `notes`."""
         left_open = [name for name in fallback() if getattr(options, name) is None]
@@ -149,7 +170,7 @@ class Manifest(Recordings):
             [f for m in sorted(seen) for f in files[m]] if {"frames", "size", "depth_range"} & {*left_open} else []
         )
         found = measure(sounds, pictures)
-        self.notes = found.notes(left_open)
+        self.notes += tuple(found.notes(left_open))
         values = {**fallback(), **found.settings}
         return dataclasses.replace(options, **{name: values[name] for name in left_open})
 
@@ -166,7 +187,7 @@ class Manifest(Recordings):
             long = [c for c in cells if len(c.split()) > 2 and "://" not in c]
             texts = [c for c in long if not os.path.exists(find_file(self._folder, c))]
             if len(texts) > len(cells) / 2 and not any(Path(c).suffix[1:].isalnum() for c in texts):
-                message = f"manifest: the column {modality!r} holds texts, not paths: {texts[0][:40]!r}"
+                message = f"{self.name}: the column {modality!r} holds texts, not paths: {texts[0][:40]!r}"
                 listed = ",".join((*(m for m in _listed(options.text) if m in self.modalities), modality))
                 raise CurateError(message, f"name the columns of texts: --set data.text={listed}")
 
@@ -188,18 +209,18 @@ class Manifest(Recordings):
         """One file, decoded; or one text."""
         spec, source = self.specs[modality], sample.inputs[modality]
         if not sample.label:
-            raise MediaError(NO_LABEL, "the manifest gives it no label")
+            raise MediaError(NO_LABEL, f"{self.name} gives it no label")
         if isinstance(spec, TextSpec):
             return Decoded(self._tokenizers[modality].load(source, spec), {})
         if not source:
-            raise MediaError("missing", "the manifest names no file")
+            raise MediaError("missing", f"{self.name} names no file")
         path, _ = self.media(sample)[modality]
         if not isinstance(path, Remote) and not os.path.exists(path):
             raise MediaError("missing", f"{path} does not exist{_cause(path, source)}")
         return super().decode(sample, modality)
 
 
-def _check_options(options: Manifest.Options) -> None:
+def _check_options(options: Manifest.Options, who: str) -> None:
     """Check for settings that no spec allows."""
     positive = ("rate", "seconds", "n_fft", "hop", "frames", "size", "tokens")
     wrong = [f"{name}={getattr(options, name)}" for name in positive if getattr(options, name) <= 0]
@@ -216,8 +237,9 @@ def _check_options(options: Manifest.Options) -> None:
     if options.features != "stft" and (options.n_mels is not None) != (options.features == "fbank"):
         wrong.append(f"n_mels={options.n_mels} with features={options.features}")
     if wrong:
-        raise CurateError(f"manifest: impossible settings: {'; '.join(wrong)}", "see `curate datasets manifest`")
-    check_fractions(options.val_fraction, options.test_fraction)
+        known = f"see `curate datasets {who.partition('.')[0]}`"
+        raise CurateError(f"{who}: impossible settings: {'; '.join(wrong)}", known)
+    check_fractions(options.val_fraction, options.test_fraction, who)
 
 
 def find_file(folder: Path, path: str) -> Path:
@@ -249,27 +271,6 @@ def _cause(path: Path, source: str) -> str:
 
 def _listed(names: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in names.split(",") if name.strip())
-
-
-def _modalities(table: TableFile, options: Manifest.Options) -> tuple[str, ...]:
-    """The modality columns, in the order of the option or of the file."""
-    columns = [name for name in table.names if name]
-    if absent := [name for name in _listed(options.modalities) if name not in columns]:
-        message = f"manifest: no column {', '.join(map(repr, absent))}; found: {', '.join(columns)}"
-        raise CurateError(message, f"expected {Manifest.layout}")
-    chosen = _listed(options.modalities) or tuple(name for name in columns if name in KNOWN_MODALITIES)
-    if len(set(chosen)) < 2:
-        message = f"manifest: two columns of paths are needed, found {list(chosen)} among {', '.join(columns)}"
-        raise CurateError(message, "name them with `--set data.modalities=first,second`")
-    reserved = {"sample_id", "label", "split", "group"}
-    if wrong := [n for n in chosen if n in reserved or chosen.count(n) > 1]:
-        raise CurateError(
-            f"manifest: {wrong[0]!r} cannot be a modality", "name each column of paths once, and no other column"
-        )
-    if wrong := [n for n in chosen if n == FUSED or not MODALITY.fullmatch(n)]:
-        hint = f"leave this column out, or rename it: {name_hint(wrong[0])}"
-        raise CurateError(f"manifest: {wrong[0]!r} cannot be a modality", hint)
-    return chosen
 
 
 def _unread(table: TableFile, modalities: Sequence[str]) -> list[str]:

@@ -23,6 +23,7 @@ from curate.specs import ClipSpec, FlowSpec
 from curate.types import Sample
 
 from .base import Dataset
+from .layout import read_text
 
 STREAMS = ("visual", "flow", "depth")
 LISTS = {
@@ -220,7 +221,7 @@ def read_list(path: Path) -> list[Line]:
         CurateError: a line does not have the expected form, or a clip is listed twice.
     """
     lines = []
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, text in enumerate(read_text(path).splitlines(), start=1):
         if text.strip():
             try:
                 lines.append(_line(text))

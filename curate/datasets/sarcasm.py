@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import csv
 import dataclasses
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from curate.media.text import make_tokenizer
 from curate.specs import InputSpec, TextSpec, VisualSpec
 from curate.types import Sample
 
+from .layout import read_text
 from .recordings import Recordings
 
 NAMES = ("not sarcastic", "sarcastic")  # labels 0 and 1
@@ -155,7 +157,7 @@ def read_literals(path: Path) -> Iterator[Row]:
         CurateError: a line is something else.
     """
     # Not splitlines(): a tweet may contain U+2028 and the like, which do not end a row.
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if line.strip():
             try:
                 tweet, text, *labels = ast.literal_eval(line.strip())
@@ -170,14 +172,13 @@ def read_table(path: Path) -> Iterator[Row]:
     Raises:
         CurateError: a column is absent, or a line does not fit.
     """
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        # Tweets contain unpaired quotation marks.
-        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        for row in rows:
-            try:
-                yield _row(Path(row["ImageID"].strip()).stem, row["String"], [row["Label"].strip()])
-            except (KeyError, ValueError, AttributeError):
-                raise _misread(path, rows.line_num, str(row), "columns ImageID, String, Label") from None
+    # Tweets contain unpaired quotation marks.
+    rows = csv.DictReader(io.StringIO(read_text(path)), delimiter="\t", quoting=csv.QUOTE_NONE)
+    for row in rows:
+        try:
+            yield _row(Path(row["ImageID"].strip()).stem, row["String"], [row["Label"].strip()])
+        except (KeyError, ValueError, AttributeError):
+            raise _misread(path, rows.line_num, str(row), "columns ImageID, String, Label") from None
 
 
 def read_json(path: Path) -> Iterator[Row]:

@@ -35,6 +35,22 @@ class Sharded(Manifest):
             CurateError: it is no such file.
         """
 
+    def joined(self, files: dict[str, list[Row]]) -> list[Row]:
+        """The rows of all files, as one table; a data set may change them, and add to its `notes`.
+
+        Args:
+            files: {name of a file: its rows}, in the order of the names.
+        """
+        return [row for rows in files.values() for row in rows]
+
+    def unread(self) -> Iterable[str]:
+        """Columns of the files that no row has; a note names them."""
+        return ()
+
+    def no_file(self, root: Path) -> CurateError:
+        """The error for a folder that has no such file."""
+        return CurateError(f"{self.name}: no {self.ending} file in {root}", f"expected {self.layout}")
+
     def columns(self, found: Iterable[str]) -> tuple[str, ...]:
         """The columns of all rows, in the order that gives the gap its sign; by default as they were found."""
         return tuple(found)
@@ -42,27 +58,28 @@ class Sharded(Manifest):
     def _read(self, root: Path) -> tuple[list[Row], TableFile, Path]:
         """The rows of all files. A split may be a word in a file's name, such as `train-0001.tar`."""
         folder = root if root.is_dir() else root.parent
-        files = sorted(_files(root, self.ending)) if root.is_dir() else [root]
+        files = sorted(files_in(root, self.ending)) if root.is_dir() else [root]
         if not files:
-            raise CurateError(f"{self.name}: no {self.ending} file in {root}", f"expected {self.layout}")
-        rows: list[Row] = []
+            raise self.no_file(root)
+        found: dict[str, list[Row]] = {}
         for path in files:
             name = path.relative_to(folder).as_posix()
             words = re.split(r"[^a-z]+", name.lower())
             split = next((SPLIT_NAMES[w] for w in words if w in SPLIT_NAMES), "")
-            for row in self.rows(path, name):
-                if split:
-                    row.setdefault("split", split)
-                rows.append(row)
+            found[name] = list(self.rows(path, name))
+            for row in found[name] if split else ():
+                row.setdefault("split", split)
+        rows = self.joined(found)
         if not rows:
             raise CurateError(f"{self.name}: no sample in {files[0]}", f"expected {self.layout}")
         names = self.columns(dict.fromkeys(column for row in rows for column in row))
         for row in rows:
             row |= {column: "" for column in names if column not in row}
-        return rows, TableFile(root, f"{self.name}: ", names), folder
+        shown = (*names, *(column for column in self.unread() if column not in names))
+        return rows, TableFile(root, f"{self.name}: ", shown), folder
 
 
-def _files(folder: Path, ending: str) -> Iterator[Path]:
+def files_in(folder: Path, ending: str) -> Iterator[Path]:
     """The files with an ending in a folder and in those within it."""
     for path in folder.iterdir():
         if path.suffix == ending:

@@ -56,4 +56,4 @@ def test_what_score_says_to_ask_answers_as_typed(curate, tmp_path) -> None:
     asked = curate(*shlex.split(typed))
     assert asked.code == 0 and "bad" in asked.out
     done = curate("sql", "SELECT 1", "--db", tmp_path / "none.duckdb")
-    assert f"`curate score --db {tmp_path / 'none.duckdb'}`" in done.err
+    assert f"`curate score --db {tmp_path / 'none.duckdb'} --dataset NAME`" in done.err

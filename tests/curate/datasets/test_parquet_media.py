@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -111,6 +113,87 @@ def test_datasets_own_files_are_read(clips, tmp_path) -> None:
     assert cache.arrays["image"][7].max() == 70
 
 
+FIXED = {"rate": 8000, "seconds": 1.0, "n_fft": 64, "hop": 80, "frames": 1, "size": 32, "depth_range": ""}
+TWENTY = "FROM range(20) AS t(i)"
+MEDIA = "'x'::BLOB AS audio, 'x'::BLOB AS image"
+
+
+def written(path: Path, columns: str, **options: object) -> ParquetMedia:
+    """Twenty rows of some columns, opened without measuring anything."""
+    duckdb.sql(f"SELECT {columns} {TWENTY}").write_parquet(str(path))
+    return ParquetMedia(path, ParquetMedia.Options(**{**FIXED, **options}))
+
+
+def test_the_column_of_classes_can_be_named(tmp_path) -> None:
+    path, columns = tmp_path / "a.parquet", f"'k' || i % 2 AS breed, i AS age, {MEDIA}"
+    with pytest.raises(CurateError, match="no column 'label'; found: breed, age, audio, image") as caught:
+        written(path, columns)
+    assert caught.value.hint.endswith("--set data.label=COLUMN")
+    with pytest.raises(CurateError, match="no column 'race'"):
+        written(path, columns, label="race")
+    data = written(path, columns, label="breed")
+    assert data.classes == ("k0", "k1") and data.modalities == ("audio", "image")
+    assert any("not read: 'age'" in note for note in data.notes)
+    with pytest.raises(CurateError) as caught:
+        written(tmp_path / "b.parquet", f"i % 2 AS Category, {MEDIA}")
+    assert caught.value.hint.endswith("--set data.label=Category")
+
+
+def test_a_named_column_of_classes_comes_before_one_called_label(tmp_path) -> None:
+    said = json.dumps({"info": {"features": {"fine": {"names": ["ant", "bee"], "_type": "ClassLabel"}}}})
+    with duckdb.connect() as con:
+        con.execute(
+            f"COPY (SELECT i % 2 AS fine, 'c' || i % 4 AS label, {MEDIA} {TWENTY}) "
+            f"TO '{tmp_path}/a.parquet' (KV_METADATA {{huggingface: '{said}'}})"
+        )
+    data = ParquetMedia(tmp_path, ParquetMedia.Options(**FIXED, label="fine"))
+    assert data.classes == ("ant", "bee")
+    assert any("'label' is not read" in note for note in data.notes)
+
+
+def test_naming_the_usual_column_does_not_make_other_data(tmp_path) -> None:
+    one = written(tmp_path / "a.parquet", f"'k' || i % 2 AS label, {MEDIA}")
+    duckdb.sql(f"SELECT 'k' || i % 2 AS kind, {MEDIA} {TWENTY}").write_parquet(str(tmp_path / "a.parquet"))
+    other = ParquetMedia(tmp_path / "a.parquet", ParquetMedia.Options(**FIXED, label="kind"))
+    assert one.recipe() == other.recipe() and "label" not in one.recipe()[-1] and "seed" in one.recipe()[-1]
+
+
+def test_media_that_are_not_asked_for_may_be_of_any_type(tmp_path) -> None:
+    columns = f"'k' || i % 2 AS label, {MEDIA}, {{'a': 1}} AS video"
+    with pytest.raises(CurateError, match=r"'video' of .* holds STRUCT"):
+        written(tmp_path / "a.parquet", columns)
+    data = written(tmp_path / "a.parquet", columns, modalities="image,audio")
+    assert data.modalities == ("image", "audio") and any("not read: 'video'" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_folder_of_arrow_files_is_told_how_to_become_parquet(tmp_path, several) -> None:
+    folder = tmp_path / "saved"
+    inner = folder / "train" if several else folder
+    inner.mkdir(parents=True)
+    (inner / "data-00000-of-00001.arrow").write_bytes(b"x")
+    if several:
+        (folder / "dataset_dict.json").write_text('{"splits": ["train"]}')
+    with pytest.raises(CurateError, match="holds Arrow files") as caught:
+        ParquetMedia(folder, ParquetMedia.Options())
+    assert "to_parquet(" in caught.value.hint and ("d.items()" in caught.value.hint) == several
+    (inner / "data-00000-of-00001.arrow").unlink()
+    with pytest.raises(CurateError, match=r"no \.parquet file"):
+        ParquetMedia(folder, ParquetMedia.Options())
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_the_command_for_arrow_files_works(tmp_path, several) -> None:
+    datasets = pytest.importorskip("datasets")
+    made = datasets.Dataset.from_list([{"label": "a", "text": "b"}])
+    (datasets.DatasetDict({"train": made}) if several else made).save_to_disk(tmp_path / "saved")
+    with pytest.raises(CurateError, match="holds Arrow files") as caught:
+        ParquetMedia(tmp_path / "saved", ParquetMedia.Options())
+    command = caught.value.hint.partition(": ")[2].replace("python", f'"{sys.executable}"', 1)
+    subprocess.run(command, shell=True, check=True, cwd=tmp_path, capture_output=True)
+    assert duckdb.read_parquet(str(tmp_path / "train.parquet")).columns == ["label", "text"]
+
+
 def test_what_is_no_such_file_is_refused(clips, tmp_path) -> None:
     with pytest.raises(CurateError, match=r"no \.parquet file"):
         ParquetMedia(clips.parent, ParquetMedia.Options())
@@ -120,7 +203,9 @@ def test_what_is_no_such_file_is_refused(clips, tmp_path) -> None:
     for sql, told in (
         ("SELECT 'x'::BLOB AS audio, 'x'::BLOB AS image, 'a' AS label LIMIT 0", "no sample"),
         ("SELECT 'x'::BLOB AS audio, 'x'::BLOB AS image", "no column 'label'"),
-        ("SELECT 'x'::BLOB AS audio, 'a' AS label", "two columns"),
+        ("SELECT 'a' AS label, 'x'::BLOB AS audio, 3 AS age", "^parquet: two columns .* audio, age$"),
+        ("SELECT 'x'::BLOB AS audio, {'a': 1} AS image, 'a' AS label", "'image' of .* holds STRUCT"),
+        ("SELECT 'x'::BLOB AS audio, 'x'::BLOB AS image, {'a': 1} AS label", "'label' of .* holds STRUCT"),
     ):
         duckdb.sql(sql).write_parquet(str(tmp_path / "b.parquet"))
         with pytest.raises(CurateError, match=told):

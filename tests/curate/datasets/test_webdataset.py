@@ -79,3 +79,145 @@ def test_what_is_no_shard_is_refused(tmp_path):
     (tmp_path / "a.tar").write_bytes(b"no archive" * 100)
     with pytest.raises(CurateError, match="cannot be read"):
         WebDataset(tmp_path / "a.tar", WebDataset.Options())
+
+
+def write(path, files: dict[str, bytes | str]) -> None:
+    """A tar file; folders end in a slash."""
+    path.parent.mkdir(exist_ok=True)
+    with tarfile.open(path, "w") as archive:
+        for name, content in files.items():
+            add(archive, name, content.encode() if isinstance(content, str) else content)
+
+
+def sixteen(*endings: str) -> dict[str, bytes | str]:
+    return {f"s{i:02}.{e}": CLASSES[i % 2] if e == "cls" else b"x" for i in range(16) for e in sorted(endings)}
+
+
+FIXED = {"rate": 8000, "seconds": 1.0, "n_fft": 64, "hop": 80, "frames": 1, "size": 32, "depth_range": ""}
+
+
+def opened(root, **options) -> WebDataset:
+    """A data set of which nothing has to be measured."""
+    return WebDataset(root, WebDataset.Options(**{**FIXED, **options}))
+
+
+def said(data: WebDataset, word: str) -> str:
+    """The note with a word; '' without one."""
+    return next((note for note in data.notes if word in note), "")
+
+
+def test_two_pictures_of_a_sample_are_two_columns(tmp_path):
+    write(tmp_path / "a.tar", sixteen("rgb.png", "thumb.png", "left.wav", "cls"))
+    data = opened(tmp_path, modalities="audio,rgb,thumb")
+    first = data.samples[0].inputs
+    assert len({*first.values()}) == 3 and all("#bytes=" in source for source in first.values())
+    note = said(data, "several visual files")
+    assert "rgb (.rgb.png)" in note and "thumb (.thumb.png)" in note and not said(data, "several audio")
+    assert opened(tmp_path).modalities == ("audio", "rgb") and "'thumb'" in said(opened(tmp_path), "not read")
+
+
+def test_two_sounds_of_a_sample_are_two_columns(tmp_path):
+    write(tmp_path / "a.tar", sixteen("left.wav", "right.wav", "cls"))
+    data = opened(tmp_path, modalities="left,right", audio="left,right")
+    assert {s.inputs["left"] != s.inputs["right"] for s in data.samples} == {True}
+    assert "--set data.audio=left,right" in said(data, "several audio files")
+    with pytest.raises(CurateError, match=r"^webdataset: two columns of paths .* left, right") as caught:
+        opened(tmp_path)
+    assert "data.modalities" in caught.value.hint
+
+
+def test_the_same_ending_for_two_kinds_does_not_hide_the_label(tmp_path):
+    names = ("label.png", "left.png", "left.wav", "right.wav", "cls")
+    write(tmp_path / "a.tar", sixteen(*names))
+    data = opened(tmp_path, modalities="left_png,left_wav,label_png", audio="left_wav")
+    assert data.classes == CLASSES and len({*data.samples[0].inputs.values()}) == 3
+
+
+def test_files_of_one_modality_without_names_of_their_own_are_chosen_by_a_rule_that_is_told(tmp_path):
+    """A sound before that of a video, a video before a picture, else by name; in any order within the tar file."""
+    files = sixteen("cls", "jpg", "mp4", "wav", "png", "PNG")
+    for order in (sorted(files), sorted(files, key=lambda name: (name[:3], name), reverse=True)):
+        write(tmp_path / "a.tar", {name: files[name] for name in order})
+        data = opened(tmp_path)
+        inputs = data.samples[0].inputs
+        with tarfile.open(tmp_path / "a.tar") as archive:
+            at = {m.name: f"a.tar#bytes={m.offset_data},{m.size}" for m in archive}
+        assert inputs == {"audio": at["s00.wav"], "visual": at["s00.mp4"]}
+        assert said(data, "visual is read from .mp4, not from .jpg: 16 samples")
+        assert said(data, "audio is read from .wav, not from .mp4: 16 samples")
+        assert "all but the last file of a name (16)" in said(data, "not read")
+
+
+def test_a_name_with_dots_is_no_hundred_columns(tmp_path):
+    write(tmp_path / "a.tar", {f"v1.{i:04}.{e}": b"x" for i in range(40) for e in ("png", "wav")})
+    with pytest.raises(CurateError, match="40 different endings") as caught:
+        opened(tmp_path)
+    assert "without other dots" in caught.value.hint
+
+
+def test_files_that_are_not_read_are_counted(tmp_path):
+    files = sixteen("cls", "png", "wav", "npy", "caption.txt")
+    write(tmp_path / "a.tar", {"README": b"x", "LICENSE.md": b"x", **files, "._s00.png": b"x"})
+    with tarfile.open(tmp_path / "a.tar", "a") as archive:
+        folder, link = tarfile.TarInfo("inner/"), tarfile.TarInfo("s15.jpg")
+        folder.type, link.type, link.linkname = tarfile.DIRTYPE, tarfile.SYMTYPE, "s15.png"
+        archive.addfile(folder)
+        archive.addfile(link)
+    data = opened(tmp_path)
+    assert len(data.samples) == 16
+    note = said(data, "files that are not read")
+    assert all(one in note for one in (".npy (16)", ".caption.txt (16)", ".md (1)", "links (1)", "a dot (2)")), note
+    write(tmp_path / "a.tar", sixteen("cls", "png", "wav"))
+    assert not said(opened(tmp_path), "not read")
+
+
+def test_names_that_begin_again_in_each_tar_file_get_the_file_in_their_ids(tmp_path):
+    for name in ("0000", "inner/0001"):
+        write(tmp_path / f"{name}.tar", {**sixteen("cls", "png", "wav"), "LICENSE.md": b"x"})
+    data = opened(tmp_path)
+    assert len({s.sample_id for s in data.samples}) == 32
+    assert {s.sample_id for s in data.samples} >= {"0000-s00", "inner/0001-s00"}
+    assert data.samples[0].inputs["visual"].partition("#")[0] == "0000.tar"
+    assert "16 names of samples occur in several tar files, e.g. s00" in said(data, "several tar files")
+    (tmp_path / "inner/0001.tar").unlink()
+    data = opened(tmp_path)
+    assert data.samples[0].sample_id == "s00" and not said(data, "several tar files")
+
+
+def test_files_of_a_sample_that_lie_apart_are_refused(tmp_path):
+    files = sixteen("cls", "png", "wav")
+    write(tmp_path / "a.tar", dict(sorted(files.items(), key=lambda item: item[0].partition(".")[2])))
+    with pytest.raises(CurateError, match="'s00' do not lie one after another") as caught:
+        opened(tmp_path)
+    assert "tar --sort=name" in caught.value.hint
+
+
+def test_the_label_of_cls_comes_before_that_of_json(tmp_path):
+    files = sixteen("cls", "png", "wav")
+    del files["s02.cls"]
+    files |= {f"s{i:02}.json": json.dumps({"label": "ant"}) for i in range(12)}
+    write(tmp_path / "a.tar", dict(sorted(files.items())))
+    data = opened(tmp_path)
+    assert [s.label for s in data.samples[:4]] == ["ant", "bee", "ant", "bee"]
+    assert said(data, "6 samples have one label in .cls and another in .json")
+
+
+def test_errors_and_reasons_say_the_data_set_s_own_name(tmp_path):
+    files = sixteen("cls", "png", "wav")
+    write(tmp_path / "a.tar", {name: content for name, content in files.items() if name not in ("s03.wav", "s05.cls")})
+    cache = prepare(opened(tmp_path), tmp_path / "cache")
+    assert cache.reason["audio"][3] == "webdataset names no file"
+    assert cache.reason["audio"][5] == "webdataset gives it no label"
+    one_class = {name: "ant" if name.endswith("cls") else content for name, content in files.items()}
+    write(tmp_path / "one" / "a.tar", one_class)
+    for folder, options, told in (
+        ("one", {}, "every row"),
+        ("", {"size": -1}, "size"),
+        ("", {"hop": 0}, "hop"),
+        ("", {"fill": "x"}, "impossible settings"),
+        ("", {"test_fraction": 0.95}, "nothing for train"),
+        ("", {"modalities": "audio,depth"}, "no column 'depth'"),
+    ):
+        with pytest.raises(CurateError, match=told) as caught:
+            opened(tmp_path / folder, **options)
+        assert "manifest" not in f"{caught.value.message} {caught.value.hint}"
