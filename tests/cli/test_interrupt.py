@@ -120,6 +120,10 @@ def test_a_resumed_training_equals_an_unbroken_one(
     break_at(count, note)
     assert curate(*ROUNDS).code == 130
     assert content(db, unsteady=False) != unbroken
+    Store(db).runs.finish("adaptive-manifest-1", "running")  # as if it had been killed
+    break_at(1)
+    again = curate("train", "--resume", "--workers", "0").err.splitlines()[-1]
+    assert again.endswith("go on with `curate train --resume --run adaptive-manifest-1 --workers 0`")
     break_at(1000)
     assert curate("train", "--resume").code == 0
     assert content(db, unsteady=False) == unbroken

@@ -120,11 +120,12 @@ def resumable(ctx: typer.Context, store: Store, begun: Run | None = None) -> Ite
     """
     kind = str(ctx.command.name)
     before = {run.run_id for run in store.runs.all(kind=kind)} if store.path.exists() else set()
+    before -= {begun.run_id} if begun else set()
     try:
         yield
     except KeyboardInterrupt:
         runs = store.runs.all(kind=kind) if store.path.exists() else []
-        mine = [run for run in runs if run.status != "done" and (run == begun or run.run_id not in before)]
+        mine = [run for run in runs if run.status != "done" and run.run_id not in before]
         if mine:
             command = f"curate {kind} --resume --run {quote(mine[0].run_id)}{_typed(ctx, *HOW)}"
             team = "the same torchrun and " if TEAM in ctx.meta else ""
