@@ -146,20 +146,29 @@ def split_samples(dataset: Dataset, cache: Cache, split: str) -> Samples:
     Raises:
         CurateError: there is none.
     """
+    ids, labels = zip(*usable_of(dataset, cache, split), strict=True)
+    return Samples(cache, np.array(ids), np.array(labels, dtype=np.int64))
+
+
+def usable_of(dataset: Dataset, cache: Cache, split: str) -> list[tuple[str, int]]:
+    """(id, class) of the usable samples of a split, ascending by id; their media are not opened.
+
+    Raises:
+        CurateError: there is none.
+    """
     index = {c: i for i, c in enumerate(dataset.classes)}
     usable = dict(zip(cache.sample_ids.tolist(), cache.usable.tolist(), strict=True))
     chosen = sorted((s.sample_id, index[s.label]) for s in dataset.samples if s.split == split and usable[s.sample_id])
-    if not chosen:
-        splits = Counter(s.split for s in dataset.samples)
-        if not splits[split]:
-            there = ", ".join(f"{count} in {name}" for name, count in sorted(splits.items()))
-            raise CurateError(f"{dataset.name} has no sample in split {split!r}; there are {there}", IN_SPLITS)
-        raise CurateError(
-            f"no usable sample in split {split!r} of {dataset.name} ({splits[split]} listed)",
-            'see their status with `curate sql "SELECT status, count(*) FROM samples GROUP BY 1"`',
-        )
-    ids, labels = zip(*chosen, strict=True)
-    return Samples(cache, np.array(ids), np.array(labels, dtype=np.int64))
+    if chosen:
+        return chosen
+    splits = Counter(s.split for s in dataset.samples)
+    if not splits[split]:
+        there = ", ".join(f"{count} in {name}" for name, count in sorted(splits.items()))
+        raise CurateError(f"{dataset.name} has no sample in split {split!r}; there are {there}", IN_SPLITS)
+    raise CurateError(
+        f"no usable sample in split {split!r} of {dataset.name} ({splits[split]} listed)",
+        'see their status with `curate sql "SELECT status, count(*) FROM samples GROUP BY 1"`',
+    )
 
 
 def check_tested(dataset: Dataset) -> None:

@@ -31,7 +31,7 @@ from .relabel import planned_changes, relabelled
 from .rounds import context_of, round_of
 from .session import Session
 from .settings import Settings, TrainConfig, configure
-from .setup import BEST, LAST, Job, is_tested, prepare, reopen
+from .setup import BEST, LAST, Job, is_tested, prepare, reopen, usable_of
 from .wrong_labels import announced_share
 
 LOG = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ def _train(session: Session, planned: Run, parent: Run, new: bool = False) -> Ru
     with session.working(planned, new) as run:
         job = prepare(session, run, reopen(parent), fresh=True)
         job = replace(job, data=_training_data(job, parent))
-        tested = job.samples("test") if is_tested(job.dataset) else None  # an error comes before the first epoch
+        tested = is_tested(job.dataset) and bool(usable_of(job.dataset, job.cache, "test"))  # an error comes at once
         method, trainer = job.trainer.method, job.trainer
         total, per_round = _schedule(job.settings, method)
         _warn_of_idle(job, total)
@@ -146,8 +146,8 @@ def _train(session: Session, planned: Run, parent: Run, new: bool = False) -> Ru
                 train_to(job, end, context, data=weighted, keep_best=True)
             if method.rounds > 1:
                 round_of(job, parent, method.rounds)
-            if tested is not None:
-                _measure_test(job, tested)
+            if tested:
+                _measure_test(job)
             job.store.runs.finish(run.run_id, "done", checkpoint.sha256(job.folder / BEST))
         return job.store.runs.find(run.run_id)
 
@@ -161,10 +161,10 @@ def _training_data(job: Job, parent: Run) -> RunData:
     return data
 
 
-def _measure_test(job: Job, samples: Samples) -> None:
+def _measure_test(job: Job) -> None:
     """Measure the test split, once, with the best epoch on validation."""
     job.load(job.folder / BEST)
-    tested = metrics.measure(predict(job.trainer, job.data, samples))
+    tested = metrics.measure(predict(job.trainer, job.data, job.samples("test")))
     values = [("test", m, k, v) for m, measured in tested.items() for k, v in measured.items()]
     job.store.epochs.write(job.run.run_id, job.trainer.best_epoch, values)
     job.session.tracking.epoch(job.trainer.best_epoch, values)
