@@ -12,6 +12,7 @@ from curate.scores.labels import (
     CLAIMED,
     DENIES,
     PREFERS,
+    at_most,
     contradicted,
     judge,
     typical,
@@ -371,3 +372,13 @@ def test_a_label_is_not_wrong_if_every_modality_that_denies_it_is_vouched_for() 
     assert claimed(one)[half & second].mean() > 0.9 and not claimed(one)[half & first & ~second].any()
     assert not claimed(both)[half & (first | second)].any() and claimed(both)[50:100].mean() > 0.9
     assert claimed(both)[kind == 0].mean() < 0.01
+
+
+def test_probabilities_are_lowered_to_a_mean_by_the_same_log_odds() -> None:
+    assert at_most(np.full(8, 0.5), 0.2) == pytest.approx(np.full(8, 0.2))
+    p = np.array([0.0, 0.2, 0.5, 0.9, 1.0])
+    assert at_most(p, 0.6) is p
+    found = at_most(p, 0.3)
+    assert found.mean() == pytest.approx(0.3) and found[0] == 0 and (np.diff(found) > 0).all()
+    odds = np.log(found[1:4] / (1 - found[1:4])) - np.log(p[1:4] / (1 - p[1:4]))
+    assert odds == pytest.approx(np.full(3, odds[0])) and not at_most(p, 0.0).any()
