@@ -61,20 +61,19 @@ class Epochs:
 
     def best_validation(self, run_id: str) -> float | None:
         """Highest fused accuracy on validation, 0..1, which is that of the chosen epoch; None before the first."""
-        with self.db.open() as con:
-            row = con.execute(
-                "SELECT max(value) FROM epoch WHERE run_id = ? AND split = 'val' AND modality = 'fused' "
-                "AND metric = 'accuracy'",
-                [run_id],
-            ).fetchone()
-        return row[0] if row else None
+        best = self._best(run_id)
+        return best[1] if best else None
 
     def chosen(self, run_id: str) -> int | None:
         """The epoch that validation chooses: the earliest of highest fused accuracy; None before the first."""
+        best = self._best(run_id)
+        return best[0] if best else None
+
+    def _best(self, run_id: str) -> tuple[int, float] | None:
         with self.db.open() as con:
-            row = con.execute(
-                "SELECT epoch FROM epoch WHERE run_id = ? AND split = 'val' AND modality = 'fused' "
+            row: tuple[int, float] | None = con.execute(
+                "SELECT epoch, value FROM epoch WHERE run_id = ? AND split = 'val' AND modality = 'fused' "
                 "AND metric = 'accuracy' ORDER BY value DESC, epoch LIMIT 1",
                 [run_id],
             ).fetchone()
-        return row[0] if row else None
+        return row
