@@ -64,8 +64,7 @@ def _heart(e: Evidence) -> str:
 def _broken(e: Evidence) -> str:
     """What is broken, how sure that is, and what to do."""
     if not e.verdicts:
-        otherwise = "" if e.has_model else "; nor are wrong labels and swapped clips; see --embeddings"
-        return f"broken: not known, usability was not measured{otherwise}"
+        return f"broken: not known, usability was not measured{'' if e.has_model else '; see --embeddings'}"
     shown = "; ".join(f"{m}: {verdict}" for m, verdict in e.verdicts.items())
     if not e.broken:
         return f"broken: {shown}"
@@ -74,11 +73,15 @@ def _broken(e: Evidence) -> str:
 
 def _swapped(e: Evidence) -> str:
     """How many clips probably belong to other samples, and what to do; of which modalities that was not judged."""
-    why = (
-        "the label is read in too few of these clips or of the others, wrong labels may explain what they show, or "
-        "nothing can be called broken there"
-    )
-    unread = f"not judged of {' and '.join(e.unread)}: {why}" if e.unread else ""
+    reasons = {
+        "damage may be read as another class, and nothing can be called broken there": e.blind,
+        "the label is read in too few of these clips or of the others, or wrong labels may explain what they show": [
+            m for m in e.unread if m not in e.blind
+        ],
+    }
+    unread = "; ".join(f"not judged of {' and '.join(names)}: {why}" for why, names in reasons.items() if names)
+    if e.blind:
+        unread += f"; contradiction_{e.blind[0]} ranks them"
     if not e.swapped:
         return f"swapped: {unread}" if unread else ""
     shown = ", ".join(f"{count} of {m} ({count / e.samples:.1%})" for m, count in e.swapped.items())
@@ -93,6 +96,8 @@ def _labels(e: Evidence) -> str:
     """How many labels are probably wrong, and what to do; '' if none is, or if that is not known."""
     if e.withheld:
         return f"labels: not judged: {unjudged(e)}; contradiction_fused ranks them"
+    if e.denied is None and not e.has_model:
+        return f"labels: not judged of so many samples; the same command with --set score.labels_up_to={e.samples}"
     if not e.denied:
         return _elsewhere(e)
     text = (

@@ -57,9 +57,8 @@ WITH_A_GAP = " AND sample_id IN (SELECT sample_id FROM gap WHERE run_id = $run A
 """A sample that lacks a modality has no gap."""
 CLAIMED = (
     "SELECT modality, avg((p_broken > 0.5)::INTEGER), count(*) FILTER (p_swapped > 0.5), "
-    "count(p_swapped) = 0 FROM usability WHERE run_id = ? GROUP BY 1"
+    "count(p_swapped) = 0, count(p_broken) = 0 FROM usability WHERE run_id = ? GROUP BY 1"
 )
-
 DENIED = (
     "SELECT CASE WHEN count(p) > 0 THEN count(*) FILTER (p > 0.5) END, count(p) = 0 AND count(denied) > 0 FROM ("
     "SELECT any_value(p_mislabelled) AS p, any_value(contradiction_fused) AS denied "
@@ -89,6 +88,7 @@ class Evidence:
         broken: {modality: share of samples claimed to be broken}, of modalities with a broken group.
         swapped: {modality: how many of its clips probably belong to other samples}, of modalities with any.
         unread: modalities of which it was not judged which clips are swapped, see `curate.scores.labels.Denied`.
+        blind: those of `unread` of which nothing can be called broken either.
         verdicts: {modality: what is claimed about it, in words}; {} where usability is not known.
         denied: how many labels are probably wrong, see `curate.scores.labels`; None where that was not judged.
         withheld: the warm-up's epochs are known, and labels were not judged.
@@ -115,6 +115,7 @@ class Evidence:
     broken: Mapping[str, float] = field(default_factory=dict)
     swapped: Mapping[str, int] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
+    blind: tuple[str, ...] = ()
     verdicts: Mapping[str, str] = field(default_factory=dict)
     denied: int | None = None
     withheld: bool = False
@@ -222,7 +223,7 @@ def _read_evidence(store: Store, run: Run, found: Round | None) -> Evidence:
     known = store.db.named_rows(KNOWN.format(""), {"run": run.run_id})
     if any(count != samples for *_, count in known):
         known = store.db.named_rows(KNOWN.format(WITH_A_GAP), {"run": run.run_id})
-    claimed = {m: (broken, swapped, unread) for m, broken, swapped, unread in store.rows(CLAIMED, [run.run_id])}
+    claimed = {m: row for m, *row in store.rows(CLAIMED, [run.run_id])}  # see the query
     trained = {seen for _, _, seen, _ in known} - {None}
     denied, withheld = store.rows(DENIED, [run.run_id])[0]
     was_judged = withheld or denied is not None
@@ -251,6 +252,7 @@ def _read_evidence(store: Store, run: Run, found: Round | None) -> Evidence:
         broken={m: claimed[m][0] for m, _, found, *_ in verdicts if found and m in claimed},
         swapped={m: claimed[m][1] for m in run.modalities if m in claimed and claimed[m][1]},
         unread=tuple(m for m in run.modalities if m in claimed and claimed[m][2] and was_judged),
+        blind=tuple(m for m in run.modalities if m in claimed and claimed[m][3] and was_judged),
         verdicts=describe_verdicts(verdicts),
         denied=denied,
         withheld=bool(withheld),

@@ -1,8 +1,4 @@
-"""Embeddings beside saved predictions, and recorded features: usability by look-alikes among them.
-
-Embeddings are deep features. Look-alikes among them are similar in content, and also in how well they were memorised:
-usability from them only ranks samples; nothing is claimed. Recorded statistics of a model's first layers, with those of
-validation samples, show whether a group of samples is broken, as in the project's own training.
+"""Embeddings beside saved predictions, and recorded features.
 
 Letters: N samples, H validation samples, M modalities, D features.
 """
@@ -20,16 +16,7 @@ from curate.errors import CurateError
 from curate.files.npz import open_npz, texts
 from curate.files.remote import located
 from curate.files.shards import Features, read_features
-from curate.scores.bounds import read_at_least, wrong_among, wrong_bounds
-from curate.scores.gap import log_margin, true_class_probability
-from curate.scores.guard import Labels
-from curate.scores.heart import epoch_weights
-from curate.scores.labels import Denied, contradicted, vouched
-from curate.scores.labels import judge as judge_labels
-from curate.scores.metrics import accuracy
-from curate.scores.preferences import preferences
-from curate.scores.usability import Evidence, Usability, assess, contradiction
-from curate.types import FUSED, Floats, Predictions
+from curate.types import Floats, Predictions
 
 from .part import shown
 
@@ -128,62 +115,3 @@ class Recorded:
     training: Mapping[str, Floats]
     held: Predictions | None = None
     validation: Mapping[str, Floats] = field(default_factory=dict)
-
-
-def judge(
-    epochs: Sequence[Predictions],
-    features: Recorded,
-    validated: Mapping[str, Floats] | None = None,
-    unseen: Predictions | None = None,
-) -> tuple[Usability, Floats, Denied]:
-    """Usability; the (N, M + 1) contradiction of the labels, the last by the fused prediction; and what is denied.
-
-    All are computed from means over all epochs: samples that were learnt late, or never, then differ from the others.
-    A single epoch of a model that has memorised its training samples carries little information. Without held-out
-    samples nothing is claimed.
-
-    Args:
-        epochs: predictions of the same N samples in each of E epochs.
-        features: of the same.
-        validated: {modality or "fused": (E,) share of held-out samples that it is right on}: what is denied then comes
-            from weighted means, see `heart.epoch_weights`; None or {}: not known.
-        unseen: predictions of held-out samples, which show how many labels can be wrong; None: those of the samples
-            themselves show it, as they do if these are out of fold.
-    """
-    ids, labels, classes = epochs[0].sample_ids, epochs[0].labels, len(epochs[0].classes)
-    held, nothing = features.held, np.empty(0)
-    evidence, denied = {}, []
-    known_labels = None if held is None else Labels(labels, held.labels, epochs[0].classes)
-    for modality, values in features.training.items():
-        said = [p.probs[modality] for p in epochs]
-        p_true = np.mean([true_class_probability(p, labels) for p in said], axis=0)
-        known = nothing if held is None else true_class_probability(held.probs[modality], held.labels)
-        seen = features.validation.get(modality, nothing)
-        evidence[modality] = Evidence(p_true, values, known, seen, held is None, known_labels)
-    for name in (*features.training, FUSED):
-        denied.append(contradiction(np.mean([log_margin(p.probs[name], labels) for p in epochs], axis=0)))
-    found = assess(ids, evidence, classes)
-    weights = None
-    if validated and unseen is not None:
-        right = np.array([accuracy(p.probs[FUSED], labels) for p in epochs])
-        weights = epoch_weights(right, validated, len(unseen.labels))
-    preferred = preferences((p.probs for p in epochs), tuple(features.training), labels, weights)
-    sure, against, given = preferred.decided(labels)
-    wrong = wrong_bounds(sure, against, given) if unseen is None else wrong_among(unseen)
-    right_on = float((~against).mean()) if unseen is None else accuracy(unseen.probs[FUSED], unseen.labels)
-    reads = read_at_least(right_on, wrong.least)
-    looks = list(features.training.values())
-    return (
-        found,
-        np.stack(denied, axis=1),
-        judge_labels(
-            preferred,
-            labels,
-            found.p_broken,
-            reads,
-            vouches=vouched(looks, labels),
-            wrong=wrong,
-            looks=tuple(found.looks.values()),
-            copies=contradicted(looks, labels),
-        ),
-    )

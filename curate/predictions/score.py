@@ -28,9 +28,10 @@ from curate.store.store import Store
 from curate.types import FUSED, Known, Round, Run
 
 from .align import Saved, align
-from .embeddings import Recorded, judge, read_embeddings, recorded_features
+from .embeddings import Recorded, read_embeddings, recorded_features
 from .files import read_all
 from .growth import note, refuse_relabelled, refuse_unlike, write_grown
+from .judging import judge, judge_labels
 from .media import read_sources
 from .part import group_names, shown
 from .understood import understood
@@ -48,9 +49,11 @@ class PredictionsConfig(MixtureConfig):
     Attributes:
         values: `logits` (log-probabilities are logits too), `probabilities`, `proportions` (each row is divided by its
             sum), or `auto`, by what the rows of a modality add to, see `values.which_kind`.
+        labels_up_to: of more samples it is not judged which labels are wrong, unless they have features; 0 = never.
     """
 
     values: Values = "auto"
+    labels_up_to: int = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,8 +184,12 @@ def score_predictions(
                 items=items if number == 0 else None,
             )
         _write_held_out(store, run, saved)
+        held_out = (saved.validated, saved.held_out.get("val"))
         if alike is not None:
-            store.usability.write(run.run_id, *judge(saved.rounds, alike, saved.validated, saved.held_out.get("val")))
+            store.usability.write(run.run_id, *judge(saved.rounds, alike, *held_out))
+        elif (newest := saved.rounds[0]) and len(newest.labels) <= config.labels_up_to:
+            found_wrong = judge_labels(saved.rounds, *held_out)
+            store.usability.write_labels(run.run_id, newest.sample_ids, run.modalities, *found_wrong)
         store.runs.finish(run.run_id, "done")
     return store.runs.find(run.run_id)
 

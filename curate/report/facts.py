@@ -66,8 +66,8 @@ class Facts:
         rounds: {training run: {round: one fit per pair}}, for those with mixtures of their own.
         times: when the run was started and finished, UTC.
         dynamics: one row per sample and pair, over the warm-up's epochs; no rows if these were not stored.
-        usability: one row per assessed sample, see `usability.assessed`; no rows if the run was not assessed.
-        guards: {modality: its guard}; {} if the run was not assessed.
+        assessed: one row per sample whose label was judged, see `usability.assessed`; no rows if none was.
+        guards: {modality: its guard}; {} where usability is not known.
         evidence: the conclusions are made from it.
     """
 
@@ -84,9 +84,14 @@ class Facts:
     rounds: Mapping[str, Mapping[int, tuple[MixtureFit, ...]]]
     times: tuple[str, str]
     dynamics: pd.DataFrame
-    usability: pd.DataFrame
+    assessed: pd.DataFrame
     guards: Mapping[str, Guard]
     evidence: Evidence
+
+    @property
+    def usability(self) -> pd.DataFrame:
+        """The same, no rows where usability is not known."""
+        return self.assessed if self.guards else self.assessed.head(0)
 
     @property
     def kind(self) -> str:
@@ -140,8 +145,7 @@ def _read(store: Store, run: Run) -> Facts:
     scored = store.rounds.read(run.run_id)
     both, data = [run.run_id, run.run_id], [run.data_id]
     samples = scored_samples(store, run, scored)
-    guards = store.usability.guards(run.run_id)
-    times = store.frame(TIMES, both[:1]).iloc[0]
+    judged, times = store.frame(ROWS, both[:1]), store.frame(TIMES, both[:1]).iloc[0]
     return Facts(
         store.path,
         run,
@@ -160,8 +164,8 @@ def _read(store: Store, run: Run) -> Facts:
         },
         (_minute(times["started"]), _minute(times["finished"])),
         store.frame(GAPS, both[:1]),
-        assessed(store.frame(ROWS, both[:1]), run.modalities) if guards else pd.DataFrame(),
-        guards,
+        assessed(judged, run.modalities) if len(judged) else pd.DataFrame(),
+        store.usability.guards(run.run_id),
         read_evidence(store, run.run_id, scored),
     )
 

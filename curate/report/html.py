@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,7 @@ class Page:
             rounds=self._rounds(),
             dynamics=self._dynamics(),
             usability=self._usability(),
+            denied=self._denied(),
             accuracy=self._accuracy(),
             weights=self._weights(),
             **self._results(),
@@ -228,22 +229,16 @@ class Page:
         return out
 
     def _usability(self) -> dict[str, Any]:
-        """What is usable and what is claimed to be broken; {} where the run was not assessed."""
+        """What is usable and what is claimed to be broken; {} where that is not known."""
         frame, modalities = self.facts.usability, self.facts.run.modalities
         if not len(frame):
             return {}
-        self._csv("tables/usability.csv", frame)
         drawn = []
         for pair in modality_pairs(modalities):
             order, claims = usability.claims_about(pair), usability.claims_of(frame, pair)
             found = figures.usability_scatter(frame, claims, order, pair)
             drawn.append(self._figure(f"usability-{slug(pair)}", found, f"Usability of {pair[0]} and of {pair[1]}"))
         extremes = usability.extremes(frame, modalities, self.count)
-        contradicting = usability.contradicting(frame, self.count // 2)
-        wrong, mislabelled = usability.probably_wrong(frame, self.count // 2)
-        swapped = {m: usability.swapped(frame, m, max(1, self.count // 2 // len(modalities))) for m in modalities}
-        shown = [*extremes.values(), contradicting, wrong, *(rows for rows, _ in swapped.values())]
-        ids = pd.concat(shown)["sample_id"].drop_duplicates().tolist()
         return {
             "count": len(frame),
             "most": figures.MAX_POINTS,
@@ -255,14 +250,33 @@ class Page:
             "checked": usability.checked(frame, modalities),
             "figures": drawn,
             "extremes": {m: rows.to_dict("records") for m, rows in extremes.items()},
+            "media": self._media(extremes.values()),
+        }
+
+    def _denied(self) -> dict[str, Any]:
+        """Labels that are probably wrong and clips of other samples; {} where none was judged."""
+        frame, modalities = self.facts.assessed, self.facts.run.modalities
+        if not len(frame):
+            return {}
+        self._csv("tables/usability.csv", frame)
+        contradicting = usability.contradicting(frame, self.count // 2)
+        wrong, mislabelled = usability.probably_wrong(frame, self.count // 2)
+        swapped = {m: usability.swapped(frame, m, max(1, self.count // 2 // len(modalities))) for m in modalities}
+        return {
+            "count": len(frame),
             "contradicting": contradicting.to_dict("records"),
             "swapped": [(m, rows.to_dict("records"), found) for m, (rows, found) in swapped.items() if found],
             "unread": [m for m in modalities if not frame[f"p_swapped_{m}"].notna().any()],
             "wrong": wrong.to_dict("records"),
             "mislabelled": mislabelled,
-            "labels_judged": bool(frame["p_mislabelled"].notna().any()),
-            "media": media.load(self.facts.run, ids, self.cache_folder)[0],
+            "judged": bool(frame["p_mislabelled"].notna().any()),
+            "media": self._media([contradicting, wrong, *(rows for rows, _ in swapped.values())]),
         }
+
+    def _media(self, shown: Iterable[pd.DataFrame]) -> Mapping[str, Sequence[media.Medium]]:
+        """{sample_id: media} of what is shown."""
+        ids = pd.concat(list(shown))["sample_id"].drop_duplicates().tolist()
+        return media.load(self.facts.run, ids, self.cache_folder)[0]
 
     def _label(self, run: Run) -> str:
         if run.run_id == self.facts.run.run_id:

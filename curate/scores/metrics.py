@@ -1,4 +1,4 @@
-"""Metrics of predicted class probabilities, computed by scikit-learn; it is imported late, for it takes a second."""
+"""Metrics of predicted class probabilities, most by scikit-learn; it is imported late, for it takes a second."""
 
 from __future__ import annotations
 
@@ -42,12 +42,16 @@ def measure(predictions: Predictions) -> Mapping[str, Mapping[str, float]]:
 
 
 def auroc(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> float | None:
-    """Probability that a true item scores above a false one, ties count half; None if one kind is missing."""
-    if truth.all() or not truth.any():
-        return None
-    from sklearn.metrics import roc_auc_score
+    """Probability that a true item scores above a false one, ties count half; None if one kind is missing.
 
-    return float(roc_auc_score(truth, scores))
+    By the sum of the ranks of the true items (Mann and Whitney); scikit-learn's takes longer to import than to compute.
+    """
+    true, false = int(truth.sum()), int((~truth).sum())
+    if not true or not false:
+        return None
+    _, where, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (counts.cumsum() - (counts - 1) / 2)[where]  # equal scores share the mean of their ranks
+    return float((ranks[truth].sum() - true * (true + 1) / 2) / (true * false))
 
 
 def degraded_alone(planted: Iterable[str]) -> NDArray[np.str_]:

@@ -412,8 +412,8 @@ CREATE TABLE usability_here (
     run_id VARCHAR NOT NULL USING COMPRESSION dictionary,
     sample_id VARCHAR NOT NULL USING COMPRESSION fsst,
     modality VARCHAR NOT NULL USING COMPRESSION dictionary,
-    recognition DOUBLE NOT NULL CHECK (recognition BETWEEN 0 AND 1),
-    usability DOUBLE NOT NULL CHECK (usability BETWEEN 0 AND 1),
+    recognition DOUBLE CHECK (recognition BETWEEN 0 AND 1),
+    usability DOUBLE CHECK (usability BETWEEN 0 AND 1),
     p_broken DOUBLE CHECK (p_broken BETWEEN 0 AND 1),
     contradiction DOUBLE NOT NULL CHECK (contradiction BETWEEN 0 AND 1),
     contradiction_fused DOUBLE CHECK (contradiction_fused BETWEEN 0 AND 1),
@@ -425,8 +425,8 @@ COMMENT ON TABLE usability_here IS 'What a modality is worth on a training sampl
 COMMENT ON COLUMN usability_here.run_id IS 'the run, see run';
 COMMENT ON COLUMN usability_here.sample_id IS 'unique within the data set';
 COMMENT ON COLUMN usability_here.modality IS 'a modality';
-COMMENT ON COLUMN usability_here.recognition IS 'how well samples that look alike are recognised, 0..1: expected of unseen ones from training look-alikes (mean over the warm-up) and held-out ones; without held-out ones the mean of the training ones';
-COMMENT ON COLUMN usability_here.usability IS 'recognition from chance (0) to what the better half is recognised by (1), higher = more usable; of a rare group as of the others, of a shortcut (see guard) near 0';
+COMMENT ON COLUMN usability_here.recognition IS 'how well samples that look alike are recognised, 0..1: expected of unseen ones from training look-alikes (mean over the warm-up) and held-out ones; without held-out ones the mean of the training ones; NULL = not known, of saved predictions without embeddings';
+COMMENT ON COLUMN usability_here.usability IS 'recognition from chance (0) to what the better half is recognised by (1), higher = more usable; of a rare group as of the others, of a shortcut (see guard) near 0; NULL = not known';
 COMMENT ON COLUMN usability_here.p_broken IS 'probability that nothing can be made of it, 0..1; 0 throughout where guard.found is false, NULL where nothing may be claimed';
 COMMENT ON COLUMN usability_here.contradiction IS 'how much the modality denies the label, 0..1; above 0.5 it prefers another class: wrong labels, swapped pairs';
 COMMENT ON COLUMN usability_here.contradiction_fused IS 'how much the fused prediction denies the label over the warm-up, 0..1, the same for every modality of a sample; NULL in runs of an older curate';

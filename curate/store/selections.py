@@ -70,7 +70,8 @@ class Selections:
         if unknown := int(np.ma.getmaskarray(out["quality"]).sum()):
             raise CurateError(
                 f"usability is not known of {unknown} of the {len(ids)} samples of {run_id}",
-                "leave --by usability out, or score all of them again, without score.dynamics=false",
+                "leave --by usability out, or score all again: predictions with --embeddings, else without "
+                "score.dynamics=false",
             )
         quality = np.clip(np.asarray(out["quality"], dtype=np.float64), 0, 1)
         return Candidates(ids, names, groups, quality, np.asarray(out["fulfils"], dtype=bool))

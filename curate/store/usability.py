@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -41,7 +42,7 @@ class Assessments:
         """
         ids = found.sample_ids.astype(object)
         with self.db.open(write=True) as con:
-            for table in ("usability", "guard"):
+            for table in self.TABLES:
                 delete(con, table, {"run_id": run_id})
             for j, (modality, guard) in enumerate(zip(found.modalities, found.guards, strict=True)):
                 key = {"run_id": run_id, "modality": modality}
@@ -77,6 +78,30 @@ class Assessments:
                     ],
                 )
 
+    def write_labels(
+        self,
+        run_id: str,
+        sample_ids: NDArray[np.str_],
+        modalities: Sequence[str],
+        contradiction: Floats,
+        p_mislabelled: Floats,
+    ) -> None:
+        """Store which labels are denied, where nothing is known of usability; existing rows are replaced.
+
+        Args:
+            contradiction: (N, M + 1), as in `write`.
+            p_mislabelled: (N,) probability that a label is wrong; NaN = not judged.
+        """
+        columns = {"sample_id": sample_ids.astype(object), "contradiction_fused": contradiction[:, -1]}
+        if not np.isnan(p_mislabelled).any():
+            columns["p_mislabelled"] = p_mislabelled
+        with self.db.open(write=True) as con:
+            for table in self.TABLES:
+                delete(con, table, {"run_id": run_id})
+            for j, modality in enumerate(modalities):
+                key = {"run_id": run_id, "modality": modality}
+                insert(con, "usability", {**columns, "contradiction": contradiction[:, j]}, key)
+
     def guards(self, run_id: str) -> dict[str, Guard]:
         """{modality: its guard} in declared order; {} if the run was not assessed."""
         with self.db.open() as con:
@@ -110,7 +135,7 @@ class Assessments:
         Raises:
             CurateError: the run was not assessed.
         """
-        columns = self._by_modality(run_id, "SELECT sample_id, modality, coalesce(p_broken, 0) AS value FROM usability")
+        columns = self._by_modality(run_id, "coalesce(p_broken, 0)")
         if columns is None:
             raise CurateError(
                 f"nothing is known of usability in {run_id}",
@@ -120,16 +145,17 @@ class Assessments:
 
     def imbalance(self, run_id: str) -> tuple[NDArray[np.str_], Floats] | None:
         """(N,) sample ids, ascending, and (N,) imbalance, see `usability.some_not_all`; None where it is not known."""
-        columns = self._by_modality(run_id, "SELECT sample_id, modality, usability AS value FROM usability")
+        columns = self._by_modality(run_id, "usability")
         if columns is None:
             return None
         from curate.scores.usability import some_not_all
 
         return columns[0], some_not_all(columns[1])
 
-    def _by_modality(self, run_id: str, sql: str) -> tuple[NDArray[np.str_], Floats] | None:
+    def _by_modality(self, run_id: str, value: str) -> tuple[NDArray[np.str_], Floats] | None:
+        known = f"SELECT run_id, sample_id, modality, {value} AS value FROM usability WHERE usability IS NOT NULL"
         with self.db.open() as con:
-            return by_modality(con, declared(con, run_id)[0], sql, run_id)
+            return by_modality(con, declared(con, run_id)[0], f"SELECT * FROM ({known})", run_id)
 
 
 def copy(con: duckdb.DuckDBPyConnection, source: str, target: str, condition: str = "") -> None:

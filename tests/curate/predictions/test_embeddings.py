@@ -8,7 +8,8 @@ import pytest
 from curate.advice.conclusions import conclusions
 from curate.advice.evidence import read_evidence
 from curate.errors import CurateError
-from curate.predictions.embeddings import Recorded, judge, read_embeddings
+from curate.predictions.embeddings import Recorded, read_embeddings
+from curate.predictions.judging import judge
 from curate.predictions.refit import refit
 from curate.predictions.score import score_missing_predictions, score_predictions
 from curate.store.store import Store
@@ -140,6 +141,9 @@ def test_labels_are_judged_though_as_many_of_the_held_out_ones_are_wrong(share, 
     assert claimed[~mistaken[:500]].mean() < 0.02
     told = [text for text in conclusions(known) if text.startswith("labels")]
     assert len(told) == wrong
+    score_predictions(table, [str(path)], [{}])
+    alone = table.query("SELECT sample_id, p_mislabelled > 0.5 FROM samples WHERE split = 'train' ORDER BY 1")[1]
+    assert alone == rows, "embeddings of noise say nothing of labels"
 
 
 def test_missing_embeddings_store_nothing(saved, table, tmp_path) -> None:

@@ -195,10 +195,11 @@ def test_the_page_has_the_section_where_the_run_was_assessed(scored_table, tmp_p
     assert 'id="usability"' not in build(scored_table, None, tmp_path).read_text()
     written(scored_table)
     page = build(scored_table, None, tmp_path)
-    section = page.read_text().split('<section id="usability">')[1].split("</section>")[0]
+    section, rest = (page.read_text().split(f'<section id="{of}">')[1] for of in ("usability", "labels"))
+    section = section.split("</section>")[0]
     assert "25% of the samples form a broken group" in section and "no broken group found" in section
     assert "100%" in section and "Usable in audio rather than elsewhere" in section
-    assert "No modality that is not broken prefers another class" in section
+    assert "No modality that is not claimed to be broken prefers another class" in rest
     shown = re.findall(r'class="id">(s\d+)<', section)
     assert shown and all(int(i[1:]) % 4 == 3 for i in shown)
     table = pd.read_csv(page.parent / "tables" / "usability.csv")
@@ -210,7 +211,7 @@ def test_the_page_has_the_section_where_the_run_was_assessed(scored_table, tmp_p
 def test_swapped_clips_and_wrong_labels_are_shown_or_said_to_be_none_or_not_judged(scored_table, tmp_path):
     def section() -> str:
         page = build(scored_table, None, tmp_path).read_text()
-        return page.split('<section id="usability">')[1].split("</section>")[0]
+        return page.split('<section id="labels">')[1].split("</section>")[0]
 
     written(scored_table)
     unjudged = section()
@@ -239,9 +240,27 @@ def test_swapped_clips_and_wrong_labels_are_shown_or_said_to_be_none_or_not_judg
     assert "1 of the 60 labels" in found
     evidence = read_evidence(scored_table)
     assert dict(evidence.swapped) == {"visual": 2} and evidence.denied == 1
-    parts = found.split("Clips of other samples")[1].split("Labels that are probably wrong")
+    parts = found.split("Against the label")[0].split("Clips of other samples")
     ids = [re.findall(r'class="id">(s\d+)<', part) for part in parts]
-    assert ids[0] == ["s008", "s004"] and ids[1][0] == "s002"
+    assert ids == [["s002"], ["s008", "s004"]]
+
+
+def test_labels_are_shown_where_usability_is_not_known(scored_table, tmp_path):
+    ids = scored_table.rounds.read("score-toy-1").sample_ids
+    wrong, denied = np.where(np.arange(60) == 2, 0.9, 0.0), np.full((60, 3), 0.3)
+    denied[7, 1] = 0.8
+    scored_table.usability.write_labels("score-toy-1", ids, PAIR, denied, wrong)
+    page = build(scored_table, None, tmp_path).read_text()
+    assert 'id="usability"' not in page and "nan" not in page.split('<section id="labels">')[1].split("</section>")[0]
+    found = page.split('<section id="labels">')[1].split("</section>")[0].split("<h3>")
+    assert [re.findall(r'class="id">(s\d+)<', part) for part in found[1:]] == [["s002"], [], ["s007"]]
+    assert "clips of audio and visual are swapped was not judged" in found[2]
+    told = [text for text in conclusions(read_evidence(scored_table)) if text.startswith(("labels", "broken", "swap"))]
+    assert [text.split(" ")[:3] for text in told] == [
+        ["broken:", "not", "known,"],
+        ["swapped:", "not", "judged"],
+        ["labels:", "1", "probably"],
+    ]
 
 
 def test_withheld_claims_are_said_to_be(scored_table, tmp_path):

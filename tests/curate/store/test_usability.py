@@ -133,3 +133,29 @@ def test_an_unassessed_run_says_so(scored_table) -> None:
     with pytest.raises(CurateError, match="nothing is known of usability in score-toy-1"):
         scored_table.usability.p_broken(RUN)
     assert scored_table.query("SELECT count(imbalance), count(broken) FROM samples")[1] == [(0, 0)]
+
+
+@pytest.mark.parametrize("judged", [True, False])
+def test_labels_are_stored_without_usability(judged, assessed) -> None:
+    """What was known of usability is replaced: nothing is, and what asks for it is told so."""
+    table, ids, kinds, _ = assessed
+    p = np.where(kinds == 2, 0.7, 0.1) if judged else np.full(len(ids), np.nan)
+    table.usability.write_labels(RUN, ids, MODALITIES, np.tile([0.1, 0.2, 0.3], (len(ids), 1)), p)
+    rows = table.query(
+        "SELECT sample_id, usability_audio, p_broken_visual, imbalance, intact, broken, contradicts, p_swapped_audio, "
+        "contradiction_visual, contradiction_fused, p_mislabelled FROM samples WHERE contradiction_audio = 0.1"
+    )[1]
+    assert (
+        len(rows) == len(ids)
+        and {row[1:8] for row in rows} == {(None,) * 7}
+        and {row[8:10] for row in rows} == {(0.2, 0.3)}
+    )
+    assert {i: v for i, *_, v in rows} == dict(
+        zip(ids.tolist(), p.tolist() if judged else [None] * len(ids), strict=True)
+    )
+    assert table.usability.guards(RUN) == {} and table.usability.imbalance(RUN) is None
+    with pytest.raises(CurateError, match="nothing is known of usability"):
+        table.usability.p_broken(RUN)
+    with pytest.raises(CurateError, match=f"usability is not known of {len(ids)} of"):
+        table.selections.make(RUN, by="usability", top=1)
+    assert table.selections.suggest(RUN)[0] == {"threshold": 0.8}

@@ -75,7 +75,8 @@ def namespace(scored_table, tmp_path, monkeypatch):
 
 def judged(table):
     """Usability of every scored sample."""
-    from curate.predictions.embeddings import Recorded, judge
+    from curate.predictions.embeddings import Recorded
+    from curate.predictions.judging import judge
     from curate.types import Predictions
 
     found, rng = table.scored(), torch.Generator().manual_seed(0)

@@ -1,0 +1,116 @@
+"""What saved predictions say of labels and, with features of the samples, of usability.
+
+Embeddings are deep features. Look-alikes among them are similar in content, and also in how well they were memorised:
+usability from them only ranks samples; nothing is claimed. Recorded statistics of a model's first layers, with those of
+validation samples, show whether a group of samples is broken, as in the project's own training. Which labels are wrong
+is judged without any.
+
+Letters: N samples, M modalities, E epochs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from curate.scores import labels
+from curate.scores.bounds import read_at_least, wrong_among, wrong_bounds
+from curate.scores.gap import log_margin, true_class_probability
+from curate.scores.guard import Labels
+from curate.scores.heart import epoch_weights
+from curate.scores.labels import Denied, contradicted, vouched
+from curate.scores.metrics import accuracy
+from curate.scores.preferences import preferences
+from curate.scores.usability import Evidence, Usability, assess, contradiction
+from curate.types import FUSED, Floats, Predictions
+
+from .embeddings import Recorded
+
+
+def judge(
+    epochs: Sequence[Predictions],
+    features: Recorded,
+    validated: Mapping[str, Floats] | None = None,
+    unseen: Predictions | None = None,
+) -> tuple[Usability, Floats, Denied]:
+    """Usability; the (N, M + 1) contradiction of the labels, the last by the fused prediction; and what is denied.
+
+    All are computed from means over all epochs: samples that were learnt late, or never, then differ from the others.
+    A single epoch of a model that has memorised its training samples carries little information. Without held-out
+    samples nothing is claimed of usability.
+
+    Args:
+        epochs: predictions of the same N samples in each of E epochs.
+        features: of the same.
+        validated: {modality or "fused": (E,) share of held-out samples that it is right on}: what is denied then comes
+            from weighted means, see `heart.epoch_weights`; None or {}: not known.
+        unseen: predictions of held-out samples, which show how many labels can be wrong; None: those of the samples
+            themselves show it, as they do if these are out of fold.
+    """
+    found = assess(epochs[0].sample_ids, _evidence(epochs, features), len(epochs[0].classes))
+    return found, contradictions(epochs), _denied(epochs, validated, unseen, found, list(features.training.values()))
+
+
+def judge_labels(
+    epochs: Sequence[Predictions],
+    validated: Mapping[str, Floats] | None = None,
+    unseen: Predictions | None = None,
+) -> tuple[Floats, Floats]:
+    """The same without features: (N, M + 1) contradiction of the labels, and (N,) probability that a label is wrong.
+
+    Whether a clip is swapped is not judged: damage may be read as another class, which only its look tells. But a label
+    that one modality denies and the others prefer is not called wrong in either case.
+    """
+    return contradictions(epochs), _denied(epochs, validated, unseen).p_mislabelled
+
+
+def contradictions(epochs: Sequence[Predictions]) -> Floats:
+    """(N, M + 1) `usability.contradiction` of the labels over the epochs, the last by the fused prediction."""
+    given = epochs[0].labels
+    names = (*epochs[0].modalities, FUSED)
+    return np.stack(
+        [contradiction(np.mean([log_margin(p.probs[m], given) for p in epochs], axis=0)) for m in names], axis=1
+    )
+
+
+def _evidence(epochs: Sequence[Predictions], features: Recorded) -> dict[str, Evidence]:
+    """{modality: what its usability is judged by}."""
+    held, nothing, given = features.held, np.empty(0), epochs[0].labels
+    known_labels = None if held is None else Labels(given, held.labels, epochs[0].classes)
+    evidence = {}
+    for modality, values in features.training.items():
+        p_true = np.mean([true_class_probability(p.probs[modality], given) for p in epochs], axis=0)
+        known = nothing if held is None else true_class_probability(held.probs[modality], held.labels)
+        seen = features.validation.get(modality, nothing)
+        evidence[modality] = Evidence(p_true, values, known, seen, held is None, known_labels)
+    return evidence
+
+
+def _denied(
+    epochs: Sequence[Predictions],
+    validated: Mapping[str, Floats] | None,
+    unseen: Predictions | None,
+    found: Usability | None = None,
+    looks: Sequence[Floats] = (),
+) -> Denied:
+    """Which labels are wrong and which clips are swapped; without usability and looks, damage may be taken for the
+    latter."""
+    given, names, weights = epochs[0].labels, epochs[0].modalities, None
+    if validated and unseen is not None:
+        right = np.array([accuracy(p.probs[FUSED], given) for p in epochs])
+        weights = epoch_weights(right, validated, len(unseen.labels))
+    preferred = preferences((p.probs for p in epochs), names, given, weights)
+    sure, against, shown = preferred.decided(given)
+    wrong = wrong_bounds(sure, against, shown) if unseen is None else wrong_among(unseen)
+    right_on = float((~against).mean()) if unseen is None else accuracy(unseen.probs[FUSED], unseen.labels)
+    return labels.judge(
+        preferred,
+        given,
+        np.zeros((len(given), len(names))) if found is None else found.p_broken,
+        read_at_least(right_on, wrong.least),
+        vouches=vouched(looks, given) if looks else None,
+        wrong=wrong,
+        looks=() if found is None else tuple(found.looks.values()),
+        copies=contradicted(looks, given) if looks else None,
+    )

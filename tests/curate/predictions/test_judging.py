@@ -1,0 +1,67 @@
+"""Which labels predictions alone show to be wrong: planted ones, and none where only clips are damaged, or nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from curate.advice.conclusions import conclusions
+from curate.advice.evidence import read_evidence
+from curate.predictions.score import score_predictions
+from curate.store.store import Store
+
+COUNT, CLASSES = 600, 5
+
+
+@pytest.fixture
+def table(tmp_path) -> Store:
+    return Store(tmp_path / "t.duckdb")
+
+
+@pytest.fixture
+def predicted(saved, tmp_path):
+    """The path of predictions out of fold, of which some labels are wrong and some clips show another class."""
+
+    def write(wrong: np.ndarray, damaged: np.ndarray) -> str:
+        rng = np.random.default_rng(1)
+        true = np.arange(COUNT) % CLASSES
+        shown = np.where(damaged, (true + rng.integers(1, CLASSES, COUNT)) % CLASSES, true)
+        values = {
+            m: 5.0 * np.eye(CLASSES)[y] + rng.standard_normal((COUNT, CLASSES))
+            for m, y in (("audio", true), ("visual", shown))
+        }
+        names = [f"c{y}" for y in np.where(wrong, (true + rng.integers(1, CLASSES, COUNT)) % CLASSES, true)]
+        ids = [f"s{i:03d}" for i in range(COUNT)]
+        return str(
+            saved.write(saved.content(ids, names, [f"c{k}" for k in range(CLASSES)], values), tmp_path / "p.csv")
+        )
+
+    return write
+
+
+def labels_of(table: Store) -> np.ndarray:
+    rows = table.query("SELECT sample_id, p_mislabelled FROM samples ORDER BY 1")[1]
+    return np.array([p for _, p in rows], dtype=float)
+
+
+some = np.arange(COUNT) % 10 == 3
+nobody = np.zeros(COUNT, dtype=bool)
+
+
+@pytest.mark.parametrize(("wrong", "damaged"), [(some, nobody), (nobody, some), (nobody, nobody)])
+def test_wrong_labels_are_found_and_damage_is_none(wrong, damaged, predicted, table) -> None:
+    run = score_predictions(table, [predicted(wrong, damaged)], [{}])
+    claimed = labels_of(table) > 0.5
+    assert claimed[wrong].mean() > 0.95 if wrong.any() else not claimed.any()
+    assert claimed[~wrong].mean() < 0.01
+    found = read_evidence(table, run.run_id)
+    assert found.denied == claimed.sum() and found.blind == found.unread == ("audio", "visual")
+    assert not found.verdicts and not found.swapped, "what a clip shows may be damage"
+
+
+@pytest.mark.parametrize("most", [COUNT - 1, COUNT])
+def test_of_more_samples_than_was_said_nothing_is_judged(most, predicted, table) -> None:
+    run = score_predictions(table, [predicted(some, nobody)], [{"score": {"labels_up_to": most}}])
+    told = [text for text in conclusions(read_evidence(table, run.run_id)) if text.startswith("labels")]
+    assert np.isnan(labels_of(table)).all() == (most < COUNT)
+    assert (f"--set score.labels_up_to={COUNT}" in told[0]) == (most < COUNT)
