@@ -12,6 +12,7 @@ export class Marks {
     this.pending = this.read();
     this.last = null; // the newest decision that was stored, to be taken back
     this.sending = false;
+    this.posted = null; // settles when the server has answered, or has not
     this.single = false; // send one at a time, after a batch was refused
     if (this.pending.length) this.send();
     addEventListener("beforeunload", (event) => this.pending.length && event.preventDefault());
@@ -47,7 +48,9 @@ export class Marks {
     while (this.pending.length) {
       const batch = this.pending.slice(0, this.single ? 1 : 100);
       try {
-        const { saved } = await post("/api/mark", { marks: batch });
+        const answer = post("/api/mark", { marks: batch });
+        this.posted = answer.catch(() => {});
+        const { saved } = await answer;
         this.pending = this.pending.filter((one) => !saved.includes(one.mark_id));
         this.last = batch.at(-1);
         this.keep();
@@ -73,8 +76,17 @@ export class Marks {
     this.changed(decision.sample_id);
   }
 
+  // One that waits in the page may be on its way to the table; if it did not come there, it is forgotten.
   async takeBack(decision) {
     if (!decision) return;
+    if (this.pending.includes(decision)) await this.posted;
+    if (this.pending.includes(decision)) {
+      this.pending = this.pending.filter((one) => one !== decision);
+      this.keep();
+      this.say("");
+      this.changed(decision.sample_id);
+      return;
+    }
     try {
       await post("/api/withdraw", { mark_id: decision.mark_id });
       if (this.last?.mark_id === decision.mark_id) this.last = null;

@@ -125,7 +125,7 @@ export class Sample {
   }
 
   takeBack() {
-    this.marks.takeBack(this.found?.decisions[0]);
+    this.marks.takeBack(this.marks.of(this.id)[0] ?? this.found?.decisions[0]);
   }
 
   draw() {
@@ -181,7 +181,7 @@ export class Sample {
     for (const [mark, button] of Object.entries(this.buttons)) button.setAttribute("aria-pressed", String(mark === now));
     this.classes.value = values.mark_label ?? "";
     if (document.activeElement !== this.note) this.note.value = values.mark_note ?? "";
-    this.back.disabled = !decisions.length;
+    this.back.disabled = !decisions.length && !this.marks.of(this.id).length;
     byId("marked").replaceChildren(...this.page.tags(values));
   }
 

@@ -241,7 +241,8 @@ async function walk(id, by) {
   if (page.rows[place + by]) return page.rows[place + by].sample_id;
   const turned = page.start / ROWS + 1 + by;
   if (turned < 1 || (turned - 1) * ROWS >= summary.count) return null;
-  await go({ page: String(turned), sample: null }, { keep: true, replace: true });
+  await go({ page: String(turned) }, { keep: true, replace: true }); // the sample stays open meanwhile
+  if (page.start !== (turned - 1) * ROWS) return null; // something else was asked for before the answer came
   return page.rows.at(by > 0 ? 0 : -1)?.sample_id ?? null;
 }
 

@@ -214,6 +214,34 @@ def test_a_look_alike_is_gone_to_the_address_follows_and_the_arrows_go_on_from_w
 
 
 @pytest.mark.long
+def test_walking_past_the_last_sample_of_a_page_turns_it_and_shows_the_next_one(seen):
+    tab, opened = seen.tab, "new URLSearchParams(location.search).get('sample')"
+    seen.open("?sort=sample_id")
+    seen.after(lambda: tab.locator("#rows .card").last.click())
+    seen.after(lambda: tab.keyboard.press("ArrowRight"))
+    seen.until(f"{opened} === document.querySelector('#rows .card').dataset.id")
+    assert tab.is_visible("#sample") and "page=2" in tab.url
+    seen.after(lambda: tab.keyboard.press("ArrowLeft"))
+    seen.until(f"{opened} === [...document.querySelectorAll('#rows .card')].at(-1).dataset.id")
+    assert tab.is_visible("#sample") and "page=1" in tab.url
+
+
+@pytest.mark.long
+def test_a_decision_that_is_still_on_its_way_is_the_one_that_is_taken_back(seen, served):
+    tab, store = seen.tab, served[1]
+    seen.open("?sort=sample_id&sample=clip007")
+    seen.until("document.querySelector('#marks [aria-pressed]') !== null")
+    tab.keyboard.press("k")
+    tab.wait_for_selector("#marked .decided:has-text('keep')")
+    tab.keyboard.press("d")
+    tab.keyboard.press("z")
+    seen.until("document.querySelector('#facts ul') && !document.querySelector('#facts').textContent.includes('drop')")
+    asked = "SELECT mark, withdrawn IS NULL FROM mark WHERE sample_id = 'clip007' ORDER BY number"
+    tab.wait_for_timeout(500)
+    assert ("keep", True) in store.rows(asked) and ("drop", True) not in store.rows(asked)
+
+
+@pytest.mark.long
 def test_a_mark_waits_in_the_page_while_the_table_is_away_and_is_stored_later(seen, served):
     tab, store = seen.tab, served[1]
     away = store.path.rename(store.path.with_name("away.duckdb"))
