@@ -16,8 +16,9 @@ from curate.files.blobs import bytes_of
 from curate.files.parquet import column_names, opened
 from curate.files.tables import SYNONYMS
 
+from .exported import is_export, unread_columns
 from .manifest import KNOWN_MODALITIES
-from .rows import COLUMNS, Row
+from .rows import COLUMNS, Row, read_rows
 from .sharded import Sharded, files_in
 
 FEATURES = "huggingface"
@@ -84,7 +85,11 @@ class ParquetMedia(Sharded):
         return CurateError(message, f'write Parquet files: python -c "{read}; {one}"')
 
     def rows(self, path: Path, name: str) -> Iterator[Row]:
-        """A row a sample."""
+        """A row a sample; of a file that `curate export` has written, with the media that it names."""
+        if is_export(found := column_names(path, f"{self.name}: ")):
+            self._others |= dict.fromkeys(unread_columns(found))
+            yield from read_rows(path, self.name, expected=self.layout)[0]
+            return
         who, columns = f"{self.name}: ", self._columns(path)
         with opened(path, list(columns), who) as file:
             kinds = {columns[column]: kind for column, kind in file.kinds().items() if columns[column]}

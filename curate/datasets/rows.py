@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ from curate.files.tables import TableFile, is_missing, open_table, places
 
 from .base import SPLITS
 from .degrade import generator
+from .exported import is_export, manifest_columns, manifest_row, unread_columns
 
 COLUMNS = ("sample_id", "label", "split", "group")
 SPLIT_NAMES = {
@@ -36,9 +38,15 @@ NO_LABEL = "no_label"
 
 
 class Row(dict[str, str]):
-    """The cells of a row by column; `line` is the line where it ends in the file, 0 if it is not from a text table."""
+    """The cells of a row by column.
+
+    Attributes:
+        line: where it ends in the file, 0 if it is not from a text table.
+        exported: its columns in an export, where a description in a tar file has them; see `manifest_row`.
+    """
 
     line: int = 0
+    exported: dict[str, str] | None = None
 
 
 def read_rows(
@@ -47,7 +55,7 @@ def read_rows(
     """The rows of a CSV or Parquet file, every value a stripped string, and how they were written.
 
     Args:
-        path: the file, read as described in `curate.files.tables`.
+        path: the file, read as described in `curate.files.tables`; one of `curate export` is read as a manifest.
         who: name of the data set, with which error messages begin.
         known: columns that are looked for, beside `sample_id`, `label`, `split` and `group`.
         expected: one line on what the table should look like.
@@ -62,6 +70,9 @@ def read_rows(
         raise CurateError(f"{who}: {path} has no rows", "expected a header and a row a sample")
     cells = zip(*(found.texts[name] for name in names), strict=True)
     rows = [Row(zip(names, row, strict=True)) for row in cells]
+    if is_export(names):
+        rows = [Row(manifest_row(row)) for row in rows]
+        table = replace(table, names=(*manifest_columns(names), *unread_columns(names)))
     for row, line in zip(rows, found.lines.tolist(), strict=True):
         row.line = line
         row["label"] = composed(row["label"])

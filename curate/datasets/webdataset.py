@@ -12,6 +12,7 @@ from pathlib import Path
 from curate.errors import CurateError
 from curate.files.remote import local
 
+from .exported import is_export, manifest_row
 from .manifest import KNOWN_MODALITIES
 from .rows import COLUMNS, Row
 from .sharded import Sharded
@@ -46,7 +47,8 @@ class WebDataset(Sharded):
     have several sounds or several pictures, such as `.rgb.png` and `.thumb.png`, their columns are called by what
     stands before the last ending, `rgb` and `thumb`. A split may also be a word in the name of the tar file or its
     folder, such as `train-0001.tar`. Media are read where they lie in the tar files; only these bytes are fetched of a
-    remote one. Everything else is as in `manifest`.
+    remote one. Of what `curate export` writes, the description alone is read: ids, classes by their names, and the
+    media that it names. Everything else is as in `manifest`.
     """
 
     name = "webdataset"
@@ -56,10 +58,16 @@ class WebDataset(Sharded):
 
     def __init__(self, root: Path | None, options: Sharded.Options) -> None:
         self._not_read: Counter[str] = Counter()
+        self._exported = False
         super().__init__(root, options)
 
     def columns(self, found: Iterable[str]) -> tuple[str, ...]:
-        """The known columns in one order, whatever the order within the tar files, then the others by name."""
+        """The known columns in one order, whatever the order within the tar files, then the others by name.
+
+        Those of an export keep the order of its run.
+        """
+        if self._exported:
+            return tuple(found)
         own = set(found)
         first = [column for column in (*COLUMNS, *KNOWN_MODALITIES) if column in own]
         return (*first, *sorted(own.difference(first)))
@@ -76,7 +84,7 @@ class WebDataset(Sharded):
                         continue
                     if key != row.get("sample_id"):
                         if row:
-                            yield row
+                            yield self._whole(row)
                         if key in seen:
                             raise self._apart(path, key)
                         row, endings = Row(sample_id=key, label=""), set()
@@ -89,7 +97,7 @@ class WebDataset(Sharded):
             said = f"{self.name}: {path} cannot be read: {error}"
             raise CurateError(said, "expected a tar file without compression, whose texts are UTF-8") from None
         if row:
-            yield row
+            yield self._whole(row)
 
     def joined(self, files: dict[str, list[Row]]) -> list[Row]:
         """Rows with an id that no other tar file has, one file a column, and one label."""
@@ -97,6 +105,13 @@ class WebDataset(Sharded):
         notes = [*_count_not_read(self._not_read), *_own_ids(files), *_one_label(rows)]
         self.notes += (*notes, *_one_file_a_column(rows, self.name))
         return rows
+
+    def _whole(self, row: Row) -> Row:
+        """The row of a sample; one that `curate export` has written names its media itself."""
+        if not row.exported:
+            return row
+        self._exported = True
+        return Row(manifest_row(row.exported))
 
     def _apart(self, path: Path, key: str) -> CurateError:
         message = f"{self.name}: the files of {key!r} do not lie one after another in {path}"
@@ -133,7 +148,9 @@ def _add(row: Row, archive: tarfile.TarFile, member: tarfile.TarInfo, ending: st
     if ending == "json":
         found = json.loads(text)
         wanted = {"label": JSON_LABEL, "split": "split", "group": "group"}
-        if isinstance(found, dict):
+        if isinstance(found, dict) and is_export(found):
+            row.exported = {key: "" if value is None else str(value) for key, value in found.items()}
+        elif isinstance(found, dict):
             row |= {column: str(found[k]).strip() for k, column in wanted.items() if found.get(k) is not None}
     else:
         row["label" if ending == "cls" else "text"] = text

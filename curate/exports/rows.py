@@ -18,6 +18,9 @@ from curate.store import views
 from curate.store.store import Store
 from curate.types import Run
 
+PARTS = {"file": "VARCHAR", "text": "VARCHAR", "start": "DOUBLE", "end": "DOUBLE"}
+"""What is known of where a medium is: the file and, of a stretch, its begin and end in s; or the text itself."""
+SOURCE = "json_extract_string(w.sources, '$.{m}.{part}')::{kind}"
 FILE = "json_extract_string(w.sources, '$.{m}.file')"
 PATH = f"CASE WHEN regexp_matches({FILE}, '^([A-Za-z][A-Za-z0-9+.-]*:)?[/\\\\]') THEN {FILE} ELSE $folder || {FILE} END"
 
@@ -77,8 +80,9 @@ class Rows:
 def rows_of(store: Store, wanted: Wanted) -> Rows:
     """The wanted samples with everything that is known of them.
 
-    Beside the columns of `samples`: `file_<modality>`, the path of each medium, where it is known, and
-    `probs_<modality>`, class probabilities in the order of the run's classes. JSON columns are texts.
+    Beside the columns of `samples`: `file_<modality>`, the path of each medium, or `text_<modality>`, where they are
+    known; `start_<modality>` and `end_<modality>`, s, where samples are stretches of their files; `probs_<modality>`,
+    class probabilities in the order of the run's classes. JSON columns are texts.
 
     Raises:
         CurateError: no such run or selection, or the condition is not valid.
@@ -139,12 +143,16 @@ def _folder(run: Run) -> str:
 
 def _extra(store: Store, run: Run) -> tuple[str, tuple[str, ...], str]:
     """Further columns, the modalities with files, and the joins that the columns need."""
-    some = "SELECT count(*) > 0 FROM sample w WHERE data_id = ? AND {} IS NOT NULL"
-    media = tuple(m for m in run.modalities if store.rows(some.format(FILE.format(m=m)), [run.data_id]) == [(True,)])
+    parts = [(m, part, kind) for m in run.modalities for part, kind in PARTS.items()]
+    sources = {f"{part}_{m}": SOURCE.format(m=m, part=part, kind=kind) for m, part, kind in parts}
+    some = f"SELECT {', '.join(f'count({sql}) > 0' for sql in sources.values())} FROM sample w WHERE data_id = ?"
+    there = [name for name, known in zip(sources, store.rows(some, [run.data_id])[0], strict=True) if known]
+    media = tuple(m for m in run.modalities if f"file_{m}" in there)
+    sources |= {f"file_{m}": PATH.format(m=m) for m in media}
     asked = "SELECT DISTINCT modality FROM class_probability WHERE run_id = ? ORDER BY 1"
     known = [m for (m,) in store.rows(asked, [run.run_id])]
-    columns = [f"{PATH.format(m=m)} AS file_{m}" for m in media]
-    joins = f" LEFT JOIN sample w ON w.data_id = '{run.data_id}' AND w.sample_id = s.sample_id" if media else ""
+    columns = [f"{sources[name]} AS {name}" for name in there]
+    joins = f" LEFT JOIN sample w ON w.data_id = '{run.data_id}' AND w.sample_id = s.sample_id" if there else ""
     if known:
         columns += [f"c.probs_{m}" for m in known]
         joins += f" LEFT JOIN ({views.probabilities_of(run, known)}) c ON c.sample_id = s.sample_id"
