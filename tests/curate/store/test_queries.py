@@ -38,9 +38,9 @@ def full_file(scored_file, predictions, scoring, tmp_path_factory) -> Path:
     broken = Sample(sample_id="zz-bad", label="class_1", split="train", inputs={})
     scored_table.samples.write("toy-0123456789", [broken], ("class_0", "class_1"), ["silent"], ["audio: all zero"])
     scored_table.selections.make("score-toy-1", threshold=0.5, name="clean")
-    for seed in (0, 1):
+    for seed, rate, name in ((0, 0.1, "joint-toy-0"), (1, 0.1, "joint-toy-1"), (0, 0.3, "joint-toy-trial")):
         about = {"kind": "train", "method": "joint", "parent": "score-toy-1", "seed": seed, "note": "control"}
-        run = scoring.run(f"joint-toy-{seed}", **about)
+        run = scoring.run(name, config={"method": {}, "optim": {"lr": rate}, "train": {"epochs": 4}}, **about)
         scored_table.runs.start(run)
         scored_table.epochs.write(run.run_id, 4, [("test", "fused", "accuracy", 0.5 + seed / 4)])
         scored_table.runs.finish(run.run_id, "done")
@@ -49,12 +49,13 @@ def full_file(scored_file, predictions, scoring, tmp_path_factory) -> Path:
     scored_table.rounds.write("joint-toy-1", 1, p, found.gaps, found.fits, found.p_balanced, "prob")
     scored_table.epochs.write("score-toy-1", 1, [("val", m, "accuracy", 0.5) for m in p.probs])
     put(scored_table, "UPDATE item_here SET group_id = 'speaker ' || (label % 2) WHERE split = 'train'")
+    put(scored_table, "UPDATE item_here SET predicted = ['class_2' for p in predicted] WHERE sample_id = 's000'")
     return scored_table.path
 
 
 @pytest.fixture
 def full(full_file, tmp_path) -> Store:
-    """The scored table with a newer run, groups, an item that cannot be used, a selection, and two trainings."""
+    """The scored table with a newer run, groups, an item that cannot be used, a selection, and three trainings."""
     return Store(shutil.copy(full_file, tmp_path))
 
 
@@ -67,6 +68,17 @@ def test_a_question_of_the_page_is_answered(full, question):
     columns, rows = full.query(question)
     assert rows and len(columns) > 1
     assert all(any(row[j] is not None for row in rows) for j in range(len(columns))), "a column without any value"
+
+
+def test_trials_with_other_settings_are_no_further_seeds(full):
+    columns, rows = full.query(questions()[-1])
+    found = [dict(zip(columns, row, strict=True)) for row in rows]
+    assert [(row["rate"], row["seeds"], row["mean"]) for row in found] == [("0.1", 2, 0.625), ("0.3", 1, 0.5)]
+
+
+def test_labels_that_the_fusion_agrees_with_are_not_called_doubtful(full):
+    _, rows = full.query(next(q for q in questions() if "labels may be wrong" in q))
+    assert [row[:3] for row in rows] == [("s000", "class_0", "class_2")]
 
 
 def test_by_class_by_hand(full):
