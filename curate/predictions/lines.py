@@ -36,7 +36,7 @@ def read_jsonl(path: Path) -> Part:
         raise CurateError(f"{path}: no modality in its first line", f"expected {LINES}")
     needed = ["sample_id", "label", *modalities, *(key for key in ("split", "epoch") if key in keys)]
     for number, row in rows:
-        _need(row, needed, f"line {number} of {path}")
+        _need(row, needed, f"line {number} of {path}", modalities)
     listed = first.get("classes")
     classes = {m: _classes(shape[m], listed, f"{path}: {m}") for m in modalities}
     values = {m: (classes[m], _matrix(rows, m, shape[m], classes[m], path)) for m in modalities}
@@ -108,10 +108,11 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise CurateError(f"line {number} of {path} is not JSON: {error}", f"expected {LINES}") from None
 
 
-def _need(row: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
-    absent = [key for key in keys if key not in row]
-    if absent:
-        raise CurateError(f"{where} lacks {shown(absent)}", f"expected {LINES}")
+def _need(row: Mapping[str, Any], keys: Sequence[str], where: str, modalities: Sequence[str] = ()) -> None:
+    """Check that a line has all keys: one that is not there may be misspelt, null says that nothing is known."""
+    if absent := [key for key in keys if key not in row]:
+        without = next((f'; write "{key}": null where a sample lacks it' for key in absent if key in modalities), "")
+        raise CurateError(f"{where} lacks {shown(absent)}", f"expected {LINES}{without}")
 
 
 def _listed(classes: Any, where: str) -> tuple[str, ...]:

@@ -159,5 +159,10 @@ def test_a_sample_has_one_group(saved, tmp_path):
 def test_a_modality_that_only_later_lines_have_is_not_dropped(write_lines):
     row = {"label": "x", "audio": {"x": 1, "y": 2}, "visual": {"x": 1, "y": 2}}
     path = write_lines("a.jsonl", {"sample_id": "a", **row}, {"sample_id": "b", **row, "text": {"x": 1, "y": 2}})
-    with pytest.raises(CurateError, match=r"line 1 of .*a\.jsonl lacks 'text'"):
+    with pytest.raises(CurateError, match=r"line 1 of .*a\.jsonl lacks 'text'") as error:
         read_all([path])
+    assert '"text": null' in error.value.hint
+    path = write_lines(
+        "b.jsonl", {"sample_id": "a", "text": None, **row}, {"sample_id": "b", **row, "text": row["audio"]}
+    )
+    assert read_all([path])[0].values["text"][1].shape == (2, 2)
