@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -148,10 +149,14 @@ def test_no_usable_sample_at_all(refused: Refused, db: Path, own_clips: Path, sm
 def test_a_checkpoint_of_other_classes_or_modalities(
     refused: Refused, db: Path, own_clips: Path, small_settings: Callable
 ) -> None:
+    """Which is said before anything is decoded."""
     command = (*SCORE, "--checkpoint", "curate.runs/score-manifest-1/last.pt", *small_settings(), "--root")
+    caches = Path(os.environ["CURATE_CACHE"])
+    before = set(caches.glob("*"))
     assert "has classes ['ant', 'bee', 'cow'], this model needs ['ant', 'bee']" in refused(*command, own_clips)
     own_clips.write_text(own_clips.read_text().replace(",image", ",visual").replace("11,bee", "11,cow"))
     assert "has modalities ['audio', 'image'], this model needs ['audio', 'visual']" in refused(*command, own_clips)
+    assert set(caches.glob("*")) == before
 
 
 def test_a_checkpoint_of_another_architecture(

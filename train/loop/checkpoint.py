@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,12 +102,22 @@ def load_model(model: FusionModel, content: Mapping[str, Any], source: str) -> N
     _load(model, content, content.get("averaged", content["model"]), source)
 
 
-def _load(model: FusionModel, content: Mapping[str, Any], stored: Mapping[str, Any], source: str) -> None:
-    expected = {"modalities": list(model.modalities), "classes": list(model.classes), "fusion": model.config.fusion}
-    for key, value in expected.items():
+def check(
+    content: Mapping[str, Any], modalities: Sequence[str], classes: Sequence[str], fusion: str, source: str
+) -> None:
+    """Check, before there is a model, that a checkpoint is of these modalities, classes and fusion.
+
+    Raises:
+        CurateError: it has others.
+    """
+    for key, value in {"modalities": list(modalities), "classes": list(classes), "fusion": fusion}.items():
         if content[key] != value:
             hint = "keep model.fusion, or start from scratch" if key == "fusion" else "use a run on the same data set"
             raise CurateError(f"{source} has {key} {content[key]}, this model needs {value}", hint)
+
+
+def _load(model: FusionModel, content: Mapping[str, Any], stored: Mapping[str, Any], source: str) -> None:
+    check(content, model.modalities, model.classes, model.config.fusion, source)
     own = model.state_dict()
     weights = {k: v for k, v in stored.items() if k in own or not k.startswith("extra.")}
     other = sorted(

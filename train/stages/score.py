@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from curate import config
@@ -74,18 +76,11 @@ def plan_score(
     schemas = {"data": kind.Options, "model": ModelConfig, "optim": OptimConfig, "score": ScoreConfig}
     configs = configure(kind, schemas, *layers)
     folds = configs["score"].folds
-    if weights and folds:
-        raise CurateError(
-            f"out of fold, {folds} new models are trained; {weights.name} has seen every sample",
-            "leave the checkpoint out, or --folds (score.folds=0)",
-        )
-    if weights is not None and configs["score"].average == "warmup":
-        raise CurateError(
-            "score.average=warmup has nothing to average over with --checkpoint: there is no warm-up",
-            "leave one of them out",
-        )
+    content = _read_weights(weights, configs["score"]) if weights else None  # before anything is decoded
     known = known_encoders(configs["model"].encoder, weights)
     dataset = kind(root.resolve() if root else None, configs["data"])
+    if content is not None:
+        checkpoint.check(content, dataset.modalities, dataset.classes, configs["model"].fusion, str(weights))
     named: dict[str, Description] = {}
     if known:
         found = assign(configs["model"].encoder, dataset.specs, known)
@@ -116,6 +111,25 @@ def plan_score(
         note=f"weights of {weights.name}" if weights else f"out of fold, {folds} folds" if folds else None,
     )
     return run, dataset
+
+
+def _read_weights(weights: Path, score: ScoreConfig) -> Mapping[str, Any]:
+    """The content of a checkpoint that is scored with.
+
+    Raises:
+        CurateError: it cannot be read, or does not go with the settings.
+    """
+    if score.folds:
+        raise CurateError(
+            f"out of fold, {score.folds} new models are trained; {weights.name} has seen every sample",
+            "leave the checkpoint out, or --folds (score.folds=0)",
+        )
+    if score.average == "warmup":
+        raise CurateError(
+            "score.average=warmup has nothing to average over with --checkpoint: there is no warm-up",
+            "leave one of them out",
+        )
+    return checkpoint.read(weights, torch.device("cpu"))
 
 
 def _warmed_enough(session: Session, dataset: Dataset, score: ScoreConfig, optim: OptimConfig) -> ScoreConfig:
