@@ -111,10 +111,13 @@ def warn_unusable(store: Store, data_id: str) -> bool:
     """Print how many items of a data set cannot be used, and why; returns whether there are any."""
     bad = store.samples.status_counts(data_id)
     if bad:
+        scored = store.runs.all(kind="score", status="done", dataset=data_id.partition("-")[0])
+        hidden = scored and scored[0].data_id != data_id  # `samples` shows the newest scored run of a data set
+        where = f"sample WHERE data_id = '{data_id}' AND" if hidden else "samples WHERE"
         print_message(
             "not usable: "
             + ", ".join(f"{count} {status}" for status, count in bad)
-            + "; listed by `curate sql \"SELECT sample_id, status, reason FROM samples WHERE status <> 'ok'\"`"
+            + f"; listed by `curate sql \"SELECT sample_id, status, reason FROM {where} status <> 'ok'\"`"
         )
     return bool(bad)
 

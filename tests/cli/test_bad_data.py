@@ -122,6 +122,11 @@ def test_bad_media_are_counted_named_and_kept_out(curate: Callable, own_clips: P
     assert all(r["reason"].startswith(("audio: ", "image: ")) for r in rows.values())
     scored = curate("sql", "SELECT count(*) FROM samples WHERE p_balanced IS NOT NULL", "--format", "csv").out
     assert scored.split() == ["count_star()", "4"]
+    (own_clips.parent / "04.wav").unlink()  # the scored run is of other data then
+    ended = curate(*prepare, "--root", own_clips)
+    assert "2 missing" in ended.err
+    told = re.search(r"curate sql \"(.*)\"`", ended.err)[1]
+    assert len(json.loads(curate("sql", told, "--format", "json").out)) == 5
 
 
 def test_prepare_counts_what_is_usable(curate: Callable, own_clips: Path, small_settings: Callable) -> None:
