@@ -41,6 +41,9 @@ from .decoding import (
 AHEAD = 2
 """Tasks per core that are submitted: one runs, one waits."""
 WAITS = 10.0  # s for the cluster's address to answer
+SETTINGS = b"\0\0\0\4\0\0\0\0\0"
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS
+"""What every client of HTTP/2, and so of gRPC, begins with; the server answers with settings of its own (RFC 9113)."""
 ANSWERS = 60.0  # s for a task that does nothing
 RETRIES = 1
 """Of a task; after them it is divided, so a medium is given up after six losses."""
@@ -82,13 +85,16 @@ def decode_on_cluster(dataset: Dataset, partial: Path, todo: Sequence[int], work
         kept: Outcomes = defaultdict(dict)
         try:
             while waiting or running:
-                while waiting and len(running) < AHEAD * cores:
-                    unit = waiting.popleft()
-                    running[task.remote(part_of(dataset, unit.rows), unit.modalities, memory_of(dataset))] = unit
-                (reference,), _ = ray.wait(list(running), num_returns=1)
+                with _connection(ray):
+                    while waiting and len(running) < AHEAD * cores:
+                        unit = waiting.popleft()
+                        running[task.remote(part_of(dataset, unit.rows), unit.modalities, memory_of(dataset))] = unit
+                    (reference,), _ = ray.wait(list(running), num_returns=1)
                 unit = running.pop(reference)
                 try:
-                    _write(partial, unit, ray.get(reference), kept)
+                    with _connection(ray):
+                        found = ray.get(reference)
+                    _write(partial, unit, found, kept)
                 except ray.exceptions.RayTaskError:
                     raise
                 except ray.exceptions.RayError:  # the worker was lost, each time
@@ -100,7 +106,7 @@ def decode_on_cluster(dataset: Dataset, partial: Path, todo: Sequence[int], work
                     kept[row][modality] = crashed(dataset, row, modality)
                 yield {row: kept.pop(row) for row in unit.rows if len(kept[row]) == len(dataset.specs)}
         finally:
-            with suppress(ray.exceptions.RayError):
+            with suppress(ray.exceptions.RayError, OSError):
                 for reference in running:  # whoever wanted them has stopped
                     ray.cancel(reference, force=True)
 
@@ -113,12 +119,32 @@ def _check_answers(ray: Any) -> None:
     """
     idle = ray.remote(num_cpus=0, max_retries=0)(_nothing)
     try:
-        ray.get(idle.remote(), timeout=ANSWERS)
+        with _connection(ray):
+            ray.get(idle.remote(), timeout=ANSWERS)
     except ray.exceptions.RayError as error:
-        said = (str(error) or type(error).__name__).splitlines()[0]
-        raise CurateError(
-            f"the Ray cluster was lost: {said}", "what is decoded is kept; the same command goes on where it was"
-        ) from None
+        raise _lost(error) from None
+
+
+@contextmanager
+def _connection(ray: Any) -> Iterator[None]:
+    """Errors of the connection to Ray, which are those of files in Python, as a lost cluster; not those of a task.
+
+    Raises:
+        CurateError: the cluster was lost.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, ray.exceptions.RayError):
+            raise
+        raise _lost(error) from None
+
+
+def _lost(error: Exception) -> CurateError:
+    said = (str(error) or type(error).__name__).splitlines()[0]
+    return CurateError(
+        f"the Ray cluster was lost: {said}", "what is decoded is kept; the same command goes on where it was"
+    )
 
 
 def _nothing() -> None:
@@ -174,13 +200,21 @@ def _connected(workers: int) -> Iterator[Any]:
 
 
 def _knock(address: str) -> None:
-    """Check that something listens at `host:port`; Ray itself waits for minutes.
+    """Check that a server of gRPC, as Ray's are, answers at `host:port`; Ray itself waits for many minutes.
 
     Raises:
-        OSError: nothing does.
+        OSError: none does.
     """
-    if found := re.fullmatch(r"(?:ray://)?([^/]+):(\d+)", address):
-        socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=WAITS).close()
+    found = re.fullmatch(r"(?:ray://)?([^/]+):(\d+)", address)
+    if not found:
+        return
+    with socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=WAITS) as connection:
+        if os.environ.get("RAY_USE_TLS", "0") != "0":
+            return
+        connection.sendall(GREETING)
+        answer = connection.recv(len(SETTINGS))
+    if answer[3:4] != SETTINGS[3:4]:
+        raise OSError("what listens there is not Ray")
 
 
 ENGINES: Mapping[str, Engine] = {"processes": decode_rows, "ray": decode_on_cluster}

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from curate.datasets import cluster as module
 from curate.datasets.cache import prepare
 from curate.datasets.cluster import ENGINES, decode_on_cluster
 from curate.datasets.decoding import decode_rows
@@ -75,6 +80,51 @@ def test_an_address_without_a_cluster_is_told_at_once(tmp_path, monkeypatch):
         prepare(Manifest(write(tmp_path, 20), options()), tmp_path / "cache", engine=decode_on_cluster)
 
 
+@pytest.mark.parametrize(
+    ("said", "told"), [(b"", "timed out"), (b"HTTP/1.1 400 Bad Request", "what listens there is not Ray")]
+)
+def test_an_address_where_something_else_listens_is_refused(said, told, tmp_path, monkeypatch):
+    """It says nothing, or nothing of HTTP/2; Ray is not asked, which would wait for many minutes."""
+    pytest.importorskip("ray")
+    monkeypatch.setattr(module, "WAITS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        answering = pool.submit(answer, server, said)
+        with pytest.raises(CurateError, match=f"no Ray cluster, RAY_ADDRESS={address}: {told}"):
+            prepare(Manifest(write(tmp_path, 20), options()), tmp_path / "cache", engine=decode_on_cluster)
+        answering.result()
+
+
+def answer(server, said):
+    """Say something to the first client, and wait until it has gone."""
+    client, _ = server.accept()
+    with client, suppress(ConnectionResetError):
+        client.sendall(said)
+        while client.recv(1024):
+            pass
+
+
+def test_a_broken_connection_to_ray_is_no_fault_of_the_cache(tmp_path, monkeypatch):
+    """As when the head is killed; Python's error is that of a file which cannot be written."""
+    ray = pytest.importorskip("ray")
+
+    def broken(*_, **__):
+        raise BrokenPipeError("Broken pipe")
+
+    @contextmanager
+    def connected(workers):
+        yield SimpleNamespace(
+            cluster_resources=dict, remote=ray.remote, wait=broken, cancel=broken, exceptions=ray.exceptions
+        )
+
+    monkeypatch.setattr(module, "_connected", connected)
+    monkeypatch.setattr(ray.remote_function.RemoteFunction, "_remote", lambda *_, **__: object())
+    with pytest.raises(CurateError, match="the Ray cluster was lost: Broken pipe") as error:
+        prepare(Manifest(write(tmp_path, 20), options()), tmp_path / "cache", engine=decode_on_cluster)
+    assert "goes on where it was" in error.value.hint
+
+
 @pytest.fixture(scope="module")
 def cluster():
     """A head without cores, and two nodes with two each."""
@@ -134,6 +184,7 @@ LOST = """
 import os, signal, sys
 from pathlib import Path
 
+from curate.datasets import cluster as module
 from curate.datasets.cache import prepare
 from curate.datasets.cluster import decode_on_cluster
 from curate.errors import CurateError
