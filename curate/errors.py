@@ -46,6 +46,10 @@ class NonFiniteError(CurateError):
     """A loss became NaN or infinite; the message names the samples of the batch."""
 
 
+class LostProcessError(CurateError):
+    """One of the processes of a command ended before the others."""
+
+
 class MediaError(Exception):
     """One modality of one sample cannot be used: it is recorded with its sample and never ends a run.
 

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -96,12 +97,34 @@ def test_a_lost_process_ends_all_and_the_resumed_run_equals_the_unbroken_one(
     out, err = process.communicate()
     told = [line for line in err.splitlines() if line.startswith(("error:", "hint:"))]
     assert process.returncode == 1 and out == "" and "Traceback" not in err, err
-    assert len(told) == 2 and "process 1 was ended by SIGKILL" in told[0] and "--resume" in told[1]
+    assert len(told) == 2 and "process 1 was ended by SIGKILL" in told[0]
+    assert "`curate train --resume --run adaptive-manifest-1 --processes 2`" in told[1]
     assert "failed" in curate("runs").out
     assert curate("train", "--resume", "--processes", "2").code == 0
     with chdir(whole):
         assert curate(*TRAIN, *divided).code == 0
     assert steady(content, db) == steady(content, whole / "curate.duckdb")
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_one_process_of_a_launcher_alone_says_whom_it_waits_for_and_can_be_ended(rank: str, db: Path) -> None:
+    """Variables that are left of another job; the port is one that nobody listens to."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    variables = {"RANK": rank, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "curate", "evaluate", "--db", db],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
+    )
+    assert process.stderr is not None
+    said = process.stderr.readline()
+    assert f"process {rank} of 2" in said and f"127.0.0.1:{port}" in said
+    process.terminate()
+    assert "interrupted" in process.communicate()[1]
+    assert process.returncode == 130
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

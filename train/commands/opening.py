@@ -14,7 +14,7 @@ import typer
 
 from curate.commands.messages import messages, print_message
 from curate.commands.precedence import is_from
-from curate.errors import CurateError
+from curate.errors import CurateError, LostProcessError
 from curate.render import progress
 
 if TYPE_CHECKING:
@@ -96,16 +96,18 @@ def under_torchrun(ctx: typer.Context) -> None:
     names = ("RANK", "WORLD_SIZE", "MASTER_PORT")
     if "MASTER_ADDR" not in os.environ or not all(os.environ.get(name, "").isdecimal() for name in names):
         return
-    rank, world, _ = (int(os.environ[name]) for name in names)
-    if world < 2 or rank >= world:
+    rank, world, port = (int(os.environ[name]) for name in names)
+    if world < 2 or rank >= world or port >= 2**16:
         return
     if ctx.invoked_subcommand in SPREAD:
         from curate.train.loop.launch import follow
+        from curate.train.loop.meeting import meet
         from curate.train.loop.processes import Team
 
+        store = meet(rank, world, print_message)
         if rank:
-            raise typer.Exit(follow(rank, world))
-        ctx.meta[TEAM] = team = Team(world)
+            raise typer.Exit(follow(rank, world, store))
+        ctx.meta[TEAM] = team = Team(world, store=store)
         ctx.call_on_close(team.close)
     elif rank:
         raise typer.Exit(0)
@@ -117,22 +119,37 @@ def resumable(ctx: typer.Context, store: Store, begun: Run | None = None) -> Ite
 
     Args:
         begun: the run that is continued; None if a new one is to begin.
+
+    Raises:
+        LostProcessError: another process has ended; the hint has the command that goes on.
     """
     kind = str(ctx.command.name)
     before = {run.run_id for run in store.runs.all(kind=kind)} if store.path.exists() else set()
     before -= {begun.run_id} if begun else set()
+
+    def going_on() -> tuple[str, str]:
+        """The run that was begun and the command that goes on with it, '' if there is none."""
+        runs = store.runs.all(kind=kind) if store.path.exists() else []
+        mine = [run.run_id for run in runs if run.status != "done" and run.run_id not in before]
+        if not mine:
+            return "", ""
+        team = "the same torchrun and " if TEAM in ctx.meta else ""
+        return mine[0], f"{team}`curate {kind} --resume --run {quote(mine[0])}{_typed(ctx, *HOW)}`"
+
     try:
         yield
     except KeyboardInterrupt:
-        runs = store.runs.all(kind=kind) if store.path.exists() else []
-        mine = [run for run in runs if run.status != "done" and run.run_id not in before]
-        if mine:
-            command = f"curate {kind} --resume --run {quote(mine[0].run_id)}{_typed(ctx, *HOW)}"
-            team = "the same torchrun and " if TEAM in ctx.meta else ""
-            print_message(f"interrupted: {mine[0].run_id} keeps every finished epoch; go on with {team}`{command}`")
+        name, command = going_on()
+        if name:
+            print_message(f"interrupted: {name} keeps every finished epoch; go on with {command}")
         else:
             print_message("interrupted: no run was begun; media decoded so far are kept for the next time")
         raise typer.Exit(130) from None
+    except LostProcessError as error:
+        name, command = going_on()
+        if name:
+            error.hint = f"{name} keeps every finished epoch; go on with {command}; with fewer if memory was short"
+        raise
 
 
 def _typed(ctx: typer.Context, *names: str) -> str:

@@ -19,6 +19,7 @@ import torch
 from curate.errors import CurateError
 
 from .links import Disconnected, Links
+from .meeting import Store
 from .parts import Server
 
 ENDING = 5.0
@@ -126,7 +127,7 @@ def _end_with(pipe: Connection, folder: Path) -> None:
     os._exit(1)
 
 
-def follow(rank: int, world: int, folder: Path | None = None) -> int:
+def follow(rank: int, world: int, place: Path | Store) -> int:
     """Serve the first process until it ends; says nothing, and leaves Ctrl-C to it. Returns the exit status."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -134,7 +135,7 @@ def follow(rank: int, world: int, folder: Path | None = None) -> int:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     with suppress(Disconnected):
-        links = Links(rank, world, folder)
+        links = Links(rank, world, place)
         try:
             Server(links).serve()
             links.close()

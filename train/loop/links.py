@@ -18,10 +18,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from .meeting import JOINING, Store
+
 FOR_EVER = timedelta(days=365)
 """How long to wait for an order: decoding a data set may take hours. A process that ends is noticed at once."""
-JOINING = timedelta(minutes=5)
-"""How long to wait for all processes to be there."""
 FAILURE = "failure"
 """Key under which a process leaves the reason why it ends."""
 
@@ -36,25 +36,26 @@ class Links:
     Args:
         rank: number of this process; 0 is the first, which gives the orders.
         world: how many there are.
-        folder: a folder that only they use, on one machine; None takes the address from the environment, as
-            `torchrun` sets it.
+        place: a folder that only they use, on one machine, or the store where they have met.
 
     Raises:
         Disconnected: by every method, if another process has ended.
     """
 
-    def __init__(self, rank: int, world: int, folder: Path | None = None) -> None:
+    def __init__(self, rank: int, world: int, place: Path | Store) -> None:
         self.rank, self.world = rank, world
         self._groups: dict[int, Any] = {world: None}
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         with _watched():
-            if folder is None:
-                dist.init_process_group(backend, timeout=FOR_EVER)
-            else:
-                store = dist.FileStore(str(folder / "store"), world)  # type: ignore[attr-defined]
+            if isinstance(place, Path):
+                store = dist.FileStore(str(place / "store"), world)  # type: ignore[attr-defined]
                 store.set_timeout(JOINING)
                 with _loopback():
                     dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=FOR_EVER)
+            else:
+                # The first process may decode for hours before it connects; the others are there when it does.
+                place.set_timeout(FOR_EVER if rank else JOINING)
+                dist.init_process_group(backend, store=place, rank=rank, world_size=world, timeout=FOR_EVER)
 
     def close(self) -> None:
         """Leave the group."""

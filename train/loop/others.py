@@ -8,12 +8,13 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from curate.errors import CurateError
+from curate.errors import CurateError, LostProcessError
 from curate.train.data.samples import mix_seed
 from curate.train.models.model import FusionModel
 
 from .launch import Launched
 from .links import Disconnected, Links
+from .meeting import Store
 from .parts import Copy, description, state
 
 State = list[tuple[int, ...]]
@@ -24,6 +25,7 @@ class Others:
 
     Args:
         launched: the other processes, started here; None if `torchrun` started them.
+        store: where those have met.
 
     Attributes:
         world: how many processes there are.
@@ -33,13 +35,14 @@ class Others:
         copy: this process's own copy of encoders whose weights are divided, once they have run.
     """
 
-    def __init__(self, world: int, launched: Launched | None = None) -> None:
+    def __init__(self, world: int, launched: Launched | None = None, store: Store | None = None) -> None:
         self.world = world
         self.device = ""
         self.forwards = 0
         self.released: list[int] = []
         self.copy: Copy | None = None
         self._launched = launched
+        self._store = store
         self._links: Links | None = None
         self._broken = False
         self._built = ""
@@ -50,7 +53,12 @@ class Others:
     def links(self) -> Links:
         """The connections, made when they are first used."""
         if self._links is None:
-            self._links = Links(0, self.world) if self._launched is None else self._launched.links()
+            if self._launched is not None:
+                self._links = self._launched.links()
+            elif self._store is not None:
+                self._links = Links(0, self.world, self._store)
+            else:
+                raise ValueError("processes that were not started here need the store where they have met")
         return self._links
 
     def close(self) -> None:
@@ -84,10 +92,9 @@ class Others:
             reason = self._lost()
             if not reason and not isinstance(error, Disconnected):
                 raise
-            raise CurateError(
+            raise LostProcessError(
                 f"one of the {self.world} processes ended before the others: {reason or error}",
-                "finished epochs are kept; go on with --resume. If memory was short, use fewer processes, or a smaller "
-                "optim.batch_size",
+                "type the command again; if memory was short, with fewer processes, or a smaller optim.batch_size",
             ) from None
 
     def _lost(self) -> str:

@@ -37,6 +37,7 @@ from curate.train.models.features import StandardisedFeatures
 from curate.train.models.model import FusionModel
 
 from .launch import Launched
+from .meeting import Store
 from .others import Others
 from .whole import Whole
 
@@ -44,8 +45,8 @@ from .whole import Whole
 class Team(Others):
     """The processes of one command, seen from the first; models use it as their `spread`."""
 
-    def __init__(self, world: int, launched: Launched | None = None) -> None:
-        super().__init__(world, launched)
+    def __init__(self, world: int, launched: Launched | None = None, store: Store | None = None) -> None:
+        super().__init__(world, launched, store)
         self._said: set[str] = set()
 
     def __deepcopy__(self, memo: object) -> Team:
