@@ -24,6 +24,7 @@ from curate.errors import CurateError
 
 from .blobs import cell
 from .copies import obtain, trim
+from .logins import login
 
 if sys.platform == "win32":
     from pathlib import WindowsPath as Here
@@ -74,9 +75,9 @@ class RemoteError(CurateError):
             or `unreachable`, its file system does not answer.
     """
 
-    def __init__(self, path: Remote, status: str, cause: str) -> None:
+    def __init__(self, path: Remote, status: str, cause: str, hint: str = "") -> None:
         hints = {"missing": "check the name", "truncated": "fetch it again", "undecodable": "check who may read it"}
-        super().__init__(f"{path} {cause}", hints.get(status, "try again; files that were read are kept"))
+        super().__init__(f"{path} {cause}", hint or hints.get(status, "try again; files that were read are kept"))
         self.status = status
 
 
@@ -243,7 +244,7 @@ def _failing(path: Remote) -> Iterator[None]:
             raise CurateError(
                 f"no space is left for a copy of {path}", "choose another cache folder (CURATE_CACHE)"
             ) from None
-        raise RemoteError(path, "unreachable", f"could not be read: {_said(error)}") from None
+        raise RemoteError(path, "unreachable", f"could not be read: {_said(error)}", login(path, error)) from None
 
 
 def _said(error: BaseException) -> str:

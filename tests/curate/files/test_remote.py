@@ -18,6 +18,7 @@ import pytest
 
 from curate.errors import CurateError
 from curate.files.copies import FOLDER, TOTAL, obtain, trim
+from curate.files.logins import login
 from curate.files.remote import Remote, RemoteError, beside, local, located, stamps
 from curate.files.tables import open_table
 from curate.files.vectors import read_head, read_values
@@ -262,3 +263,25 @@ def test_several_processes_share_the_copies(monkeypatch, tmp_path):
         assert list(pool.map(work, range(3))) == [0, 0, 0]
     sizes = [p.stat().st_size for p in (tmp_path / FOLDER).iterdir() if not p.name.startswith(".")]
     assert 0 < sum(sizes) <= 4000 and set(sizes) == {1000}
+
+
+class NoCredentialsError(Exception):
+    """Of this name is the error of the packages that read buckets."""
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [(NoCredentialsError("none found"), "give memory:// its credentials"), (TimeoutError("no answer"), "try again")],
+)
+def test_credentials_that_are_missing_are_what_the_hint_is_about(error, hint, memory, monkeypatch):
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr(type(memory), "info", fails)
+    with pytest.raises(RemoteError) as told:
+        located("memory://bucket/clips.csv").exists()
+    assert told.value.status == "unreachable" and told.value.hint.startswith(hint)
+
+
+def test_the_credentials_of_s3_are_named():
+    assert "AWS_ACCESS_KEY_ID" in login(located("s3://bucket/clips.csv"), NoCredentialsError())
