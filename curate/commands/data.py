@@ -115,7 +115,7 @@ def prepare(
 
     kind = find(dataset)
     opened = kind(root.resolve() if root else None, data_options(ctx, kind, dataset))
-    store, folder = Store(db), cache or default_folder()
+    store, folder = Store(db, writes=True), cache or default_folder()
     processes = workers if workers is not None else (os.cpu_count() or 1) if opened.decodes else 0
     if not quiet:
         print_plan(opened, folder, processes, engine)

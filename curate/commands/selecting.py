@@ -52,7 +52,7 @@ def select(
     }
     if dry_run and (name or output or replace):
         raise CurateError("--dry-run stores nothing", "leave --name, --output and --replace out")
-    store, message = Store(db), messages(quiet)
+    store, message = Store(db, writes=not dry_run), messages(quiet)
     scored = store.runs.find(run, kind="score", status=None if run else "done")
     if scored.folds:
         message(f"{scored.run_id} was scored out of fold, in {scored.folds} folds")
@@ -86,7 +86,7 @@ def selections(
     """List the stored selections; tell one in full, or write it to a file; compare two, or remove one."""
     from curate.store.store import Store
 
-    store, named, message = Store(db), names or [], messages(quiet)
+    store, named, message = Store(db, writes=remove), names or [], messages(quiet)
     if output and (len(named) != 1 or remove):
         raise CurateError("--output writes one selection", "e.g. curate selections clean -o clean.txt")
     if len(named) > 2 or (remove and len(named) != 1):

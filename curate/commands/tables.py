@@ -54,7 +54,7 @@ def runs(
     """List what has been run, newest first, or one run in full."""
     from curate.store.store import Store
 
-    store = Store(db)
+    store = Store(db, writes=remove)
     if remove and name is None:
         raise CurateError("--remove needs the run's name", "e.g. curate runs adaptive-demo-1 --remove")
     if name is None:
@@ -99,7 +99,7 @@ def merge(
     message = messages(quiet)
     for path in tables:
         with local(path) as near:  # a table in a bucket has no checkpoints beside its copy
-            done = take_over(Store(db), near, weights)
+            done = take_over(Store(db, writes=True), near, weights)
         for old, new in list(done.renamed.items())[:SHOWN]:
             message(f"{old} of {path} is called {new} here")
         if len(done.renamed) > SHOWN:
@@ -125,7 +125,7 @@ def table(
     """Say how large the table is and where its rows are; move them to Parquet files beside it, or back."""
     from curate.store.store import Store
 
-    store = Store(db)
+    store = Store(db, writes=rows is not None)
     if rows is not None:
         messages(quiet)(f"moving the rows of samples of {db}: {rows}")
         store.keep_rows(rows == "beside")

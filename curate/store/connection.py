@@ -68,10 +68,11 @@ class Connection:
 
     Args:
         path: the file; made by the first write.
+        writes: whether writing is to follow: reading, too, then waits as long for another writer.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, writes: bool = False) -> None:
+        self.path, self.writes = Path(path), writes
         self._held: duckdb.DuckDBPyConnection | None = None
 
     @contextmanager
@@ -114,8 +115,7 @@ class Connection:
         elif not self.path.exists():
             otherwise = "make one with `curate score --dataset NAME` or --predictions FILE, or name it with --db"
             raise NoTableError(f"no sample table at {self.path}", otherwise)
-        if patience is None:
-            patience = WRITE_PATIENCE if write else READ_PATIENCE
+        patience = (WRITE_PATIENCE if write or self.writes else READ_PATIENCE) if patience is None else patience
         opened = self._connect(write, settings, patience)
         try:
             with self._told("write" if write else "read"):

@@ -37,10 +37,11 @@ class Store:
 
     Args:
         path: the file; made by the first write.
+        writes: see `Connection`.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.db = Connection(path)
+    def __init__(self, path: str | Path, writes: bool = False) -> None:
+        self.db = Connection(path, writes)
         self.runs = Runs(self.db)
         self.samples = Samples(self.db)
         self.epochs = Epochs(self.db)

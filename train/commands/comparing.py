@@ -84,7 +84,8 @@ def compare(
         return
     for path in output or []:
         check_output(path, SUFFIXES)
-    store, shown = Store(db), plans.read_table(table_name) if table_name else None
+    store = Store(db, writes=not show_only)
+    shown = plans.read_table(table_name) if table_name else None
     if show_only:
         stored = name or (shown.name if shown else None) or store.comparisons.newest()
         shown = shown or (plans.read_table(stored) if stored in plans.table_names() else None)

@@ -67,7 +67,7 @@ def improve(
     from curate.comparison.plan import parse_seeds
     from curate.store.store import Store
 
-    store = Store(db)
+    store = Store(db, writes=True)
     parent = store.runs.find(run, kind="score", status=None if run else "done")
     need_model(parent)
     from curate.advice.evidence import read_evidence

@@ -65,7 +65,8 @@ def opened(ctx: typer.Context, db: Path | None = None, cache: Path | None = None
             engine=options.get("engine", "processes"),
             team=team,
         )
-        yield Session(Store(db or options["db"]), folder, runtime, tracking, advance, messages(options["quiet"]))
+        store = Store(db or options["db"], writes=True)
+        yield Session(store, folder, runtime, tracking, advance, messages(options["quiet"]))
 
 
 @contextmanager

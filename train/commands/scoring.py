@@ -111,7 +111,7 @@ def score(
     """Warm up, predict every training sample, fit the mixture of gaps, and write posteriors to the table."""
     from curate.store.store import Store
 
-    store = Store(db)
+    store = Store(db, writes=True)
     if refit:
         done = _refit(ctx, store, refit)
     elif predictions:

@@ -65,7 +65,7 @@ def train(
         raise unknown_name("method", method, catalog.names())
     from curate.store.store import Store
 
-    store = Store(db)
+    store = Store(db, writes=True)
     begun = None
     if resume:
         precedence.refuse_beside_resume(ctx, "epochs", "start_at", "threshold", "selection", "seed", "settings")

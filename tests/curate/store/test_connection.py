@@ -63,6 +63,19 @@ def test_a_lock_that_is_let_go_is_waited_for(scored_table, monkeypatch):
     assert process.returncode == 0
 
 
+def test_reading_before_writing_waits_as_long_as_writing_does(scored_table, monkeypatch):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(scored_table.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "held\n"
+    monkeypatch.setattr(database, "READ_PATIENCE", 0)
+    monkeypatch.setattr(database.time, "sleep", lambda _: process.communicate())
+    with pytest.raises(LockedError):
+        Store(scored_table.path).runs.all()
+    assert len(Store(scored_table.path, writes=True).runs.all()) == 1
+    assert process.returncode == 0
+
+
 def test_another_connection_of_this_process_is_told_of(scored_table):
     with duckdb.connect(str(scored_table.path)), pytest.raises(CurateError, match="open in this process"):
         scored_table.runs.all()
