@@ -12,7 +12,8 @@ from .evidence import Evidence
 MAY_BE_HARD = 2.0
 """Denied labels may be those of hard samples, if their share is below so many times the share of the held-out samples
 that the fusion gets wrong: then half of them or more could be."""
-
+PAIR, CONFUSED = 20, 0.2
+"""Two classes are named if at least so many of their labels, and more than this share, are denied as each other."""
 LEARNT = 0.6
 """A model has learnt little that gives the labels of less than this share of its training samples."""
 
@@ -73,15 +74,8 @@ def _broken(e: Evidence) -> str:
 
 def _swapped(e: Evidence) -> str:
     """How many clips probably belong to other samples, and what to do; of which modalities that was not judged."""
-    reasons = {
-        "damage may be read as another class, and nothing can be called broken there": e.blind,
-        "the label is read in too few of these clips or of the others, or wrong labels may explain what they show": [
-            m for m in e.unread if m not in e.blind
-        ],
-    }
-    unread = "; ".join(f"not judged of {' and '.join(names)}: {why}" for why, names in reasons.items() if names)
-    if e.blind:
-        unread += f"; contradiction_{e.blind[0]} ranks them"
+    reasons = {why: [m for m in e.unread if e.unread[m] == why] for why in e.unread.values()}
+    unread = "; ".join(f"not judged of {' and '.join(names)}: {why}" for why, names in reasons.items())
     if not e.swapped:
         return f"swapped: {unread}" if unread else ""
     shown = ", ".join(f"{count} of {m} ({count / e.samples:.1%})" for m, count in e.swapped.items())
@@ -95,11 +89,11 @@ def _swapped(e: Evidence) -> str:
 def _labels(e: Evidence) -> str:
     """How many labels are probably wrong, and what to do; '' if none is, or if that is not known."""
     if e.withheld:
-        return f"labels: not judged: {unjudged(e)}; contradiction_fused ranks them"
+        return f"labels: not judged: {unjudged(e)}{_pair(e)}; contradiction_fused ranks them"
     if e.denied is None and not e.has_model:
         return f"labels: not judged of so many samples; the same command with --set score.labels_up_to={e.samples}"
     if not e.denied:
-        return _elsewhere(e)
+        return _elsewhere(e) or _against(e)
     text = (
         f"labels: {e.denied} probably wrong ({e.denied / e.samples:.1%}), since the fused prediction preferred another "
         f"class{' over the warm-up' if e.has_model else ''}, as it does in a group apart, or of copies; "
@@ -114,6 +108,27 @@ def _labels(e: Evidence) -> str:
         f'{text}look at them: `curate sql "SELECT sample_id, label_name FROM samples WHERE p_mislabelled > 0.5 '
         'ORDER BY p_mislabelled DESC"`'
     )
+
+
+def _against(e: Evidence) -> str:
+    """That labels are denied though none is claimed to be wrong; '' if none is."""
+    if e.denied is None or not e.against:
+        return ""
+    return (
+        f"labels: no group of wrong ones is told apart; the fused prediction denies {e.against} "
+        f'({e.against / e.samples:.1%}), which may be hard{_pair(e)}; look at them: `curate sql "SELECT sample_id, '
+        'label_name FROM samples WHERE contradiction_fused > 0.5 ORDER BY contradiction_fused DESC"`'
+    )
+
+
+def _pair(e: Evidence) -> str:
+    """That two classes are taken for each other; '' if it is few of their samples, at most a fifth."""
+    if e.confused is None:
+        return ""
+    one, two, denied, samples = e.confused
+    if denied < PAIR or denied <= CONFUSED * samples:
+        return ""
+    return f"; {denied} of the {samples} of {one} and {two} as each other: hard to tell apart, or labelled as the other"
 
 
 def unjudged(e: Evidence) -> str:
@@ -138,7 +153,7 @@ def _elsewhere(e: Evidence) -> str:
     cure = "" if e.folds or not e.has_model else "; scored out of fold (--folds 5) they may be found"
     return (
         f"labels: of held-out ones at least {e.held_out.wrong:.0%} are probably wrong, but among the samples that were "
-        f"trained on none is told apart{cure}"
+        f"trained on none is told apart{_pair(e)}{cure}"
     )
 
 

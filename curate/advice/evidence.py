@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from curate.comparison.summary import Line, summarize
 from curate.types import FUSED
@@ -60,10 +60,16 @@ CLAIMED = (
     "count(p_swapped) = 0, count(p_broken) = 0 FROM usability WHERE run_id = ? GROUP BY 1"
 )
 DENIED = (
-    "SELECT CASE WHEN count(p) > 0 THEN count(*) FILTER (p > 0.5) END, count(p) = 0 AND count(denied) > 0 FROM ("
+    "SELECT CASE WHEN count(p) > 0 THEN count(*) FILTER (p > 0.5) END, count(p) = 0 AND count(denied) > 0, "
+    "count(*) FILTER (denied > 0.5) FROM ("
     "SELECT any_value(p_mislabelled) AS p, any_value(contradiction_fused) AS denied "
     "FROM usability WHERE run_id = ? GROUP BY sample_id)"
 )
+
+
+DAMAGE = "damage may be read as another class, and nothing can be called broken there"
+EITHER = "it prefers the label too rarely, or no other does, or what it denies has other reasons"
+"""Why it was not judged which clips are swapped: where nothing may be claimed, and where a run does not say why."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +93,12 @@ class Evidence:
         in_sample: whether the model that scored them had been trained on them; None where that is unknown.
         broken: {modality: share of samples claimed to be broken}, of modalities with a broken group.
         swapped: {modality: how many of its clips probably belong to other samples}, of modalities with any.
-        unread: modalities of which it was not judged which clips are swapped, see `curate.scores.labels.Denied`.
-        blind: those of `unread` of which nothing can be called broken either.
+        unread: {modality: why it was not judged which of its clips are swapped, see `curate.scores.labels.Denied`}.
         verdicts: {modality: what is claimed about it, in words}; {} where usability is not known.
         denied: how many labels are probably wrong, see `curate.scores.labels`; None where that was not judged.
         withheld: the warm-up's epochs are known, and labels were not judged.
+        against: of how many labels the fused prediction prefers another class, contradiction_fused above 0.5.
+        confused: the two classes that most of these are about, how many, and of how many samples; None = none.
         posterior: how p_balanced was made, and how far to trust it, in words.
         has_model: False for a run of saved predictions.
         compared: lines of this data set's comparisons.
@@ -114,11 +121,12 @@ class Evidence:
     in_sample: bool | None = True
     broken: Mapping[str, float] = field(default_factory=dict)
     swapped: Mapping[str, int] = field(default_factory=dict)
-    unread: tuple[str, ...] = ()
-    blind: tuple[str, ...] = ()
+    unread: Mapping[str, str] = field(default_factory=dict)
     verdicts: Mapping[str, str] = field(default_factory=dict)
     denied: int | None = None
     withheld: bool = False
+    against: int = 0
+    confused: tuple[str, str, int, int] | None = None
     posterior: str = ""
     has_model: bool = True
     compared: Sequence[Line] = ()
@@ -225,8 +233,7 @@ def _read_evidence(store: Store, run: Run, found: Round | None) -> Evidence:
         known = store.db.named_rows(KNOWN.format(WITH_A_GAP), {"run": run.run_id})
     claimed = {m: row for m, *row in store.rows(CLAIMED, [run.run_id])}  # see the query
     trained = {seen for _, _, seen, _ in known} - {None}
-    denied, withheld = store.rows(DENIED, [run.run_id])[0]
-    was_judged = withheld or denied is not None
+    denied, withheld, against = store.rows(DENIED, [run.run_id])[0]
     scored, verdicts = found or store.rounds.read(run.run_id), store.usability.verdicts(run.run_id)
     lines = {
         line.label: line  # of several lines with one label the newest is kept
@@ -251,15 +258,27 @@ def _read_evidence(store: Store, run: Run, found: Round | None) -> Evidence:
         in_sample=any(trained) if trained else None,
         broken={m: claimed[m][0] for m, _, found, *_ in verdicts if found and m in claimed},
         swapped={m: claimed[m][1] for m in run.modalities if m in claimed and claimed[m][1]},
-        unread=tuple(m for m in run.modalities if m in claimed and claimed[m][2] and was_judged),
-        blind=tuple(m for m in run.modalities if m in claimed and claimed[m][3] and was_judged),
+        unread=_unread(store, run, claimed) if withheld or denied is not None else {},
         verdicts=describe_verdicts(verdicts),
         denied=denied,
         withheld=bool(withheld),
+        against=against,
+        confused=store.usability.confused(run) if against and not denied else None,
         posterior=describe_posterior(run, scored),
         has_model=run.method != "predictions",
         compared=tuple(lines.values()),
     )
+
+
+def _unread(store: Store, run: Run, claimed: Mapping[str, Sequence[Any]]) -> dict[str, str]:
+    """{modality: why it was not judged which of its clips are swapped}, of those rows of `CLAIMED` where it was not."""
+    said = dict(store.rows("SELECT modality, swaps_unjudged FROM guard WHERE run_id = ?", [run.run_id]))
+    known = {m: claimed[m] for m in run.modalities if m in claimed}
+    return {
+        m: DAMAGE if nothing_broken else said.get(m) or EITHER
+        for m, (_, _, unread, nothing_broken) in known.items()
+        if unread
+    }
 
 
 def _gaps(store: Store, run: Run) -> tuple[int, float, float, list[tuple[str, float, float]]]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.scores.labels import CLAIMED
 from curate.scores.relabel import at_random, corrected
+from curate.scores.two_groups import CLAIMED
 
 from .conclusions import unjudged
 from .evidence import read_evidence

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curate.scores import labels
+from curate.scores import two_groups
 from curate.scores.guard import Guard
 from curate.scores.metrics import auroc, degraded_alone, degraded_in_part, direction_auroc
 from curate.scores.usability import some_not_all
@@ -155,5 +155,5 @@ def swapped(frame: pd.DataFrame, modality: str, count: int) -> tuple[pd.DataFram
 
 
 def _claimed(frame: pd.DataFrame, column: str, count: int) -> tuple[pd.DataFrame, int]:
-    found = frame[frame[column].astype(float) > labels.CLAIMED]
+    found = frame[frame[column].astype(float) > two_groups.CLAIMED]
     return found.sort_values([column, "sample_id"], ascending=[False, True]).head(count), len(found)

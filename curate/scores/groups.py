@@ -37,8 +37,9 @@ MOSTLY = 0.5
 """A class has a shortcut if more than this share of it is given away by its look,"""
 SAME = 1e-3
 """Samples nearer to each other than about this share of the spread of all are copies."""
-CROSSING = 0.1
-"""and these are apart from its others: fewer neighbours cross than this share of what mixing at random gives."""
+CROSSING, ROUNDS = 0.05, 3
+"""and these are apart from its others: once each has gone so many times with most of its neighbours of the class, fewer
+of these cross than this share of what mixing at random gives."""
 FLAT = 0.03
 """Nothing is there if the numbers of a pattern spread by less than this share of what is usual."""
 
@@ -268,7 +269,8 @@ def shortcuts(places: Floats, labels: NDArray[np.int64], classes: int, copies_al
 
     Damage that is tied to a class tells the class: it is recognised better than what is whole. A class that simply is
     easy to tell by its look is no shortcut: those of its samples that are told by it and those that are not are mixed.
-    Copies are one in any case, such as silence, or vectors of zeros: they say nothing but that they are its.
+    Copies are one in any case, and however few of the class, such as silence, or vectors of zeros: they say nothing but
+    that they are its.
 
     Args:
         places: (N, d) in the space of appearance.
@@ -280,16 +282,19 @@ def shortcuts(places: Floats, labels: NDArray[np.int64], classes: int, copies_al
     purity = (labels[_nearest(places, near)] == labels[:, None]).mean(axis=1)
     pure, found = purity >= PURE, np.zeros(classes, dtype=bool)
     copies = pure & copied(places)
-    pure = copies if copies_alone else pure
+    given = copies.copy()
     for c in range(classes):
         own = np.flatnonzero(labels == c)
-        told, found[c] = pure[own], copies[own].sum() > MOSTLY * len(own)
-        smaller = int(min(told.sum(), (~told).sum()))
-        if found[c] or told.sum() <= MOSTLY * len(own) or smaller < 2:
+        told, found[c] = pure[own], copies[own].any()
+        if copies_alone or found[c] or len(own) <= NEAR:
             continue
-        crossing = (told[_nearest(places[own], min(NEAR // 2, smaller - 1))] != told[:, None]).mean()
-        found[c] = crossing < CROSSING * 2 * told.mean() * (1 - told.mean())
-    return Shortcuts(purity, pure & found[labels], found)
+        nearest = _nearest(places[own], NEAR // 2)
+        for _ in range(ROUNDS):
+            told = told[nearest].mean(axis=1) > 0.5
+        mixed = 2 * told.mean() * (1 - told.mean())
+        found[c] = told.mean() > MOSTLY and (told[nearest] != told[:, None]).mean() < CROSSING * mixed
+        given[own] = told & found[c]
+    return Shortcuts(purity, given, found)
 
 
 def copied(places: Floats) -> Mask:

@@ -60,7 +60,7 @@ class Guard:
         withheld: nothing was claimed: only deep features are known, vectors are hardly read, or nothing was held out.
         weak: classes that are hardly recognised as a whole: ambiguous, or damaged throughout.
         rare: share of the training samples that have a look of their own and are readable by themselves.
-        shortcuts: classes most of whose samples are given away by their look, see `groups.shortcuts`.
+        shortcuts: classes of which most, or copies, are given away by their look, see `groups.shortcuts`.
     """
 
     found: bool
@@ -84,7 +84,9 @@ class Guard:
         if self.rare:
             text += f"; {self.rare:.1%} have a look of their own and are readable by themselves: rare, not broken"
         if self.shortcuts:
-            text += f"; look alone gives away most of {_named(self.shortcuts)}: damage tied to a class, or a shortcut"
+            text += (
+                f"; look alone gives away {_named(self.shortcuts)}, or a part: damage tied to a class, or a shortcut"
+            )
         return text
 
 

@@ -20,32 +20,20 @@ from numpy.typing import NDArray
 
 from curate.types import Floats
 
-from .bounds import MAJORITY, SIDED, UNKNOWN, WrongBounds
+from .bounds import MAJORITY, UNKNOWN, WrongBounds
 from .groups import alike
-from .metrics import auroc
 from .preferences import Preferences
 from .references import Looks
-from .two_groups import SMALLEST, STEPS, TOLERANCE, Groups, two_groups, two_modes
+from .swaps import swapped
+from .two_groups import CLAIMED, TOLERANCE, two_groups, two_modes
 
-CLAIMED = 0.5
-"""A label is called wrong, and a clip swapped, above this probability."""
-READS, PREFERS = 0.6, 0.7
-"""Labels are judged if the fusion reads the first share of the held-out samples; the clips of a modality, if it prefers
-the label of the second share of its intact samples."""
-SEPARATION, DEPTH, MIRRORED = 2.3, 0.1, 0.8
-"""The lower group counts if the means are further apart than so many spreads, and if it prefers another class: its mean
-is below minus this share of the other mean. What is only hard, or shows nothing, has a mean near zero. A swapped clip
-is read as well as any, as another class: minus `MIRRORED`. Of wrong labels the margin is the only evidence, so there
-both groups must be modes: two Gaussians fit a tail as well."""
+READS = 0.6
+"""Labels are judged if the fusion reads this share of the held-out samples."""
+DEPTH = 0.1
+"""The lower group counts if it prefers another class: its mean is below minus this share of the other mean. What is
+only hard, or shows nothing, has a mean near zero. And both groups must be modes: two Gaussians fit a tail as well."""
 DISTINCT = 2.5
 """Where held-out samples show that there are wrong labels, these need not be a mode: so many spreads are enough."""
-TYPICAL = 0.1
-"""Clips are not swapped if the classes that they show instead clearly go with the labels further than this, see
-`typical`."""
-ORDINARY, ASKED = 2 / 3, 500
-"""Nor if their look-alikes deny their labels too, more than those of others, by this AUROC; of so many of each."""
-VOUCHES = 0.35
-"""Others tell a right label from a wrong one if they prefer the right ones by this many spreads."""
 BEYOND = 4 / 3
 """Nor is any label judged if so many times the limit of `bounds.limited` would be wrong, or of `bounds.accidents`, or
 most labels: it is what is hard that is denied."""
@@ -68,10 +56,12 @@ class Denied:
         p_mislabelled: (N,) in [0, 1]; 0 throughout where no group of wrong labels is told apart; NaN = not judged.
         p_swapped: (N, M) of each modality's clip, likewise; NaN in the column of a modality that reads too little, or
             beside which none reads enough, or where wrong labels may explain as much.
+        unjudged: why that is, in words, of each modality; '' where its clips are judged; () = not said.
     """
 
     p_mislabelled: Floats
     p_swapped: Floats
+    unjudged: tuple[str, ...] = ()
 
 
 def vouched(looks: Iterable[Floats], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -122,16 +112,11 @@ def judge(
 ) -> Denied:
     """Which labels are wrong, and which clips are swapped.
 
-    A modality denies a label where its margin belongs to the lower group, if there is one. Such a clip is swapped if
-    the other modalities prefer the label to what it shows, as they do elsewhere; if they do not, the label is wrong. It
-    is claimed only where most of what the modality denies is so. Where less than half is, wrong labels are the simpler
-    explanation; where that is not clear, neither is claimed. What the clips show instead must not go with the label,
-    see `typical`, nor with how they look, see `ordinary`: damage may be read as another class; then the label is not
-    wrong either. A modality that reads few labels is not asked and vouches for none, nor do others that do not clearly
-    prefer the rest of the labels. Labels are then judged by the fusion, on samples of which nothing is claimed to be
-    broken: damage hides the class, and a right label is denied. Classes count as equally frequent and as found equally
-    surely. Of very unequal classes that may hide a group: where more is told by margins as they are, most of it of
-    samples that are denied at equal frequency too, these are claimed. The lower group must be a mode, or held-out
+    What a modality denies may be a swapped clip, see `swaps`; then the label is not wrong. Labels are judged by the
+    fusion, on samples of which nothing is claimed to be broken: damage hides the class, and a right label is denied.
+    Classes count as equally frequent and as found equally surely. Of very unequal classes that may hide a group: where
+    more is told by margins as they are, most of it of samples that are denied at equal frequency too, these are
+    claimed; all of it where held-out samples show that labels are wrong. The lower group must be a mode, or held-out
     samples must show that labels are wrong. Nothing is judged where most labels would be wrong, more than a plain
     classifier of the content leaves room for, or more than held-out samples do: a model that has learnt little, or is
     too sure of itself, denies labels of what is hard. Nor is a label wrong if each modality that denies it shows what
@@ -153,10 +138,10 @@ def judge(
     count, modalities = p_broken.shape
     given, said, whole = said, said.at_equal_frequency(labels), p_broken <= CLAIMED
     fitted = np.sort(np.random.default_rng(seed).permutation(count)[:BANK])
-    swapped, elsewhere = _swaps(said, labels, whole, fitted, looks)
+    swaps = swapped(said, labels, whole, fitted, looks)
     if reads < READS:
-        return Denied(np.full(count, np.nan), swapped)
-    weights = (1 - elsewhere.max(axis=1)) * whole.all(axis=1)
+        return Denied(np.full(count, np.nan), swaps.p, swaps.unjudged)
+    weights = (1 - swaps.elsewhere.max(axis=1)) * whole.all(axis=1)
     if vouches is not None:
         denies = np.column_stack([said.margin(m) < -DENIES for m in range(modalities)])
         weights = weights * ~(denies.any(axis=1) & (vouches | ~denies).all(axis=1))
@@ -165,10 +150,12 @@ def judge(
     weights = weights * ~copies
     ways = [
         _wrong(said.at_equal_confidence(labels).margin(modalities), weights, fitted, wrong),
-        _mostly(_wrong(margin, weights, fitted, wrong), equal < -DENIES),
+        _wrong(margin, weights, fitted, wrong),
     ]
+    if not wrong.least:
+        ways[1] = _mostly(ways[1], equal < -DENIES)
     p_wrong = max(ways, key=lambda p: int((p > CLAIMED).sum()))
-    return Denied(np.where(copies & ~np.isnan(p_wrong), 1 / (1 + np.exp(margin)), p_wrong), swapped)
+    return Denied(np.where(copies & ~np.isnan(p_wrong), 1 / (1 + np.exp(margin)), p_wrong), swaps.p, swaps.unjudged)
 
 
 def _mostly(p: Floats, denied: NDArray[np.bool_]) -> Floats:
@@ -211,151 +198,3 @@ def at_most(p: Floats, share: float) -> Floats:
         return np.zeros(len(p))
     result: Floats = expit(odds - brentq(lambda shift: expit(odds - shift).mean() - share, 0, LOWEST))
     return result
-
-
-def _swaps(
-    said: Preferences,
-    labels: NDArray[np.int64],
-    whole: NDArray[np.bool_],
-    fitted: NDArray[np.int64],
-    looks: Sequence[Looks | None],
-) -> tuple[Floats, Floats]:
-    """(N, M) probabilities that a clip is swapped, NaN in the columns that are not judged, and see `_elsewhere`."""
-    swapped, elsewhere = np.zeros(whole.shape), np.zeros(whole.shape)
-    asked = [
-        m for m, intact in enumerate(whole.T) if (said.margin(m) > 0)[intact].sum() >= max(PREFERS * intact.sum(), 1)
-    ]
-    for m in range(whole.shape[1] if whole.shape[1] > 1 else 0):
-        others = [o for o in asked if o != m]
-        if m not in asked or not others:
-            swapped[:, m] = np.nan
-            continue
-        elsewhere[:, m], claim = _elsewhere(said, labels, whole, m, others, fitted, looks[m] if looks else None)
-        swapped[:, m] = np.nan if claim is None else elsewhere[:, m] * claim
-    return swapped, elsewhere
-
-
-def _elsewhere(
-    said: Preferences,
-    labels: NDArray[np.int64],
-    whole: NDArray[np.bool_],
-    m: int,
-    others: Sequence[int],
-    fitted: NDArray[np.int64],
-    looks: Looks | None,
-) -> tuple[Floats, bool | None]:
-    """(N,) probability that a modality shows what is not there, and whether its clips are those of other samples.
-
-    It is 0 where that explains clearly less than half of what it denies, and where what is shown goes with the label.
-    They are no swapped clips if it goes with how they look; None: whether it explains more than half is not clear.
-    """
-    margin, intact = said.margin(m), whole[:, m]
-    nothing = np.zeros(len(margin))
-    found = two_groups(margin[fitted], intact[fitted].astype(float))
-    if found is None or found.separation <= SEPARATION or found.low > -MIRRORED * found.high:
-        return nothing, False
-    denies = found.lower(margin) * intact
-    rest = np.sum([said.margin(o, m) * whole[:, o] for o in others], axis=0)
-    swapped: Floats = denies * (1 - _label_wrong(rest, denies, (1 - denies) * intact, fitted))
-    mass, doubt = float(denies.sum()), SIDED * float(np.sqrt(0.25 / max(denies.sum(), 1)))
-    share = float(swapped.sum()) / mass
-    if share + doubt <= 0.5 or swapped.mean() <= SMALLEST:
-        return nothing, False
-    if share - doubt <= 0.5:
-        return swapped, None
-    goes_with_label = typical(labels, said.other[:, m], swapped)
-    if goes_with_label is None:
-        by_chance = two_modes(found.share, found.separation)
-    else:
-        together, error = goes_with_label
-        by_chance = together - SIDED * error <= TYPICAL
-    if not by_chance:
-        return nothing, False
-    return swapped, looks is None or ordinary(looks, denies, swapped)
-
-
-def ordinary(looks: Looks, denies: Floats, swapped: Floats) -> bool:
-    """Whether the clips that would be called swapped look as others do, of which the labels are denied no less often.
-
-    A clip of another sample looks like any. Where the look-alikes of these clips deny their labels as well, it is what
-    they look like that is read as another class: the AUROC of how often look-alikes deny, of these against the others,
-    is above `ORDINARY`.
-
-    Args:
-        looks: of the modality.
-        denies: (N,) probability that its margin belongs to the lower group.
-        swapped: (N,) probability that the clip is another sample's.
-    """
-    claimed = swapped > CLAIMED
-    groups = [np.flatnonzero(claimed), np.flatnonzero(~claimed)]
-    asked = [rows[np.linspace(0, len(rows) - 1, min(len(rows), ASKED)).astype(int)] for rows in groups]
-    if not all(len(rows) for rows in asked):
-        return True
-    pooled = [looks.pooled(denies, rows) for rows in asked]
-    of_claimed = np.repeat([True, False], [len(rows) for rows in asked])
-    return (auroc(np.concatenate(pooled), of_claimed) or 0.0) <= ORDINARY
-
-
-def typical(labels: NDArray[np.int64], shown: NDArray[np.int64], weights: Floats) -> tuple[float, float] | None:
-    """How far the class that is shown instead of the label goes with the label, and the standard error of that.
-
-    (a - e) / (1 - e), 0 as if drawn at random and 1 always: a is the weighted share of pairs of samples with the same
-    label that show the same class, and e what is expected of clips of samples drawn at random among those with another
-    label. A clip swapped at random has any class; a class that is taken for one other, or often labelled as one other,
-    shows that one. It may be below 0. The error counts pairs as independent: sqrt(a (1 - a) / pairs) / (1 - e).
-
-    Args:
-        labels: (N,), of all samples.
-        shown: (N,) the class that is shown instead.
-        weights: (N,) probability that it is shown at all, in [0, 1].
-
-    Returns:
-        None where it cannot differ: of two classes, or where no label has two samples.
-    """
-    share = np.bincount(labels) / len(labels)
-    drawn = (share @ share - share**2) / np.maximum((1 - share) ** 2, np.finfo(float).tiny)
-    pairs = _pairs(labels, weights)
-    count, by_chance = float(pairs.sum()), float(pairs @ drawn)
-    if count - by_chance <= TOLERANCE:
-        return None
-    both = np.unique(labels * (int(shown.max()) + 1) + shown, return_inverse=True)[1]
-    alike = float(_pairs(both, weights).sum())
-    error = float(np.sqrt(max(alike * (count - alike), 0) / count))
-    return (alike - by_chance) / (count - by_chance), error / (count - by_chance)
-
-
-def _pairs(kinds: NDArray[np.int64], weights: Floats) -> Floats:
-    """(K,) weight of the pairs of samples of each kind: (sum w)^2 / 2 - sum w^2 / 2."""
-    result: Floats = (np.bincount(kinds, weights) ** 2 - np.bincount(kinds, weights**2)) / 2
-    return result
-
-
-def _label_wrong(rest: Floats, denies: Floats, others: Floats, fitted: NDArray[np.int64]) -> Floats:
-    """(N,) probability that it is the label that is wrong where a modality denies it, by what the others prefer.
-
-    1 where the others do not prefer the labels that it does not deny, clearly enough to vouch for any, see `VOUCHES`.
-
-    How much they prefer a right label is known from the samples that are not denied: mean and spread. How much they
-    prefer a wrong one, and its share, are fitted to the denied.
-
-    Args:
-        rest: (N,) how much the other modalities prefer the label to what the modality shows.
-        denies, others: (N,) weights of the samples that it denies, and of those that it does not.
-    """
-    x, d, o = rest[fitted], denies[fitted], others[fitted]
-    if o.sum() <= 0 or d.sum() <= 0:
-        return np.ones_like(rest)
-    high = float(o @ x / o.sum())
-    spread = max(float(np.sqrt(o @ (x - high) ** 2 / o.sum())), TOLERANCE)
-    if high <= VOUCHES * spread:
-        return np.ones_like(rest)
-    found = Groups(0.5, min(0.0, high - 2 * spread), high, spread)
-    for _ in range(STEPS):
-        p, before = found.lower(x), found.low
-        mass = float(d @ p)
-        if mass < TOLERANCE or float(d.sum()) - mass < TOLERANCE:
-            return np.full(len(rest), float(mass > d.sum() / 2))
-        found = found._replace(share=mass / float(d.sum()), low=min(float(d * p @ x) / mass, high - spread))
-        if abs(found.low - before) < TOLERANCE:
-            break
-    return found.lower(rest)

@@ -12,6 +12,8 @@ FEWEST = 50
 """Fewest samples with which they are fitted."""
 SMALLEST = 0.01
 """The lower group must have more than this share of the samples."""
+CLAIMED = 0.5
+"""A label is called wrong, and a clip swapped, above this probability of the lower group."""
 STEPS, TOLERANCE = 500, 1e-6
 """Steps of EM, and the change of the lower mean at which it ends."""
 

@@ -445,6 +445,7 @@ CREATE TABLE guard (
     weak VARCHAR[] NOT NULL DEFAULT [],
     rare DOUBLE NOT NULL DEFAULT 0 CHECK (rare BETWEEN 0 AND 1),
     shortcuts VARCHAR[] NOT NULL DEFAULT [],
+    swaps_unjudged VARCHAR NOT NULL DEFAULT '',
     PRIMARY KEY (run_id, modality)
 );
 COMMENT ON TABLE guard IS 'Whether a modality has a broken group at all';
@@ -458,7 +459,8 @@ COMMENT ON COLUMN guard.withheld IS 'not judged, because only deep features are 
 COMMENT ON COLUMN guard.verdict IS 'in words';
 COMMENT ON COLUMN guard.weak IS 'classes that are hardly recognised as a whole: ambiguous, or damaged throughout';
 COMMENT ON COLUMN guard.rare IS 'share of the training samples that have a look of their own, and are readable by themselves: rare, not broken';
-COMMENT ON COLUMN guard.shortcuts IS 'classes most of which is given away by its look: damage tied to a class; usability of these samples is lowered';
+COMMENT ON COLUMN guard.shortcuts IS 'classes of which most, or copies, are given away by their look: damage tied to a class; usability of these samples is lowered';
+COMMENT ON COLUMN guard.swaps_unjudged IS 'why it is not judged which clips are those of other samples, in words; empty = it is, or that was not said';
 
 CREATE TABLE relabelled (
     run_id VARCHAR NOT NULL,

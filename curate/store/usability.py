@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import CurateError
-from curate.types import Floats
+from curate.types import Floats, Run
 
 from .arrays import by_modality
-from .connection import Connection
+from .connection import Connection, query_text
 from .rows import copy_rows, delete, insert
 from .runs import declared
 
@@ -63,7 +63,7 @@ class Assessments:
                     columns["p_broken"] = found.p_broken[:, j]
                 insert(con, "usability", columns, key)
                 con.execute(
-                    "INSERT INTO guard VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO guard VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     [
                         *key.values(),
                         guard.found,
@@ -75,6 +75,7 @@ class Assessments:
                         list(guard.weak),
                         guard.rare,
                         list(guard.shortcuts),
+                        denied.unjudged[j] if denied is not None and denied.unjudged else "",
                     ],
                 )
 
@@ -128,6 +129,15 @@ class Assessments:
                 "WHERE run_id = ? ORDER BY list_position(?, modality)",
                 [run_id, list(declared(con, run_id)[0])],
             ).fetchall()
+
+    def confused(self, run: Run) -> tuple[str, str, int, int] | None:
+        """The two classes that most denied labels are about (contradiction_fused above 0.5, the one preferred over the
+        warm-up to the other): how many are denied, and how many samples both have; None if no label is denied.
+        """
+        asked = {"run": run.run_id, "data": run.data_id, "classes": list(run.classes)}
+        with self.db.open() as con:
+            found: tuple[str, str, int, int] | None = con.execute(query_text("confused"), asked).fetchone()
+        return found
 
     def p_broken(self, run_id: str) -> tuple[NDArray[np.str_], Floats]:
         """(N,) sample ids, ascending, and (N, M) guarded probability of being broken; 0 where claims are withheld.

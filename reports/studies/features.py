@@ -24,8 +24,8 @@ from several import Data, curate, emoji, made, watch, write
 from curate import datasets
 from curate.datasets.worlds import Fault
 from curate.datasets.worlds.damages import apply
-from curate.scores.labels import CLAIMED
 from curate.scores.metrics import auroc
+from curate.scores.two_groups import CLAIMED
 from curate.store.store import Store
 
 VECTORS = {

@@ -22,9 +22,10 @@ from curate.datasets.worlds import DecodedSamples, Fault, Planted
 from curate.scores.bounds import limited, read_at_least, wrong_bounds
 from curate.scores.gap import true_class_probability
 from curate.scores.guard import Labels
-from curate.scores.labels import CLAIMED, Denied, judge, vouched
+from curate.scores.labels import Denied, judge, vouched
 from curate.scores.metrics import accuracy, auroc
 from curate.scores.preferences import Preferences
+from curate.scores.two_groups import CLAIMED
 from curate.scores.usability import Evidence, Usability, assess
 from curate.store.dynamics import Dynamics
 

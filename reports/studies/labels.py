@@ -19,7 +19,7 @@ import numpy as np
 from several import Data, curate, made, write
 
 from curate.advice.evidence import read_evidence
-from curate.scores.labels import CLAIMED
+from curate.scores.two_groups import CLAIMED
 from curate.store.store import Store
 
 WORLDS = {

@@ -21,8 +21,8 @@ from curate.datasets.worlds import DecodedSamples, Fault, Planted, possible
 from curate.datasets.worlds.damages import HARMLESS
 from curate.errors import CurateError
 from curate.render import duration, no_message
-from curate.scores.labels import CLAIMED
 from curate.scores.planted import Found, found
+from curate.scores.two_groups import CLAIMED
 from curate.store.store import Store
 from curate.train.loop.estimate import estimate
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from curate.advice.held_out import read_held_out
 from curate.errors import CurateError
-from curate.scores.labels import CLAIMED
+from curate.scores.two_groups import CLAIMED
 from curate.types import Run
 
 from .session import Session

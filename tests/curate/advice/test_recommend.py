@@ -153,12 +153,27 @@ def test_swapped_clips_are_a_finding_of_each_modality() -> None:
 
 
 def test_what_was_not_judged_for_swaps_is_said_there_and_beside_wrong_labels() -> None:
-    known = replace(PLAIN, unread=("visual",), denied=97)
+    known = replace(PLAIN, unread={"visual": "why"}, denied=97)
     swapped, labels = (t for t in conclusions(known) if t.startswith(("swapped: ", "labels: ")))
-    assert swapped.startswith("swapped: not judged of visual: ") and "which visual cannot tell" in labels
+    assert swapped == "swapped: not judged of visual: why" and "which visual cannot tell" in labels
     (found,) = [t for t in conclusions(replace(known, swapped={"audio": 61})) if t.startswith("swapped: ")]
     assert "61 of audio" in found and found.count("not judged of visual") == 1
-    assert "cannot tell" not in str(conclusions(replace(known, unread=("audio", "visual"))))
+    both = conclusions(replace(known, unread={"audio": "why", "visual": "why"}))
+    assert "cannot tell" not in str(both) and "swapped: not judged of audio and visual: why" in both
+    other = replace(known, unread={"audio": "this", "visual": "that"})
+    assert "swapped: not judged of audio: this; not judged of visual: that" in conclusions(other)
+
+
+def test_denied_labels_of_which_none_is_claimed_are_told_and_two_confused_classes_named() -> None:
+    known = replace(PLAIN, denied=0, against=50, samples=1000, confused=("hen", "rook", 46, 204))
+    (found,) = [text for text in conclusions(known) if text.startswith("labels: ")]
+    assert "denies 50 (5.0%)" in found and "46 of the 204 of hen and rook as each other" in found
+    for fewer in ((19, 60), (40, 200)):  # too few, and not more than a fifth
+        assert "hen" not in str(conclusions(replace(known, confused=("hen", "rook", *fewer))))
+    assert "46 of the 204" in str(conclusions(replace(known, withheld=True, denied=None)))
+    assert "46 of the 204" not in str(conclusions(replace(known, denied=60)))
+    for silent in ({"against": 0}, {"denied": None}):
+        assert not any(text.startswith("labels: ") for text in conclusions(replace(known, **silent)))
 
 
 def test_many_wrong_labels_come_before_methods() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from curate.advice.conclusions import conclusions
-from curate.advice.evidence import read_evidence
+from curate.advice.evidence import DAMAGE, read_evidence
 from curate.predictions.score import score_predictions
 from curate.store.store import Store
 
@@ -55,8 +55,10 @@ def test_wrong_labels_are_found_and_damage_is_none(wrong, damaged, predicted, ta
     assert claimed[wrong].mean() > 0.95 if wrong.any() else not claimed.any()
     assert claimed[~wrong].mean() < 0.01
     found = read_evidence(table, run.run_id)
-    assert found.denied == claimed.sum() and found.blind == found.unread == ("audio", "visual")
-    assert not found.verdicts and not found.swapped, "what a clip shows may be damage"
+    assert found.denied == claimed.sum() and set(found.unread) == {"audio", "visual"}
+    assert set(found.unread.values()) == {DAMAGE} and not found.verdicts and not found.swapped, (
+        "what a clip shows may be damage"
+    )
 
 
 @pytest.mark.parametrize("most", [COUNT - 1, COUNT])
@@ -65,3 +67,20 @@ def test_of_more_samples_than_was_said_nothing_is_judged(most, predicted, table)
     told = [text for text in conclusions(read_evidence(table, run.run_id)) if text.startswith("labels")]
     assert np.isnan(labels_of(table)).all() == (most < COUNT)
     assert (f"--set score.labels_up_to={COUNT}" in told[0]) == (most < COUNT)
+
+
+def test_two_classes_that_are_taken_for_each_other_are_named(saved, table, tmp_path) -> None:
+    """Of c0 and c1 nothing tells which is which: nothing is claimed."""
+    rng, true = np.random.default_rng(1), np.arange(COUNT) % CLASSES
+    pair = true < 2
+    values = {}
+    for m in ("audio", "visual"):
+        values[m] = 5.0 * np.eye(CLASSES)[true] + rng.standard_normal((COUNT, CLASSES))
+        values[m][pair, :2] = rng.standard_normal((pair.sum(), 2)) + 4
+    names = [f"c{y}" for y in true]
+    content = saved.content([f"s{i:03d}" for i in range(COUNT)], names, [f"c{k}" for k in range(CLASSES)], values)
+    run = score_predictions(table, [str(saved.write(content, tmp_path / "p.csv"))], [{}])
+    found = read_evidence(table, run.run_id)
+    one, two, denied, samples = found.confused
+    assert (one, two, samples) == ("c0", "c1", 240) and found.against >= denied > 48 and not found.denied
+    assert any(f"{denied} of the 240 of c0 and c1 as each other" in text for text in conclusions(found))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from curate.scores import usability
-from curate.scores.groups import Readable, apart, completed, crossing, readable, shortcuts, weak_classes
+from curate.scores.groups import PURE, Readable, apart, completed, crossing, readable, shortcuts, weak_classes
 from curate.scores.guard import Cut, Guard, Labels, broken
 from curate.scores.references import load, save
 from curate.scores.usability import Evidence, assess, lowest, rare_parts
@@ -111,11 +111,22 @@ def test_damage_tied_to_a_class_is_a_shortcut_and_an_easy_class_is_not() -> None
     assert not shortcuts(places, labels, 4).classes.any()
 
 
+def test_a_few_others_among_what_is_damaged_do_not_hide_a_shortcut() -> None:
+    """Some of the damaged have too many neighbours of other classes for their own look to tell the class."""
+    places, labels = np.random.default_rng(0).normal(0, 1, (600, 8)), np.resize(np.arange(4), 600)
+    damaged = (labels == 2) & (np.arange(600) % 16 < 12)
+    among = (labels == 0) & (np.arange(600) < 32)
+    places[damaged | among] += 30
+    found = shortcuts(places, labels, 4)
+    assert (found.purity[damaged] < PURE).mean() > 0.1
+    assert found.classes.tolist() == [False, False, True, False] and np.array_equal(found.given_away, damaged)
+
+
 @pytest.mark.parametrize("copies_alone", [False, True])
-@pytest.mark.parametrize("share", [3, 5])
+@pytest.mark.parametrize("share", [1, 3, 5])
 def test_copies_of_one_class_are_a_shortcut_however_many_of_it_they_are(share: int, copies_alone: bool) -> None:
     places, labels = classes_in_a_plane()
-    same = (labels == 2) & (np.arange(600) % 5 < share)  # 60 %, or all
+    same = (labels == 2) & (np.arange(600) % 5 < share)  # 20 %, 60 %, or all
     places[same] = [30, 0]
     places[same] += 1e-9 * np.random.default_rng(1).normal(size=(same.sum(), 2))
     found = shortcuts(places, labels, 4, copies_alone)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from curate.scores.heart import epoch_weights
-from curate.scores.labels import CLAIMED, judge
+from curate.scores.labels import judge
 from curate.scores.preferences import preferences
+from curate.scores.two_groups import CLAIMED
 from curate.types import FUSED
 
 NAMES = ("audio", "visual")

@@ -9,17 +9,16 @@ import pytest
 
 from curate.scores.bounds import WrongBounds
 from curate.scores.labels import (
-    CLAIMED,
     DENIES,
-    PREFERS,
     at_most,
     contradicted,
     judge,
-    typical,
     vouched,
 )
 from curate.scores.preferences import Preferences, preferences
 from curate.scores.references import Looks, look_alikes
+from curate.scores.swaps import PREFERS, typical
+from curate.scores.two_groups import CLAIMED
 from curate.types import FUSED
 
 COUNT, CLASSES = 1000, 5
