@@ -5,7 +5,7 @@ All take the ids of the samples in the order of your data set; samples are match
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -100,7 +100,10 @@ def selected(dataset: Dataset[T], sample_ids: Sequence[Any], table: Table, selec
 
     Raises:
         CurateError: the selection has samples that are not among the ids.
+        ValueError: there are not as many ids as the data set has samples.
     """
+    if isinstance(dataset, Sized) and len(dataset) != len(sample_ids):
+        raise ValueError(f"{len(sample_ids)} ids of a data set of {len(dataset)} samples: pass all, in its order")
     return Subset(dataset, selected_rows(sample_ids, table, selection))
 
 

@@ -39,6 +39,8 @@ def test_a_selection_becomes_a_subset_in_the_order_of_the_data_set(scored_table,
     assert part.indices == sorted(part.indices) and len(part) == 7
     with pytest.raises(CurateError, match="samples of 'seven' are not in the data set"):
         selected(TensorDataset(torch.arange(3)), ids[:3], table, "seven")
+    with pytest.raises(ValueError, match="60 ids of a data set of 59 samples"):
+        selected(TensorDataset(torch.arange(59)), ids, table, "seven")
 
 
 def shares(monkeypatch, sampler, world: int) -> list[list[int]]:
