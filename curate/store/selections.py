@@ -167,7 +167,7 @@ class Selections:
             if known and known != (selection.run_id, selection.rule) and not replace:
                 raise CurateError(
                     f"selection {str(selection.name)!r} exists ({known[1]}, of {known[0]})",
-                    "choose another --name, or --replace it",
+                    "choose another name, or replace that one (--replace)",
                 )
             con.execute("DELETE FROM selection_member WHERE name = ?", [selection.name])
             con.execute(

@@ -335,7 +335,8 @@ def described(question: Question) -> str:
     if question.text:
         parts.append(f"id contains {question.text}")
     if question.lasso:
-        parts.append(f"in a lasso of {len(question.lasso[2])} corners in {question.lasso[0]} and {question.lasso[1]}")
+        x, y, corners = question.lasso
+        parts.append(f"in a lasso in {x} and {y}: {' '.join(f'{a:.3g},{b:.3g}' for a, b in corners)}")
     if question.where:
         parts.append(question.where)
     return f"view: {'; '.join(parts) or 'all'}"

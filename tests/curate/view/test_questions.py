@@ -161,6 +161,17 @@ def test_what_is_shown_is_stored_as_a_selection_of_the_scored_training_samples(b
     assert browser.post("/api/select", json={"name": " ", "question": ""}).status_code == 400
 
 
+def test_two_lassos_of_as_many_corners_are_two_rules(browser, store):
+    ask = lambda low: f"lasso=p_audio:p_visual:{low},0,1,0,1,1,{low},1"  # noqa: E731
+    first = browser.post("/api/select", json={"name": "drawn", "question": ask(0.2)})
+    assert first.status_code == 200
+    kept = store.selections.find("drawn")
+    assert "p_audio and p_visual: 0.2,0 1,0 1,1 0.2,1" in kept.rule
+    assert browser.post("/api/select", json={"name": "drawn", "question": ask(0.6)}).status_code == 400
+    assert set(store.selections.find("drawn").sample_ids) == set(kept.sample_ids)
+    assert browser.post("/api/select", json={"name": "drawn", "question": ask(0.6), "replace": True}).json()["kept"]
+
+
 def test_an_older_run_is_shown_with_its_own_numbers(looked_at, tmp_path):
     from curate.predictions.score import score_predictions
     from curate.store.snapshot import Snapshot
