@@ -27,15 +27,17 @@ from .store import Store
 
 MEMORY = "400MB"
 NUMERIC = ("DOUBLE", "FLOAT", "INTEGER", "BIGINT")
-LEFT_OUT = ("label", "extra", "media", "selections", "dataset", "run_id")
-"""Columns of `samples` that the snapshot does not have: of one run they are the same, or they are no plain values."""
+LEFT_OUT = ("extra", "media")
+"""Columns of `samples` that the snapshot does not have: they would be the most of it."""
+ASKED_ONLY = ("label", "selections", "dataset", "run_id")
+"""Columns that conditions may name, and that are not shown: of one run they are the same, or no plain values."""
 
 
 class Snapshot:
     """The samples of one scored run, with the marks of people, in a file below a temporary folder.
 
     Attributes:
-        columns: {name: DuckDB's type}.
+        columns: {name: DuckDB's type} of those that are shown.
         total: number of samples.
         changes: how often a mark was changed.
 
@@ -56,7 +58,7 @@ class Snapshot:
             self.close()
             raise
         rows = self._con.execute("SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = 'samples'")
-        self.columns: dict[str, str] = dict(rows.fetchall())
+        self.columns: dict[str, str] = {n: kind for n, kind in rows.fetchall() if n not in ASKED_ONLY}
         (self.total,) = self._con.execute("SELECT count(*) FROM samples").fetchone() or (0,)
 
     def _copy(self) -> None:
@@ -159,6 +161,15 @@ class Snapshot:
         changed = ", ".join(f"{name} = ?" for name in values)
         with self._lock, self._cursor() as con:
             con.execute(f"UPDATE samples SET {changed} WHERE sample_id = ?", [*values.values(), sample_id])
+            self.changes += 1
+
+    def set_selection(self, name: str, sample_ids: Sequence[str]) -> None:
+        """Show in the snapshot which samples a stored selection has now."""
+        left = "[one for one in selections if one <> ?]"
+        with self._lock, self._cursor() as con:
+            con.execute(f"UPDATE samples SET selections = {left} WHERE list_contains(selections, ?)", [name, name])
+            more, chosen = "list_append(selections, ?)", "sample_id IN (SELECT unnest(?))"
+            con.execute(f"UPDATE samples SET selections = {more} WHERE {chosen}", [name, list(sample_ids)])
             self.changes += 1
 
     def sources(self, sample_id: str) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,7 @@ from math import isfinite
 from typing import Any
 
 from curate.errors import CurateError, unknown_name
-from curate.files.asking import condition
+from curate.files.asking import condition, quoted
 from curate.store.snapshot import Snapshot
 
 BINS, BARS, STEPS = 60, 80, 200
@@ -197,6 +197,7 @@ class Answers:
 
     def __init__(self, snapshot: Snapshot, seen: str) -> None:
         self.snapshot, self.seen = snapshot, seen
+        self._shown = ", ".join(map(quoted, snapshot.columns))
         self.limits = lru_cache(maxsize=64)(self._limits)
         self.totals = lru_cache(maxsize=16)(self._totals)
         self.groups = self._groups()
@@ -292,8 +293,8 @@ class Answers:
         order = f'"{question.sort}" {"DESC" if question.descending else "ASC"} NULLS LAST, sample_id'
         # Only the chosen rows are read in full: sorting whole rows of a large table takes seconds.
         found = self.snapshot.ask(
-            f"SELECT * FROM samples WHERE rowid IN (SELECT rowid FROM samples WHERE {wanted} ORDER BY {order} "
-            f"LIMIT ? OFFSET ?) ORDER BY {order}",
+            f"SELECT {self._shown} FROM samples WHERE rowid IN (SELECT rowid FROM samples WHERE {wanted} "
+            f"ORDER BY {order} LIMIT ? OFFSET ?) ORDER BY {order}",
             [*given, min(max(rows, 1), MOST_ROWS), max(start, 0)],
         )
         return {"columns": list(self.snapshot.columns), "rows": found}
@@ -304,7 +305,7 @@ class Answers:
         Raises:
             CurateError: there is none of that id.
         """
-        rows = self.snapshot.ask("SELECT * FROM samples WHERE sample_id = ?", [sample_id])
+        rows = self.snapshot.ask(f"SELECT {self._shown} FROM samples WHERE sample_id = ?", [sample_id])
         if not rows:
             raise CurateError(
                 f"no sample {sample_id[:60]!r} in {self.snapshot.run.run_id}", "search for part of its id"

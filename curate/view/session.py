@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -205,6 +205,8 @@ class Page:
         chosen = Selection(name, self.run.run_id, described(question), np.array(ids, dtype=np.str_), candidates)
         with self.table() as store:
             store.selections.write(chosen, bool(body.get("replace")))
+        with suppress(CurateError):  # it is stored, whether or not the page can be asked for it
+            self.snapshot.set_selection(name, ids)
         return {"name": name, "kept": len(ids), "shown": shown, "candidates": candidates}
 
     def question(self, pairs: list[tuple[str, str]]) -> Question:

@@ -161,6 +161,18 @@ def test_what_is_shown_is_stored_as_a_selection_of_the_scored_training_samples(b
     assert browser.post("/api/select", json={"name": " ", "question": ""}).status_code == 400
 
 
+def test_a_condition_may_name_selections_and_all_columns_but_those_of_json(browser, store, rows):
+    asked = {"name": "chosen", "question": "in.label_name=bark"}
+    count = browser.post("/api/select", json=asked).json()["kept"]
+    shown = lambda where: browser.get("/api/summary", params={"where": where}).json()["count"]  # noqa: E731
+    assert shown("list_contains(selections, 'chosen')") == count > 0
+    assert browser.post("/api/select", json=asked | {"question": "r.gap=0,1&q=clip", "replace": True}).json()["kept"]
+    assert shown("list_contains(selections, 'chosen')") == len(store.selections.find("chosen").sample_ids) != count
+    assert shown("label = 0 AND run_id = 'score-preds-1'") == sum(r["label"] == 0 for r in rows.values())
+    page = browser.get("/api/page", params={"start": 0, "rows": 1}).json()
+    assert "selections" not in page["columns"] and len(page["columns"]) == len(page["rows"][0])
+
+
 def test_two_lassos_of_as_many_corners_are_two_rules(browser, store):
     ask = lambda low: f"lasso=p_audio:p_visual:{low},0,1,0,1,1,{low},1"  # noqa: E731
     first = browser.post("/api/select", json={"name": "drawn", "question": ask(0.2)})

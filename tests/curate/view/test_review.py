@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from curate.store.snapshot import LEFT_OUT, seen_columns
+from curate.store.snapshot import ASKED_ONLY, LEFT_OUT, seen_columns
 from curate.view.review import wilson
 
 
@@ -64,7 +64,7 @@ def test_claims_of_broken_modalities_are_judged_by_modality(scored_table):
     given = {"s000": "broken:visual", "s001": "broken:audio", "s002": "keep"}
     scored_table.marks.write("toy", [Mark(mark_id=i, sample_id=i, mark=m) for i, m in given.items()], "x")
     page = Page(scored_table, run, "x")
-    view = set(scored_table.query("SELECT * FROM samples")[0]) - set(LEFT_OUT)
+    view = set(scored_table.query("SELECT * FROM samples")[0]) - {*LEFT_OUT, *ASKED_ONLY}
     assert page.snapshot.columns.keys() == view | {"mark_drawn", *seen_columns([("audio", "visual")])}, "each once"
     assert page.review.near.count("p_broken_audio") == 1
     broken, denied = page.review.report()["claims"]
