@@ -95,3 +95,12 @@ def test_the_tree_is_the_tree() -> None:
         "tests/train/methods/test_NAME.py"
     }
     assert not [p for p in paths if not (ROOT / p).exists() and "NAME" not in p]
+
+
+def test_as_many_methods_are_told_as_there_are() -> None:
+    pytest.importorskip("torch")
+    from curate.train.methods import catalog
+
+    for page in ("README.md", "docs/peers.md"):
+        (told,) = re.findall(r"(\d+) methods and baselines", (ROOT / page).read_text(encoding="utf-8"))
+        assert int(told) == len(catalog.names())
