@@ -1,0 +1,76 @@
+"""Which clips are swapped, and why it is not judged: margins of a group that is a mode or a tail, and who reads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from curate.scores.bounds import WrongBounds
+from curate.scores.labels import judge
+from curate.scores.preferences import Preferences
+from curate.scores.swaps import HARD, NOBODY_READS, READS_FEW, typical
+from curate.scores.two_groups import CLAIMED
+
+COUNT, CLASSES = 1000, 5
+LABELS = np.arange(COUNT) % CLASSES
+
+
+def said(margins: np.ndarray, other: np.ndarray, rest: float = 1.5) -> Preferences:
+    """(N, M + 1) margins and other classes; everybody prefers the label by `rest` to the other class of another."""
+    own = np.full(margins.shape, 0.05)
+    cross = np.full((*margins.shape, margins.shape[1]), 0.05 / np.exp(rest))
+    each = np.arange(margins.shape[1])
+    cross[:, each, each] = own / np.exp(margins)
+    return Preferences(own, other, cross)
+
+
+@pytest.mark.parametrize("favoured", [0.0, 0.3])
+@pytest.mark.parametrize("apart", [2.6, 5.0])
+def test_a_tail_is_not_judged_where_what_it_shows_may_go_with_the_label(favoured: float, apart: float) -> None:
+    """A tenth of the pictures shows another class, 2.6 spreads away, which is no mode, or 5. It shows any class, or the
+    next one more often: further than chance, not clearly further than the limit."""
+    rng, low = np.random.default_rng(3), np.arange(COUNT) < COUNT // 10
+    spread = 2.8 / apart
+    margins = np.stack(
+        [
+            rng.normal(1.5, 0.3, COUNT),
+            rng.normal(np.where(low, -1.3, 1.5), spread),
+            rng.normal(np.where(low, 0.2, 1.5), 0.3),
+        ],
+        axis=1,
+    )
+    steps = np.where(rng.random(COUNT) < favoured, 1, rng.integers(1, CLASSES, COUNT))
+    other = np.repeat(((LABELS + steps) % CLASSES)[:, None], 3, axis=1)
+    together, error = typical(LABELS, other[:, 1], low.astype(float)) or (0.0, 0.0)
+    assert together - 2 * error < 0.1 and (together + 2 * error > 0.1) == (favoured > 0)
+    found = judge(said(margins, other), LABELS, np.zeros((COUNT, 2)))
+    judged = apart > 3 or not favoured
+    assert found.unjudged == ("", "" if judged else HARD)
+    assert not (found.p_mislabelled > CLAIMED).any() and not found.p_swapped[:, 0].any()
+    if judged:
+        assert low[found.p_swapped[:, 1] > CLAIMED].mean() > 0.75
+    else:
+        assert np.isnan(found.p_swapped[:, 1]).all()
+
+
+@pytest.mark.parametrize(("prefers", "reasons"), [(0.5, (READS_FEW, NOBODY_READS)), (0.7, ("", ""))])
+def test_it_is_said_who_reads_too_little(prefers: float, reasons: tuple[str, str]) -> None:
+    rng = np.random.default_rng(0)
+    margins = rng.normal(1.5, 0.3, (COUNT, 3))
+    margins[:, 0] = np.where(np.arange(COUNT) < prefers * COUNT, 0.5, -0.1) + rng.normal(0, 0.01, COUNT)
+    found = judge(said(margins, np.repeat((LABELS[:, None] + 1) % CLASSES, 3, axis=1)), LABELS, np.zeros((COUNT, 2)))
+    assert found.unjudged == reasons
+    assert np.isnan(found.p_swapped).any(axis=0).tolist() == [bool(reason) for reason in reasons]
+
+
+def test_wrong_labels_of_unequal_classes_are_told_where_held_out_samples_show_some() -> None:
+    """A sixth is of one of two classes, a tenth has the wrong one: at equal frequency hardly any of these is denied."""
+    rng, true = np.random.default_rng(0), (np.arange(COUNT) % 6 == 0).astype(int)
+    wrong = np.arange(COUNT) // 6 % 10 == 3
+    labels = np.where(wrong, 1 - true, true)
+    margins = rng.normal(np.where(wrong, -0.9, 1.5)[:, None], 0.3, (COUNT, 3))
+    told = said(margins, np.repeat(1 - labels[:, None], 3, axis=1))
+    assert (told.at_equal_frequency(labels).margin(2)[wrong & (labels == 1)] > -0.7).mean() > 0.9
+    assert not (judge(told, labels, np.zeros((COUNT, 2))).p_mislabelled > CLAIMED).any()
+    claimed = judge(told, labels, np.zeros((COUNT, 2)), wrong=WrongBounds(0.06)).p_mislabelled > CLAIMED
+    assert claimed[wrong].mean() > 0.95 and wrong[claimed].mean() > 0.95
