@@ -184,12 +184,7 @@ def score_predictions(
                 items=items if number == 0 else None,
             )
         _write_held_out(store, run, saved)
-        held_out = (saved.validated, saved.held_out.get("val"))
-        if alike is not None:
-            store.usability.write(run.run_id, *judge(saved.rounds, alike, *held_out))
-        elif (newest := saved.rounds[0]) and len(newest.labels) <= config.labels_up_to:
-            found_wrong = judge_labels(saved.rounds, *held_out)
-            store.usability.write_labels(run.run_id, newest.sample_ids, run.modalities, *found_wrong)
+        _write_judged(store, run, saved, alike, config.labels_up_to)
         store.runs.finish(run.run_id, "done")
     return store.runs.find(run.run_id)
 
@@ -353,6 +348,16 @@ def _write_held_out(store: Store, run: Run, saved: Saved) -> None:
             values = [(split, m, "accuracy", value) for m, value in right.items()]
             store.epochs.write(run.run_id, 1, [*values, (split, FUSED, "wrong_labels", wrong_among(held).least)])
             return
+
+
+def _write_judged(store: Store, run: Run, saved: Saved, alike: Recorded | None, most: int) -> None:
+    """Store what is known of usability and labels; without features of labels alone, of no more than `most` samples."""
+    held_out, newest = (saved.validated, saved.held_out.get("val")), saved.rounds[0]
+    if alike is not None:
+        store.usability.write(run.run_id, *judge(saved.rounds, alike, *held_out))
+    elif len(newest.labels) <= most:
+        found = judge_labels(saved.rounds, *held_out)
+        store.usability.write_labels(run.run_id, newest.sample_ids, run.modalities, *found)
 
 
 @contextmanager

@@ -37,6 +37,8 @@ DISTINCT = 2.5
 BEYOND = 4 / 3
 """Nor is any label judged if so many times the limit of `bounds.limited` would be wrong, or of `bounds.accidents`, or
 most labels: it is what is hard that is denied."""
+UNEQUAL = 3
+"""Classes are very unequal if one has more than so many times the samples of another."""
 DENIES = float(np.log(2))
 """A modality denies a label if it finds another class twice as probable; one that shows nothing does not. In nats."""
 LOWEST = 60.0
@@ -116,13 +118,13 @@ def judge(
     fusion, on samples of which nothing is claimed to be broken: damage hides the class, and a right label is denied.
     Classes count as equally frequent and as found equally surely. Of very unequal classes that may hide a group: where
     more is told by margins as they are, most of it of samples that are denied at equal frequency too, these are
-    claimed; all of it where held-out samples show that labels are wrong. The lower group must be a mode, or held-out
-    samples must show that labels are wrong. Nothing is judged where most labels would be wrong, more than a plain
-    classifier of the content leaves room for, or more than held-out samples do: a model that has learnt little, or is
-    too sure of itself, denies labels of what is hard. Nor is a label wrong if each modality that denies it shows what
-    it shows of another sample with that label. Of copies with several labels one at most is right, group or not: its
-    probability is that of the two classes which the fusion prefers, sigmoid(margin). They pull the model both ways, so
-    they are in no group.
+    claimed; all of it where one class is `UNEQUAL` times another and held-out samples show wrong labels. The lower
+    group must be a mode, or held-out samples must show that labels are wrong. Nothing is judged where most labels would
+    be wrong, more than a plain classifier of the content leaves room for, or more than held-out samples do: a model
+    that has learnt little, or is too sure of itself, denies labels of what is hard. Nor is a label wrong if each
+    modality that denies it shows what it shows of another sample with that label. Of copies with several labels one at
+    most is right, group or not: its probability is that of the two classes which the fusion prefers, sigmoid(margin).
+    They pull the model both ways, so they are in no group.
 
     Args:
         labels: (N,), for how frequent classes are.
@@ -152,7 +154,8 @@ def judge(
         _wrong(said.at_equal_confidence(labels).margin(modalities), weights, fitted, wrong),
         _wrong(margin, weights, fitted, wrong),
     ]
-    if not wrong.least:
+    counts = np.bincount(labels)
+    if not wrong.least or counts.max() <= UNEQUAL * counts[counts > 0].min():
         ways[1] = _mostly(ways[1], equal < -DENIES)
     p_wrong = max(ways, key=lambda p: int((p > CLAIMED).sum()))
     return Denied(np.where(copies & ~np.isnan(p_wrong), 1 / (1 + np.exp(margin)), p_wrong), swaps.p, swaps.unjudged)

@@ -123,11 +123,13 @@ def _elsewhere(
     share = float(shown.sum()) / mass
     if share + doubt <= 0.5 or shown.mean() <= SMALLEST:
         return nothing, False, ""
-    if share - doubt <= 0.5:
-        return shown, False, WRONG_LABELS
     modes = two_modes(found.share, found.separation)
     together, error = typical(labels, said.other[:, m], shown) or (np.nan, np.nan)
-    if together - SIDED * error > TYPICAL or (np.isnan(together) and not modes):
+    if together - SIDED * error > TYPICAL:
+        return nothing, False, ""
+    if share - doubt <= 0.5:
+        return shown, False, WRONG_LABELS
+    if np.isnan(together) and not modes:
         return nothing, False, ""
     if not modes and together + SIDED * error > TYPICAL:
         return shown, False, HARD
