@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import resources
@@ -27,13 +25,15 @@ from .instance import Attached, Own
 from .migration import rebuild, shrink
 from .schema import NEW, SCHEMA_VERSION, create
 from .stopping import stoppable
+from .waiting import Waiting
 
 if TYPE_CHECKING:
     import pandas as pd
 
 BRIEF = 10
 """A result with fewer portions is fetched completely before it is returned."""
-READ_PATIENCE, WRITE_PATIENCE, PAUSE = 1.0, 20.0, 0.1  # s; a reader has data, or the writer's name, within two
+READ_PATIENCE, WRITE_PATIENCE, RUN_PATIENCE = 1.0, 20.0, 600.0
+"""Seconds for which another process is waited for by who only reads, by who writes, and by a run that has begun."""
 READING = {"python_enable_replacements": "false", "autoinstall_known_extensions": "false"}
 SAFE = {**READING, "enable_external_access": "false", "lock_configuration": "true"}
 """The last two are set once the files beside the table are known."""
@@ -73,6 +73,7 @@ class Connection:
 
     def __init__(self, path: str | Path, writes: bool = False) -> None:
         self.path, self.writes = Path(path), writes
+        self.running = False  # a run has begun, which would be lost for want of patience
         self._held: duckdb.DuckDBPyConnection | None = None
 
     @contextmanager
@@ -115,7 +116,9 @@ class Connection:
         elif not self.path.exists():
             otherwise = "make one with `curate score --dataset NAME` or --predictions FILE, or name it with --db"
             raise NoTableError(f"no sample table at {self.path}", otherwise)
-        patience = (WRITE_PATIENCE if write or self.writes else READ_PATIENCE) if patience is None else patience
+        if patience is None:
+            usual = WRITE_PATIENCE if write or self.writes else READ_PATIENCE
+            patience = RUN_PATIENCE if self.running else usual
         opened = self._connect(write, settings, patience)
         try:
             with self._told("write" if write else "read"):
@@ -166,7 +169,7 @@ class Connection:
             raise
 
     def _connect(self, write: bool, settings: Mapping[str, str], patience: float) -> Attached | Own:
-        deadline = time.monotonic() + patience
+        waiting = Waiting(self.path, patience)
         while True:
             try:
                 new = write and not (self.path.exists() and self.path.stat().st_size)
@@ -180,11 +183,8 @@ class Connection:
                 if "Could not set lock" not in text:
                     said = text.splitlines()[0]
                     raise NoTableError(f"cannot open {self.path}: {said}", "name a DuckDB file with --db") from None
-                if time.monotonic() >= deadline:
-                    holder = re.search(r"held in (.*?) \(PID (\d+)\)", text)
-                    who = f" by process {holder[2]} ({holder[1]})" if holder else ""
-                    raise LockedError(f"{self.path} is locked{who}", "wait for it to finish, or stop it") from None
-                time.sleep(PAUSE)
+                held = text
+            waiting.once(held)
 
     def _migrate(self, patience: float) -> None:
         """Convert an older file to the current schema, unless another process has just done so; the old one is kept.

@@ -50,12 +50,14 @@ class Runs:
                 name = free_name(run.run_id.rpartition("-")[0], taken, lambda one: is_vacant(folder / one))
                 run = replace(run, run_id=name, folder=str(folder / name) if run.folder else "")
             self._add(con, run)
+        self.db.running = True
         return run
 
     def start(self, run: Run) -> None:
         """Add a run, or set its status back to `running` when it is resumed."""
         with self.db.open(write=True) as con:
             self._add(con, run)
+        self.db.running = True
 
     def _add(self, con: duckdb.DuckDBPyConnection, run: Run) -> None:
         """Write the row of a run that starts or is resumed."""
@@ -85,6 +87,7 @@ class Runs:
                 "UPDATE run SET status = ?, finished = ?, checkpoint_sha256 = ? WHERE run_id = ?",
                 [status, _now(), checkpoint_sha256, run_id],
             )
+        self.db.running = False
 
     def decide(self, run_id: str, found: Mapping[str, Any]) -> None:
         """Store values that a run determined itself because its settings left them open, as the section `decided`."""

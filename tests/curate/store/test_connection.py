@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 
 from curate.errors import CurateError, LockedError
 from curate.store import connection as database
-from curate.store import instance
+from curate.store import instance, waiting
 from curate.store.connection import SCHEMA_VERSION
 from curate.store.store import Store
 
@@ -46,8 +47,8 @@ def held(scored_table):
 
 @pytest.mark.parametrize("write", [False, True])
 def test_a_locked_table_names_the_process_that_holds_it(scored_table, held, monkeypatch, write):
-    for name, value in {"READ_PATIENCE": 0.02, "WRITE_PATIENCE": 0.02, "PAUSE": 0.01}.items():
-        monkeypatch.setattr(database, name, value)
+    for name in ("READ_PATIENCE", "WRITE_PATIENCE"):
+        monkeypatch.setattr(database, name, 0.02)
     with pytest.raises(LockedError, match=f"locked by process {held} ") as error:
         scored_table.runs.finish("score-toy-1", "done") if write else scored_table.runs.all()
     assert error.value.exit_code == 4
@@ -58,7 +59,7 @@ def test_a_lock_that_is_let_go_is_waited_for(scored_table, monkeypatch):
         [sys.executable, "-c", HOLD, str(scored_table.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout.readline() == "held\n"
-    monkeypatch.setattr(database.time, "sleep", lambda _: process.communicate())
+    monkeypatch.setattr(waiting.time, "sleep", lambda _: process.communicate())
     assert len(scored_table.runs.all()) == 1
     assert process.returncode == 0
 
@@ -69,11 +70,28 @@ def test_reading_before_writing_waits_as_long_as_writing_does(scored_table, monk
     )
     assert process.stdout.readline() == "held\n"
     monkeypatch.setattr(database, "READ_PATIENCE", 0)
-    monkeypatch.setattr(database.time, "sleep", lambda _: process.communicate())
+    monkeypatch.setattr(waiting.time, "sleep", lambda _: process.communicate())
     with pytest.raises(LockedError):
         Store(scored_table.path).runs.all()
     assert len(Store(scored_table.path, writes=True).runs.all()) == 1
     assert process.returncode == 0
+
+
+def test_a_run_that_has_begun_waits_longer_and_says_for_whom(scored_table, monkeypatch, caplog):
+    for name, seconds in {"READ_PATIENCE": 0, "WRITE_PATIENCE": 0, "RUN_PATIENCE": 600}.items():
+        monkeypatch.setattr(database, name, seconds)
+    monkeypatch.setattr(waiting, "SILENT", 0)
+    store = Store(scored_table.path)
+    run = store.runs.begin(replace(store.runs.find("score-toy-1"), run_id="score-toy-2"))
+    for end in (store.runs.all, lambda: store.runs.finish(run.run_id, "done")):
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLD, str(store.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout.readline() == "held\n"
+        monkeypatch.setattr(waiting.time, "sleep", lambda _, own=process: own.communicate())
+        end()
+        assert f"locked by process {process.pid} " in caplog.text and "waiting for it, 600 s at most" in caplog.text
+    assert not store.db.running
 
 
 def test_another_connection_of_this_process_is_told_of(scored_table):

@@ -1,0 +1,48 @@
+"""A file that another process holds: how long it is waited for, and what is said of that."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from pathlib import Path
+
+from curate.errors import LockedError
+
+PAUSE = 0.1
+"""Seconds between two tries."""
+SILENT = 3.0
+"""After so many seconds it is said what is waited for."""
+HOLDER = re.compile(r"held in (.*?) \(PID (\d+)\)")
+LOG = logging.getLogger(__name__)
+
+
+class Waiting:
+    """Waits for one file.
+
+    Args:
+        path: the file.
+        patience: how long, s.
+    """
+
+    def __init__(self, path: Path, patience: float) -> None:
+        self.path, self.patience = path, patience
+        self.started, self.told = time.monotonic(), False
+
+    def once(self, refusal: str) -> None:
+        """Sleep until it is worth another try.
+
+        Args:
+            refusal: DuckDB's, which names the process.
+
+        Raises:
+            LockedError: it has been waited for long enough; the message names the process.
+        """
+        waited, holder = time.monotonic() - self.started, HOLDER.search(refusal)
+        said = f"{self.path} is locked{f' by process {holder[2]} ({holder[1]})' if holder else ''}"
+        if waited >= self.patience:
+            raise LockedError(said, "wait for it to finish, or stop it")
+        if waited >= SILENT and not self.told:
+            LOG.warning("%s: waiting for it, %.0f s at most", said, self.patience)
+            self.told = True
+        time.sleep(PAUSE)
