@@ -50,7 +50,7 @@ class WrongBounds(NamedTuple):
 UNKNOWN = WrongBounds()
 
 
-def wrong_bounds(sure: Floats, denied: NDArray[np.bool_], given: NDArray[np.int64]) -> WrongBounds:
+def wrong_bounds(sure: Floats, denied: NDArray[np.bool_], given: NDArray[np.int64], drawn: bool = False) -> WrongBounds:
     """Bounds of the share of wrong labels among held-out samples, each one-sided with 95 % (Clopper-Pearson); a lower
     one below `FEW` is 0.
 
@@ -62,13 +62,14 @@ def wrong_bounds(sure: Floats, denied: NDArray[np.bool_], given: NDArray[np.int6
         sure: (N,) the largest probability that the fusion gives a class, of samples that it was not trained on.
         denied: (N,) whether that class is another than the label.
         given: (N,) that class.
+        drawn: see `accidents`.
     """
     from scipy.special import betaincinv  # late: few commands need it
 
     count = max(min(len(sure) // SURE_SHARE, SUREST), len(sure) // PART)
     if not count:
         return UNKNOWN
-    most = accidents(sure, denied, given)
+    most = accidents(sure, denied, given, drawn)
     surest = np.argsort(-sure, kind="stable")[:count]
     hits = int(denied[surest].sum())
     low = float(betaincinv(hits, count - hits + 1, 0.05)) if hits else 0.0
@@ -78,7 +79,7 @@ def wrong_bounds(sure: Floats, denied: NDArray[np.bool_], given: NDArray[np.int6
     return WrongBounds(low if low >= FEW else 0.0, high, accidents=most)
 
 
-def accidents(sure: Floats, denied: NDArray[np.bool_], given: NDArray[np.int64]) -> float:
+def accidents(sure: Floats, denied: NDArray[np.bool_], given: NDArray[np.int64], drawn: bool = False) -> float:
     """How many labels are wrong by accident, at most, as a share of the samples; 1 where no label is denied.
 
     Among samples that are given the same class, whether a label is wrong by accident does not depend on how sure the
@@ -91,6 +92,8 @@ def accidents(sure: Floats, denied: NDArray[np.bool_], given: NDArray[np.int64])
         sure: (N,) the largest probability that the fusion gives a class, of samples that it was not trained on.
         denied: (N,) whether that class is another than the label.
         given: (N,) that class.
+        drawn: the bound is not of these samples but of others that they were drawn with: how many are wrong among them
+            is chance, too, with the error of a share, sqrt(a (1 - a) / N).
     """
     share, variance = 0.0, 0.0
     for kind in np.unique(given[denied]):
@@ -104,7 +107,11 @@ def accidents(sure: Floats, denied: NDArray[np.bool_], given: NDArray[np.int64])
         ahead, behind = area / (2 - area) - area**2, 2 * area**2 / (1 + area) - area**2
         own = (area * (1 - area) + (wrong - 1) * ahead + (right - 1) * behind) / (wrong * right)
         share, variance = share + 2 * (1 - area) * part, variance + (2 * part) ** 2 * own
-    return min(share + SIDED * float(np.sqrt(variance)), float(denied.mean())) if denied.any() else 1.0
+    if not denied.any():
+        return 1.0
+    every, chance = float(denied.mean()), drawn / len(sure)
+    bounds = ((share, variance + share * (1 - share) * chance), (every, every * (1 - every) * chance))
+    return min(value + SIDED * float(np.sqrt(error)) for value, error in bounds)
 
 
 def wrong_among(held: Predictions) -> WrongBounds:
@@ -114,7 +121,7 @@ def wrong_among(held: Predictions) -> WrongBounds:
     """
     probs = held.probs[FUSED]
     given = probs.argmax(axis=1)
-    found, chance = wrong_bounds(probs.max(axis=1), given != held.labels, given), 1 / probs.shape[1]
+    found, chance = wrong_bounds(probs.max(axis=1), given != held.labels, given, drawn=True), 1 / probs.shape[1]
     if not len(given) or probs.shape[1] == 2 or (given == held.labels).mean() - chance >= WELL * (1 - chance):
         return found
     least = least_wrong(probs, held.labels)

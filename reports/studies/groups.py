@@ -192,7 +192,7 @@ def denied(found: Usability, known, way: str) -> Denied:
     said = Preferences(*(known[f"{way}_{part}"] for part in ("own", "other", "cross")))
     held, labels = known["hprobs_fused"], known["labels"]
     given = held.argmax(axis=1)
-    shown = wrong_bounds(held.max(axis=1), given != known["hlabels"], given)
+    shown = wrong_bounds(held.max(axis=1), given != known["hlabels"], given, drawn=True)
     wrong = limited(shown, (known.get(f"pattern_{m}") for m in found.modalities), labels, 0)
     reads = read_at_least(accuracy(held, known["hlabels"]), wrong.least)
     vouches = vouched((known[f"x_{m}"] for m in found.modalities), labels)

@@ -118,7 +118,10 @@ def test_what_is_read_is_counted_among_the_right_labels() -> None:
     probs, labels = np.stack([sure, 1 - sure], axis=1), wrong.astype(np.int64)
     held = Predictions(np.arange(300).astype(str), labels, ("a", "b"), (), {FUSED: probs})
     share = wrong_among(held)
-    assert share == wrong_bounds(sure, wrong, np.zeros(300, dtype=int)) and 0.25 < share.least < 30 / 75 < share.most
+    assert (
+        share == wrong_bounds(sure, wrong, np.zeros(300, dtype=int), drawn=True)
+        and 0.25 < share.least < 30 / 75 < share.most
+    )
     assert read_at_least(0.75, 0.25) == 1 and read_at_least(0.5, 0) == 0.5 and read_at_least(0.4, 0.5) == 0.8
     assert read_at_least(0.9, 0.25) == 1
 
@@ -128,6 +131,7 @@ def test_errors_that_are_as_sure_as_right_predictions_may_all_be_accidents_and_u
     sure, denied = np.array([0.5, 0.6, 0.7, 0.8, 0.9]), np.array([True, False, False, False, True])
     one = np.zeros(5, dtype=int)
     assert accidents(sure, denied, one) == pytest.approx(0.4)
+    assert accidents(sure, denied, one, drawn=True) == pytest.approx(0.4 + 1.645 * (0.4 * 0.6 / 5) ** 0.5)
     assert accidents(sure, np.zeros(5, dtype=bool), one) == 1, "nothing is known without an error"
     surely, alike = np.linspace(0, 1, 1000), np.zeros(1000, dtype=int)
     assert accidents(surely, surely < 0.3, alike) == pytest.approx(0), "A = 1 has no error"
@@ -136,6 +140,17 @@ def test_errors_that_are_as_sure_as_right_predictions_may_all_be_accidents_and_u
     wrong = rng.random(1000) < 0.2
     assert hard.mean() > 0.4 and accidents(surely, hard, alike) < 0.4
     assert accidents(np.ones(1000), wrong, alike) == pytest.approx(wrong.mean())
+
+
+def test_the_bound_of_others_holds_in_nine_of_ten_samples_where_all_are_accidents() -> None:
+    """Of all labels .15 are wrong by accident; 120 samples are asked. Two bounds hold in 95 of 100 each."""
+    held = {True: 0, False: 0}
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        sure, wrong = rng.random(120), rng.random(120) < 0.15
+        for drawn in held:
+            held[drawn] += accidents(sure, wrong, np.zeros(120, dtype=int), drawn) >= 0.15
+    assert held[True] >= 0.88 * 400 and held[False] < 0.7 * 400
 
 
 def test_a_class_that_is_named_as_another_is_compared_within_what_it_is_given() -> None:
