@@ -32,7 +32,7 @@ COUNT = 300
 ENOUGH = 20
 """Commands that may be needed until every medium was reached."""
 NOT_USABLE, UNREAD = 3, 1
-"""The command's exit status where media could not be used, and where the manifest itself could not be read."""
+"""The command's exit status where media could not be used, and where the manifest or many files could not be read."""
 S3 = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1",
       "AWS_MAX_ATTEMPTS": "1", "AWS_CONFIG_FILE": "/nowhere"}  # fmt: skip
 

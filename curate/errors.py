@@ -50,6 +50,10 @@ class LostProcessError(CurateError):
     """One of the processes of a command ended before the others."""
 
 
+class UnansweredError(CurateError):
+    """Several files in a row could not be reached on the machine that has them."""
+
+
 class MediaError(Exception):
     """One modality of one sample cannot be used: it is recorded with its sample and never ends a run.
 

@@ -35,6 +35,7 @@ from curate.render import duration
 from curate.types import data_kind
 
 from . import checks
+from .answers import UNREACHABLE
 from .base import Dataset
 from .decoding import (
     FIELDS,
@@ -51,7 +52,6 @@ from .shared import CLAIM, STATUS_FILE, here, share
 
 LOG_FILE = "done.jsonl"
 PARTIAL, OLD = ".partial", ".old"
-UNREACHABLE = "unreachable"
 DONE = {
     "filled": "filled with silence",
     "filled_frames": "with moments before or after the picture track",
@@ -158,7 +158,8 @@ def prepare(
         engine: what decodes: the processes of `decode_rows`, or `decode_on_cluster`. The result does not depend on it.
 
     Raises:
-        CurateError: the disk is too full or cannot be written, or a decoding process was killed.
+        CurateError: the disk is too full or cannot be written, a decoding process was killed, or several files in a row
+            were not answered.
     """
     data_id = dataset.data_id()
     if isinstance(folder, Remote):
@@ -343,7 +344,7 @@ def _digest(values: Any) -> str:
 
 
 def _read_log(partial: Path, dataset: Dataset) -> Outcomes:
-    """The rows that an interrupted run finished; a line that was cut and rows without their array do not count."""
+    """The rows that an interrupted run finished, without lines that were cut, lost arrays, and files not reached."""
     if not all(array_file(partial, modality).exists() for modality in dataset.specs):
         return {}
     done: Outcomes = {}
@@ -351,7 +352,7 @@ def _read_log(partial: Path, dataset: Dataset) -> Outcomes:
     for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():
         with suppress(json.JSONDecodeError):
             done |= {int(row): media for row, media in json.loads(line).items()}
-    return done
+    return {row: media for row, media in done.items() if all(own[0] != UNREACHABLE for own in media.values())}
 
 
 def _write_status(dataset: Dataset, partial: Path, done: Outcomes) -> None:

@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.errors import CurateError
+from curate.errors import CurateError, UnansweredError
 
+from .answers import Answers
 from .base import Dataset
 from .decoding import (
     Engine,
@@ -72,7 +73,7 @@ def decode_on_cluster(dataset: Dataset, partial: Path, todo: Sequence[int], work
         workers: cores of the cluster that is started here.
 
     Raises:
-        CurateError: Ray is not installed, or the cluster cannot be reached.
+        CurateError: Ray is not installed, the cluster cannot be reached, or several files in a row are not answered.
     """
     if not todo or not dataset.decodes:  # what is read from one array is not worth sending
         yield from decode_rows(dataset, partial, todo, 0)
@@ -83,6 +84,7 @@ def decode_on_cluster(dataset: Dataset, partial: Path, todo: Sequence[int], work
         waiting = deque(Unit(rows, tuple(dataset.specs)) for rows in chunk_rows(dataset, todo, cores))
         running: dict[Any, Unit] = {}
         kept: Outcomes = defaultdict(dict)
+        answers = Answers(dataset)
         try:
             while waiting or running:
                 with _connection(ray):
@@ -95,8 +97,8 @@ def decode_on_cluster(dataset: Dataset, partial: Path, todo: Sequence[int], work
                     with _connection(ray):
                         found = ray.get(reference)
                     _write(partial, unit, found, kept)
-                except ray.exceptions.RayTaskError:
-                    raise
+                except ray.exceptions.RayTaskError as error:
+                    raise error.cause if isinstance(error.cause, UnansweredError) else error from None
                 except ray.exceptions.RayError:  # the worker was lost, each time
                     _check_answers(ray)
                     if parts := unit.parts():
@@ -104,7 +106,9 @@ def decode_on_cluster(dataset: Dataset, partial: Path, todo: Sequence[int], work
                         continue
                     row, (modality,) = unit.rows[0], unit.modalities
                     kept[row][modality] = crashed(dataset, row, modality)
-                yield {row: kept.pop(row) for row in unit.rows if len(kept[row]) == len(dataset.specs)}
+                outcomes = {row: kept.pop(row) for row in unit.rows if len(kept[row]) == len(dataset.specs)}
+                yield outcomes
+                answers.add_all(outcomes)
         finally:
             with suppress(ray.exceptions.RayError, OSError):
                 for reference in running:  # whoever wanted them has stopped

@@ -17,10 +17,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from curate.errors import CurateError, MediaError
+from curate.errors import CurateError, MediaError, UnansweredError
 from curate.media import USUAL, Decoded
 from curate.specs import InputSpec
 
+from .answers import Answers
 from .base import Dataset
 
 FIELDS = ("status", "reason", "facts")
@@ -53,18 +54,22 @@ def decode_rows(dataset: Dataset, partial: Path, todo: Sequence[int], workers: i
         workers: processes; with 0 this process decodes, and a crash of a decoder ends it too.
 
     Raises:
-        CurateError: processes are killed before they begin.
+        CurateError: processes are killed before they begin, or several files in a row are not answered.
     """
+    answers = Answers(dataset)
     chunks = chunk_rows(dataset, todo, workers)
     if workers == 0:
-        yield from (_fill(part_of(dataset, chunk), partial, chunk) for chunk in chunks)
+        for chunk in chunks:
+            outcomes = _fill(part_of(dataset, chunk), partial, chunk)
+            yield outcomes
+            answers.add_all(outcomes)
         return
     crashes: Counter[Path] = Counter()
     failures = 0
     while chunks:
         suspects: list[int] = []
         before = len(chunks)
-        yield from _in_pool(dataset, partial, chunks, workers, suspects)
+        yield from _in_pool(dataset, partial, chunks, workers, suspects, answers)
         failures = failures + 1 if chunks and not suspects and len(chunks) == before else 0
         if failures > HOPELESS:
             raise CurateError(
@@ -107,8 +112,7 @@ def seconds_an_item(dataset: Dataset, workers: int) -> float | None:
         try:
             return pool.submit(_try, part).result(timeout=2 * LONGEST_TRIAL + STARTING)
         except (BrokenExecutor, TimeoutError):
-            for process in list((pool._processes or {}).values()):  # a decoder that never ends
-                process.kill()
+            _kill(pool)  # a decoder that never ends
             return None
 
 
@@ -127,7 +131,7 @@ def _try(part: Dataset) -> float:
 
 
 def _in_pool(
-    dataset: Dataset, partial: Path, chunks: list[list[int]], workers: int, suspects: list[int]
+    dataset: Dataset, partial: Path, chunks: list[list[int]], workers: int, suspects: list[int], answers: Answers
 ) -> Iterator[Outcomes]:
     """Outcomes of chunks; finished chunks are removed from the list. If a process died, the rows that were being
     decoded are added to `suspects`.
@@ -139,8 +143,12 @@ def _in_pool(
                 outcomes = job.result()
                 chunks.remove(jobs[job])
                 yield outcomes
+                answers.add_all(outcomes)
         except BrokenExecutor:
             suspects += sorted({row for row, _ in _marks(partial)})
+        except UnansweredError:  # the other processes wait for the same place
+            _kill(pool)
+            raise
         finally:
             pool.shutdown(cancel_futures=True)  # an interrupt waits for the running chunks alone
             for path in partial.glob(f"{MARK}*"):
@@ -180,6 +188,12 @@ def _pool(dataset: Dataset, workers: int) -> ProcessPoolExecutor:
     """A pool of newly started interpreters: a fork of a process that has torch's threads may hang."""
     spawn = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(workers, spawn, _begin, (memory_of(dataset),))
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    """End the processes of a pool, whatever they are doing."""
+    for process in list((pool._processes or {}).values()):
+        process.kill()
 
 
 def memory_of(dataset: Dataset) -> float:
@@ -236,20 +250,29 @@ def _fill(part: Dataset, partial: Path, rows: list[int], modalities: Sequence[st
     """Decode the samples of `part` into `rows` of the arrays; the arrays are never sent between processes."""
     mark = partial / f"{MARK}{os.getpid()}"
     outcomes: Outcomes = {row: {} for row in rows}
-    for modality in modalities or part.specs:
-        array, found = open_array(partial, modality, "r+"), outcomes_of(part, modality)
-        for row in rows:
-            mark.write_text(f"{row} {modality}", encoding="utf-8")
-            array[row], outcomes[row][modality] = next(found)
-        array.flush()  # the rows are on disk before the log lists them
-    mark.unlink(missing_ok=True)
+    try:
+        for modality in modalities or part.specs:
+            array, found = open_array(partial, modality, "r+"), outcomes_of(part, modality)
+            for row in rows:
+                mark.write_text(f"{row} {modality}", encoding="utf-8")
+                array[row], outcomes[row][modality] = next(found)
+            array.flush()  # the rows are on disk before the log lists them
+    finally:
+        mark.unlink(missing_ok=True)
     return outcomes
 
 
 def outcomes_of(part: Dataset, modality: str) -> Iterator[tuple[np.ndarray, Outcome]]:
-    """The array of one modality of each sample, and its outcome, decoded one after the other."""
-    for found in part.decode_all(part.samples, modality):
-        yield _outcome(found, part.specs[modality])
+    """The array of one modality of each sample, and its outcome, decoded one after the other.
+
+    Raises:
+        UnansweredError: several files in a row are not answered.
+    """
+    answers = Answers(part)
+    for row, found in enumerate(part.decode_all(part.samples, modality)):
+        values, outcome = _outcome(found, part.specs[modality])
+        answers.add(row, modality, *outcome[:2])
+        yield values, outcome
 
 
 def _outcome(found: Decoded | Exception, spec: InputSpec) -> tuple[np.ndarray, Outcome]:

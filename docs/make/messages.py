@@ -13,7 +13,7 @@ from pathlib import Path
 from .text import code, table
 
 ROOT = Path(__file__).parents[2]
-KINDS = ("CurateError", "LockedError", "NoTableError", "EmptySelectionError", "NonFiniteError")
+KINDS = ("CurateError", "LockedError", "NoTableError", "EmptySelectionError", "NonFiniteError", "UnansweredError")
 FILLED = "…"
 HEAD = """\
 # All messages

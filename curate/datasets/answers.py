@@ -1,0 +1,57 @@
+"""Stop where a file system has gone: trying one file after another, each for several seconds, would take hours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from curate.errors import UnansweredError
+from curate.files.remote import Remote
+
+from .base import Dataset
+
+UNREACHABLE = "unreachable"
+"""The status of a medium whose file system did not answer."""
+IN_A_ROW = 8
+"""Files in a row that were not answered, after which no further one is tried."""
+
+
+class Answers:
+    """Counts the files on other machines that were not answered since the last one that was."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._lost: set[Remote] = set()
+
+    def add_all(self, outcomes: Mapping[int, Mapping[str, tuple[str, str, Any]]]) -> None:
+        """Count the media of {row: {modality: (status, reason, facts)}}; raises as `add`."""
+        for row, own in outcomes.items():
+            for modality, (status, reason, _) in own.items():
+                self.add(row, modality, status, reason)
+
+    def add(self, row: int, modality: str, status: str, reason: str) -> None:
+        """Count one medium of the data set.
+
+        Raises:
+            UnansweredError: it is the last of `IN_A_ROW`.
+        """
+        path = self._dataset.media(self._dataset.samples[row]).get(modality, (None, None))[0]
+        if not isinstance(path, Remote) or status == "missing":  # which may be known from a list of the folder
+            return
+        if status != UNREACHABLE:
+            self._lost.clear()
+            return
+        self._lost.add(path)
+        if len(self._lost) >= IN_A_ROW:
+            places = ", ".join(sorted({place_of(lost) for lost in self._lost}))
+            raise UnansweredError(
+                f"{places} does not answer: {len(self._lost)} files in a row could not be read, the last: {reason}",
+                "what is decoded is kept; once it answers, the same command goes on where it was. "
+                "Leave out the rows of a place that is gone for good",
+            )
+
+
+def place_of(path: Remote) -> str:
+    """The bucket or the server that has a file, `s3://bucket`."""
+    protocol, _, rest = str(path).rpartition("::")[2].partition("://")
+    return f"{protocol}://{rest.partition('/')[0]}"

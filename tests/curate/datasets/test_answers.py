@@ -1,0 +1,112 @@
+"""Media on another machine that does not answer: single ones get a status, several in a row end the command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from curate.datasets.answers import IN_A_ROW, place_of
+from curate.datasets.base import Dataset
+from curate.datasets.cache import PARTIAL, prepare
+from curate.errors import CurateError, MediaError
+from curate.files.remote import located
+from curate.specs import AudioSpec, VisualSpec
+from curate.types import Sample
+
+N = 60
+
+
+class Bucket(Dataset):
+    """Sounds in a bucket and pictures here; the file `lost` has the numbers of sounds that are not reached."""
+
+    name = "bucket"
+    summary = "test"
+    reusable = True
+
+    def __init__(self, lost: Path, shared: bool = False) -> None:
+        super().__init__(None, self.Options())
+        self.lost, self.shared = lost, shared
+        self.modalities, self.classes = ("audio", "visual"), ("a", "b")
+        self.specs = {"audio": AudioSpec(rate=8, seconds=1.0), "visual": VisualSpec(frames=1, size=2, channels=1)}
+        self.samples = tuple(
+            Sample(sample_id=f"s{i:02}", label="ab"[i % 2], split="train", inputs={"audio": str(i), "visual": str(i)})
+            for i in range(N)
+        )
+
+    def media(self, sample):
+        sound = "all.wav" if self.shared else f"{sample.inputs['audio']}.wav"
+        return {"audio": (located(f"s3://bucket/{sound}"), None), "visual": (Path(f"{sample.sample_id}.png"), None)}
+
+    def load(self, sample, modality):
+        number = sample.inputs["audio"]
+        if modality == "audio" and number in self.lost.read_text().split():
+            raise MediaError("unreachable", f"{number} could not be read")
+        return np.full(self.specs[modality].shape, int(number), self.specs[modality].dtype)
+
+
+@pytest.fixture
+def bucket(tmp_path):
+    """The data set, with nothing lost."""
+    (tmp_path / "lost").write_text("")
+    return Bucket(tmp_path / "lost")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_several_in_a_row_end_the_command_which_goes_on_later(bucket, tmp_path, workers):
+    plain = prepare(bucket, tmp_path / "plain")
+    bucket.lost.write_text(" ".join(map(str, range(20, N))))
+    with pytest.raises(CurateError, match="s3://bucket does not answer: 8 files in a row") as error:
+        prepare(bucket, tmp_path / "c", workers)
+    assert "kept" in error.value.hint and "the same command goes on" in error.value.hint
+    assert not list((tmp_path / "c").rglob("decoding.*"))
+    bucket.lost.write_text("")
+    told: list[int] = []
+    found = prepare(bucket, tmp_path / "c", workers, lambda done, _: told.append(done))
+    assert workers or 0 < told[0] <= 20, "what was decoded is kept, and no file that was not reached"
+    assert np.array_equal(found.arrays["audio"], plain.arrays["audio"]) and found.usable.all()
+    assert not (tmp_path / "c" / f"{found.data_id}{PARTIAL}").exists()
+
+
+def test_they_are_counted_over_all_chunks(bucket, tmp_path):
+    """Each chunk has fewer rows than must be lost."""
+    bucket.lost.write_text(" ".join(map(str, range(N))))
+    with pytest.raises(CurateError, match="s3://bucket does not answer"):
+        prepare(bucket, tmp_path / "c", workers=4)
+
+
+def test_fewer_in_a_row_and_stretches_of_one_file_get_their_status(bucket, tmp_path):
+    lost = [i for i in range(N) if i % IN_A_ROW]
+    bucket.lost.write_text(" ".join(map(str, lost)))
+    found = prepare(bucket, tmp_path / "c")
+    assert [i for i in range(N) if found.status["audio"][i] == "unreachable"] == lost
+    assert set(found.status["visual"]) == {"ok"}
+    bucket.lost.write_text(" ".join(map(str, range(N))))
+    found = prepare(Bucket(bucket.lost, shared=True), tmp_path / "shared")
+    assert set(found.status["audio"]) == {"unreachable"}, "that is one file"
+
+
+def test_rows_that_were_not_reached_before_an_interrupt_are_tried_again(bucket, tmp_path):
+    bucket.lost.write_text("3")
+
+    def interrupted(done: int, total: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(bucket, tmp_path / "c", progress=interrupted)
+    bucket.lost.write_text("")
+    assert prepare(bucket, tmp_path / "c").usable.all()
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("s3://bucket/a/b.wav", "s3://bucket"),
+        ("https://here.org:80/a.wav", "https://here.org:80"),
+        ("zip://a.wav::s3://bucket/x.zip", "s3://bucket"),
+    ],
+)
+def test_the_place_of_a_file(name, place):
+    assert place_of(located(name)) == place
