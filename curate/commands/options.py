@@ -10,10 +10,11 @@ from typing import Annotated, Literal
 import typer
 
 from curate.config import LARGEST
+from curate.errors import CurateError
 from curate.files.copies import LIMIT
 from curate.files.here import table_here
-from curate.files.remote import located
-from curate.files.writing import check_output
+from curate.files.remote import Remote, located
+from curate.files.writing import check_output, check_protocol
 from curate.render import Format
 
 from .messages import ENDINGS
@@ -28,6 +29,23 @@ def place(value: Path | None) -> Path | None:
 def places(values: list[Path] | None) -> list[Path] | None:
     """As `place`, of several."""
     return None if values is None else [located(value) for value in values]
+
+
+def written_place(value: Path | None) -> Path | None:
+    """As `place`, of what a command writes: not to the memory of its own process, which ends with it."""
+    if (found := place(value)) is not None:
+        check_protocol(found)
+        if isinstance(found, Remote) and str(found).startswith("memory:"):
+            raise CurateError(
+                f"cannot write {found}: the memory of this command is gone when it ends",
+                "name a file here, or in a bucket; in Python, `curate.open(...).export` writes there",
+            )
+    return found
+
+
+def written_places(values: list[Path] | None) -> list[Path] | None:
+    """As `written_place`, of several."""
+    return None if values is None else [found for value in values if (found := written_place(value)) is not None]
 
 
 def _rows_file(value: Path | None) -> Path | None:
@@ -45,7 +63,7 @@ def _file(value: Path | None) -> Path | None:
 
 
 def _output(value: Path | None, suffixes: Collection[str]) -> Path | None:
-    if (found := place(value)) is not None:
+    if (found := written_place(value)) is not None:
         check_output(found, suffixes)
     return found
 

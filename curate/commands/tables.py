@@ -14,7 +14,7 @@ from curate.advice.describe import describe_verdicts
 from curate.errors import CurateError
 
 from .messages import messages, print_message, print_portions, print_rows, print_text
-from .options import DB, Db, Output, Quiet, RowsFile, RunName, place, places
+from .options import DB, Db, Output, Quiet, RowsFile, RunName, places, written_place
 
 SHOWN = 3
 """So many renamed runs are named."""
@@ -133,10 +133,10 @@ def table(
 
 
 def export(
-    target: Annotated[Path | None, typer.Argument(callback=place, help="The same as --output.")] = None,
+    target: Annotated[Path | None, typer.Argument(callback=written_place, help="The same as --output.")] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", callback=place, help="The file; for hf and webdataset a folder."),
+        typer.Option("--output", "-o", callback=written_place, help="The file; for hf and webdataset a folder."),
     ] = None,
     to: Annotated[
         Literal["csv", "parquet", "jsonl", "hf", "cleanlab", "fiftyone", "spotlight", "webdataset"] | None,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from curate.errors import CurateError
-from curate.files.writing import check_output, ending, replacing
+from curate.files.writing import check_output, check_protocol, ending, replacing
 from curate.store.store import Store
 from curate.types import FUSED
 
@@ -142,6 +142,7 @@ def _suffix(store: Store, rows: Rows, modality: str) -> str:
 
 def _check_folder(path: Path) -> None:
     """Check that there is an empty folder, or none in a place where one can be made."""
+    check_protocol(path)
     if not path.exists():
         check_output(path)
     elif not path.is_dir() or any(path.iterdir()):

@@ -32,11 +32,13 @@ def check_output(path: Path, suffixes: Collection[str] = ()) -> None:
         suffixes: those that it may have; any if there are none.
 
     Raises:
-        CurateError: it has another suffix, it is a folder, or its own folder does not exist or may not be written.
+        CurateError: it has another suffix, it is a folder or on a web server, or its own folder does not exist or may
+            not be written.
     """
     if suffixes and path.suffix not in suffixes:
         raise CurateError(f"cannot write {ending(path)}", f"name a file ending in {', '.join(suffixes)}")
     if isinstance(path, Remote):
+        check_protocol(path)
         return
     if path.is_dir():
         raise CurateError(f"cannot write {path}: it is a folder", "name a file")
@@ -45,6 +47,18 @@ def check_output(path: Path, suffixes: Collection[str] = ()) -> None:
     if not os.access(path.parent, os.W_OK):
         raise CurateError(
             f"cannot write {path}: writing to the folder {path.parent} is not allowed", "name one where you may write"
+        )
+
+
+def check_protocol(path: Path) -> None:
+    """Check that a remote name is one of a file system that is written to.
+
+    Raises:
+        CurateError: it is on a web server.
+    """
+    if isinstance(path, Remote) and str(path).startswith(("http://", "https://")):
+        raise CurateError(
+            f"cannot write {path}: files on a web server are read, not written", "name a file here, or in a bucket"
         )
 
 

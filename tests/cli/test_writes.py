@@ -85,7 +85,9 @@ def test_a_command_writes_the_files_it_was_told_to_and_no_other(
     assert {r.getMessage() for r in caplog.records} == {f"replaced {name}" for name in asked}
 
 
-@pytest.mark.parametrize("output", ["out.foo", "out", "nowhere/out.csv", "folder.csv"])
+@pytest.mark.parametrize(
+    "output", ["out.foo", "out", "nowhere/out.csv", "folder.csv", "https://nowhere.invalid/o.csv", "memory://b/o.csv"]
+)
 @pytest.mark.parametrize(
     "command",
     [
@@ -168,3 +170,12 @@ def test_a_file_that_cannot_be_written_whole_leaves_the_earlier_one(
         ended = curate(*command, "--db", away)
         assert ended.code == 1 and ended.err.startswith(f"error: cannot write out.csv: {os.strerror(28)}")
     assert {name: p.read_text() for name, p in files(workplace).items()} == {"out.csv": "old"}
+
+
+@pytest.mark.parametrize("place", ["https://nowhere.invalid/folder", "memory://folder"])
+@pytest.mark.parametrize("command", [("export", "--to", "hf"), ("export", "--to", "webdataset"), ("report",)])
+def test_a_folder_that_cannot_be_written_is_refused(
+    curate: Callable, away: Path, command: tuple[str, ...], place: str
+) -> None:
+    ended = curate(*command, "-o", place, "--db", away)
+    assert ended.code == 1 and f"cannot write {place}" in ended.err, ended

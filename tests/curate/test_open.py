@@ -78,6 +78,8 @@ def test_urls_are_places_as_on_the_command_line(table, scored_table, tmp_path, m
     assert str(table.report(output="memory://open/r")) == "memory://open/r/score-toy-1/index.html"
     assert there.exists("/open/r/score-toy-1/index.html")
     assert table.export("memory://open/s.csv") == len(table.samples())
+    with pytest.raises(CurateError, match="are read, not written"):
+        table.export("https://nowhere.invalid/folder", to="hf")
     assert there.exists("/open/s.csv")
     with pytest.raises(CurateError, match=r"memory://open/a\.duckdb is on another machine") as refused:
         curate.open("memory://open/a.duckdb")

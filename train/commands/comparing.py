@@ -10,7 +10,19 @@ import typer
 
 from curate.commands import precedence
 from curate.commands.messages import messages, print_comparison, print_rows
-from curate.commands.options import DB, Cache, Db, Output, Precision, Quiet, Root, Settings, Track, Workers, places
+from curate.commands.options import (
+    DB,
+    Cache,
+    Db,
+    Output,
+    Precision,
+    Quiet,
+    Root,
+    Settings,
+    Track,
+    Workers,
+    written_places,
+)
 from curate.config import Layer
 from curate.errors import CurateError
 from curate.files.remote import located
@@ -57,7 +69,7 @@ def compare(
     name: Annotated[str | None, typer.Option(help="Name of the comparison; the table's, or `compare`.")] = None,
     output: Annotated[
         list[Path] | None,
-        typer.Option("--output", "-o", callback=places, help=".md, .csv, .tex or .html; repeatable."),
+        typer.Option("--output", "-o", callback=written_places, help=".md, .csv, .tex or .html; repeatable."),
     ] = None,
     db: Db = DB,
     settings: Settings = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from curate.commands.messages import messages, print_rows, print_text
-from curate.commands.options import DB, Cache, Db, Output, Quiet, RowsFile, RunName, place
+from curate.commands.options import DB, Cache, Db, Output, Quiet, RowsFile, RunName, written_place
 from curate.errors import unknown_name
 from curate.render import readable_type
 
@@ -50,7 +50,7 @@ def methods(
 
 def report(
     run: RunName = None,
-    output: Annotated[Path, typer.Option("--output", "-o", callback=place, help="Folder for reports.")] = Path(
+    output: Annotated[Path, typer.Option("--output", "-o", callback=written_place, help="Folder for reports.")] = Path(
         "reports"
     ),
     db: Db = DB,

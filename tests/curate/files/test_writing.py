@@ -65,6 +65,7 @@ def test_a_place_is_checked_before_there_is_anything_to_write(tmp_path, monkeypa
         (tmp_path / "folder.csv", "it is a folder"),
         (tmp_path / "none" / "a.csv", "does not exist"),
         (located("memory://nowhere/a.foo"), r"cannot write '\.foo'"),
+        (located("https://nowhere.invalid/a.csv"), "are read, not written"),
     ):
         with pytest.raises(CurateError, match=message):
             check_output(path, (".csv",))
