@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import Annotated, Any, Literal
 
@@ -67,7 +68,13 @@ def select(
         rule |= suggested
         message(f"{why}; the same: `curate select {Rule(**rule).options}`")
     chosen = store.selections.make(scored.run_id, name=name, replace=replace, **rule)
-    written = store.selections.export(chosen.name, output) if output else 0
+    try:
+        written = store.selections.export(chosen.name, output) if output else 0
+    except CurateError as error:
+        raise CurateError(
+            f"{error.message}; the selection is stored",
+            f"{error.hint}; `curate selections {shlex.quote(chosen.name)} -o FILE` writes it, once there is a place",
+        ) from None
     if not quiet:
         print_selection(chosen, form, message, ranked=where is None)
     if output:

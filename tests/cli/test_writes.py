@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -169,7 +171,23 @@ def test_a_file_that_cannot_be_written_whole_leaves_the_earlier_one(
     for command in (("select", "--threshold", "0", "--name", SELECTION, "-o", "out.csv"), ("export", "out.csv")):
         ended = curate(*command, "--db", away)
         assert ended.code == 1 and ended.err.startswith(f"error: cannot write out.csv: {os.strerror(28)}")
+        assert ("the selection is stored" in ended.err) == (command[0] == "select")
     assert {name: p.read_text() for name, p in files(workplace).items()} == {"out.csv": "old"}
+
+
+def test_a_selection_that_could_not_be_written_is_written_by_the_command_of_the_hint(
+    curate: Callable, away: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, target: Path) -> None:
+        raise OSError(28, os.strerror(28))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", refuse)
+        ended = curate("select", "--top", "3", "-o", "out.csv", "--db", away)
+    assert ended.code == 1 and "the selection is stored" in ended.err
+    (typed,) = re.findall("`curate (selections [^`]+)`", " ".join(ended.err.split()))
+    assert curate(*shlex.split(typed.replace("FILE", "out.csv"))).code == 0
+    assert len(Path("out.csv").read_text().splitlines()) == 4
 
 
 @pytest.mark.parametrize("place", ["https://nowhere.invalid/folder", "memory://folder"])
