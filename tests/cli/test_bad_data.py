@@ -198,6 +198,19 @@ def test_what_is_no_checkpoint(
 
 
 @pytest.mark.model
+def test_a_folder_or_a_mistyped_name_is_answered_with_the_checkpoints_that_are_there(
+    refused: Refused, db: Path, clips: Path, small_settings: Callable
+) -> None:
+    folder = Path("curate.runs/score-manifest-1")
+    for given, said in (
+        (folder, f"{folder} is a folder, not a checkpoint"),
+        (folder / "lst.pt", f"no checkpoint at {folder / 'lst.pt'}"),
+    ):
+        told = refused(*SCORE, "--checkpoint", given, "--root", clips, *small_settings())
+        assert said in told and str(folder / "last.pt") in told and "moved" not in told
+
+
+@pytest.mark.model
 def test_a_run_whose_checkpoint_is_gone(refused: Refused, db: Path) -> None:
     Path("curate.runs/score-manifest-1/last.pt").unlink()
     for command in (("evaluate",), ("train", "--method", "warmup")):

@@ -129,6 +129,15 @@ def _read_weights(weights: Path, score: ScoreConfig) -> Mapping[str, Any]:
             "score.average=warmup has nothing to average over with --checkpoint: there is no warm-up",
             "leave one of them out",
         )
+    if not weights.is_file():
+        folder = weights if weights.is_dir() else weights.parent
+        there = [str(path) for path in sorted(folder.glob("*.pt"))]
+        raise CurateError(
+            f"{weights} is a folder, not a checkpoint" if weights.is_dir() else f"no checkpoint at {weights}",
+            f"there is {' and '.join(there)}"
+            if there
+            else f"a run's weights are {LAST} in its folder, which is beside the table: curate.runs/RUN/{LAST}",
+        )
     return checkpoint.read(weights, torch.device("cpu"))
 
 
