@@ -94,10 +94,12 @@ def trimmed_loss(
         odds: (B,) what to leave out the largest of, in place of the fused cross-entropy.
 
     Raises:
-        ValueError: the share is no share.
+        ValueError: the share is no share, as where it comes from a table in which wrong labels were not judged.
     """
-    if not 0 <= share < 1:
-        raise ValueError(f"share is {share}, expected 0 or more, below 1")
+    if share is None or not 0 <= share < 1:
+        unknown = share is None or share != share
+        otherwise = "; where wrong labels were not judged, give a share of your own, or multimodal_cross_entropy"
+        raise ValueError(f"share is {share}, expected 0 or more, below 1{otherwise if unknown else ''}")
     fused_loss = F.cross_entropy(fused, labels, reduction="none")
     kept = max(len(labels) - round(share * len(labels)), 1)
     least = (fused_loss.detach() if odds is None else odds).argsort(stable=True)[:kept].sort().values

@@ -54,6 +54,13 @@ def test_a_share_that_is_none_is_refused(share: float, make_model, make_method) 
         make_method("trim", make_model(), share=share)
 
 
+@pytest.mark.parametrize("share", [None, float("nan")])
+def test_a_share_that_the_table_does_not_know_is_refused_with_a_way_out(share: float | None) -> None:
+    """`SELECT avg(p_mislabelled)` gives it where labels were not judged."""
+    with pytest.raises(ValueError, match="not judged, give a share of your own"):
+        trimmed_loss({}, torch.zeros(2, 2), torch.zeros(2, dtype=torch.long), share)
+
+
 def test_without_wrong_labels_it_is_the_warm_up_bit_for_bit(make_model, make_batch, make_method) -> None:
     models = make_model(), make_model()
     methods = make_method("trim", models[0]), make_method("warmup", models[1])
