@@ -103,6 +103,22 @@ def newest_epochs(folder: Path) -> dict[str, int]:
     return {found[2]: int(found[1]) for found in parts if found}  # ascending, so the last of a split is kept
 
 
+def recorded_classes(folder: Path) -> tuple[str, ...]:
+    """The class names of the newest complete epoch, in the order of its columns; () where there is none.
+
+    Raises:
+        CurateError: its file cannot be read.
+    """
+    import duckdb
+
+    complete = _complete(shards_of(folder))[0]
+    if not complete:
+        return ()
+    with duckdb.connect() as con:
+        names = _columns(con, complete[-1])
+    return tuple(dict.fromkeys(n.partition(".")[2] for n in names if n not in KEYS and not VECTOR.fullmatch(n)))
+
+
 def _complete(files: Iterable[Path]) -> tuple[list[Path], list[str]]:
     """The files of epochs that every process has finished, and a note on the others."""
     found: dict[tuple[int, str], dict[tuple[int, int], list[Path]]] = {}

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from curate.arguments import described, need, one_of
-from curate.errors import CurateError
+from curate.errors import CurateError, shorten
 from curate.files.here import recording_here
-from curate.files.shards import newest_epochs, read_shards, shard_name, write_shard
+from curate.files.shards import newest_epochs, read_shards, recorded_classes, shard_name, write_shard
 from curate.predictions.score import fit_newest
 from curate.store.names import MODALITY, name_hint
 from curate.table import Table
@@ -61,7 +61,8 @@ class Recorder:
         rows: how many are kept in memory before they go to a file; features of at most 64 MiB are.
 
     Raises:
-        CurateError: class names repeat, or are fewer than two; the folder is on another machine.
+        CurateError: class names repeat, are fewer than two, or not those that the folder was recorded with; the folder
+            is on another machine.
         ValueError: `values` or `features` is not known, or `rows` is no whole number above 0.
     """
 
@@ -91,9 +92,19 @@ class Recorder:
         self._modalities: tuple[str, ...] = ()
         self._numbers = newest_epochs(self.folder)
         if self._numbers:
+            self._check_classes()
             there = ", ".join(f"{number} of {split}" for split, number in self._numbers.items())
             LOG.warning("%s holds epochs up to %s: it goes on after them; clear it for another run", folder, there)
         self._open: _Epoch | None = None
+
+    def _check_classes(self) -> None:
+        there = recorded_classes(self.folder)
+        if there != self.classes:
+            raise CurateError(
+                f"{self.folder} was recorded with the classes {shorten(list(there))}, given are "
+                f"{shorten(list(self.classes))}",
+                "give the same in the same order; for another run clear the folder, or name a new one",
+            )
 
     @contextmanager
     def epoch(self, split: Split = "train", number: int | None = None, moving: bool = False) -> Iterator[None]:

@@ -136,3 +136,18 @@ def test_settings_that_a_part_does_not_have_are_refused_by_the_known_ones() -> N
     assert "did you mean 'values'?" in refused.value.hint
     with pytest.raises(CurateError, match="unknown setting of IPRM 'mixp'"):
         ProbeAndRebalance(SIZES, 2, mixp="linear")
+
+
+@pytest.mark.parametrize("classes", [("a", "b"), ("horn", "bark"), ("bark", "horn", "rain")])
+def test_a_recorder_of_a_folder_with_other_classes_is_refused(tmp_path, classes) -> None:
+    """Their logits would be columns of other names, or the same in another order."""
+    recorder = Recorder(tmp_path, ["bark", "horn"])
+    with recorder.epoch():
+        rows = [[3.0, 0.5], [0.5, 3.0]]
+        recorder.add(
+            ["x", "y"], ["bark", "horn"], {"audio": rows, "visual": rows}, features={"audio": rows, "visual": rows}
+        )
+    with pytest.raises(CurateError, match="was recorded with the classes") as error:
+        Recorder(tmp_path, classes)
+    assert "bark" in error.value.message and "clear the folder" in error.value.hint
+    assert Recorder(tmp_path, ["bark", "horn"]).classes == ("bark", "horn")

@@ -254,11 +254,11 @@ def test_contradictions_between_processes_and_epochs_are_refused(tmp_path, batch
     with pytest.raises(CurateError, match="do not hold the same samples: 's059'") as caught:
         recorder.score(tmp_path / "t.duckdb")
     assert "drop_last" in caught.value.hint and not (tmp_path / "t.duckdb").exists()
-    other = Recorder(tmp_path / "b", ("bark", "horn", "snow"))
-    with other.epoch(number=9):
-        other.add(ids, labels, epochs[0])
+    recorder.classes = ("bark", "horn", "snow")  # which a recorder of this folder is not given
+    with recorder.epoch(number=9):
+        recorder.add(ids, labels, epochs[0])
     with pytest.raises(CurateError, match="other columns"):
-        other.score(tmp_path / "t.duckdb")
+        recorder.score(tmp_path / "t.duckdb")
     assert not (tmp_path / "t.duckdb").exists(), "nothing is stored"
 
 
