@@ -92,12 +92,13 @@ def _cleanlab(store: Store, rows: Rows, path: Path) -> Written:
 
 def _fiftyone(store: Store, rows: Rows, path: Path) -> Written:
     """A CSV with a row for each picture or video, whose path is in the column `filepath`; the line keeps numbers."""
-    need_one(rows, "fiftyone")
+    run = need_one(rows, "fiftyone")
     medium = _medium(store, rows, VISUAL)
     if medium is None:
+        media = "score saved predictions with --media clips.csv; or " if "predictions" in run.config else ""
         raise CurateError(
             "FiftyOne shows pictures and videos, and no file of one is known of these samples",
-            "score saved predictions with --media clips.csv; or use --to spotlight, which plays sound",
+            f"{media}use --to spotlight, which plays sound and shows texts",
         )
     sql = f"SELECT file_{medium} AS filepath, * FROM ({rows.sql})"
     written = store.db.copy_to(f"{sql} WHERE filepath IS NOT NULL", rows.parameters, path)

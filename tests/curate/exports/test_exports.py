@@ -182,9 +182,12 @@ def test_fiftyone_gets_a_path_a_row(pictures, tmp_path) -> None:
 
 
 def test_fiftyone_needs_something_to_show(scored_table, tmp_path) -> None:
-    with pytest.raises(CurateError, match="no file of one is known") as error:
-        export(scored_table, tmp_path / "f.csv", "fiftyone")
-    assert "--media" in error.value.hint
+    for config, named in (('{"predictions": {}}', True), ("{}", False)):
+        with scored_table.db.open(write=True) as con:
+            con.execute("UPDATE run SET config = ?", [config])
+        with pytest.raises(CurateError, match="no file of one is known") as error:
+            export(scored_table, tmp_path / "f.csv", "fiftyone")
+        assert ("--media" in error.value.hint) == named, "only a run of saved predictions is given media"
 
 
 def test_spotlight_is_told_the_kind_of_each_medium(pictures, tmp_path) -> None:
