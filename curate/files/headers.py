@@ -27,6 +27,8 @@ HEAD = 1 << 16
 """Bytes from which the encoding is detected."""
 LONGEST_HEADER = 1 << 24
 """Characters."""
+JSON = re.compile(r'\s*(\{\s*("|$)|\[\s*([{\["]|$))')
+"""How a file of JSON begins, and no header."""
 
 
 def _text_header(
@@ -56,6 +58,12 @@ def _text_header(
         raise CurateError(f"{who}{path} is no table of text: it holds zero bytes", f"expected {expected}")
     if not text.strip():
         raise CurateError(f"{who}{path} has no rows", f"expected {expected}")
+    if JSON.match(text):
+        written = f"duckdb.read_json({str(path)!r}).write_csv({str(path.with_suffix('.csv'))!r})"
+        raise CurateError(
+            f"{who}{path} is JSON, not a CSV or Parquet file",
+            f'expected {expected}; to write it as CSV: python -c "import duckdb; {written}"',
+        )
     separator = separator or _separator(text, known, needed)
     cells = _cells(text, separator)
     while len(cells) > 1 and not cells[-1].strip():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import shlex
 from pathlib import Path
 
 import duckdb
@@ -125,6 +127,18 @@ def test_hints_name_the_cause(tmp_path):
     ):
         path.write_bytes(content)
         assert hint in refused(path).hint
+
+
+@pytest.mark.parametrize("lines", [True, False])
+def test_json_is_refused_with_a_command_that_writes_a_table(tmp_path, lines):
+    rows = [{"sample_id": i, "label": i.upper()} for i in "ab"]
+    path = tmp_path / ("t.jsonl" if lines else "t.json")
+    path.write_text("\n".join(map(json.dumps, rows)) if lines else json.dumps(rows, indent=1))
+    told = refused(path)
+    assert "is JSON, not a CSV or Parquet file" in told.message and "a header and rows" in told.hint
+    program = shlex.split(told.hint.partition("python -c ")[2])[0]
+    exec(program)
+    assert opened(tmp_path / "t.csv").read(NEEDED).texts == {"sample_id": ["a", "b"], "label": ["A", "B"]}
 
 
 def test_a_folder_and_a_broken_parquet_file_are_refused(tmp_path):
