@@ -69,8 +69,12 @@ class Launched:
                 try:
                     pipe.recv()
                 except EOFError:
+                    killed = self.ended(by_signal=True)
                     raise CurateError(
-                        f"a process could not be started: {self.ended()}", "CURATE_DEBUG=1 shows its messages"
+                        f"a process could not be started: {killed or self.ended()}",
+                        "the system ends a process so where memory is short, or somebody did: use fewer --processes"
+                        if killed
+                        else "CURATE_DEBUG=1 shows its messages",
                     ) from None
                 missing.remove(pipe)
         return Links(0, self.world, self.folder)

@@ -297,6 +297,17 @@ def test_on_two_cards(sharded: bool, make_model, make_batch) -> None:
         )
 
 
+def test_a_process_that_is_killed_while_it_starts_is_not_said_to_have_messages() -> None:
+    launched = Launched(2)
+    try:
+        launched.processes[0].kill()
+        with pytest.raises(CurateError, match="could not be started: process 1 was ended by SIGKILL") as error:
+            launched.links()
+        assert "memory" in error.value.hint and "CURATE_DEBUG" not in error.value.hint
+    finally:
+        launched.close(wait=False)
+
+
 def test_what_is_said_of_encoders_that_no_other_process_runs() -> None:
     """Nothing is divided then, and nothing says so."""
     features = FusionModel({m: FeatureSpec(dim=3) for m in ("audio", "visual")}, "abc", ModelConfig(sharded=True))
