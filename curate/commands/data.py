@@ -119,15 +119,19 @@ def prepare(
     processes = workers if workers is not None else (os.cpu_count() or 1) if opened.decodes else 0
     if not quiet:
         print_plan(opened, folder, processes, engine)
-    with progress(quiet) as advance:
-        made = decode(
-            opened,
-            folder,
-            processes,
-            lambda done, total: advance("decoding", done, total, "items"),
-            retry=True,
-            engine=ENGINES[engine],
-        )
+    try:
+        with progress(quiet) as advance:
+            made = decode(
+                opened,
+                folder,
+                processes,
+                lambda done, total: advance("decoding", done, total, "items"),
+                retry=True,
+                engine=ENGINES[engine],
+            )
+    except KeyboardInterrupt:
+        print_message("interrupted: media decoded so far are kept; the same command goes on where it was")
+        raise typer.Exit(130) from None
     store.samples.write(
         made.data_id, opened.samples, opened.classes, *made.summary(), made.media(), opened.all_sources()
     )

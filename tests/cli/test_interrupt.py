@@ -140,6 +140,18 @@ def test_an_interrupt_before_the_run_begins_names_no_other_run(
     assert last == "interrupted: no run was begun; media decoded so far are kept for the next time"
 
 
+def test_an_interrupted_prepare_keeps_what_is_decoded_and_says_how_to_go_on(
+    curate: Callable, clips: Path, tmp_path: Path, break_at: Callable
+) -> None:
+    break_at(2, "items")  # the first is said before anything is decoded
+    ended = curate("prepare", "--dataset", "manifest", "--root", clips, "--cache", tmp_path / "cache", "--workers", "0")
+    assert ended.code == 130
+    last = ended.err.splitlines()[-1]
+    assert last == "interrupted: media decoded so far are kept; the same command goes on where it was"
+    (log,) = (tmp_path / "cache").glob("*.partial/done.jsonl")
+    assert log.read_text().strip()
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize("where", ["here()", "Ending()"])
 def test_a_command_without_words_of_its_own_ends_with_130_and_a_line(name: str, where: str) -> None:
