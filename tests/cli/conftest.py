@@ -176,7 +176,7 @@ def refused(workplace: Path, curate: Callable) -> Callable[..., str]:
         assert ended.code == code, ended
         assert ended.out == ""
         told = ended.err.splitlines()  # what was read may be said before, and how far that is on a busy machine
-        lines = [line for line in told if not re.search(r" to score; |^note: |^\w+: \d+/\d+ ", line)]
+        lines = [line for line in told if not re.search(r" to score; |^note: |^[\w.]+: \d+(/\d+ | items, )", line)]
         assert [line.split(": ")[0] for line in lines] == ["error", "hint"], ended.err
         assert all(len(line) > len("error: ") for line in lines)
         after = read_content(db)
