@@ -1,8 +1,8 @@
-"""Stop where a file system has gone: trying one file after another, each for several seconds, would take hours."""
+"""Stop where a file system has gone: trying one file after another, each for many seconds, would take hours."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from curate.errors import UnansweredError
@@ -17,11 +17,15 @@ IN_A_ROW = 8
 
 
 class Answers:
-    """Counts the files on other machines that were not answered since the last one that was."""
+    """Counts the files on other machines that were not answered since the last one that was.
+
+    Attributes:
+        lost: these files, each once.
+    """
 
     def __init__(self, dataset: Dataset) -> None:
+        self.lost: list[str] = []
         self._dataset = dataset
-        self._lost: set[Remote] = set()
 
     def add_all(self, outcomes: Mapping[int, Mapping[str, tuple[str, str, Any]]]) -> None:
         """Count the media of {row: {modality: (status, reason, facts)}}; raises as `add`."""
@@ -30,7 +34,7 @@ class Answers:
                 self.add(row, modality, status, reason)
 
     def add(self, row: int, modality: str, status: str, reason: str) -> None:
-        """Count one medium of the data set.
+        """Count one medium of the data set, given its outcome.
 
         Raises:
             UnansweredError: it is the last of `IN_A_ROW`.
@@ -39,19 +43,33 @@ class Answers:
         if not isinstance(path, Remote) or status == "missing":  # which may be known from a list of the folder
             return
         if status != UNREACHABLE:
-            self._lost.clear()
-            return
-        self._lost.add(path)
-        if len(self._lost) >= IN_A_ROW:
-            places = ", ".join(sorted({place_of(lost) for lost in self._lost}))
-            raise UnansweredError(
-                f"{places} does not answer: {len(self._lost)} files in a row could not be read, the last: {reason}",
-                "what is decoded is kept; once it answers, the same command goes on where it was. "
-                "Leave out the rows of a place that is gone for good",
-            )
+            self.lost.clear()
+        elif str(path) not in self.lost:
+            self.lost.append(str(path))
+            if len(self.lost) >= IN_A_ROW:
+                raise _error(self.lost, reason)
+
+    def check(self, lost: Sequence[Sequence[str]]) -> None:
+        """Check the files that were not answered in a row in each of several processes.
+
+        Raises:
+            UnansweredError: no process was answered, and together they are `IN_A_ROW`.
+        """
+        files = [name for own in lost for name in own]
+        if all(lost) and len(set(files)) >= IN_A_ROW:
+            raise _error(files, files[-1])
 
 
-def place_of(path: Remote) -> str:
+def _error(lost: Sequence[str], last: str) -> UnansweredError:
+    places = ", ".join(sorted({place_of(name) for name in lost}))
+    return UnansweredError(
+        f"{places} does not answer: {len(set(lost))} files in a row could not be read, the last: {last}",
+        "what is decoded is kept; once it answers, the same command goes on where it was. "
+        "Leave out the rows of a place that is gone for good",
+    )
+
+
+def place_of(name: str) -> str:
     """The bucket or the server that has a file, `s3://bucket`."""
-    protocol, _, rest = str(path).rpartition("::")[2].partition("://")
+    protocol, _, rest = name.rpartition("::")[2].partition("://")
     return f"{protocol}://{rest.partition('/')[0]}"

@@ -158,9 +158,9 @@ def _nothing() -> None:
 def _decode(part: Dataset, modalities: Sequence[str], memory: float) -> Found:
     """The task: {modality: ((n, *shape) arrays, n outcomes)} of the samples of `part`."""
     limit_memory(memory)
-    found = {}
+    found, answers = {}, Answers(part)
     for modality in modalities:
-        arrays, outcomes = zip(*outcomes_of(part, modality), strict=True)
+        arrays, outcomes = zip(*outcomes_of(part, modality, answers), strict=True)
         found[modality] = np.stack(arrays), list(outcomes)
     return found
 

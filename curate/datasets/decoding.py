@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import multiprocessing
 import os
@@ -139,13 +140,13 @@ def _in_pool(
     with _pool(dataset, min(workers, len(chunks))) as pool:
         try:
             jobs = {pool.submit(_fill, part_of(dataset, chunk), partial, chunk): chunk for chunk in chunks}
-            for job in _watched(set(jobs), partial):
+            for job in _watched(set(jobs), partial, answers):
                 outcomes = job.result()
                 chunks.remove(jobs[job])
                 yield outcomes
                 answers.add_all(outcomes)
         except BrokenExecutor:
-            suspects += sorted({row for row, _ in _marks(partial)})
+            suspects += sorted({row for row, *_ in _marks(partial)})
         except UnansweredError:  # the other processes wait for the same place
             _kill(pool)
             raise
@@ -175,7 +176,7 @@ def _decode_one(dataset: Dataset, partial: Path, row: int, crashes: Counter[Path
         with _pool(dataset, 1) as pool:
             try:
                 job = pool.submit(_fill, part_of(dataset, [row]), partial, [row], (modality,))
-                next(iter(_watched({job}, partial)))
+                next(iter(_watched({job}, partial, Answers(dataset))))
                 found |= job.result()[row]
             except BrokenExecutor:
                 crashes[path] += 1
@@ -217,25 +218,30 @@ def limit_memory(memory: float) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (int(memory * 1e9), most))
 
 
-def _watched(jobs: set[Future[Any]], partial: Path) -> Iterator[Future[Any]]:
-    """Jobs as they end; a process that spends longer than `PATIENCE` on one item is killed."""
+def _watched(jobs: set[Future[Any]], partial: Path, answers: Answers) -> Iterator[Future[Any]]:
+    """Jobs as they end; a process that spends longer than `PATIENCE` on one item is killed.
+
+    Raises:
+        UnansweredError: all processes together wait for files that are not answered.
+    """
     while jobs:
         done, jobs = wait(jobs, LOOK_EVERY, FIRST_COMPLETED)
         yield from done
         if not done:
+            answers.check([lost for *_, lost in _marks(partial)])
             for path in partial.glob(f"{MARK}*"):
                 with suppress(OSError, ValueError):
                     if time.time() - path.stat().st_mtime > PATIENCE:
                         os.kill(int(path.suffix[1:]), KILL)
 
 
-def _marks(partial: Path) -> list[tuple[int, str]]:
-    """The (row, modality) that each process started last."""
+def _marks(partial: Path) -> list[tuple[int, str, list[str]]]:
+    """Of each process the (row, modality) that it started last, and the files before that were not answered."""
     found = []
     for path in partial.glob(f"{MARK}*"):
         with suppress(OSError, ValueError):
-            row, modality = path.read_text(encoding="utf-8").split(" ", 1)
-            found.append((int(row), modality))
+            (row, modality), *lost = json.loads(path.read_text(encoding="utf-8"))
+            found.append((row, modality, lost))
     return found
 
 
@@ -250,11 +256,12 @@ def _fill(part: Dataset, partial: Path, rows: list[int], modalities: Sequence[st
     """Decode the samples of `part` into `rows` of the arrays; the arrays are never sent between processes."""
     mark = partial / f"{MARK}{os.getpid()}"
     outcomes: Outcomes = {row: {} for row in rows}
+    answers = Answers(part)
     try:
         for modality in modalities or part.specs:
-            array, found = open_array(partial, modality, "r+"), outcomes_of(part, modality)
+            array, found = open_array(partial, modality, "r+"), outcomes_of(part, modality, answers)
             for row in rows:
-                mark.write_text(f"{row} {modality}", encoding="utf-8")
+                mark.write_text(json.dumps([(row, modality), *answers.lost]), encoding="utf-8")
                 array[row], outcomes[row][modality] = next(found)
             array.flush()  # the rows are on disk before the log lists them
     finally:
@@ -262,13 +269,12 @@ def _fill(part: Dataset, partial: Path, rows: list[int], modalities: Sequence[st
     return outcomes
 
 
-def outcomes_of(part: Dataset, modality: str) -> Iterator[tuple[np.ndarray, Outcome]]:
+def outcomes_of(part: Dataset, modality: str, answers: Answers) -> Iterator[tuple[np.ndarray, Outcome]]:
     """The array of one modality of each sample, and its outcome, decoded one after the other.
 
     Raises:
         UnansweredError: several files in a row are not answered.
     """
-    answers = Answers(part)
     for row, found in enumerate(part.decode_all(part.samples, modality)):
         values, outcome = _outcome(found, part.specs[modality])
         answers.add(row, modality, *outcome[:2])

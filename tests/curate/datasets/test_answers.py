@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from curate.datasets.answers import IN_A_ROW, place_of
+from curate.datasets import decoding
+from curate.datasets.answers import IN_A_ROW, Answers, place_of
 from curate.datasets.base import Dataset
 from curate.datasets.cache import PARTIAL, prepare
 from curate.errors import CurateError, MediaError
@@ -76,6 +79,19 @@ def test_they_are_counted_over_all_chunks(bucket, tmp_path):
         prepare(bucket, tmp_path / "c", workers=4)
 
 
+def test_what_several_processes_wait_for_is_counted_together(bucket, tmp_path, monkeypatch):
+    """Before any of them has lost so many; not where one of them was answered."""
+    monkeypatch.setattr(decoding, "LOOK_EVERY", 0.0)
+    half = IN_A_ROW // 2
+    for process, first in enumerate((0, half)):
+        lost = [f"s3://bucket/{i}.wav" for i in range(first, first + half)]
+        (tmp_path / f"decoding.{process}").write_text(json.dumps([(first + half, "audio"), *lost]))
+    with pytest.raises(CurateError, match="s3://bucket does not answer: 8 files in a row"):
+        next(decoding._watched({Future()}, tmp_path, Answers(bucket)))
+    (tmp_path / "decoding.2").write_text(json.dumps([(50, "audio")]))
+    Answers(bucket).check([lost for *_, lost in decoding._marks(tmp_path)])
+
+
 def test_fewer_in_a_row_and_stretches_of_one_file_get_their_status(bucket, tmp_path):
     lost = [i for i in range(N) if i % IN_A_ROW]
     bucket.lost.write_text(" ".join(map(str, lost)))
@@ -109,4 +125,4 @@ def test_rows_that_were_not_reached_before_an_interrupt_are_tried_again(bucket, 
     ],
 )
 def test_the_place_of_a_file(name, place):
-    assert place_of(located(name)) == place
+    assert place_of(str(located(name))) == place
