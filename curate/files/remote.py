@@ -395,6 +395,5 @@ def upload(file: Path, path: Remote) -> None:
     except NotImplementedError:
         raise CurateError(f"cannot write {path}: nothing can be written there", "name a file elsewhere") from None
     except Exception as error:  # file systems have no class of errors in common
-        raise CurateError(
-            f"cannot write {path}: {_said(error)}", "check the name, the credentials, and who may write there"
-        ) from None
+        hint = login(path, error) or "check the name, the credentials, and who may write there"
+        raise CurateError(f"cannot write {path}: {_said(error)}", hint) from None

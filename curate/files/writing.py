@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from curate.errors import CurateError
 
-from .remote import Remote, upload
+from .remote import Remote, RemoteError, upload
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +81,9 @@ def replacing(path: Path, message: bool = True) -> Iterator[Path]:
         with TemporaryDirectory(prefix=f".{path.name}.", dir=None if remote else path.parent) as folder:
             fresh = Path(folder) / path.name
             yield fresh
-            existed = path.exists()
+            existed = False
+            with suppress(RemoteError):  # who may write somewhere may not always read there
+                existed = path.exists()
             if isinstance(path, Remote):
                 upload(fresh, path)
             else:

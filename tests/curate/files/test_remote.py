@@ -119,6 +119,20 @@ def test_what_is_written_appears_whole_at_the_end_and_replaces_with_a_word(memor
     assert [r.getMessage() for r in caplog.records] == ["replaced memory://out/a.csv"]
 
 
+def test_a_place_that_cannot_be_asked_is_written_or_its_error_is_of_writing(memory, monkeypatch):
+    def refused(self, *_, **__):
+        raise OSError("no connection")
+
+    path = located("memory://out/a.csv")
+    monkeypatch.setattr(type(memory), "info", refused)
+    with replacing(path) as fresh:
+        fresh.write_text("one")
+    assert memory.cat("/out/a.csv") == b"one", "who may write there may not always read"
+    monkeypatch.setattr(type(memory), "put_file", refused)
+    with pytest.raises(CurateError, match=r"cannot write memory://out/a\.csv: no connection"), replacing(path) as fresh:
+        fresh.write_text("two")
+
+
 def test_arrays_and_tables_of_every_format_are_read(memory, tmp_path):
     """NPY, NPZ and Parquet, whose readers need a file of this machine."""
     ids, values = np.array(["a", "b", "c"]), np.arange(6.0).reshape(3, 2)
