@@ -13,11 +13,11 @@ from .base import Dataset
 UNREACHABLE = "unreachable"
 """The status of a medium whose file system did not answer."""
 IN_A_ROW = 8
-"""Files in a row that were not answered, after which no further one is tried."""
+"""Files of one place in a row that were not answered, after which no further one is tried."""
 
 
 class Answers:
-    """Counts the files on other machines that were not answered since the last one that was.
+    """Counts the files on other machines that were not answered since the last one of their place that was.
 
     Attributes:
         lost: these files, each once.
@@ -42,31 +42,37 @@ class Answers:
         path = self._dataset.media(self._dataset.samples[row]).get(modality, (None, None))[0]
         if not isinstance(path, Remote) or status == "missing":  # which may be known from a list of the folder
             return
+        place = place_of(str(path))
         if status != UNREACHABLE:
-            self.lost.clear()
+            self.lost = [name for name in self.lost if place_of(name) != place]
         elif str(path) not in self.lost:
             self.lost.append(str(path))
-            if len(self.lost) >= IN_A_ROW:
-                raise _error(self.lost, reason)
+            _refuse(place, _of(place, self.lost), reason)
 
     def check(self, lost: Sequence[Sequence[str]]) -> None:
         """Check the files that were not answered in a row in each of several processes.
 
         Raises:
-            UnansweredError: no process was answered, and together they are `IN_A_ROW`.
+            UnansweredError: each process waits for the same place, which did not answer for `IN_A_ROW` of their files.
         """
-        files = [name for own in lost for name in own]
-        if all(lost) and len(set(files)) >= IN_A_ROW:
-            raise _error(files, files[-1])
+        for place in sorted({place_of(name) for own in lost for name in own}):
+            waiting = [_of(place, own) for own in lost]
+            if all(waiting):
+                _refuse(place, [name for own in waiting for name in own], waiting[-1][-1])
 
 
-def _error(lost: Sequence[str], last: str) -> UnansweredError:
-    places = ", ".join(sorted({place_of(name) for name in lost}))
-    return UnansweredError(
-        f"{places} does not answer: {len(set(lost))} files in a row could not be read, the last: {last}",
-        "what is decoded is kept; once it answers, the same command goes on where it was. "
-        "Leave out the rows of a place that is gone for good",
-    )
+def _of(place: str, lost: Sequence[str]) -> list[str]:
+    return [name for name in lost if place_of(name) == place]
+
+
+def _refuse(place: str, lost: Sequence[str], last: str) -> None:
+    """Check that fewer files of a place than `IN_A_ROW` were not answered."""
+    if (count := len(set(lost))) >= IN_A_ROW:
+        raise UnansweredError(
+            f"{place} does not answer: {count} files in a row could not be read, the last: {last}",
+            "what is decoded is kept; once it answers, the same command goes on where it was. "
+            "Leave out the rows of a place that is gone for good",
+        )
 
 
 def place_of(name: str) -> str:

@@ -28,9 +28,9 @@ class Bucket(Dataset):
     summary = "test"
     reusable = True
 
-    def __init__(self, lost: Path, shared: bool = False) -> None:
+    def __init__(self, lost: Path, shared: bool = False, places: int = 1) -> None:
         super().__init__(None, self.Options())
-        self.lost, self.shared = lost, shared
+        self.lost, self.shared, self.places = lost, shared, places
         self.modalities, self.classes = ("audio", "visual"), ("a", "b")
         self.specs = {"audio": AudioSpec(rate=8, seconds=1.0), "visual": VisualSpec(frames=1, size=2, channels=1)}
         self.samples = tuple(
@@ -40,7 +40,8 @@ class Bucket(Dataset):
 
     def media(self, sample):
         sound = "all.wav" if self.shared else f"{sample.inputs['audio']}.wav"
-        return {"audio": (located(f"s3://bucket/{sound}"), None), "visual": (Path(f"{sample.sample_id}.png"), None)}
+        place = "bucket" if self.places == 1 else f"bucket{int(sample.inputs['audio']) % self.places}"
+        return {"audio": (located(f"s3://{place}/{sound}"), None), "visual": (Path(f"{sample.sample_id}.png"), None)}
 
     def load(self, sample, modality):
         number = sample.inputs["audio"]
@@ -101,6 +102,17 @@ def test_fewer_in_a_row_and_stretches_of_one_file_get_their_status(bucket, tmp_p
     bucket.lost.write_text(" ".join(map(str, range(N))))
     found = prepare(Bucket(bucket.lost, shared=True), tmp_path / "shared")
     assert set(found.status["audio"]) == {"unreachable"}, "that is one file"
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_files_of_several_places_are_counted_apart(bucket, tmp_path, workers):
+    """Many places, each with fewer than end the command; of two, one that is gone ends it though the other answers."""
+    bucket.lost.write_text(" ".join(map(str, range(N))))
+    found = prepare(Bucket(bucket.lost, places=10), tmp_path / "many", workers)
+    assert set(found.status["audio"]) == {"unreachable"}
+    bucket.lost.write_text(" ".join(map(str, range(1, N, 2))))
+    with pytest.raises(CurateError, match="s3://bucket1 does not answer"):
+        prepare(Bucket(bucket.lost, places=2), tmp_path / "two", workers)
 
 
 def test_rows_that_were_not_reached_before_an_interrupt_are_tried_again(bucket, tmp_path):
