@@ -86,7 +86,7 @@ def test_it_is_said_where_there_are_no_features(tmp_path) -> None:
     record(recorder, "train", 90, 0, features=False)  # the newest epoch counts
     run = recorder.score(tmp_path / "t.duckdb")
     assert "usability unknown" in run.config["predictions"]["usability"]
-    assert not usability(tmp_path / "t.duckdb")
+    assert set(usability(tmp_path / "t.duckdb").values()) == {(None, None)}
     heard = []
     score_predictions(Store(tmp_path / "u.duckdb"), [str(tmp_path / "r")], [{}], message=heard.append)
     assert "usability unknown" in heard[-1]

@@ -101,9 +101,9 @@ def test_the_table_comes_back_every_few_epochs(tmp_path) -> None:
     callback = RecorderCallback(tmp_path / "r", CLASSES, table=tmp_path / "t.duckdb", every=2, after=after)
     fit = trainer(tmp_path, callback, max_epochs=3, num_sanity_val_steps=1)
     fit.fit(model, DataLoader(data(), batch_size=8, shuffle=True), DataLoader(data(9, 1), batch_size=4))
-    assert heard == ["score-recorded-1", "score-recorded-2"], "after two epochs, and at the end"
+    assert heard == ["score-r-1", "score-r-2"], "after two epochs, and at the end"
     table = curate.open(tmp_path / "t.duckdb")
-    assert table.query("SELECT max(round) FROM history WHERE run_id = 'score-recorded-2'")[1] == [(2,)]
+    assert table.query("SELECT max(round) FROM history WHERE run_id = 'score-r-2'")[1] == [(2,)]
     assert table.query("SELECT count(*) FROM samples WHERE split = 'val'")[1] == [(9,)]
     # And a sampler draws by what the table says.
     ids = [str(i) for i in range(N)]
