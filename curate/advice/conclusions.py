@@ -116,8 +116,8 @@ def _against(e: Evidence) -> str:
         return ""
     return (
         f"labels: no group of wrong ones is told apart; the fused prediction denies {e.against} "
-        f'({e.against / e.samples:.1%}), which may be hard{_pair(e)}; look at them: `curate sql "SELECT sample_id, '
-        'label_name FROM samples WHERE contradiction_fused > 0.5 ORDER BY contradiction_fused DESC"`'
+        f'({e.against / e.samples:.1%}), which may be hard, or broken{_pair(e)}; look at them: `curate sql "SELECT '
+        'sample_id, label_name FROM samples WHERE contradiction_fused > 0.5 ORDER BY contradiction_fused DESC"`'
     )
 
 

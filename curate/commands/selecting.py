@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,6 +13,9 @@ from curate.errors import CurateError
 
 from .messages import messages, percent, print_rows, print_selection
 from .options import DB, Db, File, Output, Quiet, RunName
+
+if TYPE_CHECKING:
+    from curate.store.store import Store as Stored
 
 
 def select(
@@ -68,17 +72,22 @@ def select(
         rule |= suggested
         message(f"{why}; the same: `curate select {Rule(**rule).options}`")
     chosen = store.selections.make(scored.run_id, name=name, replace=replace, **rule)
-    try:
-        written = store.selections.export(chosen.name, output) if output else 0
-    except CurateError as error:
-        raise CurateError(
-            f"{error.message}; the selection is stored",
-            f"{error.hint}; `curate selections {shlex.quote(chosen.name)} -o FILE` writes it, once there is a place",
-        ) from None
+    written = _written(store, chosen.name, output) if output else 0
     if not quiet:
         print_selection(chosen, form, message, ranked=where is None)
     if output:
         message(f"wrote {written} rows to {output}")
+
+
+def _written(store: Stored, name: str, output: Path) -> int:
+    """Write a selection that was just stored to a file; the number of rows."""
+    try:
+        return store.selections.export(name, output)
+    except CurateError as error:
+        raise CurateError(
+            f"{error.message}; the selection is stored",
+            f"{error.hint}; `curate selections {shlex.quote(name)} -o FILE` writes it, once there is a place",
+        ) from None
 
 
 def selections(
