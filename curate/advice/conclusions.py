@@ -94,9 +94,11 @@ def _labels(e: Evidence) -> str:
         return f"labels: not judged of so many samples; the same command with --set score.labels_up_to={e.samples}"
     if not e.denied:
         return _elsewhere(e) or _against(e)
+    over = " over the warm-up" if e.has_model else ""
+    group = "in a group apart, or of copies" if e.verdicts else "in a group apart"  # without features none is known
     text = (
         f"labels: {e.denied} probably wrong ({e.denied / e.samples:.1%}), since the fused prediction preferred another "
-        f"class{' over the warm-up' if e.has_model else ''}, as it does in a group apart, or of copies; "
+        f"class{over}, as it does {group}; "
     )
     if e.denied / e.samples < MAY_BE_HARD * (1 - e.reads):
         text += f"or hard: the fusion is wrong on {1 - e.reads:.0%} of {e.unseen}; "
