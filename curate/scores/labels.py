@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from curate.types import Floats
 
 from .bounds import MAJORITY, UNKNOWN, WrongBounds
+from .exchanged import exchanged
 from .groups import alike
 from .preferences import Preferences
 from .references import Looks
@@ -150,6 +151,8 @@ def judge(
     margin, equal = given.margin(modalities), said.margin(modalities)
     copies = np.zeros(count, dtype=bool) if copies is None else copies & whole.all(axis=1)
     weights = weights * ~copies
+    of_pairs = exchanged(equal, said.other[:, -1], labels, weights)
+    weights = weights * (1 - of_pairs)
     ways = [
         _wrong(said.at_equal_confidence(labels).margin(modalities), weights, fitted, wrong),
         _wrong(margin, weights, fitted, wrong),
@@ -157,7 +160,7 @@ def judge(
     counts = np.bincount(labels)
     if not wrong.least or counts.max() <= UNEQUAL * counts[counts > 0].min():
         ways[1] = _mostly(ways[1], equal < -DENIES)
-    p_wrong = max(ways, key=lambda p: int((p > CLAIMED).sum()))
+    p_wrong = np.maximum(max(ways, key=lambda p: int((p > CLAIMED).sum())), of_pairs)
     return Denied(np.where(copies & ~np.isnan(p_wrong), 1 / (1 + np.exp(margin)), p_wrong), swaps.p, swaps.unjudged)
 
 

@@ -1,0 +1,62 @@
+"""Wrong labels of two classes that are often taken for each other. Not of the papers. Pure.
+
+Where many labels of one class are those of one other, a model is sure of neither class: the margins of wrong labels
+there are shallow beside those of all other classes, and no group of all margins stands apart. Among the samples that
+are between the two classes they do: right labels have the margin of these classes, and wrong ones that, mirrored. What
+is truly between two classes has margins around zero, in one group.
+
+Letters: N samples.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.types import Floats
+
+from .two_groups import CLAIMED, Groups, two_groups, two_modes
+
+FEWEST = 10
+"""Two classes are asked if so many of the labels between them are denied."""
+MOST = 1 / 3
+"""And are told if this share of all denied labels is theirs: of what is hard, no pair has so many by itself."""
+DEPTH = 0.1
+"""The mean of the lower group is below minus this share of the other mean, and both are modes."""
+DEEP, DISTINCT = 0.5, 2.5
+"""Or it is below minus this share, and so many spreads away."""
+
+
+def exchanged(margin: Floats, other: NDArray[np.int64], labels: NDArray[np.int64], weights: Floats) -> Floats:
+    """(N,) probability that a label is wrong, of pairs of classes in which wrong ones form a group; 0 elsewhere.
+
+    For each pair of classes two Gaussians are fitted to the margins of the samples that have one of them as label and
+    the other as what is preferred besides. They must be `apart`, and most of the denied labels in the lower one. Nothing
+    is told of two classes alone: these margins are all there are.
+
+    Args:
+        margin: (N,) of the fusion, at equal frequency, nats.
+        other: (N,) the class that it prefers besides the label.
+        labels: (N,).
+        weights: (N,) in [0, 1], 0 where nothing is asked.
+    """
+    p = np.zeros(len(labels))
+    if len(np.unique(labels)) < 3:
+        return p
+    pairs = np.minimum(labels, other) * (int(max(labels.max(), other.max())) + 1) + np.maximum(labels, other)
+    denied = (margin < 0) & (weights > CLAIMED)
+    kinds, counts = np.unique(pairs[denied], return_counts=True)
+    told = 0
+    for kind, count in zip(kinds[counts >= FEWEST], counts[counts >= FEWEST], strict=True):
+        rows = np.flatnonzero(pairs == kind)
+        found = two_groups(margin[rows], weights[rows])
+        lower = found.lower(margin[rows]) * weights[rows] if found and apart(found) else np.zeros(len(rows))
+        if (lower > CLAIMED).sum() > count / 2:
+            p[rows], told = lower, told + int(count)
+    return p if told > MOST * denied.sum() else np.zeros(len(labels))
+
+
+def apart(found: Groups) -> bool:
+    """Whether two groups of margins are right and wrong labels, not one group of what is between two classes."""
+    modes = two_modes(found.share, found.separation) and found.low <= -DEPTH * found.high
+    return modes or (found.separation > DISTINCT and found.low <= -DEEP * found.high)
