@@ -16,7 +16,8 @@ import numpy as np
 
 from curate.config import check_within
 from curate.errors import CurateError
-from curate.files.remote import Remote, located, stamps, whole
+from curate.files.remote import Remote, located, whole
+from curate.files.stamps import stamps
 from curate.media import DECODING, Decoded
 from curate.media.source import Segment
 from curate.specs import InputSpec, TextSpec
@@ -194,6 +195,6 @@ class Dataset(ABC):
 
 
 def remote_stamps(dataset: Dataset) -> dict[Remote, list[Any] | None]:
-    """{remote file: its size and checksum or time}, see `curate.files.remote.stamps`."""
+    """{remote file: its size and checksum or time}, see `curate.files.stamps`, whose errors it raises."""
     named = {path for sample in dataset.samples for path, _ in dataset.media(sample).values()}
     return stamps(path for path in named if isinstance(path, Remote))

@@ -30,12 +30,11 @@ from numpy.typing import NDArray
 
 from curate.errors import CurateError
 from curate.files.lock import claimed
-from curate.files.remote import Remote, located, whole
+from curate.files.remote import UNREACHABLE, Remote, located, whole
 from curate.render import duration
 from curate.types import data_kind
 
 from . import checks
-from .answers import UNREACHABLE
 from .base import Dataset
 from .decoding import (
     FIELDS,

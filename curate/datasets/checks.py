@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import MediaError
-from curate.files.remote import Remote, checksum
+from curate.files.remote import UNREACHABLE, Remote
+from curate.files.stamps import checksum
 from curate.media import check_file
 from curate.media.source import Segment
 from curate.types import Finding, Sample
@@ -71,7 +72,7 @@ def leaking(dataset: Dataset) -> dict[str, str]:
 
 
 def files_found(dataset: Dataset) -> dict[str, dict[str, int]]:
-    """{modality: {`ok`, `missing`, `empty`, `lfs_pointer` or `folder`: how many samples}}, without decoding.
+    """{modality: {`ok`, `missing`, `unreachable`, `empty`, `lfs_pointer` or `folder`: samples}}, without decoding.
 
     A folder is one where a sound is expected; pictures may lie in one. An empty text has nothing but spaces.
     """
@@ -80,14 +81,17 @@ def files_found(dataset: Dataset) -> dict[str, dict[str, int]]:
     for sample in dataset.samples:
         for modality, (path, _) in dataset.media(sample).items():
             pictures = dataset.specs[modality].kind in FROM_FOLDERS
-            there = _remote_status(known[path]) if isinstance(path, Remote) else _file_status(path, pictures)
+            there = _remote_status(path, known) if isinstance(path, Remote) else _file_status(path, pictures)
             counts[modality][there] += 1
         for modality, text in dataset.texts(sample).items():
             counts[modality]["ok" if text.strip() else "empty"] += 1
     return {m: dict(sorted(own.items(), key=lambda item: (item[0] != "ok", item[0]))) for m, own in counts.items()}
 
 
-def _remote_status(stamp: list[Any] | None) -> str:
+def _remote_status(path: Remote, known: Mapping[Remote, list[Any] | None]) -> str:
+    if path not in known:
+        return UNREACHABLE
+    stamp = known[path]
     return "missing" if stamp is None else "empty" if stamp[0] == 0 else "ok"
 
 

@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from curate.errors import MediaError
+from curate.errors import MediaError, UnansweredError
+from curate.files.remote import UNREACHABLE, Remote
+from curate.files.unanswered import Unanswered, place_of
 from curate.media import Probe, probe
 from curate.media.files import at_hand
 from curate.media.source import Segment
@@ -35,26 +37,35 @@ class Measured:
     Attributes:
         settings: {setting: value} for all that could be measured.
         shown: {description of what was found: the settings chosen for it}.
+        lost: files that were to be measured and were not answered.
     """
 
     settings: dict[str, Any] = field(default_factory=dict)
     shown: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
 
     def notes(self, wanted: Sequence[str]) -> tuple[str, ...]:
         """A sentence for each finding that determined some of the wanted settings."""
         chosen = {seen: [n for n in names if n in wanted] for seen, names in self.shown.items()}
-        return tuple(
+        told = tuple(
             f"{seen}: {', '.join(f'data.{n}={self.settings[n]}' for n in names)} was chosen; another by --set"
             for seen, names in chosen.items()
             if names
         )
+        if not self.lost:
+            return told
+        return *told, f"{len(self.lost)} files were not answered, and not measured, the last: {self.lost[-1]}"
 
 
 def measure(sounds: Sequence[Source], pictures: Sequence[Source]) -> Measured:
-    """Settings for the files of the sound columns and of all others; files that cannot be read are ignored."""
-    found = Measured()
-    _measure_sound(_look(sounds), found)
-    _measure_pictures(_look(pictures), found)
+    """Settings for the files of the sound columns and of all others; files that cannot be read are ignored.
+
+    Raises:
+        UnansweredError: several in a row, or all that could be measured, are on a machine that does not answer.
+    """
+    found, lost = Measured(), Unanswered()
+    _measure_sound(_look(sounds, lost, found), found)
+    _measure_pictures(_look(pictures, lost, found), found)
     return found
 
 
@@ -65,18 +76,42 @@ def spread_out(sources: Sequence[Source]) -> list[Source]:
     return [sources[int(i * len(sources) / LOOKED_AT)] for i in range(LOOKED_AT)]
 
 
-def _look(sources: Sequence[Source]) -> list[tuple[Probe, float]]:
-    """(probe, length in s) of the files that can be read; the length is that of the stretch, if one is given."""
-    found = []
-    for path, segment in spread_out(sources):
+def _look(sources: Sequence[Source], lost: Unanswered, measured: Measured) -> list[tuple[Probe, float]]:
+    """(probe, length in s) of the files that can be read; the length is that of the stretch, if one is given.
+
+    Those that are not answered are tried once more after all others: settings must not depend on a short failure.
+    """
+    found: list[tuple[Probe, float]] = []
+    left, reason = _probe_all(spread_out(sources), lost, found)
+    left, reason = _probe_all(left, Unanswered(), found) if left else ([], "")
+    if left and not found:
+        raise UnansweredError(
+            f"{place_of(str(left[-1][0]))} does not answer, so no settings can be measured: {reason}",
+            "once it answers, give the same command again; or give data.rate, data.seconds and others by --set",
+        )
+    measured.lost += [str(path) for path, _ in left]
+    return found
+
+
+def _probe_all(
+    sources: Sequence[Source], lost: Unanswered, found: list[tuple[Probe, float]]
+) -> tuple[list[Source], str]:
+    """Add what is found; the sources that were not answered, and why the last of them was not."""
+    left, reason = list[Source](), ""
+    for path, segment in sources:
         try:
             with at_hand(path) as file:
                 seen = probe(file)
-        except MediaError:
+        except MediaError as error:
+            if error.status == UNREACHABLE:
+                left, reason = [*left, (path, segment)], error.reason
+                lost.add(str(path), reason)
             continue
+        if isinstance(path, Remote):
+            lost.answered(str(path))
         end = seen.seconds if segment is None else min(segment.end, seen.seconds or segment.end)
         found.append((seen, max(end - (segment.start if segment else 0.0), 0.0)))
-    return found
+    return left, reason
 
 
 def _measure_sound(looked: Sequence[tuple[Probe, float]], found: Measured) -> None:

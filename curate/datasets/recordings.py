@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from curate.errors import CurateError, MediaError
-from curate.files.remote import Remote
+from curate.files.remote import UNREACHABLE, Remote
 from curate.media import USUAL, Decoded, Limits, Window, choose_stretch, decode_media
 from curate.media.files import at_hand, renamed, stamp
 from curate.media.source import Segment
@@ -166,6 +166,10 @@ class Recordings(Dataset):
                     self._lengths,
                 )
             except MediaError as error:
+                if error.status == UNREACHABLE:  # it may be answered the next time
+                    if self._lengths.get(files[modality][0], 0.0) is None:
+                        return None  # a still picture is the same at every moment
+                    raise
                 self._stretches[sample.sample_id] = error
         found, event = self._stretches[sample.sample_id], files[modality][1]
         if isinstance(found, MediaError):

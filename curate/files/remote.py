@@ -13,9 +13,8 @@ import os
 import posixpath
 import re
 import sys
-from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote
@@ -58,13 +57,11 @@ PACKAGES = {
 TAGS = ("ETag", "etag", "md5Hash", "md5", "sha256", "blob_id", "checksum", "Content-MD5", "Digest")
 """What file systems call a checksum of the content."""
 TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
-LISTED = 32
-"""Files of one folder, from which on the folder is listed."""
-ASKED = 16
-"""Files that are asked for at the same time."""
 
 Info = Mapping[str, Any]
 Stamp = list[Any]
+UNREACHABLE = "unreachable"
+"""The status of what a file system does not answer for."""
 
 
 class RemoteError(CurateError):
@@ -134,7 +131,7 @@ class Remote(Here):
         Raises:
             RemoteError: it cannot be listed.
         """
-        with _failing(self):
+        with failing(self):
             system, name = opened(self)
             for found in system.ls(name, detail=False):
                 yield self / posixpath.basename(str(found).rstrip("/"))
@@ -223,7 +220,7 @@ def opened(path: Remote) -> tuple[Any, str]:
 
 
 @contextmanager
-def _failing(path: Remote) -> Iterator[None]:
+def failing(path: Remote) -> Iterator[None]:
     """Turn the errors of all file systems, which have no class in common, into a `RemoteError`."""
     try:
         yield
@@ -235,7 +232,7 @@ def _failing(path: Remote) -> Iterator[None]:
             raise RemoteError(path, "undecodable", f"cannot be read: the server answers {answer}") from None
         if answer not in (404, 410):  # fsspec says of every error of a web server that the file does not exist
             cause = f"the server answers {answer}" if answer else _said(error.__cause__ or error)
-            raise RemoteError(path, "unreachable", f"could not be read: {cause}") from None
+            raise RemoteError(path, UNREACHABLE, f"could not be read: {cause}") from None
         raise RemoteError(path, "missing", "does not exist") from None
     except PermissionError as error:
         raise RemoteError(path, "undecodable", f"cannot be read: {_said(error)}") from None
@@ -244,7 +241,7 @@ def _failing(path: Remote) -> Iterator[None]:
             raise CurateError(
                 f"no space is left for a copy of {path}", "choose another cache folder (CURATE_CACHE)"
             ) from None
-        raise RemoteError(path, "unreachable", f"could not be read: {_said(error)}", login(path, error)) from None
+        raise RemoteError(path, UNREACHABLE, f"could not be read: {_said(error)}", login(path, error)) from None
 
 
 def _said(error: BaseException) -> str:
@@ -258,7 +255,7 @@ def information(path: Remote) -> Info | None:
         RemoteError: it does not say.
     """
     try:
-        with _failing(path):
+        with failing(path):
             system, name = opened(path)
             found: Info = system.info(name)
             return found
@@ -268,51 +265,10 @@ def information(path: Remote) -> Info | None:
         raise
 
 
-def _stamp(found: Info) -> Stamp:
+def stamp_of(found: Info) -> Stamp:
     """[size in bytes, checksum or else time of modification], as far as they are known."""
     tag = next((str(found[key]) for key in (*TAGS, *TIMES) if found.get(key)), None)
     return [found.get("size"), tag]
-
-
-def stamps(paths: Iterable[Remote]) -> dict[Remote, Stamp | None]:
-    """{file: [size in bytes, checksum or else time of modification]}; None where there is none, or none can be reached.
-
-    Folders of which many files are asked for are listed, which takes a request for about a thousand files.
-    """
-    from concurrent.futures import ThreadPoolExecutor
-
-    of_folder: dict[Path, list[Remote]] = defaultdict(list)
-    for path in paths:
-        of_folder[path.parent].append(path)
-    found: dict[Remote, Stamp | None] = {}
-    for folder, files in of_folder.items():
-        if len(files) >= LISTED and isinstance(folder, Remote) and not str(folder).startswith("http"):
-            with suppress(CurateError):
-                known = _listed(folder)
-                found |= {file: known.get(INSIDE.sub("", file.name)) for file in files}
-    left = [file for files in of_folder.values() for file in files if file not in found]
-    with ThreadPoolExecutor(ASKED) as pool:
-        return found | dict(zip(left, pool.map(_asked, left), strict=True))
-
-
-def _asked(path: Remote) -> Stamp | None:
-    try:
-        found = information(path)
-    except RemoteError:
-        return None
-    return None if found is None else _stamp(found)
-
-
-def _listed(folder: Remote) -> dict[str, Stamp]:
-    with _failing(folder):
-        system, name = opened(folder)
-        system.invalidate_cache(name)
-        return {posixpath.basename(one["name"]): _stamp(one) for one in system.ls(name, detail=True)}
-
-
-def checksum(stamp: Stamp | None) -> str | None:
-    """What two files of the same content have in common; None where it is not known."""
-    return f"{stamp[0]} {stamp[1]}" if stamp and stamp[1] and not re.match(r"\d{4}-\d\d-\d\d", stamp[1]) else None
 
 
 @contextmanager
@@ -326,7 +282,7 @@ def local(path: Path) -> Iterator[Path]:
     if not isinstance(path, Remote):
         yield path
         return
-    with _failing(path):
+    with failing(path):
         system, name = opened(path)
         found = system.info(name)
         if found.get("type") == "directory":
@@ -334,7 +290,7 @@ def local(path: Path) -> Iterator[Path]:
         size, ending = found.get("size") or 0, path.suffix.partition("?")[0]
         if path.inside:
             size, ending = path.part[1] if path.part else 0, ""
-        used = obtain(f"{path} {_stamp(found)}", ending, size, lambda fresh: download(path, fresh))
+        used = obtain(f"{path} {stamp_of(found)}", ending, size, lambda fresh: download(path, fresh))
     size = os.fstat(used.fileno()).st_size
     try:
         with used:
@@ -350,7 +306,7 @@ def download(path: Remote, file: Path) -> None:
         RemoteError: it does not exist, cannot be read, or is not complete.
         CurateError: the disk is full.
     """
-    with _failing(path):
+    with failing(path):
         system, name = opened(path)
         size = system.info(name).get("size")
         if path.part:

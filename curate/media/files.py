@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import MediaError
-from curate.files.remote import Remote, RemoteError, local, stamps
+from curate.files.remote import Remote, RemoteError, local
+from curate.files.stamps import stamps
 
 LFS_HEADER = b"version https://git-lfs"
 DECODING = 3
@@ -124,7 +125,7 @@ def stamp(path: Path) -> list[Any] | None:
     Of a remote file, its checksum takes the place of the time where its file system has one.
     """
     if isinstance(path, Remote):
-        return stamps([path])[path]
+        return stamps([path]).get(path)
     try:
         found = path.stat()
     except OSError:

@@ -9,11 +9,11 @@ error for files or events longer than `seconds`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from curate.errors import MediaError
+from curate.files.remote import UNREACHABLE
 
 from .container import TIME_SLACK, check_segment, measured_length
 from .files import USUAL, Limits, at_hand, check_file
@@ -49,22 +49,11 @@ def choose_stretch(
         None where no file has a length (pictures).
 
     Raises:
-        MediaError: `too_long` for `whole`; `empty_event`; `too_short`, a file ends before its event starts. Other
-            problems of a file are reported when it is read.
+        MediaError: `too_long` for `whole`; `empty_event`; `too_short`, a file ends before its event starts;
+            `unreachable`, the file system of one does not answer, after all others were measured. Other problems of a
+            file are reported when it is read.
     """
-    spans: dict[str, Segment] = {}
-    known = {} if lengths is None else lengths
-    for modality, (path, segment) in files.items():
-        check_segment(segment)
-        if path not in known:
-            known[path] = _length(path, limits)
-        if (length := known[path]) is not None:
-            if segment is not None and segment.start >= length:
-                reason = f"{path} ends at {length:.2f} s, the segment starts at {segment.start:g} s"
-                raise MediaError("too_short", reason)
-            spans[modality] = (
-                Segment(0.0, length) if segment is None else segment._replace(end=min(segment.end, length))
-            )
+    spans = _spans(files, limits, {} if lengths is None else lengths)
     if not spans:
         return None
     longest = max(end - start for start, end in spans.values())
@@ -78,13 +67,41 @@ def choose_stretch(
     heard = next((m for m in sounds if m in spans), None)
     if window == "loudest" and heard is not None:
         start, end = spans[heard]
-        with suppress(MediaError), at_hand(files[heard][0]) as file:  # reported when the sound is read
-            begin = loudest(file, start, end, min(seconds, end - start), limits) - start
+        try:
+            with at_hand(files[heard][0]) as file:
+                begin = loudest(file, start, end, min(seconds, end - start), limits) - start
+        except MediaError as error:  # others are reported when the sound is read
+            if error.status == UNREACHABLE:
+                raise
     return Segment(begin, begin + seconds)
 
 
+def _spans(files: Files, limits: Limits, known: dict[Path, float | None]) -> dict[str, Segment]:
+    """{modality: the stretch of its event, or its whole file}, of those that have a length."""
+    spans: dict[str, Segment] = {}
+    lost: MediaError | None = None
+    for modality, (path, segment) in files.items():
+        check_segment(segment)
+        if path not in known:
+            try:
+                known[path] = _length(path, limits)
+            except MediaError as error:
+                lost = error
+                continue
+        if (length := known[path]) is not None:
+            if segment is not None and segment.start >= length:
+                reason = f"{path} ends at {length:.2f} s, the segment starts at {segment.start:g} s"
+                raise MediaError("too_short", reason)
+            spans[modality] = (
+                Segment(0.0, length) if segment is None else segment._replace(end=min(segment.end, length))
+            )
+    if lost is not None:
+        raise lost
+    return spans
+
+
 def _length(path: Path, limits: Limits) -> float | None:
-    """Length of a file or folder, s; None if it has none, or cannot be read."""
+    """Length of a file or folder, s; None if it has none, or cannot be read. Raises `unreachable`."""
     try:
         with at_hand(path) as file:
             if is_folder(file):
@@ -94,5 +111,7 @@ def _length(path: Path, limits: Limits) -> float | None:
                 return read_stills(file, limits=limits)[1] or None
             seen = probe(file, limits)
             return None if seen.frames == 1 and not seen.rate else measured_length(file) or None
-    except MediaError:
+    except MediaError as error:
+        if error.status == UNREACHABLE:
+            raise
         return None

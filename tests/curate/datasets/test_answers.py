@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from curate.datasets import decoding
-from curate.datasets.answers import IN_A_ROW, Answers, place_of
+from curate.datasets.answers import Answers
 from curate.datasets.base import Dataset
 from curate.datasets.cache import PARTIAL, prepare
 from curate.errors import CurateError, MediaError
 from curate.files.remote import located
+from curate.files.unanswered import IN_A_ROW, place_of
 from curate.specs import AudioSpec, VisualSpec
 from curate.types import Sample
 
@@ -113,6 +114,15 @@ def test_files_of_several_places_are_counted_apart(bucket, tmp_path, workers):
     bucket.lost.write_text(" ".join(map(str, range(1, N, 2))))
     with pytest.raises(CurateError, match="s3://bucket1 does not answer"):
         prepare(Bucket(bucket.lost, places=2), tmp_path / "two", workers)
+
+
+def test_a_medium_that_waits_for_another_of_its_sample_counts_for_the_place_of_that(bucket):
+    """The length of a sound is needed for the stretch that a picture shows."""
+    answers = Answers(bucket)
+    with pytest.raises(CurateError, match="s3://bucket does not answer"):
+        for row in range(IN_A_ROW):
+            answers.add(row, "visual", "unreachable", f"s3://bucket/{row}.wav could not be read")
+    assert len(answers.lost) == IN_A_ROW
 
 
 def test_rows_that_were_not_reached_before_an_interrupt_are_tried_again(bucket, tmp_path):

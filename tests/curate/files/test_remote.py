@@ -19,7 +19,8 @@ import pytest
 from curate.errors import CurateError
 from curate.files.copies import FOLDER, TOTAL, obtain, trim
 from curate.files.logins import login
-from curate.files.remote import Remote, RemoteError, beside, local, located, stamps
+from curate.files.remote import Remote, RemoteError, beside, local, located
+from curate.files.stamps import stamps
 from curate.files.tables import open_table
 from curate.files.vectors import read_head, read_values
 from curate.files.writing import replacing
