@@ -24,6 +24,7 @@ from curate.errors import CurateError
 from .blobs import cell
 from .copies import obtain, trim
 from .logins import login
+from .unanswered import place_of
 
 if sys.platform == "win32":
     from pathlib import WindowsPath as Here
@@ -74,7 +75,8 @@ class RemoteError(CurateError):
 
     def __init__(self, path: Remote, status: str, cause: str, hint: str = "") -> None:
         hints = {"missing": "check the name", "truncated": "fetch it again", "undecodable": "check who may read it"}
-        super().__init__(f"{path} {cause}", hint or hints.get(status, "try again; files that were read are kept"))
+        again = f"check that {place_of(str(path))} can be reached, and give the command again; what was read is kept"
+        super().__init__(f"{path} {cause}", hint or hints.get(status, again))
         self.status = status
 
 
@@ -351,5 +353,6 @@ def upload(file: Path, path: Remote) -> None:
     except NotImplementedError:
         raise CurateError(f"cannot write {path}: nothing can be written there", "name a file elsewhere") from None
     except Exception as error:  # file systems have no class of errors in common
-        hint = login(path, error) or "check the name, the credentials, and who may write there"
+        place = place_of(str(path))
+        hint = login(path, error) or f"check the name, that {place} can be reached, and who may write there"
         raise CurateError(f"cannot write {path}: {_said(error)}", hint) from None

@@ -134,6 +134,24 @@ def test_a_place_that_cannot_be_asked_is_written_or_its_error_is_of_writing(memo
         fresh.write_text("two")
 
 
+def test_a_place_that_does_not_answer_is_named_with_what_to_do(memory, monkeypatch, tmp_path):
+    """For all that is read or written there: a manifest, a folder of an export, a file."""
+
+    def away(*_, **__):
+        raise OSError("no connection")
+
+    path = located("memory://bucket/out")
+    monkeypatch.setattr(memory, "info", away)
+    monkeypatch.setattr(memory, "put_file", away)
+    for ask in (path.exists, path.open):
+        with pytest.raises(RemoteError, match="memory://bucket/out could not be read: no connection") as error:
+            ask()
+        assert error.value.hint.startswith("check that memory://bucket can be reached, and give the command again")
+    with pytest.raises(CurateError, match="cannot write memory://bucket/out") as error, replacing(path) as fresh:
+        fresh.write_text("x")
+    assert "that memory://bucket can be reached" in error.value.hint
+
+
 def test_arrays_and_tables_of_every_format_are_read(memory, tmp_path):
     """NPY, NPZ and Parquet, whose readers need a file of this machine."""
     ids, values = np.array(["a", "b", "c"]), np.arange(6.0).reshape(3, 2)
@@ -286,7 +304,10 @@ class NoCredentialsError(Exception):
 
 @pytest.mark.parametrize(
     ("error", "hint"),
-    [(NoCredentialsError("none found"), "give memory:// its credentials"), (TimeoutError("no answer"), "try again")],
+    [
+        (NoCredentialsError("none found"), "give memory:// its credentials"),
+        (TimeoutError("no answer"), "check that memory://bucket can be reached"),
+    ],
 )
 def test_credentials_that_are_missing_are_what_the_hint_is_about(error, hint, memory, monkeypatch):
     def fails(*_, **__):
