@@ -91,7 +91,8 @@ def _team(ctx: typer.Context) -> Iterator[Team | None]:
 def under_torchrun(ctx: typer.Context) -> None:
     """What each process does that `torchrun` has started: the first runs the command, the others serve it and end.
 
-    The others of a command that runs no encoder end at once. Variables that no `torchrun` has set, since one is missing
+    The others of a command that runs no encoder end at once; without `torchrun` they say so, since the variables may be
+    left over from another job. Variables that no `torchrun` has set, since one is missing
     or they contradict each other, mean nothing.
     """
     names = ("RANK", "WORLD_SIZE", "MASTER_PORT")
@@ -111,6 +112,12 @@ def under_torchrun(ctx: typer.Context) -> None:
         ctx.meta[TEAM] = team = Team(world, store=store)
         ctx.call_on_close(team.close)
     elif rank:
+        if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+            command = ctx.invoked_subcommand
+            print_message(
+                f"process {rank} of {world}, by RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT, has no part in "
+                f"`curate {command}`, which process 0 runs alone; unset them if this is one process"
+            )
         raise typer.Exit(0)
 
 
