@@ -259,7 +259,8 @@ def _complete(dataset: Dataset, partial: Path, workers: int, progress: Progress 
     _check_space(dataset, partial, total - len(done))
     for modality, spec in dataset.specs.items():
         _create_array(partial, modality, (total, *spec.shape), spec.dtype)
-    done = _dropped(dataset) | _copied(dataset, partial, done) | done
+    dropped = _dropped(dataset)
+    done = _copied(dataset, partial, dropped | done) | dropped | done
     todo = [row for row in range(total) if row not in done]
     if progress:
         progress(len(done), total)

@@ -302,6 +302,17 @@ def test_another_recipe_decodes_everything(tmp_path, media, write_manifest, monk
     assert len(loads_of(Manifest(path, Manifest.Options(size=8, seconds=0.1)), folder, monkeypatch)[1]) == 12
 
 
+def test_a_row_that_leaks_now_is_dropped_though_it_was_decoded_before(tmp_path, media, write_manifest, monkeypatch):
+    """Its own file is unchanged; that of a validation sample has become the same."""
+    path, folder = own_files(tmp_path, media, write_manifest), tmp_path / "cache"
+    options = Manifest.Options(size=8, seconds=0.2, drop_leaks=True)
+    assert loads_of(Manifest(path, options), folder, monkeypatch)[0].usable.all()
+    shutil.copy(tmp_path / "0.wav", tmp_path / "5.wav")
+    found, loads = loads_of(Manifest(path, options), folder, monkeypatch)
+    assert found.summary()[0] == ["dropped_leak", *["ok"] * 5] and {s for s, _ in loads} == {"s5"}
+    assert not found.arrays["audio"][0].any(), "rows that are not ok are zeros"
+
+
 def test_a_dropped_row_comes_back_when_it_no_longer_leaks(tmp_path, media, write_manifest, monkeypatch):
     path, folder = own_files(tmp_path, media, write_manifest), tmp_path / "cache"
     options = Manifest.Options(size=8, seconds=0.2, drop_leaks=True)
