@@ -188,7 +188,8 @@ def _connected(workers: int) -> Iterator[Any]:
     given = os.environ.get("RAY_ADDRESS")
     own: dict[str, Any] = {}
     if not given:
-        own = {"num_cpus": max(workers, 1), "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        own = {"address": "local", "num_cpus": max(workers, 1)}  # and not one that happens to run on this machine
+        own |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         _knock(given or "")

@@ -232,6 +232,21 @@ def test_a_lost_cluster_is_no_fault_of_the_media(tmp_path, monkeypatch):
     assert same(prepare(data, Path("cache"), workers=2), prepare(data, tmp_path / "plain", workers=2))
 
 
+def test_without_an_address_a_cluster_is_started_though_another_one_runs_on_this_machine(tmp_path, monkeypatch):
+    """Ray would take that one, and refuse a number of cores."""
+    ray, asked = pytest.importorskip("ray"), []
+
+    def init(**given):
+        asked.append(given)
+        raise RuntimeError("not started")
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(CurateError, match="no Ray cluster, one on this machine: not started"):
+        prepare(Manifest(write(tmp_path, 20), options()), tmp_path / "cache", workers=2, engine=decode_on_cluster)
+    assert [(given["address"], given["num_cpus"]) for given in asked] == [("local", 2)]
+
+
 @pytest.mark.parametrize("command", ["prepare", pytest.param("score", marks=[pytest.mark.model, pytest.mark.long])])
 def test_commands_decode_with_the_engine_that_is_named(command, curate, workplace, monkeypatch):
     asked = []
