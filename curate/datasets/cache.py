@@ -43,9 +43,11 @@ from .decoding import (
     Facts,
     Outcomes,
     array_file,
+    create_array,
     decode_rows,
     open_array,
     seconds_an_item,
+    space_taken,
 )
 from .shared import CLAIM, STATUS_FILE, here, share
 
@@ -256,9 +258,9 @@ def _complete(dataset: Dataset, partial: Path, workers: int, progress: Progress 
     """Fill the missing rows of a partial cache and write its status file."""
     partial.mkdir(parents=True, exist_ok=True)
     done, total = _read_log(partial, dataset), len(dataset.samples)
-    _check_space(dataset, partial, total - len(done))
+    _check_space(dataset, partial)
     for modality, spec in dataset.specs.items():
-        _create_array(partial, modality, (total, *spec.shape), spec.dtype)
+        create_array(partial, modality, (total, *spec.shape), spec.dtype)
     dropped = _dropped(dataset)
     done = _copied(dataset, partial, dropped | done) | dropped | done
     todo = [row for row in range(total) if row not in done]
@@ -368,9 +370,9 @@ def _write_status(dataset: Dataset, partial: Path, done: Outcomes) -> None:
     (partial / STATUS_FILE).write_text(text, encoding="utf-8")
 
 
-def _check_space(dataset: Dataset, partial: Path, rows: int) -> None:
-    """Check before decoding that the disk has room for the remaining rows."""
-    need = rows * _row_bytes(dataset)
+def _check_space(dataset: Dataset, partial: Path) -> None:
+    """Check before decoding that the disk has room for what has no space yet."""
+    need = disk_use(dataset) - sum(space_taken(partial, modality) for modality in dataset.specs)
     free = shutil.disk_usage(partial).free
     if need > free:
         raise CurateError(
@@ -381,10 +383,3 @@ def _check_space(dataset: Dataset, partial: Path, rows: int) -> None:
 
 def _row_bytes(dataset: Dataset) -> int:
     return sum(math.prod(spec.shape) * spec.dtype.itemsize for spec in dataset.specs.values())
-
-
-def _create_array(folder: Path, modality: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    """Make an array of zeros on disk (sparse until written); one from an interrupted run is kept."""
-    path = array_file(folder, modality)
-    if not path.exists():
-        np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape).flush()

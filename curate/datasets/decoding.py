@@ -302,6 +302,31 @@ def array_file(folder: Path, modality: str) -> Path:
     return folder / f"{modality}.npy"
 
 
+def create_array(folder: Path, modality: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Make an array of zeros on disk; one from an interrupted run is kept.
+
+    Its space is taken at once: where a disk fills up later, writing to memory that is mapped to it ends a process.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    path = array_file(folder, modality)
+    if not path.exists():
+        np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape).flush()
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
+def space_taken(folder: Path, modality: str) -> int:
+    """Bytes of the disk that the array of a modality has, 0 if there is none."""
+    path = array_file(folder, modality)
+    if not path.exists():
+        return 0
+    found = path.stat()
+    return min(found.st_blocks * 512, found.st_size) if hasattr(found, "st_blocks") else found.st_size
+
+
 def open_array(folder: Path, modality: str, mode: Literal["r", "r+"]) -> np.memmap:
     """A memory map of one array; NumPy raises an error if the file holds a pickle."""
     return np.lib.format.open_memmap(array_file(folder, modality), mode=mode)

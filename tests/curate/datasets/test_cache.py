@@ -326,6 +326,27 @@ def test_a_dropped_row_comes_back_when_it_no_longer_leaks(tmp_path, media, write
     assert second.usable.all() and {s for s, _ in loads} == {"s0", "s5"}
 
 
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="space cannot be taken beforehand there")
+def test_the_space_is_taken_before_anything_is_decoded_and_asked_for_once(tmp_path, monkeypatch):
+    """A disk that fills up later ends nobody: writing to mapped memory without space would."""
+    data, taken = Numbers(), []
+    data.specs["audio"] = AudioSpec(rate=8000, seconds=1.0)
+
+    def engine(dataset, partial, todo, workers):
+        taken.append(sum(path.stat().st_blocks * 512 for path in partial.glob("*.npy")))
+        raise CurateError("interrupted")
+        yield
+
+    with pytest.raises(CurateError, match="interrupted"):
+        caching.prepare(data, tmp_path, engine=engine)
+    assert taken[0] >= caching.disk_use(data)
+    monkeypatch.setattr(caching.shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+    with pytest.raises(CurateError, match="interrupted"):
+        caching.prepare(data, tmp_path, engine=engine)
+    with pytest.raises(CurateError, match=r"needs .* GB and .* has 0\.00 GB free"):
+        caching.prepare(data, tmp_path / "other", engine=engine)
+
+
 def test_the_disk_use_told_is_that_of_the_arrays(tmp_path):
     data = Numbers()
     cache = caching.prepare(data, tmp_path)
