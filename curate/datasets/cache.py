@@ -206,8 +206,7 @@ def describe_plan(dataset: Dataset, folder: Path, workers: int, timed: bool = Tr
     A few items are decoded to estimate the time; none if the cache already exists, or `timed` is False.
     """
     final, count = folder / dataset.data_id(), len(dataset.samples)
-    size = disk_use(dataset) / 1e6
-    shown = f"{dataset.name}: {count} items, {f'{size:.1f} MB' if size < 1000 else f'{size / 1000:.1f} GB'} in {final}"
+    shown = f"{dataset.name}: {count} items, {_size(disk_use(dataset))} in {final}"
     if not timed or final.exists() or not dataset.decodes or count < NOTED:
         return shown
     each = seconds_an_item(dataset, workers)
@@ -224,6 +223,11 @@ def describe_done(cache: Cache) -> str:
             counts.update(f"{modality} {DONE[name]}" for name in DONE if name in own)
     shown = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
     return shown and f'done to media: {shown}; see `curate sql "SELECT sample_id, media FROM samples"`'
+
+
+def _size(count: int) -> str:
+    """Bytes as MB or GB."""
+    return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
 
 
 def disk_use(dataset: Dataset) -> int:
@@ -376,7 +380,7 @@ def _check_space(dataset: Dataset, partial: Path) -> None:
     free = shutil.disk_usage(partial).free
     if need > free:
         raise CurateError(
-            f"the cache needs {need / 1e9:.2f} GB and {partial.parent} has {free / 1e9:.2f} GB free",
+            f"the cache needs {_size(need)} and {partial.parent} has {_size(free)} free",
             "choose another cache folder (CURATE_CACHE), or a smaller input size",
         )
 

@@ -147,7 +147,7 @@ def test_worker_count_changes_nothing(tmp_path, media, write_manifest):
 
 def test_a_full_disk_is_refused_with_both_numbers(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
-    with pytest.raises(CurateError, match=r"needs .* GB and .* has 0\.00 GB") as caught:
+    with pytest.raises(CurateError, match=r"needs .* MB and .* has 0\.0 MB free") as caught:
         caching.prepare(Numbers(), tmp_path)
     assert "CURATE_CACHE" in caught.value.hint
 
@@ -343,7 +343,7 @@ def test_the_space_is_taken_before_anything_is_decoded_and_asked_for_once(tmp_pa
     monkeypatch.setattr(caching.shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
     with pytest.raises(CurateError, match="interrupted"):
         caching.prepare(data, tmp_path, engine=engine)
-    with pytest.raises(CurateError, match=r"needs .* GB and .* has 0\.00 GB free"):
+    with pytest.raises(CurateError, match=r"needs 1\.2 MB and .* has 0\.0 MB free"):
         caching.prepare(data, tmp_path / "other", engine=engine)
 
 
