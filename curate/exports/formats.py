@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from curate.errors import CurateError
-from curate.files.writing import check_output, check_protocol, ending, replacing
+from curate.files.writing import check_output, check_protocol, ending, making, replacing
 from curate.store.store import Store
 from curate.types import FUSED
 
@@ -22,7 +22,8 @@ SOUND = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac")
 
 
 def export(store: Store, path: Path, to: str | None = None, wanted: Wanted | None = None) -> Written:
-    """Write samples for a target of `TARGETS`; left out, as the file's name ends. A file is complete or not there.
+    """Write samples for a target of `TARGETS`; left out, as the file's name ends. A file or a folder is complete
+    or not there; a remote folder is written file by file.
 
     Raises:
         CurateError: the path does not fit the target, or something that it needs is not known.
@@ -33,9 +34,11 @@ def export(store: Store, path: Path, to: str | None = None, wanted: Wanted | Non
     suffix, write = TARGETS[name]
     if suffix:
         check_output(path, (suffix,))
-    else:
-        _check_folder(path)
-    return write(store, rows_of(store, wanted or Wanted()), path)
+        return write(store, rows_of(store, wanted or Wanted()), path)
+    _check_folder(path)
+    with making(path) as fresh:
+        done = write(store, rows_of(store, wanted or Wanted()), fresh)
+    return done._replace(opened=done.opened.replace(str(fresh), str(path)))
 
 
 def _plain(store: Store, rows: Rows, path: Path) -> Written:
@@ -49,7 +52,6 @@ def _plain(store: Store, rows: Rows, path: Path) -> Written:
 def _hugging_face(store: Store, rows: Rows, path: Path) -> Written:
     """A folder with a Parquet file a split, which `datasets` finds by their names."""
     need_one(rows, "hf")
-    path.mkdir(exist_ok=True)
     splits = store.db.named_rows(f"SELECT DISTINCT split FROM ({rows.sql}) ORDER BY 1", rows.parameters)
     written = 0
     for (split,) in splits:

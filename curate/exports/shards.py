@@ -33,13 +33,12 @@ def write(store: Store, rows: Rows, folder: Path) -> Written:
     its id and all columns. A modality that could not be decoded has no file; `status` says so.
 
     Args:
-        folder: is made, or empty.
+        folder: an empty one.
 
     Raises:
         CurateError: the rows are of several data sets, or their decoded media are not on this machine.
     """
     media = decoded_media(need_one(rows, "webdataset"))
-    folder.mkdir(exist_ok=True)
     order = f"SELECT split, sample_id FROM ({rows.sql}) ORDER BY split, md5(sample_id), sample_id"
     found = store.db.named_rows(order, rows.parameters)
     names = map("{:09d}".format, itertools.count())

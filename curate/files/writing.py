@@ -97,6 +97,36 @@ def replacing(path: Path, message: bool = True) -> Iterator[Path]:
         LOG.warning("replaced %s", path)
 
 
+@contextmanager
+def making(path: Path) -> Iterator[Path]:
+    """A temporary folder to fill: at the end it gets the name `path`, or is deleted if something fails.
+
+    A remote folder is filled file by file. That of a killed process stays beside `path`, hidden.
+
+    Args:
+        path: an empty folder, or nothing.
+
+    Raises:
+        CurateError: it cannot be written, or the disk is full.
+    """
+    if isinstance(path, Remote):
+        yield path
+        return
+    try:
+        with TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as folder:
+            fresh = Path(folder) / path.name
+            fresh.mkdir()
+            yield fresh
+            with suppress(FileNotFoundError):
+                path.rmdir()
+            fresh.rename(path)
+    except OSError as error:
+        raise CurateError(
+            f"cannot write {path}: {error.strerror or error}",
+            "check who may write there, and the space left on the disk",
+        ) from None
+
+
 def write_whole(path: Path, content: bytes | pd.DataFrame, message: bool = True) -> None:
     """Write bytes, or a frame as CSV, as `replacing` does."""
     with replacing(path, message) as fresh:

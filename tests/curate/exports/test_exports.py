@@ -161,6 +161,28 @@ def test_hugging_face_datasets_reads_the_folder_by_split(pictures, tmp_path) -> 
         export(pictures, tmp_path / "hf", "hf")
 
 
+def test_a_folder_appears_when_it_is_complete(pictures, tmp_path, monkeypatch) -> None:
+    """After an interrupt between two splits the same command works again."""
+    real, folder = type(pictures.db).copy_to, tmp_path / "hub"
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    def copied(*given):
+        monkeypatch.setattr(type(pictures.db), "copy_to", interrupted)
+        return real(*given)
+
+    for first in (interrupted, copied):
+        monkeypatch.setattr(type(pictures.db), "copy_to", first)
+        with pytest.raises(KeyboardInterrupt):
+            export(pictures, folder, "hf")
+        assert not folder.exists() and not list(tmp_path.glob(".hub*"))
+    monkeypatch.setattr(type(pictures.db), "copy_to", real)
+    folder.mkdir()
+    assert export(pictures, folder, "hf").opened == f'datasets.load_dataset("{folder}")'
+    assert sorted(path.name for path in folder.iterdir()) and not list(tmp_path.glob(".hub*"))
+
+
 def test_polars_reads_json_columns_as_texts(pictures, tmp_path) -> None:
     polars = pytest.importorskip("polars")
     export(pictures, tmp_path / "x.parquet")
