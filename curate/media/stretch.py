@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from curate.errors import MediaError
-from curate.files.remote import UNREACHABLE
+from curate.files.remote import UNREACHABLE, Remote
+from curate.files.unanswered import place_of
 
 from .container import TIME_SLACK, check_segment, measured_length
 from .files import USUAL, Limits, at_hand, check_file
@@ -50,8 +51,8 @@ def choose_stretch(
 
     Raises:
         MediaError: `too_long` for `whole`; `empty_event`; `too_short`, a file ends before its event starts;
-            `unreachable`, the file system of one does not answer, after all others were measured. Other problems of a
-            file are reported when it is read.
+            `unreachable`, the file system of one does not answer, once those in other places were measured. Other
+            problems of a file are reported when it is read.
     """
     spans = _spans(files, limits, {} if lengths is None else lengths)
     if not spans:
@@ -80,13 +81,16 @@ def _spans(files: Files, limits: Limits, known: dict[Path, float | None]) -> dic
     """{modality: the stretch of its event, or its whole file}, of those that have a length."""
     spans: dict[str, Segment] = {}
     lost: MediaError | None = None
+    silent = ""
     for modality, (path, segment) in files.items():
         check_segment(segment)
         if path not in known:
+            if lost is not None and isinstance(path, Remote) and place_of(str(path)) == silent:
+                continue  # each question may take many seconds
             try:
                 known[path] = _length(path, limits)
             except MediaError as error:
-                lost = error
+                lost, silent = error, place_of(str(path))
                 continue
         if (length := known[path]) is not None:
             if segment is not None and segment.start >= length:
