@@ -116,15 +116,18 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, interrupt)
-    sys.unraisablehook = repeat_interrupt
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # prints names outside the terminal's encoding
-    # Waiting threads sleep: where others compute too, spinning ones slow a training down several times.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
+        sys.unraisablehook = repeat_interrupt
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # prints names outside the terminal's encoding
+        # Waiting threads sleep: where others compute too, spinning ones slow a training down several times.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         " ".join(sys.argv).encode()  # a name that is not valid text cannot be stored
         command()()
+    except KeyboardInterrupt:  # while the commands were made
+        print_message("interrupted: nothing was begun")
+        sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

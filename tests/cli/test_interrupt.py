@@ -231,3 +231,15 @@ def test_kill_in_the_midst_of_training(
     with chdir(whole):
         assert curate(*command).code == 0
     assert content(db, unsteady=False) == content(whole / "curate.duckdb", unsteady=False)
+
+
+def test_an_interrupt_before_the_command_begins_is_told_as_any_other(
+    curate: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commands with their options are made first, which takes a while."""
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("curate.cli.command", interrupted)
+    assert curate("runs") == (130, "", "interrupted: nothing was begun\n")
