@@ -199,7 +199,10 @@ def at_most(p: Floats, share: float) -> Floats:
 
     if p.mean() <= share:
         return p
-    odds = logit(np.minimum(p, 1 - TOLERANCE))
+    p = np.minimum(p, 1 - TOLERANCE)
+    if p.mean() <= share:  # sure ones alone were above it, by less than the tolerance
+        return p
+    odds = logit(p)
     if expit(odds - LOWEST).mean() >= share:
         return np.zeros(len(p))
     result: Floats = expit(odds - brentq(lambda shift: expit(odds - shift).mean() - share, 0, LOWEST))

@@ -381,3 +381,9 @@ def test_probabilities_are_lowered_to_a_mean_by_the_same_log_odds() -> None:
     assert found.mean() == pytest.approx(0.3) and found[0] == 0 and (np.diff(found) > 0).all()
     odds = np.log(found[1:4] / (1 - found[1:4])) - np.log(p[1:4] / (1 - p[1:4]))
     assert odds == pytest.approx(np.full(3, odds[0])) and not at_most(p, 0.0).any()
+
+
+def test_as_many_sure_probabilities_as_the_share_allows_stay() -> None:
+    """Log-odds of 1 are not finite; nothing is to be lowered but what makes them so."""
+    p = np.r_[np.ones(30), 1.4e-6, np.zeros(387)]
+    assert at_most(p, 30 / 418) == pytest.approx(p, abs=1e-5)
