@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
 MOST_NAMES, LONGEST = 20, 200
+OPTION = re.compile(r"`[^`]*`|--set [a-z_]+\.([a-z_]+)=(\w+)|--([a-z]+(?:-[a-z]+)*)(?: ([0-9.]*[0-9]))?")
+"""A command, which is left as it is, a setting with its value, or an option, with its value where that is a number."""
+COMMANDS_ALONE = ("predictions", "embeddings", "media", "folds", "refit", "checkpoint", "features")
+"""Options of commands that no function takes."""
+SWITCHES = ("replace", "allow-files", "only-missing", "whole-groups")
 
 
 class CurateError(Exception):
     """A user's error, printed as one line and one hint, without a traceback.
 
+    Python shows the hint below the message, in a traceback, with arguments in place of options.
+
     Attributes:
         message: what was expected and what was found.
-        hint: what to do about it.
+        hint: what to do about it, as the command line says it.
         exit_code: the exit status of the command line.
     """
 
@@ -24,6 +32,8 @@ class CurateError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {in_python(hint)}")
 
 
 class LockedError(CurateError):
@@ -68,6 +78,24 @@ class MediaError(Exception):
         super().__init__(f"{status}: {reason}")
         self.status = status
         self.reason = reason
+
+
+def in_python(hint: str) -> str:
+    """A hint with arguments in place of options: `per_class=100` for `--per-class 100`; commands in backticks stay."""
+    return OPTION.sub(_argument, hint)
+
+
+def _argument(found: re.Match[str]) -> str:
+    key, value, name, number = found.groups()
+    if key:
+        return f"{key}={value if value.isdigit() else repr(value)}"
+    if name is None or name in COMMANDS_ALONE:
+        return found[0]
+    if name == "db":
+        return "curate.open(PATH)"
+    if name in SWITCHES:
+        return f"{name.replace('-', '_')}=True"
+    return name.replace("-", "_") + (f"={number}" if number else "")
 
 
 def shorten(value: Any, most: int = 60) -> str:

@@ -172,7 +172,7 @@ def need_one(rows: Rows, target: str) -> Run:
     """
     if rows.run is None:
         raise CurateError(
-            f"--to {target} takes the scored samples of one data set, the table has several or none",
+            f"{target} takes the scored samples of one data set, the table has several or none",
             "name a run: --run",
         )
     return rows.run

@@ -160,7 +160,7 @@ def _survey(x: Source) -> _Survey:
         while some.size > SKETCH:
             some, step = some[::2], 2 * step
     if count and not np.isfinite([low, high]).all():
-        raise ValueError("gaps must be finite")
+        raise ValueError("some gaps are NaN or infinite: leave them out")
     return _Survey(count, low, high, some)
 
 

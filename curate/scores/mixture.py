@@ -207,7 +207,8 @@ def _checked(gaps: Source, weights: NDArray[np.floating] | None) -> Source:
     x = numbers("gaps", gaps)
     # The extremes are NaN or infinite if any gap is, and need no memory.
     if x.size and not np.isfinite([x.min(), x.max()]).all():
-        raise ValueError("gaps must be finite")
+        bad = x.size - np.count_nonzero(np.isfinite(x))
+        raise ValueError(f"{bad} of {x.size} gaps are NaN or infinite: leave them out, e.g. gaps[np.isfinite(gaps)]")
     if weights is not None:
         w = numbers("weights", weights)
         if w.shape != x.shape or (w.size and not (w.min() >= 0 and np.isfinite(w.max()))):

@@ -172,7 +172,7 @@ def select_above(p_balanced: Floats | Sequence[float], threshold: float) -> Mask
 def select_top(quality: Floats, sample_ids: NDArray[np.str_], count: int) -> Mask:
     """Keep exactly `min(count, N)` samples of highest quality, ties by ascending id: an (N,) mask."""
     if count < 1:
-        raise CurateError(f"--top takes a count of at least 1, got {count}", "try --top 1000")
+        raise CurateError(f"top is a count of at least 1, got {count}", "try --top 1000")
     mask = np.zeros(len(quality), dtype=bool)
     mask[np.lexsort((sample_ids, -quality))[:count]] = True
     return mask
@@ -181,7 +181,7 @@ def select_top(quality: Floats, sample_ids: NDArray[np.str_], count: int) -> Mas
 def select_per_class(quality: Floats, sample_ids: NDArray[np.str_], label_names: NDArray[np.str_], count: int) -> Mask:
     """`select_top` within each class: exactly `min(count, size)` of every class, an (N,) mask."""
     if count < 1:
-        raise CurateError(f"--per-class takes a count of at least 1, got {count}", "try --per-class 100")
+        raise CurateError(f"the count per class is at least 1, got {count}", "try --per-class 100")
     _, codes, sizes = np.unique(label_names, return_inverse=True, return_counts=True)
     rank = np.arange(len(codes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # within its class, in sorted order
     mask = np.zeros(len(codes), dtype=bool)
@@ -195,7 +195,7 @@ def fraction_count(fraction: float, candidates: int) -> int:
     Computed from the decimal number as typed: 0.29 of 50 is 14.5, thus 15, though 0.29 * 50 < 14.5 in floating point.
     """
     if not 0 < fraction <= 1:
-        raise CurateError(f"--fraction is a share in (0, 1], got {fraction}", "try --fraction 0.5")
+        raise CurateError(f"the fraction is a share in (0, 1], got {fraction}", "try --fraction 0.5")
     exact = Decimal(str(fraction)) * candidates
     return max(1, int(exact.to_integral_value(ROUND_HALF_UP)))
 
@@ -204,7 +204,7 @@ def keep_whole_groups(kept: Mask, groups: NDArray[np.str_]) -> Mask:
     """Drop each kept sample whose group lost a member; samples without group ('') are not affected: an (N,) mask."""
     if not (groups != "").any():
         raise CurateError(
-            "--whole-groups, but no scored sample has a group",
+            "whole groups are asked for, but no scored sample has a group",
             "a manifest, or saved predictions, name them in a column `group`",
         )
     _, codes = np.unique(groups, return_inverse=True)

@@ -47,14 +47,16 @@ class Selections:
             CurateError: the condition is not valid SQL, or the quality of some samples is not known.
         """
         if where is not None and not where.strip():
-            raise CurateError("--where is empty, and would keep everything", "give a condition, or leave --where out")
+            raise CurateError(
+                "the condition is empty, and would keep everything", "give a condition, or leave --where out"
+            )
         if where is not None:
             try:
                 statements = duckdb.extract_statements(f"SELECT sample_id FROM samples WHERE {condition(where)}")
             except duckdb.Error as error:
                 raise sql_error(error) from None
             if len(statements) != 1:
-                raise CurateError("--where takes one condition", "e.g. --where \"gap > 0.5 AND label_name = 'bark'\"")
+                raise CurateError("expected one condition", "e.g. --where \"gap > 0.5 AND label_name = 'bark'\"")
         with self.db.open(settings=SAFE if where else {}) as con:
             fulfils = "true"
             if where:

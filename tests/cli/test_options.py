@@ -134,7 +134,7 @@ def test_what_nobody_means_is_refused(refused: Callable, db: Path, workplace: Pa
     deep = workplace / "deep.toml"
     deep.write_text("row = " + "[" * 5000)
     for words, told in (
-        (("select", "--where", " "), "--where is empty"),
+        (("select", "--where", " "), "the condition is empty"),
         (("sql", "--allow-files", "UPDATE EXTENSIONS"), "only a SELECT"),
         (("sql", "UPDATE EXTENSIONS"), ""),
         (("sql", "SELECT '\udcff'"), "no text in UTF-8"),

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import curate
-from curate.errors import CurateError
+from curate.errors import CurateError, in_python
 from curate.table import Table
 from curate.types import Selection
 
@@ -107,3 +107,36 @@ def test_predictions_of_ones_own_are_made_with_names_of_curate():
     assert isinstance(gaps, curate.GapScores) and gaps.prob.dtype == gaps.kl.dtype == np.float64
     with pytest.raises(ValueError, match="kind is one of prob, kl, got 'log_odds'"):
         gaps.of("log_odds")
+
+
+def test_what_the_package_offers_is_listed():
+    assert set(curate.__all__) <= set(dir(curate))
+
+
+def test_python_shows_the_hint_with_arguments_in_place_of_options(table):
+    """A traceback shows notes; the command line prints `hint` as it is."""
+    with pytest.raises(CurateError) as said:
+        table.choose("none", threshold=1.8)
+    assert said.value.hint == "try --threshold 0.8" and said.value.__notes__ == ["hint: try threshold=0.8"]
+    table.choose("one", threshold=0.5)
+    with pytest.raises(CurateError) as said:
+        table.choose("one", top=3)
+    assert said.value.__notes__ == ["hint: choose another name, or replace that one (replace=True)"]
+    with pytest.raises(CurateError) as said:
+        table.choose("one", where=" ")
+    assert "--" not in str(said.value) + said.value.__notes__[0]
+
+
+@pytest.mark.parametrize(
+    ("hint", "expected"),
+    [
+        ("try --per-class 100", "try per_class=100"),
+        ("--set score.values=logits takes them for logits", "values='logits' takes them for logits"),
+        ("leave --where or --selection out", "leave where or selection out"),
+        ("name a DuckDB file with --db", "name a DuckDB file with curate.open(PATH)"),
+        ("`curate select --top 5` keeps 5", "`curate select --top 5` keeps 5"),
+        ("score saved predictions with --media clips.csv", "score saved predictions with --media clips.csv"),
+    ],
+)
+def test_hints_of_the_command_line_in_python(hint, expected):
+    assert in_python(hint) == expected
