@@ -31,6 +31,13 @@ def put(table: Store, statement: str) -> None:
         con.execute(statement)
 
 
+def tell_labels(table: Store, wrong: str) -> None:
+    """Store that the label of one sample, or of none, is probably wrong."""
+    ids, modalities = table.rounds.read("score-toy-1").sample_ids, table.runs.find("score-toy-1").modalities
+    denied = np.zeros((len(ids), len(modalities) + 1))
+    table.usability.write_labels("score-toy-1", ids, modalities, denied, np.where(ids == wrong, 0.9, 0.1))
+
+
 @pytest.fixture(scope="module")
 def full_file(scored_file, predictions, scoring, tmp_path_factory) -> Path:
     """The file of `full`, written once; copy it, never open it."""
@@ -50,6 +57,7 @@ def full_file(scored_file, predictions, scoring, tmp_path_factory) -> Path:
     scored_table.epochs.write("score-toy-1", 1, [("val", m, "accuracy", 0.5) for m in p.probs])
     put(scored_table, "UPDATE item_here SET group_id = 'speaker ' || (label % 2) WHERE split = 'train'")
     put(scored_table, "UPDATE item_here SET predicted = ['class_2' for p in predicted] WHERE sample_id = 's000'")
+    tell_labels(scored_table, "")
     return scored_table.path
 
 
@@ -79,6 +87,12 @@ def test_trials_with_other_settings_are_no_further_seeds(full):
 def test_labels_that_the_fusion_agrees_with_are_not_called_doubtful(full):
     _, rows = full.query(next(q for q in questions() if "labels may be wrong" in q))
     assert [row[:3] for row in rows] == [("s000", "class_0", "class_2")]
+
+
+def test_labels_that_are_probably_wrong_come_first_though_the_model_knows_them_by_heart(full):
+    tell_labels(full, "s001")
+    _, rows = full.query(next(q for q in questions() if "labels may be wrong" in q))
+    assert [(row[0], row[-1]) for row in rows] == [("s001", 0.9), ("s000", 0.1)]
 
 
 def test_by_class_by_hand(full):
