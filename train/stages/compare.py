@@ -166,7 +166,7 @@ def _one_by_one(session: Session, protocol: Protocol, cells: Sequence[Cell]) -> 
             parents[cell.parent] = scored(inner, protocol, cell)
             _need_one(parents, cell.seed)
         parent = parents[cell.parent]
-        yield cell, trained(inner, protocol, parent, cell) if isinstance(parent, Run) else (None, parent.message)
+        yield cell, trained(inner, protocol, parent, cell) if isinstance(parent, Run) else (None, _why(parent))
 
 
 def _at_once(
@@ -188,7 +188,7 @@ def _at_once(
         if isinstance(parent, Run):
             able.append((cell, partial(trained, protocol=protocol, parent=parent, cell=cell)))
         else:
-            yield cell, (None, parent.message)
+            yield cell, (None, _why(parent))
     for done, (i, outcome) in enumerate(spread(session, devices, [task for _, task in able]), 1):
         cell, _ = able[i]
         session.progress("cells", len(cells) - len(able) + done, len(cells), f"{cell.row.label}, seed {cell.seed}")
@@ -276,8 +276,13 @@ def trained(session: Session, protocol: Protocol, parent: Run, cell: Cell) -> Ou
     except LockedError:
         raise
     except CurateError as error:
-        return None, error.message
+        return None, _why(error)
     return found.run_id, ""
+
+
+def _why(error: CurateError) -> str:
+    """Why a cell has no result, and what to do about it."""
+    return "; ".join(filter(None, (error.message, error.hint)))
 
 
 def _only(sections: Sequence[str], layers: Sequence[Layer]) -> list[Layer]:

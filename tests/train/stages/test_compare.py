@@ -140,6 +140,7 @@ def test_a_row_that_cannot_be_run_does_not_stop_the_others(work) -> None:
     assert reasons[0].startswith("unknown method 'nobodys'") and reasons[1].startswith(
         "method.alpha is a finite number"
     )
+    assert reasons[2].endswith("; try --threshold 0.8")
     assert (
         "threshold is a probability" in reasons[2] and "do not divide into 3 rounds" in reasons[3] and reasons[4] == ""
     )
