@@ -17,10 +17,11 @@ from curate.types import Floats
 
 from .two_groups import CLAIMED, Groups, two_groups, two_modes
 
-FEWEST = 10
-"""Two classes are asked if so many of the labels between them are denied."""
-MOST = 1 / 3
-"""And are told if this share of all denied labels is theirs: of what is hard, no pair has so many by itself."""
+FEWEST, MOST = 10, 1 / 3
+"""Two classes are asked if so many of the labels between them are denied, and more than this share of all that are."""
+OTHERS = 1 / 2
+"""And if of no other pair with one of these classes so many times as many are: where more than two classes cannot be
+told apart, each of their pairs has its part."""
 DEPTH = 0.1
 """The mean of the lower group is below minus this share of the other mean, and both are modes."""
 DEEP, DISTINCT = 0.5, 2.5
@@ -43,17 +44,19 @@ def exchanged(margin: Floats, other: NDArray[np.int64], labels: NDArray[np.int64
     p = np.zeros(len(labels))
     if len(np.unique(labels)) < 3:
         return p
-    pairs = np.minimum(labels, other) * (int(max(labels.max(), other.max())) + 1) + np.maximum(labels, other)
+    ends = np.stack([np.minimum(labels, other), np.maximum(labels, other)], axis=1)
     denied = (margin < 0) & (weights > CLAIMED)
-    kinds, counts = np.unique(pairs[denied], return_counts=True)
-    told = 0
-    for kind, count in zip(kinds[counts >= FEWEST], counts[counts >= FEWEST], strict=True):
-        rows = np.flatnonzero(pairs == kind)
+    pairs, counts = np.unique(ends[denied], axis=0, return_counts=True)
+    for pair, count in zip(pairs, counts, strict=True):
+        others = counts[np.isin(pairs, pair).sum(axis=1) == 1].max(initial=0)
+        if count < max(FEWEST, MOST * denied.sum()) or others >= OTHERS * count:
+            continue
+        rows = np.flatnonzero((ends == pair).all(axis=1))
         found = two_groups(margin[rows], weights[rows])
-        lower = found.lower(margin[rows]) * weights[rows] if found and apart(found) else np.zeros(len(rows))
-        if (lower > CLAIMED).sum() > count / 2:
-            p[rows], told = lower, told + int(count)
-    return p if told > MOST * denied.sum() else np.zeros(len(labels))
+        if found and apart(found):
+            lower = found.lower(margin[rows]) * weights[rows]
+            p[rows] = lower * ((lower > CLAIMED).sum() > count / 2)
+    return p
 
 
 def apart(found: Groups) -> bool:

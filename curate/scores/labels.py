@@ -151,10 +151,11 @@ def judge(
     margin, equal = given.margin(modalities), said.margin(modalities)
     copies = np.zeros(count, dtype=bool) if copies is None else copies & whole.all(axis=1)
     weights = weights * ~copies
-    of_pairs = exchanged(equal, said.other[:, -1], labels, weights)
+    surely = said.at_equal_confidence(labels).margin(modalities)
+    of_pairs = exchanged(surely, said.other[:, -1], labels, weights)
     weights = weights * (1 - of_pairs)
     ways = [
-        _wrong(said.at_equal_confidence(labels).margin(modalities), weights, fitted, wrong),
+        _wrong(surely, weights, fitted, wrong),
         _wrong(margin, weights, fitted, wrong),
     ]
     counts = np.bincount(labels)
