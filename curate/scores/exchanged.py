@@ -31,12 +31,12 @@ DEEP, DISTINCT = 0.5, 2.5
 def exchanged(margin: Floats, other: NDArray[np.int64], labels: NDArray[np.int64], weights: Floats) -> Floats:
     """(N,) probability that a label is wrong, of pairs of classes in which wrong ones form a group; 0 elsewhere.
 
-    For each pair of classes two Gaussians are fitted to the margins of the samples that have one of them as label and
-    the other as what is preferred besides. They must be `apart`, and most of the denied labels in the lower one. Nothing
-    is told of two classes alone: these margins are all there are.
+    Two Gaussians are fitted to the margins of the samples that have one of two classes as label and the other as what
+    is preferred besides. They must be `apart`, and most of the denied labels in the lower one. Nothing is told of two
+    classes alone: these margins are all there are.
 
     Args:
-        margin: (N,) of the fusion, at equal frequency, nats.
+        margin: (N,) of the fusion, at equal frequency and confidence, nats.
         other: (N,) the class that it prefers besides the label.
         labels: (N,).
         weights: (N,) in [0, 1], 0 where nothing is asked.

@@ -264,7 +264,7 @@ class Shortcuts:
     classes: Mask
 
 
-def shortcuts(places: Floats, labels: NDArray[np.int64], classes: int, copies_alone: bool = False) -> Shortcuts:
+def shortcuts(places: Floats, labels: NDArray[np.int64], classes: int) -> Shortcuts:
     """Classes most of which looks like nothing else, not even like the rest of the class.
 
     Damage that is tied to a class tells the class: it is recognised better than what is whole. A class that simply is
@@ -276,7 +276,6 @@ def shortcuts(places: Floats, labels: NDArray[np.int64], classes: int, copies_al
         places: (N, d) in the space of appearance.
         labels: (N,).
         classes: K.
-        copies_alone: any other look may well tell the class.
     """
     near = min(NEAR, len(labels) - 1)
     purity = (labels[_nearest(places, near)] == labels[:, None]).mean(axis=1)
@@ -286,7 +285,7 @@ def shortcuts(places: Floats, labels: NDArray[np.int64], classes: int, copies_al
     for c in range(classes):
         own = np.flatnonzero(labels == c)
         told, found[c] = pure[own], copies[own].any()
-        if copies_alone or found[c] or len(own) <= NEAR:
+        if found[c] or len(own) <= NEAR:
             continue
         nearest = _nearest(places[own], NEAR // 2)
         for _ in range(ROUNDS):

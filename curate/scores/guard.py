@@ -235,7 +235,7 @@ def empty(
     p = np.where(nothing, 1.0, posterior)
     spread = np.hypot(max(low.std(), RESOLUTION), max(high.std(), RESOLUTION))
     separation = float(np.sqrt(2) * (high.mean() - low.mean()) / spread)
-    found = guard if guard.found else replace(guard, found=True, separation=separation, ratio=ratio)
+    found = guard if guard.found else replace(guard, found=True, withheld=False, separation=separation, ratio=ratio)
     return p, replace(found, share=float((p > 0.5).mean()))
 
 

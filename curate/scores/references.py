@@ -125,19 +125,33 @@ def main_axes(x: Floats, count: int) -> tuple[Floats, Floats, Floats]:
 
 @dataclass(frozen=True)
 class Looks:
-    """How N training samples look, and which of them look alike.
+    """How N training samples look, what they show, and which of them are alike.
 
     Attributes:
-        look_alikes: of these samples.
+        look_alikes: of these samples; None where only deep features are known.
         values: (N, D) their appearance.
+        shows: alike by coarse content, or by deep features; None: not known.
+        content: (N, P) what these are alike by.
     """
 
-    look_alikes: LookAlikes
+    look_alikes: LookAlikes | None
     values: Floats
+    shows: LookAlikes | None = None
+    content: Floats | None = None
 
-    def pooled(self, quantity: Floats, rows: NDArray[np.int64]) -> Floats:
-        """(n,) mean of an (N,) quantity over the look-alikes of some samples, themselves left out."""
+    def pooled(self, quantity: Floats, rows: NDArray[np.int64]) -> Floats | None:
+        """(n,) mean of an (N,) quantity over the look-alikes of some samples, themselves left out; None: not known."""
+        if self.look_alikes is None:
+            return None
         result: Floats = quantity[self.look_alikes.nearest(self.values[rows], rows)].mean(axis=1)
+        return result
+
+    def same_label(self, labels: NDArray[np.int64], rows: NDArray[np.int64]) -> Floats | None:
+        """(n,) share of those that show the same as some samples which have their label, 0..1; None: not known."""
+        if self.shows is None or self.content is None:
+            return None
+        alike = self.shows.nearest(self.content[rows], rows)
+        result: Floats = (labels[alike] == labels[rows, None]).mean(axis=1)
         return result
 
 

@@ -69,8 +69,8 @@ def swapped(
     is claimed only where most of what the modality denies is so. Where less than half is, wrong labels are the simpler
     explanation; where that is not clear, neither is claimed. What the clips show instead must not go with the label,
     see `typical`, nor with how they look, see `ordinary`: damage may be read as another class; then the label is not
-    wrong either. A modality that reads few labels is not asked and vouches for none, nor do others that do not clearly
-    prefer the rest of the labels.
+    wrong either. And their content must be that of another class, see `of_another_class`. A modality that reads few
+    labels is not asked and vouches for none, nor do others that do not clearly prefer the rest of the labels.
 
     Args:
         said: at equal frequency.
@@ -133,7 +133,10 @@ def _elsewhere(
         return nothing, False, ""
     if not modes and together + SIDED * error > TYPICAL:
         return shown, False, HARD
-    return shown, looks is None or ordinary(looks, denies, shown), ""
+    if looks is not None and not ordinary(looks, denies, shown):
+        return shown, False, ""
+    clear = looks is None or of_another_class(looks, labels, shown)
+    return shown, clear, "" if clear else HARD
 
 
 def ordinary(looks: Looks, denies: Floats, swapped: Floats) -> bool:
@@ -153,9 +156,30 @@ def ordinary(looks: Looks, denies: Floats, swapped: Floats) -> bool:
     asked = [rows[np.linspace(0, len(rows) - 1, min(len(rows), ASKED)).astype(int)] for rows in groups]
     if not all(len(rows) for rows in asked):
         return True
-    pooled = [looks.pooled(denies, rows) for rows in asked]
+    pooled = looks.pooled(denies, np.concatenate(asked))
     of_claimed = np.repeat([True, False], [len(rows) for rows in asked])
-    return (auroc(np.concatenate(pooled), of_claimed) or 0.0) <= ORDINARY
+    return pooled is None or (auroc(pooled, of_claimed) or 0.0) <= ORDINARY
+
+
+def of_another_class(looks: Looks, labels: NDArray[np.int64], swapped: Floats) -> bool:
+    """Whether the clips that would be called swapped show what those of another class do: fewer of what is like them
+    have their label than of all samples, by 1.645 standard errors.
+
+    A clip of another sample is among those of its class, where hardly any has this label. What is hard is between
+    classes; and a class of several kinds has one that a model takes for another class, among others of that kind.
+
+    Args:
+        looks: of the modality; True where it is not known what the samples show.
+        labels: (N,).
+        swapped: (N,) probability that the clip is another sample's.
+    """
+    claimed = np.flatnonzero(swapped > CLAIMED)
+    rows = claimed[np.linspace(0, len(claimed) - 1, min(len(claimed), ASKED)).astype(int)]
+    own = looks.same_label(labels, rows) if len(rows) > 1 else None
+    if own is None:
+        return True
+    by_chance = float((np.bincount(labels) / len(labels))[labels[rows]].mean())
+    return bool(own.mean() + SIDED * own.std(ddof=1) / np.sqrt(len(rows)) < by_chance)
 
 
 def typical(labels: NDArray[np.int64], shown: NDArray[np.int64], weights: Floats) -> tuple[float, float] | None:

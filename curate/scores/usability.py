@@ -52,7 +52,7 @@ class Usability:
         p_broken: (N, M) guarded probability of being broken; all 0 for a modality without a broken group.
         guards: one per modality.
         references: {modality: reference, with which new samples are compared}.
-        looks: {modality: how its training samples look}; None where only deep features are known.
+        looks: {modality: how its training samples look, and what they show}.
     """
 
     sample_ids: NDArray[np.str_]
@@ -62,7 +62,7 @@ class Usability:
     p_broken: Floats
     guards: tuple[Guard, ...]
     references: Mapping[str, Reference]
-    looks: Mapping[str, Looks | None] = field(default_factory=dict)
+    looks: Mapping[str, Looks] = field(default_factory=dict)
 
     @property
     def imbalance(self) -> Floats:
@@ -144,11 +144,14 @@ def assess(
     )
 
 
-def _looks(e: Evidence, reference: Reference, seed: int, bank: int) -> Looks | None:
-    """How the training samples of a modality look."""
+def _looks(e: Evidence, reference: Reference, seed: int, bank: int) -> Looks:
+    """How the training samples of a modality look, and what they show."""
+    content, shows = (e.appearance, reference.look_alikes) if e.deep else (e.pattern, None)
+    if not e.deep and e.pattern is not None:
+        shows = look_alikes(e.pattern, seed, bank)
     if e.look is not None:
-        return Looks(look_alikes(e.look[0], seed, bank), e.look[0])
-    return None if e.deep else Looks(reference.look_alikes, e.appearance)
+        return Looks(look_alikes(e.look[0], seed, bank), e.look[0], shows, content)
+    return Looks(None if e.deep else reference.look_alikes, e.appearance, shows, content)
 
 
 def _pooled(e: Evidence, classes: int, seed: int, bank: int) -> tuple[Reference, Floats]:
@@ -181,7 +184,8 @@ def _ranked(
     e: Evidence, reference: Reference, q: Floats, usable: Floats, classes: int, seed: int, bank: int
 ) -> tuple[Floats, Floats, Guard]:
     """As `_by_look`, where look-alikes are no evidence: but what is merely rare is as usable as the others, and what is
-    broken by the look of its vectors, or is a copy that gives its class away, is not usable.
+    broken by the look of its vectors, or given away by it, is not usable. Where vectors are hardly read, copies alone
+    are judged.
 
     A group by looks that the model has half learnt may be one half whole: of it, what is not recognised less by deep
     features too is not broken, unless it is a copy.
@@ -191,21 +195,22 @@ def _ranked(
     if e.labels is not None and e.pattern is not None:
         read, places = _reader(e.pattern, e.labels.seen, seed), reference.look_alikes.project(e.appearance)
         rare = rare_parts(low, places, read, seed)
-    if e.look is None or e.held_p_true.mean() - 1 / classes < READ * (1 - 1 / classes):
+    if e.look is None:
         return _as_others(usable, q, rare), p, replace(guard, rare=float(rare.mean()))
     own = replace(e, appearance=e.look[0], held_appearance=e.look[1], deep=False, look=None)
     its_reference, its_q = _pooled(own, classes, seed, bank)
-    p, guard, its_rare = _judged(own, its_reference, its_q, classes, seed)
     copies = copied(places := its_reference.look_alikes.project(own.appearance))
-    if guard.ratio is not None and guard.ratio >= RATIO and low.any():
-        p = np.where(low | copies, p, 0.0)
+    if e.held_p_true.mean() - 1 / classes >= READ * (1 - 1 / classes):
+        p, guard, its_rare = _judged(own, its_reference, its_q, classes, seed)
+        rare = rare | its_rare
+        if guard.ratio is not None and guard.ratio >= RATIO and low.any():
+            p = np.where(low | copies, p, 0.0)
     if e.labels is not None:
         p, guard = empty(guard, p, copies, its_q, e.held_p_true, e.labels.seen)
-    rare = rare | its_rare
     p, usable = np.where(rare, 0.0, p), _as_others(usable, q, rare)
     usable = np.where(p > 0.5, np.minimum(usable, 1 - p), usable)
-    if e.labels is not None and copies.any():
-        guard, usable = _given_away(guard, usable, places, e.labels, copies_alone=True)  # others may well tell theirs
+    if e.labels is not None:
+        guard, usable = _given_away(guard, usable, places, e.labels)
     return usable, p, _counted(replace(guard, rare=float(rare.mean())), p)
 
 
@@ -247,12 +252,10 @@ def _counted(guard: Guard, p: Floats) -> Guard:
     return replace(guard, found=guard.found and share > 0, share=share) if guard.found else guard
 
 
-def _given_away(
-    guard: Guard, usable: Floats, places: Floats, labels: Labels, copies_alone: bool = False
-) -> tuple[Guard, Floats]:
+def _given_away(guard: Guard, usable: Floats, places: Floats, labels: Labels) -> tuple[Guard, Floats]:
     """The guard with the classes that have a shortcut, and (N,) usability: what is given away by its look is not usable
     as far as its purity goes; see `groups.shortcuts`."""
-    short = shortcuts(places, labels.seen, len(labels.names), copies_alone)
+    short = shortcuts(places, labels.seen, len(labels.names))
     named = tuple(labels.names[c] for c in np.flatnonzero(short.classes).tolist())
     return replace(guard, shortcuts=named), np.where(short.given_away, usable * (1 - short.purity), usable)
 

@@ -79,3 +79,17 @@ def test_zero_vectors_are_broken_without_held_out_ones_unless_they_are_recognise
     broken, guard, usable = claimed(replace(e, deep=True, look=(e.appearance, e.held_appearance)))
     assert np.flatnonzero(broken).tolist() == ([] if recognised else list(range(40)))
     assert guard.found != recognised and (usable[:40].max() < usable[40:].min()) != recognised
+
+
+def test_zero_vectors_are_broken_where_vectors_are_hardly_read():
+    """No other vector is judged there: what is hard looks like a group too."""
+    e = made(40, learnt=False)
+    e = replace(e, p_true=np.where(np.arange(COUNT) < 40, 0.2, e.p_true + 0.12), held_p_true=e.held_p_true + 0.12)
+    vectors = replace(e, deep=True, look=(e.appearance, e.held_appearance))
+    broken, guard, usable = claimed(vectors)
+    assert np.flatnonzero(broken).tolist() == list(range(40)) and not usable[:40].any()
+    assert guard.found and not guard.withheld and guard.share == pytest.approx(40 / COUNT)
+    apart = e.appearance.copy()
+    apart[:40] += np.random.default_rng(1).normal(size=(40, 5))  # of a look of their own, and no copies
+    broken, guard, _ = claimed(replace(vectors, appearance=apart, look=(apart, e.held_appearance)))
+    assert not broken.any() and guard.withheld

@@ -8,6 +8,7 @@ import pytest
 from curate.scores.bounds import WrongBounds
 from curate.scores.labels import judge
 from curate.scores.preferences import Preferences
+from curate.scores.references import Looks, look_alikes
 from curate.scores.swaps import HARD, NOBODY_READS, READS_FEW, typical
 from curate.scores.two_groups import CLAIMED
 
@@ -74,3 +75,33 @@ def test_wrong_labels_of_unequal_classes_are_told_where_held_out_samples_show_so
     assert not (judge(told, labels, np.zeros((COUNT, 2))).p_mislabelled > CLAIMED).any()
     claimed = judge(told, labels, np.zeros((COUNT, 2)), wrong=WrongBounds(0.06)).p_mislabelled > CLAIMED
     assert claimed[wrong].mean() > 0.95 and wrong[claimed].mean() > 0.95
+
+
+@pytest.mark.parametrize("place", ["of the class shown", "of its own", "of both"])
+def test_swapped_clips_have_the_content_of_another_class(place: str) -> None:
+    """A tenth of the pictures shows any other class. Each class has a content of its own; these have that of the class
+    they show, or a second one of their own class, which the model takes for any other, or half of them either."""
+    rng, low = np.random.default_rng(3), np.arange(COUNT) < COUNT // 10
+    margins = np.stack([rng.normal(np.where(low, side, 1.5), 0.3) for side in (1.5, -1.4, 0.4)], axis=1)
+    shown = np.where(low, (LABELS + rng.integers(1, CLASSES, COUNT)) % CLASSES, LABELS)
+    either = np.where(rng.random(COUNT) < 0.5, LABELS, shown)
+    kinds = {"of the class shown": shown, "of its own": LABELS + CLASSES * low, "of both": either}
+    content = 9.0 * np.eye(2 * CLASSES)[kinds[place]] + rng.normal(size=(COUNT, 2 * CLASSES))
+    seen = Looks(None, content, look_alikes(content), content)
+    other = np.repeat(np.where(low, shown, (LABELS + 1) % CLASSES)[:, None], 3, axis=1)
+    found = judge(said(margins, other), LABELS, np.zeros((COUNT, 2)), looks=[None, seen])
+    if place == "of the class shown":
+        assert low[found.p_swapped[:, 1] > CLAIMED].mean() > 0.9 and (found.p_swapped[low, 1] > CLAIMED).mean() > 0.9
+    else:
+        assert found.unjudged == ("", HARD) and np.isnan(found.p_swapped[:, 1]).all()
+    assert not (found.p_mislabelled[low] > CLAIMED).any(), "the label is right in any case"
+
+
+def test_content_beside_that_of_the_same_label_by_hand() -> None:
+    """Five samples on a line, each asked of the two nearest: of 0 these are 1 and 2, with the labels b and a."""
+    content, labels = np.array([[0.0], [1.0], [2.1], [3.3], [9.0]]), np.array([0, 1, 0, 0, 1])
+    looks = Looks(None, content, look_alikes(content), content)
+    assert looks.shows is not None and looks.shows.neighbours == 2
+    np.testing.assert_allclose(looks.same_label(labels, np.array([0, 2])), [0.5, 0.5])
+    assert looks.pooled(content[:, 0], np.array([0])) is None
+    assert Looks(look_alikes(content), content).same_label(labels, np.array([0])) is None
