@@ -269,8 +269,8 @@ def shortcuts(places: Floats, labels: NDArray[np.int64], classes: int) -> Shortc
 
     Damage that is tied to a class tells the class: it is recognised better than what is whole. A class that simply is
     easy to tell by its look is no shortcut: those of its samples that are told by it and those that are not are mixed.
-    Copies are one in any case, and however few of the class, such as silence, or vectors of zeros: they say nothing but
-    that they are its.
+    Nor is one told of a class that most samples have: most look-alikes are of it anyhow. Copies are one in any case, and
+    however few of the class, such as silence, or vectors of zeros: they say nothing but that they are its.
 
     Args:
         places: (N, d) in the space of appearance.
@@ -285,7 +285,7 @@ def shortcuts(places: Floats, labels: NDArray[np.int64], classes: int) -> Shortc
     for c in range(classes):
         own = np.flatnonzero(labels == c)
         told, found[c] = pure[own], copies[own].any()
-        if found[c] or len(own) <= NEAR:
+        if found[c] or not NEAR < len(own) <= len(labels) / 2:
             continue
         nearest = _nearest(places[own], NEAR // 2)
         for _ in range(ROUNDS):

@@ -122,6 +122,14 @@ def test_a_few_others_among_what_is_damaged_do_not_hide_a_shortcut() -> None:
     assert found.classes.tolist() == [False, False, True, False] and np.array_equal(found.given_away, damaged)
 
 
+def test_of_a_class_that_most_samples_have_look_alikes_say_little() -> None:
+    """Nine tenths have class 0: of the look-alikes of a part of it, too, though the other tenth is there as well."""
+    places, labels = np.random.default_rng(0).normal(0, 1, (600, 8)), (np.arange(600) % 10 == 0).astype(int)
+    places[np.arange(600) % 3 > 0] += 30
+    found = shortcuts(places, labels, 2)
+    assert (found.purity >= PURE).mean() > 0.5 and not found.classes.any()
+
+
 @pytest.mark.parametrize("share", [1, 3, 5])
 def test_copies_of_one_class_are_a_shortcut_however_many_of_it_they_are(share: int) -> None:
     places, labels = classes_in_a_plane()
