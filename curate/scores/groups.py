@@ -269,7 +269,7 @@ def shortcuts(places: Floats, labels: NDArray[np.int64], classes: int) -> Shortc
 
     Damage that is tied to a class tells the class: it is recognised better than what is whole. A class that simply is
     easy to tell by its look is no shortcut: those of its samples that are told by it and those that are not are mixed.
-    Nor is one told of a class that most samples have: most look-alikes are of it anyhow. Copies are one in any case, and
+    Nor is one told of a class that most samples have: most look-alikes are of it anyhow. Copies are one in any case,
     however few of the class, such as silence, or vectors of zeros: they say nothing but that they are its.
 
     Args:
