@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace as changed
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from curate.errors import CurateError
+from curate.files.asking import condition
 
-from .messages import messages, percent, print_rows, print_selection
+from .messages import messages, percent, print_message, print_rows, print_selection
 from .options import DB, Db, File, Output, Quiet, RunName
 
 if TYPE_CHECKING:
+    from curate.scores.selection import Rule
     from curate.store.store import Store as Stored
+    from curate.types import Selection
+
+RIGHT_LABELS = "coalesce(p_mislabelled, 0) <= 0.5"
+"""The condition that leaves out what is claimed to have a wrong label."""
 
 
 def select(
@@ -75,8 +82,28 @@ def select(
     written = _written(store, chosen.name, output) if output else 0
     if not quiet:
         print_selection(chosen, form, message, ranked=where is None)
+        _tell_wrong_labels(store, chosen, Rule(**rule), name)
     if output:
         message(f"wrote {written} rows to {output}")
+
+
+def _tell_wrong_labels(store: Stored, chosen: Selection, rule: Rule, name: str | None) -> None:
+    """Print how many of the kept samples have a probably wrong label, and what to do; not if they were asked for.
+
+    The command leaves them out; it was tried, and is not given where it keeps nothing.
+    """
+    count, asked = store.selections.probably_wrong(chosen.name), rule.where or ""
+    if not count or "p_mislabelled" in asked:
+        return
+    place = "" if store.path == Path("curate.duckdb") else f" --db {shlex.quote(str(store.path))}"
+    where = f" --run {chosen.run_id}{place}"
+    told = f"{count} of the kept have a probably wrong label: `curate improve{where}` says what they may be instead"
+    own = condition(asked) if "--" in asked else f"({asked})"
+    without = changed(rule, where=f"{RIGHT_LABELS} AND {own}" if asked else RIGHT_LABELS)
+    left = int(without.keep(store.selections.candidates(chosen.run_id, without.where, without.by)).sum())
+    named = f" --name {shlex.quote(name)} --replace" if name else ""
+    cure = f"; `curate select {without.options}{named}{where}` keeps {left}, without them" if left else ""
+    print_message(told + cure)
 
 
 def _written(store: Stored, name: str, output: Path) -> int:

@@ -218,6 +218,55 @@ def test_sql_reads_a_file_that_is_allowed_and_prints_tsv_and_json_lines(curate: 
     assert [json.loads(line)["note"] for line in lines] == ["fine", "click"]
 
 
+@pytest.fixture
+def wrong(workplace: Path, curate: Callable) -> int:
+    """A scored table of predictions, 60 of which deny their label; as many are claimed as are wrong, or fewer."""
+    rng, rows = np.random.default_rng(0), ["sample_id,label,split,audio.ant,audio.bee,visual.ant,visual.bee"]
+    for i in range(600):
+        k, given = i % 2, (i % 2) ^ (i < 60)
+        a, v = 4 * (2 * k - 1) + rng.normal(), 4 * (2 * k - 1) + rng.normal()
+        split = "train" if i < 500 else "val"
+        rows.append(f"s{i:03},{('ant', 'bee')[given]},{split},{-a},{a},{-v},{v}")
+    Path("preds.csv").write_text("\n".join(rows) + "\n")
+    assert curate("score", "--predictions", "preds.csv").code == 0
+    told = curate("sql", "SELECT count(*) AS n FROM samples WHERE p_mislabelled > 0.5", "--format", "csv").out
+    return int(told.split()[1])
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [(), ("--threshold", "0"), ("--top", "450", "--by", "gap"), ("--where", "label_name = 'ant' -- one class")],
+    ids=" ".join,
+)
+def test_wrong_labels_among_the_kept_are_counted_and_the_command_leaves_them_out(
+    curate: Callable, wrong: int, rule: tuple[str, ...]
+) -> None:
+    assert wrong > 20
+    query = (
+        "SELECT count(*) FILTER (p_mislabelled > 0.5) AS wrong, count(*) AS kept FROM samples "
+        "WHERE list_contains(selections, 'my good')"
+    )
+    ended = curate("select", *rule, "--name", "my good")
+    (before,) = records(curate("sql", query, "--format", "csv").out)
+    assert f"{before['wrong']} of the kept have a probably wrong label: `curate improve" in ended.err
+    again = re.search(r"`(curate select [^`]*--replace[^`]*)` keeps (\d+), without them", ended.err)
+    assert again, ended.err
+    assert "probably wrong label" not in curate(*shlex.split(again[1])[1:]).err
+    (after,) = records(curate("sql", query, "--format", "csv").out)
+    assert (after["wrong"], after["kept"]) == ("0", again[2]) and int(again[2]) > 0
+
+
+def test_wrong_labels_that_are_asked_for_or_not_kept_are_no_remark(curate: Callable, wrong: int) -> None:
+    for where in ("p_mislabelled > 0.5", "label_name = 'ant' AND p_mislabelled < 0.1"):
+        ended = curate("select", "--where", where)
+        assert ended.code == 0 and "probably wrong label" not in ended.err
+
+
+def test_where_no_label_is_claimed_to_be_wrong_nothing_is_said_of_it(curate: Callable, db: Path) -> None:
+    claimed = curate("sql", "SELECT count(*) AS n FROM samples WHERE p_mislabelled > 0.5", "--format", "csv").out
+    assert claimed.split()[1] == "0" and "wrong label" not in curate("select", "--threshold", "0").err
+
+
 def test_classes_of_which_hardly_anything_is_kept_are_named() -> None:
     """Of 100, half is kept: of 20 bees 4, less than a quarter; of 40 cows 10, a quarter, which is half as much."""
     kept = {"bee": (4, 20), "cow": (10, 40), "dog": (36, 40)}
