@@ -279,10 +279,12 @@ class Answers:
         return Axis(question.x, limits[0], limits[1], BINS), Axis(question.y, limits[2], limits[3], BINS)
 
     def _points(self, x: Axis, y: Axis, wanted: str, given: list[Any]) -> list[tuple[Any, ...]]:
-        """(id, x, y, class, mark, what is broken) of the samples asked for that lie within the axes."""
-        broken = "broken" if "broken" in self.snapshot.columns else "NULL"
+        """(id, x, y, class, mark, what is broken, what is swapped, whether the label is claimed to be wrong) of the
+        samples asked for that lie within the axes."""
+        made = {"broken": "broken", "contradicts": "contradicts", "p_mislabelled": "p_mislabelled > 0.5"}
+        claims = ", ".join(sql if column in self.snapshot.columns else "NULL" for column, sql in made.items())
         return self.snapshot.ask(
-            f'SELECT sample_id, "{x.column}", "{y.column}", label_name, mark, {broken} FROM samples WHERE {wanted} '
+            f'SELECT sample_id, "{x.column}", "{y.column}", label_name, mark, {claims} FROM samples WHERE {wanted} '
             f'AND "{x.column}" BETWEEN ? AND ? AND "{y.column}" BETWEEN ? AND ? LIMIT {MOST_POINTS}',
             [*given, x.low, x.high, y.low, y.high],
         )

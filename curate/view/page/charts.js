@@ -5,7 +5,14 @@ import { byId, colour, count, el, number, plain, short } from "./dom.js";
 
 const CONFIG = { displayModeBar: false, responsive: true, doubleClick: false, scrollZoom: false };
 const MOST_CORNERS = 24;
-const TAGS = { none: "blue", broken: "orange", marked: "green" };
+// What a point says, the first that is true: its colour, its shape in the chart and in the legend, and what it means.
+const KINDS = {
+  marked: ["green", "circle", "●", "marked"],
+  broken: ["orange", "circle", "●", "claimed broken"],
+  swapped: ["purple", "triangle-up", "▲", "claimed swapped"],
+  wrong: ["purple", "diamond", "◆", "claimed wrong label"],
+  none: ["blue", "circle", "●", "no claim"],
+};
 
 // The charting library is the largest part of the page: the rest does not wait for it.
 export function library() {
@@ -47,13 +54,18 @@ function mixed(name, share) {
   return `rgb(${paper.map((p, i) => Math.round(p + share * (ink[i] - p))).join(",")})`;
 }
 
+function kind([, , , , mark, broken, swapped, wrong]) {
+  return mark ? "marked" : broken ? "broken" : swapped ? "swapped" : wrong ? "wrong" : "none";
+}
+
 function points(summary) {
-  const kind = ([, , , , mark, broken]) => (mark ? "marked" : broken ? "broken" : "none");
+  const kinds = summary.points.map((p) => KINDS[kind(p)]);
+  const marker = { color: kinds.map(([name]) => colour(name)), symbol: kinds.map(([, shape]) => shape) };
   return {
     type: "scatter", mode: "markers", hoverinfo: "none",
     x: summary.points.map((p) => p[1]), y: summary.points.map((p) => p[2]),
     customdata: summary.points.map((p) => p[0]),
-    marker: { size: summary.points.length > 600 ? 5 : 7, opacity: 0.75, color: summary.points.map((p) => colour(TAGS[kind(p)])) },
+    marker: { ...marker, size: kinds.map(([, shape]) => (kinds.length > 600 ? 5 : 7) + (shape === "circle" ? 0 : 2)), opacity: 0.75 },
     selected: { marker: { opacity: 0.75 } }, unselected: { marker: { opacity: 0.75 } },
   };
 }
@@ -103,9 +115,9 @@ function tip(event, summary) {
   const at = event.points[0];
   const found = at?.customdata && summary.points?.find((p) => p[0] === at.customdata);
   if (!found) return;
-  const [id, x, y, label, mark, broken] = found;
+  const [id, x, y, label, mark, broken, swapped, wrong] = found;
   const node = byId("tip");
-  const said = [mark && `marked ${mark}`, broken && `broken: ${broken}`].filter(Boolean).join(", ");
+  const said = [mark && `marked ${mark}`, broken && `broken: ${broken}`, swapped && `swapped: ${swapped}`, wrong && "label is wrong"].filter(Boolean).join(", ");
   node.replaceChildren(el("strong", {}, short(label)), el("div", {}, short(id)), el("div", {}, `${number(x)}, ${number(y)}`), el("div", {}, said));
   node.hidden = false;
   node.style.left = `${Math.min(event.event.clientX + 12, innerWidth - 200)}px`;
@@ -114,8 +126,10 @@ function tip(event, summary) {
 
 function legend(summary) {
   const shown = summary.points ? `${count(summary.points.length)} points` : "the darker, the more samples (logarithmic)";
-  const dot = (name, text) => el("span", { style: `color: var(--${name}); margin-left: .7rem` }, `● ${text}`);
-  return [shown, ...(summary.points ? [dot("blue", "no claim"), dot("orange", "claimed broken"), dot("green", "marked")] : [])];
+  const dot = ([name, , sign, text]) => el("span", { style: `color: var(--${name}); margin-left: .7rem` }, `${sign} ${text}`);
+  const there = new Set((summary.points ?? []).map(kind));
+  const named = ["none", "broken", "swapped", "wrong", "marked"].filter((k) => there.has(k) || !["swapped", "wrong"].includes(k));
+  return [shown, ...(summary.points ? named.map((k) => dot(KINDS[k])) : [])];
 }
 
 // The lasso or box that is asked for, as outlines.

@@ -204,6 +204,7 @@ export function tags(row) {
   const found = [];
   if (row.broken) found.push(el("span", { class: "tag claim" }, `claim: ${row.broken} broken`));
   if (row.contradicts) found.push(el("span", { class: "tag claim" }, `claim: ${row.contradicts} denies the label`));
+  if (row.p_mislabelled > 0.5) found.push(el("span", { class: "tag claim" }, "claim: label is wrong"));
   if (waiting) found.push(el("span", { class: "tag pending" }, `${waiting.mark}, being stored`));
   else if (row.mark) found.push(el("span", { class: "tag decided" }, row.mark));
   if (row.mark_note) found.push(el("span", { class: "tag decided" }, short(row.mark_note, 40)));

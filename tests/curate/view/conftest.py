@@ -88,6 +88,16 @@ def looked_at(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def claim(store: Store) -> None:
+    """Of the first samples, seven, claim a wrong label, of another that its picture is that of another sample."""
+    with store.db.open(write=True) as con:
+        con.execute("UPDATE usability_here SET p_mislabelled = CASE WHEN sample_id < 'clip008' THEN 0.9 ELSE 0 END")
+        con.execute(
+            "UPDATE usability_here SET p_swapped = CASE WHEN sample_id = 'clip010' AND modality = 'visual' THEN 0.9 "
+            "ELSE 0 END"
+        )
+
+
 @pytest.fixture
 def store(looked_at: Path, tmp_path: Path) -> Store:
     """The scored table, a copy of its own."""

@@ -12,7 +12,7 @@ import pytest
 from curate.store.store import Store
 from curate.view.serving import View
 
-from .conftest import CLASSES, COUNT, HOSTILE
+from .conftest import CLASSES, COUNT, HOSTILE, claim
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium")
@@ -122,6 +122,23 @@ def test_the_page_says_that_it_loads_until_the_samples_are_there_or_cannot_be_ha
     tab.wait_for_selector("#problem:has-text('no table')")
     assert not tab.text_content("#of") and not tab.text_content("#scatterSays")
     seen.wrong = [text for text in seen.wrong if "status of 400" not in text]  # the three answers above
+
+
+def test_the_scatter_and_the_samples_say_what_is_claimed_of_labels_and_clips(seen, looked_at, tmp_path):
+    """In a shape of their own, named below; where nothing is claimed, they are not named."""
+    assert not re.search("swapped|wrong label", seen.tab.text_content("#scatterSays"))
+    claim(store := Store(shutil.copy(looked_at / "curate.duckdb", tmp_path)))
+    with View(store) as view:
+        tab = seen.tab.context.new_page()
+        tab.goto(view.address)
+        tab.wait_for_selector("html[data-ready]")
+        told = tab.text_content("#scatterSays")
+        assert "▲ claimed swapped" in told and "◆ claimed wrong label" in told
+        shapes = tab.evaluate("document.querySelector('#scatter').data.at(-1).marker.symbol")
+        assert shapes.count("triangle-up") == 1 and shapes.count("diamond") == 7
+        tab.goto(view.address.partition("?")[0] + "?q=clip001")
+        tab.wait_for_selector("#rows .card .claim:has-text('label is wrong')")
+        tab.close()
 
 
 @pytest.mark.long

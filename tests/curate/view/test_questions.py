@@ -9,8 +9,9 @@ from urllib.parse import urlencode
 import pytest
 
 from curate.store.store import Store
+from curate.view.questions import Question
 
-from .conftest import CLASSES, COUNT, HOSTILE, sample_id
+from .conftest import CLASSES, COUNT, HOSTILE, claim, sample_id
 
 SQUARE = "p_audio:p_visual:0.7,0.5,0.9,0.5,0.9,0.7,0.7,0.7"
 
@@ -200,3 +201,18 @@ def test_an_older_run_is_shown_with_its_own_numbers(looked_at, tmp_path):
         snapshot.close()
     assert of["score-preds-2"] == store.rows("SELECT sample_id, gap, p_balanced FROM samples ORDER BY 1")
     assert len(of["score-preds-1"]) == COUNT and of["score-preds-1"] != of["score-preds-2"]
+
+
+def test_a_point_says_what_is_claimed_of_its_sample(looked_at, tmp_path, browser):
+    """Wrong labels and swapped clips too, which the review asks about; not where nothing was claimed."""
+    from curate.view.session import Page
+
+    assert not any(any(p[4:]) for p in browser.get("/api/summary").json()["points"])
+    claim(store := Store(shutil.copy(looked_at / "curate.duckdb", tmp_path)))
+    page = Page(store, store.runs.find(kind="score"), "somebody")
+    points = {p[0]: p[4:] for p in page.answers.summary(Question(x="p_audio", y="p_visual"))["points"]}
+    wrong = {i for (i,) in page.snapshot.ask("SELECT sample_id FROM samples WHERE p_mislabelled > 0.5")}
+    page.snapshot.close()
+    assert {i for i, (*_, denied) in points.items() if denied} == wrong and len(wrong) == 7
+    assert [i for i, (_, _, swapped, _) in points.items() if swapped] == ["clip010"]
+    assert points["clip010"][2:] == ("visual", False)
