@@ -8,12 +8,15 @@ from __future__ import annotations
 from curate.types import FUSED
 
 from .evidence import Evidence
+from .held_out import HeldOut, differ
 
 MAY_BE_HARD = 2.0
 """Denied labels may be those of hard samples, if their share is below so many times the share of the held-out samples
 that the fusion gets wrong: then half of them or more could be."""
 PAIR, CONFUSED = 20, 0.2
 """Two classes are named if at least so many of their labels, and more than this share, are denied as each other."""
+MOSTLY = 2 / 3
+"""A modality that is ahead on this share of the samples, and does not lead, has that explained."""
 LEARNT = 0.6
 """A model has learnt little that gives the labels of less than this share of its training samples."""
 
@@ -175,4 +178,19 @@ def _lead(e: Evidence) -> str:
     if e.by_heart:
         return text
     carried = ", ".join(f"{m} {e.carried[m]:.0%}" for m in e.modalities if m in e.carried)
-    return f"{text}; sample by sample ahead: {per_sample}; called imbalanced and carried by: {carried}"
+    text += f"; sample by sample ahead{_otherwise(e, known)}: {per_sample}"
+    return f"{text}; called imbalanced and carried by: {carried}"
+
+
+def _otherwise(e: Evidence, known: HeldOut) -> str:
+    """How one modality can be ahead on most samples and not lead; '' if the one ahead leads, or none is on most."""
+    first = max(e.ahead, key=lambda m: e.ahead[m], default="")
+    if not first or first == e.leading or e.ahead[first] < MOSTLY:
+        return ""
+    trained, right = e.accuracy.get(first, 0.0), known.accuracy.get(first, 1.0)
+    if known is e.held_out and differ(trained, right, known.samples, least=0.0):
+        return (
+            f", by the probability of the label, in training, where {first} is right on {trained:.0%} and may know "
+            "much by heart"
+        )
+    return ", by the probability of the label and not by how often it is right"

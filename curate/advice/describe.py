@@ -12,18 +12,20 @@ if TYPE_CHECKING:
 def describe_round(run: Run, found: Round) -> list[str]:
     """The mixtures of a scored run in numbers: the gaps they were fitted to, their components and their warnings.
 
-    The two-sided mixture is fitted to all pairs together, so it is described once.
+    The two-sided mixture is fitted to all pairs together, so it is described once. That one bell is as good is left to
+    `conclusions`, which says so in its line on balance.
     """
     from curate.scores.gap import describe  # late: it needs numpy, which other commands do not
-    from curate.scores.two_sided import FAMILY
+    from curate.scores.two_sided import FAMILY, ONE_BELL
 
     if all(fitted.family == FAMILY for fitted in found.fits):
         fitted = found.fits[0]
         (peak, tails), (narrow, wide) = fitted.weights, fitted.scales
+        said = {ONE_BELL} if fitted.outcome == "one_bell" else set()
         return [
             f"  mixture: a balanced peak at 0, weight {peak:.3f}, scale {narrow:.3f}; two tails, weight {tails:.3f}, "
             f"scale {wide:.3f} ({fitted.outcome})",
-            *(f"  warning: {note}" for note in fitted.warnings),
+            *(f"  warning: {note}" for note in fitted.warnings if note not in said),
         ]
     lines = []
     for j, (pair, fitted) in enumerate(zip(found.gaps.pairs, found.fits, strict=True)):

@@ -44,12 +44,12 @@ class HeldOut:
     wrong: float = 0.0
 
 
-def differ(trained: float, held_out: float, samples: int) -> bool:
-    """Whether `trained` exceeds `held_out`, an accuracy on so many samples, by more than `DIFFERENCE` and chance."""
+def differ(trained: float, held_out: float, samples: int, least: float = DIFFERENCE) -> bool:
+    """Whether `trained` exceeds `held_out`, an accuracy on so many samples, by more than `least` and chance."""
     if samples < FEWEST:
         return False
     error = sqrt(held_out * (1 - held_out) / samples)
-    return trained - held_out > max(DIFFERENCE, ERRORS * error)
+    return trained - held_out > max(least, ERRORS * error)
 
 
 def read_held_out(store: Store, run: Run) -> HeldOut | None:

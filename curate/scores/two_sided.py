@@ -47,6 +47,10 @@ USUAL = (0.65, 0.1, 0.3)
 """Weight and scale of the peak and scale of the tails, used if there are too few gaps; the fit starts from them."""
 LEAST, REACHED = 0.1, 0.81
 TOLERANCE, STEPS = 1e-10, 2000
+ONE_BELL = (
+    "one bell explains the gaps as well as a peak and tails: p_balanced is a scale of |gap| here, not a line between "
+    "two populations"
+)
 FEWEST = 10
 CONSTANT = 1e-4
 """Gaps that differ by no more, in units of the gap, are constant."""
@@ -78,10 +82,7 @@ def fit(gaps: Source, dof: float = DOF, scale: float = 1.0) -> MixtureFit:
     # BIC: the bell has two free parameters, the mixture three.
     if trace and _one_bell(signed, dof) >= trace[-1] - 0.5 * float(np.log(size.total)):
         outcome = "one_bell"
-        notes.append(
-            "one bell explains the gaps as well as a peak and tails: p_balanced is a scale of |gap| here, not a line "
-            "between two populations"
-        )
+        notes.append(ONE_BELL)
     found = MixtureFit(
         FAMILY,
         np.array([weight, 1 - weight]),

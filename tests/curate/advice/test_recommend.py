@@ -261,6 +261,25 @@ HEART = replace(
 )
 
 
+def test_the_one_ahead_on_most_samples_that_does_not_lead_has_that_explained() -> None:
+    """No modality leads on samples not trained on, and one is ahead on all of the others: it knows these by heart."""
+
+    def lead(**changes: object) -> str:
+        return next(text for text in conclusions(replace(PLAIN, **changes)) if text.startswith("lead:"))  # type: ignore[arg-type]
+
+    even = HeldOut("val", 200, {"audio": 0.9, "visual": 0.9, "fused": 0.95})
+    for right, why in (
+        (1.0, "in training, where audio is right on 100% and may know"),
+        (0.9, "not by how often it is"),
+    ):
+        own = {"audio": right, "visual": 0.9, "fused": 1.0}
+        told = lead(held_out=even, accuracy=own, ahead={"audio": 1.0, "visual": 0.0})
+        assert "no modality clearly leads" in told and "ahead, by the probability of the label" in told
+        assert why in told and ": audio on 100%, visual on 0%" in told
+        assert "sample by sample ahead: audio on 60%" in lead(held_out=even, ahead={"audio": 0.6, "visual": 0.4})
+    assert "audio leads" in lead() and "sample by sample ahead: audio on 70%" in lead()
+
+
 def test_what_is_known_by_heart_is_said_first_and_dominance_is_judged_by_held_out_samples() -> None:
     assert HEART.by_heart == ("audio", "visual") and HEART.leading == "audio"
     first, _, lead, _ = conclusions(HEART)

@@ -214,6 +214,21 @@ def test_a_scored_run_in_words(scoring, tmp_path):
     assert all(value.startswith("gaussian on |log_prob gap|: ") for _, value in table.rounds.mixture_rows(run.run_id))
 
 
+def test_that_one_bell_is_as_good_is_said_once(scoring, tmp_path):
+    from curate.advice.conclusions import conclusions
+    from curate.advice.evidence import read_evidence
+
+    p, table, config = tailed(), Store(tmp_path / "t.duckdb"), MixtureConfig()
+    noise = np.random.default_rng(0).standard_t(4, (2, len(p.labels))).clip(-4, 4) * 0.1
+    first = np.where(p.labels == 0, 0.5 + noise, 0.5 - noise)  # (modality, sample): probability of the first class
+    probs = {m: np.stack([v, 1 - v], axis=1) for m, v in zip(p.modalities, first, strict=True)}
+    p = replace(p, probs={**probs, FUSED: sum(probs.values()) / 2})
+    run, found = stored(table, scoring, p, fit_round(p, config), config)
+    assert found.fits[0].outcome == "one_bell"
+    told = [*conclusions(read_evidence(table, run.run_id, found)), *describe_round(run, found)]
+    assert sum("one bell" in line for line in told) == 1
+
+
 def test_memorised_is_measured_on_what_was_fitted():
     p = tailed()
     sure = np.where(np.arange(2) == p.labels[:, None], 0.999, 0.001)
