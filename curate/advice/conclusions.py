@@ -5,6 +5,8 @@ The closing lines of `score`, `recommend` and the report all use them, so that n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from curate.types import FUSED
 
 from .evidence import Evidence
@@ -78,7 +80,7 @@ def _broken(e: Evidence) -> str:
 def _swapped(e: Evidence) -> str:
     """How many clips probably belong to other samples, and what to do; of which modalities that was not judged."""
     reasons = {why: [m for m in e.unread if e.unread[m] == why] for why in e.unread.values()}
-    unread = "; ".join(f"not judged of {' and '.join(names)}: {why}" for why, names in reasons.items())
+    unread = "; ".join(f"not judged of {_named(names)}: {why}" for why, names in reasons.items())
     if not e.swapped:
         return f"swapped: {unread}" if unread else ""
     shown = ", ".join(f"{count} of {m} ({count / e.samples:.1%})" for m, count in e.swapped.items())
@@ -87,6 +89,11 @@ def _swapped(e: Evidence) -> str:
         'label; look at them: `curate sql "SELECT sample_id, label_name, contradicts FROM samples '
         f"WHERE contradicts <> ''\"`{'; ' + unread if unread else ''}"
     )
+
+
+def _named(names: Sequence[str]) -> str:
+    """`a`, `a and b`, or `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
 
 def _labels(e: Evidence) -> str:
@@ -108,7 +115,7 @@ def _labels(e: Evidence) -> str:
     elif e.by_heart:
         text += "and maybe more: what is known by heart is denied less; "
     if e.unread and len(e.unread) < len(e.modalities):
-        text += f"or swapped clips, which {' and '.join(e.unread)} cannot tell from wrong labels; "
+        text += f"or swapped clips, which {_named(tuple(e.unread))} cannot tell from wrong labels; "
     return (
         f'{text}look at them: `curate sql "SELECT sample_id, label_name FROM samples WHERE p_mislabelled > 0.5 '
         'ORDER BY p_mislabelled DESC"`'

@@ -68,7 +68,7 @@ DENIED = (
 
 
 DAMAGE = "damage may be read as another class, and nothing can be called broken there"
-EITHER = "it prefers the label too rarely, or no other does, or what it denies has other reasons"
+EITHER = "the label is preferred there too rarely, or by no other, or what is denied there has other reasons"
 """Why it was not judged which clips are swapped: where nothing may be claimed, and where a run does not say why."""
 
 

@@ -34,10 +34,12 @@ ORDINARY, ASKED = 2 / 3, 500
 """Nor if their look-alikes deny their labels too, more than those of others, by this AUROC; of so many of each."""
 VOUCHES = 0.35
 """Others tell a right label from a wrong one if they prefer the right ones by this many spreads."""
-READS_FEW = f"it prefers the label on fewer than {PREFERS:.0%} of its clips over the warm-up"
-NOBODY_READS = f"no other modality prefers the label on {PREFERS:.0%} of its clips over the warm-up"
-WRONG_LABELS = "wrong labels may explain as well what it denies"
-HARD = "what it denies may be what is hard for it"
+EQUAL = "over the warm-up, classes counting as equally frequent"
+READS_FEW = f"the label is preferred there on fewer than {PREFERS:.0%} of the clips {EQUAL}"
+NOBODY_READS = f"no other modality prefers the label on {PREFERS:.0%} of its clips {EQUAL}"
+WRONG_LABELS = "wrong labels may explain as well what is denied there"
+HARD = "what is denied there may be what is hard there"
+"""Why it is not judged which clips are swapped: words that are true of one modality, and of several."""
 
 
 @dataclass(frozen=True)

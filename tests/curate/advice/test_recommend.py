@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from curate.advice.conclusions import conclusions
-from curate.advice.evidence import Evidence, read_evidence
+from curate.advice.evidence import DAMAGE, EITHER, Evidence, read_evidence
 from curate.advice.held_out import HeldOut, differ
 from curate.advice.recommend import IMPROVED, STUDY, recommend
 from curate.comparison.summary import Cell, Line, summarize
+from curate.scores.swaps import HARD, NOBODY_READS, READS_FEW, WRONG_LABELS
 
 PLAIN = Evidence(
     dataset="toy",
@@ -162,6 +163,15 @@ def test_what_was_not_judged_for_swaps_is_said_there_and_beside_wrong_labels() -
     assert "cannot tell" not in str(both) and "swapped: not judged of audio and visual: why" in both
     other = replace(known, unread={"audio": "this", "visual": "that"})
     assert "swapped: not judged of audio: this; not judged of visual: that" in conclusions(other)
+
+
+def test_what_was_not_judged_of_several_modalities_speaks_of_several() -> None:
+    """Of three as of one, and how the classes count is said: most labels may be preferred of a frequent class."""
+    for why in (READS_FEW, NOBODY_READS, WRONG_LABELS, HARD, EITHER, DAMAGE):
+        unread = dict.fromkeys(("lidar", "radar", "thermal"), why)
+        assert f"swapped: not judged of lidar, radar and thermal: {why}" in conclusions(replace(PLAIN, unread=unread))
+        assert not {"it", "they"} & set(why.split())
+    assert all(why.endswith("classes counting as equally frequent") for why in (READS_FEW, NOBODY_READS))
 
 
 def test_denied_labels_of_which_none_is_claimed_are_told_and_two_confused_classes_named() -> None:
