@@ -16,6 +16,7 @@ from curate.errors import CurateError
 from curate.files.npz import open_npz, texts
 from curate.files.remote import located
 from curate.files.shards import Features, read_features
+from curate.scores.guard import DEEP, UNHELD
 from curate.types import Floats, Predictions
 
 from .part import shown
@@ -89,7 +90,7 @@ def recorded_features(folder: Path, newest: Predictions, held: Predictions | Non
         return Recorded(own), f"{line}, which rank samples and prove nothing broken"
     seen = None if held is None else read_features(folder, "val")
     if held is None or seen is None or len(np.setdiff1d(held.sample_ids, seen.sample_ids)):
-        return Recorded(own), f"{line}; no group is judged, since validation samples have none"
+        return Recorded(own, unlooked=UNHELD), f"{line}; no group is judged, since validation samples have none"
     if (seen.kind, *(x.shape[1] for x in seen.values.values())) != ("early", *(x.shape[1] for x in own.values())):
         raise CurateError(f"train and val have other features in {folder}", "record the same features of both")
     return Recorded(own, held, _rows(seen, held)), f"{line}, judged on {len(held.sample_ids)} validation samples"
@@ -110,8 +111,10 @@ class Recorded:
         held: predictions of H validation samples whose features are statistics of the first layers; None where there
             are none, or where the features are deep.
         validation: {modality: (H, D)} of these.
+        unlooked: why no group is judged where `held` is None, in words.
     """
 
     training: Mapping[str, Floats]
     held: Predictions | None = None
     validation: Mapping[str, Floats] = field(default_factory=dict)
+    unlooked: str = DEEP

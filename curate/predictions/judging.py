@@ -83,7 +83,9 @@ def _evidence(epochs: Sequence[Predictions], features: Recorded) -> dict[str, Ev
         p_true = np.mean([true_class_probability(p.probs[modality], given) for p in epochs], axis=0)
         known = nothing if held is None else true_class_probability(held.probs[modality], held.labels)
         seen = features.validation.get(modality, nothing)
-        evidence[modality] = Evidence(p_true, values, known, seen, held is None, known_labels)
+        evidence[modality] = Evidence(
+            p_true, values, known, seen, held is None, known_labels, unlooked=features.unlooked
+        )
     return evidence
 
 

@@ -46,6 +46,13 @@ RESOLUTION = 0.02
 does, is recognised exactly alike: a held-out sample is beside such a spike, not within its width, and belongs to it."""
 
 
+UNJUDGED = "not judged: "
+DEEP = "only deep features are known"
+UNHELD = "no held-out sample has features"
+HARDLY_READ = "the class is hardly read from its vectors on held-out samples"
+"""Why nothing is claimed; of vectors see `vectors`. No semicolon is in them, which ends a reason in a verdict."""
+
+
 @dataclass(frozen=True)
 class Guard:
     """Whether a modality has a broken group: one that is separate, and on which the model fails.
@@ -57,10 +64,11 @@ class Guard:
         ratio: recognition of the low group's held-out samples divided by that of the high group's of the same classes,
             both above chance, plus one standard error; near 0 = broken, near 1 = as good as the rest. None if no cut
             has held-out samples of the same classes on both sides, or if the model has not learnt to read the modality.
-        withheld: nothing was claimed: only deep features are known, vectors are hardly read, or nothing was held out.
+        withheld: nothing was claimed.
         weak: classes that are hardly recognised as a whole: ambiguous, or damaged throughout.
         rare: share of the training samples that have a look of their own and are readable by themselves.
         shortcuts: classes of which most, or copies, are given away by their look, see `groups.shortcuts`.
+        why: the reason for that, in words; it is part of the verdict, which alone is stored.
     """
 
     found: bool
@@ -71,12 +79,13 @@ class Guard:
     weak: tuple[str, ...] = ()
     rare: float = 0.0
     shortcuts: tuple[str, ...] = ()
+    why: str = ""
 
     @property
     def verdict(self) -> str:
         """The result in words."""
         if self.withheld:
-            text = "not judged: only deep features are known, vectors are hardly read, or nothing was held out"
+            text = f"{UNJUDGED}{self.why or DEEP}"
         else:
             text = f"{self.share:.0%} of the samples form a broken group" if self.found else "no broken group found"
         if self.weak:
@@ -88,6 +97,11 @@ class Guard:
                 f"; look alone gives away {_named(self.shortcuts)}, or a part: damage tied to a class, or a shortcut"
             )
         return text
+
+
+def reason(verdict: str) -> str:
+    """`Guard.why` of a verdict; '' of one that judges."""
+    return verdict.removeprefix(UNJUDGED).partition("; ")[0] if verdict.startswith(UNJUDGED) else ""
 
 
 def _named(classes: Sequence[str]) -> str:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from curate.types import Floats
 
 from .groups import FEWEST, Mask, Readable, apart, completed, copied, crossing, flat, readable, shortcuts
+from .guard import DEEP, HARDLY_READ, RATIO, SEPARATION, SMALLEST, UNHELD, Cut, Guard, Labels, broken, cuts, empty
 from .guard import FEWEST as LEAST_HELD
-from .guard import RATIO, SEPARATION, SMALLEST, Cut, Guard, Labels, broken, cuts, empty
 from .references import BANK, Looks, Reference, look_alikes, unseen
 
 TOP = 0.7
@@ -92,6 +92,7 @@ class Evidence:
         look: (N, 8) and (H, 8) how the vectors of training and held-out samples look, see `vectors`, where these are
             deep features that were computed beforehand: claims are made by it. None: not known.
         held_right: (H,) whether the model is right on the held-out samples; None: not known.
+        unlooked: why no claim is made of deep features without `look`, in words.
     """
 
     p_true: Floats
@@ -103,6 +104,7 @@ class Evidence:
     pattern: Floats | None = None
     look: tuple[Floats, Floats] | None = None
     held_right: Mask | None = None
+    unlooked: str = DEEP
 
 
 def assess(
@@ -196,16 +198,18 @@ def _ranked(
         read, places = _reader(e.pattern, e.labels.seen, seed), reference.look_alikes.project(e.appearance)
         rare = rare_parts(low, places, read, seed)
     if e.look is None:
-        return _as_others(usable, q, rare), p, replace(guard, rare=float(rare.mean()))
+        return _as_others(usable, q, rare), p, replace(guard, rare=float(rare.mean()), why=e.unlooked)
     own = replace(e, appearance=e.look[0], held_appearance=e.look[1], deep=False, look=None)
     its_reference, its_q = _pooled(own, classes, seed, bank)
     copies = copied(places := its_reference.look_alikes.project(own.appearance))
-    if e.held_p_true.mean() - 1 / classes >= READ * (1 - 1 / classes):
+    if not len(e.held_p_true) or e.held_p_true.mean() - 1 / classes < READ * (1 - 1 / classes):
+        guard = replace(guard, why=HARDLY_READ if len(e.held_p_true) else UNHELD)
+    else:
         p, guard, its_rare = _judged(own, its_reference, its_q, classes, seed)
         rare = rare | its_rare
         if guard.ratio is not None and guard.ratio >= RATIO and low.any():
             p = np.where(low | copies, p, 0.0)
-    if e.labels is not None:
+    if e.labels is not None and len(e.held_p_true):
         p, guard = empty(guard, p, copies, its_q, e.held_p_true, e.labels.seen)
     p, usable = np.where(rare, 0.0, p), _as_others(usable, q, rare)
     usable = np.where(p > 0.5, np.minimum(usable, 1 - p), usable)

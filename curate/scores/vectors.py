@@ -27,6 +27,10 @@ AXES = 64
 """Number of main axes on which the distance to others is measured."""
 NEAR, AMONG = 5, 4000
 """The distance to the fifth nearest counts, among so many vectors."""
+ONE = "only one vector is known"
+FEW = f"its vectors have fewer than {FEWEST} numbers that vary"
+ZEROS = f"more than {SPARSE:.0%} of its middle vector is zeros"
+"""Why vectors have no look, in words."""
 LEAST = 0.01
 """Added to what is a logarithm's argument, in standard deviations of all vectors."""
 
@@ -75,19 +79,21 @@ class VectorLooks:
         )
 
 
-def vector_looks(vectors: Floats, seed: int = 0) -> tuple[VectorLooks, NDArray[np.int64]] | None:
+def vector_looks(vectors: Floats, seed: int = 0) -> tuple[VectorLooks, NDArray[np.int64]] | str:
     """What (N, D) vectors, and others, are compared with, and which of them are its bank: (B,), ascending.
 
     Returns:
-        None of fewer than `FEWEST` numbers that vary, where a larger share than `SPARSE` of the middle vector is zeros,
-        or of fewer than two vectors.
+        Why there is none, in words: of fewer than `FEWEST` numbers that vary, where a larger share than `SPARSE` of the
+        middle vector is zeros, or of fewer than two vectors.
     """
     x = np.asarray(vectors, dtype=np.float64)
-    if len(x) < 2 or np.median((x == 0).mean(axis=1)) > SPARSE:
-        return None
+    if len(x) < 2:
+        return ONE
+    if np.median((x == 0).mean(axis=1)) > SPARSE:
+        return ZEROS
     centre, spread, axes = main_axes(x, AXES)
     if np.isfinite(spread).sum() < FEWEST:
-        return None
+        return FEW
     members = np.sort(np.random.default_rng(seed).permutation(len(x))[:AMONG])
     bank = (x[members] - centre) / spread @ axes
     return VectorLooks(centre, spread, axes, bank, float(x.std())), members

@@ -455,7 +455,7 @@ COMMENT ON COLUMN guard.found IS 'a group of samples looks apart, and held-out s
 COMMENT ON COLUMN guard.share IS 'of the training samples in that group, 0..1';
 COMMENT ON COLUMN guard.separation IS 'how far apart, Ashman''s D; above 2 = two groups';
 COMMENT ON COLUMN guard.ratio IS 'what held-out samples of the group keep of the recognition of others of their classes, above chance; below 0.25, or below 0.6 if its content is shown to be lost, = broken; NULL = could not be measured';
-COMMENT ON COLUMN guard.withheld IS 'not judged, because only deep features are known, vectors are hardly read, or no held-out samples have features';
+COMMENT ON COLUMN guard.withheld IS 'not judged; verdict says why';
 COMMENT ON COLUMN guard.verdict IS 'in words';
 COMMENT ON COLUMN guard.weak IS 'classes that are hardly recognised as a whole: ambiguous, or damaged throughout';
 COMMENT ON COLUMN guard.rare IS 'share of the training samples that have a look of their own, and are readable by themselves: rare, not broken';

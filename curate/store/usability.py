@@ -107,15 +107,15 @@ class Assessments:
         """{modality: its guard} in declared order; {} if the run was not assessed."""
         with self.db.open() as con:
             rows = con.execute(
-                "SELECT modality, found, share, separation, ratio, withheld, weak, rare, shortcuts FROM guard "
+                "SELECT modality, found, share, separation, ratio, withheld, weak, rare, shortcuts, verdict FROM guard "
                 "WHERE run_id = ? ORDER BY list_position(?, modality)",
                 [run_id, list(declared(con, run_id)[0])],
             ).fetchall()
-        from curate.scores.guard import Guard  # late: it imports scipy, which the other methods do not need
+        from curate.scores.guard import Guard, reason  # late: it imports scipy, which the other methods do not need
 
         return {
-            m: Guard(own[0], own[1], own[2], own[3], own[4], tuple(weak), rare, tuple(short))
-            for m, *own, weak, rare, short in rows
+            m: Guard(own[0], own[1], own[2], own[3], own[4], tuple(weak), rare, tuple(short), reason(said))
+            for m, *own, weak, rare, short, said in rows
         }
 
     def verdicts(self, run_id: str) -> list[tuple[str, str, bool, float, float | None]]:

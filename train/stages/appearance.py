@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from curate.datasets.decoded import SIDE, coarse
+from curate.scores.guard import DEEP
 from curate.scores.references import BANK, main_axes
 from curate.scores.vectors import vector_looks
 from curate.torch.heads import channel_statistics
@@ -76,18 +77,18 @@ def patterns(samples: Samples, modality: str) -> Floats | None:
     return np.concatenate([(array[own] - centre) / spread @ axes for own in parts])
 
 
-def looks(seen: Samples, unseen: Samples, modality: str) -> tuple[Floats, Floats] | None:
+def looks(seen: Samples, unseen: Samples, modality: str) -> tuple[Floats, Floats] | str:
     """(N, 8) and (H, 8) how the vectors of training and of other samples look, see `curate.scores.vectors`.
 
-    None of other media, and of vectors of a few numbers.
+    Of other media, and of vectors of a few numbers, why there is none, in words.
     """
     array = seen.cache.arrays[modality]
     if array.dtype.kind != "f":  # features alone are kept as they are
-        return None
+        return DEEP
     few = _few(seen.rows)
     found = vector_looks(array[few])
-    if found is None:
-        return None
+    if isinstance(found, str):
+        return found
     of, members = found
     bank = few[members]
     first = [of.of(array[own], np.isin(own, bank)) for own in _parts(seen.rows)]

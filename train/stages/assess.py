@@ -134,6 +134,7 @@ def gather(job: Job, p_true: Floats, held: Predictions) -> dict[str, Evidence]:
     run, trainer, data = job.run, job.trainer, job.data
     seen, unseen = appearance(trainer, data, data.fit), appearance(trainer, data, data.val)
     labels = Labels(data.fit.labels, held.labels, run.classes)
+    look = {m: looks(data.fit, data.val, m) for m in run.modalities}
     return {
         m: Evidence(
             p_true[:, j],
@@ -143,8 +144,9 @@ def gather(job: Job, p_true: Floats, held: Predictions) -> dict[str, Evidence]:
             is_deep(trainer.model.encoders.get_submodule(m)),
             labels,
             patterns(data.fit, m),
-            looks(data.fit, data.val, m),
+            None if isinstance(of := look[m], str) else of,
             held.probs[m].argmax(axis=1) == held.labels,
+            of if isinstance(of, str) else "",
         )
         for j, m in enumerate(run.modalities)
     }

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.scores.em import Components
-from curate.scores.guard import Labels, _below, _kept, broken
+from curate.scores.guard import DEEP, HARDLY_READ, Labels, _below, _kept, broken, reason
 from curate.scores.references import AXES, REST, Reference, load, look_alikes, save
 from curate.scores.usability import (
     Evidence,
@@ -19,6 +19,7 @@ from curate.scores.usability import (
     some_not_all,
     weighted_fusion,
 )
+from curate.scores.vectors import FEW
 
 CLASSES = 10
 
@@ -239,7 +240,13 @@ def test_deep_features_are_judged_by_how_their_vectors_look():
     assert np.array_equal(found.usability[80:], blind.usability[80:])
     assert np.array_equal(found.recognition, blind.recognition)
     hardly = replace(looks, held_p_true=looks.held_p_true * 0.35)  # less than a fifth above chance
-    assert assess(ids(400), {"audio": hardly}, CLASSES).guards[0].withheld
+    unread = assess(ids(400), {"audio": hardly}, CLASSES).guards[0]
+    assert unread.withheld and unread.verdict == f"not judged: {HARDLY_READ}"
+    # The reason that is known is given, and no other.
+    for why in (DEEP, FEW):
+        (guard,) = assess(ids(400), {"audio": replace(same, unlooked=why)}, CLASSES).guards
+        assert guard.withheld and guard.verdict.startswith(f"not judged: {why}") and reason(guard.verdict) == why
+    assert reason(found.guards[0].verdict) == ""
     # A new sample among those that are claimed is as little usable as they are.
     reference = found.references["audio"]
     assert reference.look_alikes.bank.shape[1] == same.appearance.shape[1]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curate.scores.vectors import AXES, FEWEST, LEAST, vector_looks
+from curate.scores.vectors import AXES, FEW, FEWEST, LEAST, ONE, vector_looks
+from curate.scores.vectors import ZEROS as NEARLY_ALL_ZEROS
 
 WIDE = np.repeat(np.arange(10.0)[:, None], FEWEST, axis=1)
 """Ten vectors of equal numbers, 0 to 9: on one axis, and one standard deviation of each number is sqrt(8.25)."""
@@ -65,14 +66,14 @@ def test_the_order_of_equally_distributed_numbers_says_nothing():
 
 
 def test_a_few_numbers_are_content_and_constant_ones_do_not_count():
-    assert vector_looks(WIDE[:, 1:]) is None
+    assert vector_looks(WIDE[:, 1:]) == FEW
     constant = WIDE.copy()
     constant[:, 0] = 3.0
-    assert vector_looks(constant) is None
+    assert vector_looks(constant) == FEW
     more = np.concatenate([WIDE, np.full((10, 4), 7.0)], axis=1)
     looks, _ = vector_looks(more)
     assert np.isfinite(looks.of(more)).all()
-    assert vector_looks(WIDE[:1]) is None
+    assert vector_looks(WIDE[:1]) == ONE
 
 
 def test_counts_of_words_are_content():
@@ -81,4 +82,4 @@ def test_counts_of_words_are_content():
     for i, count in enumerate((1, 3)):
         for row in range(30):
             words[i, row, (row + np.arange(count)) % 20] = 1
-    assert vector_looks(words[0]) is None and vector_looks(words[1]) is not None
+    assert vector_looks(words[0]) == NEARLY_ALL_ZEROS and not isinstance(vector_looks(words[1]), str)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -66,6 +68,9 @@ def test_a_modality_that_is_not_judged_claims_nothing(assessed) -> None:
     assert table.query("SELECT count(p_broken_visual) FROM samples")[1] == [(0,)]
     assert (table.usability.p_broken(RUN)[1][:, 1] == 0).all()
     assert table.query("SELECT verdict FROM guard WHERE withheld")[1][0][0].startswith("not judged")
+    why = replace(guards[1], why="a reason", weak=("ant",))
+    table.usability.write(RUN, Usability(ids, MODALITIES, ones, ones, ones, (guards[0], why), {}), ones)
+    assert table.usability.guards(RUN) == {"audio": guards[0], "visual": why}
     both = tuple(Guard(False, withheld=True) for _ in MODALITIES)
     table.usability.write(RUN, Usability(ids, MODALITIES, ones, ones, ones, both, {}), ones)
     assert table.query("SELECT count(broken) FROM samples")[1] == [(0,)]

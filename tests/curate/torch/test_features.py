@@ -12,6 +12,7 @@ import curate
 from curate.errors import CurateError
 from curate.files.shards import read_features, shards_of
 from curate.predictions.score import score_predictions
+from curate.scores.guard import DEEP, UNHELD
 from curate.store.store import Store
 from curate.torch import Recorder, channel_statistics
 
@@ -64,8 +65,10 @@ def test_a_broken_group_is_found_from_early_features_judged_on_validation(tmp_pa
     assert not any(found[f"train{i}", "audio"][1] for i in range(N))
 
 
-@pytest.mark.parametrize(("kind", "said"), [("deep", "prove nothing broken"), ("early", "no group is judged")])
-def test_without_evidence_samples_are_ranked_and_nothing_is_claimed(tmp_path, kind, said) -> None:
+@pytest.mark.parametrize(
+    ("kind", "said", "why"), [("deep", "prove nothing broken", DEEP), ("early", "no group is judged", UNHELD)]
+)
+def test_without_evidence_samples_are_ranked_and_nothing_is_claimed(tmp_path, kind, said, why) -> None:
     recorder = Recorder(tmp_path / "r", CLASSES, features=kind)
     dark = record(recorder, "train", N, 0)
     if kind == "deep":
@@ -76,7 +79,7 @@ def test_without_evidence_samples_are_ranked_and_nothing_is_claimed(tmp_path, ki
     ranks = np.array([found[f"train{i}", "visual"][0] for i in range(N)])
     assert ranks[dark].mean() < 0.3 < ranks[~dark].mean()
     assert {p for _, p in found.values()} == {None}
-    assert all(v.startswith("not judged") for v in verdicts(tmp_path / "t.duckdb").values())
+    assert all(v.startswith(f"not judged: {why}") for v in verdicts(tmp_path / "t.duckdb").values())
 
 
 @pytest.mark.long

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from curate.scores.guard import DEEP
+from curate.scores.vectors import FEW
 from curate.specs import ClipSpec, FeatureSpec, TextSpec, VisualSpec
 from curate.train.loop.engine import make_trainer
 from curate.train.methods.method import Method
@@ -115,4 +117,4 @@ def test_the_look_of_vectors_is_of_features_alone() -> None:
     assert found[:, 3].tolist() == [0.0, 0.0, 1.0] + [0.0] * 37 and not held[:, 3].any(), "the share of zeros"
     _, as_new = looks(seen, seen, "audio")
     assert (as_new[:, 6] <= found[:, 6]).all() and not np.array_equal(found, as_new), "new ones find themselves"
-    assert looks(seen, unseen, "few") is None and looks(seen, unseen, "visual") is None
+    assert looks(seen, unseen, "few") == FEW and looks(seen, unseen, "visual") == DEEP
