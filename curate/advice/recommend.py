@@ -62,6 +62,8 @@ def _try(e: Evidence) -> str:
             f"look at the {weak} data before any method: it is hardly right more often than guessing; no loss repairs "
             "what is not there"
         )
+    if _many_wrong(e) and not e.has_model:
+        return f"the labels first: {_wrong(e)}; or leave them out: {_left_out(e)}"
     if _many_wrong(e):
         return (
             f"`curate improve --run {e.run_id}`: where a fifth of the labels were wrong and nothing was broken, "
@@ -90,9 +92,11 @@ def _try(e: Evidence) -> str:
 
 def _check(e: Evidence) -> str:
     if not e.has_model:
+        few = f"; of the labels {_wrong(e)}" if e.denied and not _many_wrong(e) else ""
         return (
             "these are saved predictions, so the training is yours: `curate select -o kept.csv` writes what to keep; "
             "train on it, on as many samples at random, and on all; curate.torch has losses, samplers and callbacks"
+            f"{few}"
         )
     command = f"`curate compare --run {e.run_id} {_asked(e)}`"
     missing = [c for c in CONTROLS if not any(x.control and x.method == c and x.seeds for x in e.compared)]
@@ -135,7 +139,20 @@ def _tried(e: Evidence) -> str:
 
 
 def _many_wrong(e: Evidence) -> bool:
-    return e.has_model and e.denied is not None and e.denied >= MANY_WRONG * e.samples
+    return e.denied is not None and e.denied >= MANY_WRONG * e.samples
+
+
+def _wrong(e: Evidence) -> str:
+    """How many labels are claimed wrong of saved predictions, and how to get the classes to give instead."""
+    return (
+        f"{e.denied} are probably wrong ({(e.denied or 0) / e.samples:.1%}), and `curate improve --run {e.run_id} -o "
+        "labels.csv` writes which class to give"
+    )
+
+
+def _left_out(e: Evidence) -> str:
+    """The command that keeps the samples whose label is not claimed wrong."""
+    return f'`curate select --where "coalesce(p_mislabelled, 0) <= 0.5" --run {e.run_id} -o kept.csv`'
 
 
 def _seen(line: Line) -> str:

@@ -95,14 +95,13 @@ def _tell_wrong_labels(store: Stored, chosen: Selection, rule: Rule, name: str |
     count, asked = store.selections.probably_wrong(chosen.name), rule.where or ""
     if not count or "p_mislabelled" in asked:
         return
-    place = "" if store.path == Path("curate.duckdb") else f" --db {shlex.quote(str(store.path))}"
-    where = f" --run {chosen.run_id}{place}"
-    told = f"{count} of the kept have a probably wrong label: `curate improve{where}` says what they may be instead"
+    run = f" --run {chosen.run_id}"
+    told = f"{count} of the kept have a probably wrong label: `curate improve{run}` says what they may be instead"
     own = condition(asked) if "--" in asked else f"({asked})"
     without = changed(rule, where=f"{RIGHT_LABELS} AND {own}" if asked else RIGHT_LABELS)
     left = int(without.keep(store.selections.candidates(chosen.run_id, without.where, without.by)).sum())
     named = f" --name {shlex.quote(name)} --replace" if name else ""
-    cure = f"; `curate select {without.options}{named}{where}` keeps {left}, without them" if left else ""
+    cure = f"; `curate select {without.options}{named}{run}` keeps {left}, without them" if left else ""
     print_message(told + cure)
 
 

@@ -26,7 +26,8 @@ class Known:
         contradiction: (N,) how much the fused prediction denied the label over the warm-up, in [0, 1]; NaN where its
             epochs are not known.
         other: (N,) the class that the fusion found most probable besides the label, over all epochs of the warm-up
-            together; -1 = not known.
+            together; of saved predictions, of which it is known only where it may be needed, in the newest epoch; -1 =
+            not known.
         marks: (N,) what a person decided, and (N,) the class given with `fix_label`; None where there is none.
     """
 

@@ -152,6 +152,34 @@ def test_there_is_no_model_to_go_on_with(preds: Path, curate: Callable, refused:
     assert "score-preds-1 was scored from saved predictions: there is no model" in refused(*words)
 
 
+def test_labels_to_change_are_listed_where_there_is_no_model(
+    workplace: Path, curate: Callable, refused: Callable
+) -> None:
+    """A tenth of the labels are another class than both modalities say, and this class is listed."""
+    rng, rows, wrong = np.random.default_rng(0), ["sample_id,label,split,a.x,a.y,a.z,b.x,b.y,b.z"], {}
+    for i in range(600):
+        values, given = (4 * np.eye(3)[i % 3] + rng.normal(size=(2, 3))).ravel(), "xyz"[(i + (i < 60)) % 3]
+        wrong |= {f"s{i:03}": (given, "xyz"[i % 3])} if i < 60 else {}
+        rows.append(f"s{i:03},{given},{'train' if i < 500 else 'val'},{','.join(map(str, values))}")
+    Path("preds.csv").write_text("\n".join(rows) + "\n")
+    assert curate("score", "--predictions", "preds.csv").code == 0
+    claimed = curate("sql", "SELECT sample_id FROM samples WHERE p_mislabelled > 0.5", "--format", "csv").out.split()[
+        1:
+    ]
+    ended = curate("improve", "--format", "jsonl")
+    assert ended.code == 0, ended.err
+    listed = {r["sample_id"]: (r["label"], r["new_label"]) for r in map(json.loads, ended.out.splitlines())}
+    assert sorted(listed) == sorted(claimed) and len(claimed) > 30
+    assert np.mean([listed[i] == wrong.get(i) for i in listed]) > 0.9
+    assert f"{len(listed)} of 500 labels are changed" in ended.err
+    (command,) = re.findall(r"`(curate improve .*)` writes them to a file", ended.err)
+    assert curate(*command.split()[1:]).code == 0
+    assert len(Path("labels.csv").read_text().splitlines()) == len(listed) + 1
+    told = curate("recommend").out
+    assert f"{len(listed)} are probably wrong" in told and "`curate improve --run score-preds-1 -o labels.csv`" in told
+    assert "there is no model" in refused("improve", "--yes")
+
+
 def test_the_table_of_the_documentation_is_scored_as_typed(workplace: Path, curate: Callable) -> None:
     text = (ROOT / "docs/howto/predictions.md").read_text(encoding="utf-8")
     table = re.search(r"^sample_id,label,split,audio\.bark.*?(?=^```)", text, re.M | re.S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,9 +30,11 @@ from .opening import need_model, opened, repeatable
 
 if TYPE_CHECKING:
     from curate.advice.evidence import Evidence
-    from curate.render import Format
+    from curate.render import Format, Message
     from curate.scores.relabel import Gain
+    from curate.store.store import Store
     from curate.train.stages.improve import Improvement, Outcome
+    from curate.types import Run
 
 NOTHING_HELPS = (
     "in the studies nothing that was done about them beat augmentation and averaged weights, which all rows have"
@@ -62,16 +65,19 @@ def improve(
 
     Training labels that are probably wrong are replaced, people's marks first; or as many samples of each batch are
     left out, those with the largest loss. Validation chooses. Finished trainings are taken from the table, so the same
-    command goes on after an interruption.
+    command goes on after an interruption. Of saved predictions, which have no model, the changed labels are listed.
     """
     from curate.comparison.plan import parse_seeds
     from curate.store.store import Store
 
     store = Store(db, writes=True)
     parent = store.runs.find(run, kind="score", status=None if run else "done")
-    need_model(parent)
     from curate.advice.evidence import read_evidence
 
+    if parent.method == "predictions" and not (yes or seeds or epochs or control):
+        _listed(store, parent, form, output, messages(quiet))
+        return
+    need_model(parent)
     drawn = parse_seeds(seeds) if seeds else [parent.seed]
     layers = precedence.layers(ctx, ("optim", "train"), None, train={"epochs": "epochs"})
     with opened(ctx) as session:
@@ -89,6 +95,23 @@ def improve(
     print_rows(*(_cells if output is None and form in ("table", "markdown") else _records)(results, form), form, output)
     for line in conclusion(results):
         messages(quiet)(line)
+
+
+def _listed(store: Store, parent: Run, form: Format, output: Path | None, say: Message) -> None:
+    """Print, or write to a file, the labels that a training would change, where there is no model to train."""
+    from curate.advice.relabelling import find_corrections
+
+    found = find_corrections(store, parent, "corrected", parent.seed)
+    say(f"{parent.run_id} was scored from saved predictions: nothing is trained; the labels to change are listed")
+    say(f"change: {found.describe()}")
+    if not found.sample_ids:
+        return
+    rows = list(zip(found.sample_ids, found.given, found.used, found.why, strict=True))
+    print_rows(["sample_id", "label", "new_label", "why"], rows, form, output)
+    if output:
+        say(f"wrote {len(rows)} rows to {output}")
+    else:
+        say(f"`curate improve --run {parent.run_id} -o labels.csv` writes them to a file; train with new_label")
 
 
 def explanation(plan: Improvement, evidence: Evidence) -> Iterator[str]:

@@ -187,12 +187,18 @@ def test_denied_labels_of_which_none_is_claimed_are_told_and_two_confused_classe
 
 
 def test_many_wrong_labels_come_before_methods() -> None:
-    """Few ones do not, nor any where there is no model to train."""
+    """Few ones do not. Where there is no model to train they are named too, with how to list them."""
     sure = replace(PLAIN, denied=60)
     _, first, check = recommend(sure)
     assert "`curate improve --run score-toy-1`" in first and IMPROVED in first and "--method trim " in check
-    for other in ({"denied": 40}, {"denied": None}, {"has_model": False}):
+    for other in ({"denied": 40}, {"denied": None}):
         assert not any("improve" in text for text in recommend(replace(sure, **other)))
+    listed = "`curate improve --run score-toy-1 -o labels.csv`"
+    saved = replace(sure, has_model=False)
+    assert "60 are probably wrong (6.0%)" in recommend(saved)[1] and listed in recommend(saved)[1]
+    assert "curate select --where" in recommend(saved)[1] and IMPROVED not in str(recommend(saved))
+    few = recommend(replace(saved, denied=40))
+    assert "improve" not in few[1] and listed in few[2] and "improve" not in str(recommend(replace(saved, denied=0)))
 
 
 def test_labels_are_not_judged_by_a_fusion_that_reads_too_few_unseen_samples() -> None:
