@@ -80,6 +80,18 @@ def _records(columns: Sequence[str], portions: Iterable[Sequence[Sequence[Any]]]
         yield f"{before}\n]" if before else "[]"
 
 
+def cut(rows: Sequence[Sequence[Any]], longest: int) -> tuple[list[list[Any]], bool]:
+    """Rows for a `table`, a cell of more characters than `longest` ending in an ellipsis, and whether there is one."""
+    found = False
+    made: list[list[Any]] = []
+    for row in rows:
+        made.append(own := list(row))
+        for j, value in enumerate(row):
+            if not isinstance(value, bool | int | float) and len(text := _cell(value)) > longest:
+                own[j], found = f"{text[: longest - 1]}\u2026", True
+    return made, found
+
+
 def _markdown(row: Sequence[Any]) -> str:
     return "| " + " | ".join(_cell(v, keep="\n").replace("\n", " ").replace("|", "\\|") for v in row) + " |"
 

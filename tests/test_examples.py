@@ -39,6 +39,17 @@ def scored(table: curate.table.Table) -> int:
     return count
 
 
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "examples").glob("*.py")))
+def test_without_an_argument_an_example_says_how_it_is_run(name: str) -> None:
+    script = ROOT / f"examples/{name}.py"
+    for needed in ("lightning", "transformers"):
+        if f"import {needed}" in script.read_text(encoding="utf-8"):
+            pytest.importorskip(needed)
+    ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr
+    assert f"examples/{name}.py FREE_SPOKEN_DIGIT_DATASET" in ended.stderr
+
+
 @pytest.mark.long
 def test_a_plain_loop_records_scores_and_goes_on_with_the_table(tmp_path: Path) -> None:
     table = run(tmp_path, "plain_pytorch", "1", "12")

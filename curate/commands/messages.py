@@ -13,7 +13,7 @@ import typer
 
 from curate.advice.describe import describe_round
 from curate.files.writing import replacing
-from curate.render import Format, Message, no_message, pieces, printable
+from curate.render import Format, Message, cut, no_message, pieces, printable
 
 from .typed import as_typed
 
@@ -64,11 +64,13 @@ def print_portions(
     form: Format,
     message: Message = print_message,
     output: Path | None = None,
+    longest: int | None = None,
 ) -> None:
     """Rows to standard output as they come; in the format `table`, which needs all first, `MOST_ROWS` at most.
 
     Args:
         output: the file that gets all of them instead; its suffix is one of `ENDINGS`, see `options.RowsFile`.
+        longest: most characters of a cell in the format `table`; None: any number.
 
     Raises:
         CurateError: the file cannot be written.
@@ -80,7 +82,10 @@ def print_portions(
     width = shutil.get_terminal_size().columns if terminal else None
     if form == "table":
         rows = list(islice(chain.from_iterable(portions), MOST_ROWS + 1))
-        portions = [rows[:MOST_ROWS]]
+        kept, short = cut(rows[:MOST_ROWS], longest) if longest else (rows[:MOST_ROWS], False)
+        portions = [kept]
+        if short:
+            message(f"cells of more than {longest} characters are cut: --format csv gives them in full")
         if len(rows) > MOST_ROWS:
             message(f"these are the first {MOST_ROWS} rows, there are more: --format csv gives all")
     for piece in pieces(columns, portions, form, width):

@@ -18,6 +18,8 @@ from .options import DB, Db, Output, Quiet, RowsFile, RunName, places, written_p
 
 SHOWN = 3
 """So many renamed runs are named."""
+LONGEST = 200
+"""Most characters of a cell that `sql` prints in a table: one long id would make every row as wide."""
 
 
 def sql(
@@ -39,7 +41,7 @@ def sql(
     except UnicodeDecodeError as error:
         raise CurateError(f"standard input is no text in UTF-8: {error}", "give one SELECT") from None
     with Store(db).stream(text, allow_files) as (columns, portions):
-        print_portions(columns, portions, form, message, output)
+        print_portions(columns, portions, form, message, output, LONGEST)
 
 
 def runs(

@@ -27,6 +27,9 @@ QUALITY: dict[By, str] = {"p_balanced": "p_balanced", "usability": "least usabil
 LOWER = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0)
 """Thresholds that are tried if the given one keeps nothing."""
 
+ROUNDING = 1e-6
+"""So far a probability may be outside of [0, 1]."""
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -160,9 +163,15 @@ def select_above(p_balanced: Floats | Sequence[float], threshold: float) -> Mask
 
     Raises:
         CurateError: the threshold is not in [0, 1].
-        ValueError: these are not (N,) numbers and a number.
+        ValueError: these are not (N,) numbers and a number, or not probabilities.
     """
     p = numbers("p_balanced", p_balanced)
+    if (outside := ~((p >= -ROUNDING) & (p <= 1 + ROUNDING))).any():
+        first = int(outside.argmax())
+        raise ValueError(
+            f"p_balanced are probabilities in [0, 1], got {p[first]:g} at place {first}"
+            f"{f' and {outside.sum() - 1} more' if outside.sum() > 1 else ''}; leave these out, or give posteriors"
+        )
     need("threshold", threshold, float)
     if not 0 <= threshold <= 1:
         raise CurateError(f"the threshold is a probability in [0, 1], got {threshold}", "try --threshold 0.8")

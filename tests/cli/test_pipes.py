@@ -84,8 +84,18 @@ def test_sql_reads_standard_input(curate: Callable, db: Path) -> None:
 
 
 def test_a_wide_table_is_not_cut_in_a_pipe(curate: Callable, db: Path) -> None:
-    lines = curate("sql", "SELECT repeat('x', 500) AS long, 1 AS last").out.splitlines()
-    assert "x" * 500 in lines[2] and lines[2].endswith("1")
+    lines = curate("sql", "SELECT repeat('x', 200) AS a, repeat('y', 200) AS b, 1 AS last").out.splitlines()
+    assert "x" * 200 in lines[2] and "y" * 200 in lines[2] and lines[2].endswith("1")
+
+
+def test_one_long_cell_does_not_widen_a_table_and_is_whole_in_other_forms(curate: Callable, db: Path) -> None:
+    query = "SELECT repeat('x', 3000) AS id, ['y', repeat('z', 300)] AS list, 1 AS last UNION ALL SELECT 'a', [], 2"
+    ended = curate("sql", query)
+    assert max(map(len, ended.out.splitlines())) < 420 and "x" * 199 + "\u2026" in ended.out
+    assert "cells of more than 200 characters are cut: --format csv" in ended.err
+    for form in ("csv", "tsv", "json", "jsonl", "markdown"):
+        whole = curate("sql", query, "--format", form)
+        assert "x" * 3000 in whole.out and "z" * 300 in whole.out and "are cut" not in whole.err
 
 
 def test_talk_goes_to_standard_error(curate: Callable, db: Path, clips: Path, small_settings: Callable) -> None:

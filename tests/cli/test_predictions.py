@@ -163,9 +163,8 @@ def test_labels_to_change_are_listed_where_there_is_no_model(
         rows.append(f"s{i:03},{given},{'train' if i < 500 else 'val'},{','.join(map(str, values))}")
     Path("preds.csv").write_text("\n".join(rows) + "\n")
     assert curate("score", "--predictions", "preds.csv").code == 0
-    claimed = curate("sql", "SELECT sample_id FROM samples WHERE p_mislabelled > 0.5", "--format", "csv").out.split()[
-        1:
-    ]
+    query = "SELECT sample_id FROM samples WHERE p_mislabelled > 0.5"
+    claimed = curate("sql", query, "--format", "csv").out.split()[1:]
     ended = curate("improve", "--format", "jsonl")
     assert ended.code == 0, ended.err
     listed = {r["sample_id"]: (r["label"], r["new_label"]) for r in map(json.loads, ended.out.splitlines())}

@@ -64,6 +64,13 @@ def test_the_threshold_itself_is_kept():
     assert list(select_above(np.array([0.5, 1.0]), 1)) == [False, True]
 
 
+@pytest.mark.parametrize("value", [2.0, -0.1, float("nan"), float("inf")])
+def test_what_is_no_probability_is_refused_with_its_place(value):
+    with pytest.raises(ValueError, match=rf"in \[0, 1\], got {value:g} at place 1; "):
+        select_above([0.1, value], 0.8)
+    assert list(select_above([-1e-9, 1 + 1e-9], 0.8)) == [False, True], "rounding"
+
+
 @given(ROWS, st.integers(1, 40))
 def test_top_keeps_exactly_the_count_within_the_candidates_and_none_better_is_left(rows, count):
     seen = made(rows)
