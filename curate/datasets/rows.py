@@ -14,7 +14,7 @@ import numpy as np
 
 from curate.errors import CurateError
 from curate.files.names import composed
-from curate.files.tables import TableFile, is_missing, open_table, places
+from curate.files.tables import SHOWN, TableFile, is_missing, open_table, places
 
 from .base import SPLITS
 from .degrade import generator
@@ -42,11 +42,21 @@ class Row(dict[str, str]):
 
     Attributes:
         line: where it ends in the file, 0 if it is not from a text table.
+        place: where it is among several files, in words; '' if it is a line.
         exported: its columns in an export, where a description in a tar file has them; see `manifest_row`.
     """
 
     line: int = 0
+    place: str = ""
     exported: dict[str, str] | None = None
+
+
+def placed(rows: Sequence[Row]) -> str:
+    """Where the first few rows are; if there are more, also how many there are."""
+    if not rows[0].place:
+        return places([row.line for row in rows])
+    more = f", ... ({len(rows)} in all)" if len(rows) > SHOWN else ""
+    return ", ".join(row.place for row in rows[:SHOWN]) + more
 
 
 def read_rows(
@@ -86,8 +96,8 @@ def check_rows(rows: Sequence[Row], who: str = "manifest", missing_words: Missin
 
     With `missing_words="missing"` a label that is a word for a missing value becomes '', in place.
     """
-    if empty := [row.line for row in rows if not row["sample_id"]]:
-        raise CurateError(f"{who}: {len(empty)} rows have no sample_id: {places(empty)}", "give every row a sample_id")
+    if empty := [row for row in rows if not row["sample_id"]]:
+        raise CurateError(f"{who}: {len(empty)} rows have no sample_id: {placed(empty)}", "give every row a sample_id")
     repeated = [name for name, count in Counter(row["sample_id"] for row in rows).items() if count > 1]
     if repeated:
         message = f"{who}: {len(repeated)} sample_ids occur more than once: {', '.join(repeated[:3])}"
@@ -104,7 +114,7 @@ def check_rows(rows: Sequence[Row], who: str = "manifest", missing_words: Missin
             row["label"] = ""
     elif unsure and missing_words == "ask":
         words = ", ".join(repr(word) for word in sorted({row["label"] for row in unsure}))
-        message = f"{who}: column 'label': {words} in {places([r.line for r in unsure])}: a class, or no label?"
+        message = f"{who}: column 'label': {words} in {placed(unsure)}: a class, or no label?"
         hint = "--set data.missing_words=class takes it for a class, =missing for rows without a label"
         raise CurateError(message, hint)
     labels = {row["label"] for row in rows} - {""}
@@ -193,8 +203,8 @@ def _given_splits(rows: list[Row], who: str) -> list[str]:
     """
     names = [row["split"].lower() for row in rows]
     if unknown := sorted(set(names) - set(SPLIT_NAMES)):
-        lines = [row.line for row, name in zip(rows, names, strict=True) if name in unknown]
-        message = f"{who}: unknown splits {', '.join(map(repr, unknown[:3]))} in {places(lines)}"
+        found = [row for row, name in zip(rows, names, strict=True) if name in unknown]
+        message = f"{who}: unknown splits {', '.join(map(repr, unknown[:3]))} in {placed(found)}"
         raise CurateError(message, f"expected {', '.join(SPLITS)}, in every row")
     splits = [SPLIT_NAMES[name] for name in names]
     seen: dict[str, set[str]] = defaultdict(set)

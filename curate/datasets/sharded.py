@@ -14,6 +14,10 @@ from curate.files.tables import TableFile
 from .manifest import Manifest
 from .rows import SPLIT_NAMES, Row
 
+TARRED = (".tgz", ".tbz2", ".txz")
+PACKED = (".gz", ".bz2", ".xz", ".zst")
+"""Endings of files that are compressed as a whole: of tar files, and added to any."""
+
 
 class Sharded(Manifest):
     """A file, or a folder of files, each with the rows and the media of many samples.
@@ -58,7 +62,11 @@ class Sharded(Manifest):
     def _read(self, root: Path) -> tuple[list[Row], TableFile, Path]:
         """The rows of all files. A split may be a word in a file's name, such as `train-0001.tar`."""
         folder = root if root.is_dir() else root.parent
-        files = sorted(files_in(root, self.ending)) if root.is_dir() else [root]
+        every = list(_every(root)) if root.is_dir() else [root]
+        files = sorted(path for path in every if path.suffix == self.ending) if root.is_dir() else every
+        self.notes += tuple(notes := _packed(every, self.ending))
+        if not files and notes:
+            raise CurateError(f"{self.name}: no {self.ending} file in {root}", f"{notes[0]}; expected {self.layout}")
         if not files:
             raise self.no_file(root)
         found: dict[str, list[Row]] = {}
@@ -67,8 +75,10 @@ class Sharded(Manifest):
             words = re.split(r"[^a-z]+", name.lower())
             split = next((SPLIT_NAMES[w] for w in words if w in SPLIT_NAMES), "")
             found[name] = list(self.rows(path, name))
-            for row in found[name] if split else ():
-                row.setdefault("split", split)
+            for number, own in enumerate(found[name], 1):
+                own.place = f"row {number} of {name}"
+                if split:
+                    own.setdefault("split", split)
         rows = self.joined(found)
         if not rows:
             raise CurateError(f"{self.name}: no sample in {files[0]}", f"expected {self.layout}")
@@ -81,8 +91,21 @@ class Sharded(Manifest):
 
 def files_in(folder: Path, ending: str) -> Iterator[Path]:
     """The files with an ending in a folder and in those within it."""
+    return (path for path in _every(folder) if path.suffix == ending)
+
+
+def _every(folder: Path) -> Iterator[Path]:
+    """What has an ending in a folder and in those within it."""
     for path in folder.iterdir():
-        if path.suffix == ending:
+        if path.suffix:
             yield path
-        elif not path.suffix and path.is_dir():
-            yield from (inner for inner in path.iterdir() if inner.suffix == ending)
+        elif path.is_dir():
+            yield from path.iterdir()
+
+
+def _packed(paths: Iterable[Path], ending: str) -> list[str]:
+    """The note on files that are compressed as a whole, such as `.tar.gz`, if there are any."""
+    found = sorted(p.name for p in paths if p.name.endswith(tuple(f"{ending}{packing}" for packing in PACKED)))
+    found += sorted(p.name for p in paths if ending == ".tar" and p.suffix in TARRED)
+    shown = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+    return [f"compressed files are not read, unpack them: {shown} ({len(found)} in all)"] if found else []

@@ -58,7 +58,7 @@ class WebDataset(Sharded):
 
     def __init__(self, root: Path | None, options: Sharded.Options) -> None:
         self._not_read: Counter[str] = Counter()
-        self._exported = False
+        self._exported, self._cut = False, 0
         super().__init__(root, options)
 
     def columns(self, found: Iterable[str]) -> tuple[str, ...]:
@@ -92,6 +92,7 @@ class WebDataset(Sharded):
                     if ending in endings:
                         self._not_read["all but the last file of a name"] += 1
                     endings.add(ending)
+                    self._cut += ending in WORDS and member.size > MOST_TEXT
                     _add(row, archive, member, ending, f"{name}#bytes={member.offset_data},{member.size}")
         except (tarfile.TarError, UnicodeDecodeError, ValueError) as error:
             said = f"{self.name}: {path} cannot be read: {error}"
@@ -103,6 +104,8 @@ class WebDataset(Sharded):
         """Rows with an id that no other tar file has, one file a column, and one label."""
         rows = [row for own in files.values() for row in own]
         notes = [*_count_not_read(self._not_read), *_own_ids(files), *_one_label(rows)]
+        if self._cut:
+            notes.append(f"{self._cut} texts or labels are longer than {MOST_TEXT >> 20} MiB: the rest is not read")
         self.notes += (*notes, *_one_file_a_column(rows, self.name))
         return rows
 
@@ -144,7 +147,10 @@ def _add(row: Row, archive: tarfile.TarFile, member: tarfile.TarInfo, ending: st
         return
     file = archive.extractfile(member)
     assert file is not None  # it is a plain file
-    text = file.read(MOST_TEXT).decode("utf-8").strip()
+    if ending == "json" and member.size > MOST_TEXT:
+        raise ValueError(f"{member.name} has {member.size:,} bytes, and a description at most {MOST_TEXT:,}")
+    whole = member.size <= MOST_TEXT  # the last character of what is cut may be a part of one
+    text = file.read(MOST_TEXT).decode("utf-8", "strict" if whole else "ignore").strip()
     if ending == "json":
         found = json.loads(text)
         wanted = {"label": JSON_LABEL, "split": "split", "group": "group"}

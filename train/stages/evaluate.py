@@ -79,8 +79,11 @@ def predicted(session: Session, run: Run, split: str) -> Predictions:
     job = loaded(session, run)
     samples = job.samples(split)
     found, every = len(samples), sum(s.split == split for s in job.dataset.samples)
+    unlabelled = min(every - found, sum(s.split == split and not s.label for s in job.dataset.samples))
+    reasons = {"without a label": unlabelled, "with a medium that is not usable": every - found - unlabelled}
+    why = ", ".join(f"{count} {what}" for what, count in reasons.items() if count)
     left_out = (
-        f" of {every}; {every - found} are left out, since a medium of them is not usable: "
+        f" of {every}; {every - found} are left out, {why}: "
         f"`curate sql \"SELECT sample_id, status, reason FROM samples WHERE split = '{split}' AND status <> 'ok'\"`"
     )
     folded = split == "train" and (run if run.parent is None else session.store.runs.find(run.parent)).folds

@@ -12,7 +12,7 @@ import pytest
 
 from curate.datasets.cache import prepare
 from curate.datasets.manifest import Manifest
-from curate.datasets.webdataset import WebDataset
+from curate.datasets.webdataset import MOST_TEXT, WebDataset
 from curate.errors import CurateError
 from curate.files.remote import located
 
@@ -221,3 +221,35 @@ def test_errors_and_reasons_say_the_data_set_s_own_name(tmp_path):
         with pytest.raises(CurateError, match=told) as caught:
             opened(tmp_path / folder, **options)
         assert "manifest" not in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_what_is_not_read_of_a_folder_of_tar_files_is_said(shards):
+    """A compressed tar file beside the others, and what is over a mebibyte of a text."""
+    (shards / "more.tar.gz").write_bytes(b"")
+    (shards / "more.tgz").write_bytes(b"")
+    with tarfile.open(shards / "clips-train-009.tar", "w") as archive:
+        for name, content in (("t0.cls", b"x"), ("t0.txt", "\u00e9".encode() * MOST_TEXT), ("t1.cls", b"y")):
+            add(archive, name, content)
+    notes = " ".join(WebDataset(shards, WebDataset.Options()).notes)
+    assert "compressed files are not read, unpack them: more.tar.gz, more.tgz (2 in all)" in notes
+    assert "1 texts or labels are longer than 1 MiB" in notes
+    for path in shards.glob("*.tar"):
+        path.unlink()
+    with pytest.raises(CurateError, match=r"no \.tar file") as raised:
+        WebDataset(shards, WebDataset.Options())
+    assert "unpack them: more.tar.gz" in raised.value.hint
+
+
+def test_a_description_that_is_too_long_is_refused_by_its_size(shards):
+    with tarfile.open(shards / "clips-train-009.tar", "w") as archive:
+        add(archive, "t0.json", json.dumps({"label": "x", "more": "y" * MOST_TEXT}).encode())
+    with pytest.raises(CurateError, match=r"t0\.json has 1,048,60\d bytes, and a description at most 1,048,576"):
+        WebDataset(shards, WebDataset.Options())
+
+
+def test_an_error_of_rows_names_the_file_and_the_row(shards):
+    with tarfile.open(shards / "clips-train-000.tar", "w") as archive:
+        for name, label in (("a", b"bark"), ("b", b"N/A")):
+            add(archive, f"{name}.cls", label)
+    with pytest.raises(CurateError, match=r"'N/A' in row 2 of clips-train-000\.tar: a class, or no label"):
+        WebDataset(shards, WebDataset.Options())

@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from curate.datasets import Dataset
 from curate.predictions.embeddings import read_embeddings
 from curate.train.data.samples import Samples
 from curate.train.stages import setup
 from curate.train.stages.evaluate import evaluate, write_features
+from curate.types import Sample
 
 
 def test_features_of_a_split_are_written_as_embeddings_are_read(scored, work, tmp_path) -> None:
@@ -44,7 +46,22 @@ def test_what_a_split_loses_is_counted(scored, work, monkeypatch) -> None:
 
     monkeypatch.setattr(setup, "split_samples", without_two)
     evaluate(work, scored, "val")
-    assert told[-1].startswith(f"val: {count - 2} samples of {count}; 2 are left out") and "curate sql" in told[-1]
+    assert told[-1].startswith(f"val: {count - 2} samples of {count}; 2 are left out, 2 with a medium that is not ")
+    assert "curate sql" in told[-1]
+
+    complete: list[Sample] = []
+
+    def of_which_one_has_no_label(dataset: Dataset, *asked: object) -> Samples:
+        complete[:] = complete or dataset.samples
+        monkeypatch.setattr(dataset, "samples", list(complete))
+        found = without_two(dataset, *asked)
+        place = next(i for i, sample in enumerate(complete) if sample.split == "val")
+        dataset.samples[place] = replace(complete[place], label="")
+        return found
+
+    monkeypatch.setattr(setup, "split_samples", of_which_one_has_no_label)
+    evaluate(work, scored, "val")
+    assert "2 are left out, 1 without a label, 1 with a medium that is not usable: " in told[-1]
 
 
 def test_training_samples_that_were_scored_out_of_fold_are_said_to_be_known_to_this_model(scored, work) -> None:
