@@ -215,7 +215,7 @@ def test_what_is_no_such_file_is_refused(clips, tmp_path) -> None:
 def test_an_error_of_rows_names_the_file_and_the_row(tmp_path):
     """Parquet has no lines: a row of a file is named, counted from 1."""
     own = {"text": "words", "audio": b"RIFF"}
-    rows = [{**own, "label": label, "split": split} for label, split in (("x", "train"), ("y", "trian"))]
+    rows = [{**own, "label": label, "split": split} for label, split in (("x", "train"), ("y", "tra"))]
     pd.DataFrame(rows).to_parquet(tmp_path / "part.parquet")
-    with pytest.raises(CurateError, match=r"unknown splits 'trian' in row 2 of part\.parquet"):
+    with pytest.raises(CurateError, match=r"unknown splits 'traning' in row 2 of part\.parquet"):
         ParquetMedia(tmp_path, ParquetMedia.Options())
