@@ -217,5 +217,5 @@ def test_an_error_of_rows_names_the_file_and_the_row(tmp_path):
     own = {"text": "words", "audio": b"RIFF"}
     rows = [{**own, "label": label, "split": split} for label, split in (("x", "train"), ("y", "tra"))]
     pd.DataFrame(rows).to_parquet(tmp_path / "part.parquet")
-    with pytest.raises(CurateError, match=r"unknown splits 'traning' in row 2 of part\.parquet"):
+    with pytest.raises(CurateError, match=r"unknown splits 'tra' in row 2 of part\.parquet"):
         ParquetMedia(tmp_path, ParquetMedia.Options())
