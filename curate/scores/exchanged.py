@@ -47,9 +47,9 @@ def exchanged(margin: Floats, other: NDArray[np.int64], labels: NDArray[np.int64
     ends = np.stack([np.minimum(labels, other), np.maximum(labels, other)], axis=1)
     denied = (margin < 0) & (weights > CLAIMED)
     pairs, counts = np.unique(ends[denied], axis=0, return_counts=True)
-    for pair, count in zip(pairs, counts, strict=True):
-        others = counts[np.isin(pairs, pair).sum(axis=1) == 1].max(initial=0)
-        if count < max(FEWEST, MOST * denied.sum()) or others >= OTHERS * count:
+    many = counts >= max(FEWEST, MOST * denied.sum())
+    for pair, count in zip(pairs[many], counts[many], strict=True):
+        if counts[np.isin(pairs, pair).sum(axis=1) == 1].max(initial=0) >= OTHERS * count:
             continue
         rows = np.flatnonzero((ends == pair).all(axis=1))
         found = two_groups(margin[rows], weights[rows])

@@ -40,6 +40,8 @@ SAME = 1e-3
 CROSSING, ROUNDS = 0.05, 3
 """and these are apart from its others: once each has gone so many times with most of its neighbours of the class, fewer
 of these cross than this share of what mixing at random gives."""
+COMPARED = 20_000
+"""Of up to so many samples all are compared to find the nearest; of more, in few dimensions, by a tree."""
 FLAT = 0.03
 """Nothing is there if the numbers of a pattern spread by less than this share of what is usual."""
 
@@ -318,8 +320,9 @@ def _nearest(places: Floats, near: int, of: Mask | None = None) -> NDArray[np.in
     from sklearn.neighbors import NearestNeighbors
 
     rows = np.arange(len(places)) if of is None else np.flatnonzero(of)
-    found = NearestNeighbors(n_neighbors=near + 1, algorithm="brute").fit(places)
-    nearest = found.kneighbors(places[rows], return_distance=False)
+    by = "brute" if len(places) <= COMPARED else "auto"
+    search = NearestNeighbors(n_neighbors=near + 1, algorithm=by).fit(places)
+    nearest = search.kneighbors(places[rows], return_distance=False)
     order = np.argsort(nearest == rows[:, None], axis=1, kind="stable")
     result: NDArray[np.int64] = np.take_along_axis(nearest, order, axis=1)[:, :near]
     return result
