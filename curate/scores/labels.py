@@ -153,11 +153,7 @@ def judge(
     weights = weights * ~copies
     surely = said.at_equal_confidence(labels).margin(modalities)
     of_pairs = exchanged(surely, said.other[:, -1], labels, weights)
-    weights = weights * (1 - of_pairs)
-    ways = [
-        _wrong(surely, weights, fitted, wrong),
-        _wrong(margin, weights, fitted, wrong),
-    ]
+    ways = [_wrong(x, weights * (1 - of_pairs), fitted, wrong) for x in (surely, margin)]
     counts = np.bincount(labels)
     if not wrong.least or counts.max() <= UNEQUAL * counts[counts > 0].min():
         ways[1] = _mostly(ways[1], equal < -DENIES)

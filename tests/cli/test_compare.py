@@ -158,7 +158,7 @@ def test_rows_without_a_result_are_told_and_the_exit_code_says_so(
     common = ("--dataset", "manifest", "--root", clips, "--table", "mine.toml", "--seeds", "1", *settings)
     ended = curate("compare", *common, "--no-controls", "--format", "markdown")
     assert ended.code == 3
-    assert "| nobodys |  | missing | unknown method 'nobodys' | ours |" in ended.out
+    assert "| nobodys |  | missing | unknown method 'nobodys'" in ended.out
     assert "| warmup | 71.25 / 100.0 / +28." in ended.out
     for control in ("joint", "unimodal"):
         assert f"the control {control} is missing" in ended.err

@@ -187,11 +187,11 @@ def test_other_ids_are_refused_by_name(folder, refused) -> None:
         np.savez(folder / "audio.npz", sample_id=ids, features=values(1)[: len(ids)])
 
     write(IDS[:-5])
-    assert refused(r"5 sample_ids of audio\.npz are missing: s07, s08, s09, \.\.\.$")
+    assert refused(r"(?m)5 sample_ids of audio\.npz are missing: s07, s08, s09, \.\.\.$")
     write(np.where(IDS == "s03", "zz", IDS))
-    assert refused(r"1 sample_ids of audio\.npz are without a label: zz$")
+    assert refused(r"(?m)1 sample_ids of audio\.npz are without a label: zz$")
     write(np.where(IDS == "s03", "s02", IDS))
-    assert refused(r"1 sample_ids of audio\.npz are repeated: s02$")
+    assert refused(r"(?m)1 sample_ids of audio\.npz are repeated: s02$")
 
 
 def test_an_npy_file_of_another_length_is_refused(folder, refused) -> None:

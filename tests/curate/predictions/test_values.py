@@ -75,11 +75,11 @@ def test_rows_that_speak_against_the_others_are_refused_by_id():
     for scale in (1, 100):
         for outlier in ([1.002, -0.002, 0], [0.5, 0.5, 0.5], [3.1, -2.2, 0.4], [1.02, 0.0, 0.0]):
             given = scale * np.vstack([p[:39], outlier])
-            with pytest.raises(CurateError, match=r": 's39'$"):
+            with pytest.raises(CurateError, match=r"(?m): 's39'$"):
                 which_kind("audio", [given], "auto", ids)
-            with pytest.raises(CurateError, match=r": 's39'$"):
+            with pytest.raises(CurateError, match=r"(?m): 's39'$"):
                 which_kind("audio", [scale * p, given], "auto", ids)
-    with pytest.raises(CurateError, match=r": 's39'$"):
+    with pytest.raises(CurateError, match=r"(?m): 's39'$"):
         which_kind("audio", [np.vstack([np.log10(p[:39]), [-1, -1, -1]])], "auto", ids)
 
 
@@ -145,13 +145,13 @@ def test_an_epoch_that_is_something_else_is_refused():
 @pytest.mark.parametrize("values", ["auto", "probabilities"])
 def test_shares_that_do_not_add_to_one_are_refused_by_id(values):
     rows = np.array([[0.5, 0.5], [0.5, 0.6], [0.1, 0.1], [1.0, 0.0]])
-    with pytest.raises(CurateError, match=r"do not lie in 0..1 and add to one: 'b', 'c'$"):
+    with pytest.raises(CurateError, match=r"(?m)do not lie in 0..1 and add to one: 'b', 'c'$"):
         which_kind("audio", [rows], values, IDS)
     assert which_kind("audio", [rows], "logits", IDS).kind == "logits"
 
 
 def test_stated_probabilities_lie_between_0_and_1():
-    with pytest.raises(CurateError, match=r": 'd'$"):
+    with pytest.raises(CurateError, match=r"(?m): 'd'$"):
         which_kind("audio", [np.array([[0.5, 0.5]] * 3 + [[2.0, -1.0]])], "probabilities", IDS)
 
 
@@ -160,7 +160,7 @@ def test_what_is_not_finite_is_refused_by_id(bad):
     rows = np.zeros((4, 2))
     rows[2, 1] = bad
     for values in ("auto", "logits", "probabilities"):
-        with pytest.raises(CurateError, match=r"for 'c'$"):
+        with pytest.raises(CurateError, match=r"(?m)for 'c'$"):
             which_kind("audio", [rows], values, IDS)
 
 

@@ -55,7 +55,12 @@ def test_the_seed_decides():
 @pytest.mark.parametrize(
     ("labels", "groups", "count", "told"),
     [
-        ([0] * 9 + [1] * 3 + [2] * 2, None, 4, r"4 folds need 4 training samples of every class; .* 'bee' 3, 'cow' 2$"),
+        (
+            [0] * 9 + [1] * 3 + [2] * 2,
+            None,
+            4,
+            r"(?m)4 folds need 4 training samples of every class; .* 'bee' 3, 'cow' 2$",
+        ),
         ([0, 1] * 6, ["a"] * 4 + ["b"] * 4 + ["c"] * 4, 4, "4 folds need as many groups; the training split has 3"),
         ([0] * 6 + [1] * 6, list("aabbcc") + ["d"] * 6, 2, r"all training samples of class 'bee' are in one fold"),
     ],
