@@ -214,8 +214,8 @@ def test_what_is_no_such_file_is_refused(clips, tmp_path) -> None:
 
 def test_an_error_of_rows_names_the_file_and_the_row(tmp_path):
     """Parquet has no lines: a row of a file is named, counted from 1."""
-    own = {"text": "words", "audio": b"RIFF"}
-    rows = [{**own, "label": label, "split": split} for label, split in (("x", "train"), ("y", "tra"))]
-    pd.DataFrame(rows).to_parquet(tmp_path / "part.parquet")
+    rows = "VALUES ('words', 'RIFF'::BLOB, 'x', 'train'), ('words', 'RIFF'::BLOB, 'y', 'tra')"
+    sql = f"SELECT * FROM ({rows}) t(text, audio, label, split)"
+    duckdb.sql(sql).write_parquet(str(tmp_path / "part.parquet"))
     with pytest.raises(CurateError, match=r"unknown splits 'tra' in row 2 of part\.parquet"):
         ParquetMedia(tmp_path, ParquetMedia.Options())

@@ -141,8 +141,8 @@ def test_a_place_that_does_not_answer_is_named_with_what_to_do(memory, monkeypat
         raise OSError("no connection")
 
     path = located("memory://bucket/out")
-    monkeypatch.setattr(memory, "info", away)
-    monkeypatch.setattr(memory, "put_file", away)
+    monkeypatch.setattr(type(memory), "info", away)
+    monkeypatch.setattr(type(memory), "put_file", away)
     for ask in (path.exists, path.open):
         with pytest.raises(RemoteError, match="memory://bucket/out could not be read: no connection") as error:
             ask()
