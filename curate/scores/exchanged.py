@@ -32,7 +32,7 @@ def exchanged(margin: Floats, other: NDArray[np.int64], labels: NDArray[np.int64
     """(N,) probability that a label is wrong, of pairs of classes in which wrong ones form a group; 0 elsewhere.
 
     Two Gaussians are fitted to the margins of the samples that have one of two classes as label and the other as what
-    is preferred besides. They must be `apart`, and most of the denied labels in the lower one. Nothing is told of two
+    is preferred besides. They must be apart, and most of the denied labels in the lower one. Nothing is told of two
     classes alone: these margins are all there are.
 
     Args:
@@ -53,13 +53,13 @@ def exchanged(margin: Floats, other: NDArray[np.int64], labels: NDArray[np.int64
             continue
         rows = np.flatnonzero((ends == pair).all(axis=1))
         found = two_groups(margin[rows], weights[rows])
-        if found and apart(found):
+        if found and _apart(found):
             lower = found.lower(margin[rows]) * weights[rows]
             p[rows] = lower * ((lower > CLAIMED).sum() > count / 2)
     return p
 
 
-def apart(found: Groups) -> bool:
+def _apart(found: Groups) -> bool:
     """Whether two groups of margins are right and wrong labels, not one group of what is between two classes."""
     modes = two_modes(found.share, found.separation) and found.low <= -DEPTH * found.high
     return modes or (found.separation > DISTINCT and found.low <= -DEEP * found.high)

@@ -119,7 +119,8 @@ def judge(
     fusion, on samples of which nothing is claimed to be broken: damage hides the class, and a right label is denied.
     Classes count as equally frequent and as found equally surely. Of very unequal classes that may hide a group: where
     more is told by margins as they are, most of it of samples that are denied at equal frequency too, these are
-    claimed; all of it where one class is `UNEQUAL` times another and held-out samples show wrong labels. The lower
+    claimed; all of it where one class is `UNEQUAL` times another and held-out samples show wrong labels. Two classes
+    that are often taken for each other are asked by themselves, see `exchanged`; the others without them. The lower
     group must be a mode, or held-out samples must show that labels are wrong. Nothing is judged where most labels would
     be wrong, more than a plain classifier of the content leaves room for, or more than held-out samples do: a model
     that has learnt little, or is too sure of itself, denies labels of what is hard. Nor is a label wrong if each

@@ -171,9 +171,12 @@ def of_another_class(looks: Looks, labels: NDArray[np.int64], swapped: Floats) -
     classes; and a class of several kinds has one that a model takes for another class, among others of that kind.
 
     Args:
-        looks: of the modality; True where it is not known what the samples show.
+        looks: of the modality.
         labels: (N,).
         swapped: (N,) probability that the clip is another sample's.
+
+    Returns:
+        True, too, where it is not known what the samples show.
     """
     claimed = np.flatnonzero(swapped > CLAIMED)
     rows = claimed[np.linspace(0, len(claimed) - 1, min(len(claimed), ASKED)).astype(int)]
