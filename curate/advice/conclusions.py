@@ -72,9 +72,14 @@ def _broken(e: Evidence) -> str:
     if not e.verdicts:
         return f"broken: not known, usability was not measured{'' if e.has_model else '; see --embeddings'}"
     shown = "; ".join(f"{m}: {verdict}" for m, verdict in e.verdicts.items())
-    if not e.broken:
+    columns = (("broken",) if e.broken else ()) + e.kinds
+    if not columns:
         return f"broken: {shown}"
-    return f"broken: {shown}; look at them: `curate sql \"SELECT sample_id, broken FROM samples WHERE broken <> ''\"`"
+    asked = " OR ".join(f"{column} <> ''" for column in columns)
+    return (
+        f"broken: {shown}; look at them: "
+        f'`curate sql "SELECT sample_id, label_name, {", ".join(columns)} FROM samples WHERE {asked}"`'
+    )
 
 
 def _swapped(e: Evidence) -> str:

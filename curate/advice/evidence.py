@@ -57,7 +57,8 @@ WITH_A_GAP = " AND sample_id IN (SELECT sample_id FROM gap WHERE run_id = $run A
 """A sample that lacks a modality has no gap."""
 CLAIMED = (
     "SELECT modality, avg((p_broken > 0.5)::INTEGER), count(*) FILTER (p_swapped > 0.5), "
-    "count(p_swapped) = 0, count(p_broken) = 0 FROM usability WHERE run_id = ? GROUP BY 1"
+    "count(p_swapped) = 0, count(p_broken) = 0, bool_or(rare), bool_or(weak), bool_or(shortcut) "
+    "FROM usability WHERE run_id = ? GROUP BY 1"
 )
 DENIED = (
     "SELECT CASE WHEN count(p) > 0 THEN count(*) FILTER (p > 0.5) END, count(p) = 0 AND count(denied) > 0, "
@@ -67,6 +68,8 @@ DENIED = (
 )
 
 
+KINDS = ("rare", "weak", "shortcut")
+"""What a sample may be besides broken, in the order of `CLAIMED`."""
 DAMAGE = "damage may be read as another class, and nothing can be called broken there"
 EITHER = "the label is preferred there too rarely, or by no other, or what is denied there has other reasons"
 """Why it was not judged which clips are swapped: where nothing may be claimed, and where a run does not say why."""
@@ -94,6 +97,7 @@ class Evidence:
         broken: {modality: share of samples claimed to be broken}, of modalities with a broken group.
         swapped: {modality: how many of its clips probably belong to other samples}, of modalities with any.
         unread: {modality: why it was not judged which of its clips are swapped, see `curate.scores.labels.Denied`}.
+        kinds: of `KINDS` those that any sample is, by any modality.
         verdicts: {modality: what is claimed about it, in words}; {} where usability is not known.
         denied: how many labels are probably wrong, see `curate.scores.labels`; None where that was not judged.
         withheld: the warm-up's epochs are known, and labels were not judged.
@@ -122,6 +126,7 @@ class Evidence:
     broken: Mapping[str, float] = field(default_factory=dict)
     swapped: Mapping[str, int] = field(default_factory=dict)
     unread: Mapping[str, str] = field(default_factory=dict)
+    kinds: tuple[str, ...] = ()
     verdicts: Mapping[str, str] = field(default_factory=dict)
     denied: int | None = None
     withheld: bool = False
@@ -259,6 +264,7 @@ def _read_evidence(store: Store, run: Run, found: Round | None) -> Evidence:
         broken={m: claimed[m][0] for m, _, found, *_ in verdicts if found and m in claimed},
         swapped={m: claimed[m][1] for m in run.modalities if m in claimed and claimed[m][1]},
         unread=_unread(store, run, claimed) if withheld or denied is not None else {},
+        kinds=tuple(kind for i, kind in enumerate(KINDS, -len(KINDS)) if any(row[i] for row in claimed.values())),
         verdicts=describe_verdicts(verdicts),
         denied=denied,
         withheld=bool(withheld),
@@ -276,7 +282,7 @@ def _unread(store: Store, run: Run, claimed: Mapping[str, Sequence[Any]]) -> dic
     known = {m: claimed[m] for m in run.modalities if m in claimed}
     return {
         m: DAMAGE if nothing_broken else said.get(m) or EITHER
-        for m, (_, _, unread, nothing_broken) in known.items()
+        for m, (_, _, unread, nothing_broken, *_) in known.items()
         if unread
     }
 

@@ -9,35 +9,25 @@ Letters: N samples, M modalities, K classes, D appearance statistics.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.types import Floats
 
-from .groups import FEWEST, Mask, Readable, apart, completed, copied, crossing, flat, readable, shortcuts
-from .guard import DEEP, HARDLY_READ, RATIO, SEPARATION, SMALLEST, UNHELD, Cut, Guard, Labels, broken, cuts, empty
-from .guard import FEWEST as LEAST_HELD
+from .groups import Mask, completed, copied, crossing, flat, shortcuts
+from .guard import DEEP, HARDLY_READ, RATIO, UNHELD, Guard, Labels, broken, cuts, empty
+from .rare import FEW, MIXED, RARE, as_others, lowest, rare_group, rare_parts, reader
 from .references import BANK, Looks, Reference, look_alikes, unseen
 
 TOP = 0.7
 """A sample at or above this quantile of pooled recognition counts as fully usable."""
-RARE = 0.1
-"""A low group of at most this share of the samples is asked whether it is merely rare."""
-FEW = 20
-"""A rare group of fewer samples is not called broken unless it is shown to be unreadable."""
-MIXED = 1 / 3
-"""A group of which more than this share of the neighbours that mixing at random gives are others has no look of its
-own."""
 READ = 0.2
 """Vectors are judged by their look if so much of what is above chance is recognised of held-out samples: what is hard
 for a model that reads little looks like a group as well."""
-Read = Callable[[Mask], Readable | None]
-"""How well the class is read from a group alone, see `groups.readable`."""
-LOW, PARTS = 0.4, (2, 3)
-"""Largest share of a low group, and numbers of parts into which it is cut, to find what is merely rare."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +43,9 @@ class Usability:
         guards: one per modality.
         references: {modality: reference, with which new samples are compared}.
         looks: {modality: how its training samples look, and what they show}.
+        kinds: what a sample is besides broken, (N, M) each: `rare`, in a group that has a look of its own and is
+            readable by itself; `weak`, of a class that is hardly recognised as a whole; `shortcut`, of a part of its
+            class that its look gives away. {}: not asked, where no labels are known.
     """
 
     sample_ids: NDArray[np.str_]
@@ -63,6 +56,7 @@ class Usability:
     guards: tuple[Guard, ...]
     references: Mapping[str, Reference]
     looks: Mapping[str, Looks] = field(default_factory=dict)
+    kinds: Mapping[str, Mask] = field(default_factory=dict)
 
     @property
     def imbalance(self) -> Floats:
@@ -119,31 +113,44 @@ def assess(
         seed: of the random bank, and of the samples that a rare group is compared with.
         bank: greatest number of samples among which look-alikes are searched.
     """
-    recognition, usability, p_broken, guards, references, looks = [], [], [], [], {}, {}
+    recognition, judged, references, looks = [], [], {}, {}
     for modality, e in evidence.items():
         reference, q = _pooled(e, classes, seed, bank)
         before = reference.usability(q)
         if e.deep:
-            usable, p, guard = _ranked(e, reference, q, before, classes, seed, bank)
+            found = _ranked(e, reference, q, before, classes, seed, bank)
         else:
-            usable, p, guard = _by_look(e, reference, q, before, classes, seed)
-        if (changed := usable != before).any():
-            reference = replace(reference, grouped=changed, settled=usable)
+            found = _by_look(e, reference, q, before, classes, seed)
+        if (changed := found.usable != before).any():
+            reference = replace(reference, grouped=changed, settled=found.usable)
         recognition.append(q)
-        usability.append(usable)
-        p_broken.append(p)
-        guards.append(guard)
+        judged.append(found)
         references[modality], looks[modality] = reference, _looks(e, reference, seed, bank)
+    usable, p, guards, rare, weak, given = zip(*judged, strict=True)
+    kinds = {"rare": rare, "weak": weak, "shortcut": given} if all(e.labels for e in evidence.values()) else {}
     return Usability(
         sample_ids,
         tuple(evidence),
         np.stack(recognition, axis=1),
-        np.stack(usability, axis=1),
-        np.stack(p_broken, axis=1),
-        tuple(guards),
+        np.stack(usable, axis=1),
+        np.stack(p, axis=1),
+        guards,
         references,
         looks,
+        {kind: np.stack(masks, axis=1) for kind, masks in kinds.items()},
     )
+
+
+class _Judged(NamedTuple):
+    """What is found of a modality: (N,) usability and probability of being broken, the guard, and (N,) what is rare,
+    weak, and given away by its look."""
+
+    usable: Floats
+    p_broken: Floats
+    guard: Guard
+    rare: Mask
+    weak: Mask
+    shortcut: Mask
 
 
 def _looks(e: Evidence, reference: Reference, seed: int, bank: int) -> Looks:
@@ -166,25 +173,21 @@ def _pooled(e: Evidence, classes: int, seed: int, bank: int) -> tuple[Reference,
     return replace(reference, top=float(np.quantile(q, TOP))), q
 
 
-def _by_look(
-    e: Evidence, reference: Reference, q: Floats, usable: Floats, classes: int, seed: int
-) -> tuple[Floats, Floats, Guard]:
-    """(N,) usability and probability of being broken, and the guard: a rare group that others could replace is as
-    usable as they are; what is given away by its look, or shows nothing, is not usable."""
-    p, guard, rare = _judged(e, reference, q, classes, seed)
-    usable = _as_others(usable, q, rare)
+def _by_look(e: Evidence, reference: Reference, q: Floats, usable: Floats, classes: int, seed: int) -> _Judged:
+    """A rare group that others could replace is as usable as they are; what is given away by its look, or shows
+    nothing, is not usable."""
+    p, guard, rare = _grouped(e, reference, q, classes, seed)
+    usable = as_others(usable, q, rare)
     if e.labels is not None and e.pattern is not None and len(e.held_p_true):
         nothing = flat(e.pattern)
         p, guard = empty(guard, p, nothing, q, e.held_p_true, e.labels.seen)
         usable = np.where(nothing & (p > 0.5), 0.0, usable)
-    if e.labels is not None:
-        guard, usable = _given_away(guard, usable, reference.look_alikes.project(e.appearance), e.labels)
-    return usable, p, guard
+    return _explained(e.labels, usable, p, guard, rare, reference.look_alikes.project(e.appearance))
 
 
 def _ranked(
     e: Evidence, reference: Reference, q: Floats, usable: Floats, classes: int, seed: int, bank: int
-) -> tuple[Floats, Floats, Guard]:
+) -> _Judged:
     """As `_by_look`, where look-alikes are no evidence: but what is merely rare is as usable as the others, and what is
     broken by the look of its vectors, or given away by it, is not usable. Where vectors are hardly read, copies alone
     are judged.
@@ -195,30 +198,28 @@ def _ranked(
     p, guard, rare = np.zeros(len(q)), Guard(False, withheld=True), np.zeros(len(q), dtype=bool)
     low = lowest(cuts(q, _held(e, reference)), len(q))
     if e.labels is not None and e.pattern is not None:
-        read, places = _reader(e.pattern, e.labels.seen, seed), reference.look_alikes.project(e.appearance)
+        read, places = reader(e.pattern, e.labels.seen, seed), reference.look_alikes.project(e.appearance)
         rare = rare_parts(low, places, read, seed)
     if e.look is None:
-        return _as_others(usable, q, rare), p, replace(guard, rare=float(rare.mean()), why=e.unlooked)
+        return _explained(None, as_others(usable, q, rare), p, replace(guard, why=e.unlooked), rare)
     own = replace(e, appearance=e.look[0], held_appearance=e.look[1], deep=False, look=None)
     its_reference, its_q = _pooled(own, classes, seed, bank)
     copies = copied(places := its_reference.look_alikes.project(own.appearance))
     if not len(e.held_p_true) or e.held_p_true.mean() - 1 / classes < READ * (1 - 1 / classes):
         guard = replace(guard, why=HARDLY_READ if len(e.held_p_true) else UNHELD)
     else:
-        p, guard, its_rare = _judged(own, its_reference, its_q, classes, seed)
+        p, guard, its_rare = _grouped(own, its_reference, its_q, classes, seed)
         rare = rare | its_rare
         if guard.ratio is not None and guard.ratio >= RATIO and low.any():
             p = np.where(low | copies, p, 0.0)
     if e.labels is not None and len(e.held_p_true):
         p, guard = empty(guard, p, copies, its_q, e.held_p_true, e.labels.seen)
-    p, usable = np.where(rare, 0.0, p), _as_others(usable, q, rare)
+    p, usable = np.where(rare, 0.0, p), as_others(usable, q, rare)
     usable = np.where(p > 0.5, np.minimum(usable, 1 - p), usable)
-    if e.labels is not None:
-        guard, usable = _given_away(guard, usable, places, e.labels)
-    return usable, p, _counted(replace(guard, rare=float(rare.mean())), p)
+    return _explained(e.labels, usable, p, _counted(guard, p), rare, places)
 
 
-def _judged(e: Evidence, reference: Reference, q: Floats, classes: int, seed: int) -> tuple[Floats, Guard, Mask]:
+def _grouped(e: Evidence, reference: Reference, q: Floats, classes: int, seed: int) -> tuple[Floats, Guard, Mask]:
     """(N,) probability of being broken, the guard, once it is known what a low group is, and (N,) what is rare."""
     held, places, rare = _held(e, reference), reference.look_alikes.project(e.appearance), np.zeros(len(q), dtype=bool)
     if e.labels is None:
@@ -226,7 +227,7 @@ def _judged(e: Evidence, reference: Reference, q: Floats, classes: int, seed: in
     pattern, every = e.pattern, list(cuts(q, held))
     if pattern is None:
         return *broken(q, held, e.held_p_true, classes, e.labels, held_right=e.held_right), rare
-    read = _reader(pattern, e.labels.seen, seed)
+    read = reader(pattern, e.labels.seen, seed)
 
     def readable_alone(group: Mask) -> bool:
         found = read(group)
@@ -245,9 +246,9 @@ def _judged(e: Evidence, reference: Reference, q: Floats, classes: int, seed: in
 
     p, guard = broken(q, held, e.held_p_true, classes, e.labels, readable_alone, lost, e.held_right)
     low = p > 0.5 if guard.found else lowest(every, len(q))
-    rare = _rare(every, places, read, e.held_p_true - 1 / classes) | rare_parts(low, places, read, seed)
+    rare = rare_group(every, places, read, e.held_p_true - 1 / classes) | rare_parts(low, places, read, seed)
     p = np.where(rare, 0.0, p)
-    return p, _counted(replace(guard, rare=float(rare.mean())), p), rare
+    return p, _counted(guard, p), rare
 
 
 def _counted(guard: Guard, p: Floats) -> Guard:
@@ -256,109 +257,27 @@ def _counted(guard: Guard, p: Floats) -> Guard:
     return replace(guard, found=guard.found and share > 0, share=share) if guard.found else guard
 
 
-def _given_away(guard: Guard, usable: Floats, places: Floats, labels: Labels) -> tuple[Guard, Floats]:
-    """The guard with the classes that have a shortcut, and (N,) usability: what is given away by its look is not usable
-    as far as its purity goes; see `groups.shortcuts`."""
-    short = shortcuts(places, labels.seen, len(labels.names))
-    named = tuple(labels.names[c] for c in np.flatnonzero(short.classes).tolist())
-    return replace(guard, shortcuts=named), np.where(short.given_away, usable * (1 - short.purity), usable)
+def _explained(
+    labels: Labels | None, usable: Floats, p: Floats, guard: Guard, rare: Mask, places: Floats | None = None
+) -> _Judged:
+    """With the classes that have a shortcut, if places in the space of appearance are known: what is given away by its
+    look is not usable as far as its purity goes, see `groups.shortcuts`."""
+    guard = replace(guard, rare=float(rare.mean()))
+    weak, given = np.zeros((2, len(usable)), dtype=bool)
+    if labels is not None:
+        weak = np.array([name in guard.weak for name in labels.names])[labels.seen]
+        if places is not None:
+            short = shortcuts(places, labels.seen, len(labels.names))
+            given, named = short.given_away, tuple(labels.names[c] for c in np.flatnonzero(short.classes).tolist())
+            guard = replace(guard, shortcuts=named)
+            usable = np.where(given, usable * (1 - short.purity), usable)
+    return _Judged(usable, p, guard, rare, weak, given)
 
 
 def _held(e: Evidence, reference: Reference) -> Floats:
     """(H,) recognition of the held-out samples."""
     members = np.arange(len(e.held_appearance))
     return reference.recognition(e.held_appearance, held=members) if len(members) else np.empty(0)
-
-
-def _reader(pattern: Floats, seen: NDArray[np.int64], seed: int) -> Read:
-    """Reads each group once."""
-    known: dict[bytes, Readable | None] = {}
-
-    def read(group: Mask) -> Readable | None:
-        key = group.tobytes()
-        if key not in known:
-            known[key] = readable(pattern, seen, group, seed)
-        return known[key]
-
-    return read
-
-
-def _rare(found: Iterable[Cut], places: Floats, read: Read, above: Floats) -> Mask:
-    """(N,) the largest low group that is small, has a look of its own (`MIXED`), and is read by itself as others are.
-
-    Those that look like it and are a little better known belong to it. Of fewer than `FEW` samples it often cannot be
-    told how they are read; it is enough then that the model recognises held-out ones.
-
-    Args:
-        above: (H,) probability of the true class of held-out samples, above chance.
-    """
-    best = np.zeros(len(places), dtype=bool)
-    for cut in found:
-        group = cut.low > 0.5
-        if cut.separation <= SEPARATION or not max(SMALLEST, best.mean()) < group.mean() <= RARE:
-            continue
-        group = completed(places, group)
-        if crossing(places, group) <= MIXED:
-            alone = read(group)
-            told = alone is not None and alone.tells
-            few = group.sum() < FEW and not told and _recognised(above[cut.held])
-            best = group if few or (alone is not None and alone.as_others) else best
-    return best
-
-
-def _recognised(above: Floats) -> bool:
-    """Whether held-out samples are recognised above chance, beyond one standard error; not told of fewer than five."""
-    return len(above) >= LEAST_HELD and bool(above.mean() > above.std(ddof=1) / np.sqrt(len(above)))
-
-
-def lowest(found: Iterable[Cut], count: int) -> Mask:
-    """(N,) the largest separate low group of at most `LOW` of the samples, else the largest; nobody if there is none.
-
-    A few samples make no separate group of recognition beside a class that is hard, and may be among its samples.
-    """
-    best = {True: np.zeros(count, dtype=bool), False: np.zeros(count, dtype=bool)}
-    for cut in found:
-        group, separate = cut.low > 0.5, cut.separation > SEPARATION
-        if best[separate].mean() < group.mean() <= LOW:
-            best[separate] = group
-    return best[True] if best[True].any() else best[False]
-
-
-def rare_parts(group: Mask, places: Floats, read: Read, seed: int) -> Mask:
-    """(N,) those parts of a low group that are merely rare: small, apart from all else, and read as others are.
-
-    What is broken and what is rare can be recognised equally badly. The group as a whole is asked, with those that look
-    like it; then it is cut into two and into three parts by appearance, and each part is asked.
-    """
-    from sklearn.cluster import KMeans
-
-    rows, found = np.flatnonzero(group), np.zeros(len(group), dtype=bool)
-    whole = completed(places, group) if group.any() else group
-    if SMALLEST < whole.mean() <= RARE and crossing(places, whole) <= MIXED:
-        alone = read(whole)
-        found = whole if alone is not None and alone.as_others else found
-    looks = len(np.unique(places[rows], axis=0))
-    for count in PARTS:
-        if len(rows) < count * FEWEST or looks < count:
-            break
-        own = KMeans(count, n_init=4, random_state=seed).fit_predict(places[rows])
-        for number in range(count):
-            part = np.zeros(len(group), dtype=bool)
-            part[rows[own == number]] = True
-            if SMALLEST < part.mean() <= RARE and not found[part].any() and apart(places, part):
-                alone = read(part)
-                found = found | part if alone is not None and alone.as_others else found
-    return found
-
-
-def _as_others(usable: Floats, recognition: Floats, rare: Mask) -> Floats:
-    """(N,) usability in which a rare group is spread as the others are, in the order of its own recognition."""
-    if not rare.any() or rare.all():
-        return usable
-    order = np.argsort(np.argsort(recognition[rare], kind="stable"), kind="stable")
-    out = usable.copy()
-    out[rare] = np.quantile(usable[~rare], (order + 0.5) / len(order))
-    return out
 
 
 def some_not_all(good: Floats) -> Floats:

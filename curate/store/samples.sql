@@ -11,7 +11,7 @@ SELECT
          WHEN NOT (/* any_right */ false) THEN 'none'
          ELSE concat_ws('+', /* right_ones */ NULL) || ' only' END AS quadrant,
     i.predicted[v.at_fused] AS predicted, i.in_sample, i.fold, /* usability_names */ u.contradiction_fused,
-    u.p_mislabelled, u.imbalance, u.intact, u.broken, u.contradicts,
+    u.p_mislabelled, u.imbalance, u.intact, u.broken, u.contradicts, u.rare, u.weak, u.shortcut,
     k.mark, k.mark_label, k.mark_note, coalesce(n.selections, []) AS selections
 FROM item i
 JOIN ( -- the parts that are shown, and where the modalities and pairs stand in their lists
@@ -28,11 +28,8 @@ JOIN ( -- the parts that are shown, and where the modalities and pairs stand in 
 LEFT JOIN (
     SELECT run_id, sample_id, /* usability_columns */
         any_value(contradiction_fused) AS contradiction_fused, any_value(p_mislabelled) AS p_mislabelled,
-        1 - product(usability) - product(1 - usability) AS imbalance, arg_max(modality, usability) AS intact,
-        CASE WHEN count(p_broken) > 0 THEN coalesce(string_agg(modality, '+' ORDER BY list_position(modalities, modality))
-            FILTER (p_broken > 0.5), '') END AS broken,
-        CASE WHEN count(p_swapped) > 0 THEN coalesce(string_agg(modality, '+' ORDER BY list_position(modalities, modality))
-            FILTER (p_swapped > 0.5), '') END AS contradicts
+        1 - product(usability) - product(1 - usability) AS imbalance, arg_max(modality, usability) AS intact
+        /* named */
     FROM usability JOIN (/* scored */) USING (run_id) GROUP BY ALL
 ) u ON u.run_id = v.run_id AND u.sample_id = i.sample_id
 LEFT JOIN (
@@ -75,6 +72,9 @@ COMMENT ON COLUMN samples.imbalance IS 'some modalities usable and some not, by 
 COMMENT ON COLUMN samples.intact IS 'the most usable modality';
 COMMENT ON COLUMN samples.broken IS 'modalities claimed to be unusable (p_broken > 0.5), joined by +; empty = none; NULL = not assessed';
 COMMENT ON COLUMN samples.contradicts IS 'modalities whose clip is probably that of another sample (p_swapped > 0.5), joined by +; empty = none; NULL = not assessed';
+COMMENT ON COLUMN samples.rare IS 'modalities by which it belongs to a rare kind that is readable by itself, joined by +: not broken; empty = none; NULL = not assessed';
+COMMENT ON COLUMN samples.weak IS 'modalities by which its class is hardly recognised as a whole, joined by +: ambiguous, or damaged throughout; empty = none; NULL = not assessed';
+COMMENT ON COLUMN samples.shortcut IS 'modalities of which the look alone gives its class away, joined by +: damage tied to a class; empty = none; NULL = not assessed';
 COMMENT ON COLUMN samples.mark IS 'what a person decided: keep, drop, fix_label, unsure or broken:<modality>; NULL = nothing';
 COMMENT ON COLUMN samples.mark_label IS 'the class it should be, with fix_label; NULL = not said';
 COMMENT ON COLUMN samples.mark_note IS 'what a person noted; NULL = nothing';

@@ -418,7 +418,10 @@ CREATE TABLE usability_here (
     contradiction DOUBLE NOT NULL CHECK (contradiction BETWEEN 0 AND 1),
     contradiction_fused DOUBLE CHECK (contradiction_fused BETWEEN 0 AND 1),
     p_swapped DOUBLE CHECK (p_swapped BETWEEN 0 AND 1),
-    p_mislabelled DOUBLE CHECK (p_mislabelled BETWEEN 0 AND 1)
+    p_mislabelled DOUBLE CHECK (p_mislabelled BETWEEN 0 AND 1),
+    rare BOOLEAN,
+    weak BOOLEAN,
+    shortcut BOOLEAN
 );
 CREATE VIEW usability AS FROM usability_here;
 COMMENT ON TABLE usability_here IS 'What a modality is worth on a training sample, by its look-alikes; a row a (run_id, sample_id, modality)';
@@ -432,6 +435,9 @@ COMMENT ON COLUMN usability_here.contradiction IS 'how much the modality denies 
 COMMENT ON COLUMN usability_here.contradiction_fused IS 'how much the fused prediction denies the label over the warm-up, 0..1, the same for every modality of a sample; NULL in runs of an older curate';
 COMMENT ON COLUMN usability_here.p_swapped IS 'probability that the modality''s clip is that of another sample: it shows another class, and the others prefer the label; 0..1, 0 throughout where no such group is told apart; NULL = not judged, of a modality that reads too few samples, or where wrong labels may explain as much';
 COMMENT ON COLUMN usability_here.p_mislabelled IS 'probability that the label is wrong, 0..1, the same for every modality of a sample; 0 where something is broken, or where no group of wrong labels is told apart; NULL = not judged';
+COMMENT ON COLUMN usability_here.rare IS 'whether it belongs to what has a look of its own and is readable by itself: not broken, and ranked as the others; NULL = not asked';
+COMMENT ON COLUMN usability_here.weak IS 'whether its class is hardly recognised as a whole: ambiguous, or damaged throughout; NULL = not asked';
+COMMENT ON COLUMN usability_here.shortcut IS 'whether its look gives its class away: damage tied to a class; its usability is lowered; NULL = not asked';
 
 CREATE TABLE guard (
     run_id VARCHAR NOT NULL,

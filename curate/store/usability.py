@@ -59,6 +59,7 @@ class Assessments:
                         columns["p_swapped"] = denied.p_swapped[:, j]
                     if not np.isnan(denied.p_mislabelled).any():
                         columns["p_mislabelled"] = denied.p_mislabelled
+                columns |= {kind: of_all[:, j] for kind, of_all in found.kinds.items()}
                 if not guard.withheld:
                     columns["p_broken"] = found.p_broken[:, j]
                 insert(con, "usability", columns, key)

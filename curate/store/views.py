@@ -18,6 +18,14 @@ SCORED = """
     QUALIFY row_number() OVER (PARTITION BY dataset ORDER BY started DESC, run_id DESC) = 1
 """
 """The newest scored run of each data set."""
+NAMED = {
+    "broken": "p_broken > 0.5",
+    "contradicts": "p_swapped > 0.5",
+    "rare": "rare",
+    "weak": "weak",
+    "shortcut": "shortcut",
+}
+"""Columns of `samples` that name modalities, joined by +, and the condition on `usability` that each is named by."""
 STORED = "SELECT DISTINCT unnest(modalities) FROM part WHERE run_id IS NOT NULL ORDER BY 1"
 
 
@@ -113,6 +121,11 @@ def _filled(known: Sequence[str], three: bool) -> str:
             f"max(contradiction) FILTER (modality = '{m}') AS contradiction_{m}, "
             f"max(p_swapped) FILTER (modality = '{m}') AS p_swapped_{m}, "
             for m in own
+        ],
+        "named": [
+            f", CASE WHEN count({so.split()[0]}) > 0 THEN coalesce(string_agg(modality, '+' "
+            f"ORDER BY list_position(modalities, modality)) FILTER ({so}), '') END AS {name}"
+            for name, so in NAMED.items()
         ],
         "usability_names": [f"u.usability_{m}, u.p_broken_{m}, u.contradiction_{m}, u.p_swapped_{m}, " for m in own],
     }

@@ -25,7 +25,7 @@ SORT = "p_balanced"
 """The usual order: the least balanced samples first, those without a score last."""
 NOTHING = "∅"
 """Stands for NULL among the values of a column."""
-GROUPED = ("label_name", "status", "quadrant", "broken", "contradicts", "mark", "split")
+GROUPED = ("label_name", "status", "quadrant", "broken", "contradicts", "rare", "weak", "shortcut", "mark", "split")
 """Columns that bars are drawn of, where they say anything."""
 
 

@@ -219,7 +219,7 @@ export function handles(node, curve, t, on) {
   old.slice(places.length).forEach((handle) => handle.remove());
 }
 
-const TITLES = { label_name: "Class", quadrant: "Right on their own", broken: "Claimed broken", contradicts: "Denies the label", mark: "Marked" };
+const TITLES = { label_name: "Class", quadrant: "Right on their own", broken: "Claimed broken", contradicts: "Denies the label", rare: "Rare, readable", weak: "Class hardly recognised", shortcut: "Look gives the class away", mark: "Marked" };
 
 // Draws a list of bars for each grouped column; `on.toggle(column, value)`.
 export function bars(summary, about, state, on) {

@@ -7,7 +7,7 @@ import { Sample, KEYS } from "./sample.js";
 
 const ROWS = 24;
 const OF_PAGE = ["mode", "page", "t", "sample"]; // parts of the address that are not for the server
-const COLUMNS = ["sample_id", "label_name", "split", "status", "gap", "p_balanced", "broken", "contradicts", "mark", "mark_note"];
+const COLUMNS = ["sample_id", "label_name", "split", "status", "gap", "p_balanced", "broken", "contradicts", "rare", "weak", "shortcut", "mark", "mark_note"];
 
 let about, marks, dialog, summary, page, running;
 let ahead = null; // the first answers, asked for before the page knows its columns
@@ -205,6 +205,9 @@ export function tags(row) {
   if (row.broken) found.push(el("span", { class: "tag claim" }, `claim: ${row.broken} broken`));
   if (row.contradicts) found.push(el("span", { class: "tag claim" }, `claim: ${row.contradicts} denies the label`));
   if (row.p_mislabelled > 0.5) found.push(el("span", { class: "tag claim" }, "claim: label is wrong"));
+  if (row.rare) found.push(el("span", { class: "tag" }, `${row.rare}: rare, readable`));
+  if (row.weak) found.push(el("span", { class: "tag" }, `${row.weak}: class hardly recognised`));
+  if (row.shortcut) found.push(el("span", { class: "tag" }, `${row.shortcut}: look gives the class away`));
   if (waiting) found.push(el("span", { class: "tag pending" }, `${waiting.mark}, being stored`));
   else if (row.mark) found.push(el("span", { class: "tag decided" }, row.mark));
   if (row.mark_note) found.push(el("span", { class: "tag decided" }, short(row.mark_note, 40)));

@@ -154,6 +154,17 @@ def test_swapped_clips_are_a_finding_of_each_modality() -> None:
     assert found in recommend(known)[0]
 
 
+def test_the_command_lists_whatever_is_said_of_groups() -> None:
+    known = {"verdicts": {"audio": "no broken group found"}, "broken": {}}
+    for changes, asked in (
+        ({"kinds": ("rare",)}, "SELECT sample_id, label_name, rare FROM samples WHERE rare <> ''"),
+        ({"kinds": ("weak",), "broken": {"audio": 0.1}}, "broken, weak FROM samples WHERE broken <> '' OR weak <> ''"),
+        ({}, None),
+    ):
+        (found,) = [t for t in conclusions(replace(PLAIN, **{**known, **changes})) if t.startswith("broken: ")]
+        assert ("curate sql" in found) == (asked is not None) and (asked or "") in found
+
+
 def test_what_was_not_judged_for_swaps_is_said_there_and_beside_wrong_labels() -> None:
     known = replace(PLAIN, unread={"visual": "why"}, denied=97)
     swapped, labels = (t for t in conclusions(known) if t.startswith(("swapped: ", "labels: ")))

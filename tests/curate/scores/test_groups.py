@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -10,9 +9,9 @@ import pytest
 
 from curate.scores import groups, usability
 from curate.scores.groups import PURE, Readable, apart, completed, crossing, readable, shortcuts, weak_classes
-from curate.scores.guard import Cut, Guard, Labels, broken
+from curate.scores.guard import Guard, Labels, broken
 from curate.scores.references import load, save
-from curate.scores.usability import Evidence, assess, lowest, rare_parts
+from curate.scores.usability import Evidence, assess
 
 
 def test_a_group_of_whole_classes_is_named_and_a_random_one_is_not() -> None:
@@ -166,6 +165,7 @@ def test_a_group_that_is_a_set_of_classes_is_weak_and_not_broken() -> None:
     (guard,) = both.guards
     assert guard.weak == ("c", "d") and not guard.found and not both.p_broken.any()
     assert "weak on classes c, d" in guard.verdict
+    assert np.array_equal(both.kinds["weak"][:, 0], labels.seen > 1)
     rng = np.random.default_rng(0)
     spread = judged(rng.random(600) < 0.3, rng.random(200) < 0.3, labels)
     assert spread.guards[0].found and not spread.guards[0].weak
@@ -212,6 +212,7 @@ def test_a_rare_group_keeps_its_part_if_it_is_readable_and_is_broken_if_it_is_no
     assert not rare.guards[0].found and rare.guards[0].rare == pytest.approx(0.1, abs=0.02)
     worst = rare.usability[:, 0] <= np.quantile(rare.usability[:, 0], 0.1)
     assert worst[group].mean() < 0.2 and not rare.p_broken.any()
+    assert np.array_equal(rare.kinds["rare"][:, 0], group) and not broken.kinds["rare"].any()
     assert broken.guards[0].found and broken.guards[0].rare == 0
     assert np.array_equal(broken.p_broken[:, 0] > 0.5, group)
 
@@ -254,6 +255,7 @@ def test_what_a_shortcut_gives_away_ranks_last() -> None:
     found = assess(np.array([f"s{i:04}" for i in range(600)]), {"visual": e}, 4)
     assert found.guards[0].shortcuts == ("c",) and "class c" in found.guards[0].verdict
     assert found.usability[tied, 0].max() < found.usability[~tied, 0].min() + 1e-9
+    assert np.array_equal(found.kinds["shortcut"][:, 0], tied) and not found.kinds["rare"].any()
 
 
 def test_vectors_of_one_class_that_look_like_no_others_rank_last() -> None:
@@ -285,40 +287,6 @@ def test_new_samples_of_a_group_get_what_their_group_got(tmp_path) -> None:
     assert reference.of(usual) == reference.usability(reference.recognition(usual))
 
 
-def test_a_rare_part_is_sought_in_a_separate_low_group_else_in_the_largest() -> None:
-    def cut(count: int, separation: float) -> Cut:
-        return Cut((np.arange(100) < count).astype(float), np.zeros(10, dtype=bool), separation, count / 100)
-
-    few, more, most = cut(5, 3.0), cut(20, 1.0), cut(60, 1.0)
-    assert lowest([few, more, most], 100).sum() == 5
-    assert lowest([more, cut(10, 1.5), most], 100).sum() == 20
-    assert lowest([most], 100).sum() == lowest([], 100).sum() == 0
-
-
-def test_a_low_group_that_looks_all_the_same_has_no_parts() -> None:
-    group = np.arange(400) < 60
-    places = np.where(group[:, None], 1.0, np.arange(400)[:, None] % 7)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert not rare_parts(group, places, lambda part: None, 0).any()
-
-
-def test_a_rare_group_is_asked_as_a_whole_first() -> None:
-    """Of one cloud, a part is beside the other part: only the whole has a look of its own."""
-    group = np.arange(600) < 50
-    places = np.random.default_rng(0).normal(size=(600, 3)) + 20 * group[:, None]
-    asked: list[int] = []
-
-    def read(part: np.ndarray) -> Readable:
-        asked.append(int(part.sum()))
-        return Readable(0.9 if part.sum() == 50 else 0.3, 0.02, 0.9, 0.25)
-
-    assert np.array_equal(rare_parts(group, places, read, 0), group) and asked[0] == 50
-    assert not rare_parts(group, places, lambda part: Readable(0.3, 0.02, 0.9, 0.25), 0).any()
-    large = np.arange(600) < 90  # more than a tenth is not rare
-    assert not rare_parts(large, np.where(large[:, None], 20.0, 0) + places, lambda part: None, 0).any()
-
-
 def test_half_of_a_half_learnt_group_is_not_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks name two tenths, of which the model has learnt one by its deep features."""
     labels = Labels(np.resize(np.arange(4), 600), np.resize(np.arange(4), 200), "abcd")
@@ -329,7 +297,7 @@ def test_half_of_a_half_learnt_group_is_not_broken(monkeypatch: pytest.MonkeyPat
     ids = np.array([f"s{i:04}" for i in range(600)])
     for group, ratio, claimed in ((both, 0.4, noise), (both, 0.1, both), (both & ~noise, 0.4, both & ~both)):
         found = (group.astype(float), Guard(True, 0.2, 3.0, ratio), np.zeros(600, dtype=bool))
-        monkeypatch.setattr(usability, "_judged", lambda *_, found=found: found)
+        monkeypatch.setattr(usability, "_grouped", lambda *_, found=found: found)
         seen = assess(ids, {"visual": deep}, 4)
         assert np.array_equal(seen.p_broken[:, 0] > 0.5, claimed)
         assert seen.guards[0].found == claimed.any() and seen.guards[0].share == claimed.mean()

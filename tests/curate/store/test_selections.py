@@ -88,7 +88,9 @@ def judged(pets):
         for i, values in USABLE.items():
             for m, u in zip(("audio", "visual"), values, strict=True):
                 con.execute(
-                    "INSERT INTO usability_here VALUES (?, ?, ?, 0.5, ?, 0, 0.5, NULL, NULL, NULL)", [RUN, i, m, u]
+                    "INSERT INTO usability_here BY NAME SELECT ? AS run_id, ? AS sample_id, ? AS modality, "
+                    "? AS usability, 0 AS p_broken, 0.5 AS contradiction",
+                    [RUN, i, m, u],
                 )
         for i, gap in GAPS.items():
             con.execute("UPDATE item_here SET prob_gap = [?] WHERE prob_gap IS NOT NULL AND sample_id = ?", [gap, i])

@@ -27,7 +27,13 @@ def assessed(scored_table):
     p_broken = np.array([[0.0, 0.0], [0.9, 0.0], [0.0, 0.8], [0.0, 0.1]])[kinds]
     denied = np.array([[0.1, 0.1, 0.1], [0.95, 0.1, 0.2], [0.1, 0.6, 0.3], [0.1, 0.9, 0.6]])[kinds]
     guards = (Guard(True, 0.25, 4.0, 0.05), Guard(True, 0.25, 3.0, 0.1))
-    found = Usability(ids, MODALITIES, worth, worth, p_broken, guards, {})
+    of = {
+        "rare": [[1, 1], [0, 0], [0, 0], [0, 0]],
+        "weak": [[0, 0], [0, 0], [0, 1], [0, 0]],
+        "shortcut": np.zeros((4, 2)),
+    }
+    marked = {kind: np.array(rows, dtype=bool)[kinds] for kind, rows in of.items()}
+    found = Usability(ids, MODALITIES, worth, worth, p_broken, guards, {}, {}, marked)
     swapped = np.where(kinds[:, None] == 3, [0.0, 0.9], 0.0)
     scored_table.usability.write(RUN, found, denied, Denied(np.zeros(len(ids)), swapped))
     return scored_table, ids, kinds, p_broken
@@ -46,7 +52,7 @@ def test_samples_says_it_in_words(assessed) -> None:
         (i, rest)
         for i, *rest in table.query(
             "SELECT sample_id, imbalance, intact, broken, contradicts, usability_visual, contradiction_audio, "
-            "contradiction_fused, p_broken_audio "
+            "contradiction_fused, p_broken_audio, rare, weak, shortcut "
             "FROM samples WHERE imbalance IS NOT NULL"
         )[1]
     )
@@ -55,7 +61,8 @@ def test_samples_says_it_in_words(assessed) -> None:
     assert [row[2:4] for row in told] == [["", ""], ["audio", ""], ["visual", ""], ["", "visual"]]
     assert [row[0] for row in told] == pytest.approx([0.1, 0.9, 0.8, 0.2])  # a (1 - v) + v (1 - a)
     assert [row[1] for row in told] == ["audio", "visual", "audio", "audio"]
-    assert told[2][4:] == [0.2, 0.1, 0.3, 0.0] and told[1][-1] == 0.9
+    assert told[2][4:8] == [0.2, 0.1, 0.3, 0.0] and told[1][7] == 0.9
+    assert [row[8:] for row in told] == [["audio+visual", "", ""], ["", "", ""], ["", "visual", ""], ["", "", ""]]
 
 
 def test_a_modality_that_is_not_judged_claims_nothing(assessed) -> None:
@@ -83,6 +90,7 @@ def test_a_clip_is_named_and_a_label_is_wrong_where_that_was_judged(assessed) ->
     found = Usability(ids, MODALITIES, ones, ones, whole, (Guard(False), Guard(False)), {})
     table.usability.write(RUN, found, ones)
     assert table.query(said)[1] == [(None, None, None)]
+    assert table.query("SELECT count(rare), count(weak), count(shortcut) FROM samples")[1] == [(0, 0, 0)], "not asked"
     swapped = np.tile([0.6, 0.5], (len(ids), 1))
     table.usability.write(RUN, found, ones, Denied(np.full(len(ids), 0.7), swapped))
     assert table.query(said)[1] == [("audio", 0.6, 0.7)]

@@ -58,8 +58,8 @@ def test_claims_of_broken_modalities_are_judged_by_modality(scored_table):
     with scored_table.db.open(write=True) as con:
         for m, p in (("audio", "0"), ("visual", "(sample_id < 's003')::INTEGER * 0.9")):
             con.execute(
-                f"INSERT INTO usability_here SELECT '{run.run_id}', sample_id, '{m}', 0.5, 0.5, {p}, 0.1, NULL, 0, "
-                "NULL FROM gap"
+                f"INSERT INTO usability_here BY NAME SELECT '{run.run_id}' AS run_id, sample_id, '{m}' AS modality, "
+                f"0.5 AS usability, {p} AS p_broken, 0.1 AS contradiction, 0 AS p_swapped FROM gap"
             )
     given = {"s000": "broken:visual", "s001": "broken:audio", "s002": "keep"}
     scored_table.marks.write("toy", [Mark(mark_id=i, sample_id=i, mark=m) for i, m in given.items()], "x")
