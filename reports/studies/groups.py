@@ -30,8 +30,9 @@ from curate.scores.usability import Evidence, Usability, assess
 from curate.store.dynamics import Dynamics
 
 HEAD = (
-    "| world | seed | claimed | precision / recall | AUROC of imbalance | kept of the planted by 90 % | said |",
-    "|---" * 7 + "|",
+    "| world | seed | claimed | precision / recall | AUROC of imbalance | kept of the planted by 90 % "
+    "| rare, precision / recall | said |",
+    "|---" * 8 + "|",
 )
 KINDS = (
     "| world | seed | fault | share | AUROC | claims, precision / recall | self-confidence | normalised margin "
@@ -176,12 +177,15 @@ def row(world: str, seed: int, found: Usability, known) -> str:
     """One line of the first table: claims, and what selecting 90 % keeps of the planted."""
     claimed, damaged = found.p_broken > 0.5, damage(found, known)
     hits, alone = (claimed & damaged).sum(), damaged.sum(axis=1) == 1
-    kept, planted = found.imbalance <= np.quantile(found.imbalance, 0.9), known["fault"] != ""
+    kept, planted = np.zeros(len(claimed), dtype=bool), known["fault"] != ""
+    kept[np.argsort(-found.usability.min(axis=1), kind="stable")[: round(0.9 * len(kept))]] = True
+    minority, rare = np.char.find(known["fault"], "minority") >= 0, found.kinds["rare"].any(axis=1)
     cells = [
         f"{claimed.any(axis=1).mean():.1%}",
         f"{hits / claimed.sum():.2f} / {hits / damaged.sum():.2f}" if claimed.any() and damaged.any() else "",
         f"{auroc(found.imbalance, alone):.3f}" if alone.any() else "",
         f"{kept[planted].mean():.0%}" if planted.any() else "",
+        both(rare, minority) if minority.any() or rare.any() else "",
         "; ".join(f"{m}: {g.verdict.split(': ')[0]}" for m, g in zip(found.modalities, found.guards, strict=True)),
     ]
     return f"| {world} | {seed} | {' | '.join(cells)} |"
