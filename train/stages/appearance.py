@@ -14,12 +14,14 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from torch import Tensor, nn
 
 from curate.datasets.decoded import SIDE, coarse
 from curate.scores.guard import DEEP
 from curate.scores.references import BANK, main_axes
 from curate.scores.vectors import vector_looks
+from curate.scores.wordings import UNKNOWN, wordings
 from curate.torch.heads import channel_statistics
 from curate.train.data.samples import RunData, Samples
 from curate.train.loop.engine import Trainer
@@ -27,6 +29,8 @@ from curate.types import Floats
 
 CHUNK = 512
 """Samples read at once."""
+IDS = np.int32
+"""Kind of the ids of texts, which nothing else has."""
 COARSE = SIDE**2
 """Main axes of features, as many as there are numbers of coarse content."""
 
@@ -63,13 +67,15 @@ def appearance(trainer: Trainer, data: RunData, samples: Samples) -> dict[str, F
 
 
 def patterns(samples: Samples, modality: str) -> Floats | None:
-    """(N, <= 64) coarse content of pictures or sounds, see `decoded.coarse`, and of features computed beforehand their
-    places on the main axes; None of other modalities.
+    """(N, <= 64) coarse content of pictures or sounds, see `decoded.coarse`, of texts by their words, see `topics`, and
+    of features computed beforehand their places on the main axes; None of other modalities.
 
-    What an encoder that was trained makes of features would not do: it tells the class of what it knows by heart.
+    What an encoder that was trained makes of them would not do: it tells the class of what it knows by heart.
     """
     array, rows = samples.cache.arrays[modality], samples.rows
     parts = _parts(rows)
+    if array.dtype == IDS:
+        return topics(array, rows)
     if array.dtype.kind != "f":  # features alone are kept as they are
         known = [part for part in (coarse(array[own]) for own in parts) if part is not None]
         return np.concatenate(known) if known else None
@@ -77,15 +83,43 @@ def patterns(samples: Samples, modality: str) -> Floats | None:
     return np.concatenate([(array[own] - centre) / spread @ axes for own in parts])
 
 
-def looks(seen: Samples, unseen: Samples, modality: str) -> tuple[Floats, Floats] | str:
-    """(N, 8) and (H, 8) how the vectors of training and of other samples look, see `curate.scores.vectors`.
+def topics(array: NDArray[np.int32], rows: NDArray[np.int64]) -> Floats:
+    """(N, <= 64) main axes of how often texts have each known word, the more the fewer texts have it."""
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfTransformer
+    from sklearn.pipeline import make_pipeline
 
-    Of other media, and of vectors of a few numbers, why there is none, in words.
+    few = _few(rows)
+    width = int(max(array[own].max(initial=0) for own in _parts(few))) + 1
+
+    def counted(own: NDArray[np.int64]) -> csr_array:
+        """(n, V) how often each word is in a text."""
+        ids = np.minimum(array[own], width)  # not among the few: in a column that is left out
+        at, place = np.nonzero(ids > UNKNOWN)
+        ones = (np.ones(len(at)), (at, ids[at, place]))
+        return csr_array(ones, shape=(len(own), width + 1))[:, :width]
+
+    known = counted(few)
+    axes = min(COARSE, *known.shape)
+    reader = make_pipeline(TfidfTransformer(sublinear_tf=True), TruncatedSVD(axes, random_state=0)).fit(known)
+    return np.concatenate([reader.transform(counted(own)) for own in _parts(rows)])
+
+
+def looks(seen: Samples, unseen: Samples, modality: str) -> tuple[Floats, Floats] | str:
+    """(N, S) and (H, S) how the vectors of training and of other samples look, see `curate.scores.vectors`, or their
+    texts, see `curate.scores.wordings`.
+
+    Of other media, of vectors of a few numbers, and of texts of a few words, why there is none, in words.
     """
-    array = seen.cache.arrays[modality]
+    array, few = seen.cache.arrays[modality], _few(seen.rows)
+    if array.dtype == IDS:
+        texts = wordings(array[few])
+        if isinstance(texts, str):
+            return texts
+        first = [texts.of(array[own], np.isin(own, few)) for own in _parts(seen.rows)]
+        return np.concatenate(first), np.concatenate([texts.of(array[own]) for own in _parts(unseen.rows)])
     if array.dtype.kind != "f":  # features alone are kept as they are
         return DEEP
-    few = _few(seen.rows)
     found = vector_looks(array[few])
     if isinstance(found, str):
         return found
