@@ -27,6 +27,8 @@ from curate.train.data.samples import RunData, Samples
 from curate.train.loop.engine import Trainer
 from curate.types import Floats
 
+TOPICS = 24
+"""Main axes of texts: of a few dozen of them, a classifier reads as much from so many as from their words."""
 CHUNK = 512
 """Samples read at once."""
 IDS = np.int32
@@ -83,25 +85,26 @@ def patterns(samples: Samples, modality: str) -> Floats | None:
     return np.concatenate([(array[own] - centre) / spread @ axes for own in parts])
 
 
-def topics(array: NDArray[np.int32], rows: NDArray[np.int64]) -> Floats:
-    """(N, <= 64) main axes of how often texts have each known word, the more the fewer texts have it."""
+def topics(array: NDArray[np.int32], rows: NDArray[np.int64]) -> Floats | None:
+    """(N, <= 24) main axes of how often texts have each known word, weighted by how few of them have it; None if no
+    word is known."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfTransformer
     from sklearn.pipeline import make_pipeline
 
     few = _few(rows)
-    width = int(max(array[own].max(initial=0) for own in _parts(few))) + 1
+    known = max((int(array[own].max()) for own in _parts(few)), default=0) - UNKNOWN
+    if known < 1:
+        return None
 
     def counted(own: NDArray[np.int64]) -> csr_array:
-        """(n, V) how often each word is in a text."""
-        ids = np.minimum(array[own], width)  # not among the few: in a column that is left out
-        at, place = np.nonzero(ids > UNKNOWN)
-        ones = (np.ones(len(at)), (at, ids[at, place]))
-        return csr_array(ones, shape=(len(own), width + 1))[:, :width]
+        """(n, V) how often each word that any of the few has is in a text."""
+        words = array[own].astype(np.int64) - UNKNOWN - 1
+        at, place = np.nonzero((words >= 0) & (words < known))
+        return csr_array((np.ones(len(at)), (at, words[at, place])), shape=(len(own), known))
 
-    known = counted(few)
-    axes = min(COARSE, *known.shape)
-    reader = make_pipeline(TfidfTransformer(sublinear_tf=True), TruncatedSVD(axes, random_state=0)).fit(known)
+    axes = TruncatedSVD(min(TOPICS, len(few), known), random_state=0)
+    reader = make_pipeline(TfidfTransformer(sublinear_tf=True), axes).fit(counted(few))
     return np.concatenate([reader.transform(counted(own)) for own in _parts(rows)])
 
 

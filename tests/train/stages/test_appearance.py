@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from curate.scores import wordings
 from curate.scores.guard import DEEP
 from curate.scores.vectors import FEW
 from curate.specs import ClipSpec, FeatureSpec, TextSpec, VisualSpec
@@ -118,3 +119,36 @@ def test_the_look_of_vectors_is_of_features_alone() -> None:
     _, as_new = looks(seen, seen, "audio")
     assert (as_new[:, 6] <= found[:, 6]).all() and not np.array_equal(found, as_new), "new ones find themselves"
     assert looks(seen, unseen, "few") == FEW and looks(seen, unseen, "visual") == DEEP
+
+
+def texts(count: int = 40) -> np.ndarray:
+    """Ids of texts of two topics in turn, eight words each; the fourth is cut to two."""
+    rng = np.random.default_rng(0)
+    own = 2 + 10 * (np.arange(count)[:, None] % 2) + rng.integers(0, 10, (count, 8))
+    own[3, 2:] = 0
+    return np.pad(own, ((0, 0), (0, 2))).astype(np.int32)
+
+
+def test_coarse_content_of_texts_is_their_words() -> None:
+    """The first axes tell two topics that share no word; what no known word is in is at their origin."""
+    ids = np.concatenate([texts(), np.ones((1, 10), dtype=np.int32)])
+    samples = SimpleNamespace(cache=SimpleNamespace(arrays={"text": ids}), rows=np.arange(41))
+    found = patterns(samples, "text")
+    assert found.shape == (41, 20) and not found[40].any(), "no more axes than words"
+    likeness = found[:40] @ found[:40].T
+    same = np.equal.outer(np.arange(40) % 2, np.arange(40) % 2)
+    assert np.abs(likeness[~same]).max() < 1e-9 < likeness[same].mean()
+    assert np.array_equal(found, patterns(samples, "text"))
+    nothing = SimpleNamespace(cache=SimpleNamespace(arrays={"text": np.minimum(ids, 1)}), rows=np.arange(41))
+    assert patterns(nothing, "text") is None, "no known word"
+
+
+def test_the_look_of_texts_is_not_what_they_say() -> None:
+    cache = SimpleNamespace(arrays={"text": texts(), "names": texts()[:, 2:3]})
+    seen, unseen = (SimpleNamespace(cache=cache, rows=rows) for rows in (np.arange(30), np.arange(30, 40)))
+    found, held = looks(seen, unseen, "text")
+    assert found.shape == (30, 7) and held.shape == (10, 7)
+    assert np.exp(found[:, 0]) == pytest.approx([8, 8, 8, 2] + [8] * 26), "the number of words"
+    _, as_new = looks(seen, seen, "text")
+    assert (as_new[:, 3] > found[:, 3]).all(), "new ones are not left out of what they are compared with"
+    assert looks(seen, unseen, "names") == wordings.FEW
