@@ -255,7 +255,7 @@ def test_a_scored_run_that_cannot_be_made_is_tried_once(work, monkeypatch) -> No
     other = {"score": {"family": "gaussian"}}
     rows = (Row("a", "warmup"), Row("b", "warmup", scoring=other), Row("c", "iprm", scoring=other))
     compare(work, Plan("mine", rows), Protocol("toy", None, FEW), [0])
-    assert [c.reason for c in work.store.comparisons.find("mine")] == ["", "it diverged", "it diverged"]
+    assert [c.reason for c in work.store.comparisons.find("mine")] == ["", *["it diverged; lower optim.lr"] * 2]
     assert failed == [0]
     with pytest.raises(CurateError, match="it diverged"):
         compare(work, Plan("mine", rows[1:]), Protocol("toy", None, FEW), [0])
