@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from curate.types import FUSED
 
-from .evidence import Evidence
+from .evidence import DAMAGE, Evidence
 from .held_out import HeldOut, differ
 
 MAY_BE_HARD = 2.0
@@ -119,7 +119,7 @@ def _labels(e: Evidence) -> str:
         text += f"or hard: the fusion is wrong on {1 - e.reads:.0%} of {e.unseen}; "
     elif e.by_heart:
         text += "and maybe more: what is known by heart is denied less; "
-    if e.unread and len(e.unread) < len(e.modalities):
+    if e.unread and DAMAGE not in e.unread.values():  # without looks too, what others prefer is no wrong label
         text += f"or swapped clips, which {_named(tuple(e.unread))} cannot tell from wrong labels; "
     return (
         f'{text}look at them: `curate sql "SELECT sample_id, label_name FROM samples WHERE p_mislabelled > 0.5 '
