@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from curate.scores import labels
-from curate.scores.bounds import read_at_least, wrong_among, wrong_bounds
+from curate.scores.bounds import read_at_least, wrong_among
 from curate.scores.gap import log_margin, true_class_probability
 from curate.scores.guard import Labels
 from curate.scores.heart import epoch_weights
@@ -103,16 +103,20 @@ def _denied(
         right = np.array([accuracy(p.probs[FUSED], given) for p in epochs])
         weights = epoch_weights(right, validated, len(unseen.labels))
     preferred = preferences((p.probs for p in epochs), names, given, weights)
-    sure, against, shown = preferred.decided(given)
-    wrong = wrong_bounds(sure, against, shown) if unseen is None else wrong_among(unseen)
-    right_on = float((~against).mean()) if unseen is None else accuracy(unseen.probs[FUSED], unseen.labels)
+    p_broken = np.zeros((len(given), len(names))) if found is None else found.p_broken
+    looked = () if found is None else tuple(found.looks.values())
+    if unseen is None:
+        wrong = labels.own_bounds(preferred, given, p_broken, looks=looked)
+        right_on = 1 - float(preferred.decided(given)[1].mean())
+    else:
+        wrong, right_on = wrong_among(unseen), accuracy(unseen.probs[FUSED], unseen.labels)
     return labels.judge(
         preferred,
         given,
-        np.zeros((len(given), len(names))) if found is None else found.p_broken,
+        p_broken,
         read_at_least(right_on, wrong.least),
         vouches=vouched(looks, given) if looks else None,
         wrong=wrong,
-        looks=() if found is None else tuple(found.looks.values()),
+        looks=looked,
         copies=contradicted(looks, given) if looks else None,
     )

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from curate.types import Floats
 
-from .bounds import MAJORITY, UNKNOWN, WrongBounds
+from .bounds import MAJORITY, UNKNOWN, WrongBounds, wrong_bounds
 from .exchanged import exchanged
 from .groups import alike
 from .preferences import Preferences
@@ -141,7 +141,7 @@ def judge(
     """
     count, modalities = p_broken.shape
     given, said, whole = said, said.at_equal_frequency(labels), p_broken <= CLAIMED
-    fitted = np.sort(np.random.default_rng(seed).permutation(count)[:BANK])
+    fitted = _fitted(count, seed)
     swaps = swapped(said, labels, whole, fitted, looks)
     if reads < READS:
         return Denied(np.full(count, np.nan), swaps.p, swaps.unjudged)
@@ -160,6 +160,32 @@ def judge(
         ways[1] = _mostly(ways[1], equal < -DENIES)
     p_wrong = np.maximum(max(ways, key=lambda p: int((p > CLAIMED).sum())), of_pairs)
     return Denied(np.where(copies & ~np.isnan(p_wrong), 1 / (1 + np.exp(margin)), p_wrong), swaps.p, swaps.unjudged)
+
+
+def own_bounds(
+    said: Preferences,
+    labels: NDArray[np.int64],
+    p_broken: Floats,
+    seed: int = 0,
+    looks: Sequence[Looks | None] = (),
+) -> WrongBounds:
+    """`bounds.wrong_bounds` by the samples themselves, where these are out of fold: by those of which nothing is broken
+    and no clip shows what is not there. The fusion denies their labels too, surely, and these are right.
+
+    Args:
+        said, labels, p_broken, seed, looks: as in `judge`.
+    """
+    whole = p_broken <= CLAIMED
+    shown = swapped(said.at_equal_frequency(labels), labels, whole, _fitted(len(labels), seed), looks).elsewhere
+    told = whole.all(axis=1) & (shown <= CLAIMED).all(axis=1)
+    sure, denied, given = said.decided(labels)
+    return wrong_bounds(sure[told], denied[told], given[told])
+
+
+def _fitted(count: int, seed: int) -> NDArray[np.int64]:
+    """The samples that mixtures are fitted to, ascending."""
+    result: NDArray[np.int64] = np.sort(np.random.default_rng(seed).permutation(count)[:BANK])
+    return result
 
 
 def _mostly(p: Floats, denied: NDArray[np.bool_]) -> Floats:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from curate.advice.evidence import read_evidence
 from curate.scores import labels, usability
-from curate.scores.bounds import WrongBounds, limited, read_at_least, wrong_among, wrong_bounds
+from curate.scores.bounds import WrongBounds, limited, read_at_least, wrong_among
 from curate.scores.gap import true_class_probability
 from curate.scores.guard import Labels
 from curate.scores.metrics import accuracy
@@ -111,8 +111,11 @@ def labels_unjudged(job: Job, measured: Measured) -> bool:
 
 def _wrong_labels(job: Job, said: Preferences, measured: Measured) -> WrongBounds:
     """Bounds of the share of wrong labels: by validation samples, or out of fold by the samples themselves."""
-    given = job.data.fit.labels
-    shown = wrong_bounds(*said.decided(given)) if job.run.folds else wrong_among(measured.held)
+    given, found = job.data.fit.labels, measured.found
+    if job.run.folds:
+        shown = labels.own_bounds(said, given, found.p_broken, job.run.seed, tuple(found.looks.values()))
+    else:
+        shown = wrong_among(measured.held)
     return limited(shown, (e.pattern for e in measured.evidence.values()), given, job.run.seed)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curate.scores.bounds import WrongBounds
-from curate.scores.labels import judge
+from curate.scores.bounds import WrongBounds, wrong_bounds
+from curate.scores.labels import judge, own_bounds
 from curate.scores.preferences import Preferences
 from curate.scores.references import Looks, look_alikes
 from curate.scores.swaps import HARD, NOBODY_READS, READS_FEW, typical
@@ -75,6 +75,21 @@ def test_wrong_labels_of_unequal_classes_are_told_where_held_out_samples_show_so
     assert not (judge(told, labels, np.zeros((COUNT, 2))).p_mislabelled > CLAIMED).any()
     claimed = judge(told, labels, np.zeros((COUNT, 2)), wrong=WrongBounds(0.06)).p_mislabelled > CLAIMED
     assert claimed[wrong].mean() > 0.95 and wrong[claimed].mean() > 0.95
+
+
+@pytest.mark.parametrize("kind", ["swapped", "broken", "wrong"])
+def test_labels_that_a_swapped_or_broken_clip_makes_the_fusion_deny_show_no_wrong_ones(kind: str) -> None:
+    """Of 40 samples the fusion denies the label, and is surest there: their picture is another's, or broken, or the
+    label is wrong. Only the last shows that labels are."""
+    rng, low = np.random.default_rng(3), np.arange(COUNT) < 40
+    sides = (-1.3 if kind == "wrong" else 1.5, -1.3, -0.8)
+    margins = np.stack([rng.normal(np.where(low, side, 1.5), 0.3) for side in sides], axis=1)
+    other = np.repeat(((LABELS + rng.integers(1, CLASSES, COUNT)) % CLASSES)[:, None], 3, axis=1)
+    told = said(margins, other, rest=-1.3 if kind == "wrong" else 1.5)
+    p_broken = np.zeros((COUNT, 2))
+    p_broken[low, 1] = kind == "broken"
+    every, own = wrong_bounds(*told.decided(LABELS)), own_bounds(told, LABELS, p_broken)
+    assert every.least > 0.2 and own.least == (every.least if kind == "wrong" else 0)
 
 
 @pytest.mark.parametrize("place", ["of the class shown", "of its own", "of both"])
