@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from curate.types import Floats
 
-from .bounds import MAJORITY, UNKNOWN, WrongBounds, wrong_bounds
+from .bounds import MAJORITY, UNKNOWN, WrongBounds, accidents, wrong_bounds
 from .exchanged import exchanged
 from .groups import alike
 from .preferences import Preferences
@@ -170,7 +170,8 @@ def own_bounds(
     looks: Sequence[Looks | None] = (),
 ) -> WrongBounds:
     """`bounds.wrong_bounds` by the samples themselves, where these are out of fold: by those of which nothing is broken
-    and no clip shows what is not there. The fusion denies their labels too, surely, and these are right.
+    and no clip shows what is not there. The fusion denies the labels of such, too, surely, and these are right. Without
+    them no more are wrong by accident than with them.
 
     Args:
         said, labels, p_broken, seed, looks: as in `judge`.
@@ -179,7 +180,8 @@ def own_bounds(
     shown = swapped(said.at_equal_frequency(labels), labels, whole, _fitted(len(labels), seed), looks).elsewhere
     told = whole.all(axis=1) & (shown <= CLAIMED).all(axis=1)
     sure, denied, given = said.decided(labels)
-    return wrong_bounds(sure[told], denied[told], given[told])
+    found = wrong_bounds(sure[told], denied[told], given[told])
+    return found._replace(accidents=min(found.accidents, accidents(sure, denied, given)))
 
 
 def _fitted(count: int, seed: int) -> NDArray[np.int64]:
