@@ -40,8 +40,9 @@ SAME = 1e-3
 CROSSING, ROUNDS = 0.05, 3
 """and these are apart from its others: once each has gone so many times with most of its neighbours of the class, fewer
 of these cross than this share of what mixing at random gives."""
-COMPARED = 20_000
-"""Of up to so many samples all are compared to find the nearest; of more, in few dimensions, by a tree."""
+COMPARED, TREE = 20_000, 15
+"""Of up to so many samples all are compared to find the nearest of each. Of more they are found by a tree, in so many
+dimensions at most; in more, where a tree is no faster, they are sought among a random sample of so many."""
 FLAT = 0.03
 """Nothing is there if the numbers of a pattern spread by less than this share of what is usual."""
 
@@ -229,7 +230,7 @@ def completed(places: Floats, group: Mask) -> Mask:
     Args:
         places: (N, d) in the space of appearance.
     """
-    near = min(NEAR, int(group.sum()))
+    near = min(NEAR, int(group[_compared(places)].sum()))
     return group | (group[_nearest(places, near)].mean(axis=1) > 0.5) if near else group
 
 
@@ -316,13 +317,22 @@ def alike(keys: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _nearest(places: Floats, near: int, of: Mask | None = None) -> NDArray[np.int64]:
-    """(n, near) indices of the samples nearest to each, or to those of a mask; nobody is near itself."""
+    """(n, near) indices of the samples nearest to each of those `_compared`, or of all to those of a mask; nobody is
+    near itself."""
     from sklearn.neighbors import NearestNeighbors
 
-    rows = np.arange(len(places)) if of is None else np.flatnonzero(of)
-    by = "brute" if len(places) <= COMPARED else "auto"
-    search = NearestNeighbors(n_neighbors=near + 1, algorithm=by).fit(places)
-    nearest = search.kneighbors(places[rows], return_distance=False)
+    every = np.arange(len(places))
+    rows, among = (every, _compared(places)) if of is None else (np.flatnonzero(of), every)
+    by = "kd_tree" if of is None and len(among) > COMPARED else "brute"
+    search = NearestNeighbors(n_neighbors=near + 1, algorithm=by).fit(places[among])
+    nearest = among[search.kneighbors(places[rows], return_distance=False)]
     order = np.argsort(nearest == rows[:, None], axis=1, kind="stable")
     result: NDArray[np.int64] = np.take_along_axis(nearest, order, axis=1)[:, :near]
     return result
+
+
+def _compared(places: Floats) -> NDArray[np.int64]:
+    """(B,) the samples among which the nearest of all are sought, ascending: all, or a random `COMPARED`."""
+    count, axes = places.shape
+    few = count <= COMPARED or axes <= TREE
+    return np.arange(count) if few else np.sort(np.random.default_rng(0).permutation(count)[:COMPARED])

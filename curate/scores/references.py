@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.blocks import slices
 from curate.types import Floats
 
 from .groups import SAME, Mask
@@ -23,7 +24,8 @@ AXES = 20
 REST = 4.0
 """How much the length of what the axes leave out counts beside a place on them, for deep features."""
 BANK = 20_000
-"""Up to this number all samples are searched; of more, a random bank of this size."""
+"""Up to this number all samples are searched; of more, a random bank of this size. Of so many the look-alikes are in
+memory at once."""
 FARTHER, CLOSE = 3.0, 5
 """What is so many times as far from a sample as the fifth nearest is not like it."""
 FEWEST_HELD = 30
@@ -88,6 +90,14 @@ class LookAlikes:
         result: NDArray[np.int64] = np.take_along_axis(found, np.arange(k) % alike, axis=1)
         return result
 
+    def mean(self, quantity: Floats, appearance: Floats, samples: NDArray[np.int64] | None = None) -> Floats:
+        """(n,) or (n, Q) mean of an (N,) or (N, Q) quantity over the look-alikes of each; see `nearest`."""
+        own = [
+            quantity[self.nearest(appearance[some], None if samples is None else samples[some])].mean(axis=1)
+            for some in slices(len(appearance), BANK)
+        ]
+        return np.concatenate(own)
+
 
 def look_alikes(appearance: Floats, seed: int = 0, bank: int = BANK, *, deep: bool = False) -> LookAlikes:
     """The bank of (N, D) appearance vectors, all of them or a random `bank`.
@@ -143,8 +153,7 @@ class Looks:
         """(n,) mean of an (N,) quantity over the look-alikes of some samples, themselves left out; None: not known."""
         if self.look_alikes is None:
             return None
-        result: Floats = quantity[self.look_alikes.nearest(self.values[rows], rows)].mean(axis=1)
-        return result
+        return self.look_alikes.mean(quantity, self.values[rows], rows)
 
     def same_label(self, labels: NDArray[np.int64], rows: NDArray[np.int64]) -> Floats | None:
         """(n,) share of those that show the same as some samples which have their label, 0..1; None: not known."""
@@ -178,7 +187,7 @@ class Unseen:
             seen: (n,) mean p_true of the training look-alikes.
             held: (n,) index of the held-out sample in each row; None for other samples.
         """
-        others = self.p_true[self.look_alikes.nearest(appearance, held)].mean(axis=1)
+        others = self.look_alikes.mean(self.p_true, appearance, held)
         result: Floats = np.clip(self.offset + self.weights[0] * seen + self.weights[1] * others, 0, 1)
         return result
 
@@ -198,8 +207,8 @@ def unseen(alike: LookAlikes, p_true: Floats, held_appearance: Floats, held_p_tr
     if count < FEWEST_HELD:
         return None
     own = replace(alike, members=np.arange(count), bank=alike.project(held_appearance))
-    seen = p_true[alike.nearest(held_appearance)].mean(axis=1)
-    others = held_p_true[own.nearest(held_appearance, np.arange(count))].mean(axis=1)
+    seen = alike.mean(p_true, held_appearance)
+    others = own.mean(held_p_true, held_appearance, np.arange(count))
     columns = np.stack([seen, others], axis=1)
     weights, _ = nnls(columns - columns.mean(axis=0), held_p_true - held_p_true.mean())
     if not weights.any():
@@ -238,13 +247,12 @@ class Reference:
             held: (n,) indices, where these are the held-out samples of the scored run; their own labels then say
                 nothing.
         """
-        near = self.look_alikes.nearest(appearance)
         usable = self.usability(self.recognition(appearance, held=held))
         if not self.grouped.any():
             return usable
-        inside = self.grouped[near]
-        theirs = np.where(inside, self.settled[near], 0.0).sum(axis=1) / np.maximum(inside.sum(axis=1), 1)
-        return np.where(inside.mean(axis=1) > 0.5, theirs, usable)
+        both = np.stack([self.grouped, np.where(self.grouped, self.settled, 0.0)], axis=1)
+        inside, theirs = self.look_alikes.mean(both, appearance).T
+        return np.where(inside > 0.5, theirs / np.maximum(inside, 0.5), usable)
 
     def recognition(
         self,
@@ -258,7 +266,7 @@ class Reference:
         Args:
             samples, held: (n,) indices, where these are training or held-out samples.
         """
-        seen: Floats = self.p_true[self.look_alikes.nearest(appearance, samples)].mean(axis=1)
+        seen = self.look_alikes.mean(self.p_true, appearance, samples)
         return seen if self.unseen is None else self.unseen.expected(seen, appearance, held)
 
     def usability(self, recognition: Floats) -> Floats:

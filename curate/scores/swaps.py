@@ -20,7 +20,7 @@ from .bounds import SIDED
 from .metrics import auroc
 from .preferences import Preferences
 from .references import Looks
-from .two_groups import CLAIMED, SMALLEST, STEPS, TOLERANCE, Groups, two_groups, two_modes
+from .two_groups import CLAIMED, SMALLEST, STEPS, TOLERANCE, Groups, total, two_groups, two_modes
 
 PREFERS = 0.6
 """The clips of a modality are judged if it prefers the label of this share of its intact samples, and another too."""
@@ -236,17 +236,17 @@ def _label_wrong(rest: Floats, denies: Floats, others: Floats, fitted: NDArray[n
     x, d, o = rest[fitted], denies[fitted], others[fitted]
     if o.sum() <= 0 or d.sum() <= 0:
         return np.ones_like(rest)
-    high = float(o @ x / o.sum())
-    spread = max(float(np.sqrt(o @ (x - high) ** 2 / o.sum())), TOLERANCE)
+    high = total(o, x) / float(o.sum())
+    spread = max(float(np.sqrt(total(o, (x - high) ** 2) / o.sum())), TOLERANCE)
     if high <= VOUCHES * spread:
         return np.ones_like(rest)
     found = Groups(0.5, min(0.0, high - 2 * spread), high, spread)
     for _ in range(STEPS):
         p, before = found.lower(x), found.low
-        mass = float(d @ p)
+        mass = total(d, p)
         if mass < TOLERANCE or float(d.sum()) - mass < TOLERANCE:
             return np.full(len(rest), float(mass > d.sum() / 2))
-        found = found._replace(share=mass / float(d.sum()), low=min(float(d * p @ x) / mass, high - spread))
+        found = found._replace(share=mass / float(d.sum()), low=min(total(d, p, x) / mass, high - spread))
         if abs(found.low - before) < TOLERANCE:
             break
     return found.lower(rest)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from curate.scores import groups, usability
+from curate.scores import usability
 from curate.scores.groups import PURE, Readable, apart, completed, crossing, readable, shortcuts, weak_classes
 from curate.scores.guard import Guard, Labels, broken
 from curate.scores.references import load, save
@@ -355,13 +355,3 @@ def test_a_rare_kind_of_features_keeps_its_rank_though_nothing_is_claimed_of_the
     usable = found.usability[:, 0]
     assert usable[rare].mean() > 0.5 > max(usable[broken].mean(), unknown.usability[rare].mean())
     assert np.array_equal(usable[~rare], unknown.usability[~rare, 0]) and not unknown.guards[0].rare
-
-
-def test_a_tree_finds_the_same_shortcuts(monkeypatch) -> None:
-    places, labels = np.random.default_rng(4).normal(0, 1, (600, 8)), np.resize(np.arange(4), 600)
-    places[(labels == 2) & (np.arange(600) % 5 < 3)] += 3
-    compared = shortcuts(places, labels, 4)
-    monkeypatch.setattr(groups, "COMPARED", 0)
-    by_tree = shortcuts(places, labels, 4)
-    assert compared.classes.any() and np.array_equal(compared.given_away, by_tree.given_away)
-    np.testing.assert_allclose(compared.purity, by_tree.purity)
