@@ -7,11 +7,12 @@ import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING
 
 from curate.errors import CurateError
 
+from .abandoned import remove_abandoned
 from .remote import Remote, RemoteError, upload
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ def replacing(path: Path, message: bool = True) -> Iterator[Path]:
     check_output(path)
     try:
         remote = isinstance(path, Remote)
-        with TemporaryDirectory(prefix=f".{path.name}.", dir=None if remote else path.parent) as folder:
-            fresh = Path(folder) / path.name
+        with _beside(path, Path(gettempdir()) if remote else path.absolute().parent) as folder:
+            fresh = folder / path.name
             yield fresh
             existed = False
             with suppress(RemoteError):  # who may write somewhere may not always read there
@@ -101,7 +102,8 @@ def replacing(path: Path, message: bool = True) -> Iterator[Path]:
 def making(path: Path) -> Iterator[Path]:
     """A temporary folder to fill: at the end it gets the name `path`, or is deleted if something fails.
 
-    A remote folder is filled file by file. That of a killed process stays beside `path`, hidden.
+    A remote folder is filled file by file. That of a killed process stays beside `path`, hidden, until something is
+    written there a day later.
 
     Args:
         path: an empty folder, or nothing.
@@ -113,8 +115,8 @@ def making(path: Path) -> Iterator[Path]:
         yield path
         return
     try:
-        with TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as folder:
-            fresh = Path(folder) / path.name
+        with _beside(path, path.absolute().parent) as folder:
+            fresh = folder / path.name
             fresh.mkdir()
             yield fresh
             with suppress(FileNotFoundError):
@@ -125,6 +127,15 @@ def making(path: Path) -> Iterator[Path]:
             f"cannot write {path}: {error.strerror or error}",
             "check who may write there, and the space left on the disk",
         ) from None
+
+
+@contextmanager
+def _beside(path: Path, place: Path) -> Iterator[Path]:
+    """A new hidden folder in `place`, named for `path`; those that killed processes have left there are removed."""
+    beginning = f".{path.name}."
+    remove_abandoned(place, beginning)
+    with TemporaryDirectory(prefix=f"{beginning}{os.getpid()}-", dir=place) as folder:
+        yield Path(folder)
 
 
 def write_whole(path: Path, content: bytes | pd.DataFrame, message: bool = True) -> None:

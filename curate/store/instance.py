@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from types import MappingProxyType
 
 import duckdb
 
+from curate.files.abandoned import remove_abandoned
 from curate.files.asking import literal
 
 from .stopping import ctrl_c_put_off
@@ -27,9 +26,6 @@ LOCK = threading.RLock()
 NAMES = itertools.count()
 SPILLING = "curate-duckdb-"
 """How the names of folders begin that have what does not fit into memory; the process's number follows."""
-ABANDONED = 24 * 3600.0
-"""s after which such a folder is of a process that was killed, if none has its number. Another one may have its own
-numbers, in a container that shares the folder."""
 SETTINGS = {
     "pandas_analyze_sample": "0",  # Python objects are text; DuckDB before 2.0 cannot guess a column of NULLs
     "threads": str(min(os.cpu_count() or 1, 4)),  # each has a part of a writer's memory
@@ -58,7 +54,7 @@ class _Instance:
     """The instance, and the files that are attached to it now."""
 
     def __init__(self) -> None:
-        remove_abandoned(Path(SETTINGS["temp_directory"]).parent)
+        remove_abandoned(Path(SETTINGS["temp_directory"]).parent, SPILLING)
         self.base = duckdb.connect(":memory:", config=dict(SETTINGS))
         self.files: dict[str, _File] = {}
 
@@ -67,22 +63,6 @@ CURRENT: list[_Instance] = []
 """The instance of this process, once there is one; a new one is made after a fatal error, and after a fork."""
 LEFT: list[_Instance] = []
 """Those of a process that this one was forked from: without their threads they can neither be used nor ended."""
-
-
-def remove_abandoned(folder: Path) -> None:
-    """Remove the folders of temporary files that killed processes of this user have left in `folder`."""
-    if os.name == "nt":  # there `os.kill` ends the process that it asks for
-        return
-    for left in folder.glob(f"{SPILLING}*"):
-        with suppress(OSError, ValueError):
-            if left.is_symlink() or left.stat().st_uid != os.getuid():
-                continue
-            newest = max(path.stat().st_mtime for path in (left, *left.iterdir()))
-            if time.time() - newest > ABANDONED:
-                try:
-                    os.kill(int(left.name.removeprefix(SPILLING)), 0)
-                except ProcessLookupError:
-                    shutil.rmtree(left, ignore_errors=True)
 
 
 def _before_fork() -> None:
