@@ -25,7 +25,7 @@ from .instance import Attached, Own
 from .migration import rebuild, shrink
 from .schema import NEW, SCHEMA_VERSION, create
 from .stopping import stoppable
-from .waiting import Waiting
+from .waiting import Waiting, not_opened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -181,8 +181,7 @@ class Connection:
                         f"{self.path} is open in this process with other settings", "close that connection first"
                     ) from None
                 if "Could not set lock" not in text:
-                    said = text.splitlines()[0]
-                    raise NoTableError(f"cannot open {self.path}: {said}", "name a DuckDB file with --db") from None
+                    raise not_opened(self.path, text) from None
                 held = text
             waiting.once(held)
 

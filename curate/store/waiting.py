@@ -7,13 +7,15 @@ import re
 import time
 from pathlib import Path
 
-from curate.errors import LockedError
+from curate.errors import LockedError, NoTableError
 
 PAUSE = 0.1
 """Seconds between two tries."""
 SILENT = 3.0
 """After so many seconds it is said what is waited for."""
 HOLDER = re.compile(r"held in (.*?) \(PID (\d+)\)")
+DENIED = ("Read-only file system", "Permission denied")
+"""How the system's refusals end."""
 LOG = logging.getLogger(__name__)
 
 
@@ -46,3 +48,15 @@ class Waiting:
             LOG.warning("%s: waiting for it, %.0f s at most", said, self.patience)
             self.told = True
         time.sleep(PAUSE)
+
+
+def not_opened(path: Path, refusal: str) -> NoTableError:
+    """The error of a file that is not opened, and that no other process holds.
+
+    Args:
+        refusal: DuckDB's.
+    """
+    said = refusal.splitlines()[0]
+    if said.endswith(DENIED):
+        return NoTableError(f"not allowed to open {path}: {said}", "check who may read and write there")
+    return NoTableError(f"cannot open {path}: {said}", "name a DuckDB file with --db")

@@ -115,6 +115,20 @@ def test_a_file_that_is_no_database_is_refused_unchanged(tmp_path, scoring, cont
     assert path.read_bytes() == content
 
 
+def test_a_table_that_may_not_be_written_is_not_said_to_be_no_table(tmp_path, monkeypatch, scoring):
+    path = tmp_path / "t.duckdb"
+    Store(path).runs.start(scoring.run())
+    said = f'IO Error: Cannot open file "{path}": Read-only file system'
+
+    def refuse(*_: object) -> None:
+        raise duckdb.IOException(said)
+
+    monkeypatch.setattr(database, "Attached", refuse)
+    with pytest.raises(CurateError, match="not allowed to open") as error:
+        Store(path).runs.start(scoring.run())
+    assert error.value.hint == "check who may read and write there" and said in str(error.value)
+
+
 @pytest.mark.parametrize("content", ["CREATE TABLE theirs AS SELECT 1 AS a", "CREATE VIEW theirs AS SELECT 1 AS a"])
 def test_a_database_that_is_not_ours_is_refused_unchanged(tmp_path, scoring, content):
     path = tmp_path / "theirs.duckdb"
