@@ -289,9 +289,14 @@ class Answers:
             [*given, x.low, x.high, y.low, y.high],
         )
 
-    def page(self, question: Question, start: int, rows: int) -> dict[str, Any]:
-        """Some of the samples asked for, in order: columns, and a row each."""
+    def page(self, question: Question, start: int, rows: int, after: str = "") -> dict[str, Any]:
+        """Some of the samples asked for, in order: columns, a row each, and how many come before them.
+
+        Args:
+            after: id of a sample after which they begin, whether it is asked for or not; `start` counts without it.
+        """
         wanted, given = clause(question)
+        start = self._place(question, after, start) if after else start
         order = f'"{question.sort}" {"DESC" if question.descending else "ASC"} NULLS LAST, sample_id'
         # Only the chosen rows are read in full: sorting whole rows of a large table takes seconds.
         found = self.snapshot.ask(
@@ -299,7 +304,20 @@ class Answers:
             f"ORDER BY {order} LIMIT ? OFFSET ?) ORDER BY {order}",
             [*given, min(max(rows, 1), MOST_ROWS), max(start, 0)],
         )
-        return {"columns": list(self.snapshot.columns), "rows": found}
+        return {"columns": list(self.snapshot.columns), "rows": found, "start": max(start, 0)}
+
+    def _place(self, question: Question, after: str, start: int) -> int:
+        """How many of the samples asked for come no later than one, in their order; `start` where it is not known."""
+        wanted, given = clause(question)
+        own = f'SELECT sample_id AS i, "{question.sort}" AS k FROM samples'
+        earlier = f"one.k {'>' if question.descending else '<'} last.k OR (last.k IS NULL AND one.k IS NOT NULL)"
+        ((known, place),) = self.snapshot.ask(
+            f"WITH last AS ({own} WHERE sample_id = ?), one AS ({own} WHERE {wanted}) "
+            "SELECT (SELECT count(*) FROM last), (SELECT count(*) FROM one, last "
+            f"WHERE {earlier} OR (one.k IS NOT DISTINCT FROM last.k AND one.i <= last.i))",
+            [after, *given],
+        )
+        return place if known else start
 
     def sample(self, sample_id: str) -> dict[str, Any]:
         """The columns of one sample.

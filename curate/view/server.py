@@ -135,7 +135,8 @@ def _rows(page: Page, request: Request) -> dict[str, Any]:
         start, rows = int(given.get("start", 0)), int(given.get("rows", 24))
     except ValueError:
         raise CurateError("start and rows are whole numbers", "e.g. start=0&rows=24") from None
-    return page.answers.page(page.question(given.multi_items()), min(start, page.snapshot.total), rows)
+    question = page.question(given.multi_items())
+    return page.answers.page(question, min(start, page.snapshot.total), rows, given.get("after", ""))
 
 
 def _drawn(media: Media, request: Request) -> Response:

@@ -18,7 +18,7 @@ export const KEYS = (about) => [
 
 export class Sample {
   constructor(about, marks, page) {
-    Object.assign(this, { about, marks, page, queue: null, id: null, found: null, turn: 0, walked: null });
+    Object.assign(this, { about, marks, page, queue: null, id: null, found: null, turn: 0, walked: null, place: 0 });
     this.node = byId("sample");
     this.makeMarks();
     this.node.addEventListener("keydown", (event) => this.key(event));
@@ -37,7 +37,8 @@ export class Sample {
     }
     if (id === this.id && this.node.open) return;
     this.id = id;
-    if (this.page.order().includes(id)) this.walked = id;
+    const place = this.page.order().indexOf(id);
+    if (place >= 0) Object.assign(this, { walked: id, place });
     if (!this.node.open) this.node.showModal();
     byId("next").focus(); // keys act on what is within: what was clicked on may go with the sample before
     await this.load();
@@ -78,6 +79,7 @@ export class Sample {
   closed() {
     const last = this.walked ?? this.id;
     this.id = this.walked = null;
+    this.place = 0;
     byId("media").replaceChildren(); // ends what plays
     if (new URLSearchParams(location.search).has("sample")) this.page.go({ sample: null }, { keep: true }).then(() => last && this.page.focusRow(last));
     if (this.queue) {

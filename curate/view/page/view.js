@@ -6,7 +6,7 @@ import { Marks } from "./marks.js";
 import { Sample, KEYS } from "./sample.js";
 
 const ROWS = 24;
-const OF_PAGE = ["mode", "page", "t", "sample"]; // parts of the address that are not for the server
+const OF_PAGE = ["mode", "page", "after", "t", "sample"]; // parts of the address that are not for the server
 const COLUMNS = ["sample_id", "label_name", "split", "status", "gap", "p_balanced", "broken", "contradicts", "rare", "weak", "shortcut", "mark", "mark_note"];
 
 let about, marks, dialog, summary, page, running;
@@ -33,7 +33,7 @@ function state() {
 // Changes the address and shows it: {name: value}, null removes; a list gives several. The page of rows begins anew.
 function go(changes, { replace = false, keep = false } = {}) {
   const at = address();
-  if (!keep) at.delete("page");
+  if (!keep) for (const name of ["page", "after"]) at.delete(name);
   for (const [name, value] of Object.entries(changes)) {
     at.delete(name);
     for (const one of Array.isArray(value) ? value : value === null || value === "" ? [] : [value]) at.append(name, one);
@@ -49,13 +49,18 @@ function question() {
   return at;
 }
 
-const first = () => (Number(address().get("page") ?? 1) - 1) * ROWS;
+// Which rows: those after a sample, which marks may have taken out of what is shown, else those of a page.
+function place() {
+  const at = address();
+  const after = at.get("after");
+  return new URLSearchParams(after === null ? { start: (Number(at.get("page") ?? 1) - 1) * ROWS, rows: ROWS } : { after, rows: ROWS });
+}
 
 function answers(signal) {
   const asked = question();
   return Promise.all([
     ask(`/api/summary?${asked}`, { signal }),
-    ask(`/api/page?${asked}&start=${first()}&rows=${ROWS}`, { signal }),
+    ask(`/api/page?${asked}&${place()}`, { signal }),
   ]);
 }
 
@@ -63,14 +68,13 @@ async function load() {
   running?.abort();
   const { signal } = (running = new AbortController());
   const at = address();
-  const start = first();
   const waiting = ahead ?? answers(signal);
   ahead = null;
   try {
     const [counts, rows] = await waiting;
     if (signal.aborted) return;
     summary = counts;
-    page = { start, rows: rows.rows.map((row) => Object.fromEntries(rows.columns.map((c, i) => [c, row[i]]))) };
+    page = { start: rows.start, rows: rows.rows.map((row) => Object.fromEntries(rows.columns.map((c, i) => [c, row[i]]))) };
     problem(counts.warning);
   } catch (error) {
     if (error.name !== "AbortError") problem(error.message);
@@ -239,16 +243,20 @@ const order = () => (dialog.queue ? dialog.queue.map(([id]) => id) : page.rows.m
 // The id so many places after one in the order shown; pages are turned. Null at the ends.
 async function walk(id, by) {
   const ids = order();
-  const place = ids.indexOf(id);
-  if (dialog.queue) return ids[place + by] ?? null;
-  if (place < 0) return page.rows[0]?.sample_id ?? null;
-  if (page.rows[place + by]) return page.rows[place + by].sample_id;
-  const turned = page.start / ROWS + 1 + by;
-  if (turned < 1 || (turned - 1) * ROWS >= summary.count) return null;
-  await go({ page: String(turned) }, { keep: true, replace: true }); // the sample stays open meanwhile
-  if (page.start !== (turned - 1) * ROWS) return null; // something else was asked for before the answer came
-  return page.rows.at(by > 0 ? 0 : -1)?.sample_id ?? null;
+  const found = ids.indexOf(id);
+  const to = found < 0 ? dialog.place + Math.min(by, 0) : found + by; // one that a mark took away stood before its place
+  if (dialog.queue || ids[to] || !ids.length) return ids[to] ?? null;
+  const wanted = page.start + to;
+  if (wanted < 0 || wanted >= summary.count) return null;
+  const turn = by > 0 ? onward() : backward();
+  await go(turn, { keep: true, replace: true }); // the sample stays open meanwhile
+  const at = address();
+  if (at.get("after") !== turn.after || at.get("page") !== turn.page) return null; // something else was asked for since
+  return page.rows[by > 0 ? 0 : wanted - page.start]?.sample_id ?? null;
 }
+
+const onward = () => ({ page: null, after: page.rows.at(-1)?.sample_id ?? null });
+const backward = () => ({ page: String(Math.max(1, Math.ceil(page.start / ROWS))), after: null });
 
 function focusRow(id) {
   document.querySelector(`#rows [data-id="${CSS.escape(id)}"]`)?.focus();
@@ -308,8 +316,8 @@ function wire() {
   byId("unzoom").onclick = () => go({ view: null }, { keep: true });
   byId("tool").onchange = () => library().then(charts);
   byId("mode").onchange = (event) => go({ mode: event.target.value === "table" ? "table" : null }, { keep: true });
-  byId("before").onclick = () => go({ page: String(page.start / ROWS) }, { keep: true });
-  byId("after").onclick = () => go({ page: String(page.start / ROWS + 2) }, { keep: true });
+  byId("before").onclick = () => go(backward(), { keep: true });
+  byId("after").onclick = () => go(onward(), { keep: true });
   byId("threshold").oninput = (event) => setThreshold(event.target.value / about.steps);
   byId("narrow").onclick = () => go({ "r.p_balanced": `${threshold()},1` });
   byId("save").onclick = () => {

@@ -237,10 +237,36 @@ def test_walking_past_the_last_sample_of_a_page_turns_it_and_shows_the_next_one(
     seen.after(lambda: tab.locator("#rows .card").last.click())
     seen.after(lambda: tab.keyboard.press("ArrowRight"))
     seen.until(f"{opened} === document.querySelector('#rows .card').dataset.id")
-    assert tab.is_visible("#sample") and "page=2" in tab.url
+    assert tab.is_visible("#sample") and "after=" in tab.url
     seen.after(lambda: tab.keyboard.press("ArrowLeft"))
     seen.until(f"{opened} === [...document.querySelectorAll('#rows .card')].at(-1).dataset.id")
     assert tab.is_visible("#sample") and "page=1" in tab.url
+
+
+@pytest.mark.parametrize("walked", [True, False])
+def test_no_sample_is_passed_over_where_a_mark_takes_the_last_one_of_a_page_away(seen, served, walked):
+    tab, store = seen.tab, served[1]
+    seen.open("?sort=sample_id&where=mark%20IS%20NULL")
+    every = [i for (i,) in store.rows("SELECT sample_id FROM samples ORDER BY 1")]
+    shown = tab.locator("#rows .card").count()
+    last, following = every[shown - 1 : shown + 1]
+    tab.focus(f"#rows [data-id={last!r}]")
+    if walked:
+        seen.after(lambda: tab.keyboard.press("Enter"))
+    tab.keyboard.press("k")
+    tab.wait_for_selector("#marked .decided" if walked else f"#rows [data-id={last!r}] .decided")
+    if walked:
+        seen.after(lambda: tab.keyboard.press("ArrowRight"))
+        seen.until(f"document.getElementById('sampleId').textContent.includes({following!r})")
+        seen.after(lambda: tab.keyboard.press("ArrowLeft"))
+        seen.until(f"document.getElementById('sampleId').textContent.includes({every[shown - 2]!r})")
+    else:
+        seen.after(lambda: tab.click("#after"))
+        assert tab.get_attribute("#rows .card >> nth=0", "data-id") == following
+    seen.open(f"?sample={last}")
+    tab.wait_for_selector("#marked .decided")
+    tab.keyboard.press("z")
+    seen.until("!document.querySelector('#marked .decided')")
 
 
 @pytest.mark.long

@@ -89,6 +89,21 @@ def test_pages_follow_the_order_and_meet_without_a_gap(browser, rows):
     assert ids == sorted(rows, key=key.__getitem__)
 
 
+@pytest.mark.parametrize("sort", ["gap", "sample_id", "label_name"])
+@pytest.mark.parametrize("desc", ["0", "1"])
+def test_what_comes_after_a_sample_is_the_same_whether_the_sample_is_still_asked_for_or_not(browser, rows, sort, desc):
+    def ids(**more):
+        found = browser.get("/api/page", params={"sort": sort, "desc": desc, "rows": 100, **more}).json()
+        return [row[found["columns"].index("sample_id")] for row in found["rows"]], found["start"]
+
+    every, _ = ids()
+    assert len(every) == COUNT
+    for i, own in enumerate(every):
+        assert ids(after=own) == (every[i + 1 :], i + 1)
+        assert ids(after=own, where=f"sample_id <> '{own}'") == (every[i + 1 :], i)
+    assert ids(after="no such sample") == (every, 0)
+
+
 def test_zooming_narrows_the_scatter_alone(browser, rows):
     found = browser.get("/api/summary", params={"view": "0.7,0.8,0,1"}).json()
     inside = [r for r in rows.values() if r["gap"] is not None and 0.7 <= r["p_audio"] <= 0.8]
