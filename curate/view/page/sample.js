@@ -18,7 +18,7 @@ export const KEYS = (about) => [
 
 export class Sample {
   constructor(about, marks, page) {
-    Object.assign(this, { about, marks, page, queue: null, id: null, found: null, turn: 0, walked: null, place: 0 });
+    Object.assign(this, { about, marks, page, queue: null, id: null, found: null, turn: 0, walked: null, place: 0, steps: Promise.resolve() });
     this.node = byId("sample");
     this.makeMarks();
     this.node.addEventListener("keydown", (event) => this.key(event));
@@ -88,10 +88,18 @@ export class Sample {
     }
   }
 
-  async step(by) {
+  // One after another: none is lost while a page is turned.
+  step(by) {
+    this.steps = this.steps.then(() => this.take(by));
+  }
+
+  async take(by) {
+    if (!this.node.open) return;
     const next = await this.page.walk(this.walked ?? this.id, by); // from a look-alike, on from where one left
-    if (next) await this.page.go({ sample: next }, { keep: true, replace: true });
-    else if (this.queue) this.node.close();
+    if (next && this.node.open) {
+      this.page.go({ sample: next }, { keep: true, replace: true });
+      this.follow(next); // at once: the keys that come act on it, while the list is still asked for
+    } else if (this.queue) this.node.close();
   }
 
   markOf(key) {
@@ -104,6 +112,7 @@ export class Sample {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input:not([type=checkbox]), textarea, select")) return;
     const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     const mark = this.markOf(event.key);
+    if (by && event.repeat && !this.found) return; // held down: each sample is seen
     if (by) this.step(by);
     else if (event.key === " " && event.target.closest("button") === null) this.play();
     else if (event.key === " ") this.play();

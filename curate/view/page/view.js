@@ -248,10 +248,9 @@ async function walk(id, by) {
   if (dialog.queue || ids[to] || !ids.length) return ids[to] ?? null;
   const wanted = page.start + to;
   if (wanted < 0 || wanted >= summary.count) return null;
-  const turn = by > 0 ? onward() : backward();
-  await go(turn, { keep: true, replace: true }); // the sample stays open meanwhile
-  const at = address();
-  if (at.get("after") !== turn.after || at.get("page") !== turn.page) return null; // something else was asked for since
+  const was = page;
+  await go(by > 0 ? onward() : backward(), { keep: true, replace: true }); // the sample stays open meanwhile
+  if (page === was) return null; // something else was asked for before the answer came
   return page.rows[by > 0 ? 0 : wanted - page.start]?.sample_id ?? null;
 }
 

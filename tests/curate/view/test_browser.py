@@ -269,6 +269,26 @@ def test_no_sample_is_passed_over_where_a_mark_takes_the_last_one_of_a_page_away
     seen.until("!document.querySelector('#marked .decided')")
 
 
+def test_keys_that_come_faster_than_answers_are_obeyed_in_order(seen, served):
+    tab, store, held, holding = seen.tab, served[1], [], True
+    seen.open("?sort=sample_id")
+    every = [i for (i,) in store.rows("SELECT sample_id FROM samples ORDER BY 1")]
+    seen.after(lambda: tab.click("#rows .card >> nth=0"))
+
+    tab.route("**/api/summary*", lambda route: held.append(route) if holding else route.continue_())
+    for key in ("ArrowRight", "ArrowRight", "d", "ArrowRight"):
+        tab.keyboard.press(key)
+    seen.until(f"document.getElementById('sampleId').textContent.includes({every[3]!r})")
+    holding = False
+    assert held
+    seen.after(lambda: tab.keyboard.press("ArrowLeft"))
+    tab.wait_for_selector("#marked .decided:has-text('drop')")
+    assert store.rows("SELECT sample_id, mark FROM samples WHERE mark IS NOT NULL") == [(every[2], "drop")]
+    tab.keyboard.press("z")
+    seen.until("!document.querySelector('#marked .decided')")
+    tab.unroute("**/api/summary*")
+
+
 @pytest.mark.long
 def test_a_decision_that_is_still_on_its_way_is_the_one_that_is_taken_back(seen, served):
     tab, store = seen.tab, served[1]
