@@ -111,14 +111,15 @@ def _fiftyone(store: Store, rows: Rows, path: Path) -> Written:
 
 
 def _spotlight(store: Store, rows: Rows, path: Path) -> Written:
-    """Parquet; the line names the types that Spotlight would take for others: lists of two numbers are its windows."""
+    """Parquet; the line names the types that Spotlight would take for others: lists of two numbers are its windows,
+    and it takes JSON for sequences, of which it then shows nothing."""
     run = need_one(rows, "spotlight")
     named = "SELECT * REPLACE (array_to_string(selections, ', ') AS selections)"
     written = store.db.copy_to(f"{named} FROM ({rows.sql}) ORDER BY sample_id", rows.parameters, path)
     kinds = {f"file_{m}": _kind(store, rows, m) for m in rows.media}
     kinds |= dict.fromkeys([f"probs_{m}" for m in store.rounds.probabilities(run.run_id)[1]], "Embedding")
-    types = ", ".join(f'"{c}": spotlight.{kind}' for c, kind in kinds.items() if kind)
-    return Written(written, f'spotlight.show("{path}"{f", dtype={{{types}}}" if types else ""})')
+    types = ", ".join([f'"{c}": spotlight.{kind}' for c, kind in kinds.items() if kind] + ['"extra": str', '"media": str'])
+    return Written(written, f'spotlight.show("{path}", dtype={{{types}}})')
 
 
 def _webdataset(store: Store, rows: Rows, path: Path) -> Written:

@@ -215,6 +215,7 @@ def test_fiftyone_needs_something_to_show(scored_table, tmp_path) -> None:
 def test_spotlight_is_told_the_kind_of_each_medium(pictures, tmp_path) -> None:
     _, opened, _ = export(pictures, tmp_path / "s.parquet", "spotlight")
     assert '"file_visual": spotlight.Image' in opened and "file_audio" not in opened
+    assert '"extra": str, "media": str' in opened, "texts of JSON stay texts"
 
 
 @pytest.mark.long
@@ -241,6 +242,8 @@ def test_spotlight_itself_opens_it_and_takes_each_column_for_what_it_is(pictures
     monkeypatch.setenv("SPOTLIGHT_OPT_OUT", "true")
     spotlight = pytest.importorskip("renumics.spotlight")
     pictures.selections.make(RUN, name="best", top=10)
+    with pictures.db.open(write=True) as con:
+        con.execute("UPDATE item_here SET media = '{\"visual\": {\"size\": [4, 4]}}'")
     written, opened, _ = export(pictures, tmp_path / "s.parquet", "spotlight")
     show = lambda *args, **kwargs: spotlight.show(*args, **kwargs, no_browser=True, wait=False)  # noqa: E731
     viewer = eval(opened, {"spotlight": type("", (), {**vars(spotlight), "show": staticmethod(show)})})
@@ -251,6 +254,7 @@ def test_spotlight_itself_opens_it_and_takes_each_column_for_what_it_is(pictures
         viewer.close()
     kinds = {name: column["dtype"]["name"] for name, column in columns.items()}
     expected = {"file_visual": "Image", "gap": "float", "probs_fused": "Embedding", "selections": "str", "label": "int"}
+    expected |= {"media": "str", "extra": "str"}
     assert {name: kinds[name] for name in expected} == expected
     assert len(columns["sample_id"]["values"]) == written and columns["selections"]["values"].count("best") == 10
 
