@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from curate.errors import CurateError
+from curate.torch import AdaptiveLoss, UsableLoss, multimodal_cross_entropy
 from curate.torch.epochs import Epochs
 from curate.torch.recorder import Split
 
@@ -18,6 +19,9 @@ except ImportError:
     raise CurateError(
         "curate.transformers needs the package transformers", "install the extra: pip install 'curate-mm[transformers]'"
     ) from None
+
+Loss = Callable[[Any, Tensor, Mapping[str, Tensor], Tensor], Tensor]
+"""Of sample_ids, labels, logits by modality and fused logits."""
 
 
 class RecorderCallback(TrainerCallback):
@@ -60,14 +64,22 @@ class RecorderCallback(TrainerCallback):
         self._inputs: dict[str, Any] = {}
         self._waiting: tuple[Split, Any] | None = None
         self._last: Mapping[str, Any] = {}
+        self._split: Split = "train"
         self._hooks: list[Any] = []
         self._training = False
 
-    def loss(self, function: Callable[[Any, Tensor, Mapping[str, Tensor], Tensor], Tensor]) -> Callable[..., Tensor]:
+    def loss(self, function: Loss, evaluated: Loss | None = None) -> Callable[..., Tensor]:
         """A `compute_loss_func` from a loss of (sample_ids, labels, logits, fused), a mean over the batch.
 
         It is scaled as the Trainer expects of such a function, gradient accumulation and several processes included.
+
+        Args:
+            function: what is trained by.
+            evaluated: the same for samples that are evaluated; left out, `function`, and in place of a loss that knows
+                training samples alone (`AdaptiveLoss`, `UsableLoss`) the multimodal cross-entropy.
         """
+        if evaluated is None:
+            evaluated = _plain if isinstance(function, AdaptiveLoss | UsableLoss) else function
 
         def compute(outputs: Any, labels: Tensor | None, num_items_in_batch: Tensor | int | None = None) -> Tensor:
             if self._waiting is not None:
@@ -75,7 +87,8 @@ class RecorderCallback(TrainerCallback):
             found = self._last
             if "fused" not in found:
                 raise CurateError(f"a loss needs fused logits, the record has {', '.join(found)}", "add `fused` to it")
-            value = function(found["sample_ids"], found["labels"], found["logits"], found["fused"])
+            measured = function if self._split == "train" else evaluated
+            value = measured(found["sample_ids"], found["labels"], found["logits"], found["fused"])
             return value if num_items_in_batch is None else value * (len(found["labels"]) / num_items_in_batch)
 
         return compute
@@ -139,9 +152,13 @@ class RecorderCallback(TrainerCallback):
 
     def _add(self, split: Split, outputs: Any, inputs: Mapping[str, Any]) -> None:
         self._waiting = None
-        self._last = self.record(inputs, outputs)
+        self._last, self._split = self.record(inputs, outputs), split
         self.epochs.add(split, self._last)
 
     def _check_labels(self) -> None:
         if self._waiting is not None:
             raise CurateError("the inputs have no labels", "give them as `labels`; a loss as callback.loss(function)")
+
+
+def _plain(sample_ids: Any, labels: Tensor, logits: Mapping[str, Tensor], fused: Tensor) -> Tensor:
+    return multimodal_cross_entropy(logits, fused, labels)

@@ -118,7 +118,9 @@ def _spotlight(store: Store, rows: Rows, path: Path) -> Written:
     written = store.db.copy_to(f"{named} FROM ({rows.sql}) ORDER BY sample_id", rows.parameters, path)
     kinds = {f"file_{m}": _kind(store, rows, m) for m in rows.media}
     kinds |= dict.fromkeys([f"probs_{m}" for m in store.rounds.probabilities(run.run_id)[1]], "Embedding")
-    types = ", ".join([f'"{c}": spotlight.{kind}' for c, kind in kinds.items() if kind] + ['"extra": str', '"media": str'])
+    types = ", ".join(
+        [f'"{c}": spotlight.{kind}' for c, kind in kinds.items() if kind] + ['"extra": str', '"media": str']
+    )
     return Written(written, f'spotlight.show("{path}", dtype={{{types}}})')
 
 

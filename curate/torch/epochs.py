@@ -18,6 +18,8 @@ from .recorder import Recorder, Split
 class Epochs:
     """Records the epochs of a trainer that calls back; one of validation may lie inside one of training.
 
+    A trainer counts each training from 1; a second training is recorded after the epochs of the first.
+
     Args:
         folder, classes, options: see `Recorder`.
         table: where what was recorded is scored, at the end of training and after every `every`-th epoch; None never
@@ -47,16 +49,19 @@ class Epochs:
         self.scored = 0
         self.last = 0
         self.number = 1
+        self.before = 0  # epochs of earlier trainings
         self._recorders: dict[Split, Recorder] = {}
         self._open: dict[Split, AbstractContextManager[None]] = {}
 
     def begin(self, split: Split, number: int) -> None:
         """Open an epoch; the weights move in those of training. Recorders are made once processes are known."""
         self.drop(split)
-        self.number = number
+        if split == "train" and number == 1:
+            self.before = self.last
+        self.number = self.before + number
         if split not in self._recorders:
             self._recorders[split] = Recorder(self.folder, self.classes, **self.options)
-        self._open[split] = self._recorders[split].epoch(split, number, moving=split == "train")
+        self._open[split] = self._recorders[split].epoch(split, self.number, moving=split == "train")
         self._open[split].__enter__()
 
     def is_open(self, split: Split) -> bool:
@@ -80,7 +85,7 @@ class Epochs:
                 'e.g. {"sample_ids": ids, "labels": y, "logits": {"audio": a, "visual": v}, "fused": f}',
             )
         if split not in self._open:
-            self.begin(split, number or self.number)
+            self.begin(split, number or self.number - self.before)
         self._recorders[split].add(**record)
 
     def end(self, split: Split) -> None:
@@ -92,7 +97,8 @@ class Epochs:
 
     def score_if_due(self) -> None:
         """Score after every `every`-th epoch of training."""
-        if self.every and self.last and self.last % self.every == 0:
+        done = self.last - self.before
+        if self.every and done and done % self.every == 0:
             self.score()
 
     def score(self) -> None:

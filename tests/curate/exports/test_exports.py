@@ -243,7 +243,7 @@ def test_spotlight_itself_opens_it_and_takes_each_column_for_what_it_is(pictures
     spotlight = pytest.importorskip("renumics.spotlight")
     pictures.selections.make(RUN, name="best", top=10)
     with pictures.db.open(write=True) as con:
-        con.execute("UPDATE item_here SET media = '{\"visual\": {\"size\": [4, 4]}}'")
+        con.execute('UPDATE item_here SET media = \'{"visual": {"size": [4, 4]}}\'')
     written, opened, _ = export(pictures, tmp_path / "s.parquet", "spotlight")
     show = lambda *args, **kwargs: spotlight.show(*args, **kwargs, no_browser=True, wait=False)  # noqa: E731
     viewer = eval(opened, {"spotlight": type("", (), {**vars(spotlight), "show": staticmethod(show)})})

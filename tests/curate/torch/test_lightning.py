@@ -90,6 +90,19 @@ def test_it_records_what_a_hand_written_loop_does(tmp_path) -> None:
         np.testing.assert_array_equal(column, theirs[name])
 
 
+def test_a_second_training_with_a_callback_is_recorded_after_the_first_and_scored(tmp_path) -> None:
+    loader, heard = DataLoader(data(), batch_size=8), []
+    callback = RecorderCallback(tmp_path / "r", CLASSES, table=tmp_path / "t.duckdb", every=2, after=heard.append)
+    for epochs in (1, 2):
+        trainer(tmp_path, callback, max_epochs=epochs).fit(Tiny(), loader, DataLoader(data(9, 1), batch_size=4))
+    columns, _ = read_shards(tmp_path / "r")
+    assert {s: set(columns["epoch"][columns["split"] == s]) for s in ("train", "val")} == dict.fromkeys(
+        ("train", "val"), {1, 2, 3}
+    )
+    counts = "SELECT run_id, count(DISTINCT round) FROM history GROUP BY 1 ORDER BY 1"
+    assert heard[-1].query(counts)[1] == [("score-r-1", 1), ("score-r-2", 3)] and len(heard) == 2
+
+
 @pytest.mark.long
 def test_the_table_comes_back_every_few_epochs(tmp_path) -> None:
     model, heard = Tiny(), []

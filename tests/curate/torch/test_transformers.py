@@ -128,6 +128,38 @@ def test_the_loss_of_the_table_comes_back_and_trains_as_a_hand_written_loop(tmp_
     assert set(read_shards(tmp_path / "again")[0]["sample_id"]) == {str(i) for i in range(N)}
 
 
+def test_samples_that_are_evaluated_need_not_be_scored(tmp_path) -> None:
+    callback = RecorderCallback(tmp_path / "r", CLASSES, record, table=tmp_path / "t.duckdb")
+    train_with(tmp_path, Tiny(), callback)
+    adaptive = AdaptiveLoss(curate.open(tmp_path / "t.duckdb"))
+    model, again = Tiny(), RecorderCallback(tmp_path / "again", CLASSES, record)
+    run = train_with(tmp_path, model, again, loss=again.loss(adaptive), eval_strategy="epoch")
+    found = [line["eval_loss"] for line in run.state.log_history if "eval_loss" in line]
+    items = data(9, 1)
+    outputs = model(*(torch.stack([item[name] for item in items]) for name in ("sound", "frames")))
+    logits = {m: outputs[m] for m in ("audio", "visual")}
+    expected = multimodal_cross_entropy(logits, outputs["logits"], torch.tensor([item["labels"] for item in items]))
+    assert len(found) == 2 and found[-1] == pytest.approx(float(expected), rel=1e-4)
+    assert sorted(set(read_shards(tmp_path / "again")[0]["epoch"])) == [1, 2]
+    zero = again.loss(adaptive, evaluated=lambda ids, labels, logits, fused: fused.sum() * 0)
+    run = train_with(tmp_path, Tiny(), again, loss=zero, eval_strategy="epoch")
+    assert [line["eval_loss"] for line in run.state.log_history if "eval_loss" in line] == [0, 0]
+
+
+def test_a_second_training_with_a_callback_is_recorded_after_the_first_and_scored(tmp_path) -> None:
+    callback = RecorderCallback(tmp_path / "r", CLASSES, record, table=tmp_path / "t.duckdb")
+    train_with(tmp_path, Tiny(), callback, eval_strategy="epoch")
+    first, _ = read_shards(tmp_path / "r")
+    loss = callback.loss(AdaptiveLoss(curate.open(tmp_path / "t.duckdb")))
+    train_with(tmp_path, Tiny(), callback, loss=loss, num_train_epochs=1, eval_strategy="epoch")
+    both, _ = read_shards(tmp_path / "r")
+    assert set(both["epoch"][both["split"] == "val"]) == set(both["epoch"][both["split"] == "train"]) == {1, 2, 3}
+    earlier = both["epoch"] < 3
+    assert sorted(both["audio.a"][earlier]) == sorted(first["audio.a"]), "what was recorded first is kept"
+    counts = "SELECT run_id, count(DISTINCT round) FROM history GROUP BY 1 ORDER BY 1"
+    assert curate.open(tmp_path / "t.duckdb").query(counts)[1] == [("score-r-1", 2), ("score-r-2", 3)]
+
+
 @pytest.mark.long
 def test_what_is_missing_is_named(tmp_path) -> None:
     with pytest.raises(CurateError, match="have no sample_ids") as caught:
