@@ -30,12 +30,12 @@ Rng = np.random.Generator
 FORTUNES = ("computers", "law", "men-women", "songs-poems", "startrek")
 SUBJECTS = ("hardware", "language", "mathematics", "networking", "operating system", "person")
 ENTRY = re.compile(r"<([a-z ]+)(?:, [a-z ]+)*> ((?:.+\n)+(?:\n   (?:.+\n)+)*)")
-COUNT, TRAINED, EPOCHS, WORDS = 1000, 0.75, 20, 120
+COUNT, TRAINED, EPOCHS, WORDS = 1000, 0.75, 20, 60
 NOTICES = (
     "This content is not available in your region. Please try again later.",
     "Sign in to read on. Your subscription has ended.",
 )
-SYLLABLES = ("ka", "lo", "mi", "te", "ru", "sha", "no", "ve")
+SYLLABLES = ("ka", "lo", "mi", "ri", "ru", "sha", "no", "ve")
 HEAD = "| texts | world | seed | read | planted | AUROC | claimed of these | of the others | rare of these | said |"
 
 
@@ -118,7 +118,16 @@ def row(name: str, texts: dict[str, list[str]], world: str, seed: int, folder: P
     truth = made(texts, world, seed, folder)
     db = folder / "table.duckdb"
     if not db.exists():
-        options = ["--set", "model.encoder=small_cnn", "--set", "data.size=32", "--epochs", str(EPOCHS)]
+        options = [
+            "--set",
+            "model.encoder=small_cnn",
+            "--set",
+            "data.size=32",
+            "--set",
+            f"data.tokens={WORDS}",
+            "--epochs",
+            str(EPOCHS),
+        ]
         command = [sys.executable, "-m", "curate", "score", "--dataset", "manifest", "--root", str(folder / "m.csv")]
         subprocess.run([*command, "--db", str(db), "--seed", str(seed), *options], check=True, capture_output=True)
     store = Store(db)
