@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LOG = logging.getLogger(__name__)
+UNFINISHED = "curate-"
+"""In the name of a hidden folder that something is written in; the number of the process follows."""
 
 
 def ending(path: Path) -> str:
@@ -132,7 +134,7 @@ def making(path: Path) -> Iterator[Path]:
 @contextmanager
 def _beside(path: Path, place: Path) -> Iterator[Path]:
     """A new hidden folder in `place`, named for `path`; those that killed processes have left there are removed."""
-    beginning = f".{path.name}."
+    beginning = f".{path.name}.{UNFINISHED}"  # nobody's own folder has such a name
     remove_abandoned(place, beginning)
     with TemporaryDirectory(prefix=f"{beginning}{os.getpid()}-", dir=place) as folder:
         yield Path(folder)

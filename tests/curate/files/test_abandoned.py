@@ -68,3 +68,15 @@ def test_what_a_killed_process_left_beside_an_output_is_removed_by_the_next_writ
         assert not left.exists() and fresh.parent.parent == tmp_path
         (fresh / "whole" if fresh.is_dir() else fresh).write_bytes(b"whole")
     assert sorted(p.name for p in tmp_path.iterdir()) == [mine.name, path.name]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="processes are not asked for there")
+def test_a_hidden_folder_of_a_user_stays_beside_an_output(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for name in (f".backup.{ended.pid}-11-01", f".backup.{ended.pid}"):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (0, 0))
+    with making(tmp_path / "backup") as fresh:
+        (fresh / "new").write_bytes(b"x")
+    assert len(list(tmp_path.iterdir())) == 3
