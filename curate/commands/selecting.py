@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from curate.store.store import Store as Stored
     from curate.types import Selection
 
-RIGHT_LABELS = "coalesce(p_mislabelled, 0) <= 0.5"
-"""The condition that leaves out what is claimed to have a wrong label."""
+CLAIMS = (
+    ("p_mislabelled", "coalesce(p_mislabelled, 0) <= 0.5", "have a probably wrong label"),
+    ("contradicts", "coalesce(contradicts, '') = ''", "have a clip that probably belongs to another sample"),
+)
+"""What may be claimed of kept samples: the column, the condition that leaves them out, and in words."""
 
 
 def select(
@@ -82,27 +85,30 @@ def select(
     written = _written(store, chosen.name, output) if output else 0
     if not quiet:
         print_selection(chosen, form, message, ranked=where is None)
-        _tell_wrong_labels(store, chosen, Rule(**rule), name)
+        _tell_claims(store, chosen, Rule(**rule), name)
     if output:
         message(f"wrote {written} rows to {output}")
 
 
-def _tell_wrong_labels(store: Stored, chosen: Selection, rule: Rule, name: str | None) -> None:
-    """Print how many of the kept samples have a probably wrong label, and what to do; not if they were asked for.
+def _tell_claims(store: Stored, chosen: Selection, rule: Rule, name: str | None) -> None:
+    """Print of how many kept samples something is claimed (`CLAIMS`), and what to do; not of what was asked for.
 
     The command leaves them out; it was tried, and is not given where it keeps nothing.
     """
-    count, asked = store.selections.probably_wrong(chosen.name), rule.where or ""
-    if not count or "p_mislabelled" in asked:
-        return
-    run = f" --run {chosen.run_id}"
-    told = f"{count} of the kept have a probably wrong label: `curate improve{run}` says what they may be instead"
-    own = condition(asked) if "--" in asked else f"({asked})"
-    without = changed(rule, where=f"{RIGHT_LABELS} AND {own}" if asked else RIGHT_LABELS)
-    left = int(without.keep(store.selections.candidates(chosen.run_id, without.where, without.by)).sum())
-    named = f" --name {shlex.quote(name)} --replace" if name else ""
-    cure = f"; `curate select {without.options}{named}{run}` keeps {left}, without them" if left else ""
-    print_message(told + cure)
+    run, asked = f" --run {chosen.run_id}", rule.where or ""
+    for count, (column, none, what) in zip(store.selections.claimed(chosen.name), CLAIMS, strict=True):
+        if not count or column in asked:
+            continue
+        told = f"{count} of the kept {what}"
+        if column == "p_mislabelled":
+            told += f": `curate improve{run}` says what they may be instead"
+        own = condition(asked) if "--" in asked else f"({asked})"
+        without = changed(rule, where=f"{none} AND {own}" if asked else none)
+        left = int(without.keep(store.selections.candidates(chosen.run_id, without.where, without.by)).sum())
+        named = f" --name {shlex.quote(name)} --replace" if name else ""
+        print_message(
+            f"{told}; `curate select {without.options}{named}{run}` keeps {left}, without them" if left else told
+        )
 
 
 def _written(store: Stored, name: str, output: Path) -> int:

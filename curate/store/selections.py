@@ -134,11 +134,13 @@ class Selections:
         why = "no broken group was found" if judged else "usability was not judged"
         return {"threshold": 0.8}, f"{why}: p_balanced decides, a scale of |gap|"
 
-    def probably_wrong(self, name: str) -> int:
-        """How many samples of a stored selection have a label that is claimed to be wrong, p_mislabelled above 0.5."""
+    def claimed(self, name: str) -> tuple[int, int]:
+        """How many samples of a stored selection have a label that is claimed to be wrong, p_mislabelled above 0.5, and
+        how many a clip that is claimed to be of another sample, p_swapped above 0.5."""
         with self.db.open() as con:
-            found = con.execute(query_text("kept_mislabelled"), {"name": name}).fetchone()
-        return int(found[0]) if found else 0
+            found = con.execute(query_text("kept_claimed"), {"name": name}).fetchone()
+        wrong, swapped = found or (0, 0)
+        return wrong, swapped
 
     def preview(self, run_id: str, **rule: Any) -> list[tuple[float, int, float, str, int]]:
         """What a rule would keep with other thresholds; nothing is stored.

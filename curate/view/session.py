@@ -106,6 +106,7 @@ class Page:
             "run": run.run_id,
             "dataset": run.dataset,
             "table": str(self.store.path),
+            "author": self.author,
             "modalities": run.modalities,
             "classes": run.classes,
             "columns": self.snapshot.columns,

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -254,6 +255,24 @@ def test_wrong_labels_among_the_kept_are_counted_and_the_command_leaves_them_out
     assert "probably wrong label" not in curate(*shlex.split(again[1])[1:]).err
     (after,) = records(curate("sql", query, "--format", "csv").out)
     assert (after["wrong"], after["kept"]) == ("0", again[2]) and int(again[2]) > 0
+
+
+def test_swapped_clips_among_the_kept_are_counted_and_the_command_leaves_them_out(
+    curate: Callable, wrong: int, db: Path
+) -> None:
+    with duckdb.connect(str(db)) as con:
+        con.execute(
+            "UPDATE usability_here SET p_swapped = CASE WHEN modality = 'audio' AND sample_id IN (SELECT sample_id "
+            "FROM samples WHERE gap IS NOT NULL ORDER BY sample_id LIMIT 7) THEN 0.9 ELSE 0 END"
+        )
+    ended = curate("select", "--threshold", "0", "--name", "all")
+    assert "7 of the kept have a clip that probably belongs to another sample; `curate select" in ended.err
+    (again,) = re.findall(r"`(curate select [^`]*contradicts[^`]*)` keeps (\d+), without them", ended.err)
+    kept = "SELECT count(*) AS n FROM samples WHERE list_contains(selections, 'all')"
+    (before,) = records(curate("sql", kept, "--format", "csv").out)
+    assert "another sample" not in curate(*shlex.split(again[0])[1:]).err
+    (after,) = records(curate("sql", kept, "--format", "csv").out)
+    assert int(after["n"]) == int(again[1]) == int(before["n"]) - 7
 
 
 def test_wrong_labels_that_are_asked_for_or_not_kept_are_no_remark(curate: Callable, wrong: int) -> None:

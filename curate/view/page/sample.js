@@ -11,7 +11,7 @@ export const KEYS = (about) => [
   ...Object.entries(KEY_OF).map(([key, mark]) => [key, WORDS[mark]]),
   ...about.modalities.map((m, i) => [String(i + 1), `broken: ${m}`]),
   ["n", "write a note"],
-  ["z", "take the newest decision back"],
+  ["z", "take your newest decision back"],
   ["enter", "open the sample that has the focus"],
   ["esc", "close"],
 ];
@@ -136,7 +136,7 @@ export class Sample {
   }
 
   takeBack() {
-    this.marks.takeBack(this.marks.of(this.id)[0] ?? this.found?.decisions[0]);
+    this.marks.takeBack(this.marks.of(this.id)[0] ?? this.found?.decisions.find((d) => d.author === this.about.author));
   }
 
   draw() {
