@@ -116,20 +116,13 @@ def made(texts: dict[str, list[str]], world: str, seed: int, folder: Path) -> di
 def row(name: str, texts: dict[str, list[str]], world: str, seed: int, folder: Path) -> str:
     """One line: what the table says of the texts of a world."""
     truth = made(texts, world, seed, folder)
-    db = folder / "table.duckdb"
-    if not db.exists():
-        options = [
-            "--set",
-            "model.encoder=small_cnn",
-            "--set",
-            "data.size=32",
-            "--set",
-            f"data.tokens={WORDS}",
-            "--epochs",
-            str(EPOCHS),
-        ]
+    db, scored = folder / "table.duckdb", folder / "scored"
+    if not scored.exists():
+        options = ["--set", "model.encoder=small_cnn", "--set", "data.size=32", "--set", f"data.tokens={WORDS}"]
         command = [sys.executable, "-m", "curate", "score", "--dataset", "manifest", "--root", str(folder / "m.csv")]
-        subprocess.run([*command, "--db", str(db), "--seed", str(seed), *options], check=True, capture_output=True)
+        command += ["--db", str(db), "--seed", str(seed), "--epochs", str(EPOCHS), *options]
+        subprocess.run(command, check=True, capture_output=True)
+        scored.touch()
     store = Store(db)
     frame = store.frame("SELECT * FROM samples WHERE imbalance IS NOT NULL ORDER BY sample_id")
     planted = frame["sample_id"].map(truth).to_numpy(dtype=bool)
