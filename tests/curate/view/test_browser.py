@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from curate.store.marks import Mark
 from curate.store.store import Store
 from curate.view.serving import View
 
@@ -302,6 +303,22 @@ def test_a_decision_that_is_still_on_its_way_is_the_one_that_is_taken_back(seen,
     asked = "SELECT mark, withdrawn IS NULL FROM mark WHERE sample_id = 'clip007' ORDER BY number"
     tab.wait_for_timeout(500)
     assert ("keep", True) in store.rows(asked) and ("drop", True) not in store.rows(asked)
+
+
+@pytest.mark.long
+def test_what_another_person_decided_is_not_taken_back(seen, served):
+    tab, store = seen.tab, served[1]
+    (dataset,) = store.rows("SELECT DISTINCT dataset FROM samples")[0]
+    store.marks.write(dataset, [Mark(mark_id="of another", sample_id="clip008", mark="drop")], "another")
+    seen.open("?sort=sample_id&sample=clip008")
+    seen.until("document.querySelector('#marks [aria-pressed]') !== null")
+    tab.keyboard.press("k")
+    tab.wait_for_selector("#marked .decided:has-text('keep')")
+    for _ in range(2):
+        tab.keyboard.press("z")
+        tab.wait_for_timeout(700)
+    asked = "SELECT mark, withdrawn IS NULL FROM mark WHERE sample_id = 'clip008' ORDER BY number"
+    assert store.rows(asked) == [("drop", True), ("keep", False)]
 
 
 @pytest.mark.long
