@@ -49,8 +49,9 @@ does, is recognised exactly alike: a held-out sample is beside such a spike, not
 UNJUDGED = "not judged: "
 DEEP = "only deep features are known"
 UNHELD = "no held-out sample has features"
-HARDLY_READ = "the class is hardly read from its vectors on held-out samples"
-"""Why nothing is claimed; of vectors see `vectors`. No semicolon is in them, which ends a reason in a verdict."""
+HARDLY_READ = "the class is hardly read of held-out samples"
+"""Why nothing is claimed; of vectors see `vectors`, of texts `wordings`. No semicolon is in them, which ends a reason in a
+verdict."""
 
 
 @dataclass(frozen=True)

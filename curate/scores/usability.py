@@ -26,8 +26,8 @@ from .references import BANK, Looks, Reference, look_alikes, unseen
 TOP = 0.7
 """A sample at or above this quantile of pooled recognition counts as fully usable."""
 READ = 0.2
-"""Vectors are judged by their look if so much of what is above chance is recognised of held-out samples: what is hard
-for a model that reads little looks like a group as well."""
+"""Vectors and texts are judged by their look if so much of what is above chance is recognised of held-out samples: what is
+hard for a model that reads little looks like a group as well."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,9 @@ class Evidence:
         labels: of the training and the held-out samples; None: what a group is besides broken is not asked.
         pattern: (N, P) coarse content of each training sample, see `groups.readable`, or None. Never what a trained
             model makes of it, which tells the class of what is known by heart.
-        look: (N, 8) and (H, 8) how the vectors of training and held-out samples look, see `vectors`, where these are
-            deep features that were computed beforehand: claims are made by it. None: not known.
+        look: (N, S) and (H, S) how training and held-out samples look as a whole, where the appearance consists of deep
+            features: vectors computed beforehand, see `vectors`, and texts, see `wordings`. Claims are made by it.
+            None: not known.
         held_right: (H,) whether the model is right on the held-out samples; None: not known.
         unlooked: why no claim is made of deep features without `look`, in words.
     """
@@ -189,8 +190,8 @@ def _ranked(
     e: Evidence, reference: Reference, q: Floats, usable: Floats, classes: int, seed: int, bank: int
 ) -> _Judged:
     """As `_by_look`, where look-alikes are no evidence: but what is merely rare is as usable as the others, and what is
-    broken by the look of its vectors, or given away by it, is not usable. Where vectors are hardly read, copies alone
-    are judged.
+    broken by the look of its vectors or texts, or given away by it, is not usable. Where these are hardly read, copies
+    alone are judged.
 
     A group by looks that the model has half learnt may be one half whole: of it, what is not recognised less by deep
     features too is not broken, unless it is a copy.
