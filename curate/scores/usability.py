@@ -26,8 +26,8 @@ from .references import BANK, Looks, Reference, look_alikes, unseen
 TOP = 0.7
 """A sample at or above this quantile of pooled recognition counts as fully usable."""
 READ = 0.2
-"""Vectors and texts are judged by their look if so much of what is above chance is recognised of held-out samples: what is
-hard for a model that reads little looks like a group as well."""
+"""Vectors and texts are judged by their look if so much of what is above chance is recognised of held-out samples: what
+is hard for a model that reads little looks like a group as well."""
 
 
 @dataclass(frozen=True)
