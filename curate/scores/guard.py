@@ -50,8 +50,8 @@ UNJUDGED = "not judged: "
 DEEP = "only deep features are known"
 UNHELD = "no held-out sample has features"
 HARDLY_READ = "the class is hardly read of held-out samples"
-"""Why nothing is claimed; of vectors see `vectors`, of texts `wordings`. No semicolon is in them, which ends a reason in
-a verdict."""
+"""Why nothing is claimed; of vectors see `vectors`, of texts `wordings`. No semicolon is in them, which ends a reason
+in a verdict."""
 
 
 @dataclass(frozen=True)
