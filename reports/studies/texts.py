@@ -172,7 +172,7 @@ def evidence(world: Made, seed: int, folds: int) -> Evidence:
     """What the texts are judged by."""
     tokenizer = Words(world.texts[: world.trained])
     spec = tokenizer.spec(WORDS)
-    ids = np.stack([np.resize(tokenizer.ids(t, WORDS) + [0] * WORDS, spec.tokens) for t in world.texts])
+    ids = np.stack([tokenizer.load(text, spec) for text in world.texts])
     tensor, labels, seen = torch.tensor(ids), torch.tensor(world.labels), np.arange(world.trained)
     part = np.random.default_rng(seed).permutation(world.trained) % max(folds, 1)
     own, p_true = np.arange(len(ids)), np.zeros(world.trained)
@@ -187,7 +187,7 @@ def evidence(world: Made, seed: int, folds: int) -> Evidence:
         p_true = np.mean([p[own, world.labels] for p in epochs], axis=0)[: world.trained]
     with torch.no_grad():
         features = reader.features(tensor).numpy().astype(np.float64)
-    cache = SimpleNamespace(arrays={"text": ids.astype(np.int32)})
+    cache = SimpleNamespace(arrays={"text": ids})
     fit, val = (SimpleNamespace(cache=cache, rows=rows) for rows in (seen, own[world.trained :]))
     look, held = looks(fit, val, "text"), epochs[-1][world.trained :]
     assert not isinstance(look, str), look
