@@ -169,6 +169,10 @@ class FlowSpec(ClipSpec):
         return np.dtype(np.int8)
 
 
+UNKNOWN = 1
+"""The id of a word that the vocabulary of the training texts does not have; 0 stands for no word."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TextSpec:
     """How a text is stored: the ids of its first tokens.

@@ -20,11 +20,10 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from curate.errors import CurateError, MediaError
-from curate.specs import TextSpec
+from curate.specs import UNKNOWN, TextSpec
 
 # A marker such as [LAUGHTER] or <user>, a word with its apostrophes, or one other sign.
 TOKEN = re.compile(r"\[\w+\]|<\w+>|\w+(?:['’]\w+)*|[^\w\s]")
-UNKNOWN = 1
 ALIKE = 0.01
 """Share of the texts without any known word above which this is said."""
 FILES = ("tokenizer*", "vocab*", "merges*", "special_tokens*", "spiece*", "*.model")

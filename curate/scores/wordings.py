@@ -13,12 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.specs import UNKNOWN
 from curate.types import Floats
 
 FEWEST = 4
 """Texts of which the middle one has fewer words have no look besides their content."""
-UNKNOWN = 1
-"""The id of what the vocabulary of words does not have; 0 stands for no word."""
 FEW = f"its middle text has fewer than {FEWEST} words"
 ONE = "only one text is known"
 """Why texts have no look, in words."""

@@ -21,7 +21,8 @@ from curate.datasets.decoded import SIDE, coarse
 from curate.scores.guard import DEEP
 from curate.scores.references import BANK, main_axes
 from curate.scores.vectors import vector_looks
-from curate.scores.wordings import UNKNOWN, wordings
+from curate.scores.wordings import wordings
+from curate.specs import UNKNOWN
 from curate.torch.heads import channel_statistics
 from curate.train.data.samples import RunData, Samples
 from curate.train.loop.engine import Trainer
