@@ -53,6 +53,12 @@ def by_row(work: Callable[..., NDArray[Any]], *arrays: NDArray[Any]) -> NDArray[
     return np.concatenate(found) if found else work(*arrays)
 
 
+def every(work: Callable[..., NDArray[np.bool_]], *arrays: NDArray[Any]) -> bool:
+    """Whether a function of each row of (N, ...) arrays holds for all; a block that denies it ends the search."""
+    widest = max(a.shape[1] if a.ndim > 1 else 1 for a in arrays)
+    return all(each(lambda block: bool(work(*(a[block] for a in arrays)).all()), len(arrays[0]), widest, *arrays))
+
+
 def fill(out: Floats, work: Callable[..., Floats], *arrays: NDArray[Any]) -> Floats:
     """As `by_row`, written into `out` (N, C), which is returned."""
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arguments import one_of
-from .blocks import by_row, take
+from .blocks import every, take
 from .render import printable
 
 Floats = NDArray[np.float64]
@@ -138,7 +138,7 @@ class Predictions:
         for name, p in self.probs.items():
             if p.shape != (n, k):
                 raise ValueError(f"probs[{name!r}] is {p.shape}, expected {(n, k)}")
-            if not by_row(_adds_to_one, p).all():
+            if not every(_adds_to_one, p):
                 raise ValueError(f"rows of probs[{name!r}] must be finite and add to one")
 
     def subset(self, keep: NDArray[np.bool_]) -> Predictions:

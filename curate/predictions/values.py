@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.blocks import Growing, blocks, by_row, release, take
+from curate.blocks import Growing, blocks, by_row, every, release, take
 from curate.errors import CurateError
 from curate.types import Floats
 
@@ -104,7 +104,7 @@ def _by_evidence(modality: str, rows: Floats, owners: Texts, fits: NDArray[np.bo
         return reading
     if (logs := _as_logarithms(modality, rows, owners)) is not None:
         return logs
-    if rows.shape[1] > 2 and by_row(lambda x: np.abs(_sigmoid(x).sum(axis=1) - 1) <= TOLERANCE, rows).all():
+    if rows.shape[1] > 2 and every(lambda x: np.abs(_sigmoid(x).sum(axis=1) - 1) <= TOLERANCE, rows):
         return Reading("log-odds", "log p / (1 - p) of probabilities that add to one")
     all_rows = np.ones(len(rows), dtype=bool)
     least, most = by_row(lambda x: x.min(axis=1), rows), by_row(lambda x: x.max(axis=1), rows)
@@ -124,14 +124,14 @@ def _by_evidence(modality: str, rows: Floats, owners: Texts, fits: NDArray[np.bo
 
 def _as_logarithms(modality: str, rows: Floats, owners: Texts) -> Reading | None:
     """The reading as logarithms of probabilities, whose powers add to one; None if they are not logarithms."""
-    if by_row(lambda x: ((x >= 0) & np.isfinite(x)).all(axis=1), rows).all():
+    if every(lambda x: ((x >= 0) & np.isfinite(x)).all(axis=1), rows):
         sure = by_row(lambda x: np.exp(-x).max(axis=1) > 0.99, rows)  # (5, 0) are logits of two classes as well
         ones = by_row(lambda x: np.abs(np.exp(-x).sum(axis=1) - 1) <= LOG_TOLERANCE, rows)
         if sure.mean() < 0.5 and ones.mean() > 1 - SHARE:
             described = "are negative log-probabilities: exp(-x) adds to one"
             _refuse(modality, described, owners, np.full(len(rows), True), "write log-probabilities, with their sign")
         return None
-    if by_row(lambda x: (x > LOG_TOLERANCE).any(axis=1), rows).any():
+    if not every(lambda x: ~(x > LOG_TOLERANCE).any(axis=1), rows):
         return None
     for kind, base in BASES.items():
         off = by_row(lambda x, b=base: np.abs((b**x).sum(axis=1) - 1) > LOG_TOLERANCE, rows)
@@ -187,7 +187,7 @@ def _rounding(rows: Floats, total: float) -> tuple[str, float, Floats, Floats]:
     """
 
     def holds(fits: Callable[[Floats], NDArray[np.bool_]]) -> bool:
-        return bool(by_row(lambda own: np.asarray(fits(own / total).all(axis=1)), rows).all())
+        return every(lambda own: np.asarray(fits(own / total).all(axis=1)), rows)
 
     def bounds(work: Callable[[Floats], Floats]) -> Floats:
         result: Floats = by_row(lambda own: work(own / total), rows)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from curate import blocks
-from curate.blocks import NARROW, NUMBERS, Growing, by_row, each, fill, scratch, slices, take
+from curate.blocks import NARROW, NUMBERS, Growing, by_row, each, every, fill, scratch, slices, take
 from curate.errors import CurateError
 
 ROWS = 3 * NUMBERS // 4 + 7
@@ -32,6 +32,25 @@ def test_by_row_and_fill_are_the_function_of_all_rows_at_once(values: np.ndarray
     found = fill(scratch(ROWS, 4), lambda own, more: own * 2 + more[:, None], values, other)
     assert np.array_equal(found, whole * 2 + other[:, None])
     assert np.array_equal(values, whole), "what is read stays, though its memory was given back"
+
+
+def test_a_condition_holds_where_it_does_in_every_row_and_the_first_block_that_denies_it_ends_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(blocks, "NUMBERS", 4)
+    seen: list[int] = []
+
+    def small(own: np.ndarray, bound: np.ndarray) -> np.ndarray:
+        seen.append(int(own[0]))
+        return own < bound
+
+    numbers = np.arange(3 * blocks.AT_ONCE * 4)
+    assert every(small, numbers, numbers + 1)
+    assert max(seen) == numbers[-1] - 3, "the last block too"
+    seen.clear()
+    assert not every(small, numbers, np.where(numbers == 7, 0, numbers + 1))
+    assert max(seen) < blocks.AT_ONCE * 4
+    assert every(small, numbers[:0], numbers[:0])
 
 
 def test_rows_are_taken_by_mask_and_by_positions(values: np.ndarray) -> None:
