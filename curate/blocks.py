@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import IO, Any, Literal, TypeVar
+from typing import IO, Any, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,11 @@ from .errors import CurateError
 
 Floats = NDArray[np.float64]
 T = TypeVar("T")
+S = TypeVar("S", bound=np.generic)
 NUMBERS = 1 << 17
 """About so many numbers are in a block: 1 MB in float64."""
 LARGE = 1 << 21
-"""An array of more numbers is kept in a file."""
+"""An array of more numbers, or of texts of as many bytes, is kept in a file."""
 NARROW = 256
 """Rows of at most so many numbers are kept column by column: numpy is fast along the long axis only."""
 THREADS = 4
@@ -47,16 +48,14 @@ def blocks(rows: int, columns: int = 1) -> Iterator[slice]:
 
 def by_row(work: Callable[..., NDArray[Any]], *arrays: NDArray[Any]) -> NDArray[Any]:
     """The (N, ...) results of a function of each row of several (N, ...) arrays, computed block by block."""
-
-    widest = max(a.shape[1] if a.ndim > 1 else 1 for a in arrays)
-    found = list(each(lambda block: work(*(a[block] for a in arrays)), len(arrays[0]), widest, *arrays))
+    found = list(each(lambda block: work(*(a[block] for a in arrays)), len(arrays[0]), _widest(*arrays), *arrays))
     return np.concatenate(found) if found else work(*arrays)
 
 
 def every(work: Callable[..., NDArray[np.bool_]], *arrays: NDArray[Any]) -> bool:
     """Whether a function of each row of (N, ...) arrays holds for all; a block that denies it ends the search."""
-    widest = max(a.shape[1] if a.ndim > 1 else 1 for a in arrays)
-    return all(each(lambda block: bool(work(*(a[block] for a in arrays)).all()), len(arrays[0]), widest, *arrays))
+    found = each(lambda block: bool(work(*(a[block] for a in arrays)).all()), len(arrays[0]), _widest(*arrays), *arrays)
+    return all(found)
 
 
 def fill(out: Floats, work: Callable[..., Floats], *arrays: NDArray[Any]) -> Floats:
@@ -88,12 +87,19 @@ def each(work: Callable[[slice], T], rows: int, columns: int, *arrays: NDArray[A
             release(*arrays)
 
 
-def take(array: Floats, rows: NDArray[Any]) -> Floats:
-    """Rows of an (N, C) array, by an (N,) mask or by positions; the array itself where these are all, in order."""
+def take(array: NDArray[S], rows: NDArray[Any]) -> NDArray[S]:
+    """Rows of an (N, ...) array, by an (N,) mask or by positions; the array itself where these are all, in order."""
     at = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
     if len(at) == len(array) and (at[1:] > at[:-1]).all():
         return array
-    return fill(scratch(len(at), array.shape[1]), lambda own: array[own], at)
+    out = _empty((len(at), *array.shape[1:]), array.dtype)
+
+    def one(block: slice) -> None:
+        out[block] = array[at[block]]
+
+    for _ in each(one, len(at), _widest(array), out, array):
+        pass
+    return out
 
 
 def scratch(rows: int, columns: int) -> Floats:
@@ -102,15 +108,25 @@ def scratch(rows: int, columns: int) -> Floats:
     Raises:
         CurateError: there is no space for it.
     """
-    size, order = rows * columns * 8, _order(columns)
-    if rows * columns <= LARGE:
-        return np.zeros((rows, columns), order=order)
+    return _empty((rows, columns), np.dtype(np.float64))
+
+
+def _widest(*arrays: NDArray[Any]) -> int:
+    """As how many numbers of 8 bytes the widest row of some arrays takes."""
+    return max(a.itemsize * int(np.prod(a.shape[1:], dtype=np.int64)) for a in arrays) // 8
+
+
+def _empty(shape: tuple[int, ...], kind: np.dtype[S]) -> NDArray[S]:
+    """Zeros, or empty texts, of a shape and type, see `scratch`."""
+    size, order = int(np.prod(shape, dtype=np.int64)) * kind.itemsize, _order(shape)
+    if size <= 8 * LARGE:
+        return np.zeros(shape, kind, order)
     with _failing(), tempfile.TemporaryFile() as file:  # the mapping outlives the open file
         if hasattr(os, "posix_fallocate"):  # a full disk is an error here, and not a crash at the first number
             os.posix_fallocate(file.fileno(), 0, size)
         else:
             file.truncate(size)
-        return _mapped(file, rows, columns, order)
+        return _mapped(file, shape, kind, order)
 
 
 def release(*arrays: NDArray[Any]) -> None:
@@ -121,48 +137,61 @@ def release(*arrays: NDArray[Any]) -> None:
             mapped.madvise(mmap.MADV_DONTNEED)
 
 
-class Growing:
-    """An (N, columns) array in float64, whose blocks are appended one after another.
+class Growing(Generic[S]):
+    """An (N, ...) array whose blocks are appended one after another; one of texts is as wide as the longest.
 
     Args:
-        columns: C.
+        empty: (0, ...), of the same type.
     """
 
-    def __init__(self, columns: int) -> None:
-        self._columns, self._rows = columns, 0
-        self._small: list[Floats] = []
+    def __init__(self, empty: NDArray[S]) -> None:
+        self._small, self._size = [empty], 0
+        self._written: list[tuple[int, np.dtype[S]]] = []
+        self._row = empty.shape[1:]
         self._file: IO[bytes] | None = None
 
-    def append(self, block: Floats) -> None:
-        """Append (n, C) rows.
+    def append(self, block: NDArray[S]) -> None:
+        """Append (n, ...) rows.
 
         Raises:
             CurateError: there is no space for them.
         """
         self._small.append(block)
-        self._rows += len(block)
-        if self._file is not None or self._rows * self._columns > LARGE:
-            with _failing():
-                self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115, closed by `array`
-                for own in self._small:
-                    own.tofile(self._file)
-            self._small = []
+        self._size += block.nbytes
+        if self._file is None and self._size <= 8 * LARGE:
+            return
+        with _failing():
+            self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115, closed by `array`
+            for own in self._small:
+                own.tofile(self._file)
+        self._written += [(len(own), own.dtype) for own in self._small]
+        self._small = []
 
-    def array(self) -> Floats:
-        """All rows; nothing can be appended any more."""
+    def array(self) -> NDArray[S]:
+        """All rows, in a file if they are many; nothing can be appended any more."""
         if self._file is None:
-            return np.concatenate([np.empty((0, self._columns)), *self._small])
+            return np.concatenate(self._small)
+        kind = max((kind for _, kind in self._written), key=lambda kind: kind.itemsize)
+        shape = (sum(count for count, _ in self._written), *self._row)
         with _failing(), self._file as file:
             file.flush()
-            return _mapped(file, self._rows, self._columns, "C")
+            if all(own == kind for count, own in self._written if count):
+                return _mapped(file, shape, kind, "C")
+            file.seek(0)
+            found, at = _empty(shape, kind), 0
+            for count, own in self._written:
+                found[at : at + count] = np.fromfile(file, own, count)
+                release(found)
+                at += count
+        return found
 
 
-def _order(columns: int) -> Literal["C", "F"]:
-    return "F" if columns <= NARROW else "C"
+def _order(shape: tuple[int, ...]) -> Literal["C", "F"]:
+    return "F" if shape[-1] <= NARROW and len(shape) > 1 else "C"
 
 
-def _mapped(file: IO[bytes], rows: int, columns: int, order: Literal["C", "F"]) -> Floats:
-    found: Floats = np.memmap(file, np.float64, "r+", shape=(rows, columns), order=order)
+def _mapped(file: IO[bytes], shape: tuple[int, ...], kind: np.dtype[S], order: Literal["C", "F"]) -> NDArray[S]:
+    found: NDArray[S] = np.memmap(file, kind, "r+", shape=shape, order=order)
     return found
 
 

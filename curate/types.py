@@ -90,7 +90,12 @@ def pair_name(pair: tuple[str, str]) -> str:
 
 def are_unique(ids: NDArray[np.str_]) -> bool:
     """Whether no id occurs twice; this is fast for ascending ids, as ours are."""
-    return bool((ids[1:] > ids[:-1]).all()) or len(np.unique(ids)) == len(ids)
+    return are_ascending(ids) or len(np.unique(ids)) == len(ids)
+
+
+def are_ascending(ids: NDArray[np.str_]) -> bool:
+    """Whether each id is greater than the one before it."""
+    return every(np.greater, ids[1:], ids[:-1])
 
 
 def _adds_to_one(rows: Floats) -> NDArray[np.bool_]:

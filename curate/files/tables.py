@@ -50,7 +50,9 @@ SYNONYMS = {
 CHUNK = 4096
 """Rows that are converted to numbers at once."""
 SHOWN = 3
-Found = tuple[NDArray[np.int64], NDArray[np.float64], bool, dict[str, list[Any]]]
+Found = tuple[NDArray[np.int64], NDArray[np.float64], bool]
+Keep = Callable[[str, list[str]], None]
+"""Keeps the cells of some more rows in a column of this name."""
 COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 
 
@@ -76,7 +78,7 @@ class Arrays(Rows):
     """As `Rows`, with texts as arrays of strings: without an object a cell.
 
     Attributes:
-        arrays: {column: (N,) strings}; `texts` is empty.
+        arrays: {column: (N,) strings, many in a temporary file}; `texts` is empty.
     """
 
     arrays: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
@@ -116,36 +118,37 @@ class TableFile:
         Raises:
             CurateError: a row does not fit the header, or a cell of `numbers` is not a number.
         """
-        lines, values, comma, cells = self._read(texts, numbers, list)
-        return Rows(lines, {name: list(chain.from_iterable(own)) for name, own in cells.items()}, values, comma)
+        cells: dict[str, list[str]] = {name: [] for name in texts}
+        lines, values, comma = self._read(texts, numbers, lambda name, own: cells[name].extend(own))
+        return Rows(lines, cells, values, comma)
 
     def arrays(self, texts: Sequence[str], numbers: Sequence[str]) -> Arrays:
         """Columns by name, as `read`, with less memory: an array of strings is as wide as its longest."""
-        lines, values, comma, cells = self._read(texts, numbers, lambda cells: np.array(cells, dtype=np.str_))
-        empty = np.empty(0, dtype=np.str_)
-        return Arrays(lines, {}, values, comma, {name: np.concatenate([empty, *own]) for name, own in cells.items()})
+        cells = {name: Growing(np.empty(0, dtype=np.str_)) for name in texts}
+        found = self._read(texts, numbers, lambda name, own: cells[name].append(np.array(own, dtype=np.str_)))
+        lines, values, comma = found
+        return Arrays(lines, {}, values, comma, {name: own.array() for name, own in cells.items()})
 
-    def _read(self, texts: Sequence[str], numbers: Sequence[str], kind: Callable[[list[str]], Any]) -> Found:
-        """Line numbers, numbers, whether they had a decimal comma, and {column: what `kind` makes of each block}."""
+    def _read(self, texts: Sequence[str], numbers: Sequence[str], keep: Keep) -> Found:
+        """Line numbers, numbers, and whether they had a decimal comma; `keep` gets the cells of texts as they come."""
         for name in (*texts, *numbers):
             if name not in self.names:
                 raise ValueError(f"no column {name!r}")
-        return (self._read_text if self.separator else self._read_parquet)(texts, numbers, kind)
+        return (self._read_text if self.separator else self._read_parquet)(texts, numbers, keep)
 
-    def _read_text(self, texts: Sequence[str], numbers: Sequence[str], kind: Callable[[list[str]], Any]) -> Found:
+    def _read_text(self, texts: Sequence[str], numbers: Sequence[str], keep: Keep) -> Found:
         at = [self.names.index(name) for name in texts]
         places = [self.names.index(name) for name in numbers]
-        cells: dict[str, list[Any]] = {name: [] for name in texts}
-        values, lines, comma = Growing(len(numbers)), [np.empty(0, dtype=np.int64)], None
+        values, lines, comma = Growing(np.empty((0, len(numbers)))), [np.empty(0, dtype=np.int64)], None
         rows = self._rows()
         while chunk := list(islice(rows, CHUNK)):
             for place, name in zip(at, texts, strict=True):
-                cells[name].append(kind([row[place].strip() for _, row in chunk]))
+                keep(name, [row[place].strip() for _, row in chunk])
             lines.append(np.array([line for line, _ in chunk], dtype=np.int64))
             if numbers:
                 comma = self._has_decimal_comma(chunk, places) if comma is None else comma
             values.append(self._numbers(chunk, places, bool(comma)) if numbers else np.empty((len(chunk), 0)))
-        return np.concatenate(lines), values.array(), bool(comma), cells
+        return np.concatenate(lines), values.array(), bool(comma)
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
         """(line, as many cells as the header has) of every row that is not empty."""
@@ -217,8 +220,7 @@ class TableFile:
             described = f"{self.who}{self.path}, line {line}, column {self.names[place]!r}: {cell!r} is no number"
             raise CurateError(described, hint) from None
 
-    def _read_parquet(self, texts: Sequence[str], numbers: Sequence[str], kind: Callable[[list[str]], Any]) -> Found:
-        cells: dict[str, list[Any]] = {name: [] for name in texts}
+    def _read_parquet(self, texts: Sequence[str], numbers: Sequence[str], keep: Keep) -> Found:
         with parquet.opened(self.path, self.names, self.who) as file:
             values = scratch(file.rows, len(numbers))
             for block in file.ranges():
@@ -228,9 +230,9 @@ class TableFile:
                         self._check_numbers(file, name, column, block)
                         values[block, i + j] = column
                 for name, own in zip(texts, file.texts(texts, block), strict=True):
-                    cells[name].append(kind(own))
+                    keep(name, own)
                 release(values)
-        return np.arange(1, file.rows + 1), values, False, cells
+        return np.arange(1, file.rows + 1), values, False
 
     def _check_numbers(self, file: parquet.Parquet, name: str, column: NDArray[np.float64], block: slice) -> None:
         """Check that each cell in a column of numbers is a number or a word for a missing one."""

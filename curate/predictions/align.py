@@ -17,7 +17,7 @@ from curate.datasets.rows import NO_LABEL, SPLIT_NAMES
 from curate.errors import MOST_NAMES, CurateError
 from curate.files.names import composed
 from curate.scores.metrics import accuracy
-from curate.types import FUSED, Floats, Predictions
+from curate.types import FUSED, Floats, Predictions, are_ascending
 
 from .part import Part, Texts, distinct, shown
 from .values import SHARES, Reading, Values, product, to_probabilities, which_kind
@@ -116,7 +116,7 @@ def align(parts: Sequence[Part], values: Values = "auto", order: Sequence[str] =
     told = kinds.pop() if len(kinds) == 1 else ""
     for m, arrays in raw.items():
         there = wanted & ~lacks[m]
-        readings[m] = which_kind(m, [take(a, there) for a in arrays], values, first.sample_ids[there], told)
+        readings[m] = which_kind(m, [take(a, there) for a in arrays], values, first.sample_ids, told, there)
         probs[m] = [_probabilities(a, readings[m], there) for a in arrays]
     made = Scored(first.sample_ids, labels, classes, modalities, probs)
     rounds = tuple(made.predictions(e, wanted & (status == "ok"), modalities) for e in range(len(epochs)))
@@ -163,7 +163,8 @@ class Scored:
         if FUSED in self.probs:
             given = take(self.probs[FUSED][epoch], rows)
             fused = fill(fused, _where_given, fused, given)
-        return Predictions(self.sample_ids[rows], self.labels[rows], self.classes, modalities, {**own, FUSED: fused})
+        ids = take(self.sample_ids, rows)
+        return Predictions(ids, self.labels[rows], self.classes, modalities, {**own, FUSED: fused})
 
     def others(self, rows: NDArray[np.bool_], lacks: Mapping[str, NDArray[np.bool_]]) -> Iterator[Predictions]:
         """The newest epoch's predictions of samples that lack a modality, grouped by the modalities that they have."""
@@ -230,7 +231,7 @@ def _status(
         own = [m for j, m in enumerate(modalities) if kind >> j & 1]
         said[kind] = ("missing", f"no prediction by {'; '.join(own)}")
     own_status, own_reasons = zip(*(said[kind] for kind in kinds.tolist()), strict=True)
-    return np.array(own_status, dtype=np.str_)[which], np.array(own_reasons, dtype=np.str_)[which]
+    return take(np.array(own_status, dtype=np.str_), which), take(np.array(own_reasons, dtype=np.str_), which)
 
 
 def _product(*probs: Floats) -> Floats:
@@ -264,29 +265,29 @@ def _epochs(part: Part) -> Iterator[tuple[int, Part]]:
     splits = None if part.splits is None else _splits(part.splits, part.source)
     for epoch in [0] if part.epochs is None else np.unique(part.epochs).tolist():
         rows = np.arange(len(part.labels)) if part.epochs is None else np.flatnonzero(part.epochs == epoch)
-        if len(rows) == len(part.labels) and (part.sample_ids[1:] > part.sample_ids[:-1]).all():
+        if len(rows) == len(part.labels) and are_ascending(part.sample_ids):
             yield epoch, replace(part, splits=splits, epochs=None)
             continue
-        rows = rows[np.argsort(part.sample_ids[rows], kind="stable")]
-        ids = part.sample_ids[rows]
-        repeated = np.unique(ids[1:][ids[1:] == ids[:-1]])
-        if len(repeated):
+        rows = rows[np.argsort(take(part.sample_ids, rows), kind="stable")]
+        ids = take(part.sample_ids, rows)
+        if not are_ascending(ids):
             where = part.source if part.epochs is None else f"{part.source}, epoch {epoch}"
+            repeated = np.unique(ids[1:][ids[1:] == ids[:-1]])
             raise CurateError(f"{where}: repeated sample_id {shown(repeated)}", "sample_id is the only key")
         chosen = {m: (classes, take(array, rows)) for m, (classes, array) in part.values.items()}
-        own_splits, own_groups = (None if column is None else column[rows] for column in (splits, part.groups))
-        labels = part.labels[rows]
+        own_splits, own_groups = (None if column is None else take(column, rows) for column in (splits, part.groups))
+        labels = take(part.labels, rows)
         yield epoch, Part(part.source, ids, labels, own_splits, None, chosen, part.form, groups=own_groups)
 
 
 def _check_keys(part: Part) -> None:
     """Check for rows without an id, zero bytes in ids, and ids and classes that are not valid Unicode."""
-    if empty := int((part.sample_ids == "").sum()):
+    if empty := int(by_row(lambda own: own == "", part.sample_ids).sum()):
         raise CurateError(f"{part.source}: {empty} rows have no sample_id", "give every row one")
     letters = part.sample_ids.view(np.uint32).reshape(len(part.sample_ids), -1)
-    if any(each(lambda own: bool(((letters[own, :-1] == 0) & (letters[own, 1:] != 0)).any()), *letters.shape)):
+    if any(each(lambda own: bool(((letters[own, :-1] == 0) & (letters[own, 1:] != 0)).any()), *letters.shape, letters)):
         raise CurateError(f"{part.source}: a sample_id holds a zero byte", "the file is damaged, or no table of text")
-    half = any(each(lambda own: bool((letters[own] - 0xD800 < 0x800).any()), *letters.shape))
+    half = any(each(lambda own: bool((letters[own] - 0xD800 < 0x800).any()), *letters.shape, letters))
     _check_names([name for names, _ in part.values.values() for name in names], part.source, half)
     groups = [] if part.groups is None else distinct(part.groups)[0]
     _check_names(groups, part.source)
@@ -304,7 +305,7 @@ def _splits(given: Texts, source: str) -> Texts:
     names, where = distinct(given)
     if unknown := [name for name in sorted(names) if name.lower() not in SPLIT_NAMES]:
         raise CurateError(f"{source}: unknown splits {shown(unknown)}", "expected train, val, test, in every row")
-    return np.array([SPLIT_NAMES[name.lower()] for name in names])[where]
+    return take(np.array([SPLIT_NAMES[name.lower()] for name in names]), where)
 
 
 def _same_samples(first: Part, other: Part, where: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.blocks import blocks
+from curate.blocks import blocks, release, take
 from curate.errors import CurateError
 from curate.files.tables import is_missing
 from curate.types import Floats
@@ -68,6 +68,7 @@ def distinct(texts: Texts) -> tuple[list[str], NDArray[np.int64]]:
         for text in dict.fromkeys(cells):
             known.setdefault(text, len(known))
         found[left] = np.fromiter(map(known.__getitem__, cells), np.int64, len(cells))
+        release(texts)
     return list(known), which
 
 
@@ -77,7 +78,7 @@ def group_names(texts: Texts | None) -> Texts | None:
         return None
     names, which = distinct(texts)
     found = np.array(["" if is_missing(name) else name for name in names], dtype=np.str_)
-    return found[which] if (found != "").any() else None
+    return take(found, which) if (found != "").any() else None
 
 
 def shown(items: Sequence[Any] | NDArray[Any], most: int = SHOWN) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate import config as settings
-from curate.blocks import blocks
+from curate.blocks import blocks, release
 from curate.errors import CurateError
 from curate.files.remote import located
 from curate.files.shards import shards_of
@@ -394,5 +394,6 @@ def _digest(saved: Saved) -> str:
         for block in blocks(len(column)):
             digest.update((between + json.dumps(column[block].tolist())[1:-1]).encode())
             between = ", "
+            release(column)
         digest.update(b"]")
     return digest.hexdigest()[:10]

@@ -19,6 +19,8 @@ from curate.types import Floats
 
 from .part import Texts, shown
 
+Owners = Callable[[NDArray[np.bool_]], Texts]
+"""Ids of the samples of some rows (R,)."""
 Values = Literal["auto", "logits", "probabilities", "proportions"]
 TOLERANCE = 1e-3
 """How far probabilities may be outside [0, 1], and their sum from one, if no rounding explains it."""
@@ -54,18 +56,32 @@ class Reading:
     changed: int = 0
 
 
-def which_kind(modality: str, arrays: Sequence[Floats], values: Values, ids: Texts, known: str = "") -> Reading:
+def which_kind(
+    modality: str,
+    arrays: Sequence[Floats],
+    values: Values,
+    ids: Texts,
+    known: str = "",
+    there: NDArray[np.bool_] | None = None,
+) -> Reading:
     """The kind of the (N, K) values of a modality, from all epochs together.
 
     Args:
+        ids: of the samples, for errors.
         values: the kind given by the user; `auto` uses the evidence alone.
         known: the kind that whoever wrote the numbers made sure of; there is no evidence to look for then.
+        there: which of `ids` these N samples are; None = all.
 
     Raises:
         CurateError: numbers are missing, or are not of the given kind; or, with `auto`, the evidence is not clear, or
             some rows contradict the others. The message names the first such samples.
     """
-    rows, owners = (arrays[0], ids) if len(arrays) == 1 else (_joined(arrays), np.tile(ids, len(arrays)))
+    rows = arrays[0] if len(arrays) == 1 else _joined(arrays)
+
+    def owners(wrong: NDArray[np.bool_]) -> Texts:
+        at = np.flatnonzero(wrong) % len(arrays[0])
+        return ids[at if there is None else np.flatnonzero(there)[at]]
+
     wrong = by_row(_no_numbers, rows)
     if wrong.any():
         message = f"{modality} is missing, NaN or infinite, or no number, for {_named(owners, wrong)}"
@@ -85,7 +101,7 @@ def which_kind(modality: str, arrays: Sequence[Floats], values: Values, ids: Tex
     return _by_evidence(modality, rows, owners, fits, reading)
 
 
-def _by_evidence(modality: str, rows: Floats, owners: Texts, fits: NDArray[np.bool_], reading: Reading) -> Reading:
+def _by_evidence(modality: str, rows: Floats, owners: Owners, fits: NDArray[np.bool_], reading: Reading) -> Reading:
     """The only kind that agrees with all rows."""
     hint = f"mend these rows or leave them out; {PROPORTIONS}; {LOGITS}"
     total = by_row(_sums, rows)
@@ -122,7 +138,7 @@ def _by_evidence(modality: str, rows: Floats, owners: Texts, fits: NDArray[np.bo
     return Reading("logits", f"from {least.min():.3g} to {most.max():.3g}")
 
 
-def _as_logarithms(modality: str, rows: Floats, owners: Texts) -> Reading | None:
+def _as_logarithms(modality: str, rows: Floats, owners: Owners) -> Reading | None:
     """The reading as logarithms of probabilities, whose powers add to one; None if they are not logarithms."""
     if every(lambda x: ((x >= 0) & np.isfinite(x)).all(axis=1), rows):
         sure = by_row(lambda x: np.exp(-x).max(axis=1) > 0.99, rows)  # (5, 0) are logits of two classes as well
@@ -292,7 +308,7 @@ def product(probs: Sequence[Floats]) -> Floats:
 
 def _joined(arrays: Sequence[Floats]) -> Floats:
     """The rows of several (N, K) arrays."""
-    joined = Growing(arrays[0].shape[1])
+    joined = Growing(np.empty((0, arrays[0].shape[1])))
     for array in arrays:
         for block in blocks(*array.shape):
             joined.append(np.array(array[block]))
@@ -321,12 +337,12 @@ def _positive(total: Floats) -> NDArray[np.bool_]:
     return (total > 0) & np.isfinite(total)
 
 
-def _named(owners: Texts, wrong: NDArray[np.bool_]) -> str:
+def _named(owners: Owners, wrong: NDArray[np.bool_]) -> str:
     """The first few samples of the wrong rows, each once, in the order of the rows."""
-    return shown(list(dict.fromkeys(owners[wrong].tolist())))
+    return shown(list(dict.fromkeys(owners(wrong).tolist())))
 
 
-def _refuse(modality: str, what: str, owners: Texts, wrong: NDArray[np.bool_], hint: str) -> None:
+def _refuse(modality: str, what: str, owners: Owners, wrong: NDArray[np.bool_], hint: str) -> None:
     if wrong.any():
         hint = hint or "predict these samples again, or leave them out of the file"
         raise CurateError(f"the values of {modality} {what}: {_named(owners, wrong)}", hint)

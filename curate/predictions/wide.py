@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from curate.blocks import take
 from curate.errors import CurateError
 from curate.files.names import composed
 from curate.files.tables import open_table
@@ -34,7 +35,7 @@ def read_wide(path: Path) -> Part:
     described = [table.form, "decimal commas" if found.decimal_comma else "", note]
     form = ", ".join(part for part in described if part)
     groups, rest = group_names(texts.get("group")), _not_read(table.names)
-    labels, splits = names[which], texts.get("split")
+    labels, splits = take(names, which), texts.get("split")
     return Part(str(path), texts["sample_id"], labels, splits, epochs, values, form, groups=groups, not_read=rest)
 
 

@@ -45,6 +45,12 @@ class Items:
     sources: Sequence[Mapping[str, Any]] | None = None
     groups: NDArray[np.str_] | None = None
 
+    @property
+    def texts(self) -> list[NDArray[np.str_]]:
+        """The columns of texts, of which some may be in files."""
+        given = (self.sample_ids, self.splits, self.status, self.reason, self.groups)
+        return [column for column in given if column is not None]
+
     def columns(self, rows: slice | NDArray[np.int64]) -> dict[str, Any]:
         """The columns of `item` of some rows, without their ids."""
         names = np.array([*self.classes, ""], dtype=object)  # -1 is the last

@@ -67,6 +67,7 @@ class Writing:
             places = _places(self._items.sample_ids, block.sample_ids)
             self._left[places] = False
             block.facts(self._items, places)
+            release(*self._items.texts)
         put(self._con, self._number, block, self._names, self._data, self._before)
 
     def take_over(self, source: str, sample_ids: NDArray[np.str_] | None) -> None:

@@ -58,6 +58,10 @@ def test_rows_are_taken_by_mask_and_by_positions(values: np.ndarray) -> None:
     mask, places = rng.random(ROWS) < 0.5, rng.permutation(ROWS)[: ROWS // 2]
     assert np.array_equal(take(values, mask), whole[mask]) and np.array_equal(take(values, places), whole[places])
     assert take(values, np.ones(ROWS, dtype=bool)) is values
+    texts = whole[:, 0].astype(str)
+    for rows in (mask, places):
+        found = take(texts, rows)
+        assert np.array_equal(found, texts[rows]) and isinstance(found, np.memmap) == isinstance(values, np.memmap)
 
 
 def test_no_rows_give_no_results_of_the_right_kind() -> None:
@@ -99,7 +103,19 @@ def test_long_rows_lie_row_by_row_and_short_ones_column_by_column(monkeypatch: p
 def test_what_grows_block_by_block_is_whole(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "LARGE", large)
     parts = [np.full((n, 3), float(n)) for n in (2, 1, 5)]
-    growing = Growing(3)
+    growing = Growing(np.empty((0, 3)))
     for part in parts:
         growing.append(part)
-    assert np.array_equal(growing.array(), np.concatenate(parts))
+    found = growing.array()
+    assert np.array_equal(found, np.concatenate(parts)) and isinstance(found, np.memmap) == (large == 1)
+
+
+@pytest.mark.parametrize("large", [1, 1 << 30])
+def test_texts_are_as_wide_as_the_longest_whichever_block_it_is_in(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "LARGE", large)
+    for parts in ([["a", "\U0001f600b"], [], ["12345", ""]], [["abc"], ["d"], ["", "ef"]], [["g"], ["h"]], [[]], []):
+        growing = Growing(np.empty(0, dtype=np.str_))
+        for part in parts:
+            growing.append(np.array(part, dtype=np.str_))
+        found, whole = growing.array(), [cell for part in parts for cell in part]
+        assert found.tolist() == whole and found.dtype.itemsize == 4 * max([1, *map(len, whole)])
