@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arguments import one_of
-from .blocks import every, take
+from .blocks import by_row, every, take
 from .render import printable
 
 Floats = NDArray[np.float64]
@@ -103,6 +103,19 @@ def _adds_to_one(rows: Floats) -> NDArray[np.bool_]:
     with np.errstate(invalid="ignore", over="ignore"):
         result: NDArray[np.bool_] = np.abs(rows.sum(axis=1) - 1) <= 1e-6
     return result
+
+
+def among(ids: NDArray[np.str_], wanted: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """(N,) whether each id is one of `wanted` (n,), in any order."""
+    known = wanted if are_ascending(wanted) else np.unique(wanted)
+    if not len(known):
+        return np.zeros(len(ids), dtype=bool)
+
+    def work(own: NDArray[np.str_]) -> NDArray[np.bool_]:
+        places = np.searchsorted(known, own.astype(known.dtype))  # one that is too long is cut, and not found
+        return np.asarray(known[np.minimum(places, len(known) - 1)] == own)
+
+    return by_row(work, ids)
 
 
 @dataclass(frozen=True)

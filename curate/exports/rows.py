@@ -16,7 +16,7 @@ from curate.files.remote import Remote, located
 from curate.predictions.part import shown
 from curate.store import views
 from curate.store.store import Store
-from curate.types import Run
+from curate.types import Run, among
 
 PARTS = {"file": "VARCHAR", "text": "VARCHAR", "start": "DOUBLE", "end": "DOUBLE"}
 """What is known of where a medium is: the file and, of a stretch, its begin and end in s; or the text itself."""
@@ -125,7 +125,7 @@ def _ids(store: Store, base: str, wanted: Wanted) -> NDArray[np.str_]:
     sql = f"SELECT sample_id FROM ({base}) WHERE {condition(wanted.where or 'true')}"
     found = np.array([str(i) for (i,) in store.query(sql)[1]], dtype=str)
     if wanted.selection:
-        found = found[np.isin(found, store.selections.find(wanted.selection).sample_ids)]
+        found = found[among(found, store.selections.find(wanted.selection).sample_ids)]
     if not len(found):
         raise EmptySelectionError("no sample fulfils that; nothing was written", "leave --where or --selection out")
     return found

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate import config as settings
-from curate.blocks import blocks, release
+from curate.blocks import blocks, release, take
 from curate.errors import CurateError
 from curate.files.remote import located
 from curate.files.shards import shards_of
@@ -25,7 +25,7 @@ from curate.scores.bounds import wrong_among
 from curate.scores.scoring import MixtureConfig, fit_round, versions
 from curate.store.items import Items
 from curate.store.store import Store
-from curate.types import FUSED, Known, Round, Run
+from curate.types import FUSED, Known, Round, Run, among
 
 from .align import Saved, align
 from .embeddings import Recorded, read_embeddings, recorded_features
@@ -300,22 +300,22 @@ def score_missing_predictions(
     saved = dataclasses.replace(saved, groups=group_names(known))
     items = dataclasses.replace(_items(saved), sources=sources_of)
     seen = store.samples.compared(scored.run_id, items)
-    wanted = np.isin(saved.sample_ids, newest.sample_ids)
+    wanted = among(saved.sample_ids, newest.sample_ids)
     refuse_relabelled(scored, saved.sample_ids[wanted & seen.relabelled].tolist())
-    new = saved.sample_ids[wanted & ~seen.scored]
+    new = take(saved.sample_ids, wanted & ~seen.scored)
     if not len(new):
         return scored, scored
     run = _grown(store, scored, read, note(len(new), scored))
-    others = [o.subset(~np.isin(o.sample_ids, saved.sample_ids[seen.predicted])) for o in saved.others]
+    others = [o.subset(~among(o.sample_ids, take(saved.sample_ids, seen.predicted))) for o in saved.others]
     said = np.concatenate([new, *(o.sample_ids for o in others)])
     kept: NDArray[np.str_] | None = None
     fresh: Items | None = items.subset(~seen.known)
-    if seen.changed.any() or np.isin(saved.sample_ids[seen.known], said).any():  # rows of the scored run do not fit
+    if seen.changed.any() or among(take(saved.sample_ids, seen.known), said).any():  # rows of the scored run do not fit
         store.samples.write_columns(run.data_id, items)
         kept, fresh = np.array(sorted(store.rounds.predicted_ids(scored.run_id)), dtype=np.str_), None
     store.samples.copy(scored.data_id, run.data_id)
     with _recorded(store, run) as run:
-        write_grown(store, scored, run, kept, newest.subset(np.isin(newest.sample_ids, new)), others, fresh)
+        write_grown(store, scored, run, kept, newest.subset(among(newest.sample_ids, new)), others, fresh)
         store.runs.finish(run.run_id, "done")
     return scored, store.runs.find(run.run_id)
 

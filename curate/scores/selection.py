@@ -11,14 +11,15 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.arguments import NONE, need, numbers, one_of
+from curate.blocks import take
 from curate.errors import CurateError
-from curate.types import Floats
+from curate.types import Floats, are_ascending
 
 Mask = NDArray[np.bool_]
 By = Literal["p_balanced", "usability", "gap"]
@@ -92,11 +93,11 @@ class Rule:
         p, ids, labels = seen.quality, seen.sample_ids, seen.label_names
         left = np.flatnonzero(select_above(p, 0 if self.threshold is None else self.threshold) & seen.fulfils)
         if self.per_class is not None:
-            left = left[select_per_class(p[left], ids[left], labels[left], self.per_class)]
+            left = left[select_per_class(p[left], take(ids, left), take(labels, left), self.per_class)]
         if self.top is not None:
-            left = left[select_top(p[left], ids[left], self.top)]
+            left = left[select_top(p[left], take(ids, left), self.top)]
         if self.fraction is not None:
-            left = left[select_top(p[left], ids[left], fraction_count(self.fraction, len(p)))]
+            left = left[select_top(p[left], take(ids, left), fraction_count(self.fraction, len(p)))]
         kept = np.zeros(len(p), dtype=bool)
         kept[left] = True
         return keep_whole_groups(kept, seen.groups) if self.whole_groups else kept
@@ -183,7 +184,7 @@ def select_top(quality: Floats, sample_ids: NDArray[np.str_], count: int) -> Mas
     if count < 1:
         raise CurateError(f"top is a count of at least 1, got {count}", "try --top 1000")
     mask = np.zeros(len(quality), dtype=bool)
-    mask[np.lexsort((sample_ids, -quality))[:count]] = True
+    mask[_in_order(sample_ids, -quality)[:count]] = True
     return mask
 
 
@@ -194,8 +195,13 @@ def select_per_class(quality: Floats, sample_ids: NDArray[np.str_], label_names:
     _, codes, sizes = np.unique(label_names, return_inverse=True, return_counts=True)
     rank = np.arange(len(codes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # within its class, in sorted order
     mask = np.zeros(len(codes), dtype=bool)
-    mask[np.lexsort((sample_ids, -quality, codes))[rank < count]] = True
+    mask[_in_order(sample_ids, -quality, codes)[rank < count]] = True
     return mask
+
+
+def _in_order(sample_ids: NDArray[np.str_], *keys: NDArray[Any]) -> NDArray[np.int64]:
+    """(N,) places in the order of the last key, within equal ones of the key before it, at last of ascending ids."""
+    return np.lexsort(keys if are_ascending(sample_ids) else (sample_ids, *keys))  # equal ones stay in their order
 
 
 def fraction_count(fraction: float, candidates: int) -> int:

@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.blocks import Growing
 from curate.errors import CurateError
 from curate.types import Floats, Known
+
+VECTORS = 32
+"""Vectors of 2048 rows that are read at once."""
+
+
+def columns(con: duckdb.DuckDBPyConnection, sql: str, parameters: Any, texts: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """The columns (N,) of an answer, read in portions: strings, '' for NULL, and others in float64, NaN for NULL; many
+    are in temporary files, see `curate.blocks`.
+
+    Args:
+        texts: names of the columns of strings.
+    """
+    answer = con.execute(sql, parameters)
+    names = [name for name, *_ in answer.description or ()]
+    kinds = {name: np.dtype(np.str_ if name in texts else np.float64) for name in names}
+    found: dict[str, Growing[Any]] = {name: Growing(np.empty(0, kind)) for name, kind in kinds.items()}
+    while len(portion := answer.fetch_df_chunk(VECTORS)):
+        for name, column in portion.items():
+            own = column.fillna("") if name in texts else column
+            found[str(name)].append(own.to_numpy(kinds[str(name)]))
+    return {name: column.array() for name, column in found.items()}
 
 
 def read_known(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace as changed
 from datetime import UTC, datetime
@@ -14,13 +13,16 @@ import duckdb
 import numpy as np
 
 from curate.arguments import made
+from curate.blocks import release, take
 from curate.errors import CurateError, EmptySelectionError, unknown_name
 from curate.files.asking import condition
 from curate.scores.selection import By, Candidates, Rule, class_balance, relaxed
-from curate.types import Selection
+from curate.types import Selection, among, are_ascending
 
+from .arrays import columns
 from .connection import SAFE, Connection, query_text, sql_error
-from .rows import insert
+from .instance import inserting
+from .rows import insert, ranges
 from .views import query_of
 
 PREVIEWED = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -65,18 +67,17 @@ class Selections:
             try:
                 query = query_text("candidates").replace("/* ranked */", query_text(f"quality_{by}"))
                 query = query.replace("/* fulfils */", fulfils)
-                out: Mapping[str, Any] = con.execute(query, {"run": run_id}).fetchnumpy()
+                found = columns(con, query, {"run": run_id}, ("sample_id", "label_name", "group_id"))
             except duckdb.Error as error:
                 raise sql_error(error) from None
-        ids, names, groups = (np.asarray(out[c], dtype=str) for c in ("sample_id", "label_name", "group_id"))
-        if unknown := int(np.ma.getmaskarray(out["quality"]).sum()):
+        ids, quality = found["sample_id"], found["quality"]
+        if unknown := int(np.isnan(quality).sum()):
             raise CurateError(
                 f"usability is not known of {unknown} of the {len(ids)} samples of {run_id}",
                 "leave --by usability out, or score all again: predictions with --embeddings, else without "
                 "score.dynamics=false",
             )
-        quality = np.clip(np.asarray(out["quality"], dtype=np.float64), 0, 1)
-        return Candidates(ids, names, groups, quality, np.asarray(out["fulfils"], dtype=bool))
+        return Candidates(ids, found["label_name"], found["group_id"], np.clip(quality, 0, 1), found["fulfils"] == 1)
 
     def make(self, run_id: str, *, name: str | None = None, replace: bool = False, **rule: Any) -> Selection:
         """Name the training samples of a scored run that fulfil a rule, and store them.
@@ -103,7 +104,7 @@ class Selections:
             name or f"{run_id}: {wanted}",
             run_id,
             str(wanted),
-            seen.sample_ids[kept],
+            take(seen.sample_ids, kept),
             len(kept),
             class_balance(seen.label_names, kept),
         )
@@ -169,7 +170,8 @@ class Selections:
             EmptySelectionError: it keeps nothing; an earlier one of that name stays.
             CurateError: the name is taken by another rule and `replace` is false.
         """
-        ids = np.unique(selection.sample_ids)
+        given = selection.sample_ids
+        ids = given if are_ascending(given) else np.unique(given)
         if not len(ids):
             raise EmptySelectionError(f"no sample fulfils {selection.rule}", "lower the threshold; nothing was stored")
         with self.db.open(write=True) as con:
@@ -191,7 +193,10 @@ class Selections:
                     datetime.now(UTC).replace(tzinfo=None),
                 ],
             )
-            insert(con, "selection_member", {"sample_id": ids}, {"name": selection.name})
+            with inserting(con):
+                for rows in ranges(len(ids)):
+                    insert(con, "selection_member", {"sample_id": ids[rows]}, {"name": selection.name})
+                    release(ids)
 
     def find(self, name: str) -> Selection:
         """A stored selection.
@@ -204,14 +209,15 @@ class Selections:
             if row is None:
                 known = [n for (n,) in con.execute("SELECT name FROM selection").fetchall()]
                 raise unknown_name("selection", name, known)
-            ids = con.execute("SELECT sample_id FROM selection_member WHERE name = ? ORDER BY 1", [name]).fetchnumpy()
-        return Selection(row[0], row[1], row[2], ids["sample_id"].astype(str), row[3])
+            members = "SELECT sample_id FROM selection_member WHERE name = ? ORDER BY 1"
+            ids = columns(con, members, [name], ("sample_id",))["sample_id"]
+        return Selection(row[0], row[1], row[2], ids, row[3])
 
     def describe(self, name: str) -> Selection:
         """A stored selection with its class balance, as returned by `make`."""
         found = self.find(name)
         seen = self.candidates(found.run_id)
-        return changed(found, kept=class_balance(seen.label_names, np.isin(seen.sample_ids, found.sample_ids)))
+        return changed(found, kept=class_balance(seen.label_names, among(seen.sample_ids, found.sample_ids)))
 
     def overview(self) -> list[tuple[Any, ...]]:
         """(name, run_id, dataset, rule, kept, candidates, created in UTC) of every selection, newest first."""
