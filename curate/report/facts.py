@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from curate.advice.evidence import Evidence, read_evidence
+from curate.blocks import by_row
 from curate.errors import CurateError
 from curate.scores.gap import describe, gap_limit, gap_scale
 from curate.scores.guard import Guard
@@ -203,7 +204,7 @@ def scored_samples(store: Store, run: Run, scored: Round) -> pd.DataFrame:
     ]
     out = store.frame(SCORED.format("".join(f", {c}" for c in columns)), [run.run_id])
     out["label_name"] = np.array([*run.classes, ""], dtype=object)[out["label_name"]]  # -1 is the last
-    out.insert(0, "sample_id", scored.sample_ids.astype(object))
+    out.insert(0, "sample_id", by_row(lambda own: own.astype(object), scored.sample_ids))
     strongest = np.abs(scored.gaps.prob).argmax(axis=1)
     out["gap"] = scored.gaps.prob[np.arange(len(out)), strongest]
     out["p_balanced"] = scored.balanced

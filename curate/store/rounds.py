@@ -10,12 +10,11 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.blocks import release
+from curate.blocks import release, take
 from curate.errors import CurateError
-from curate.types import GapScores, Known, MixtureFit, Predictions, Round, are_unique, pair_name
+from curate.types import GapScores, Known, MixtureFit, Predictions, Round, are_ascending, are_unique, pair_name
 
-from . import usability, views
-from .arrays import read_known
+from . import arrays, usability, views
 from .block import Block
 from .connection import Connection, query_text
 from .instance import inserting
@@ -155,7 +154,7 @@ class Rounds:
         )
         with self.db.open() as con:
             absent = f"run {run_id!r} has no predictions of round {number}"
-            return read_known(con, declared(con, run_id)[0], sql, run_id, number, absent)
+            return arrays.read_known(con, declared(con, run_id)[0], sql, run_id, number, absent)
 
     def probabilities(self, run_id: str) -> tuple[NDArray[np.str_], dict[str, NDArray[np.float32]]]:
         """(N,) ids, ascending, and {modality, or fused: (N, K) class probabilities} of round 0, in the order of
@@ -229,20 +228,18 @@ def _columns_of_pairs(
     for part, pairs in parts:
         at = [pairs.index(name) + 1 if name in pairs else 0 for name in names]
         listed = ", ".join(f"{c}[{k}] AS {c}_{j}" for c in columns for j, k in enumerate(at))
-        found.append(
-            con.execute(
-                f"SELECT sample_id, {listed} FROM item WHERE part = ? AND widest IS NOT NULL", [part]
-            ).fetchnumpy()
-        )
-    ids = np.concatenate([np.asarray(f["sample_id"], dtype=np.str_) for f in found] or [np.empty(0, dtype=np.str_)])
-    order = slice(None) if (ids[1:] > ids[:-1]).all() else np.argsort(ids)
+        sql = f"SELECT sample_id, {listed} FROM item WHERE part = ? AND widest IS NOT NULL"
+        found.append(arrays.columns(con, sql, [part], ("sample_id",)))
 
-    def column(name: str) -> NDArray[np.float64]:
-        own = [np.ma.filled(np.ma.asarray(f[name], dtype=np.float64), np.nan) for f in found]
-        return np.concatenate(own)[order] if own else np.empty(0)
+    def column(name: str, empty: NDArray[Any]) -> NDArray[Any]:
+        own = [f[name] for f in found] or [empty]
+        return own[0] if len(own) == 1 else np.concatenate(own)
 
-    stacked = {c: np.stack([column(f"{c}_{j}") for j in range(len(names))], axis=1) for c in columns}
-    return {"sample_id": ids[order], **stacked}
+    ids = column("sample_id", np.empty(0, dtype=np.str_))
+    order = np.arange(len(ids)) if are_ascending(ids) else np.argsort(ids)
+    numbers = {c: [column(f"{c}_{j}", np.empty(0)) for j in range(len(names))] for c in columns}
+    stacked = {c: np.stack([take(own, order) for own in several], axis=1) for c, several in numbers.items()}
+    return {"sample_id": take(ids, order), **stacked}
 
 
 def _copy_usability(
