@@ -3,8 +3,9 @@
 Claim: at most 1.5 times the time of DuckDB's own bulk insert and scan of the same columns. Predictions are compared
 with DuckDB's own softmax, gap, sort, unique and table, and with reading the same columns and writing the same rows;
 questions to `samples` with the same to a plain table of its columns: no claim, the ratios are printed, of processor
-time; and of the memory of a process that does nothing else.
-Run: python benchmarks/table.py [--rows 10000000]
+time; and of the memory of a process that does nothing else. Ids of 36 letters in no order, with `--long-ids` rows: at
+most 4 GiB for 10,000,000, in each of scoring, selecting, reporting and exporting.
+Run: python benchmarks/table.py [--rows 10000000] [--long-ids 10000000]
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
+from curate.exports.formats import export
+from curate.exports.rows import Wanted
 from curate.predictions.score import score_missing_predictions, score_predictions
+from curate.report.html import build
 from curate.store.store import Store
 from curate.types import GapScores, MixtureFit, Run, Sample
 
@@ -78,17 +82,22 @@ def processor(work: Callable[..., object], *arguments: object) -> float:
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
-def make_predictions(path: str, rows: int, classes: int = 10, start: int = 0) -> None:
-    """Write logits of two modalities as Parquet, of samples counted from `start`."""
+SHORT, LONG = "format('s{:08}', i)", "md5(i::VARCHAR) || format('-{:03}', i % 1000)"
+"""Ids in order, and longer ones in no order."""
+
+
+def make_predictions(path: str, rows: int, classes: int = 10, start: int = 0, ids: str = SHORT) -> None:
+    """Write logits of two modalities as Parquet, of samples counted from `start`; a fifth of long ids is held out."""
     columns = ", ".join(
         f'(random() * 6 - 3 + if(y = {c}, random() * 5 - 1, 0))::FLOAT AS "{m}.c{c:03}"'
         for m in "av"
         for c in range(classes)
     )
+    split = "" if ids == SHORT else ", ['val', 'test', 'train'][least(i % 10 + 1, 3)] AS split"
     drawn = f"SELECT i, (hash(i) % {classes})::INTEGER AS y FROM range({start}, {start + rows}) t(i)"
     with duckdb.connect() as con:
         con.execute(
-            f"COPY (SELECT format('s{{:08}}', i) AS sample_id, format('c{{:03}}', y) AS label, {columns} "
+            f"COPY (SELECT {ids} AS sample_id, format('c{{:03}}', y) AS label, {columns}{split} "
             f"FROM ({drawn})) TO '{path}' (FORMAT parquet)"
         )
 
@@ -121,6 +130,36 @@ def copy_plain(source: str, stored: str, path: str) -> None:
 def score_file(path: str, source: str) -> None:
     """Score saved predictions into a new table."""
     score_predictions(Store(path), [source], [{}])
+
+
+def select_half(path: str) -> None:
+    """Select by the posterior."""
+    Store(path).selections.make(Store(path).runs.find().run_id, name="half", threshold=0.8)
+
+
+def export_half(path: str, to: str) -> None:
+    """Export what was selected."""
+    export(Store(path), Path(to), wanted=Wanted(selection="half"))
+
+
+def report_all(path: str, folder: str) -> None:
+    """Write the report."""
+    build(Store(path), None, Path(folder))
+
+
+def measure_long(rows: int) -> None:
+    """Print the memory of processes that score, select, report and export samples with long ids."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, table = f"{folder}/p.parquet", f"{folder}/t.duckdb"
+        make_predictions(source, rows, ids=LONG)
+        for what, work, arguments in (
+            ("score", score_file, (table, source)),
+            ("select", select_half, (table,)),
+            ("report", report_all, (table, f"{folder}/report")),
+            ("export", export_half, (table, f"{folder}/half.parquet")),
+        ):
+            most = in_process(work, *arguments)
+            print(f"{rows} long ids, {what}: {most:.0f} MB, {most / 4096:.2f} of 4 GiB")
 
 
 def in_process(work: Callable[..., object], *arguments: object) -> float:
@@ -206,8 +245,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--predictions", type=int, default=1_000_000, help="Rows of saved predictions.")
+    parser.add_argument("--long-ids", type=int, default=1_000_000, help="Rows of saved predictions with long ids.")
     parser.add_argument("--repeats", type=int, default=3, help="Of each; the fastest counts.")
     options = parser.parse_args()
+    measure_long(options.long_ids)
     measure_predictions(options.predictions)
     n, times = options.rows, defaultdict(list)
     rng = np.random.default_rng(0)

@@ -143,7 +143,7 @@ def selections(
             "name one to be told or removed, two to be compared, none for the list",
         )
     if remove:
-        store.selections.find(named[0])  # an unknown name has its own error
+        store.selections.run_of(named[0])  # an unknown name has its own error
         if not yes and not (sys.stdin.isatty() and typer.confirm(f"delete the selection {named[0]}?", err=True)):
             raise CurateError(f"{named[0]} was not removed", "answer y, or give --yes")
         store.selections.remove(named[0])

@@ -16,10 +16,11 @@ from curate.files.remote import Remote, located
 from curate.predictions.part import shown
 from curate.store import views
 from curate.store.store import Store
-from curate.types import Run, among
+from curate.types import Run
 
 PARTS = {"file": "VARCHAR", "text": "VARCHAR", "start": "DOUBLE", "end": "DOUBLE"}
 """What is known of where a medium is: the file and, of a stretch, its begin and end in s; or the text itself."""
+MEMBERS = "SELECT sample_id FROM selection_member WHERE name = $selection"
 SOURCE = "json_extract_string(w.sources, '$.{m}.{part}')::{kind}"
 FILE = "json_extract_string(w.sources, '$.{m}.file')"
 PATH = f"CASE WHEN regexp_matches({FILE}, '^([A-Za-z][A-Za-z0-9+.-]*:)?[/\\\\]') THEN {FILE} ELSE $folder || {FILE} END"
@@ -93,9 +94,15 @@ def rows_of(store: Store, wanted: Wanted) -> Rows:
         with store.db.open() as con:
             base = views.query_of(con, run.run_id) if run else "SELECT * FROM samples"
         parameters: dict[str, Any] = {}
-        if wanted.selection or wanted.where:
-            parameters["ids"] = _ids(store, base, wanted).tolist()
-        kept = " WHERE sample_id IN (SELECT unnest($ids))" if parameters else ""
+        if wanted.where:
+            parameters["ids"] = _ids(store, base, wanted.where)
+            base = f"SELECT * FROM ({base}) WHERE sample_id IN (SELECT unnest($ids))"
+        if wanted.selection:
+            store.selections.run_of(wanted.selection)
+            parameters["selection"] = wanted.selection
+            base = f"SELECT * FROM ({base}) WHERE sample_id IN ({MEMBERS})"
+        if parameters and not store.db.named_rows(f"SELECT 1 FROM ({base}) LIMIT 1", parameters):
+            raise EmptySelectionError("no sample fulfils that; nothing was written", "leave --where or --selection out")
         extra, joins = "", ""
         media: tuple[str, ...] = ()
         if run:
@@ -104,7 +111,7 @@ def rows_of(store: Store, wanted: Wanted) -> Rows:
                 parameters["folder"] = _folder(run)
     sql = (
         f"SELECT s.* REPLACE (CAST(s.extra AS VARCHAR) AS extra, CAST(s.media AS VARCHAR) AS media){extra} "
-        f"FROM (SELECT * FROM ({base}){kept}) s{joins} ORDER BY s.dataset, s.sample_id"
+        f"FROM ({base}) s{joins} ORDER BY s.dataset, s.sample_id"
     )
     return Rows(sql, parameters, run, media)
 
@@ -114,21 +121,16 @@ def _run(store: Store, wanted: Wanted) -> Run | None:
     if wanted.run:
         return store.runs.find(wanted.run, kind="score")
     if wanted.selection:
-        return store.runs.find(store.selections.find(wanted.selection).run_id)
+        return store.runs.find(store.selections.run_of(wanted.selection))
     newest = {run.dataset: run for run in reversed(store.runs.all(kind="score", status="done"))}
     data = store.rows("SELECT count(DISTINCT dataset) FROM samples")[0][0]
     return next(iter(newest.values())) if len(newest) == 1 == data else None
 
 
-def _ids(store: Store, base: str, wanted: Wanted) -> NDArray[np.str_]:
-    """Ids of the samples that are members of the selection and fulfil the condition, which a user has typed."""
-    sql = f"SELECT sample_id FROM ({base}) WHERE {condition(wanted.where or 'true')}"
-    found = np.array([str(i) for (i,) in store.query(sql)[1]], dtype=str)
-    if wanted.selection:
-        found = found[among(found, store.selections.find(wanted.selection).sample_ids)]
-    if not len(found):
-        raise EmptySelectionError("no sample fulfils that; nothing was written", "leave --where or --selection out")
-    return found
+def _ids(store: Store, base: str, where: str) -> list[str]:
+    """Ids of the samples that fulfil a condition, which a user has typed."""
+    with store.stream(f"SELECT sample_id FROM ({base}) WHERE {condition(where)}") as (_, portions):
+        return [str(i) for portion in portions for (i,) in portion]
 
 
 def _folder(run: Run) -> str:

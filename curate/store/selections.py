@@ -205,13 +205,19 @@ class Selections:
             CurateError: no selection has that name.
         """
         with self.db.open() as con:
-            row = con.execute("SELECT name, run_id, rule, candidates FROM selection WHERE name = ?", [name]).fetchone()
-            if row is None:
-                known = [n for (n,) in con.execute("SELECT name FROM selection").fetchall()]
-                raise unknown_name("selection", name, known)
+            run_id, rule, candidates = _head(con, name)
             members = "SELECT sample_id FROM selection_member WHERE name = ? ORDER BY 1"
             ids = columns(con, members, [name], ("sample_id",))["sample_id"]
-        return Selection(row[0], row[1], row[2], ids, row[3])
+        return Selection(name, run_id, rule, ids, candidates)
+
+    def run_of(self, name: str) -> str:
+        """The scored run that a stored selection is of; its samples are not read.
+
+        Raises:
+            CurateError: no selection has that name.
+        """
+        with self.db.open() as con:
+            return _head(con, name)[0]
 
     def describe(self, name: str) -> Selection:
         """A stored selection with its class balance, as returned by `make`."""
@@ -234,7 +240,7 @@ class Selections:
         Raises:
             CurateError: a name is unknown, or they are of different data sets, where equal ids are different samples.
         """
-        runs = [self.find(name).run_id for name in (one, other)]
+        runs = [self.run_of(name) for name in (one, other)]
         with self.db.open() as con:
             sets = con.execute(query_text("data_sets_of_runs"), {"one": runs[0], "other": runs[1]}).fetchall()
             if len(sets) > 1:
@@ -252,7 +258,7 @@ class Selections:
         Raises:
             CurateError: no selection has that name.
         """
-        self.find(name)
+        self.run_of(name)
         with self.db.open(write=True) as con:
             con.execute("DELETE FROM selection_member WHERE name = ?", [name])
             con.execute("DELETE FROM selection WHERE name = ?", [name])
@@ -266,3 +272,13 @@ class Selections:
         with self.db.open() as con:
             rows = con.execute("SELECT name FROM selection WHERE run_id = ? ORDER BY 1", [run_id]).fetchall()
         return [n for (n,) in rows]
+
+
+def _head(con: duckdb.DuckDBPyConnection, name: str) -> tuple[str, str, int]:
+    """(run, rule, candidates) of a selection."""
+    row = con.execute("SELECT run_id, rule, candidates FROM selection WHERE name = ?", [name]).fetchone()
+    if row is None:
+        known = [n for (n,) in con.execute("SELECT name FROM selection").fetchall()]
+        raise unknown_name("selection", name, known)
+    run_id, rule, candidates = row
+    return run_id, rule, candidates

@@ -18,6 +18,14 @@ SCORED = """
     QUALIFY row_number() OVER (PARTITION BY dataset ORDER BY started DESC, run_id DESC) = 1
 """
 """The newest scored run of each data set."""
+NUMBERED = """
+    SELECT name, data_id, data, CASE WHEN place <= 120 THEN 1::HUGEINT << (place - 1)::INTEGER END AS bit FROM (
+        SELECT n.name, r.data_id, dense_rank() OVER (ORDER BY r.data_id) AS data,
+            row_number() OVER (PARTITION BY r.data_id ORDER BY n.name) AS place
+        FROM selection n JOIN run r USING (run_id)
+    )
+"""
+"""The selections, with a bit for each of the first of their data set, by name."""
 NAMED = {
     "broken": "p_broken > 0.5",
     "contradicts": "p_swapped > 0.5",
@@ -92,6 +100,7 @@ def _filled(known: Sequence[str], three: bool) -> str:
 
     columns = {
         "scored": [SCORED.strip()],
+        "numbered": [NUMBERED.strip()],
         "positions": [f"list_position(p.modalities, '{m}') AS at_{m}, " for m in own]
         + [f"list_position(p.pairs, '{a}|{b}') AS at_{a}__{b}, " for a in own for b in others(a) if three],
         "p_names": [f"{said('p_true', m)} AS p_{m}, " for m in known],

@@ -93,6 +93,18 @@ def test_a_row_a_sample_by_hand(small):
     assert column(small, "kl_gap")[3] == pytest.approx(kl[0] - kl[1])
 
 
+def test_a_sample_names_each_of_many_selections_in_their_order(small):
+    """The number of a selection is in those that its binary digits say: more of them than a number has bits."""
+    names = [f"{chr(97 + n % 26)}{n}" for n in range(130)]
+    chosen = {n: [str(i) for k, i in enumerate(IDS) if n >> k & 1] for n in range(130)}
+    with small.db.open(write=True) as con:
+        for n, name in enumerate(names):
+            con.execute("INSERT INTO selection VALUES (?, 'score-pets-1', 'by hand', 4, 1, now()::TIMESTAMP)", [name])
+            con.executemany("INSERT INTO selection_member VALUES (?, ?)", [[name, i] for i in [*chosen[n], "other"]])
+    wanted = [sorted(name for n, name in enumerate(names) if i in chosen[n]) for i in IDS]
+    assert column(small, "selections") == wanted and all(wanted)
+
+
 def test_no_modality_can_have_a_name_whose_column_is_that_of_something_else(small):
     with small.db.open(write=True) as con:
         con.execute("INSERT INTO mixture BY NAME SELECT * REPLACE (2 AS component) FROM mixture WHERE component = 1")
