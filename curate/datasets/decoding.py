@@ -61,7 +61,7 @@ def decode_rows(dataset: Dataset, partial: Path, todo: Sequence[int], workers: i
     chunks = chunk_rows(dataset, todo, workers)
     if workers == 0:
         for chunk in chunks:
-            outcomes = _fill(part_of(dataset, chunk), partial, chunk)
+            outcomes = _fill(part_of(dataset, chunk), partial, chunk, marked=False)
             yield outcomes
             answers.add_all(outcomes)
         return
@@ -252,8 +252,14 @@ def part_of(dataset: Dataset, rows: list[int]) -> Dataset:
     return part
 
 
-def _fill(part: Dataset, partial: Path, rows: list[int], modalities: Sequence[str] = ()) -> Outcomes:
-    """Decode the samples of `part` into `rows` of the arrays; the arrays are never sent between processes."""
+def _fill(
+    part: Dataset, partial: Path, rows: list[int], modalities: Sequence[str] = (), marked: bool = True
+) -> Outcomes:
+    """Decode the samples of `part` into `rows` of the arrays; the arrays are never sent between processes.
+
+    Args:
+        marked: keep a file that names the medium that is being decoded, for whoever watches this process.
+    """
     mark = partial / f"{MARK}{os.getpid()}"
     outcomes: Outcomes = {row: {} for row in rows}
     answers = Answers(part)
@@ -261,7 +267,8 @@ def _fill(part: Dataset, partial: Path, rows: list[int], modalities: Sequence[st
         for modality in modalities or part.specs:
             array, found = open_array(partial, modality, "r+"), outcomes_of(part, modality, answers)
             for row in rows:
-                mark.write_text(json.dumps([(row, modality), *answers.lost]), encoding="utf-8")
+                if marked:
+                    mark.write_text(json.dumps([(row, modality), *answers.lost]), encoding="utf-8")
                 array[row], outcomes[row][modality] = next(found)
             array.flush()  # the rows are on disk before the log lists them
     finally:

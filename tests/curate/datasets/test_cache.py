@@ -167,14 +167,32 @@ def test_another_process_that_was_faster_is_welcome(tmp_path, monkeypatch):
     done = caching.prepare(Numbers(), tmp_path / "other")
     fill = decoding._fill
 
-    def slow(part, partial, rows):
+    def slow(part, partial, rows, **more):
         if not (tmp_path / done.data_id).exists():
             partial.rename(tmp_path / "gone")
             shutil.copytree(done.folder, tmp_path / done.data_id)
-        return fill(part, partial, rows)
+        return fill(part, partial, rows, **more)
 
     monkeypatch.setattr(decoding, "_fill", slow)
     assert same(caching.prepare(Numbers(), tmp_path), done)
+
+
+class Watched(Numbers):
+    """A sample is full of the number of files that say what a process decodes."""
+
+    folder = Path()
+
+    def load(self, sample: Sample, modality: str) -> np.ndarray:
+        spec = self.specs[modality]
+        return np.full(spec.shape, len(list(self.folder.rglob("decoding.*"))), spec.dtype)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_only_a_process_that_is_watched_writes_what_it_decodes(tmp_path, workers):
+    watched = Watched()
+    watched.folder = tmp_path
+    cache = caching.prepare(watched, tmp_path, workers)
+    assert all((array == workers).all() for array in cache.arrays.values())
 
 
 def test_the_status_file_is_plain_json(tmp_path):
