@@ -137,7 +137,7 @@ def prepare(
     )
     if not quiet and (done := describe_done(made)):
         print_message(done)
-    found = checks.check(opened)
+    found = checks.check(opened, made.status)
     store.samples.write_findings(made.data_id, found)
     if found:
         print_message(checks.summary(found))

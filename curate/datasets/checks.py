@@ -18,6 +18,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from curate.errors import MediaError
 from curate.files.remote import UNREACHABLE, Remote
 from curate.files.stamps import checksum
@@ -36,6 +39,8 @@ SHORT = 5
 ALIKE = 0.6
 RARE = 20
 """Texts; a run of words that occurs in more of them is a common phrase."""
+NOTHING = ("missing", "empty", "silent", "undecodable", "no_audio", "no_video")
+"""What a medium is called that holds nothing, or nothing that can be read: of such files no two are the same medium."""
 KINDS = {
     "leak": "the same medium in a later split too",
     "label_conflict": "the same medium under another label",
@@ -45,9 +50,14 @@ KINDS = {
 }
 
 
-def check(dataset: Dataset) -> tuple[Finding, ...]:
-    """All findings of a data set, by kind in the order of `KINDS`, then by sample. Files of equal size are hashed."""
-    media = identify(dataset)
+def check(dataset: Dataset, status: Mapping[str, NDArray[np.str_]] | None = None) -> tuple[Finding, ...]:
+    """All findings of a data set, by kind in the order of `KINDS`, then by sample. Files of equal size are hashed.
+
+    Args:
+        dataset: what is checked.
+        status: {modality: (N,) status of each sample's medium}, once they were decoded.
+    """
+    media = identify(dataset, status=status)
     texts = {s.sample_id: dataset.texts(s) for s in dataset.samples}
     found = [*compare(dataset.samples, media), *near(dataset.samples, texts), *crossing_groups(dataset.samples)]
     order = list(KINDS)
@@ -107,12 +117,17 @@ def _file_status(path: Path, pictures: bool) -> str:
     return "ok"
 
 
-def identify(dataset: Dataset, shortest: int = 1) -> dict[str, Media]:
+def identify(
+    dataset: Dataset, shortest: int = 1, status: Mapping[str, NDArray[np.str_]] | None = None
+) -> dict[str, Media]:
     """{sample id: {modality: medium}}: files with the same bytes are the same medium, whatever their names, and so are
-    texts with the same words.
+    texts with the same words. What holds nothing, or cannot be read, is nobody's medium.
 
     Args:
+        dataset: what is asked.
         shortest: fewest words of a text that is compared.
+        status: as in `check`; without it, only empty files are known to hold nothing, and files that do not exist, yet
+            or any more, are compared by their names.
     """
     read = {s.sample_id: dataset.media(s) for s in dataset.samples}
     digests = content_digests({path for media in read.values() for path, _ in media.values()})
@@ -123,10 +138,32 @@ def identify(dataset: Dataset, shortest: int = 1) -> dict[str, Media]:
         sample_id: {m: (digests.get(path, str(path)), segment) for m, (path, segment) in media.items()}
         for sample_id, media in read.items()
     }
+    for sample_id, modality in _nothing(dataset, read, found, status):
+        del found[sample_id][modality]
     for sample in dataset.samples:
         words = {m: plain(text) for m, text in dataset.texts(sample).items()}
         found[sample.sample_id] |= {m: (text, None) for m, text in words.items() if len(text.split()) >= shortest}
     return dict(found)
+
+
+def _nothing(
+    dataset: Dataset,
+    read: Mapping[str, Mapping[str, tuple[Path, Segment | None]]],
+    found: Mapping[str, Media],
+    status: Mapping[str, NDArray[np.str_]] | None,
+) -> list[tuple[str, str]]:
+    """(sample id, modality) of the media that others share and that hold nothing. Files are looked at if need be."""
+    if status is not None:
+        rows = enumerate(dataset.samples)
+        return [(s.sample_id, m) for row, s in rows for m in found[s.sample_id] if status[m][row] in NOTHING]
+    owners = Counter((m, medium) for media in found.values() for m, medium in media.items())
+    shared = {(i, m): read[i][m][0] for i, media in found.items() for m, own in media.items() if owners[m, own] > 1}
+    known = remote_stamps(dataset)
+    told = {
+        path: _remote_status(path, known) if isinstance(path, Remote) else _file_status(path, True)
+        for path in set(shared.values())
+    }
+    return [place for place, path in shared.items() if told[path] == "empty"]
 
 
 def plain(text: str) -> str:

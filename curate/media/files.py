@@ -14,6 +14,8 @@ from curate.files.remote import Remote, RemoteError, local
 from curate.files.stamps import stamps
 
 LFS_HEADER = b"version https://git-lfs"
+HEAD = 128
+"""Bytes; the header of a WAV has fewer, with the chunks that usual programs write."""
 DECODING = 3
 """Increased whenever the same file gives other arrays than before; older caches are then decoded again."""
 
@@ -78,14 +80,17 @@ def check_file(path: Path) -> None:
     """Check that a path is a file with content of its own.
 
     Raises:
-        MediaError: `missing`, `empty` (0 bytes) or `lfs_pointer` (the text that Git LFS writes in place of a file).
+        MediaError: `missing`, `empty` (0 bytes, or a WAV that ends with its header) or `lfs_pointer` (the text that
+            Git LFS writes in place of a file).
     """
     if not path.is_file():
         why = f"{path} is not a plain file" if path.exists() else f"{path} does not exist{lost(path)}"
         raise MediaError("missing", why)
-    head = read_head(path)
+    head = read_head(path, HEAD)
     if not head:
         raise MediaError("empty", f"{path} has 0 bytes")
+    if len(head) < HEAD and head.startswith((b"RIFF", b"RF64")) and head[-8:-4] == b"data":
+        raise MediaError("empty", f"{path} is the header of a WAV without samples")
     if head.startswith(LFS_HEADER):
         raise MediaError("lfs_pointer", f"{path} is a Git LFS pointer; fetch the file with `git lfs pull`")
 

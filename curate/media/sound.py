@@ -67,9 +67,10 @@ def read_audio(
         (samples,) float32, in [-1, 1] up to overshoots of lossy codecs. Before a track that begins late is silence.
 
     Raises:
-        MediaError: as in `check_file`; `undecodable`, `no_audio`, `too_short` (no sample at all), `silent` (no
-            decoded sample reaches 1e-4), `empty_event` (a segment of no length), `truncated` (the file ends more than
-            0.5 s before the end in its header, and before what was asked for), or as in `Limits`.
+        MediaError: as in `check_file`; `undecodable`, `no_audio`, `empty` (no sample at all), `too_short` (it ends
+            before the segment), `silent` (no decoded sample reaches 1e-4), `empty_event` (a segment of no length),
+            `truncated` (the file ends more than 0.5 s before the end in its header, and before what was asked for), or
+            as in `Limits`.
     """
     check_segment(segment)
     (found,) = read_sounds(path, rate, [span_of(segment, seconds)], limits)
@@ -269,8 +270,9 @@ def _judged(path: Path, one: _Wanted, rate: int) -> Sound | MediaError:
         late = one.facts.get("begins", 0.0)
         if one.end is not None and late >= one.end:
             return MediaError("silent", f"the sound of {path} begins at {late:g} s, nothing is heard{where}")
-        what = "holds no samples" if not start else f"ends before {start:g} s"
-        return MediaError("too_short", f"the audio track of {path} {what}")
+        if not start:
+            return MediaError("empty", f"the audio track of {path} holds no samples")
+        return MediaError("too_short", f"the audio track of {path} ends before {start:g} s")
     if not np.isfinite(wave).all():
         return MediaError("undecodable", f"the audio of {path} holds NaN or infinite samples")
     peak = float(np.abs(wave).max())

@@ -96,7 +96,7 @@ class Session:
             )
             if done := describe_done(cache):
                 self.message(done)
-            found = checks.check(dataset)
+            found = checks.check(dataset, cache.status)
             self.store.samples.write_findings(cache.data_id, found)
             if shown := checks.summary(found):
                 self.message(shown)

@@ -141,6 +141,30 @@ def test_files_are_compared_by_content_and_by_name(manifest):
     assert checks.files_found(manifest) == {"audio": {"ok": 6, "missing": 1}, "visual": {"ok": 7}}
 
 
+def test_what_holds_nothing_is_not_the_same_medium(tmp_path, write_manifest, media):
+    """0 bytes, the header of a WAV; once decoded also silence, what is no sound, and a name without a file."""
+    for i in range(10):
+        media.picture(tmp_path / f"{i}.png", np.full((9, 9, 3), 20 * i, np.uint8))
+        media.audio(tmp_path / f"{i}.wav", np.zeros(4000 if i > 3 else 0, np.float32), 8000)
+    (tmp_path / "0.wav").write_bytes(b"")
+    for name in ("6.wav", "7.wav"):
+        (tmp_path / name).write_bytes(b"<html>not found</html>")
+    for name in ("8.wav", "9.wav"):
+        media.audio(tmp_path / name, media.tone(300, 0.5))
+    sounds = ["0", "0", "2", "3", "4", "5", "6", "7", "8", "9", "gone", "gone"]
+    rows = [f"s{i:02},{'xy'[i % 2]},{('train', 'test')[i % 2]},{s}.wav,{i % 10}.png" for i, s in enumerate(sounds)]
+    dataset = Manifest(
+        write_manifest("sample_id,label,split,audio,visual", [*rows, "t,x,val,8.wav,8.png"]),
+        Manifest.Options(size=8, seconds=0.4, drop_leaks=True),
+    )
+    told = lambda **known: {f.sample_id for f in checks.check(dataset, **known) if "audio" in f.detail}  # noqa: E731
+    status = ["empty"] * 4 + ["silent"] * 2 + ["undecodable"] * 2 + ["ok"] * 2 + ["missing"] * 2 + ["ok"]
+    assert told() == {"s04", "s05", "s06", "s07", "s08", "s09", "s10", "s11", "t"}
+    assert told(status={"audio": np.array(status), "visual": np.array(["ok"] * 13)}) == {"s08", "s09", "t"}
+    assert checks.files_found(dataset)["audio"] == {"ok": 7, "empty": 4, "missing": 2}
+    assert not {"s00", "s02"} & set(checks.leaking(dataset))
+
+
 def test_a_folder_for_a_sound_and_a_text_of_spaces_are_counted_apart(tmp_path, write_manifest, media):
     (tmp_path / "frames").mkdir()
     media.picture(tmp_path / "frames" / "0.png", np.zeros((9, 9, 3), np.uint8))

@@ -140,7 +140,8 @@ def test_silence_and_nothing_and_nan_are_told_apart(tmp_path, media):
     read_wav = lambda name, wave, **how: read.read_audio(media.audio(tmp_path / name, wave, **how), 8000)  # noqa: E731
     assert status_of(lambda: read_wav("s.wav", np.zeros(8000, np.float32))) == "silent"
     assert status_of(lambda: read_wav("q.wav", media.tone(peak=5e-5))) == "silent"
-    assert status_of(lambda: read_wav("n.wav", np.zeros(0, np.float32))) in ("too_short", "undecodable")
+    for name in ("n.wav", "n.flac"):
+        assert status_of(lambda name=name: read_wav(name, np.zeros(0, np.float32))) in ("empty", "undecodable")
     soundfile.write(tmp_path / "nan.wav", np.full(8000, np.nan, np.float32), 8000, subtype="FLOAT")
     assert status_of(lambda: read.read_audio(tmp_path / "nan.wav", 8000)) == "undecodable"
 
