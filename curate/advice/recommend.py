@@ -1,4 +1,4 @@
-"""Which methods are worth trying first on a scored data set: three lines, each with its evidence.
+"""Which methods are worth trying first on a scored data set: three parts, each with its evidence.
 
 The table's own comparisons come first. Where there is none, the studies in `reports/studies` are used, and named. They
 are of one data set, so their results may not hold for another.
@@ -35,14 +35,14 @@ NO_FIT = ("one_component", "degenerate", "too_few")
 
 
 def recommend(evidence: Evidence) -> list[str]:
-    """Three lines: what the table shows, what to try first and why, and what to compare that with."""
+    """Three parts: what the table shows, a line each; what to try first and why; and what to compare that with."""
     return [f"found: {_found(evidence)}", f"try: {_try(evidence)}", f"check: {_check(evidence)}"]
 
 
 def _found(e: Evidence) -> str:
-    """The conclusions that `score` prints too, in one line."""
-    text = f"{e.dataset}, {e.samples} samples of {e.run_id}; " + "; ".join(conclusions(e))
-    return text + ("; gaps this small say little" if e.size < SMALL_GAP else "")
+    """The conclusions that `score` prints too, each in a line below the first."""
+    small = ["gaps this small say little"] if e.size < SMALL_GAP else []
+    return "\n  ".join((f"{e.dataset}, {e.samples} samples of {e.run_id}", *conclusions(e), *small))
 
 
 def _try(e: Evidence) -> str:

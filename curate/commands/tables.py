@@ -165,7 +165,7 @@ def export(
 
 
 def recommend(run: RunName = None, db: Db = DB, quiet: Quiet = False) -> None:
-    """Say in three lines, from the table alone, which methods are worth trying first and why."""
+    """Say, from the table alone, what was found, which methods are worth trying first and why, and how to check."""
     from curate.advice.evidence import read_evidence
     from curate.advice.recommend import recommend as advise
     from curate.store.store import Store

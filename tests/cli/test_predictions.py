@@ -152,6 +152,13 @@ def test_there_is_no_model_to_go_on_with(preds: Path, curate: Callable, refused:
     assert "score-preds-1 was scored from saved predictions: there is no model" in refused(*words)
 
 
+def test_a_file_of_no_labels_is_written_all_the_same(preds: Path, workplace: Path, curate: Callable) -> None:
+    assert curate("score", "--predictions", preds).code == 0
+    ended = curate("improve", "-o", "labels.csv")
+    assert ended.code == 0 and "no label is changed" in ended.err and "wrote 0 rows to labels.csv" in ended.err
+    assert Path("labels.csv").read_text().split() == ["sample_id,label,new_label,why"]
+
+
 def test_labels_to_change_are_listed_where_there_is_no_model(
     workplace: Path, curate: Callable, refused: Callable
 ) -> None:

@@ -104,7 +104,7 @@ def _listed(store: Store, parent: Run, form: Format, output: Path | None, say: M
     found = find_corrections(store, parent, "corrected", parent.seed)
     say(f"{parent.run_id} was scored from saved predictions: nothing is trained; the labels to change are listed")
     say(f"change: {found.describe()}")
-    if not found.sample_ids:
+    if not (found.sample_ids or output):
         return
     rows = list(zip(found.sample_ids, found.given, found.used, found.why, strict=True))
     print_rows(["sample_id", "label", "new_label", "why"], rows, form, output)

@@ -60,14 +60,23 @@ def _write(content: Mapping[str, Any], path: Path) -> None:
         ) from None
 
 
+def need(path: Path) -> None:
+    """Check that there is a checkpoint.
+
+    Raises:
+        CurateError: there is none.
+    """
+    if not path.exists():
+        raise CurateError(f"no checkpoint at {path}", "was its folder moved? put it back, or score or train again")
+
+
 def read(path: Path, device: torch.device) -> Mapping[str, Any]:
     """The content of a checkpoint.
 
     Raises:
         CurateError: it is missing, or was not written by `save`.
     """
-    if not path.exists():
-        raise CurateError(f"no checkpoint at {path}", "was its folder moved? score or train again")
+    need(path)
     try:
         content = torch.load(path, map_location=device, weights_only=True)
     except OSError:

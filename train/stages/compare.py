@@ -15,6 +15,7 @@ from curate.config import Layer
 from curate.datasets.base import Dataset
 from curate.errors import CurateError, LockedError
 from curate.render import Progress, duration, no_message
+from curate.train.loop import checkpoint
 from curate.train.loop.estimate import estimate
 from curate.train.methods import catalog
 from curate.train.methods.optim import OptimConfig
@@ -25,7 +26,7 @@ from .rounds import score_end
 from .score import plan_score, resume_score, score
 from .session import Session
 from .settings import TrainConfig
-from .setup import check_tested, prepare
+from .setup import LAST, check_tested, prepare
 from .spread import spread
 from .training import plan_train, resume_train, scheduled_epochs, train
 
@@ -126,6 +127,9 @@ def announce_cost(session: Session, protocol: Protocol, cells: Sequence[Cell], r
 
     Args:
         run, dataset: the first scored run, planned, not begun.
+
+    Raises:
+        CurateError: the weights of a scored run that a cell goes on from are gone.
     """
     parents: dict[tuple[int, str], Run] = {}
     done, epochs, scorings = 0, 0, 0
@@ -142,8 +146,10 @@ def announce_cost(session: Session, protocol: Protocol, cells: Sequence[Cell], r
             continue
         if is_done(same_run(session, wanted)):
             done += 1
-        else:
-            epochs += left
+            continue
+        if is_done(parents[cell.parent]) and wanted.config["train"]["start"] == "warm":
+            checkpoint.need(session.folder(parents[cell.parent]) / LAST)
+        epochs += left
     if not epochs + scorings:
         return
     job = prepare(session, run, dataset, fresh=True)

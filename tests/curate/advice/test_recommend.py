@@ -49,11 +49,16 @@ CONTROLS = [
 ]
 
 
-def test_three_lines_always() -> None:
+def test_three_parts_always() -> None:
     for evidence in (PLAIN, replace(PLAIN, compared=lines(*CONTROLS)), replace(PLAIN, outcomes=("degenerate",))):
         found = recommend(evidence)
         assert [text.split(": ")[0] for text in found] == ["found", "try", "check"]
-        assert all("\n" not in text for text in found)
+        assert all("\n" not in text for text in found[1:])
+        first, *below = found[0].splitlines()
+        assert evidence.run_id in first and [line.strip() for line in below][
+            : len(conclusions(evidence))
+        ] == conclusions(evidence)
+        assert all(line.startswith("  ") for line in below)
 
 
 def test_with_nothing_compared_the_study_is_named_for_every_claim() -> None:

@@ -240,6 +240,18 @@ def test_the_cost_is_told_before_anything_is_run_and_counts_what_is_done(work) -
     assert not told
 
 
+def test_weights_that_are_gone_are_told_before_anything_is_trained(work, calls) -> None:
+    """Rows from random weights need none, nor do those that are done."""
+    compare(work, plan("warmup"), Protocol("toy", None, FEW), [0])
+    (work.folder(work.store.runs.find(kind="score")) / "last.pt").unlink()
+    calls.clear()
+    with pytest.raises(CurateError, match=r"no checkpoint at .*last\.pt"):
+        compare(work, plan("joint", "warmup", "usable"), Protocol("toy", None, FEW), [0])
+    assert calls == [] and len(work.store.comparisons.find("mine")) == 1
+    compare(work, plan("joint", "warmup"), Protocol("toy", None, FEW), [0])
+    assert calls == ["train joint 0"]
+
+
 @pytest.mark.long
 def test_a_scored_run_that_cannot_be_made_is_tried_once(work, monkeypatch) -> None:
     """Two rows share a scored run that fails; a third has another."""
