@@ -54,8 +54,12 @@ def _example(sections: Sequence[str]) -> str:
 
 
 def parse_set(assignments: Iterable[str], sections: Sequence[str] = ("optim",)) -> Layer:
-    """`section.key=value` strings to a layer; values are TOML, and bare words are strings; hints as in `dotted`."""
-    parsed = {}
+    """`section.key=value` strings to a layer; values are TOML, and bare words are strings; hints as in `dotted`.
+
+    Raises:
+        CurateError: one is not of that form, or a setting is given two values.
+    """
+    parsed: dict[str, Any] = {}
     for text in assignments:
         name, equals, value = text.partition("=")
         if not equals:
@@ -64,7 +68,13 @@ def parse_set(assignments: Iterable[str], sections: Sequence[str] = ("optim",)) 
             found = tomllib.loads(f"v = {value}")
         except (ValueError, RecursionError):  # TOMLDecodeError, or a number of too many digits
             found = {}
-        parsed[name.strip()] = found["v"] if list(found) == ["v"] else value.strip()
+        given = found["v"] if list(found) == ["v"] else value.strip()
+        before = parsed.get(key := name.strip(), given)
+        if before is not given and before != given:
+            raise CurateError(
+                f"{key} is given two values: {shorten(str(before))} and {shorten(str(given))}", "leave one of them out"
+            )
+        parsed[key] = given
     return dotted(parsed, sections)
 
 

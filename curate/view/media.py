@@ -34,7 +34,7 @@ PLAYED = {
 }  # fmt: skip
 """Files that browsers play themselves, and what to call them; others are decoded here."""
 RATE, SECONDS, SIDE, FRAMES = 16_000, 60.0, 320, 6
-"""Of sounds that are decoded here, Hz and most seconds; of pictures, pixels; most frames of a video, side by side."""
+"""Of sounds that are decoded here, at most, Hz and s; of pictures, pixels; most frames of a video, side by side."""
 MOST_NUMBERS = 256
 
 
@@ -202,12 +202,13 @@ class Media:
     # What is made for the page.
 
     def wave(self, sample_id: str, modality: str) -> tuple[NDArray[np.float32], int]:
-        """(samples,) in [-1, 1] and the rate, Hz: of the file, at most `SECONDS`, or of the cache."""
+        """(samples,) in [-1, 1] and the rate, Hz: of the file, at most `SECONDS` and `RATE`, or of the cache."""
         if modality in self._sources(sample_id):
-            from curate.media import read_audio
+            from curate.media import probe, read_audio
 
             path, segment = self.file(sample_id, modality)
-            return read_audio(path, RATE, SECONDS, segment), RATE
+            rate = min(RATE, probe(path).rate or RATE)
+            return read_audio(path, rate, SECONDS, segment), rate
         values, spec = self.decoded.array(modality, self._row(sample_id)), self.decoded.specs[modality]
         if not isinstance(spec, AudioSpec):
             raise CurateError(f"{modality} is no sound", "ask for a picture of it")

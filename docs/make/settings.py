@@ -33,10 +33,11 @@ from .text import attributes, code, sentence, table
 HEAD = """\
 # Settings
 
-Every setting has the form `section.key`. Set it on the command line with `--set section.key=value`; in the environment,
-`CURATE_SET` takes one. In `./curate.toml` each section is a table. The command line overrides the environment, the
-environment overrides the file, and the file overrides the defaults. A data set may have defaults of its own. An unknown
-key is an error that names the nearest one.
+Every setting has the form `section.key`. Set it on the command line with `--set section.key=value`, which can be
+repeated; in the environment `CURATE_SET` takes several, with spaces between. In `./curate.toml` each section is a
+table. The command line overrides the environment, the environment overrides the file, and the file overrides the
+defaults. A data set may have defaults of its own. An unknown key is an error that names the nearest one, and so are two
+values of one key in one place.
 
 The default is followed by the unit; a number without one is a factor, a share or a count. This page is made from the
 code. A range is the one that the code checks; a value outside it is refused.

@@ -24,6 +24,7 @@ def test_a_manifest_is_checked_and_nothing_is_left(curate: Callable, clips: Path
 
 def test_refused(refused: Callable, clips: Path, small_settings: Callable) -> None:
     assert "--dataset NAME, or --root FILE" in refused("selfcheck")
+    assert "no file at gone.csv" in refused("selfcheck", "--root", "gone.csv")
     assert "no kind of fault" in refused("selfcheck", "--root", clips, "--kinds", "rain", *small_settings())
 
 

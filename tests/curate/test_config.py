@@ -58,8 +58,10 @@ def test_values_are_toml_and_bare_words_strings(text, value):
     assert parsed == value and type(parsed) is type(value)
 
 
-def test_the_last_assignment_wins():
-    assert parse_set(["a.b=1", "a.c=2", "a.b=3"]) == {"a": {"b": 3, "c": 2}}
+def test_two_values_of_a_setting_are_refused():
+    assert parse_set(["a.b=1", "a.c=2", "a.b=1"]) == {"a": {"b": 1, "c": 2}}
+    with pytest.raises(CurateError, match=r"a\.b is given two values: '1' and '3'"):
+        parse_set(["a.b=1", "a.c=2", "a.b=3"])
 
 
 @pytest.mark.parametrize(

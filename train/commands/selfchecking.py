@@ -86,6 +86,8 @@ def _named(ctx: typer.Context, dataset: str, root: Path | None, features: Path |
         return "features", features
     if not dataset and root is not None and root.is_file():
         return "manifest", root
+    if not dataset and root is not None and not root.exists():
+        raise CurateError(f"no file at {root}", "check the path; a folder needs --dataset NAME too")
     if not dataset:
         raise CurateError("selfcheck needs --dataset NAME, or --root FILE", "e.g. curate selfcheck --root clips.csv")
     return dataset, root

@@ -47,6 +47,13 @@ def test_a_stretch_is_what_is_heard(browser):
         assert file.getnframes() / file.getframerate() == pytest.approx(0.25, abs=0.01)
 
 
+def test_a_sound_of_few_hertz_keeps_its_rate_so_that_no_half_of_its_spectrogram_is_empty(browser):
+    with wave.open(io.BytesIO(ask(browser, "sound").content)) as file:
+        assert file.getframerate() == RATE
+    shown = np.asarray(Image.open(io.BytesIO(ask(browser, "spectrogram").content)).convert("L"), float)
+    assert shown.mean(1).argmax() == pytest.approx(len(shown) * (1 - 2 * TONE / RATE), abs=4)
+
+
 def test_a_sound_made_here_is_sent_by_ranges_too(browser):
     whole = ask(browser, "sound", "clip003").content
     part = ask(browser, "sound", "clip003", range="bytes=10-19")
