@@ -225,7 +225,7 @@ def thin_classes(chosen: Selection) -> str:
 def print_comparison(store: Store, name: str, plan: Plan | None, form: Format, quiet: bool) -> bool:
     """Print a stored comparison and how to read it; returns whether a cell has no result."""
     from curate.advice.kept import measured
-    from curate.comparison.layout import cells, in_paper, notes, records
+    from curate.comparison.layout import aside, cells, in_paper, notes, records
     from curate.comparison.paper import EXPLAINED
     from curate.comparison.plan import CONTROLS
     from curate.comparison.ranks import mean_ranks
@@ -233,7 +233,13 @@ def print_comparison(store: Store, name: str, plan: Plan | None, form: Format, q
 
     lines, people, found = measured(store, name), form in ("table", "markdown"), store.comparisons.find(name)
     head, rows = cells(lines, plan) if people else records(lines, plan)
+    remarks: list[str] = []
+    if form == "table":
+        head, rows, remarks = aside(head, rows)
     print_rows(head, rows, form)
+    for line, remark in zip(lines, remarks, strict=False):
+        if remark:
+            print_text(f"{line.label}: {remark}")
     if people and (paper := in_paper(lines, plan)):
         head, rows = paper
         print_text("")

@@ -26,6 +26,7 @@ OF_TUNED = (
     "A tuned row has the settings with the best validation accuracy on the first seed, among its own and as many "
     "others as every row was given; it is compared with the tuned controls."
 )
+REMARK = "remark"
 SUFFIXES = (".md", ".csv", ".tex", ".html")
 LATEX = {
     **{c: f"\\{c}" for c in "&%$#_{}"},
@@ -52,6 +53,15 @@ def cells(lines: Sequence[Line], plan: Plan | None = None) -> tuple[list[str], l
     if plan is not None:
         shown += _paper_column(plan, lines)
     return ["method", *(h for h, _ in shown)], [[line.label, *(value(line) for _, value in shown)] for line in lines]
+
+
+def aside(head: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]], list[str]]:
+    """Heads and rows without the column of remarks, which is long and would be far to the right; and the remark of each
+    row, '' where it has none."""
+    at = head.index(REMARK) if REMARK in head else len(head)
+    keep = [i for i in range(len(head)) if i != at]
+    remarks = ["".join(row[at : at + 1]) for row in rows]
+    return [head[i] for i in keep], [[row[i] for i in keep] for row in rows], remarks
 
 
 def to_markdown(title: str, lines: Sequence[Line], plan: Plan | None = None) -> str:
@@ -158,7 +168,7 @@ def _column(name: str, lines: Sequence[Line]) -> list[tuple[str, Value]]:
         "gap": ("mean |gap|", lambda line: _number(line.gap)),
         "epochs": ("epochs", lambda line: "" if line.epochs is None else str(line.epochs)),
         "seeds": ("seeds", lambda line: str(len(line.seeds))),
-        "remark": ("remark", lambda line: line.remark),
+        "remark": (REMARK, lambda line: line.remark),
     }
     if name == "memory" and all(line.memory is None for line in lines):
         return []  # runs from before it was counted, or of compiled encoders

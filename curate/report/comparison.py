@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from curate.advice.kept import measured
-from curate.comparison.layout import cells, in_paper, notes, to_csv, to_latex, to_markdown
+from curate.comparison.layout import aside, cells, in_paper, notes, to_csv, to_latex, to_markdown
 from curate.comparison.paper import EXPLAINED
 from curate.comparison.plan import CONTINUED, CONTROLS, Plan, is_tuned, swept_setting
 from curate.comparison.ranks import mean_ranks
@@ -94,11 +94,11 @@ def judged(lines: Sequence[Line]) -> list[tuple[str, list[str]]]:
 def _part(store: Store, name: str, plan: Plan | None, dataset: str, every: Sequence[Line]) -> dict[str, Any]:
     """One data set: its rows and figures."""
     lines = [line for line in every if line.dataset == dataset]
-    head, rows = cells(lines, plan)
+    head, rows, remarks = aside(*cells(lines, plan))
     return {
         "dataset": dataset,
         "head": head,
-        "rows": list(zip(rows, lines, strict=True)),
+        "rows": list(zip(rows, lines, remarks, strict=True)),
         "reference": REFERENCE,
         "seeds": sorted({s for line in lines for s in line.seeds}),
         "judged": judged(lines),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -88,9 +89,9 @@ def validation_curves(curves: Mapping[str, Sequence[tuple[Floats, Floats]]], beh
     figure, panels = _grid(list(curves))
     for lines, axes in zip(curves.values(), panels, strict=True):
         for epochs, values in curves.get(behind, ()):
-            axes.plot(epochs, 100 * values, color=MUTED, linewidth=0.8, linestyle="--")
+            axes.plot(epochs, 100 * values, color=MUTED, linewidth=0.8, linestyle="--", **_alone(epochs))
         for epochs, values in lines:
-            axes.plot(epochs, 100 * values, color=BALANCED, linewidth=1.1)
+            axes.plot(epochs, 100 * values, color=BALANCED, linewidth=1.1, **_alone(epochs))
         axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     figure.supxlabel("epoch, counted from the start of warm-up", fontsize=FONT, color=INK)
     figure.supylabel("validation accuracy, %", fontsize=FONT, color=INK)
@@ -103,6 +104,11 @@ def validation_curves(curves: Mapping[str, Sequence[tuple[Floats, Floats]]], beh
         for i, (epochs, values) in enumerate(lines)
     ]
     return Drawing(figure, pd.concat(rows, ignore_index=True))
+
+
+def _alone(epochs: Floats) -> dict[str, Any]:
+    """What makes a line of one epoch visible: a dot."""
+    return {"marker": "o", "markersize": 3} if len(epochs) == 1 else {}
 
 
 def sensitivity(values: Mapping[str, tuple[Floats, Floats, Floats]], references: Mapping[str, float]) -> Drawing:

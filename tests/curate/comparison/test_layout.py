@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from curate.comparison.layout import cells, escape_latex, records, to_csv, to_latex, to_markdown
+from curate.comparison.layout import aside, cells, escape_latex, records, to_csv, to_latex, to_markdown
 from curate.comparison.plan import Plan, Row
 from curate.comparison.summary import Cell, Line, Spread, summarize
 
@@ -96,6 +96,13 @@ def test_cells_by_hand(lines) -> None:
     ]  # fmt: skip
     assert rows[1] == ["warmup", "65.5 ± 6.4", "", "reference", "32.8 ± 3.2", "16.4 ± 1.6", "1.00", ""]
     assert rows[3] == ["gone", "", "", "missing", "", "", "", "method 'x' is unknown"]
+
+
+def test_remarks_can_stand_apart(lines) -> None:
+    head, rows, remarks = aside(*cells(lines, Plan("x", (), columns=("remark", "seeds"))))
+    assert head == ["method", "seeds"] and rows[3] == ["gone", "0"]
+    assert remarks == ["", "", "", "method 'x' is unknown"]
+    assert aside(["method"], [["a"]]) == (["method"], [["a"]], [""])
 
 
 def test_memory_has_a_column_where_it_was_counted(lines) -> None:

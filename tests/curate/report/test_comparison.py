@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curate.comparison.layout import cells
+from curate.comparison.layout import aside, cells
 from curate.comparison.plan import Plan, Row
 from curate.comparison.ranks import mean_ranks
 from curate.comparison.summary import summarize
 from curate.report.comparison import comparison_page, judged, write_comparison
-from curate.report.panels import rank_lines, sensitivity
+from curate.report.panels import rank_lines, sensitivity, validation_curves
 from curate.store.store import Store
 
 NASTY = "<b>&\"' a method"
@@ -28,12 +28,13 @@ ROWS = (
 
 
 class Cells(HTMLParser):
-    """The text of every cell of the first table, row by row."""
+    """The text of every cell of the first table, row by row, and what stands below names in small letters."""
 
     def __init__(self) -> None:
         super().__init__()
         self.rows: list[list[str]] = []
         self.inside, self.tables, self.small = False, 0, False
+        self.below: list[str] = []
 
     def handle_starttag(self, tag, attrs):
         self.tables += tag == "table"
@@ -55,6 +56,8 @@ class Cells(HTMLParser):
     def handle_data(self, data):
         if self.inside and self.tables == 1 and not self.small:
             self.rows[-1][-1] += data
+        if self.small:
+            self.below.append(data)
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +97,16 @@ def page(compared_file: Path) -> str:
 def test_the_page_s_table_reads_back_equal(table, page) -> None:
     read = Cells()
     read.feed(page)
-    head, rows = cells(summarize(table.comparisons.find("mine")))
+    head, rows, remarks = aside(*cells(summarize(table.comparisons.find("mine"))))
     assert read.rows == [["#", *head], *([str(i), *row] for i, row in enumerate(rows, 1))]
+    assert remarks[3] and read.below == ["control", "control", *filter(None, remarks)]
+
+
+def test_a_curve_of_one_epoch_is_a_dot() -> None:
+    one, two = (np.array([3.0]), np.array([0.5])), (np.array([1.0, 2.0]), np.array([0.5, 0.6]))
+    panels = validation_curves({"a": [one], "b": [two]}, "a").figure.axes
+    shown = [[(line.get_marker(), len(line.get_xdata())) for line in axes.lines] for axes in panels[:2]]
+    assert ("o", 1) in shown[0] and ("None", 2) in shown[1] and ("None", 1) not in shown[0] + shown[1]
 
 
 def test_the_page_needs_nothing_else_and_runs_nothing(page) -> None:
