@@ -38,6 +38,9 @@ class Table:
         need("path", path, *FILE)
         self.store = Store(table_here(path))
 
+    def __repr__(self) -> str:
+        return f"Table({str(self.path)!r})"
+
     @property
     def path(self) -> Path:
         """The file."""
@@ -122,7 +125,7 @@ class Table:
             run: the scored run.
             replace: replace an earlier selection of that name.
             rule: `threshold`, `where`, `per_class`, `top`, `fraction`, `whole_groups`, `by`: the options of
-                `curate select`.
+                `curate select`. Without one, the rule that the evidence supports, which `rule` of the result says.
 
         Raises:
             EmptySelectionError: nothing fulfils the rule; nothing is stored.
@@ -130,7 +133,9 @@ class Table:
         """
         need("name", name, str, NONE)
         need("replace", replace, bool)
-        return self.store.selections.make(self._scored(run).run_id, name=name, replace=replace, **rule)
+        run_id = self._scored(run).run_id
+        wanted, _ = self.store.selections.completed(run_id, rule)
+        return self.store.selections.make(run_id, name=name, replace=replace, **wanted)
 
     def compare(self, one: str, other: str) -> pd.DataFrame:
         """How far two selections agree, per class, as `curate selections ONE OTHER`."""

@@ -75,11 +75,8 @@ def select(
         rows = [(t, k, percent(s, form), *least) for t, k, s, *least in store.selections.preview(scored.run_id, **rule)]
         print_rows(["threshold", "kept", "share", "smallest class", "of it"], rows, form)
         return
-    if all(v is None for k, v in rule.items() if k not in ("whole_groups", "by")):
-        suggested, why = {"threshold": 0.8}, "no rule given"
-        if by == "p_balanced":
-            suggested, why = store.selections.suggest(scored.run_id)
-        rule |= suggested
+    rule, why = store.selections.completed(scored.run_id, rule)
+    if why:
         message(f"{why}; the same: `curate select {Rule(**rule).options}`")
     chosen = store.selections.make(scored.run_id, name=name, replace=replace, **rule)
     written = _written(store, chosen.name, output) if output else 0

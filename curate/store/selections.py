@@ -135,6 +135,20 @@ class Selections:
         why = "no broken group was found" if judged else "usability was not judged"
         return {"threshold": 0.8}, f"{why}: p_balanced decides, a scale of |gap|"
 
+    def completed(self, run_id: str, rule: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+        """A rule that says what to keep, and why that; '' if it says so itself.
+
+        Args:
+            rule: as for `make`; if it has no part but `whole_groups` and `by`, it gets the one that `suggest` gives, or
+                with another `by`, a threshold of 0.8.
+        """
+        if any(v is not None for k, v in rule.items() if k not in ("whole_groups", "by")):
+            return dict(rule), ""
+        suggested, why = {"threshold": 0.8}, "no rule given"
+        if rule.get("by", "p_balanced") == "p_balanced":
+            suggested, why = self.suggest(run_id)
+        return {**rule, **suggested}, why
+
     def claimed(self, name: str) -> tuple[int, int]:
         """How many samples of a stored selection have a label that is claimed to be wrong, p_mislabelled above 0.5, and
         how many a clip that is claimed to be of another sample, p_swapped above 0.5."""

@@ -122,6 +122,9 @@ class View:
             self.stop()
             raise CurateError(answer.get("message", "the page did not start"), answer.get("hint", "see above"))
 
+    def __repr__(self) -> str:
+        return f"<the page at {self.address}>"
+
     @property
     def process_id(self) -> int:
         """Of the server's process."""

@@ -41,6 +41,13 @@ def test_a_rule_is_the_same_as_in_the_library(table):
     assert np.array_equal(found.sample_ids, one.sample_ids[curate.select(one.p_balanced[:, 0], 0.5)])
 
 
+def test_without_a_rule_the_evidence_decides_as_on_the_command_line(table):
+    found = table.choose("supported")
+    assert found.rule == table.choose("asked", **table.store.selections.suggest("score-toy-1")[0]).rule != ""
+    assert 0 < len(found.sample_ids) < found.candidates
+    assert repr(table) == f"Table({str(table.path)!r})"
+
+
 def test_predictions_are_scored_reported_and_exported(tmp_path):
     ids = [f"s{i:02}" for i in range(40)]
     rng = np.random.default_rng(0)
