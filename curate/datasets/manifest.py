@@ -142,8 +142,8 @@ class Manifest(Recordings):
             raise CurateError(message, f"expected {self.layout}")
         chosen = wanted or tuple(name for name in columns if name in KNOWN_MODALITIES)
         if len(set(chosen)) < 2:
-            shown = ", ".join(columns)
-            message = f"{self.name}: two columns of paths are needed, found {list(chosen)} among {shown}"
+            found, shown = ", ".join(chosen) or "none", ", ".join(columns)
+            message = f"{self.name}: two columns of paths are needed, found {found} among {shown}"
             raise CurateError(message, "name them with `--set data.modalities=first,second`")
         reserved = {"sample_id", "label", "split", "group"}
         if wrong := [n for n in chosen if n in reserved or chosen.count(n) > 1]:

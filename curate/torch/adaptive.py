@@ -75,10 +75,11 @@ class AdaptiveLoss(nn.Module):
             epoch: counted from 0.
 
         Raises:
+            ValueError: there are more ids than labels, or fewer.
             CurateError: a sample was not scored, or a modality of the run is missing.
         """
         ordered = self._rows.ordered(logits)
-        rows = self._rows.of(sample_ids, self.w0.device)
+        rows = self._rows.of(sample_ids, labels, self.w0.device)
         return adaptive_loss(
             modality_gaps(ordered, labels, self.kind),
             ordered,

@@ -26,12 +26,19 @@ class Rows:
         self.run_id, self.modalities = run_id, tuple(modalities)
         self._row = {str(i): row for row, i in enumerate(sample_ids)}
 
-    def of(self, sample_ids: Sequence[Any], device: torch.device) -> Tensor:
+    def of(self, sample_ids: Sequence[Any], labels: Tensor, device: torch.device) -> Tensor:
         """(B,) row numbers.
 
+        Args:
+            sample_ids: (B,) of the batch.
+            labels: (B,) of the same samples.
+
         Raises:
+            ValueError: there are more ids than labels, or fewer.
             CurateError: a sample is not among those of the run.
         """
+        if len(sample_ids) != len(labels):
+            raise ValueError(f"{len(sample_ids)} sample ids and {len(labels)} labels: give those of one batch")
         ids = [str(i.item() if isinstance(i, Tensor) else i) for i in sample_ids]
         if missing := [i for i in ids if i not in self._row]:
             raise CurateError(

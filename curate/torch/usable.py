@@ -64,8 +64,9 @@ class UsableLoss(nn.Module):
             sample_ids: (B,) ids of scored samples.
 
         Raises:
+            ValueError: there are more ids than labels, or fewer.
             CurateError: a sample was not assessed, or a modality of the run is missing.
         """
         ordered = self._rows.ordered(logits)
-        broken = self.p_broken[self._rows.of(sample_ids, self.p_broken.device)].to(fused.device)
+        broken = self.p_broken[self._rows.of(sample_ids, labels, self.p_broken.device)].to(fused.device)
         return usable_loss(ordered, fused, labels, broken, self.mode)

@@ -173,9 +173,7 @@ def test_a_checkpoint_of_another_architecture(
         "curate.runs/score-manifest-1/last.pt",
         "--root",
         clips,
-        *small_settings(),
-        "--set",
-        "data.channels=3",
+        *small_settings(**{"data.channels": 3}),
     )
     assert "another architecture" in told
 

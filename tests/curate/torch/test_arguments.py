@@ -12,7 +12,7 @@ import torch
 import curate
 import curate.torch
 from curate.errors import CurateError
-from curate.torch import EpochSampler, ProbeAndRebalance, Recorder, UsableLoss
+from curate.torch import AdaptiveLoss, EpochSampler, ProbeAndRebalance, Recorder, UsableLoss
 from curate.torch.epochs import Epochs
 from curate.torch.iprm import Rebalance
 from curate.torch.losses import modality_gaps
@@ -151,3 +151,13 @@ def test_a_recorder_of_a_folder_with_other_classes_is_refused(tmp_path, classes)
         Recorder(tmp_path, classes)
     assert "bark" in error.value.message and "clear the folder" in error.value.hint
     assert Recorder(tmp_path, ["bark", "horn"]).classes == ("bark", "horn")
+
+
+def test_ids_of_another_batch_are_refused_by_losses_of_a_table(scored_table) -> None:
+    table = curate.open(scored_table.path)
+    loss, run = AdaptiveLoss(table), table.find_run()
+    logits = {m: torch.zeros(2, len(run.classes)) for m in run.modalities}
+    ids = list(table.scored().sample_ids[:3])
+    assert loss(ids[:2], LABELS, logits, logits["audio"]).isfinite()
+    with pytest.raises(ValueError, match="3 sample ids and 2 labels"):
+        loss(ids, LABELS, logits, logits["audio"])
