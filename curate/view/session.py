@@ -146,15 +146,18 @@ class Page:
         }
 
     def sample(self, sample_id: str) -> dict[str, Any]:
-        """One sample in full: its columns, media, history and decisions."""
+        """One sample in full: its columns, media, history and decisions; and as `other` the class that the fusion found
+        most probable besides the label over the warm-up, '' where that is not known."""
         values = self.answers.sample(sample_id)
-        out: dict[str, Any] = {"values": values, "history": [], "history_missing": ""}
+        out: dict[str, Any] = {"values": values, "history": [], "history_missing": "", "other": ""}
         out["media"] = self.media.describe(sample_id)
         out["findings"] = self.snapshot.ask("SELECT kind, detail FROM findings WHERE sample_id = ?", [sample_id])
         try:
             with self.table() as store:
                 asked = {"run": self.run.run_id, "sample": sample_id}
                 out["history"] = store.db.named_rows(query_text("sample_history"), asked)
+                if found := store.db.named_rows(query_text("other_class"), asked):
+                    out["other"] = self.run.classes[found[0][0]]
         except CurateError as error:
             out["history_missing"] = f"history is not shown: {error.message}"
         out["decisions"] = [_shown(row) for row in reversed(self._decisions.get(sample_id, ()))]

@@ -228,6 +228,7 @@ export class Sample {
     const { values, findings, decisions, history, history_missing: missing } = this.found;
     const plainly = ["split", "status", "reason", "gap", "p_balanced", "p_fused", "predicted", "quadrant", "imbalance", "planted", "group_id", "fold", "mark_label"];
     const rows = plainly.filter((c) => values[c] !== null && values[c] !== undefined && values[c] !== "").flatMap((c) => [el("dt", {}, c), el("dd", {}, number(values[c]))]);
+    if (this.found.other) rows.push(el("dt", {}, "most probable other class"), el("dd", {}, this.found.other));
     const made = [el("section", {}, el("h3", {}, "Known"), el("dl", {}, ...rows))];
     if (history.length) made.push(el("section", {}, el("h3", {}, "p(true class) over epochs"), ...curve(history, this.about.modalities)));
     else if (missing) made.push(el("p", { class: "muted" }, missing));

@@ -42,6 +42,20 @@ def test_a_sample_says_what_of_it_can_be_shown(browser):
     assert about["shown"] == ["audio", "visual"] and about["sounds"] == ["audio"]
 
 
+def test_a_sample_says_which_other_class_the_fusion_preferred_over_the_warm_up(store, page):
+    assert page.sample("clip000")["other"] == ""
+    rows = [(1, 0.2, -1.0, 1), (2, 0.9, 2.0, 0), (3, 0.9, 2.0, 0)]  # exp(1) * 0.2 is more than 2 exp(-2) * 0.9
+    with store.db.open(write=True) as con:
+        for epoch, p_true, log_margin, other in rows:
+            values = [page.run.run_id, epoch, "clip000", "fused", p_true, log_margin, other, True]
+            con.execute(
+                "INSERT INTO dynamic_here (run_id, epoch, sample_id, modality, p_true, log_margin, other, correct) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                values,
+            )
+    assert page.sample("clip000")["other"] == page.run.classes[1]
+
+
 def test_a_stretch_is_what_is_heard(browser):
     with wave.open(io.BytesIO(ask(browser, "sound", "clip003").content)) as file:
         assert file.getnframes() / file.getframerate() == pytest.approx(0.25, abs=0.01)
