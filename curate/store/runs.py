@@ -135,10 +135,7 @@ class Runs:
         what = ", ".join(f"{k} {v}" for k, v in where.items() if v is not None)
         if run_id is None:
             if not runs:
-                raise CurateError(
-                    f"no run{what and f' with {what}'} in {self.db.path}",
-                    "see `curate runs`; score with `curate score`",
-                )
+                raise CurateError(f"no run{what and f' with {what}'} in {self.db.path}", self._instead(where))
             return runs[0]
         for run in runs:
             if run.run_id == run_id:
@@ -147,6 +144,14 @@ class Runs:
         if run_id in known:
             raise CurateError(f"run {str(run_id)!r} is not one with {what}", "see `curate runs`")
         raise unknown_name("run", run_id, known)
+
+    def _instead(self, where: Mapping[str, str | int | None]) -> str:
+        """What to do where no run fits: go on with one that is not done, or score."""
+        begun = self.all(**{**where, "status": None}) if where.get("status") == "done" else []
+        if not begun:
+            return "see `curate runs`; score with `curate score`"
+        found = begun[0]
+        return f"{found.run_id} is not done: `curate {found.kind} --resume --run {found.run_id}` goes on with it"
 
     def overview(self) -> list[tuple[Any, ...]]:
         """(run_id, method, dataset, parent, seed, status, fused test accuracy) of every run, newest first."""

@@ -223,6 +223,16 @@ def test_a_run_that_is_not_there_is_explained(scored_table, arguments, where, me
     assert message in error.value.message and hint in error.value.hint
 
 
+def test_where_no_run_is_done_the_one_to_go_on_with_is_named(scored_table, scoring):
+    scored_table.runs.start(scoring.run("joint-toy-1", kind="train", method="joint", parent="score-toy-1"))
+    with pytest.raises(CurateError, match="no run with kind train, status done") as error:
+        scored_table.runs.find(kind="train", status="done")
+    assert "`curate train --resume --run joint-toy-1`" in error.value.hint
+    with pytest.raises(CurateError) as error:
+        scored_table.runs.find(kind="train", status="done", method="iprm")
+    assert "--resume" not in error.value.hint
+
+
 def test_a_selection_is_read_back(scored_table):
     scored_table.selections.write(selection(["s003", "s001"]))
     found = scored_table.selections.find("good")
