@@ -102,6 +102,29 @@ def take(array: NDArray[S], rows: NDArray[Any]) -> NDArray[S]:
     return out
 
 
+def are_unique(ids: NDArray[np.str_]) -> bool:
+    """Whether no id occurs twice; this is fast for ascending ids, as ours are."""
+    return are_ascending(ids) or len(np.unique(ids)) == len(ids)
+
+
+def are_ascending(ids: NDArray[np.str_]) -> bool:
+    """Whether each id is greater than the one before it."""
+    return every(np.greater, ids[1:], ids[:-1])
+
+
+def among(ids: NDArray[np.str_], wanted: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """(N,) whether each id is one of `wanted` (n,), in any order."""
+    known = wanted if are_ascending(wanted) else np.unique(wanted)
+    if not len(known):
+        return np.zeros(len(ids), dtype=bool)
+
+    def work(own: NDArray[np.str_]) -> NDArray[np.bool_]:
+        places = np.searchsorted(known, own.astype(known.dtype))  # one that is too long is cut, and not found
+        return np.asarray(known[np.minimum(places, len(known) - 1)] == own)
+
+    return by_row(work, ids)
+
+
 def scratch(rows: int, columns: int) -> Floats:
     """(rows, columns) zeros in float64, in a file if they are many; column by column if rows are short.
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arguments import one_of
-from .blocks import by_row, every, take
+from .blocks import are_unique, every, take
 from .render import printable
 
 Floats = NDArray[np.float64]
@@ -88,34 +88,11 @@ def pair_name(pair: tuple[str, str]) -> str:
     return "|".join(pair)
 
 
-def are_unique(ids: NDArray[np.str_]) -> bool:
-    """Whether no id occurs twice; this is fast for ascending ids, as ours are."""
-    return are_ascending(ids) or len(np.unique(ids)) == len(ids)
-
-
-def are_ascending(ids: NDArray[np.str_]) -> bool:
-    """Whether each id is greater than the one before it."""
-    return every(np.greater, ids[1:], ids[:-1])
-
-
 def _adds_to_one(rows: Floats) -> NDArray[np.bool_]:
     """Whether each row does, which it does not where a number is not finite."""
     with np.errstate(invalid="ignore", over="ignore"):
         result: NDArray[np.bool_] = np.abs(rows.sum(axis=1) - 1) <= 1e-6
     return result
-
-
-def among(ids: NDArray[np.str_], wanted: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """(N,) whether each id is one of `wanted` (n,), in any order."""
-    known = wanted if are_ascending(wanted) else np.unique(wanted)
-    if not len(known):
-        return np.zeros(len(ids), dtype=bool)
-
-    def work(own: NDArray[np.str_]) -> NDArray[np.bool_]:
-        places = np.searchsorted(known, own.astype(known.dtype))  # one that is too long is cut, and not found
-        return np.asarray(known[np.minimum(places, len(known) - 1)] == own)
-
-    return by_row(work, ids)
 
 
 @dataclass(frozen=True)

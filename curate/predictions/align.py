@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.blocks import by_row, each, fill, scratch, take
+from curate.blocks import are_ascending, by_row, each, fill, scratch, take
 from curate.datasets.rows import NO_LABEL, SPLIT_NAMES
 from curate.errors import MOST_NAMES, CurateError
 from curate.files.names import composed
 from curate.scores.metrics import accuracy
-from curate.types import FUSED, Floats, Predictions, are_ascending
+from curate.types import FUSED, Floats, Predictions
 
 from .part import Part, Texts, distinct, shown
 from .values import SHARES, Reading, Values, product, to_probabilities, which_kind

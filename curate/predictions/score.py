@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate import config as settings
-from curate.blocks import blocks, release, take
+from curate.blocks import among, blocks, release, take
 from curate.errors import CurateError
 from curate.files.remote import located
 from curate.files.shards import shards_of
@@ -25,7 +25,7 @@ from curate.scores.bounds import wrong_among
 from curate.scores.scoring import MixtureConfig, fit_round, versions
 from curate.store.items import Items
 from curate.store.store import Store
-from curate.types import FUSED, Known, Round, Run, among
+from curate.types import FUSED, Known, Round, Run
 
 from .align import Saved, align
 from .embeddings import Recorded, read_embeddings, recorded_features

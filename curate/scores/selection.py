@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.arguments import NONE, need, numbers, one_of
-from curate.blocks import take
+from curate.blocks import are_ascending, take
 from curate.errors import CurateError
-from curate.types import Floats, are_ascending
+from curate.types import Floats
 
 Mask = NDArray[np.bool_]
 By = Literal["p_balanced", "usability", "gap"]

@@ -10,9 +10,9 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.blocks import release, take
+from curate.blocks import are_ascending, are_unique, release, take
 from curate.errors import CurateError
-from curate.types import GapScores, Known, MixtureFit, Predictions, Round, are_ascending, are_unique, pair_name
+from curate.types import GapScores, Known, MixtureFit, Predictions, Round, pair_name
 
 from . import arrays, usability, views
 from .block import Block

@@ -11,7 +11,8 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.types import Finding, Sample, are_unique
+from curate.blocks import are_unique
+from curate.types import Finding, Sample
 
 from . import beside
 from .connection import Connection, query_text

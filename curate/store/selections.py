@@ -14,11 +14,11 @@ import duckdb
 import numpy as np
 
 from curate.arguments import made
-from curate.blocks import release, take
+from curate.blocks import among, are_ascending, release, take
 from curate.errors import CurateError, EmptySelectionError, unknown_name
 from curate.files.asking import condition
 from curate.scores.selection import By, Candidates, Rule, class_balance, relaxed
-from curate.types import Selection, among, are_ascending
+from curate.types import Selection
 
 from .arrays import columns
 from .connection import SAFE, Connection, query_text, sql_error

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from curate import blocks
-from curate.types import among, are_ascending, are_unique
+from curate.blocks import among, are_ascending, are_unique
 
 
 @pytest.fixture(params=[4, 1 << 17], autouse=True)
