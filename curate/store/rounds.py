@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.blocks import are_ascending, are_unique, release, take
+from curate.blocks import are_ascending, are_unique, take
 from curate.errors import CurateError
 from curate.types import GapScores, Known, MixtureFit, Predictions, Round, pair_name
 
@@ -88,7 +88,6 @@ class Rounds:
                     block = Block(gaps.sample_ids[rows].astype(object))
                     block.fitted(gaps, p_balanced, ahead, three, rows)
                     written.put(block, predictions, rows)
-                    release(gaps.sample_ids)
                 for given in others:
                     for rows in ranges(len(given.sample_ids), written.width):
                         written.put(Block(given.sample_ids[rows].astype(object)), given, rows)

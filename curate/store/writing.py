@@ -62,7 +62,7 @@ class Writing:
         """Add samples with what was said of them: these rows of predictions, or what is there."""
         if predictions is not None:
             block.predicted(predictions, rows, self.modalities, self._key[1] == 0)
-            release(*predictions.probs.values())
+            release(predictions.sample_ids, *predictions.probs.values())
         if self._items is not None and self._left is not None:
             places = _places(self._items.sample_ids, block.sample_ids)
             self._left[places] = False
