@@ -9,12 +9,12 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.blocks import Growing
+from curate.blocks import Growing, slices
 from curate.errors import CurateError
 from curate.types import Floats, Known
 
-VECTORS = 32
-"""Vectors of 2048 rows that are read at once."""
+PORTION = 1 << 16
+"""Rows that are read at once."""
 
 
 def columns(con: duckdb.DuckDBPyConnection, sql: str, parameters: Any, texts: Sequence[str]) -> dict[str, NDArray[Any]]:
@@ -24,14 +24,19 @@ def columns(con: duckdb.DuckDBPyConnection, sql: str, parameters: Any, texts: Se
     Args:
         texts: names of the columns of strings.
     """
-    answer = con.execute(sql, parameters)
-    names = [name for name, *_ in answer.description or ()]
-    kinds = {name: np.dtype(np.str_ if name in texts else np.float64) for name in names}
-    found: dict[str, Growing[Any]] = {name: Growing(np.empty(0, kind)) for name, kind in kinds.items()}
-    while len(portion := answer.fetch_df_chunk(VECTORS)):
-        for name, column in portion.items():
-            own = column.fillna("") if name in texts else column
-            found[str(name)].append(own.to_numpy(kinds[str(name)]))
+    con.execute(f"CREATE OR REPLACE TEMP TABLE answer AS {sql}", parameters)
+    names = [name for name, *_ in con.execute("FROM temp.answer LIMIT 0").description or ()]
+    found: dict[str, Growing[Any]] = {name: Growing(np.empty(0, np.str_ if name in texts else float)) for name in names}
+    (count,) = con.execute("SELECT count(*) FROM temp.answer").fetchone() or (0,)
+    for rows in slices(count, PORTION):
+        within = [rows.start, rows.stop - 1]
+        portion = con.execute("FROM temp.answer WHERE rowid BETWEEN ? AND ?", within).fetchnumpy()
+        for name, column in found.items():
+            if name in texts:
+                column.append(np.ma.filled(portion[name], "").astype(np.str_))
+            else:
+                column.append(np.ma.filled(np.ma.asarray(portion[name], dtype=float), np.nan))
+    con.execute("DROP TABLE temp.answer")
     return {name: column.array() for name, column in found.items()}
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import duckdb
+import numpy as np
 
+from curate.store import arrays
 from curate.store.instance import GROUP, Attached
 from curate.store.rows import AT_ONCE, ranges
 
@@ -34,3 +36,19 @@ def test_a_file_whose_row_groups_are_larger_goes_on(tmp_path) -> None:
         groups = "SELECT max(count) FROM pragma_storage_info('t') GROUP BY row_group_id"
         sizes = [size for (size,) in con.execute(groups).fetchall()]
         assert max(sizes) > GROUP and sum(size <= GROUP for size in sizes) >= 2
+
+
+def test_columns_are_read_in_portions_in_their_order(monkeypatch) -> None:
+    """Texts without NULL, as wide as the widest in any portion; numbers in float64, NaN where there is none."""
+    monkeypatch.setattr(arrays, "PORTION", 3)
+    answer = (
+        "SELECT if(i = 4, NULL, repeat('é', i % 5)) AS name, if(i = 2, NULL, i / 2) AS half, i > 5 AS late "
+        "FROM range($rows) t(i) ORDER BY i DESC"
+    )
+    for rows in (8, 3, 0):
+        with duckdb.connect() as con:
+            found = arrays.columns(con, answer, {"rows": rows}, ("name",))
+        numbers = list(reversed(range(rows)))
+        assert found["name"].tolist() == ["" if i == 4 else "é" * (i % 5) for i in numbers]
+        np.testing.assert_array_equal(found["half"], [np.nan if i == 2 else i / 2 for i in numbers])
+        assert (found["late"] == 1).tolist() == [i > 5 for i in numbers]
