@@ -28,6 +28,13 @@ from .views import query_of
 
 PREVIEWED = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 ALL_CLASSES = "(all)"
+RANKED: dict[By, str] = {
+    "p_balanced": "list_min(i.p_balanced)",
+    "gap": "1 - abs(i.prob_gap[i.widest])",
+    "usability": "u.least",
+}
+"""What candidates are ranked by; the last is joined."""
+TEXTS = ("sample_id", "label_name", "group_id")
 
 
 @dataclass(frozen=True)
@@ -66,11 +73,14 @@ class Selections:
                 of_run = f"WITH samples AS ({query_of(con, run_id)}) SELECT sample_id FROM samples"
                 fulfils = f"sample_id IN ({of_run} WHERE {condition(where)})"
             try:
-                query = query_text("candidates").replace("/* ranked */", query_text(f"quality_{by}"))
-                query = query.replace("/* fulfils */", fulfils)
-                found = columns(con, query, {"run": run_id}, ("sample_id", "label_name", "group_id"))
+                joined = query_text("least_usability") if by == "usability" else ""
+                query = query_text("candidates").replace("/* quality */", RANKED[by]).replace("/* joined */", joined)
+                found = columns(con, query.replace("/* fulfils */", fulfils), {"run": run_id}, TEXTS)
             except duckdb.Error as error:
                 raise sql_error(error) from None
+        if not are_ascending(found["sample_id"]):  # rows are usually written in that order, and sorting is slow
+            order = np.argsort(found["sample_id"])
+            found = {name: take(values, order) for name, values in found.items()}
         ids, quality = found["sample_id"], found["quality"]
         if unknown := int(np.isnan(quality).sum()):
             raise CurateError(
