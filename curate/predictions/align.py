@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.blocks import are_ascending, by_row, each, fill, scratch, take
+from curate.blocks import are_ascending, by_row, every, fill, scratch, take
 from curate.datasets.rows import NO_LABEL, SPLIT_NAMES
 from curate.errors import MOST_NAMES, CurateError
 from curate.files.names import composed
@@ -285,9 +285,9 @@ def _check_keys(part: Part) -> None:
     if empty := int(by_row(lambda own: own == "", part.sample_ids).sum()):
         raise CurateError(f"{part.source}: {empty} rows have no sample_id", "give every row one")
     letters = part.sample_ids.view(np.uint32).reshape(len(part.sample_ids), -1)
-    if any(each(lambda own: bool(((letters[own, :-1] == 0) & (letters[own, 1:] != 0)).any()), *letters.shape, letters)):
+    if not every(lambda own: ~((own[:, :-1] == 0) & (own[:, 1:] != 0)).any(axis=1), letters):
         raise CurateError(f"{part.source}: a sample_id holds a zero byte", "the file is damaged, or no table of text")
-    half = any(each(lambda own: bool((letters[own] - 0xD800 < 0x800).any()), *letters.shape, letters))
+    half = not every(lambda own: ~(own - 0xD800 < 0x800).any(axis=1), letters)
     _check_names([name for names, _ in part.values.values() for name in names], part.source, half)
     groups = [] if part.groups is None else distinct(part.groups)[0]
     _check_names(groups, part.source)

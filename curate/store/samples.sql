@@ -34,7 +34,7 @@ LEFT JOIN (
         /* named */
     FROM usability JOIN (/* scored */) USING (run_id) GROUP BY ALL
 ) u ON u.run_id = v.run_id AND u.sample_id = i.sample_id
-LEFT JOIN ( -- a bit for each of the first selections of a data set: many times as fast as a list of their names
+LEFT JOIN ( -- a bit for each of the first selections of a data set: with three of millions a third of the time of a list of their names
     SELECT data_id, any_value(data) AS data,
         list({'name': name, 'bit': bit} ORDER BY name) FILTER (bit IS NOT NULL) AS selections
     FROM (/* numbered */) GROUP BY data_id
