@@ -54,13 +54,17 @@ CONTAINERS = (
 def opened(path: Path) -> Iterator[InputContainer]:
     """A container open for reading; every decoder error inside the `with` block becomes `undecodable`.
 
-    No other file and no network connection is opened: playlists are an error.
+    No other file and no network connection is opened: playlists are an error. Decoders start no threads: many files are
+    decoded at once anyway, and a decoder with threads that a forked process frees never comes to an end.
     """
     import av
 
     check_file(path)
     try:
         with av.open(f"file:{path.absolute()}", metadata_errors="ignore", container_options=OPENING) as container:
+            for stream in container.streams:
+                if (codec := getattr(stream, "codec_context", None)) is not None:
+                    codec.thread_count = 1
             yield container
     except MemoryError as error:
         raise MediaError("too_large", f"{path} needs more memory than there is") from error

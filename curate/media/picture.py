@@ -310,17 +310,17 @@ def show_frame(path: Path, frame: Any, depth_range: Range | None, limits: Limits
     if names.startswith("gray") and bits > 8 and not names.startswith("grayf16"):
         own = (0.0, 1.0) if "f32" in names else (0.0, float(2**bits - 1))
         scale = _Scale(path, depth_range, own)
-        grey = scale.apply(frame.to_ndarray())
+        grey = scale.apply(frame.to_ndarray(threads=1))
         facts |= scale.facts()
         array = np.repeat(grey[..., None], 3, axis=2)
     elif any(c.is_alpha for c in form.components):
-        clear = frame.to_ndarray(format="rgba")
+        clear = frame.to_ndarray(format="rgba", threads=1)
         solid = clear[..., 3:].astype(np.uint16)
         over = np.array(BACKGROUND, np.uint16)
         array = ((clear[..., :3] * solid + over * (255 - solid) + 127) // 255).astype(np.uint8)
         facts["transparent"] = True
     else:
-        array = frame.to_ndarray(format="rgb24")
+        array = frame.to_ndarray(format="rgb24", threads=1)
     return Picture(turned(Image.fromarray(array), orientation), facts)
 
 

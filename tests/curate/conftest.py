@@ -61,8 +61,9 @@ def write_video(path: Path, frames: np.ndarray | None, wave: np.ndarray | None =
             video.pix_fmt = "yuv420p"
             video.gop_size = 5
             video.bit_rate = 1_000_000
+            video.codec_context.thread_count = 1  # what has threads may be freed by a process that is forked later
             for index, picture in enumerate(frames):
-                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p", threads=1)
                 frame.pts, frame.time_base = index, Fraction(1, fps)
                 container.mux(video.encode(frame))
             container.mux(video.encode())

@@ -66,8 +66,9 @@ def write_avi(path: Path, frames: np.ndarray, fps: int = 30) -> None:
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg4", rate=fps)
         video.height, video.width, video.pix_fmt, video.bit_rate = *frames.shape[1:3], "yuv420p", 2_000_000
+        video.codec_context.thread_count = 1
         for index, picture in enumerate(frames):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p", threads=1)
             frame.pts, frame.time_base = index, Fraction(1, fps)
             container.mux(video.encode(frame))
         container.mux(video.encode())

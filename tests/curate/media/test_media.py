@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gc
+from pathlib import Path
+
 import av
 import numpy as np
 import pytest
@@ -223,3 +226,23 @@ def test_a_stamp_changes_with_the_file(tmp_path):
     assert read.stamp(path) is None
     path.write_bytes(b"12")
     assert read.stamp(path)[0] == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the threads of a process are not listed here")
+@pytest.mark.parametrize("ending", VIDEOS)
+def test_decoding_starts_no_threads(tmp_path, media, monkeypatch, ending):
+    """They would not be there in a forked process, and what waits for them to end, as a decoder does, would hang."""
+    path = media.video(tmp_path / f"a{ending}", media.staircase(12), media.tone())
+    shown, counts = video.show_frame, []
+
+    def count(*given, **named):
+        picture = shown(*given, **named)
+        counts.append(len(list(Path("/proc/self/task").iterdir())))
+        return picture
+
+    gc.collect()
+    before = len(list(Path("/proc/self/task").iterdir()))
+    monkeypatch.setattr(video, "show_frame", count)
+    read.read_frames(path, 3)
+    read.read_audio(path, 8000)
+    assert counts and max(counts) <= before

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
+import time
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -293,6 +295,16 @@ def test_every_table_view_and_column_is_explained(scored_table):
     assert scored_table.query(silent)[1] == []
 
 
+def ended(child: int, patience: float = 120) -> int:
+    """The exit status of a forked process; one that hangs is killed after `patience` s."""
+    late = time.monotonic() + patience
+    while not (done := os.waitpid(child, os.WNOHANG))[0]:
+        if time.monotonic() > late:
+            os.kill(child, signal.SIGKILL)
+        time.sleep(0.005)
+    return done[1]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.parametrize("within", [False, True])
 def test_a_forked_process_opens_the_file_itself(scored_table, within) -> None:
@@ -304,7 +316,7 @@ def test_a_forked_process_opens_the_file_itself(scored_table, within) -> None:
         child = os.fork()
         if child == 0:
             os._exit(0 if db.rows(count) == expected else 1)
-        assert os.waitpid(child, 0)[1] == 0
+        assert ended(child) == 0
     assert db.rows(count) == expected
 
 
