@@ -82,7 +82,8 @@ def which_kind(
         at = np.flatnonzero(wrong) % len(arrays[0])
         return ids[at if there is None else np.flatnonzero(there)[at]]
 
-    wrong = by_row(_no_numbers, rows)
+    seen = _Seen(rows)
+    wrong = ~np.isfinite(seen.most)  # NaN or infinity, of minus infinity alone, is the largest
     if wrong.any():
         message = f"{modality} is missing, NaN or infinite, or no number, for {_named(owners, wrong)}"
         raise CurateError(message, "predict these samples again, or leave all their classes of this modality empty")
@@ -91,39 +92,57 @@ def which_kind(
     if values == "logits":
         return Reading("logits", "as score.values says")
     if values == "proportions":
-        negative = by_row(lambda own: (own < 0).any(axis=1) | ~_positive(_sums(own)), rows)
+        negative = (seen.least < 0) | ~_positive(seen.total)
         _refuse(modality, "are negative, or add to nothing", owners, negative, "")
         return Reading("proportions", "as score.values says, each row divided by its sum")
-    fits, reading = _as_probabilities(rows, 1.0)
+    fits, reading = _as_probabilities(seen, 1.0)
     if values == "probabilities":
         _refuse(modality, "do not lie in 0..1 and add to one", owners, ~fits, f"{PROPORTIONS}; {LOGITS}")
         return reading
-    return _by_evidence(modality, rows, owners, fits, reading)
+    return _by_evidence(modality, seen, owners, fits, reading)
 
 
-def _by_evidence(modality: str, rows: Floats, owners: Owners, fits: NDArray[np.bool_], reading: Reading) -> Reading:
+class _Seen:
+    """Rows with what is asked of each of them, found at once.
+
+    Attributes:
+        rows: (R, K).
+        least, most, total: (R,) smallest and largest number, and the sum; NaN where one is NaN.
+        whole: (R,) whether all are whole numbers.
+    """
+
+    def __init__(self, rows: Floats) -> None:
+        def work(own: Floats) -> Floats:
+            with np.errstate(over="ignore", invalid="ignore"):
+                whole = (own == np.round(own)).all(axis=1)
+                return np.stack([own.min(axis=1), own.max(axis=1), own.sum(axis=1), whole], axis=1)
+
+        self.rows = rows
+        self.least, self.most, self.total, whole = by_row(work, rows).T
+        self.whole = whole.astype(np.bool_)
+
+
+def _by_evidence(modality: str, seen: _Seen, owners: Owners, fits: NDArray[np.bool_], reading: Reading) -> Reading:
     """The only kind that agrees with all rows."""
+    rows, least, most, total = seen.rows, seen.least, seen.most, seen.total
     hint = f"mend these rows or leave them out; {PROPORTIONS}; {LOGITS}"
-    total = by_row(_sums, rows)
     with np.errstate(over="ignore", invalid="ignore"):
         near = fits | (np.abs(total - 1) <= TOLERANCE)
-    # rows of whole numbers may add to one by chance
-    telling = by_row(lambda own: (own != np.round(own)).any(axis=1), rows)
+    telling = ~seen.whole  # rows of whole numbers may add to one by chance
     if fits.all() or (telling.any() and near[telling].mean() >= SHARE):
         described = f"add to one in {near.sum()} of {len(rows)} rows, but do not lie in 0..1 and add to one"
         _refuse(modality, described, owners, ~fits, hint)
         return reading
-    fits, reading = _as_probabilities(rows, 100.0)
+    fits, reading = _as_probabilities(seen, 100.0)
     if fits.mean() >= SHARE:
         described = f"add to 100 in {fits.sum()} of {len(rows)} rows, as percentages, but not"
         _refuse(modality, described, owners, ~fits, hint)
         return reading
-    if (logs := _as_logarithms(modality, rows, owners)) is not None:
+    if (logs := _as_logarithms(modality, seen, owners)) is not None:
         return logs
     if rows.shape[1] > 2 and every(lambda x: np.abs(_sigmoid(x).sum(axis=1) - 1) <= TOLERANCE, rows):
         return Reading("log-odds", "log p / (1 - p) of probabilities that add to one")
     all_rows = np.ones(len(rows), dtype=bool)
-    least, most = by_row(lambda x: x.min(axis=1), rows), by_row(lambda x: x.max(axis=1), rows)
     if (least >= -TOLERANCE).all():
         if (most <= 1 + TOLERANCE).all():
             what = "lie in 0..1 as probabilities do, but do not add to one, as sigmoids do not"
@@ -134,20 +153,22 @@ def _by_evidence(modality: str, rows: Floats, owners: Owners, fits: NDArray[np.b
         if len(rows) >= FEW:
             what = "are never negative, as logits hardly are, and do not add to one"
             _refuse(modality, what, owners, all_rows, f"{PROPORTIONS}; {LOGITS}")
-    least = by_row(lambda x: np.where(np.isfinite(x), x, np.inf).min(axis=1), rows)
+    if not np.isfinite(least).all():
+        least = by_row(lambda x: np.where(np.isfinite(x), x, np.inf).min(axis=1), rows)
     return Reading("logits", f"from {least.min():.3g} to {most.max():.3g}")
 
 
-def _as_logarithms(modality: str, rows: Floats, owners: Owners) -> Reading | None:
+def _as_logarithms(modality: str, seen: _Seen, owners: Owners) -> Reading | None:
     """The reading as logarithms of probabilities, whose powers add to one; None if they are not logarithms."""
-    if every(lambda x: ((x >= 0) & np.isfinite(x)).all(axis=1), rows):
+    rows = seen.rows
+    if (seen.least >= 0).all():
         sure = by_row(lambda x: np.exp(-x).max(axis=1) > 0.99, rows)  # (5, 0) are logits of two classes as well
         ones = by_row(lambda x: np.abs(np.exp(-x).sum(axis=1) - 1) <= LOG_TOLERANCE, rows)
         if sure.mean() < 0.5 and ones.mean() > 1 - SHARE:
             described = "are negative log-probabilities: exp(-x) adds to one"
             _refuse(modality, described, owners, np.full(len(rows), True), "write log-probabilities, with their sign")
         return None
-    if not every(lambda x: ~(x > LOG_TOLERANCE).any(axis=1), rows):
+    if not (seen.most <= LOG_TOLERANCE).all():
         return None
     for kind, base in BASES.items():
         off = by_row(lambda x, b=base: np.abs((b**x).sum(axis=1) - 1) > LOG_TOLERANCE, rows)
@@ -161,24 +182,16 @@ def _as_logarithms(modality: str, rows: Floats, owners: Owners) -> Reading | Non
     return None
 
 
-def _as_probabilities(rows: Floats, total: float) -> tuple[NDArray[np.bool_], Reading]:
+def _as_probabilities(seen: _Seen, total: float) -> tuple[NDArray[np.bool_], Reading]:
     """(R,) which rows are in 0..total and add to it, within rounding; and the reading if all of them do."""
-
-    def excess_of(own: Floats) -> Floats:
-        """What a row has above one, in shares; NaN where a number is outside 0..1."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            p = own / total
-            inside = np.asarray(((p >= -TOLERANCE) & (p <= 1 + TOLERANCE)).all(axis=1))
-            result: Floats = np.where(inside, np.where(inside[:, None], p, 0).clip(0, None).sum(axis=1) - 1, np.nan)
-        return result
-
-    excess = by_row(excess_of, rows)
-    inside = ~np.isnan(excess)
-    excess = np.where(inside, excess, -1)
+    with np.errstate(invalid="ignore"):
+        inside = (seen.least / total >= -TOLERANCE) & (seen.most / total <= 1 + TOLERANCE)
+    excess, own = np.full(len(inside), -1.0), take(seen.rows, inside)
+    excess[inside] = by_row(lambda x: (x / total).clip(0, None).sum(axis=1) - 1, own)
     fits, name, step = inside & (np.abs(excess) <= TOLERANCE), "", 0.0
     if not fits.all() and inside.any():
-        name, step, more, less = _rounding(take(rows, inside), total)
-        wider = np.zeros(len(rows), dtype=bool)
+        name, step, more, less = _rounding(own, total)
+        wider = np.zeros(len(inside), dtype=bool)
         wider[inside] = (excess[inside] <= more) & (-excess[inside] <= less) & (excess[inside] > -1)
         fits = fits | wider
     changed = int((np.abs(excess) > 1e-6).sum())
@@ -186,7 +199,7 @@ def _as_probabilities(rows: Floats, total: float) -> tuple[NDArray[np.bool_], Re
     why = f"rows add to {what}"
     if changed:
         explained = name or "rounding"
-        why += f"; {changed} of {len(rows)} made to add to it, {explained}"
+        why += f"; {changed} of {len(inside)} made to add to it, {explained}"
     return fits, Reading(kind, why, step, changed)
 
 
@@ -314,18 +327,6 @@ def _joined(arrays: Sequence[Floats]) -> Floats:
             joined.append(np.array(array[block]))
         release(array)
     return joined.array()
-
-
-def _no_numbers(rows: Floats) -> NDArray[np.bool_]:
-    """Rows with a number that is missing or too large, or of minus infinity alone."""
-    result: NDArray[np.bool_] = (np.isnan(rows) | (rows == np.inf)).any(axis=1) | (rows == -np.inf).all(axis=1)
-    return result
-
-
-def _sums(rows: Floats) -> Floats:
-    with np.errstate(over="ignore", invalid="ignore"):
-        result: Floats = rows.sum(axis=1)
-    return result
 
 
 def _sigmoid(x: Floats) -> Floats:
