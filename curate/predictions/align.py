@@ -112,16 +112,15 @@ def align(parts: Sequence[Part], values: Values = "auto", order: Sequence[str] =
     if not (wanted & (status == "ok")).any():
         message = f"{first.source}: no training sample has a label and numbers of {' and '.join(modalities)}"
         raise CurateError(message, "a gap is between two modalities of one sample")
-    kinds, probs, readings = {part.kind for part in parts}, {}, {}
+    kinds, readings = {part.kind for part in parts}, {}
     told = kinds.pop() if len(kinds) == 1 else ""
     for m, arrays in raw.items():
         there = wanted & ~lacks[m]
         readings[m] = which_kind(m, [take(a, there) for a in arrays], values, first.sample_ids, told, there)
-        probs[m] = [_probabilities(a, readings[m], there) for a in arrays]
-    made = Scored(first.sample_ids, labels, classes, modalities, probs)
-    rounds = tuple(made.predictions(e, wanted & (status == "ok"), modalities) for e in range(len(epochs)))
-    others = tuple(made.others(wanted & (status == "missing"), lacks))
-    held_out, validated = _held_out(raw, readings, made, splits), _validated(raw, readings, made, splits)
+    given = Given(first.sample_ids, labels, classes, modalities, raw, readings)
+    rounds = tuple(given.predictions(e, wanted & (status == "ok"), modalities) for e in range(len(epochs)))
+    others = tuple(given.others(wanted & (status == "missing"), lacks))
+    held_out, validated = _held_out(given, splits), _validated(given, splits)
     form = "; ".join(dict.fromkeys(part.form for part in parts if part.form))
     items = (first.sample_ids, labels, splits, status, reason)
     groups = next((piece.groups for _, piece in pieces if piece.groups is not None), None)
@@ -143,28 +142,34 @@ def _notes(parts: Sequence[Part]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Scored:
-    """The predictions of every modality for every sample.
+class Given:
+    """The numbers of every modality for every sample, as they were given.
 
     Attributes:
-        probs: {modality, or fusion where given: (N, K) of each epoch}, NaN where there is no prediction.
+        numbers: {modality, or fusion where given: (N, K) of each epoch}, NaN where there is no prediction.
+        readings: of what kind they are.
     """
 
     sample_ids: Texts
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
     modalities: tuple[str, ...]
-    probs: Mapping[str, Sequence[Floats]]
+    numbers: Mapping[str, Sequence[Floats]]
+    readings: Mapping[str, Reading]
 
     def predictions(self, epoch: int, rows: NDArray[np.bool_], modalities: tuple[str, ...]) -> Predictions:
         """Predictions of some samples by modalities that they all have; the fusion as given, or their product."""
-        own = {m: take(self.probs[m][epoch], rows) for m in modalities}
+        own = {m: self._probabilities(m, epoch, rows) for m in modalities}
         fused = fill(scratch(int(rows.sum()), len(self.classes)), _product, *own.values())
-        if FUSED in self.probs:
-            given = take(self.probs[FUSED][epoch], rows)
-            fused = fill(fused, _where_given, fused, given)
+        if FUSED in self.numbers:
+            fused = fill(fused, _where_given, fused, self._probabilities(FUSED, epoch, rows))
         ids = take(self.sample_ids, rows)
         return Predictions(ids, self.labels[rows], self.classes, modalities, {**own, FUSED: fused})
+
+    def _probabilities(self, modality: str, epoch: int, rows: NDArray[np.bool_]) -> Floats:
+        """(n, K) of some samples, NaN where there is no prediction."""
+        values, reading = take(self.numbers[modality][epoch], rows), self.readings[modality]
+        return fill(scratch(*values.shape), lambda own: to_probabilities(own, reading), values)
 
     def others(self, rows: NDArray[np.bool_], lacks: Mapping[str, NDArray[np.bool_]]) -> Iterator[Predictions]:
         """The newest epoch's predictions of samples that lack a modality, grouped by the modalities that they have."""
@@ -176,41 +181,27 @@ class Scored:
 
 
 def _held_out(
-    raw: Mapping[str, Sequence[Floats]],
-    readings: Mapping[str, Reading],
-    made: Scored,
-    splits: Texts,
-    wanted: Sequence[str] = ("val", "test"),
-    epoch: int = 0,
+    given: Given, splits: Texts, wanted: Sequence[str] = ("val", "test"), epoch: int = 0
 ) -> dict[str, Predictions]:
     """{split: the predictions of an epoch, 0 = the newest} of labelled samples with valid numbers of every modality.
 
     Other samples of these splits are ignored without an error, because they are not scored.
     """
-    numbers = {m: arrays[epoch] for m, arrays in raw.items()}
-    sound = made.labels >= 0
-    for m, values in numbers.items():
-        sound &= by_row(lambda v: np.isfinite(v).all(axis=1), values)
-        if readings[m].kind in SHARES:
-            sound &= by_row(lambda v: np.nansum(v.clip(0, None), axis=1) > 0, values)
-    found = {}
-    for split in wanted:
-        rows = sound & (splits == split)
-        if rows.any():
-            probs = {m: [_probabilities(v, readings[m], rows)] for m, v in numbers.items()}
-            own = Scored(made.sample_ids, made.labels, made.classes, made.modalities, probs)
-            found[split] = own.predictions(0, rows, made.modalities)
-    return found
+    sound = given.labels >= 0
+    for m, arrays in given.numbers.items():
+        sound &= by_row(lambda v: np.isfinite(v).all(axis=1), arrays[epoch])
+        if given.readings[m].kind in SHARES:
+            sound &= by_row(lambda v: np.nansum(v.clip(0, None), axis=1) > 0, arrays[epoch])
+    rows = {split: sound & (splits == split) for split in wanted}
+    return {split: given.predictions(epoch, own, given.modalities) for split, own in rows.items() if own.any()}
 
 
-def _validated(
-    raw: Mapping[str, Sequence[Floats]], readings: Mapping[str, Reading], made: Scored, splits: Texts
-) -> dict[str, Floats]:
+def _validated(given: Given, splits: Texts) -> dict[str, Floats]:
     """See `Saved.validated`."""
-    count = len(next(iter(raw.values())))
+    count = len(given.numbers[given.modalities[0]])
     if count == 1 or not (splits == "val").any():
         return {}
-    found = [_held_out(raw, readings, made, splits, ("val",), epoch).get("val") for epoch in range(count)]
+    found = [_held_out(given, splits, ("val",), epoch).get("val") for epoch in range(count)]
     known = [p for p in found if p is not None]
     if len(known) < count:
         return {}
@@ -244,19 +235,6 @@ def _where_given(made: Floats, given: Floats) -> Floats:
 
 def _all_nan(values: Floats) -> NDArray[np.bool_]:
     return np.asarray(np.isnan(values).all(axis=1))
-
-
-def _probabilities(values: Floats, reading: Reading, there: NDArray[np.bool_]) -> Floats:
-    """(N, K) probabilities of the samples in `there`, NaN for the others."""
-
-    def work(own: Floats, wanted: NDArray[np.bool_]) -> Floats:
-        if wanted.all():
-            return to_probabilities(own, reading)
-        out = np.full(own.shape, np.nan)
-        out[wanted] = to_probabilities(own[wanted], reading)
-        return out
-
-    return fill(scratch(*values.shape), work, values, there)
 
 
 def _epochs(part: Part) -> Iterator[tuple[int, Part]]:
