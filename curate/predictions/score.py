@@ -391,7 +391,7 @@ def _digest(saved: Saved) -> str:
     columns = (saved.sample_ids, saved.labels, saved.splits)
     for column in columns if saved.groups is None else (*columns, saved.groups):
         between = "["
-        for block in blocks(len(column)):
+        for block in blocks(len(column), 16):  # short ones: what is made of them stays in the cache
             digest.update((between + json.dumps(column[block].tolist())[1:-1]).encode())
             between = ", "
             release(column)
