@@ -40,6 +40,9 @@ SAME = 1e-3
 CROSSING, ROUNDS = 0.05, 3
 """and these are apart from its others: once each has gone so many times with most of its neighbours of the class, fewer
 of these cross than this share of what mixing at random gives."""
+SELDOM, MOSTLY_ALONE, CROSSING_ALONE = 0.02, 0.4, 0.2
+"""Where looks give away at most so much of the other classes, less is enough. A class that is merely easy to tell by
+its look has a gradual border: of 29 that were drawn, .28 of random mixing or more crossed it."""
 COMPARED, TREE = 20_000, 15
 """Of up to so many samples all are compared to find the nearest of each. Of more they are found by a tree, in so many
 dimensions at most; in more, where a tree is no faster, they are sought among a random sample of so many."""
@@ -272,6 +275,7 @@ def shortcuts(places: Floats, labels: NDArray[np.int64], classes: int) -> Shortc
 
     Damage that is tied to a class tells the class: it is recognised better than what is whole. A class that simply is
     easy to tell by its look is no shortcut: those of its samples that are told by it and those that are not are mixed.
+    Damage of varied strength mixes them a little too: that is told apart where looks tell nothing of the other classes.
     Nor is one told of a class that most samples have: most look-alikes are of it anyhow. Copies are one in any case,
     however few of the class, such as silence, or vectors of zeros: they say nothing but that they are its.
 
@@ -293,8 +297,10 @@ def shortcuts(places: Floats, labels: NDArray[np.int64], classes: int) -> Shortc
         nearest = _nearest(places[own], NEAR // 2)
         for _ in range(ROUNDS):
             told = told[nearest].mean(axis=1) > 0.5
+        alone = pure[labels != c].mean() <= SELDOM
+        most, limit = (MOSTLY_ALONE, CROSSING_ALONE) if alone else (MOSTLY, CROSSING)
         mixed = 2 * told.mean() * (1 - told.mean())
-        found[c] = told.mean() > MOSTLY and (told[nearest] != told[:, None]).mean() < CROSSING * mixed
+        found[c] = told.mean() > most and (told[nearest] != told[:, None]).mean() < limit * mixed
         given[own] = told & found[c]
     return Shortcuts(purity, given, found)
 

@@ -121,6 +121,34 @@ def test_a_few_others_among_what_is_damaged_do_not_hide_a_shortcut() -> None:
     assert found.classes.tolist() == [False, False, True, False] and np.array_equal(found.given_away, damaged)
 
 
+def damaged_by_degrees(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places, labels, and three quarters of class 2, which are moved by 3 to 9 spreads."""
+    rng = np.random.default_rng(seed)
+    places, labels = rng.normal(0, 1, (600, 8)), np.resize(np.arange(4), 600)
+    damaged = (labels == 2) & (np.arange(600) % 16 < 12)
+    places[damaged, 0] += rng.uniform(3, 9, damaged.sum())
+    return places, labels, damaged
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damage_of_varied_strength_is_a_shortcut_where_looks_tell_no_other_class(seed: int) -> None:
+    places, labels, damaged = damaged_by_degrees(seed)
+    found = shortcuts(places, labels, 4)
+    assert found.classes.tolist() == [False, False, True, False]
+    assert found.given_away[damaged].mean() > 0.6 and not found.given_away[~damaged].any()
+    places[labels == 0, 1] += 30  # told by its look too
+    assert not shortcuts(places, labels, 4).classes.any()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_one_class_that_is_easy_to_tell_is_no_shortcut(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    places, labels = rng.normal(0, 1, (600, 4)), np.resize(np.arange(4), 600)
+    places[labels == 2, 0] += 3 + seed / 4
+    found = shortcuts(places, labels, 4)
+    assert (found.purity[labels == 2] >= PURE).mean() > 0.2 and not found.classes.any()
+
+
 def test_of_a_class_that_most_samples_have_look_alikes_say_little() -> None:
     """Nine tenths have class 0: of the look-alikes of a part of it, too, though the other tenth is there as well."""
     places, labels = np.random.default_rng(0).normal(0, 1, (600, 8)), (np.arange(600) % 10 == 0).astype(int)
