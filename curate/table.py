@@ -211,12 +211,12 @@ class Table:
                 )
         need("dataset", dataset, str)
         need("only_missing", only_missing, bool)
-        files = [str(p) for p in predictions]
+        files, store = [str(p) for p in predictions], Store(self.path, writes=True)
         if not only_missing:
-            return score_predictions(self.store, files, [{"score": settings}], dataset)
+            return score_predictions(store, files, [{"score": settings}], dataset)
         if settings:
             raise ValueError("only_missing scores as the newest run did; it takes no settings")
-        return score_missing_predictions(self.store, files, dataset)[1]
+        return score_missing_predictions(store, files, dataset)[1]
 
     def _scored(self, run: str | None) -> Run:
         return self.store.runs.find(run, kind="score", status=None if run else "done")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,8 +17,12 @@ from curate.errors import CurateError
 from .messages import messages, print_message, print_portions, print_rows, print_text
 from .options import DB, Db, Output, Quiet, RowsFile, RunName, places, written_place
 
+if TYPE_CHECKING:
+    from curate.render import Message
+    from curate.types import Run
+
 SHOWN = 3
-"""So many renamed runs are named."""
+"""So many runs that were renamed, or whose processes are gone, are named."""
 LONGEST = 200
 """Most characters of a cell that `sql` prints in a table: one long id would make every row as wide."""
 
@@ -54,6 +59,7 @@ def runs(
     quiet: Quiet = False,
 ) -> None:
     """List what has been run, newest first, or one run in full."""
+    from curate.store.runs import KILLED
     from curate.store.store import Store
 
     store = Store(db, writes=remove)
@@ -62,6 +68,7 @@ def runs(
     if name is None:
         columns = ["run", "method", "dataset", "parent", "seed", "status", "test accuracy"]
         print_rows(columns, store.runs.overview(), form, output)
+        _name_killed(store.runs.all(status=KILLED), messages(quiet))
         return
     run = store.runs.find(name)
     if remove:
@@ -73,6 +80,8 @@ def runs(
         with claimed(folder):
             store.remove_run(name)
             shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # other runs have files in it
+            folder.parent.rmdir()
         if not quiet:
             print_message(f"removed {name}")
         return
@@ -85,6 +94,17 @@ def runs(
     rows += store.rounds.mixture_rows(name)
     rows += [[f"usability of {m}", verdict] for m, verdict in describe_verdicts(store.usability.verdicts(name)).items()]
     print_rows(["what", "value"], rows, form, output)
+    _name_killed([run] if run.status == KILLED else [], messages(quiet))
+
+
+def _name_killed(found: Sequence[Run], message: Message) -> None:
+    """Say of runs whose processes are gone what that means, and what to do about them."""
+    from curate.store.runs import going_on
+
+    for run in found[:SHOWN]:
+        message(f"{run.run_id}: its process is gone: it was killed, or the machine stopped; {going_on(run)}")
+    if len(found) > SHOWN:
+        message(f"the processes of {len(found) - SHOWN} more are gone, too")
 
 
 def merge(

@@ -63,3 +63,16 @@ def is_vacant(folder: Path) -> bool:
             return True
     except LockedError:
         return False
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process works on a folder, as far as can be known here; nothing is written."""
+    if not (folder / FILE).exists():
+        return False
+    lock = FileLock(folder / FILE)
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, OSError):  # a disk that may only be read lets nobody look
+        return True
+    lock.release()
+    return False

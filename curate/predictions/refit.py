@@ -7,10 +7,13 @@ import shutil
 from collections.abc import Sequence
 
 from curate import config as settings
+from curate.files.lock import FILE, OWNER
 from curate.scores import gap
 from curate.scores.scoring import MixtureConfig, fit_known, versions
 from curate.scores.two_sided import FAMILY
+from curate.store.runs import REFIT
 from curate.store.store import Store
+from curate.store.working import working
 from curate.types import GapScores, Round, Run
 
 
@@ -45,22 +48,23 @@ def refit(store: Store, source: Run, layers: Sequence[settings.Layer]) -> Run:
         config={**source.config, "score": {**source.config["score"], **dataclasses.asdict(config)}},
         versions=versions(),
         folder=str(runs_folder / run_id) if source.folder else "",
-        note=f"refit of {source.run_id}",
+        note=f"{REFIT}{source.run_id}",
     )
-    run = store.runs.begin(run)
-    run_id = run.run_id
-    try:
-        if (runs_folder / source.run_id).is_dir():
-            shutil.copytree(runs_folder / source.run_id, runs_folder / run_id)
-        store.copy_scores(source.run_id, run_id)
-        for number, found in rounds.items():
-            posteriors = (found.p_balanced, config.gap, found.p_ahead)
-            store.rounds.write(run_id, number, None, found.gaps, found.fits, *posteriors)
-    except BaseException:
-        store.runs.finish(run_id, "failed")
-        raise
-    store.runs.finish(run_id, "done", source.checkpoint_sha256)
-    return store.runs.find(run_id)
+    with working(store, run, new=True) as named:
+        run = store.runs.begin(named)
+        try:
+            if (runs_folder / source.run_id).is_dir():
+                left = shutil.ignore_patterns(FILE, OWNER)
+                shutil.copytree(runs_folder / source.run_id, runs_folder / run.run_id, ignore=left, dirs_exist_ok=True)
+            store.copy_scores(source.run_id, run.run_id)
+            for number, found in rounds.items():
+                posteriors = (found.p_balanced, config.gap, found.p_ahead)
+                store.rounds.write(run.run_id, number, None, found.gaps, found.fits, *posteriors)
+        except BaseException as error:
+            store.runs.finish(run.run_id, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+            raise
+        store.runs.finish(run.run_id, "done", source.checkpoint_sha256)
+    return store.runs.find(run.run_id)
 
 
 def _round(store: Store, source: Run, number: int, config: MixtureConfig) -> Round:

@@ -25,6 +25,7 @@ from curate.scores.bounds import wrong_among
 from curate.scores.scoring import MixtureConfig, fit_round, versions
 from curate.store.items import Items
 from curate.store.store import Store
+from curate.store.working import working
 from curate.types import FUSED, Known, Round, Run
 
 from .align import Saved, align
@@ -362,13 +363,14 @@ def _write_judged(store: Store, run: Run, saved: Saved, alike: Recorded | None, 
 
 @contextmanager
 def _recorded(store: Store, run: Run) -> Iterator[Run]:
-    """Write the row of a new run and give it, and the status `interrupted` or `failed` if an exception ends it."""
-    run = store.runs.begin(run)
-    try:
-        yield run
-    except BaseException as error:
-        store.runs.finish(run.run_id, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
-        raise
+    """Lock a new run, write its row and give it, and store `interrupted` or `failed` if an exception ends it."""
+    with working(store, run, new=True) as named:
+        begun = store.runs.begin(named)
+        try:
+            yield begun
+        except BaseException as error:
+            store.runs.finish(begun.run_id, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+            raise
 
 
 def _dataset_name(text: str, given: bool) -> str:

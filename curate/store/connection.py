@@ -24,6 +24,7 @@ from . import beside
 from .instance import Attached, Own
 from .migration import rebuild, shrink
 from .schema import NEW, SCHEMA_VERSION, create
+from .statements import check_statement, sql_error
 from .stopping import stoppable
 from .waiting import Waiting, not_opened
 
@@ -56,7 +57,6 @@ COPIED = {
     ".txt": "FORMAT csv, HEADER false, QUOTE ''",
 }
 """{suffix of a file that rows are written to: how DuckDB writes it}."""
-VIEWS = "samples, by_class, by_modality, failures, findings, history, dynamics, gap_dynamics and results"
 LOG = logging.getLogger(__name__)
 Portions = tuple[list[str], Iterator[list[tuple[Any, ...]]]]
 """Column names, and rows in portions as they are fetched."""
@@ -123,8 +123,14 @@ class Connection:
         try:
             with self._told("write" if write else "read"):
                 # Checked under the lock: two first writers may race; one killed before its commit leaves an empty file.
-                if write and not opened.connection.execute("SHOW TABLES").fetchone():
-                    create(opened.connection)
+                if (write or self.writes) and not _has_tables(opened.connection):
+                    if write:
+                        create(opened.connection)
+                    else:
+                        opened.close()
+                        with self.open(write=True, patience=patience):
+                            pass
+                        opened = self._connect(write, settings, patience)
                 while self._version(opened.connection) < SCHEMA_VERSION:
                     opened.close()
                     self._migrate(patience)
@@ -233,6 +239,11 @@ class Connection:
         row: tuple[Any, ...] | None = None
         with suppress(duckdb.CatalogException):
             row = con.execute("SELECT version FROM schema_version").fetchone()
+        if row is None and not _has_tables(con):
+            raise NoTableError(
+                f"{self.path} holds nothing yet: the command that was to fill it was stopped",
+                "give that command again, e.g. `curate score --dataset NAME`, or name another file with --db",
+            )
         if row is None:
             raise NoTableError(f"{self.path} is a DuckDB file, but not a sample table", "name another file with --db")
         if row[0] > SCHEMA_VERSION:
@@ -258,12 +269,12 @@ class Connection:
         Raises:
             CurateError: it is not one statement, or DuckDB raises an error, which may also happen while fetching.
         """
-        _check_statement(sql, "leave --allow-files out" if allow_files else "")
+        check_statement(sql, "leave --allow-files out" if allow_files else "")
         with self.open(settings=READING if allow_files else SAFE) as con:
             if allow_files:
                 con.execute(FILES_ONLY)
             elif beside.files(con):
-                _check_statement(sql, "bring the rows back first: `curate table --rows inside`")
+                check_statement(sql, "bring the rows back first: `curate table --rows inside`")
             cursor = _interruptible(con, lambda: con.execute(sql), allow_files)
 
             columns = [c[0] for c in cursor.description or []]
@@ -329,28 +340,8 @@ class Connection:
             )
 
 
-def _check_statement(sql: str, otherwise: str = "") -> None:
-    """Check that there is exactly one statement, and that it is a SELECT, if something must be done otherwise."""
-    try:
-        sql.encode()
-        statements = duckdb.extract_statements(sql)
-    except UnicodeEncodeError:
-        raise CurateError("the SQL is no text in UTF-8", "give one SELECT") from None
-    except duckdb.Error as error:
-        raise sql_error(error) from None
-    if not statements:
-        raise CurateError(
-            "expected one SQL statement, there is none", "give one SELECT, e.g. SELECT * FROM samples LIMIT 5"
-        )
-    if len(statements) != 1:
-        raise CurateError("expected one SQL statement", "send several one after another")
-    try:
-        kind = statements[0].type
-    except ValueError:  # one that DuckDB's Python has no name for
-        kind = None
-    # A statement that may read a folder may also COPY to it, even within an EXPLAIN.
-    if otherwise and kind != duckdb.StatementType.SELECT:
-        raise CurateError("with files at hand only a SELECT is run", otherwise)
+def _has_tables(con: duckdb.DuckDBPyConnection) -> bool:
+    return con.execute("SHOW TABLES").fetchone() is not None
 
 
 def _bind(con: duckdb.DuckDBPyConnection, settings: Mapping[str, str], folders: Sequence[str]) -> None:
@@ -387,13 +378,3 @@ def _is_broken(error: BaseException) -> bool:
 def query_text(name: str) -> str:
     """A query over the tables of several classes of the store, from `sql/<name>.sql`."""
     return resources.files("curate.store").joinpath(f"sql/{name}.sql").read_text(encoding="utf-8")
-
-
-def sql_error(error: Exception, files: bool = False) -> CurateError:
-    """DuckDB's error for a user's SQL, or for a value that Python cannot represent, as a `CurateError`."""
-    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    if isinstance(error, duckdb.PermissionException):
-        asked = "files are read, not written, and those of this machine alone"
-        alone = "only the table is read; `curate sql --allow-files` lets a SELECT read other files"
-        return CurateError(lines[0], asked if files else alone)
-    return CurateError(lines[0], lines[1] if len(lines) > 1 else f"the views are {VIEWS}")

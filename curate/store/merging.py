@@ -77,6 +77,7 @@ def merge(store: Store, path: Path, weights: bool = True) -> Merged:
         there_runs = other.rows(IDENTITY)
     except NoTableError as error:
         raise NoTableError(error.message, f"name a table to take over in place of {path}") from None
+    there_runs = [(*row, name, other.runs.status(name, status), parent) for *row, name, status, parent in there_runs]
     done = _plan(there_runs, store.rows(IDENTITY) if store.path.exists() else [], folders[1])
     with (
         _copied(*folders, done.runs if weights else {}),
@@ -109,7 +110,7 @@ def _plan(there: Sequence[Sequence[Any]], here: Sequence[Sequence[Any]], folder:
         if found := own.get(tuple(identity)):
             done.known[name] = found
         elif status != "done":
-            done.left[name] = f"it is {status}"
+            done.left[name] = f"its status is {status}"
         elif parent is not None and parent not in done.runs | done.known:
             done.left[name] = f"{parent}, which it came from, was left too"
         else:

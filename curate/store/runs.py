@@ -14,12 +14,16 @@ import duckdb
 
 from curate.arguments import NONE, need
 from curate.errors import CurateError, unknown_name
-from curate.files.lock import is_vacant
+from curate.files.lock import is_held, is_vacant
 from curate.types import Run
 
 from .connection import Connection
 from .items import renew
 
+RUNNING, KILLED = "running", "killed"
+"""Of a run that is not done: a process works on it; or the one that did is gone, and could not store that it ended."""
+REFIT = "refit of "
+"""How the note of a run begins that has another mixture of the scores of another."""
 NOT_COMPARED = ("modalities", "classes", "config", "versions")
 COMPARED = tuple(f.name for f in fields(Run) if f.name not in NOT_COMPARED)
 """Columns of a single text, or of a whole number: `seed`."""
@@ -109,6 +113,9 @@ class Runs:
                 raise unknown_name("column of runs", name, COMPARED)
             need(name, value, int if name == "seed" else str, NONE)
         wanted = {k: v for k, v in where.items() if v is not None}
+        status = wanted.get("status")
+        if status == KILLED:
+            wanted["status"] = RUNNING
         names = [f.name for f in fields(Run)]
         condition = " AND ".join(f"{k} = ?" for k in wanted) or "true"
         with self.db.open() as con:
@@ -121,8 +128,14 @@ class Runs:
             values = dict(zip(names, row, strict=True))
             values |= {k: json.loads(values[k]) for k in ("config", "versions")}
             values |= {k: tuple(values[k]) for k in ("modalities", "classes")}
+            values["status"] = self.status(values["run_id"], values["status"])
             out.append(Run(**values))
-        return out
+        return [run for run in out if status in (None, run.status)]
+
+    def status(self, run_id: str, stored: str) -> str:
+        """How a run stands, from what the table has: `KILLED` if it is running there, but no process works on it."""
+        gone = stored == RUNNING and not is_held(self.db.path.with_suffix(".runs") / run_id)
+        return KILLED if gone else stored
 
     def find(self, run_id: str | None = None, /, **where: str | int | None) -> Run:
         """The run of that name, or the newest that fits; `where` as for `all`.
@@ -151,16 +164,29 @@ class Runs:
         if not begun:
             return "see `curate runs`; score with `curate score`"
         found = begun[0]
-        return f"{found.run_id} is not done: `curate {found.kind} --resume --run {found.run_id}` goes on with it"
+        return f"{found.run_id} is not done: {going_on(found)}"
 
     def overview(self) -> list[tuple[Any, ...]]:
         """(run_id, method, dataset, parent, seed, status, fused test accuracy) of every run, newest first."""
         with self.db.open() as con:
-            return con.execute(
+            rows = con.execute(
                 "SELECT r.run_id, r.method || coalesce(' (' || r.note || ')', ''), r.dataset, r.parent, r.seed, "
                 "r.status, (SELECT max(value) FROM results t WHERE t.run_id = r.run_id AND t.modality = 'fused' "
                 "AND t.metric = 'accuracy') FROM run r ORDER BY r.started DESC, r.run_id DESC"
             ).fetchall()
+        return [(name, *before, self.status(name, stored), value) for name, *before, stored, value in rows]
+
+
+def begins_anew(run: Run) -> bool:
+    """Whether nothing of a run that is not done is of use: of seconds of work none is kept."""
+    return run.method == "predictions" or (run.note or "").startswith(REFIT)
+
+
+def going_on(run: Run) -> str:
+    """What to do about a run that is not done, as a clause with its command."""
+    if begins_anew(run):
+        return f"give its command again; `curate runs {run.run_id} --remove` removes what is left of it"
+    return f"`curate {run.kind} --resume --run {run.run_id}` goes on with it"
 
 
 def free_name(stem: str, taken: Collection[str], fits: Callable[[str], bool] = bool) -> str:

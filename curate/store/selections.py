@@ -21,9 +21,10 @@ from curate.scores.selection import By, Candidates, Rule, class_balance, relaxed
 from curate.types import Selection
 
 from .arrays import columns
-from .connection import SAFE, Connection, query_text, sql_error
+from .connection import SAFE, Connection, query_text
 from .instance import inserting
 from .rows import insert, ranges
+from .statements import sql_error
 from .views import query_of
 
 PREVIEWED = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)

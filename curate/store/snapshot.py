@@ -22,7 +22,8 @@ from curate.files.asking import condition, literal
 from curate.types import Run, pair_name
 
 from . import beside, views
-from .connection import READ_PATIENCE, sql_error
+from .connection import READ_PATIENCE
+from .statements import sql_error
 from .store import Store
 
 MEMORY = "400MB"

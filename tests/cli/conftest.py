@@ -118,6 +118,12 @@ def write_small_clips() -> Callable[..., Path]:
     return write_clips
 
 
+@pytest.fixture
+def preds_of_clips(workplace: Path, clips: Path) -> Path:
+    """Made-up predictions of the clips, `preds.csv` in the working folder."""
+    return write_predictions(workplace / "preds.csv", clips)
+
+
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The manifest of 36 samples of three classes."""

@@ -140,6 +140,40 @@ def test_an_interrupt_before_the_run_begins_names_no_other_run(
     assert last == "interrupted: no run was begun; media decoded so far are kept for the next time"
 
 
+def test_the_same_command_after_an_interrupt_names_the_run_to_go_on_with(
+    curate: Callable, db: Path, clips: Path, small_settings: Callable, break_at: Callable
+) -> None:
+    same = ("score", "--dataset", "manifest", "--root", clips, "--epochs", "4", "--db", "b.duckdb", *small_settings())
+    break_at(1, "val")
+    assert curate(*same).code == 130
+    said = (
+        "score-manifest-1 has the same data, settings and seed and is not done (interrupted); score-manifest-2 begins "
+        "anew. To go on with the other one instead: `curate score --db b.duckdb --resume --run score-manifest-1`"
+    )
+    assert said in curate(*same).err
+    assert "score-manifest-1 has" not in curate(*same, "--seed", "1").err
+    break_at(10000)
+    assert curate("score", "--db", "b.duckdb", "--resume", "--run", "score-manifest-1").code == 0
+    assert "is not done" not in curate(*same).err
+    break_at(1, "val")
+    assert curate(*ROUNDS).code == 130
+    assert "`curate train --resume --run adaptive-manifest-1`" in curate(*ROUNDS).err.splitlines()[0]
+
+
+def test_a_scoring_with_a_checkpoint_is_resumed_with_its_weights(
+    curate: Callable, db: Path, clips: Path, small_settings: Callable, content: Callable, break_at: Callable
+) -> None:
+    weights = db.with_suffix(".runs") / "score-manifest-1" / "last.pt"
+    same = ("score", "--dataset", "manifest", "--root", clips, "--checkpoint", weights, *small_settings())
+    assert curate(*same, "--db", "whole.duckdb").code == 0
+    break_at(1, "scoring")
+    assert curate(*same, "--db", "broken.duckdb").code == 130
+    break_at(10000)
+    assert curate("score", "--db", "broken.duckdb", "--resume").code == 0
+    whole, broken = (content(Path(name), unsteady=False) for name in ("whole.duckdb", "broken.duckdb"))
+    assert broken["prediction"] == whole["prediction"] and broken["epoch"] == whole["epoch"]
+
+
 def test_an_interrupted_prepare_keeps_what_is_decoded_and_says_how_to_go_on(
     curate: Callable, clips: Path, tmp_path: Path, break_at: Callable
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -45,3 +47,35 @@ def test_a_live_run_is_left_alone_and_a_dead_one_is_not(
     live.kill()
     live.wait()
     assert curate(*command).code == 0
+
+
+KILLED = """
+import os, signal, sys
+from curate import cli
+from curate.store.rounds import Rounds
+Rounds.write = lambda *args, **named: os.kill(os.getpid(), signal.SIGKILL)
+sys.argv = ["curate", "score", "--predictions", "preds.csv"]
+cli.main()
+"""
+
+
+def test_saved_predictions_whose_scoring_was_killed_are_not_running(curate: Callable, preds_of_clips: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", KILLED], env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert ended.returncode == -signal.SIGKILL
+    listed, one = curate("runs"), curate("runs", "score-preds-1")
+    assert "killed" in listed.out and "running" not in listed.out + one.out
+    for told in (listed.err, one.err):
+        assert "score-preds-1: its process is gone" in told and "`curate runs score-preds-1 --remove`" in told
+    assert curate("runs", "--quiet").err == ""
+    assert "--resume" not in curate("select").err
+    assert "no unfinished score run" in curate("score", "--resume").err
+    assert curate("score", "--predictions", "preds.csv").code == 0
+    assert curate("runs", "score-preds-1", "--remove", "--yes").code == 0
+    assert not Path("curate.runs").exists()
+    assert "killed" not in curate("runs").out and "its process" not in curate("runs").err
+
+
+def test_of_saved_predictions_no_folder_stays(curate: Callable, preds_of_clips: Path) -> None:
+    assert curate("score", "--predictions", "preds.csv").code == 0
+    assert curate("score", "--refit", "score-preds-1", "--gap", "kl").code == 0
+    assert not Path("curate.runs").exists()

@@ -177,15 +177,17 @@ def repeatable(name: str) -> Iterator[None]:
 
 
 def unfinished(store: Store, kind: str, run: str | None, **where: str | None) -> Run:
-    """The newest run of a kind that is not done.
+    """The newest run of a kind that is not done; one that begins anew, see `begins_anew`, only by its name.
 
     Raises:
         CurateError: there is none.
     """
+    from curate.store.runs import begins_anew
+
     if run is not None:
         store.runs.find(run)  # an unknown name has its own error
     for found in store.runs.all(kind=kind, run_id=run, **{k: v or None for k, v in where.items()}):
-        if found.status != "done":
+        if found.status != "done" and (run is not None or not begins_anew(found)):
             return found
     raise CurateError(f"no unfinished {kind} run to resume", "see `curate runs`")
 

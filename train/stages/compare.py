@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from curate import config
 from curate.comparison.plan import Plan, Row
@@ -23,6 +22,7 @@ from curate.train.models.model import ModelConfig
 from curate.types import Run, data_kind
 
 from .rounds import score_end
+from .same import is_done, same_run
 from .score import plan_score, resume_score, score
 from .session import Session
 from .settings import TrainConfig
@@ -293,31 +293,3 @@ def _why(error: CurateError) -> str:
 
 def _only(sections: Sequence[str], layers: Sequence[Layer]) -> list[Layer]:
     return [{k: v for k, v in layer.items() if k in sections} for layer in layers]
-
-
-def is_done(run: Run | None) -> bool:
-    """Whether there is a run, and it is done."""
-    return run is not None and run.status == "done"
-
-
-def same_run(session: Session, wanted: Run) -> Run | None:
-    """The run in the table that equals a planned one: a finished one if there is one, else the newest."""
-    if not session.store.path.exists():
-        return None
-    where = {"kind": wanted.kind, "method": wanted.method, "data_id": wanted.data_id, "parent": wanted.parent}
-    alike = [
-        run
-        for run in session.store.runs.all(seed=wanted.seed, **where)
-        if run.note == wanted.note and _text({k: _settings(run, k) for k in wanted.config}) == _text(wanted.config)
-    ]
-    return next((run for run in alike if run.status == "done"), next(iter(alike), None))
-
-
-def _settings(run: Run, section: str) -> Any:
-    """A section of a run's configuration; runs of an older curate know no name of their data."""
-    found = run.config.get(section)
-    return {"name": "", **found} if section == "data" and found is not None else found
-
-
-def _text(config: Mapping[str, object]) -> str:
-    return json.dumps(config, sort_keys=True, default=str)

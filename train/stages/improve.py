@@ -21,8 +21,9 @@ from curate.train.loop.engine import predict
 from curate.train.loop.estimate import estimate
 from curate.types import FUSED, Floats, Run
 
-from .compare import Cell, Protocol, is_done, planned_training, same_run, trained
+from .compare import Cell, Protocol, planned_training, trained
 from .evaluate import loaded
+from .same import is_done, same_run
 from .session import Session
 from .setup import Job, check_tested, prepare, reopen
 from .training import scheduled_epochs

@@ -32,10 +32,13 @@ from .assess import Measured, assess, labels_unjudged, measure
 from .encoders import fitted, kept, known_encoders, tried
 from .folds import USUAL, assign_folds, is_cheap, known_by_heart, out_of_fold
 from .recording import announce, in_sample, partial_predictions, recorded, train_to, write_round
+from .same import announce_begun
 from .session import Session
 from .settings import ScoreConfig, Settings, configure, left_open, long_enough
 from .setup import LAST, Job, prepare
 
+WEIGHTS = "weights of "
+"""How the note of a run begins that scored with a checkpoint."""
 UNJUDGED = "validation samples leave open which labels are wrong"
 """Why samples are scored out of fold that are not memorised."""
 
@@ -57,6 +60,7 @@ def score(
         change: what is done to the data set before it is scored, e.g. faults planted; the run cannot be resumed then.
     """
     run, dataset = plan_score(session, name, root, layers, seed, weights, change)
+    announce_begun(session, run)
     run = tried(session, run, Settings.of(run).model, dataset.specs, fresh=weights is None)
     return _score(session, run, dataset, weights, new=True)
 
@@ -108,7 +112,7 @@ def plan_score(
         config={**config.as_layer(configs), **kept(named)},
         versions=versions(),
         folder=str(session.runs_folder / run_id),
-        note=f"weights of {weights.name}" if weights else f"out of fold, {folds} folds" if folds else None,
+        note=f"{WEIGHTS}{weights.name}" if weights else f"out of fold, {folds} folds" if folds else None,
     )
     return run, dataset
 
@@ -151,8 +155,18 @@ def _warmed_enough(session: Session, dataset: Dataset, score: ScoreConfig, optim
 
 
 def resume_score(session: Session, run: Run) -> Run:
-    """Continue an interrupted scoring; the result equals that of an unbroken one."""
-    return _score(session, run)
+    """Continue an interrupted scoring; the result equals that of an unbroken one.
+
+    Raises:
+        CurateError: it was to score with a checkpoint, of which it has no copy yet.
+    """
+    weights = session.folder(run) / LAST if (run.note or "").startswith(WEIGHTS) else None
+    if weights is not None and not weights.exists():
+        raise CurateError(
+            f"{run.run_id} ended before it had its weights, {(run.note or '').removeprefix(WEIGHTS)}",
+            "score anew with --checkpoint",
+        )
+    return _score(session, run, weights=weights)
 
 
 def _score(

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from curate.datasets import checks
 from curate.datasets.base import Dataset
 from curate.datasets.cache import Cache, describe_done, describe_plan, prepare
 from curate.datasets.cluster import ENGINES
-from curate.errors import LockedError
-from curate.files.lock import claimed
 from curate.render import Message, Progress, no_message, no_progress
 from curate.store.store import Store
+from curate.store.working import working
 from curate.train.loop.engine import Runtime
 from curate.types import Run
 
@@ -52,30 +51,9 @@ class Session:
 
     @contextmanager
     def working(self, run: Run, new: bool = False) -> Iterator[Run]:
-        """Lock a run's folder against other processes, and give the run.
-
-        Args:
-            new: it was only planned. If another process has begun a run of its name since, it gets the next free name.
-
-        Raises:
-            LockedError: another process works on a run that is not new.
-        """
-        with ExitStack() as lock:
-            while not self._claimed(lock, run, new):
-                lock.close()
-                name = self.store.runs.new_id(run.run_id.rpartition("-")[0], self.runs_folder)
-                run = replace(run, run_id=name, folder=str(self.runs_folder / name))
-            yield run
-
-    def _claimed(self, lock: ExitStack, run: Run, new: bool) -> bool:
-        """Lock the folder; False if the name of a new run is another's by now."""
-        try:
-            lock.enter_context(claimed(self.folder(run)))
-        except LockedError:
-            if not new:
-                raise
-            return False
-        return not (new and self.store.path.exists() and self.store.runs.all(run_id=run.run_id))
+        """Lock a run's folder against other processes, and give the run, see `store.working`."""
+        with working(self.store, run, new) as own:
+            yield own
 
     def open_cache(self, dataset: Dataset) -> Cache:
         """The decoded media of a data set, decoded now if needed; every item and its status go into the table."""

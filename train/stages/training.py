@@ -29,6 +29,7 @@ from .encoders import inherited, tried
 from .recording import announce, recorded, train_to
 from .relabel import planned_changes, relabelled
 from .rounds import context_of, round_of
+from .same import announce_begun
 from .session import Session
 from .settings import Settings, TrainConfig, configure
 from .setup import BEST, LAST, Job, is_tested, prepare, reopen, usable_of
@@ -50,6 +51,7 @@ def train(session: Session, parent: Run, name: str, layers: Sequence[config.Laye
         layers: settings in rising precedence, on top of the parent's.
     """
     run = plan_train(session, parent, name, layers, seed)
+    announce_begun(session, run)
     settings = Settings.of(run)
     if settings.train.start == "scratch":
         run = tried(session, run, settings.model, reopen(parent).specs)

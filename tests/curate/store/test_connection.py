@@ -143,6 +143,16 @@ def test_a_database_that_is_not_ours_is_refused_unchanged(tmp_path, scoring, con
     assert digest(path) == before
 
 
+def test_what_a_process_leaves_that_is_killed_at_its_first_write_is_a_new_table(tmp_path, scoring):
+    path = tmp_path / "left.duckdb"
+    duckdb.connect(str(path)).close()
+    with pytest.raises(CurateError, match="holds nothing yet"):
+        Store(path).runs.all()
+    assert Store(path, writes=True).runs.all() == []
+    duckdb.connect(str(tmp_path / "other.duckdb")).close()
+    Store(tmp_path / "other.duckdb").runs.start(scoring.run())
+
+
 def test_a_newer_schema_is_refused_with_the_file_unchanged(scored_table, scoring):
     with duckdb.connect(str(scored_table.path)) as con:
         con.execute("UPDATE schema_version SET version = ?", [SCHEMA_VERSION + 1])

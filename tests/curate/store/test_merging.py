@@ -129,13 +129,13 @@ def test_what_is_not_done_is_left_with_what_came_from_it(scored_table, other, sc
         other.runs.finish(name, "done")
     done = merge(scored_table, other.path)
     assert done.left == {
-        "score-toy-2": "it is running",
+        "score-toy-2": "its status is killed",
         "adaptive-toy-2": "score-toy-2, which it came from, was left too",
         "adaptive-toy-3": "adaptive-toy-2, which it came from, was left too",
     }
     assert [r.run_id for r in scored_table.runs.all(method="adaptive")] == ["adaptive-toy-1"]
     other.runs.finish("score-toy-2", "interrupted")
-    assert merge(scored_table, other.path).left["score-toy-2"] == "it is interrupted"
+    assert merge(scored_table, other.path).left["score-toy-2"] == "its status is interrupted"
     other.runs.finish("score-toy-2", "done")
     assert set(merge(scored_table, other.path).runs) == {"score-toy-2", "adaptive-toy-2", "adaptive-toy-3"}
 

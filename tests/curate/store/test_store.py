@@ -11,6 +11,7 @@ import pytest
 from curate.blocks import slices
 from curate.errors import CurateError, EmptySelectionError
 from curate.exports.formats import export
+from curate.files.lock import claimed
 from curate.scores import gap, mixture, posteriors
 from curate.store import rounds, writing
 from curate.store.store import Store
@@ -188,7 +189,8 @@ def test_a_run_is_read_back_as_it_was_written(scored_table, scoring):
         config={"optim": {"lr": 0.1, "clip": None, "on": True}},
     )
     scored_table.runs.start(run)
-    assert scored_table.runs.find("iprm-toy-1") == run
+    with claimed(scored_table.path.with_suffix(".runs") / "iprm-toy-1"):
+        assert scored_table.runs.find("iprm-toy-1") == run
     scored_table.runs.finish("iprm-toy-1", "done", "abc")
     assert scored_table.runs.find("iprm-toy-1") == replace(run, status="done", checkpoint_sha256="abc")
 
@@ -199,6 +201,19 @@ def test_a_resumed_run_is_running_again_and_not_finished(scored_table, scoring):
     assert scored_table.query(state)[1] == [("interrupted", False, 1)]
     scored_table.runs.start(scoring.run())
     assert scored_table.query(state)[1] == [("running", True, 1)]
+
+
+def test_a_run_whose_process_is_gone_is_told_apart_from_one_that_runs(scored_table, scoring):
+    for number in (2, 3):
+        scored_table.runs.start(scoring.run(f"score-toy-{number}"))
+    with claimed(scored_table.path.with_suffix(".runs") / "score-toy-2"):
+        shown = {row[0]: row[5] for row in scored_table.runs.overview()}
+        assert shown == {"score-toy-1": "done", "score-toy-2": "running", "score-toy-3": "killed"}
+        assert {r.run_id: r.status for r in scored_table.runs.all()} == shown
+        for status in ("running", "killed"):
+            assert [r.run_id for r in scored_table.runs.all(status=status)] == [n for n in shown if shown[n] == status]
+    scored_table.runs.finish("score-toy-3", "interrupted")
+    assert scored_table.runs.find("score-toy-3").status == "interrupted"
 
 
 def test_runs_are_found_newest_first_and_by_what_they_are(scored_table, scoring):
