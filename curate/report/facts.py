@@ -21,6 +21,7 @@ from curate.errors import CurateError
 from curate.scores.gap import describe, gap_limit, gap_scale
 from curate.scores.guard import Guard
 from curate.scores.metrics import auroc, degraded_alone, degraded_in_part, direction_auroc
+from curate.scores.two_groups import CLAIMED
 from curate.store.store import Store
 from curate.types import FUSED, Floats, MixtureFit, Round, Run
 
@@ -67,7 +68,8 @@ class Facts:
         rounds: {training run: {round: one fit per pair}}, for those with mixtures of their own.
         times: when the run was started and finished, UTC.
         dynamics: one row per sample and pair, over the warm-up's epochs; no rows if these were not stored.
-        assessed: one row per sample whose label was judged, see `usability.assessed`; no rows if none was.
+        assessed: one row per sample whose label was judged, see `usability.assessed`, with `other_class`, the class to
+            give in place of a denied label; no rows if none was.
         guards: {modality: its guard}; {} where usability is not known.
         evidence: the conclusions are made from it.
     """
@@ -165,9 +167,24 @@ def _read(store: Store, run: Run) -> Facts:
         },
         (_minute(times["started"]), _minute(times["finished"])),
         store.frame(GAPS, both[:1]),
-        assessed(judged, run.modalities) if len(judged) else pd.DataFrame(),
+        _with_other(store, run, assessed(judged, run.modalities)) if len(judged) else pd.DataFrame(),
         store.usability.guards(run.run_id),
         read_evidence(store, run.run_id, scored),
+    )
+
+
+def _with_other(store: Store, run: Run, frame: pd.DataFrame) -> pd.DataFrame:
+    """The assessed samples with `other_class`: where a label is denied, the class that the fusion found most probable
+    besides it, see `relabelled.Known`; '' where that is not known, or not needed.
+    """
+    denied = (frame[["p_mislabelled", "contradiction"]].astype(float) > CLAIMED).any(axis=1)
+    if not denied.any():
+        return frame.assign(other_class="")
+    known = store.relabelled.known(run)
+    classes = np.array([*run.classes, ""], dtype=object)  # -1 is the last
+    named = pd.Series(classes[known.other], index=known.sample_ids)
+    return frame.assign(
+        other_class=named.reindex(frame["sample_id"]).fillna("").where(denied.to_numpy(), "").to_numpy()
     )
 
 

@@ -245,6 +245,24 @@ def test_swapped_clips_and_wrong_labels_are_shown_or_said_to_be_none_or_not_judg
     assert ids == [["s002"], ["s008", "s004"]]
 
 
+def test_a_label_that_is_denied_has_the_class_to_give_instead(scored_table, tmp_path):
+    run = scored_table.runs.find("score-toy-1")
+    known = scored_table.rounds.read("score-toy-1")
+    wrong, denied = np.where(np.arange(60) == 2, 0.9, 0.0), np.full((60, 3), 0.3)
+    scored_table.usability.write_labels("score-toy-1", known.sample_ids, PAIR, denied, wrong)
+    labels = scored_table.relabelled.known(run).labels
+    other = (labels + 1) % len(run.classes)
+    said = (0.2, 1.0, -1.0)
+    rows = [("score-toy-1", 1, i, "fused", *said, int(k), False) for i, k in zip(known.sample_ids, other, strict=True)]
+    with scored_table.db.open(write=True) as con:
+        con.executemany("INSERT INTO dynamic_here VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    page = build(scored_table, None, tmp_path)
+    card = page.read_text().split('<section id="labels">')[1].split("</article>")[0]
+    assert re.search(r"most probable<br>other class</th><td>(\w+)<", card)[1] == run.classes[other[2]]
+    table = pd.read_csv(page.parent / "tables" / "usability.csv").set_index("sample_id")["other_class"]
+    assert table.dropna().to_dict() == {"s002": run.classes[other[2]]}
+
+
 def test_labels_are_shown_where_usability_is_not_known(scored_table, tmp_path):
     ids = scored_table.rounds.read("score-toy-1").sample_ids
     wrong, denied = np.where(np.arange(60) == 2, 0.9, 0.0), np.full((60, 3), 0.3)
