@@ -8,6 +8,8 @@ from difflib import get_close_matches
 from typing import Any
 
 MOST_NAMES, LONGEST = 20, 200
+PYDANTIC = re.compile(r"^(?:Value|Assertion) error, ")
+"""What pydantic writes before the words of those who use it."""
 OPTION = re.compile(r"`[^`]*`|--set [a-z_]+\.([a-z_]+)=(\w+)|--([a-z]+(?:-[a-z]+)*)(?: ([0-9.]*[0-9]))?")
 """A command, which is left as it is, a setting with its value, or an option, with its value where that is a number."""
 COMMANDS_ALONE = ("predictions", "embeddings", "media", "folds", "refit", "checkpoint", "features")
@@ -96,6 +98,24 @@ def _argument(found: re.Match[str]) -> str:
     if name in SWITCHES:
         return f"{name.replace('-', '_')}=True"
     return name.replace("-", "_") + (f"={number}" if number else "")
+
+
+def counted(count: int, one: str, several: str = "") -> str:
+    """A number and what is counted, in the form that the number asks for: `1 row`, `2 rows`; `several` is `one` + s."""
+    return f"{count} {one if count == 1 else several or f'{one}s'}"
+
+
+def first_line(error: BaseException) -> str:
+    """What another library says, on one line: its first, with the next where that ends in a colon.
+
+    Of pydantic's errors, whose first line only counts, each setting and what is wrong with it.
+    """
+    faults = getattr(error, "errors", None)
+    if callable(faults):
+        named = [(".".join(map(str, f["loc"])), PYDANTIC.sub("", f["msg"])) for f in faults()]
+        return "; ".join(f"{where}: {what}" if where else what for where, what in named)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
 
 
 def shorten(value: Any, most: int = 60) -> str:

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from curate.errors import CurateError
+from curate.errors import CurateError, first_line
 from curate.types import Run
 
 LOG = logging.getLogger(__name__)
@@ -224,7 +224,7 @@ class Tracking:
             with contextlib.redirect_stdout(sys.stderr):  # standard output is for the command's result
                 do()
         except Exception as error:  # whatever a tracker raises
-            LOG.warning("warning: %s failed and is left out from now on: %s", self.name, str(error) or type(error))
+            LOG.warning("warning: %s failed and is left out from now on: %s", self.name, first_line(error))
             self.name = self.tracker = None
 
 

@@ -104,6 +104,15 @@ def test_a_tracker_that_fails_ends_no_training(listening, scored, tmp_path, monk
     assert sum("no space left" in r.getMessage() for r in caplog.records) == 1
 
 
+def test_what_a_tracker_says_is_one_line(listening, scored, tmp_path, monkeypatch, caplog) -> None:
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setattr(Listening, "__init__", lambda *_: wandb.Settings(base_url="nowhere"))
+    with caplog.at_level(logging.WARNING):
+        Tracking("tensorboard").begin(scored, tmp_path / "run")
+    (said,) = (r.getMessage() for r in caplog.records)
+    assert "now on: base_url: " in said and "\n" not in said and "pydantic" not in said
+
+
 def picture(folder) -> bytes:
     Image.fromarray(np.full((4, 6, 3), 200, dtype=np.uint8)).save(folder / "p.png")
     return (folder / "p.png").read_bytes()

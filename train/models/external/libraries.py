@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from curate.errors import CurateError, unknown_name
+from curate.errors import CurateError, first_line, unknown_name
 
 from ..tensors import listed
 
@@ -60,11 +60,6 @@ def weights_in(path: Path) -> Path:
     if found is None:
         raise CurateError(f"{path} holds no weights", f"expected one of {', '.join(FILES)}")
     return found
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of another library's message."""
-    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
 
 
 def read_pretrained(transformers: Any, source: str, shown: str = "", **options: Any) -> tuple[Any, list[str]]:

@@ -12,12 +12,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from curate.errors import CurateError, unknown_name
+from curate.errors import CurateError, first_line, unknown_name
 from curate.specs import AudioSpec, ClipSpec, FeatureSpec, InputSpec, TextSpec, VisualSpec
 
 from . import of_file, of_hf, of_timm, of_torchvision
 from .description import Description
-from .libraries import first_line
 from .nets import External, Pictures, Sound, Texts
 from .stem import adapt_stem
 

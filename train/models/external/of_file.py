@@ -15,11 +15,11 @@ from typing import Any
 
 from torch import nn
 
-from curate.errors import CurateError, unknown_name
+from curate.errors import CurateError, first_line, unknown_name
 from curate.specs import InputSpec
 
 from .description import Description
-from .libraries import first_line, weights_in
+from .libraries import weights_in
 from .stem import fit_file
 
 KEYS = ("size", "channels", "mean", "std", "frames", "rate", "waveform")

@@ -11,14 +11,14 @@ from typing import Any
 from torch import Tensor, nn
 from typing_extensions import override
 
-from curate.errors import CurateError, unknown_name
+from curate.errors import CurateError, first_line, unknown_name
 from curate.specs import IMAGENET
 
 from ..energies import KaldiEnergies
 from ..tensors import listed, read_weights
 from ..texts import masked_mean
 from .description import Description, Reads
-from .libraries import first_line, folder_of, library, read_pretrained, silent, weights_in, without_pooler
+from .libraries import folder_of, library, read_pretrained, silent, weights_in, without_pooler
 
 READS: dict[str, Reads] = {
     "pixel_values": "picture",

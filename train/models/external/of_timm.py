@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import nn
 
-from curate.errors import CurateError, unknown_name
+from curate.errors import CurateError, first_line, unknown_name
 
 from .description import Description
-from .libraries import first_line, folder_of, library, weights_in
+from .libraries import folder_of, library, weights_in
 from .stem import fit_file, fit_tensors
 
 

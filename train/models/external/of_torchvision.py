@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torchvision import models
 from typing_extensions import override
 
-from curate.errors import CurateError, unknown_name
+from curate.errors import CurateError, first_line, unknown_name
 
 from .description import Description
-from .libraries import first_line, weights_in
+from .libraries import weights_in
 from .stem import fit_file, fit_tensors
 
 HEADS = ("fc", "classifier", "heads", "head")
