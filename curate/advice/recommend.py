@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from curate.comparison.plan import CONTINUED, CONTROLS, JOINT
 from curate.comparison.summary import BETTER, EVEN, UNJUDGED, WORSE, Line
+from curate.errors import counted
 from curate.types import FUSED
 
 from .conclusions import conclusions
@@ -42,7 +43,7 @@ def recommend(evidence: Evidence) -> list[str]:
 def _found(e: Evidence) -> str:
     """The conclusions that `score` prints too, each in a line below the first."""
     small = ["gaps this small say little"] if e.size < SMALL_GAP else []
-    return "\n  ".join((f"{e.dataset}, {e.samples} samples of {e.run_id}", *conclusions(e), *small))
+    return "\n  ".join((f"{e.dataset}, {counted(e.samples, 'sample')} of {e.run_id}", *conclusions(e), *small))
 
 
 def _try(e: Evidence) -> str:
@@ -145,7 +146,8 @@ def _many_wrong(e: Evidence) -> bool:
 def _wrong(e: Evidence) -> str:
     """How many labels are claimed wrong of saved predictions, and how to get the classes to give instead."""
     return (
-        f"{e.denied} are probably wrong ({(e.denied or 0) / e.samples:.1%}), and `curate improve --run {e.run_id} -o "
+        f"{e.denied} {'is' if e.denied == 1 else 'are'} "
+        f"probably wrong ({(e.denied or 0) / e.samples:.1%}), and `curate improve --run {e.run_id} -o "
         "labels.csv` writes which class to give"
     )
 
@@ -158,7 +160,7 @@ def _left_out(e: Evidence) -> str:
 def _seen(line: Line) -> str:
     found = line.continued
     assert found is not None
-    return f"{found.text} points, {len(found.by_seed)} seeds"
+    return f"{found.text} points, {counted(len(found.by_seed), 'seed')}"
 
 
 def _others(count: int) -> str:

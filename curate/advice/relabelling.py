@@ -60,9 +60,8 @@ class Corrections:
         reasons = ", ".join(f"{n} {why}" for why, n in Counter(self.why).most_common())
         pairs = Counter(zip(self.given, self.used, strict=True)).most_common(SHOWN)
         often = ", ".join(f"{given} to {used} ({n})" for (given, used), n in pairs)
-        text = (
-            f"{count} of {self.samples} labels are changed ({count / self.samples:.1%}; {reasons}), most often {often}"
-        )
+        changed = f"{count} of {self.samples} labels {'is' if count == 1 else 'are'} changed"
+        text = f"{changed} ({count / self.samples:.1%}; {reasons}), most often {often}"
         return text + (f"; not by prediction: {self.withheld}" if self.withheld else "")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from curate.errors import counted
 from curate.render import progress, readable_hint
 
 from . import precedence
@@ -86,7 +87,7 @@ def datasets(
         if item.label:
             counts[item.label][item.split] += 1
     message(
-        f"{dataset.name}: {len(dataset.samples)} samples, modalities {', '.join(dataset.modalities)}"
+        f"{dataset.name}: {counted(len(dataset.samples), 'sample')}, modalities {', '.join(dataset.modalities)}"
         + (f", {dataset.root}" if dataset.root else "")
     )
     print_rows(["class", "train", "val", "test"], [[c, *n.values()] for c, n in counts.items()], form)
@@ -142,7 +143,7 @@ def prepare(
     if found:
         print_message(checks.summary(found))
     if not quiet:
-        print_text(f"{len(made.sample_ids)} items, {int(made.usable.sum())} usable, in {made.folder}")
+        print_text(f"{counted(len(made.sample_ids), 'item')}, {int(made.usable.sum())} usable, in {made.folder}")
     raise typer.Exit(3 if warn_unusable(store, made.data_id) else 0)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from curate.advice.describe import describe_round
+from curate.errors import counted
 from curate.files.writing import replacing
 from curate.render import Format, Message, cut, no_message, pieces, printable
 
@@ -173,7 +174,7 @@ def print_score(store: Store, run: Run) -> None:
 
     found = store.rounds.read(run.run_id)
     evidence = read_evidence(store, run.run_id, found)
-    print_text(f"{run.run_id}: {evidence.samples} training samples")
+    print_text(f"{run.run_id}: {counted(evidence.samples, 'training sample')}")
     for line in conclusions(evidence):
         print_text(f"  {line}")
     print_text("\n".join(describe_round(run, found)))

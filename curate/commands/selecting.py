@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from curate.errors import CurateError
+from curate.errors import CurateError, counted
 from curate.files.asking import condition
 
 from .messages import messages, percent, print_message, print_rows, print_selection
@@ -84,7 +84,7 @@ def select(
         print_selection(chosen, form, message, ranked=where is None)
         _tell_claims(store, chosen, Rule(**rule), name)
     if output:
-        message(f"wrote {written} rows to {output}")
+        message(f"wrote {counted(written, 'row')} to {output}")
 
 
 def _tell_claims(store: Stored, chosen: Selection, rule: Rule, name: str | None) -> None:
@@ -154,7 +154,7 @@ def selections(
         message(f"{found.rule}, of {found.run_id}")
         print_selection(found, form, message)
         if output:
-            message(f"wrote {written} rows to {output}")
+            message(f"wrote {counted(written, 'row')} to {output}")
     else:
         print_rows(["class", *named, "both", "Jaccard"], store.selections.compare(*named), form)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from curate.advice.describe import describe_verdicts
-from curate.errors import CurateError
+from curate.errors import CurateError, counted
 
 from .messages import messages, print_message, print_portions, print_rows, print_text
 from .options import DB, Db, Output, Quiet, RowsFile, RunName, places, written_place
@@ -181,7 +181,7 @@ def export(
     done, message = write(Store(db), path, to, Wanted(run, selection, where)), messages(quiet)
     for note in done.notes:
         message(note)
-    message(f"wrote {done.rows} rows to {path}" + (f"; open it: {done.opened}" if done.opened else ""))
+    message(f"wrote {counted(done.rows, 'row')} to {path}" + (f"; open it: {done.opened}" if done.opened else ""))
 
 
 def recommend(run: RunName = None, db: Db = DB, quiet: Quiet = False) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from curate.errors import counted
+
 from .messages import messages, print_text
 from .options import DB, Cache, Db, Quiet, RunName
 
@@ -30,7 +32,7 @@ def view(
     message = messages(quiet)
 
     def ready(address: str, samples: int) -> None:
-        message(f"{samples} samples of {run or 'the newest scored run'} in {db}; Ctrl-C ends it")
+        message(f"{counted(samples, 'sample')} of {run or 'the newest scored run'} in {db}; Ctrl-C ends it")
         print_text(address)
         if browser:
             import webbrowser

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from typing_extensions import override
 
-from curate.errors import CurateError
+from curate.errors import CurateError, counted
 from curate.media.source import Segment, join_source
 from curate.types import Sample
 
@@ -154,9 +154,15 @@ class Ave(AudioVisual):
     def _notes(self, dropped: int, lists: list[Path], events: list[Event]) -> tuple[str, ...]:
         notes = []
         if dropped:
-            notes.append(f"split_variant={self.options.split_variant} leaves out {dropped} rows of videos with several")
+            notes.append(
+                f"split_variant={self.options.split_variant} leaves out {counted(dropped, 'row')} "
+                f"of videos with several"
+            )
         if path := find_list(lists, ["Annotations.txt"]):
             rows = {e[:4] for e in (self._event(path, line, "") for line in read_lines(path) if line != LINE)}
             if odd := rows ^ {e[:4] for e in events}:
-                notes.append(f"{len(odd)} rows are in Annotations.txt or in the split lists, but not in both")
+                notes.append(
+                    f"{counted(len(odd), 'row is', 'rows are')} "
+                    f"in Annotations.txt or in the split lists, but not in both"
+                )
         return tuple(notes)

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.errors import CurateError
+from curate.errors import CurateError, counted
 from curate.files.lock import claimed
 from curate.files.remote import UNREACHABLE, Remote, located, whole
 from curate.render import duration
@@ -206,7 +206,7 @@ def describe_plan(dataset: Dataset, folder: Path, workers: int, timed: bool = Tr
     A few items are decoded to estimate the time; none if the cache already exists, or `timed` is False.
     """
     final, count = folder / dataset.data_id(), len(dataset.samples)
-    shown = f"{dataset.name}: {count} items, {_size(disk_use(dataset))} in {final}"
+    shown = f"{dataset.name}: {counted(count, 'item')}, {_size(disk_use(dataset))} in {final}"
     if not timed or final.exists() or not dataset.decodes or count < NOTED:
         return shown
     each = seconds_an_item(dataset, workers)

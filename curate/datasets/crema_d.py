@@ -12,7 +12,7 @@ from typing import Literal
 
 from typing_extensions import override
 
-from curate.errors import CurateError, MediaError
+from curate.errors import CurateError, MediaError, counted
 from curate.media import Decoded, declared_seconds
 from curate.types import Sample
 
@@ -112,7 +112,7 @@ class CremaD(AudioVisual):
             for stem, label, split in rows
         ]
         if unlisted := ({*sounds} | {*videos}) - {s.sample_id for s in samples}:
-            note = f"{len(unlisted)} clips are in no list and not used, e.g. {min(unlisted)}"
+            note = f"{counted(len(unlisted), 'clip is', 'clips are')} in no list and not used, e.g. {min(unlisted)}"
             self.notes = (*self.notes, note)
         if self.variant == "actor":
             samples = self.carve(samples, "test", TEST_FRACTION, whole_groups=True)
@@ -146,7 +146,7 @@ class CremaD(AudioVisual):
             rows = _recut(rows)
         repeated = [stem for stem, count in Counter(stem for _, stem, _ in rows).items() if count > 1]
         if repeated:
-            found = f"{len(repeated)} clips are listed more than once, e.g. {repeated[0]}"
+            found = f"{counted(len(repeated), 'clip is', 'clips are')} listed more than once, e.g. {repeated[0]}"
             raise CurateError(
                 f"{self.name}: {found}", "the lists are of different variants; name one with split_variant"
             )

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from curate.errors import CurateError, MediaError
+from curate.errors import CurateError, MediaError, counted
 from curate.files.remote import RemoteError
 from curate.files.tables import TableFile
 from curate.files.vectors import FORMATS, KEYS, Head, read_head, read_values
@@ -177,7 +177,7 @@ def _places(head: Head, rows: Sequence[Row]) -> dict[str, int]:
     name, ids = head.path.name, [row["sample_id"] for row in rows]
     if "sample_id" not in head.keys:
         if head.rows != len(rows):
-            message = f"features: {name} has {head.rows} rows, and there are {len(rows)} samples"
+            message = f"features: {name} has {counted(head.rows, 'row')} for {counted(len(rows), 'sample')}"
             raise CurateError(
                 message, "an .npy file has a row a sample, in the order of samples.csv; or use .npz with ids"
             )
@@ -192,7 +192,10 @@ def _places(head: Head, rows: Sequence[Row]) -> dict[str, int]:
     }
     for what, offenders in wrong.items():
         if offenders:
-            message = f"features: {len(offenders)} sample_ids of {name} are {what}: {_first(offenders)}"
+            message = (
+                f"features: {counted(len(offenders), 'sample_id')} "
+                f"of {name} {'is' if len(offenders) == 1 else 'are'} {what}: {_first(offenders)}"
+            )
             raise CurateError(message, "every file has every sample once; they are joined by sample_id")
     for key in (k for k in KEYS[1:] if k in head.keys and k in rows[0]):
         values = head.keys[key].tolist()

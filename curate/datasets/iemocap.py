@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from curate.errors import CurateError, MediaError, unknown_name
+from curate.errors import CurateError, MediaError, counted, unknown_name
 from curate.media import Decoded, decode_media, stamp
 from curate.media.source import Segment, join_source, split_source
 from curate.media.text import make_tokenizer
@@ -131,7 +131,10 @@ class Iemocap(Recordings):
         self.classes = tuple(sorted(set(labels.values())))
         spoken = read_release(self._release)
         if misread := unread_labels(self._release):
-            note = f"{len(misread)} lines of labels are not understood and left out, e.g. {misread[0]}"
+            note = (
+                f"{counted(len(misread), 'line of labels is', 'lines of labels are')} "
+                f"not understood and left out, e.g. {misread[0]}"
+            )
             self.notes += (note,)
         rows = list(self._listed() if options.split_variant == "mla" else self._by_session(spoken, labels))
         self.samples = tuple(self._sample(row, spoken.get(row[0])) for row in _with_val(rows, options))
@@ -167,7 +170,10 @@ class Iemocap(Recordings):
             yield name, labels[turn.label], split, turn.text
         if left_out:
             shown = ", ".join(f"{count} {label}" for label, count in sorted(left_out.items()))
-            self.notes += (f"{left_out.total()} utterances have none of the {o.labels} classes: {shown}",)
+            self.notes += (
+                f"{counted(left_out.total(), 'utterance has', 'utterances have')} "
+                f"none of the {o.labels} classes: {shown}",
+            )
         self.notes += tuple(_absent_sessions(spoken, labels, o))
 
     def _listed(self) -> Iterator[Row]:

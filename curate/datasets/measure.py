@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from curate.errors import MediaError, UnansweredError
+from curate.errors import MediaError, UnansweredError, counted
 from curate.files.remote import UNREACHABLE, Remote
 from curate.files.unanswered import Unanswered, place_of
 from curate.media import Probe, probe
@@ -54,7 +54,11 @@ class Measured:
         )
         if not self.lost:
             return told
-        return *told, f"{len(self.lost)} files were not answered, and not measured, the last: {self.lost[-1]}"
+        return (
+            *told,
+            f"{counted(len(self.lost), 'file was', 'files were')} "
+            f"not answered, and not measured, the last: {self.lost[-1]}",
+        )
 
 
 def measure(sounds: Sequence[Source], pictures: Sequence[Source]) -> Measured:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from curate.errors import CurateError
+from curate.errors import CurateError, counted
 from curate.files.names import composed
 from curate.files.tables import SHOWN, TableFile, is_missing, open_table, places
 
@@ -97,14 +97,23 @@ def check_rows(rows: Sequence[Row], who: str = "manifest", missing_words: Missin
     With `missing_words="missing"` a label that is a word for a missing value becomes '', in place.
     """
     if empty := [row for row in rows if not row["sample_id"]]:
-        raise CurateError(f"{who}: {len(empty)} rows have no sample_id: {placed(empty)}", "give every row a sample_id")
+        raise CurateError(
+            f"{who}: {counted(len(empty), 'row has', 'rows have')} no sample_id: {placed(empty)}",
+            "give every row a sample_id",
+        )
     repeated = [name for name, count in Counter(row["sample_id"] for row in rows).items() if count > 1]
     if repeated:
-        message = f"{who}: {len(repeated)} sample_ids occur more than once: {', '.join(repeated[:3])}"
+        message = (
+            f"{who}: {counted(len(repeated), 'sample_id occurs', 'sample_ids occur')} "
+            f"more than once: {', '.join(repeated[:3])}"
+        )
         raise CurateError(message, "sample_id is the only key; make it unique")
     forms = Counter(composed(row["sample_id"]) for row in rows)
     if alike := [name for name, count in forms.items() if count > 1]:
-        message = f"{who}: {len(alike)} sample_ids differ in their Unicode form alone: {', '.join(alike[:3])}"
+        message = (
+            f"{who}: {counted(len(alike), 'sample_id differs', 'sample_ids differ')} "
+            f"in their Unicode form alone: {', '.join(alike[:3])}"
+        )
         raise CurateError(message, "they look the same; give each sample its own id")
     if any("\0" in row["sample_id"] or "\0" in row["label"] for row in rows):
         raise CurateError(f"{who}: an id or a label holds a zero byte", "the file is damaged, or no table of text")
@@ -134,9 +143,9 @@ def understood(table: TableFile, rows: Sequence[Row], splits: Sequence[str], mod
     trained = {row["label"] for row, split in zip(rows, splits, strict=True) if split == "train"}
     classes = sorted({row["label"] for row in rows} - {""})
     shown = [
-        f"{table.path.name}{form}: {len(rows)} rows and ids",
+        f"{table.path.name}{form}: {counted(len(rows), 'row and id', 'rows and ids')}",
         ", ".join(f"{counts[split]} {split}" for split in SPLITS if counts[split]),
-        f"{len(classes)} classes",
+        counted(len(classes), "class", "classes"),
     ]
     if absent := [name for name in classes if name not in trained]:
         shown.append(f"in no training sample: {listed(absent)}")
@@ -212,7 +221,10 @@ def _given_splits(rows: list[Row], who: str) -> list[str]:
         if row.get("group"):
             seen[row["group"]].add(split)
     if crossing := sorted(group for group, where in seen.items() if len(where) > 1):
-        message = f"{who}: {len(crossing)} groups are in more than one split: {', '.join(crossing[:3])}"
+        message = (
+            f"{who}: {counted(len(crossing), 'group is', 'groups are')} "
+            f"in more than one split: {', '.join(crossing[:3])}"
+        )
         raise CurateError(message, "move each group to one split, or leave out the group column")
     return splits
 

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from curate.errors import CurateError
+from curate.errors import CurateError, counted
 from curate.files.remote import local
 
 from .exported import is_export, manifest_row
@@ -105,7 +105,10 @@ class WebDataset(Sharded):
         rows = [row for own in files.values() for row in own]
         notes = [*_count_not_read(self._not_read), *_own_ids(files), *_one_label(rows)]
         if self._cut:
-            notes.append(f"{self._cut} texts or labels are longer than {MOST_TEXT >> 20} MiB: the rest is not read")
+            notes.append(
+                f"{counted(self._cut, 'text or label is', 'texts or labels are')} "
+                f"longer than {MOST_TEXT >> 20} MiB: the rest is not read"
+            )
         self.notes += (*notes, *_one_file_a_column(rows, self.name))
         return rows
 
@@ -179,7 +182,10 @@ def _own_ids(files: dict[str, list[Row]]) -> list[str]:
         for row in rows:
             row["sample_id"] = f"{name.removesuffix(WebDataset.ending)}-{row['sample_id']}"
     first = next(row["sample_id"] for rows in files.values() for row in rows)
-    shown = f"{len(again)} names of samples occur in several tar files, e.g. {again[0]}"
+    shown = (
+        f"{counted(len(again), 'name of a sample occurs', 'names of samples occur')} "
+        f"in several tar files, e.g. {again[0]}"
+    )
     return [f"{shown}: every id is made of the file and the name, as {first}"]
 
 
@@ -190,7 +196,14 @@ def _one_label(rows: list[Row]) -> list[str]:
         if described := row.pop(JSON_LABEL, ""):
             differ += row["label"] not in ("", described)
             row["label"] = row["label"] or described
-    return [f"{differ} samples have one label in .cls and another in .json: that in .cls is used"] if differ else []
+    return (
+        [
+            f"{counted(differ, 'sample has', 'samples have')} "
+            f"one label in .cls and another in .json: that in .cls is used"
+        ]
+        if differ
+        else []
+    )
 
 
 def _one_file_a_column(rows: list[Row], who: str) -> list[str]:
@@ -209,7 +222,7 @@ def _one_file_a_column(rows: list[Row], who: str) -> list[str]:
         for ending in {ending for endings in files.values() for ending in endings}:
             del row[ending]
     notes = [
-        f"{column} is read from {first}, not from {other}: {n} samples"
+        f"{column} is read from {first}, not from {other}: {counted(n, 'sample')}"
         for (column, first, other), n in sorted(passed.items())
     ]
     for kind in ("audio", "visual"):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.arguments import NONE, need
-from curate.errors import CurateError, EmptySelectionError
+from curate.errors import CurateError, EmptySelectionError, counted
 from curate.files.asking import condition
 from curate.files.remote import Remote, located
 from curate.predictions.part import shown
@@ -163,7 +163,7 @@ def _extra(store: Store, run: Run) -> tuple[str, tuple[str, ...], str]:
 
 def note(what: str, ids: Sequence[str] | NDArray[np.str_]) -> tuple[str, ...]:
     """A sentence that counts and names the samples of which something is not there; () if there are none."""
-    return (f"{what} {len(ids)} samples: {shown(ids)}",) if len(ids) else ()
+    return (f"{what} {counted(len(ids), 'sample')}: {shown(ids)}",) if len(ids) else ()
 
 
 def need_one(rows: Rows, target: str) -> Run:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.errors import CurateError
+from curate.errors import CurateError, counted
 
 from .asking import quoted
 from .writing import replacing
@@ -92,7 +92,10 @@ def read_shards(folder: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
         rows = np.flatnonzero(twice)
         _refuse_contradictions({"label": columns["label"]}, columns, rows)
         _refuse_contradictions(columns, columns, rows[~np.isin(columns["epoch"][rows], moving)])
-        notes.append(f"{int(twice.sum())} rows were recorded twice and count once")
+        notes.append(
+            f"{counted(int(twice.sum()), 'row was recorded twice and counts', 'rows were recorded twice and count')} "
+            f"once"
+        )
         columns = {name: values[np.concatenate([[True], ~twice])] for name, values in columns.items()}
     return columns, notes
 

@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.blocks import Growing, release, scratch
-from curate.errors import CurateError
+from curate.errors import CurateError, counted
 
 from . import parquet
 from .headers import SEPARATORS, _not_text, _text_header
@@ -169,7 +169,7 @@ class TableFile:
             return row[:width]
         if not any(cell.strip() for cell in row):
             return [""] * width
-        described = f"{self.who}line {line} of {self.path} has {len(row)} cells, its header {width}"
+        described = f"{self.who}line {line} of {self.path} has {counted(len(row), 'cell')}, its header {width}"
         if row[0].lstrip().startswith("#") and len(row) == 1:
             raise CurateError(described, "comment lines may stand above the header only")
         what = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}.get(self.separator, self.separator)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.errors import MediaError
+from curate.errors import MediaError, counted
 from curate.specs import AudioSpec, VisualSpec
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ def fit_waveform(wave: NDArray[np.floating], spec: AudioSpec) -> NDArray[np.int1
     """
     (length,) = spec.shape
     if len(wave) < min(spec.n_fft, length):
-        raise MediaError("too_short", f"{len(wave)} samples are less than one STFT window of {spec.n_fft}")
+        raise MediaError(
+            "too_short", f"{counted(len(wave), 'sample is', 'samples are')} less than one STFT window of {spec.n_fft}"
+        )
     if len(wave) >= length:
         fitted = wave[:length]
     elif spec.fill == "tile":

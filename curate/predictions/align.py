@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from curate.blocks import are_ascending, by_row, every, fill, scratch, take
 from curate.datasets.rows import NO_LABEL, SPLIT_NAMES
-from curate.errors import MOST_NAMES, CurateError
+from curate.errors import MOST_NAMES, CurateError, counted
 from curate.files.names import composed
 from curate.scores.metrics import accuracy
 from curate.types import FUSED, Floats, Predictions
@@ -261,7 +261,7 @@ def _epochs(part: Part) -> Iterator[tuple[int, Part]]:
 def _check_keys(part: Part) -> None:
     """Check for rows without an id, zero bytes in ids, and ids and classes that are not valid Unicode."""
     if empty := int(by_row(lambda own: own == "", part.sample_ids).sum()):
-        raise CurateError(f"{part.source}: {empty} rows have no sample_id", "give every row one")
+        raise CurateError(f"{part.source}: {counted(empty, 'row has', 'rows have')} no sample_id", "give every row one")
     letters = part.sample_ids.view(np.uint32).reshape(len(part.sample_ids), -1)
     if not every(lambda own: ~((own[:, :-1] == 0) & (own[:, 1:] != 0)).any(axis=1), letters):
         raise CurateError(f"{part.source}: a sample_id holds a zero byte", "the file is damaged, or no table of text")

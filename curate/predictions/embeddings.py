@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.errors import CurateError
+from curate.errors import CurateError, counted
 from curate.files.npz import open_npz, texts
 from curate.files.remote import located
 from curate.files.shards import Features, read_features
@@ -82,7 +82,7 @@ def recorded_features(folder: Path, newest: Predictions, held: Predictions | Non
     if found is None or not set(newest.modalities) <= set(found.values):
         return None, "usability unknown: the newest epoch has no features of every modality, see Recorder.add"
     if absent := len(np.setdiff1d(newest.sample_ids, found.sample_ids)):
-        return None, f"usability unknown: {absent} samples have no features"
+        return None, f"usability unknown: {counted(absent, 'sample has', 'samples have')} no features"
     own = _rows(found, newest)
     sizes = " + ".join(str(x.shape[1]) for x in own.values())
     line = f"usability: look-alikes of {len(newest.sample_ids)} samples by {sizes} recorded {found.kind} features"

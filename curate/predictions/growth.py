@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.config import build
-from curate.errors import CurateError
+from curate.errors import CurateError, counted
 from curate.scores import gap
 from curate.scores.scoring import MixtureConfig, prepared, under
 from curate.store.items import Items
@@ -44,7 +44,8 @@ def refuse_relabelled(scored: Run, changed: Sequence[str]) -> None:
     if changed:
         shown = ", ".join(changed[:8]) + (", ..." if len(changed) > 8 else "")
         raise CurateError(
-            f"{len(changed)} samples have another label than when {scored.run_id} scored them: {shown}",
+            f"{counted(len(changed), 'sample has', 'samples have')} "
+            f"another label than when {scored.run_id} scored them: {shown}",
             "score all of them again, without --only-missing",
         )
 
@@ -111,4 +112,4 @@ def mixture_of(scored: Run) -> MixtureConfig:
 
 def note(count: int, scored: Run) -> str:
     """The note of a grown run."""
-    return f"{count} new samples by {scored.run_id}"
+    return f"{counted(count, 'new sample')} by {scored.run_id}"

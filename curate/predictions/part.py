@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.blocks import blocks, release, take
-from curate.errors import CurateError
+from curate.errors import CurateError, counted
 from curate.files.tables import is_missing
 from curate.types import Floats
 
@@ -95,5 +95,8 @@ def complete(values: Any, source: str) -> NDArray[np.int64]:
         numbers = np.array([np.nan])
     wrong = ~(np.isfinite(numbers) & (np.abs(numbers) < 2**31) & (numbers == np.round(numbers)))
     if wrong.any():
-        raise CurateError(f"{source}: {int(wrong.sum())} epochs are no whole numbers", "count epochs 0, 1, 2, ...")
+        raise CurateError(
+            f"{source}: {counted(int(wrong.sum()), 'epoch is no whole number', 'epochs are no whole numbers')}",
+            "count epochs 0, 1, 2, ...",
+        )
     return numbers.astype(np.int64)

@@ -157,14 +157,13 @@ def score_predictions(
         CurateError: a file cannot be read, or the predictions are not valid; nothing is stored then.
     """
     read = understand(sources, layers, name)
-    config, saved = read.config, read.saved
-    for line in (read.line, *saved.notes):
+    for line in (read.line, *read.saved.notes):
         message(line)
     known = _averaged(read)
     alike, line = _features(read, embeddings)
     if line:
         message(line)
-    saved, sources_of = _placed(saved, media, message)
+    saved, sources_of = _placed(read.saved, media, message)
     read = dataclasses.replace(read, saved=saved)
     given = {"embeddings": list(embeddings)} if embeddings else {"usability": line}
     run = _planned(store, read, given | ({"media": str(media.absolute())} if media else {}))
@@ -179,13 +178,13 @@ def score_predictions(
                 found.gaps,
                 found.fits,
                 found.p_balanced,
-                config.gap,
+                read.config.gap,
                 found.p_ahead,
                 others=saved.others if number == 0 else (),
                 items=items if number == 0 else None,
             )
         _write_held_out(store, run, saved)
-        _write_judged(store, run, saved, alike, config.labels_up_to)
+        _write_judged(store, run, saved, alike, read.config.labels_up_to)
         store.runs.finish(run.run_id, "done")
     return store.runs.find(run.run_id)
 

@@ -9,6 +9,7 @@ import numpy as np
 from curate.blocks import by_row
 from curate.datasets.base import SPLITS
 from curate.datasets.rows import listed, similar
+from curate.errors import counted
 
 from .align import Saved
 
@@ -16,7 +17,7 @@ from .align import Saved
 def understood(saved: Saved, name: str) -> str:
     """Ids, splits, classes, the kind of the numbers and its evidence, accuracy of each modality, what is left out."""
     parts = [
-        f"{name}{f' ({saved.form})' if saved.form else ''}: {len(saved.sample_ids)} ids, {_splits(saved)}",
+        f"{name}{f' ({saved.form})' if saved.form else ''}: {counted(len(saved.sample_ids), 'id')}, {_splits(saved)}",
         _classes(saved),
         *(f"{m}: {reading.kind} ({reading.why}){_right(saved, m)}" for m, reading in saved.readings.items()),
     ]
@@ -37,7 +38,7 @@ def _splits(saved: Saved) -> str:
 def _classes(saved: Saved) -> str:
     seen = set(np.unique(saved.labels[(saved.splits == "train")]).tolist())
     absent = [name for k, name in enumerate(saved.classes) if k not in seen]
-    shown = f"{len(saved.classes)} classes"
+    shown = counted(len(saved.classes), "class", "classes")
     shown += f", in no training sample {listed(absent)}" if absent else ""
     alike = similar(saved.classes)
     return shown + (f", differing in case or spaces alone {listed(alike)}" if alike else "")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
-from curate.errors import CurateError, LockedError, NoTableError
+from curate.errors import CurateError, LockedError, NoTableError, counted
 from curate.files.writing import check_output, replacing
 
 from . import beside
@@ -122,19 +122,7 @@ class Connection:
         opened = self._connect(write, settings, patience)
         try:
             with self._told("write" if write else "read"):
-                # Checked under the lock: two first writers may race; one killed before its commit leaves an empty file.
-                if (write or self.writes) and not _has_tables(opened.connection):
-                    if write:
-                        create(opened.connection)
-                    else:
-                        opened.close()
-                        with self.open(write=True, patience=patience):
-                            pass
-                        opened = self._connect(write, settings, patience)
-                while self._version(opened.connection) < SCHEMA_VERSION:
-                    opened.close()
-                    self._migrate(patience)
-                    opened = self._connect(write, settings, patience)
+                opened = self._ours(opened, write, settings, patience)
                 con = opened.connection
                 folders = beside.find(con, self.path)
                 if not write:
@@ -156,6 +144,29 @@ class Connection:
             opened.close()
         if moved:
             self.shrink()
+
+    def _ours(
+        self, opened: Attached | Own, write: bool, settings: Mapping[str, str], patience: float
+    ) -> Attached | Own:
+        """The connection, or a new one, once the file has our tables in the current version."""
+        try:
+            # Checked under the lock: two first writers may race; one killed before its commit leaves an empty file.
+            if (write or self.writes) and not _has_tables(opened.connection):
+                if write:
+                    create(opened.connection)
+                else:
+                    opened.close()
+                    with self.open(write=True, patience=patience):
+                        pass
+                    opened = self._connect(write, settings, patience)
+            while self._version(opened.connection) < SCHEMA_VERSION:
+                opened.close()
+                self._migrate(patience)
+                opened = self._connect(write, settings, patience)
+        except BaseException:
+            opened.close()
+            raise
+        return opened
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:
@@ -335,7 +346,8 @@ class Connection:
             (count,) = con.execute(broken, dict(parameters)).fetchone() or (0,)
         if count:
             raise CurateError(
-                f"cannot write {path}: {count} ids hold a line break, and .txt has a line an id",
+                f"cannot write {path}: {counted(count, 'id holds', 'ids hold')} "
+                f"a line break, and .txt has a line an id",
                 "write .csv or .parquet",
             )
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from curate.arguments import described, need, one_of
-from curate.errors import CurateError, shorten
+from curate.errors import CurateError, counted, shorten
 from curate.files.here import recording_here
 from curate.files.shards import newest_epochs, read_shards, recorded_classes, shard_name, write_shard
 from curate.predictions.score import fit_newest
@@ -245,7 +245,8 @@ class Recorder:
         if not finite.all():
             bad = ids[~finite.numpy()]
             raise CurateError(
-                f"{modality} is not finite for {len(bad)} samples: {', '.join(bad[:3])}", "the model has diverged"
+                f"{modality} is not finite for {counted(len(bad), 'sample')}: {', '.join(bad[:3])}",
+                "the model has diverged",
             )
         sums = x.sum(dim=1)
         is_probability = bool(((x >= 0) & (x <= 1)).all() and (sums - 1).abs().max() < 1e-3) if len(x) else False
@@ -283,7 +284,9 @@ class Recorder:
         """(B,) class names."""
         given = _listed(labels)
         if len(given) != len(ids):
-            raise CurateError(f"{len(given)} labels for {len(ids)} sample ids", "give one label a sample")
+            raise CurateError(
+                f"{counted(len(given), 'label')} for {counted(len(ids), 'sample id')}", "give one label a sample"
+            )
         names = []
         for sample_id, label in zip(ids, given, strict=True):
             index = self._position.get(label, -1) if isinstance(label, str) else label

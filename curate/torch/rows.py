@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from curate.errors import CurateError
+from curate.errors import CurateError, counted
 
 
 class Rows:
@@ -38,11 +38,14 @@ class Rows:
             CurateError: a sample is not among those of the run.
         """
         if len(sample_ids) != len(labels):
-            raise ValueError(f"{len(sample_ids)} sample ids and {len(labels)} labels: give those of one batch")
+            raise ValueError(
+                f"{counted(len(sample_ids), 'sample id')} and {counted(len(labels), 'label')}: give those of one batch"
+            )
         ids = [str(i.item() if isinstance(i, Tensor) else i) for i in sample_ids]
         if missing := [i for i in ids if i not in self._row]:
             raise CurateError(
-                f"{len(missing)} of {len(ids)} samples are not scored in {self.run_id}: {', '.join(missing[:3])}",
+                f"{len(missing)} of {counted(len(ids), 'sample')} {'is' if len(missing) == 1 else 'are'} "
+                f"not scored in {self.run_id}: {', '.join(missing[:3])}",
                 "train on the samples that were scored, as `samples.sample_id` has them",
             )
         return torch.tensor([self._row[i] for i in ids], device=device)

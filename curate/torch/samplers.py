@@ -15,7 +15,7 @@ from torch.utils.data import Dataset, Sampler, Subset
 from typing_extensions import override
 
 from curate.arguments import NONE, need, one_of
-from curate.errors import CurateError
+from curate.errors import CurateError, counted
 from curate.table import Table
 
 from .processes import place
@@ -62,7 +62,8 @@ def sampler_weights(
     known = dict(zip(found.sample_ids.tolist(), found.balanced.tolist(), strict=True))
     if missing := [str(i) for i in sample_ids if str(i) not in known]:
         raise CurateError(
-            f"{len(missing)} of {len(sample_ids)} samples are not scored in {where}: {', '.join(missing[:3])}",
+            f"{len(missing)} of {counted(len(sample_ids), 'sample')} {'is' if len(missing) == 1 else 'are'} "
+            f"not scored in {where}: {', '.join(missing[:3])}",
             "pass the ids of training samples, as `samples.sample_id` has them",
         )
     weights = torch.tensor([known[str(i)] for i in sample_ids], dtype=torch.float64)
@@ -86,7 +87,8 @@ def selected_rows(sample_ids: Sequence[Any], table: Table, selection: str) -> li
     ids = np.array([str(i) for i in sample_ids])
     if missing := np.setdiff1d(chosen, ids).tolist():
         raise CurateError(
-            f"{len(missing)} samples of {str(selection)!r} are not in the data set: {', '.join(missing[:3])}",
+            f"{counted(len(missing), 'sample')} of {str(selection)!r} {'is' if len(missing) == 1 else 'are'} "
+            f"not in the data set: {', '.join(missing[:3])}",
             "pass the ids of the data set the selection was made on",
         )
     rows: list[int] = np.flatnonzero(np.isin(ids, chosen)).tolist()
@@ -103,7 +105,10 @@ def selected(dataset: Dataset[T], sample_ids: Sequence[Any], table: Table, selec
         ValueError: there are not as many ids as the data set has samples.
     """
     if isinstance(dataset, Sized) and len(dataset) != len(sample_ids):
-        raise ValueError(f"{len(sample_ids)} ids of a data set of {len(dataset)} samples: pass all, in its order")
+        raise ValueError(
+            f"{counted(len(sample_ids), 'id')} "
+            f"of a data set of {counted(len(dataset), 'sample')}: pass all, in its order"
+        )
     return Subset(dataset, selected_rows(sample_ids, table, selection))
 
 

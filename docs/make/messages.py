@@ -121,6 +121,14 @@ def _text(node: ast.expr, scope: Scope, depth: int = 0) -> str:
         return str(node.value)
     if isinstance(node, ast.JoinedStr):
         return "".join(_text(v, scope, depth) for v in node.values)
+    if isinstance(node, ast.FormattedValue):
+        node = node.value
+        if isinstance(node, ast.Call) and _name(node) == "counted":  # a number, and the noun in the form of several
+            _, one, *several = (_text(argument, scope) for argument in node.args)
+            return f"{FILLED} {several[0] if several else f'{one}s'}"
+        if isinstance(node, ast.IfExp) and getattr(node.orelse, "value", "") == "are":  # 'is' if count == 1 else 'are'
+            return "are"
+        return FILLED
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return _text(node.left, scope, depth) + _text(node.right, scope, depth)
     if (

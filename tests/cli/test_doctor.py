@@ -51,7 +51,7 @@ def test_every_extra_is_known() -> None:
 
 def test_the_table_is_counted_or_its_holder_named(told: Callable, scored_file: Path, workplace: Path) -> None:
     shutil.copy(scored_file, "curate.duckdb")
-    assert "1 runs, 62 samples" in told()["table"]
+    assert "1 run, 62 samples" in told()["table"]
     hold = "import duckdb, sys; c = duckdb.connect('curate.duckdb'); print('open', flush=True); sys.stdin.read()"
     words = [sys.executable, "-c", hold]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:

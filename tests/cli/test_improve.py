@@ -30,7 +30,7 @@ def test_nothing_is_trained_without_yes(curate: Callable, db: Path) -> None:
     store.marks.write("manifest", [Mark(mark_id="1", sample_id=first, mark="fix_label", new_label=other)], "me")
     ended = curate("improve", "--epochs", "1")
     assert ended.code == 0 and "1 marked" in ended.err and f"{given} to {other} (" in ended.err
-    assert "2 trainings of 1 epochs" in ended.err and "nothing was trained" in ended.err and not runs(db)
+    assert "2 trainings of 1 epoch" in ended.err and "nothing was trained" in ended.err and not runs(db)
     ended = curate("improve", "--epochs", "1", "--yes", "-o", "improved.csv")
     assert ended.code == 0, ended.err
     rows = list(csv.DictReader(Path("improved.csv").read_text().splitlines()))

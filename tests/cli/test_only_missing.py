@@ -70,7 +70,7 @@ def test_a_sample_that_lacks_a_modality_keeps_its_prediction_by_the_other(
     assert before[0] == pytest.approx(before[2]) and before[1] is before[3] is None
     path.write_text("\n".join(lines) + "\n")
     ended = curate("score", "--dataset", "manifest", "--root", path, "--only-missing")
-    assert "1 new samples by score-manifest-1" in ended.err
+    assert "1 new sample by score-manifest-1" in ended.err
     assert Store("curate.duckdb").query(wanted)[1] == [before]
 
 
@@ -135,7 +135,7 @@ def open_all(folder: Path) -> list[Cache]:
 def test_another_label_of_a_scored_sample_is_refused(refused: Callable, db: Path, grown: Path) -> None:
     grown.write_text(grown.read_text().replace("s00,ant", "s00,bee"))
     told = refused("score", "--dataset", "manifest", "--root", grown, "--only-missing", "--quiet")
-    assert "1 samples have another label than when score-manifest-1 scored them: s00" in told
+    assert "1 sample has another label than when score-manifest-1 scored them: s00" in told
 
 
 @pytest.mark.parametrize("option", ["--epochs=3", "--gap=kl", "--seed=1", "--set=optim.lr=1"])

@@ -16,7 +16,7 @@ def test_a_manifest_is_checked_and_nothing_is_left(curate: Callable, clips: Path
     options = ("--share", "0.1", "--kinds", "noise,wrong_label", "--epochs", "1", *small_settings())
     ended = curate("selfcheck", "--root", clips, *options, "-o", "found.csv")
     assert ended.code == 0, ended.err
-    assert "one training of 1 epochs" in ended.err and not Path("curate.duckdb").exists()
+    assert "one training of 1 epoch" in ended.err and not Path("curate.duckdb").exists()
     rows = list(csv.DictReader(Path("found.csv").read_text().splitlines()))
     assert [(r["kind"], r["modality"]) for r in rows] == [("noise", "audio"), ("noise", "image"), ("wrong_label", "")]
     assert all(r["planted"] == "2" and 0 <= float(r["auroc"]) <= 1 and r["words"] for r in rows)

@@ -123,7 +123,7 @@ def _decoders() -> Iterator[tuple[str, str]]:
 
 
 def _table(db: Path) -> Iterator[tuple[str, str]]:
-    from curate.errors import CurateError
+    from curate.errors import CurateError, counted
     from curate.store.store import Store
 
     if not db.exists():
@@ -133,7 +133,7 @@ def _table(db: Path) -> Iterator[tuple[str, str]]:
         store = Store(db)
         with store.together():
             runs, samples = store.rows("SELECT (SELECT count(*) FROM run), (SELECT count(*) FROM sample)")[0]
-        yield "table", f"{db}, {db.stat().st_size / 1e6:.1f} MB, {runs} runs, {samples} samples"
+        yield "table", f"{db}, {db.stat().st_size / 1e6:.1f} MB, {counted(runs, 'run')}, {counted(samples, 'sample')}"
     except CurateError as error:
         yield "problem", f"{error.message}; {error.hint}"
 

@@ -25,6 +25,7 @@ from curate.commands.options import (
     Track,
     Workers,
 )
+from curate.errors import counted
 
 from .opening import need_model, opened, repeatable
 
@@ -109,7 +110,7 @@ def _listed(store: Store, parent: Run, form: Format, output: Path | None, say: M
     rows = list(zip(found.sample_ids, found.given, found.used, found.why, strict=True))
     print_rows(["sample_id", "label", "new_label", "why"], rows, form, output)
     if output:
-        say(f"wrote {len(rows)} rows to {output}")
+        say(f"wrote {counted(len(rows), 'row')} to {output}")
     else:
         say(f"`curate improve --run {parent.run_id} -o labels.csv` writes them to a file; train with new_label")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from curate.errors import CurateError
+from curate.errors import CurateError, counted
 from curate.train.models.external.description import Description
 from curate.train.models.model import FusionModel
 
@@ -134,7 +134,8 @@ def _load(model: FusionModel, content: Mapping[str, Any], stored: Mapping[str, A
     )
     if other:
         raise CurateError(
-            f"{source} holds another architecture: {len(other)} tensors differ, the first is {other[0]}",
+            f"{source} holds another architecture: "
+            f"{counted(len(other), 'tensor differs', 'tensors differ')}, the first is {other[0]}",
             "use the same model.encoder and preprocessing",
         )
     model.load_state_dict(weights)

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from curate.errors import CurateError
+from curate.errors import CurateError, counted
 from curate.render import duration
 from curate.train.data.samples import RunData
 from curate.train.models.model import FusionModel
@@ -52,7 +52,10 @@ class Estimate:
         each = self.seconds(trained, predicted)
         memory = f"{self.memory / 1e9:.1f} GB" if self.memory >= 1e8 else f"{self.memory / 1e6:.0f} MB"
         total = duration(each * epochs)
-        return f"{trained} samples, {epochs} epochs of about {each:.1f} s: about {total} and {memory} of memory"
+        return (
+            f"{counted(trained, 'sample')}, {counted(epochs, 'epoch')} "
+            f"of about {each:.1f} s: about {total} and {memory} of memory"
+        )
 
 
 def estimate(trainer: Trainer, data: RunData) -> Estimate:
@@ -74,7 +77,8 @@ def estimate(trainer: Trainer, data: RunData) -> Estimate:
         memory = COPIES * weights + saved * batch_size // few
         if memory > (there := available(trainer.device)):
             raise CurateError(
-                f"a step of {batch_size} samples needs about {memory / 1e9:.1f} GB of memory, {there / 1e9:.1f} GB are "
+                f"a step of {counted(batch_size, 'sample')} "
+                f"needs about {memory / 1e9:.1f} GB of memory, {there / 1e9:.1f} GB are "
                 "there",
                 "lower optim.batch_size, data.size or data.frames, or choose a smaller model.encoder",
             )

@@ -29,7 +29,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from curate.errors import CurateError
+from curate.errors import CurateError, counted
 from curate.render import Message
 from curate.train.methods.method import Method
 from curate.train.models.encoders import body_of
@@ -57,7 +57,7 @@ class Team(Others):
     def shown(self) -> str:
         """A line for the user."""
         threads = torch.get_num_threads()
-        return f"encoders run in {self.world} processes, {threads} thread{'s' if threads > 1 else ''} each"
+        return f"encoders run in {self.world} processes, {counted(threads, 'thread')} each"
 
     def join(self, model: FusionModel, method: Method, device: torch.device, message: Message) -> None:
         """Let a model run in these processes; says, once, what does not.

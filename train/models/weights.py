@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from curate.errors import CurateError
+from curate.errors import CurateError, counted
 
 from .encoders import Projected
 from .tensors import differences, listed, read_weights
@@ -26,7 +26,9 @@ def load_encoder(encoder: nn.Module, path: Path) -> str:
     found = read_weights(path)
     given = {k: v for k, v in found.items() if not k.startswith(CLASSIFIER)}
     if wrong := differences(net.state_dict(), given):
-        raise CurateError(f"{path} does not fit: {wrong[0]}; {len(wrong)} tensors differ", HINT)
+        raise CurateError(
+            f"{path} does not fit: {wrong[0]}; {counted(len(wrong), 'tensor differs', 'tensors differ')}", HINT
+        )
     net.load_state_dict(given)
     left = sorted(found.keys() - given.keys())
     return f"{len(given)} tensors of {path}" + (f"; left over: {listed(left)}" if left else "")

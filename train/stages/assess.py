@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.advice.evidence import read_evidence
+from curate.errors import counted
 from curate.scores import labels, usability
 from curate.scores.bounds import WrongBounds, limited, read_at_least, wrong_among
 from curate.scores.gap import true_class_probability
@@ -71,7 +72,7 @@ def measure(job: Job) -> Measured | None:
     started = time.perf_counter()
     found = usability.assess(ids, evidence, len(run.classes), seed=run.seed)
     seconds, bank = time.perf_counter() - started, min(len(ids), BANK)
-    job.session.message(f"usability: look-alikes of {len(ids)} samples sought among {bank}, {seconds:.1f} s")
+    job.session.message(f"usability: look-alikes of {counted(len(ids), 'sample')} sought among {bank}, {seconds:.1f} s")
     job.progress("usability", 1, 1)
     return Measured(ids, log_margin, held, evidence, found)
 
@@ -172,7 +173,10 @@ def judged(session: Session, scored: Run, samples: Samples, control: str, seed: 
     row = {str(i): j for j, i in enumerate(ids)}
     found = np.array([row.get(str(i), -1) for i in samples.sample_ids])
     if (found < 0).any():
-        session.message(f"{(found < 0).sum()} samples were not assessed by {scored.run_id}; they count as whole")
+        session.message(
+            f"{counted(int((found < 0).sum()), 'sample was', 'samples were')} "
+            f"not assessed by {scored.run_id}; they count as whole"
+        )
     p_broken = np.where((found < 0)[:, None], 0.0, known[found])
     if control == "shuffled":
         p_broken = p_broken[np.random.default_rng(seed).permutation(len(p_broken))]

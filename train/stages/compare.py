@@ -12,7 +12,7 @@ from curate import config
 from curate.comparison.plan import Plan, Row
 from curate.config import Layer
 from curate.datasets.base import Dataset
-from curate.errors import CurateError, LockedError
+from curate.errors import CurateError, LockedError, counted
 from curate.render import Progress, duration, no_message
 from curate.train.loop import checkpoint
 from curate.train.loop.estimate import estimate
@@ -157,8 +157,9 @@ def announce_cost(session: Session, protocol: Protocol, cells: Sequence[Cell], r
     predicted = scorings * (trained + len(job.data.val)) + epochs * len(job.data.val)
     seconds = step.seconds((epochs + scorings) * trained, predicted)
     session.message(
-        f"{len(cells)} cells, {done} of them done; left are {epochs} epochs, and {scorings} of warm-ups, of {trained} "
-        f"samples: about {duration(seconds)} in all, more with methods that go through a batch several times"
+        f"{counted(len(cells), 'cell')}, {done} of them done; left are {counted(epochs, 'epoch')}, and {scorings} of "
+        f"warm-ups, of {counted(trained, 'sample')}: about {duration(seconds)} "
+        f"in all, more with methods that go through a batch several times"
     )
 
 

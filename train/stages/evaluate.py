@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.errors import counted
 from curate.files.writing import replacing
 from curate.report.maps import feature_map, feature_maps, write_drawing
 from curate.scores import metrics
@@ -88,7 +89,7 @@ def predicted(session: Session, run: Run, split: str) -> Predictions:
     )
     folded = split == "train" and (run if run.parent is None else session.store.runs.find(run.parent)).folds
     seen = ", which this model was trained on; their scores in the table are by others, out of fold" if folded else ""
-    session.message(f"{split}: {found} samples{seen}{left_out if found < every else ''}")
+    session.message(f"{split}: {counted(found, 'sample')}{seen}{left_out if found < every else ''}")
     return predict(job.trainer, job.data, samples)
 
 

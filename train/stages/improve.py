@@ -14,7 +14,7 @@ import numpy as np
 from curate.advice.relabelling import Corrections, find_corrections
 from curate.comparison.plan import CONTINUED, Row
 from curate.config import Layer
-from curate.errors import CurateError
+from curate.errors import CurateError, counted
 from curate.render import duration
 from curate.scores.relabel import Gain, gain
 from curate.train.loop.engine import predict
@@ -117,7 +117,7 @@ def plan_improvement(
         check_tested(dataset := reopen(parent))
         job = prepare(session, wanted[0], dataset, fresh=True)
         seconds = estimate(job.trainer, job.data).seconds(len(job.data.fit), len(job.data.val))
-        cost = f"{left} trainings of {epochs} epochs, about {duration(seconds * epochs * left)}"
+        cost = f"{counted(left, 'training')} of {counted(epochs, 'epoch')}, about {duration(seconds * epochs * left)}"
     return Improvement(parent, corrections, how if wrong else "", cells, epochs, cost)
 
 

@@ -15,7 +15,7 @@ from curate import config
 from curate.datasets import find as find_dataset
 from curate.datasets import own_name
 from curate.datasets.base import Dataset
-from curate.errors import CurateError
+from curate.errors import CurateError, counted
 from curate.scores.gap import mean_gap
 from curate.scores.scoring import fit_round, versions
 from curate.train.loop import checkpoint
@@ -150,7 +150,10 @@ def _warmed_enough(session: Session, dataset: Dataset, score: ScoreConfig, optim
     count = sum(s.split == "train" and bool(s.label) for s in dataset.samples)
     epochs = long_enough(score.epochs, count, optim.batch_size * optim.accumulate)
     if epochs > score.epochs:
-        session.message(f"note: {count} training samples are few: {epochs} epochs were chosen; another by --epochs")
+        session.message(
+            f"note: {counted(count, 'training sample is', 'training samples are')} "
+            f"few: {epochs} epochs were chosen; another by --epochs"
+        )
     return replace(score, epochs=epochs)
 
 

@@ -19,7 +19,7 @@ from curate.datasets.base import Dataset
 from curate.datasets.cache import prepare as decode
 from curate.datasets.worlds import DecodedSamples, Fault, Planted, possible
 from curate.datasets.worlds.damages import HARMLESS
-from curate.errors import CurateError
+from curate.errors import CurateError, counted
 from curate.render import duration, no_message
 from curate.scores.planted import Found, found
 from curate.scores.two_groups import CLAIMED
@@ -173,8 +173,8 @@ def _announce(
     many = f"{len(worlds)} trainings" if len(worlds) > 1 else "one training"
     session.message(
         f"selfcheck: {len(planted)} kinds of fault in copies of {trained} training samples, {many} of "
-        f"{warmup.epochs} epochs: about {duration(seconds)}{more}; at most {TOGETHER} kinds in each modality at once, "
-        "in different samples, and the wrong labels with the last; nothing goes into the table"
+        f"{counted(warmup.epochs, 'epoch')}: about {duration(seconds)}{more}; at most {TOGETHER} kinds in each "
+        "modality at once, in different samples, and the wrong labels with the last; nothing goes into the table"
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from curate import config
 from curate.datasets import find as find_dataset
-from curate.errors import CurateError, EmptySelectionError
+from curate.errors import CurateError, EmptySelectionError, counted
 from curate.scores import metrics
 from curate.scores.gap import describe
 from curate.scores.scoring import versions
@@ -191,7 +191,7 @@ def _schedule(settings: Settings, method: Method) -> tuple[int, int]:
         total = wanted * method.rounds
     if method.rounds < 1 or total < 1 or total % method.rounds:
         raise CurateError(
-            f"{total} epochs do not divide into {method.rounds} rounds",
+            f"{counted(total, 'epoch does', 'epochs do')} not divide into {method.rounds} rounds",
             "set train.epochs to a multiple of method.rounds, or method.epochs_per_round; a start from scratch adds "
             "the warm-up's epochs",
         )

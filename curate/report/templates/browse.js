@@ -65,7 +65,7 @@ const threshold = byId("threshold"), range = threshold.querySelector("input");
 function keep() {
   const [at, count, share, label, of] = kept[Math.round(100 * Number(range.value))];
   threshold.querySelector("output").textContent =
-    `at ${at.toFixed(2)}: ${count} samples, ${(100 * share).toFixed(1)}%; least kept class: ${label}, ${of}`;
+    `at ${at.toFixed(2)}: ${count} ${count === 1 ? "sample" : "samples"}, ${(100 * share).toFixed(1)}%; least kept class: ${label}, ${of}`;
 }
 range.addEventListener("input", keep);
 threshold.addEventListener("submit", (event) => event.preventDefault());

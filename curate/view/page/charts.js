@@ -125,7 +125,7 @@ function tip(event, summary) {
 }
 
 function legend(summary) {
-  const shown = summary.points ? `${count(summary.points.length)} points` : "the darker, the more samples (logarithmic)";
+  const shown = summary.points ? `${count(summary.points.length)} ${summary.points.length === 1 ? "point" : "points"}` : "the darker, the more samples (logarithmic)";
   const dot = ([name, , sign, text]) => el("span", { style: `color: var(--${name}); margin-left: .7rem` }, `${sign} ${text}`);
   const there = new Set((summary.points ?? []).map(kind));
   const named = ["none", "broken", "swapped", "wrong", "marked"].filter((k) => there.has(k) || !["swapped", "wrong"].includes(k));

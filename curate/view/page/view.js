@@ -98,7 +98,7 @@ function problem(text) {
 function draw() {
   const now = state();
   byId("shown").textContent = count(summary.count);
-  byId("of").textContent = `of ${count(summary.total)} samples`;
+  byId("of").textContent = `of ${count(summary.total)} ${summary.total === 1 ? "sample" : "samples"}`;
   fields(now);
   chips(now);
   bars(summary, about, now, { toggle });
@@ -294,7 +294,7 @@ async function save() {
   try {
     const done = await post("/api/select", { name: byId("name").value, question: String(question()), replace: byId("replace").checked });
     const left = done.shown - done.kept;
-    said.textContent = plain(`stored ${count(done.kept)} samples as ${done.name}${left ? `; ${count(left)} that are shown were not scored, or are not of the training split` : ""}`);
+    said.textContent = plain(`stored ${count(done.kept)} ${done.kept === 1 ? "sample" : "samples"} as ${done.name}${left ? `; of those shown, ${count(left)} without a score or of another split than training left out` : ""}`);
   } catch (error) {
     said.textContent = plain(error.message);
   }

@@ -89,7 +89,7 @@ def test_settings_are_measured_on_files_that_answer_or_not_at_all(root, away):
 def test_of_a_file_that_stays_away_the_settings_say_so(root, away):
     away.failing["3.wav"] = 2
     notes = Manifest(root, Manifest.Options()).notes
-    assert [note for note in notes if "1 files were not answered" in note and note.endswith("memory://d/3.wav")]
+    assert [note for note in notes if "1 file was not answered" in note and note.endswith("memory://d/3.wav")]
 
 
 def test_settings_of_few_files_that_all_stay_away_are_not_invented(root, away):

@@ -189,14 +189,14 @@ def test_other_ids_are_refused_by_name(folder, refused) -> None:
     write(IDS[:-5])
     assert refused(r"(?m)5 sample_ids of audio\.npz are missing: s07, s08, s09, \.\.\.$")
     write(np.where(IDS == "s03", "zz", IDS))
-    assert refused(r"(?m)1 sample_ids of audio\.npz are without a label: zz$")
+    assert refused(r"(?m)1 sample_id of audio\.npz is without a label: zz$")
     write(np.where(IDS == "s03", "s02", IDS))
-    assert refused(r"(?m)1 sample_ids of audio\.npz are repeated: s02$")
+    assert refused(r"(?m)1 sample_id of audio\.npz is repeated: s02$")
 
 
 def test_an_npy_file_of_another_length_is_refused(folder, refused) -> None:
     np.save(folder / "audio.npy", values(1)[:-1])
-    assert "order of samples.csv" in refused(r"audio\.npy has 11 rows, and there are 12 samples").hint
+    assert "order of samples.csv" in refused(r"audio\.npy has 11 rows for 12 samples").hint
 
 
 def test_files_that_disagree_are_refused_by_the_first_sample(folder, refused) -> None:
@@ -310,7 +310,7 @@ def test_the_table_of_samples_is_checked_as_a_manifest_is(folder, refused) -> No
     write_samples(folder, label=["ant"] * N)
     refused("features: .*: every row has the label 'ant'")
     write_samples(folder, sample_id=["a"] * N)
-    refused("features: .*: 1 sample_ids occur more than once: a")
+    refused("features: .*: 1 sample_id occurs more than once: a")
     write_samples(folder, split=["nowhere"] * N)
     refused("features: unknown splits 'nowhere'")
 

@@ -183,7 +183,7 @@ def test_what_is_wrong_with_a_manifest_is_said(write_manifest, tmp_path):
     assert "4 sample_ids" in message and "id0000, id0001, id0002" in message and "id0003" not in message
     assert "'c0'" in refuse(HEADER, rows(20, classes=1))
     assert "no row has a label" in refuse(HEADER, ["x,,a,v", "y,,a,v"])
-    assert "1 rows have no sample_id" in refuse(HEADER, [*good, ",c1,a,v"])
+    assert "1 row has no sample_id" in refuse(HEADER, [*good, ",c1,a,v"])
     assert "line 22" in refuse(HEADER, [*good, "x,Male speech, man speaking,a,v"])
     assert "no row belongs to train" in refuse(HEADER + ",split", rows(20, extra=lambda i: ",test"))
     assert "'tset'" in refuse(HEADER + ",split", rows(20, extra=lambda i: ",tset" if i == 3 else ",train"))

@@ -232,7 +232,7 @@ def test_what_is_not_read_of_a_folder_of_tar_files_is_said(shards):
             add(archive, name, content)
     notes = " ".join(WebDataset(shards, WebDataset.Options()).notes)
     assert "compressed files are not read, unpack them: more.tar.gz, more.tgz (2 in all)" in notes
-    assert "1 texts or labels are longer than 1 MiB" in notes
+    assert "1 text or label is longer than 1 MiB" in notes
     for path in shards.glob("*.tar"):
         path.unlink()
     with pytest.raises(CurateError, match=r"no \.tar file") as raised:

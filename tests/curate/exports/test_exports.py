@@ -115,7 +115,7 @@ def test_what_cleanlab_does_not_get_is_counted_and_named(tmp_path) -> None:
     assert done.rows == 19 and "s04" not in given["sample_ids"]
     for what, ids in (("left out", ["s04"]), ("pred_probs_a", ["s03"]), ("pred_probs_b", ["s05", "s06"])):
         (said,) = (note for note in done.notes if note.startswith(what))
-        assert f"{len(ids)} samples" in said and all(i in said for i in ids)
+        assert f"{len(ids)} sample" in said and all(i in said for i in ids)
     lines = done.opened.replace("cleanlab.filter.find_label_issues(labels, p)", "found.extend([labels, p])")
     found: list[np.ndarray] = []
     exec(lines, {"numpy": np, "found": found})
@@ -124,7 +124,7 @@ def test_what_cleanlab_does_not_get_is_counted_and_named(tmp_path) -> None:
 
 def test_other_splits_are_named_where_they_are_left_out(scored_table, tmp_path) -> None:
     notes = export(scored_table, tmp_path / "c.npz", "cleanlab").notes
-    assert len(notes) == 2 and all(f"of {s} 1 samples: 'zz-{s}'" in " ".join(notes) for s in ("val", "test"))
+    assert len(notes) == 2 and all(f"of {s} 1 sample: 'zz-{s}'" in " ".join(notes) for s in ("val", "test"))
     assert export(scored_table, tmp_path / "c.npz", "cleanlab", Wanted(where="split = 'train'")).notes == ()
 
 
@@ -199,7 +199,7 @@ def test_fiftyone_gets_a_path_a_row(pictures, tmp_path) -> None:
         pictures.runs.find().classes, ["ok"], [""], sources=[{}],
     )  # fmt: skip
     done = export(pictures, tmp_path / "f.csv", "fiftyone")
-    assert done.rows == written and "1 samples: 'zz-new'" in done.notes[0]
+    assert done.rows == written and "1 sample: 'zz-new'" in done.notes[0]
     assert all(path.endswith(f"{i}.png") for path, i in zip(frame["filepath"], frame["sample_id"], strict=True))
 
 

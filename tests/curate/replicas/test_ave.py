@@ -127,7 +127,7 @@ def test_one_row_a_video_as_public_loaders_keep_it(lists):
         (s.group, s.split): s.label for s in open_at(lists, split_variant=variant).samples
     }
     assert labels("first")["0f_iTO5t3hU", "train"] == "Banjo" and labels("last")["0f_iTO5t3hU", "train"] == "Mandolin"
-    assert "leaves out 1 rows" in open_at(lists, split_variant="first").notes[0]
+    assert "leaves out 1 row" in open_at(lists, split_variant="first").notes[0]
 
 
 @pytest.mark.parametrize("line", ["Parrot&abc&good&0&10", "Bark&abc&good&0", "Bark&abc&good&a&b", "Bark,abc,good,0,1"])

@@ -179,7 +179,7 @@ def test_files_of_an_old_clone_and_files_in_no_list(download, replica):
     replica.sound(download / "AudioWAV" / "readme.wav", 8, 1)
     data = open_at(download)
     assert one(data, "1005_DFA_DIS_XX").inputs["audio"] == "AudioWAV/1005_DFA_DIS_X.wav"
-    assert data.notes == ("1 clips are in no list and not used, e.g. 1091_WSI_SAD_XX",)
+    assert data.notes == ("1 clip is in no list and not used, e.g. 1091_WSI_SAD_XX",)
     assert len(data.samples) == len(STEMS)
     assert open_at(download.parent).samples[0].inputs["audio"].startswith("CREMA-D/AudioWAV/")
 

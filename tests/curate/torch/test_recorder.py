@@ -223,7 +223,7 @@ X = torch.tensor([[1.0, 0.0, -1.0], [0.5, 2.0, 0.0]])
         (["a", "b"], ["bark", "cow"], {"audio": X, "visual": X}, "label 'cow'"),
         (["a", "b"], [0, 1], {"audio": X, "visual": X[:1]}, r"visual is \(1, 3\), expected \(2, 3\)"),
         (["a", "b"], [0, 1], {"audio": X, "visual": torch.cat([X, X])}, r"visual is \(4, 3\), expected \(2, 3\)"),
-        (["a", "b"], [0], {"audio": X, "visual": X}, "1 labels for 2 sample ids"),
+        (["a", "b"], [0], {"audio": X, "visual": X}, "1 label for 2 sample ids"),
         (["a", "b"], [0, 1], {"audio": X, "visual": X * torch.nan}, "visual is not finite for 2 samples: a, b"),
         (["a", "b"], [0, 1], {"audio": X, "visual": X[:, :2]}, r"visual is \(2, 2\), expected \(2, 3\)"),
         (["a", "b"], [0, 1], {"audio": X, "visual": X.softmax(1)}, "visual holds probabilities"),

@@ -27,7 +27,7 @@ def test_weights_follow_the_ids_and_not_their_order(scored_table, table) -> None
 
 
 def test_ids_that_were_not_scored_are_named(scored_table, table) -> None:
-    with pytest.raises(CurateError, match=r"1 of 2 samples are not scored in score-toy-1: nobody"):
+    with pytest.raises(CurateError, match=r"1 of 2 samples is not scored in score-toy-1: nobody"):
         sampler_weights(table, ["nobody", str(scored_table.rounds.read("score-toy-1").sample_ids[0])])
 
 
@@ -113,5 +113,5 @@ def test_weights_come_from_the_newest_epoch_of_a_recorder_as_from_its_score(tmp_
         assert torch.equal(sampler.weights, sampler_weights(open_table(tmp_path / "t.duckdb"), ids, run.run_id))
     by_hand = recorder.scored(family="gaussian", rule="weight", check="none")
     assert by_hand.fits[0].family == "gaussian" and by_hand.fits[0].rule == "weight"
-    with pytest.raises(CurateError, match=r"1 of 1 samples are not scored in .*r: nobody"):
+    with pytest.raises(CurateError, match=r"1 of 1 sample is not scored in .*r: nobody"):
         sampler_weights(recorder, ["nobody"])

@@ -171,7 +171,7 @@ def test_the_usable_loss_ends_at_the_same_weights(work, scored, mode) -> None:
 
     loop(job, ended["epoch"], [model], step)
     assert_same(model.state_dict(), ended["model"])
-    with pytest.raises(CurateError, match=r"1 of 1 samples are not scored in .*: nobody"):
+    with pytest.raises(CurateError, match=r"1 of 1 sample is not scored in .*: nobody"):
         loss(["nobody"], torch.tensor([0]), {m: torch.zeros(1, 3) for m in model.modalities}, torch.zeros(1, 3))
 
 
@@ -190,7 +190,7 @@ def test_the_trimmed_loss_ends_at_the_same_weights(work, scored) -> None:
 def test_what_was_not_scored_cannot_be_weighted(work, scored) -> None:
     loss = AdaptiveLoss(curate.open(work.store.path))
     x = torch.zeros(1, 3)
-    with pytest.raises(CurateError, match=r"1 of 1 samples are not scored in .*: nobody"):
+    with pytest.raises(CurateError, match=r"1 of 1 sample is not scored in .*: nobody"):
         loss(["nobody"], torch.tensor([0]), {"audio": x, "visual": x}, x)
     with pytest.raises(CurateError, match="no logits of visual"):
         loss(["train-000"], torch.tensor([0]), {"audio": x}, x)
