@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar
 
 import duckdb
@@ -27,8 +28,22 @@ class Comparisons:
 
     db: Connection
 
-    def begin(self, name: str, dataset: str, rows: Sequence[Row], seeds: Sequence[int]) -> None:
-        """Store the cells of a comparison on a data set, not yet measured; earlier ones of this name are deleted."""
+    def begin(
+        self,
+        name: str,
+        dataset: str,
+        rows: Sequence[Row],
+        seeds: Sequence[int],
+        done: Mapping[tuple[str, int], str] = MappingProxyType({}),
+    ) -> int:
+        """Store the cells of a comparison on a data set; earlier ones of this name are deleted.
+
+        Args:
+            done: {(label, seed): its run} of the cells that were measured before; the others are not yet.
+
+        Returns:
+            How many earlier results are not among the cells any more.
+        """
         cells = [(i, row, seed) for i, row in enumerate(rows) for seed in seeds]
         columns = {
             "position": np.array([i for i, _, _ in cells], dtype=np.int32),
@@ -37,11 +52,15 @@ class Comparisons:
             "is_control": np.array([row.control for _, row, _ in cells]),
             "twin": [row.twin for _, row, _ in cells],
             "seed": np.array([seed for _, _, seed in cells], dtype=np.int32),
+            "run_id": [done.get((row.label, seed)) for _, row, seed in cells],
+            "reason": ["" if (row.label, seed) in done else NOT_YET for _, row, seed in cells],
         }
         key = {"comparison": name, "dataset": dataset}
+        deleted = "DELETE FROM comparison WHERE comparison = ? AND dataset = ? RETURNING run_id"
         with self.db.open(write=True) as con:
-            con.execute("DELETE FROM comparison WHERE comparison = ? AND dataset = ?", list(key.values()))
-            insert(con, "comparison", columns, {**key, "reason": NOT_YET})
+            before = con.execute(deleted, list(key.values())).fetchall()
+            insert(con, "comparison", columns, key)
+        return len({run_id for (run_id,) in before if run_id is not None} - {*done.values()})
 
     def fill(self, name: str, dataset: str, label: str, seed: int, run_id: str | None, reason: str = "") -> None:
         """Store the result of a cell: its run, or the reason why there is none."""

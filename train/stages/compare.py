@@ -97,8 +97,14 @@ def compare(
     first = first_scoring(session, protocol, plain)  # an error overwrites nothing
     protocol = replace(protocol, dataset=first[0].dataset)  # data.name may be among the settings
     cells = [Cell(row, seed, (*common, row.scoring)) for seed in seeds for row in plan.rows]
-    announce_cost(session, protocol, cells, *first)
-    session.store.comparisons.begin(plan.name, protocol.dataset, plan.rows, seeds)
+    done = announce_cost(session, protocol, cells, *first)
+    lost = session.store.comparisons.begin(plan.name, protocol.dataset, plan.rows, seeds, done)
+    if lost:
+        session.message(
+            f"note: the comparison {plan.name} of {protocol.dataset} had {counted(lost, 'result')} of other rows, "
+            "seeds or settings, not listed any more: their runs stay, and the earlier command lists them again without "
+            "training; to keep both, give this one a name of its own with --name"
+        )
     several = len(devices) > 1
     ended = _at_once(session, protocol, cells, devices) if several else _one_by_one(session, protocol, cells)
     for cell, (run_id, reason) in ended:
@@ -122,17 +128,23 @@ def shared_layers(plan: Plan, protocol: Protocol) -> tuple[Layer, ...]:
     return plan.settings, plan.presets.get(data_kind(protocol.dataset), {}), *protocol.layers
 
 
-def announce_cost(session: Session, protocol: Protocol, cells: Sequence[Cell], run: Run, dataset: Dataset) -> None:
+def announce_cost(
+    session: Session, protocol: Protocol, cells: Sequence[Cell], run: Run, dataset: Dataset
+) -> dict[tuple[str, int], str]:
     """Say how many cells are done, and how long the others will take, by a plain step that is tried now.
 
     Args:
         run, dataset: the first scored run, planned, not begun.
 
+    Returns:
+        {(label, seed): the run} of the cells that are done.
+
     Raises:
         CurateError: the weights of a scored run that a cell goes on from are gone.
     """
     parents: dict[tuple[int, str], Run] = {}
-    done, epochs, scorings = 0, 0, 0
+    done: dict[tuple[str, int], str] = {}
+    epochs, scorings = 0, 0
     for cell in cells:
         try:
             if cell.parent not in parents:
@@ -144,23 +156,24 @@ def announce_cost(session: Session, protocol: Protocol, cells: Sequence[Cell], r
             left = scheduled_epochs(wanted)
         except CurateError:  # said when its turn comes
             continue
-        if is_done(same_run(session, wanted)):
-            done += 1
+        if (found := same_run(session, wanted)) is not None and is_done(found):
+            done[cell.row.label, cell.seed] = found.run_id
             continue
         if is_done(parents[cell.parent]) and wanted.config["train"]["start"] == "warm":
             checkpoint.need(session.folder(parents[cell.parent]) / LAST)
         epochs += left
     if not epochs + scorings:
-        return
+        return done
     job = prepare(session, run, dataset, fresh=True)
     step, trained = estimate(job.trainer, job.data), len(job.data.fit)
     predicted = scorings * (trained + len(job.data.val)) + epochs * len(job.data.val)
     seconds = step.seconds((epochs + scorings) * trained, predicted)
     session.message(
-        f"{counted(len(cells), 'cell')}, {done} of them done; left are {counted(epochs, 'epoch')}, and {scorings} of "
-        f"warm-ups, of {counted(trained, 'sample')}: about {duration(seconds)} "
-        f"in all, more with methods that go through a batch several times"
+        f"{counted(len(cells), 'cell')}, {len(done)} of them done; left are {counted(epochs, 'epoch')}, and {scorings} "
+        f"of warm-ups, of {counted(trained, 'sample')}: about {duration(seconds)} in all, "
+        "more with methods that go through a batch several times"
     )
+    return done
 
 
 def _one_by_one(session: Session, protocol: Protocol, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Outcome]]:

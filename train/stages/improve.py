@@ -47,6 +47,7 @@ class Improvement:
         cells: rows of all seeds, seed by seed, the baseline first.
         epochs: of each training.
         cost: how long those that are not done take, in words; '' if all are done.
+        done: {(label, seed): its run} of the cells that are done.
     """
 
     parent: Run
@@ -55,6 +56,7 @@ class Improvement:
     cells: tuple[Cell, ...]
     epochs: int
     cost: str
+    done: Mapping[tuple[str, int], str]
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -111,14 +113,16 @@ def plan_improvement(
     cells = tuple(Cell(row, seed, (PLAIN, *layers)) for seed in seeds for row in rows)
     wanted = [planned_training(session, _protocol(parent), parent, cell) for cell in cells]
     epochs = scheduled_epochs(wanted[0])
-    left = sum(not is_done(same_run(session, run)) for run in wanted)
+    found = [same_run(session, run) for run in wanted]
+    done = {(c.row.label, c.seed): run.run_id for c, run in zip(cells, found, strict=True) if run and is_done(run)}
+    left = len(cells) - len(done)
     cost = ""
     if left and len(rows) > 1:
         check_tested(dataset := reopen(parent))
         job = prepare(session, wanted[0], dataset, fresh=True)
         seconds = estimate(job.trainer, job.data).seconds(len(job.data.fit), len(job.data.val))
         cost = f"{counted(left, 'training')} of {counted(epochs, 'epoch')}, about {duration(seconds * epochs * left)}"
-    return Improvement(parent, corrections, how if wrong else "", cells, epochs, cost)
+    return Improvement(parent, corrections, how if wrong else "", cells, epochs, cost, done)
 
 
 def improve(session: Session, plan: Improvement) -> list[Outcome]:
@@ -128,7 +132,7 @@ def improve(session: Session, plan: Improvement) -> list[Outcome]:
         CurateError: a row could not be trained.
     """
     store, parent = session.store, plan.parent
-    store.comparisons.begin(NAME, parent.dataset, plan.rows, plan.seeds)
+    store.comparisons.begin(NAME, parent.dataset, plan.rows, plan.seeds, plan.done)
     runs: dict[str, list[Run]] = {}
     for number, cell in enumerate(plan.cells):
         session.progress("trainings", number, len(plan.cells), f"{cell.row.label}, seed {cell.seed}")

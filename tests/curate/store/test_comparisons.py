@@ -83,6 +83,21 @@ def test_beginning_again_replaces_the_cells_of_that_data_set_alone(table) -> Non
     assert len(table.runs.all(kind="train")) == 2, "runs stay"
 
 
+def test_beginning_again_keeps_what_is_done_and_counts_the_results_that_go(table) -> None:
+    table.comparisons.fill("mine", "toy", "joint", 0, "joint-1")
+    table.comparisons.fill("mine", "toy", "new", 0, "iprm-1")
+    table.comparisons.fill("mine", "toy", "new", 7, None, "it diverged")
+    both = {("joint", 0): "joint-1", ("new", 0): "iprm-1"}
+    assert table.comparisons.begin("mine", "toy", ROWS, [0, 7], both) == 0
+    cells = {(c.label, c.seed): (c.run_id, c.reason) for c in table.comparisons.find("mine")}
+    assert cells == {
+        ("joint", 0): ("joint-1", ""), ("joint", 7): (None, "not run yet"),
+        ("new", 0): ("iprm-1", ""), ("new", 7): (None, "not run yet"),
+    }  # fmt: skip
+    assert table.comparisons.begin("mine", "toy", ROWS[:1], [0], {("joint", 0): "joint-1"}) == 1
+    assert table.comparisons.begin("other", "toy", ROWS, [0, 7], both) == 0
+
+
 def test_names_come_in_the_order_in_which_they_were_measured(table) -> None:
     table.comparisons.begin("a second", "toy", ROWS, [0])
     table.comparisons.fill("a second", "toy", "joint", 0, "joint-1")

@@ -240,6 +240,25 @@ def test_the_cost_is_told_before_anything_is_run_and_counts_what_is_done(work) -
     assert not told
 
 
+def test_an_interrupted_repetition_keeps_the_results_and_another_plan_says_what_it_replaces(work, monkeypatch) -> None:
+    told: list[str] = []
+    work = replace(work, message=told.append)
+    compare(work, plan("warmup"), Protocol("toy", None, FEW), [0])
+    (before,) = work.store.comparisons.find("mine")
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(comparing, "trained", interrupted)
+        compare(work, plan("warmup", "joint"), Protocol("toy", None, FEW), [0])
+    found = {c.label: c.run_id for c in work.store.comparisons.find("mine")}
+    assert found == {before.label: before.run_id, "joint": None}
+    assert not [line for line in told if "not listed any more" in line]
+    compare(work, plan("warmup:train.epochs=1"), Protocol("toy", None, FEW), [0])
+    assert "had 1 result of other rows, seeds or settings" in told[-1] and "--name" in told[-1]
+
+
 def test_weights_that_are_gone_are_told_before_anything_is_trained(work, calls) -> None:
     """Rows from random weights need none, nor do those that are done."""
     compare(work, plan("warmup"), Protocol("toy", None, FEW), [0])
