@@ -7,6 +7,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from curate.errors import CurateError, MediaError
 from curate.files.remote import Remote, beside
 from curate.files.tables import TableFile, is_missing
 from curate.media import Decoded, Window
+from curate.media.endings import SOUND, VISUAL
 from curate.media.files import lost
 from curate.media.source import Segment, split_source
 from curate.media.text import make_tokenizer
@@ -27,7 +29,7 @@ from .rows import NO_LABEL, MissingWords, Row, check_fractions, check_rows, list
 
 KNOWN_MODALITIES = ("audio", "visual", "video", "image", "rgb", "depth", "flow", "text")
 SENTENCES = 20
-"""Number of cells of a column of paths that are checked for being texts."""
+"""Number of cells of a column that are checked for being texts, or paths of media."""
 
 
 class Manifest(Recordings):
@@ -106,13 +108,18 @@ class Manifest(Recordings):
         self.modalities = self._chosen(table)
         check_rows(rows, f"{self.name}: {root}", options.missing_words)
         self._refuse_texts(rows, options)
+        self._refuse_sound(rows, options)
         options = self.options = self._measured(rows, options)
         _check_options(options, self.name)
         self.depth_range = parse_range(options.depth_range or "", self.name)
         self.classes = tuple(sorted({row["label"] for row in rows if row["label"]}))
         splits = split_rows(rows, options.seed, options.val_fraction, options.test_fraction, f"{self.name}: {root}")
         paths = [m for m in self.modalities if m not in _listed(options.text)]
-        self.notes = (understood(table, rows, splits, paths), *_unread(table, self.modalities), *self.notes)
+        self.notes = (
+            understood(table, rows, splits, paths),
+            *_unread(table, self.modalities, rows, options),
+            *self.notes,
+        )
         own = [row for row, split in zip(rows, splits, strict=True) if split == "train"]
         self._tokenizers = {
             m: make_tokenizer(options.tokenizer, [row[m] for row in own])
@@ -190,6 +197,18 @@ class Manifest(Recordings):
                 message = f"{self.name}: the column {modality!r} holds texts, not paths: {texts[0][:40]!r}"
                 listed = ",".join((*(m for m in _listed(options.text) if m in self.modalities), modality))
                 raise CurateError(message, f"name the columns of texts: --set data.text={listed}")
+
+    def _refuse_sound(self, rows: Sequence[Row], options: Manifest.Options) -> None:
+        """Check that no column that is read as pictures or video names files of sound."""
+        named = (*_listed(options.audio), *_listed(options.text))
+        heard = [m for m in self.modalities if m not in named and _end_with(_cells(rows, m), SOUND)]
+        if heard:
+            listed = ",".join((*(m for m in _listed(options.audio) if m in self.modalities), *heard))
+            raise CurateError(
+                f"{self.name}: the column {heard[0]!r} names files of sound, such as {_cells(rows, heard[0])[0]}, "
+                "and is read as pictures or video",
+                f"name the columns of sound: --set data.audio={listed}",
+            )
 
     def content(self, sample: Sample) -> Any:
         """The texts; the paths, with size and time of each file: a missing file is decoded once it is there."""
@@ -273,11 +292,33 @@ def _listed(names: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in names.split(",") if name.strip())
 
 
-def _unread(table: TableFile, modalities: Sequence[str]) -> list[str]:
-    """That columns have no part, if there are any."""
-    left = [name for name in table.names if name and name not in ("sample_id", "label", "split", "group", *modalities)]
+def _unread(table: TableFile, modalities: Sequence[str], rows: Sequence[Row], options: Manifest.Options) -> list[str]:
+    """That columns have no part, if there are any, and how those that name media get one."""
+    taken = ("sample_id", "label", "split", "group", *modalities)
+    left = [name for name in table.names if name and name not in taken]
+    if not left:
+        return []
     where = "; what must stay within a split is read from a column `group`" if "group" not in table.names else ""
-    return [f"columns that are not read: {listed(left)}{where}"] if left else []
+    said = [f"columns that are not read: {listed(left)}{where}"]
+    if media := [name for name in left if _end_with(_cells(rows, name), (*SOUND, *VISUAL))]:
+        sound = [m for m in _listed(options.audio) if m in modalities]
+        sound += [name for name in media if _end_with(_cells(rows, name), SOUND)]
+        kinds = f" --set data.audio={','.join(sound)}" if set(sound) - {*_listed(options.audio)} else ""
+        every = ",".join(name for name in table.names if name in (*modalities, *media))
+        said.append(
+            f"files of media are named in {listed(media)}, too: --set data.modalities={every}{kinds} reads them"
+        )
+    return said
+
+
+def _cells(rows: Sequence[Row], name: str) -> list[str]:
+    """The first cells of a column that say something."""
+    return list(islice((str(row[name]) for row in rows if not is_missing(row.get(name, ""))), SENTENCES))
+
+
+def _end_with(cells: Sequence[str], endings: tuple[str, ...]) -> bool:
+    """Whether most cells are names of files that end so, with or without a stretch."""
+    return sum(split_source(cell)[0].lower().endswith(endings) for cell in cells) > len(cells) / 2
 
 
 def _spec(modality: str, options: Manifest.Options, depth_range: tuple[float, float] | None) -> AudioSpec | VisualSpec:

@@ -10,15 +10,12 @@ import numpy as np
 
 from curate.errors import CurateError
 from curate.files.writing import check_output, check_protocol, ending, making, replacing
+from curate.media.endings import MOVING, SOUND, VISUAL
 from curate.store.store import Store
 from curate.types import FUSED
 
 from . import shards
 from .rows import Rows, Wanted, Written, need_one, note, rows_of
-
-VISUAL = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".flv")
-MOVING = VISUAL[6:]
-SOUND = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac")
 
 
 def export(store: Store, path: Path, to: str | None = None, wanted: Wanted | None = None) -> Written:

@@ -212,3 +212,29 @@ def test_draw_takes_each_class_in_proportion():
     taken = draw(labels, [None] * 1000, 0.2, generator(3))
     have, wanted = Counter(labels[i] for i in taken), Counter(labels)
     assert all(abs(have[k] - 0.2 * wanted[k]) <= 2 for k in wanted)
+
+
+def test_a_column_of_sound_by_another_name_is_named_with_the_settings_that_read_it(tmp_path):
+    path = tmp_path / "m.csv"
+    rows = [
+        f's{i},{"xy"[i % 2]},v{i}.PNG,a{i}.wav,"a dog barks {i}","clips/{i}.mp3#t=0.5,1",note {i}' for i in range(8)
+    ]
+    path.write_text("\n".join(["sample_id,label,image,speech,text,music,remark", *rows]))
+    found = make(path)
+    assert found.modalities == ("image", "text")
+    settings = "--set data.modalities=image,speech,text,music --set data.audio=speech,music reads them"
+    assert [note for note in found.notes if "of media" in note] == [
+        f"files of media are named in 'speech', 'music', too: {settings}"
+    ]
+    with pytest.raises(CurateError, match=r"the column 'speech' names files of sound, such as a0\.wav") as error:
+        make(path, modalities="image,speech,text")
+    assert error.value.hint == "name the columns of sound: --set data.audio=speech"
+    assert make(path, modalities="speech,text", audio="speech").modalities == ("speech", "text")
+
+
+def test_an_unread_column_without_media_is_not_called_one_of_media(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text(
+        "\n".join(["sample_id,label,audio,image,remark", *(f"s{i},{'xy'[i % 2]},a.wav,b.png,c" for i in range(8))])
+    )
+    assert not [note for note in make(path).notes if "of media" in note]
