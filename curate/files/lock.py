@@ -72,7 +72,7 @@ def is_held(folder: Path) -> bool:
     lock = FileLock(folder / FILE)
     try:
         lock.acquire(timeout=0)
-    except (Timeout, OSError):  # a disk that may only be read lets nobody look
+    except (Timeout, OSError, NotImplementedError):  # a disk that may only be read, or has no locks, lets nobody look
         return True
     lock.release()
     return False

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from curate.errors import LockedError
-from curate.files.lock import FILE, OWNER, claimed, is_vacant
+from curate.files.lock import FILE, OWNER, claimed, is_held, is_vacant
 
 ROOT = Path(__file__).parents[3]
 HOLD = """
@@ -79,6 +79,20 @@ def test_nothing_is_left_of_a_folder_in_which_nothing_was_made(tmp_path):
     with claimed(tmp_path / "runs" / "b"):
         (tmp_path / "runs" / "b" / "last.pt").unlink()
         shutil.rmtree(tmp_path / "runs" / "b")
+
+
+def test_a_folder_is_held_as_long_as_its_process_is_there(tmp_path):
+    folder = tmp_path / "run-1"
+    assert not is_held(folder) and not folder.exists()
+    process = holder(folder)
+    assert is_held(folder)
+    before = sorted(path.name for path in folder.iterdir())
+    process.kill()
+    process.communicate()
+    assert not is_held(folder)
+    assert sorted(path.name for path in folder.iterdir()) == before
+    with claimed(folder):
+        assert is_held(folder), "by this process, too"
 
 
 def test_a_folder_is_vacant_unless_something_is_there_or_somebody_works_there(tmp_path):
