@@ -156,13 +156,13 @@ class Ave(AudioVisual):
         if dropped:
             notes.append(
                 f"split_variant={self.options.split_variant} leaves out {counted(dropped, 'row')} "
-                f"of videos with several"
+                "of videos with several"
             )
         if path := find_list(lists, ["Annotations.txt"]):
             rows = {e[:4] for e in (self._event(path, line, "") for line in read_lines(path) if line != LINE)}
             if odd := rows ^ {e[:4] for e in events}:
                 notes.append(
                     f"{counted(len(odd), 'row is', 'rows are')} "
-                    f"in Annotations.txt or in the split lists, but not in both"
+                    "in Annotations.txt or in the split lists, but not in both"
                 )
         return tuple(notes)

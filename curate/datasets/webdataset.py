@@ -199,7 +199,7 @@ def _one_label(rows: list[Row]) -> list[str]:
     return (
         [
             f"{counted(differ, 'sample has', 'samples have')} "
-            f"one label in .cls and another in .json: that in .cls is used"
+            "one label in .cls and another in .json: that in .cls is used"
         ]
         if differ
         else []

@@ -94,7 +94,7 @@ def read_shards(folder: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
         _refuse_contradictions(columns, columns, rows[~np.isin(columns["epoch"][rows], moving)])
         notes.append(
             f"{counted(int(twice.sum()), 'row was recorded twice and counts', 'rows were recorded twice and count')} "
-            f"once"
+            "once"
         )
         columns = {name: values[np.concatenate([[True], ~twice])] for name, values in columns.items()}
     return columns, notes

@@ -347,7 +347,7 @@ class Connection:
         if count:
             raise CurateError(
                 f"cannot write {path}: {counted(count, 'id holds', 'ids hold')} "
-                f"a line break, and .txt has a line an id",
+                "a line break, and .txt has a line an id",
                 "write .csv or .parquet",
             )
 
