@@ -258,9 +258,15 @@ def test_a_dozen_that_nothing_can_be_shown_of_are_rare_if_the_model_recognises_h
     assert (worst[group].mean() < 0.3) == kept and (found.guards[0].rare > 0) == kept
 
 
-@pytest.mark.parametrize(("away", "noise", "claimed"), [(1, False, True), (0, False, False), (0, True, True)])
+@pytest.mark.parametrize(
+    ("away", "noise", "claimed"),
+    [(1, "nobody", False), (1, "group", True), (1, "all", True), (0, "nobody", False), (0, "group", True)],
+)
 def test_a_group_is_claimed_if_it_looks_apart_or_is_shown_to_be_unreadable(away, noise, claimed) -> None:
-    """A sixth beyond a border in one direction is recognised by nobody held out, as one speaker of many may be."""
+    """A sixth beyond a border in one direction is recognised by nobody held out, as one speaker of many may be.
+
+    Apart and read as others are, it is rare, and not half of it broken.
+    """
     rng = np.random.default_rng(4)
     labels = Labels(np.resize(np.arange(4), 600), np.resize(np.arange(4), 200), "abcd")
     group, held = np.arange(600) < 100, np.arange(200) < 33
@@ -269,9 +275,11 @@ def test_a_group_is_claimed_if_it_looks_apart_or_is_shown_to_be_unreadable(away,
         places[:] = rng.normal(0, 1, places.shape)
         beyond = np.abs(rng.normal(0, 1, len(mask)))
         places[:, 0] = np.where(mask, away + beyond, -beyond)
-    e.pattern[group & noise] = rng.normal(0, 1, (100 * noise, 16))
+    unread = {"nobody": 0, "group": 100, "all": 600}[noise]
+    e.pattern[:unread] = rng.normal(0, 1, (unread, 16))
     found = assess(np.array([f"s{i:04}" for i in range(600)]), {"visual": e}, 4)
     assert found.guards[0].found == claimed and (found.p_broken[:, 0] > 0.5).any() == claimed
+    assert found.kinds["rare"][group, 0].mean() == (away and noise == "nobody")
 
 
 def test_what_a_shortcut_gives_away_ranks_last() -> None:

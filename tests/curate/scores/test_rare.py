@@ -43,3 +43,11 @@ def test_a_rare_group_is_asked_as_a_whole_first() -> None:
     assert not rare_parts(group, places, lambda part: Readable(0.3, 0.02, 0.9, 0.25), 0).any()
     large = np.arange(600) < 90  # more than a tenth is not rare
     assert not rare_parts(large, np.where(large[:, None], 20.0, 0) + places, lambda part: None, 0).any()
+
+
+def test_more_than_a_tenth_is_rare_where_others_are_read_clearly_and_it_is_asked() -> None:
+    group = np.arange(600) < 90
+    places = np.random.default_rng(0).normal(size=(600, 3)) + 20 * group[:, None]
+    for others, most, rare in ((0.9, 0.5, True), (0.5, 0.5, False), (0.9, 0.1, False)):
+        found = rare_parts(group, places, lambda part, others=others: Readable(others, 0.02, others, 0.25), 0, most)
+        assert np.array_equal(found, group & rare)
