@@ -74,7 +74,7 @@ class Connection:
     def __init__(self, path: str | Path, writes: bool = False) -> None:
         self.path, self.writes = Path(path), writes
         self.running = False  # a run has begun, which would be lost for want of patience
-        self._held: duckdb.DuckDBPyConnection | None = None
+        self._held: tuple[int, duckdb.DuckDBPyConnection] | None = None  # with the number of the process
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -83,7 +83,7 @@ class Connection:
         Opening a file takes longer than most questions to it. Nothing may be written within.
         """
         with self.open(settings=SAFE) as con:
-            outer, self._held = self._held, con
+            outer, self._held = self._held, (os.getpid(), con)
             try:
                 yield
             finally:
@@ -106,19 +106,17 @@ class Connection:
         Raises:
             LockedError: another process has the file open; the message names it.
             NoTableError: there is no such file, or it is not a sample table.
-            CurateError: it is from a newer version.
+            CurateError: it is from a newer version, or this process has it open too, and one of the two writes.
         """
-        if self._held is not None and not write and dict(settings) in ({}, SAFE):
-            yield self._held
+        if self._held and self._held[0] == os.getpid() and not write and dict(settings) in ({}, SAFE):
+            yield self._held[1]
             return
         if write:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         elif not self.path.exists():
             otherwise = "make one with `curate score --dataset NAME` or --predictions FILE, or name it with --db"
             raise NoTableError(f"no sample table at {self.path}", otherwise)
-        if patience is None:
-            usual = WRITE_PATIENCE if write or self.writes else READ_PATIENCE
-            patience = RUN_PATIENCE if self.running else usual
+        patience = self._patience(write) if patience is None else patience
         opened = self._connect(write, settings, patience)
         try:
             with self._told("write" if write else "read"):
@@ -132,11 +130,12 @@ class Connection:
                 con.begin()
                 try:
                     yield con
+                    if not opened.is_ours():  # but of the process that this one was forked from
+                        return
                     moved = beside.settle(con, self.path)
                 except BaseException:
-                    with suppress(duckdb.Error):  # a full disk has ended the transaction already
-                        con.rollback()
-                        beside.sweep(con, self.path)
+                    if opened.is_ours():
+                        self._undo(con)
                     raise
                 con.commit()
                 beside.sweep(con, self.path)
@@ -167,6 +166,14 @@ class Connection:
             opened.close()
             raise
         return opened
+
+    def _undo(self, con: duckdb.DuckDBPyConnection) -> None:
+        with suppress(duckdb.Error):  # a full disk has ended the transaction already
+            con.rollback()
+            beside.sweep(con, self.path)
+
+    def _patience(self, write: bool) -> float:
+        return RUN_PATIENCE if self.running else WRITE_PATIENCE if write or self.writes else READ_PATIENCE
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:
@@ -227,13 +234,8 @@ class Connection:
                 f"{str(error).splitlines()[0]}",
                 "copy it to where you may write, with as much space again; nothing was changed",
             ) from None
-        LOG.warning(
-            "%s was brought from schema version %s to %s; the old file is kept as %s",
-            self.path,
-            old,
-            SCHEMA_VERSION,
-            backup,
-        )
+        brought = "%s was brought from schema version %s to %s; the old file is kept as %s"
+        LOG.warning(brought, self.path, old, SCHEMA_VERSION, backup)
 
     def shrink(self) -> None:
         """Give back the space of deleted rows, see `migration.shrink`; not while another process has the file open."""
@@ -287,7 +289,6 @@ class Connection:
             elif beside.files(con):
                 check_statement(sql, "bring the rows back first: `curate table --rows inside`")
             cursor = _interruptible(con, lambda: con.execute(sql), allow_files)
-
             columns = [c[0] for c in cursor.description or []]
             portions = iter(lambda: _interruptible(con, lambda: cursor.fetchmany(rows), allow_files), [])
             first = list(islice(portions, BRIEF))

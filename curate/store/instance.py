@@ -5,24 +5,26 @@ To make an instance takes about 30 ms of processor time, to attach a file about 
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import os
 import tempfile
-import threading
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import duckdb
 
 from curate.files.abandoned import remove_abandoned
-from curate.files.asking import literal
+from curate.files.asking import literal, quoted
 
+from .holding import LOCK, forget, give, take
 from .stopping import ctrl_c_put_off
 
-LOCK = threading.RLock()
 NAMES = itertools.count()
 SPILLING = "curate-duckdb-"
 """How the names of folders begin that have what does not fit into memory; the process's number follows."""
@@ -37,6 +39,8 @@ MEMORY = "400MB"
 """Of a writer: what does not fit goes to the disk, and nothing that was written stays in memory."""
 GROUP = 16_384
 """Rows of a row group: what is inserted at once has several, and a file of many classes is written in little memory."""
+INTERNAL = ("memory", "system", "temp")
+"""Names that an instance has for databases of its own."""
 INSERTING = "120MB"
 """Of one that inserts block after block: a row group is in memory, those before it are in the file."""
 
@@ -61,8 +65,8 @@ class _Instance:
 
 CURRENT: list[_Instance] = []
 """The instance of this process, once there is one; a new one is made after a fatal error, and after a fork."""
-LEFT: list[_Instance] = []
-"""Those of a process that this one was forked from: without their threads they can neither be used nor ended."""
+OPENED: weakref.WeakSet[_Opened] = weakref.WeakSet()
+"""The connections to files that this process, or one that it was forked from, has made."""
 
 
 def _before_fork() -> None:
@@ -72,8 +76,14 @@ def _before_fork() -> None:
 
 
 def _in_child() -> None:
-    LEFT.extend(CURRENT)
+    """Forget what the process has that this one was forked from: without its threads it can be neither used nor freed.
+
+    One reference more to each connection: also at the end of this process nothing frees it.
+    """
+    for left in (*(one.base for one in CURRENT), *(one.connection for one in OPENED)):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(left))
     CURRENT.clear()
+    forget()
     LOCK.release()
 
 
@@ -81,7 +91,50 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=LOCK.release, after_in_child=_in_child)
 
 
-class Attached:
+def statements(sql: str) -> list[duckdb.Statement]:
+    """The statements of a text.
+
+    By the instance of this process: that which DuckDB makes for questions without a connection is freed at the end of a
+    forked process too, which then waits for threads that it does not have.
+
+    Raises:
+        duckdb.Error: it is not SQL.
+    """
+    return _instance().base.extract_statements(sql)
+
+
+def _instance() -> _Instance:
+    with LOCK:
+        if not CURRENT:
+            CURRENT.append(_Instance())
+        return CURRENT[0]
+
+
+class _Opened:
+    """A connection of this process; in one that is forked from it, it is neither used nor closed."""
+
+    connection: duckdb.DuckDBPyConnection | Any = None
+
+    def __init__(self) -> None:
+        self._process, self._closed = os.getpid(), False
+        OPENED.add(self)
+
+    def is_ours(self) -> bool:
+        """Whether this process has made it."""
+        return self._process == os.getpid()
+
+    def close(self) -> None:
+        """Close the connection, and the file if no other uses it; what was written is then in the file itself."""
+        with ctrl_c_put_off(), LOCK:
+            if self.is_ours() and not self._closed:
+                self._closed = True
+                self._close()
+
+    def _close(self) -> None:
+        raise NotImplementedError
+
+
+class Attached(_Opened):
     """A connection to one database file; several of a process that read the same file share it.
 
     Args:
@@ -94,6 +147,7 @@ class Attached:
     """
 
     def __init__(self, path: Path, write: bool, options: Mapping[str, str] = MappingProxyType({})) -> None:
+        super().__init__()
         try:
             with ctrl_c_put_off():  # it would end the statement, and nobody would know whether the file is attached
                 self._open(path, write, options)
@@ -103,48 +157,50 @@ class Attached:
 
     def _open(self, path: Path, write: bool, options: Mapping[str, str]) -> None:
         with LOCK:
-            if not CURRENT:
-                CURRENT.append(_Instance())
-            self._in = CURRENT[0]
-            self._key = os.path.realpath(path)
-            file = self._in.files.get(self._key)
-            if file is None or write or file.write:
-                file = _File(f"file_{next(NAMES)}", write)
-                kind = ["TYPE duckdb", f"READ_WRITE, ROW_GROUP_SIZE {GROUP}" if write else "READ_ONLY"]
-                given = ", ".join((*kind, *(f"{name} '{value}'" for name, value in options.items())))
-                self._in.base.execute(f"ATTACH {literal(str(path))} AS {file.name} ({given})")
-                self._in.files[self._key] = file
-            else:
-                file.users += 1
-            self._file = file
+            self._key = take(path, write)
+            try:
+                self._file = self._attached(path, write, options)
+            except BaseException:
+                give(self._key)
+                raise
         self._bound(MEMORY)
         self.connection = self._in.base.cursor()
-        self.connection.execute(f"USE {file.name}")
+        self.connection.execute(f"USE {self._file.name}")
+
+    def _attached(self, path: Path, write: bool, options: Mapping[str, str]) -> _File:
+        self._in = _instance()
+        file = self._in.files.get(self._key)
+        if file is not None:
+            file.users += 1
+            return file
+        file = _File(f"file_{next(NAMES)}", write)
+        kind = ["TYPE duckdb", f"READ_WRITE, ROW_GROUP_SIZE {GROUP}" if write else "READ_ONLY"]
+        given = ", ".join((*kind, *(f"{name} '{value}'" for name, value in options.items())))
+        self._in.base.execute(f"ATTACH {literal(str(path))} AS {file.name} ({given})")
+        self._in.files[self._key] = file
+        return file
 
     def _bound(self, memory: str) -> None:
         if self._file.write:
             _limit(self._in.base, memory)
 
-    def close(self) -> None:
-        """Close the connection, and the file if no other uses it; what was written is then in the file itself."""
-        with ctrl_c_put_off():
-            self._close()
-
     def _close(self) -> None:
         self.connection.close()
-        with LOCK:
-            self._file.users -= 1
-            if self._file.users:
-                return
-            del self._in.files[self._key]
-            self._bound(SETTINGS["memory_limit"])
-            try:
-                self._in.base.execute(f"DETACH {self._file.name}")
-            except duckdb.Error:  # after a fatal error nothing can be done with an instance any more
-                with suppress(duckdb.Error):
-                    self._in.base.close()
-                if self._in in CURRENT:
-                    CURRENT.clear()
+        self._file.users -= 1
+        give(self._key, self._detach)
+
+    def _detach(self) -> None:
+        if self._in.files.get(self._key) is not self._file:  # another connection to it has done so
+            return
+        del self._in.files[self._key]
+        self._bound(SETTINGS["memory_limit"])
+        try:
+            self._in.base.execute(f"DETACH {self._file.name}")
+        except duckdb.Error:  # after a fatal error nothing can be done with an instance any more
+            with suppress(duckdb.Error):
+                self._in.base.close()
+            if self._in in CURRENT:
+                CURRENT.clear()
 
 
 @contextmanager
@@ -162,7 +218,7 @@ def _limit(con: duckdb.DuckDBPyConnection, memory: str) -> None:
         con.execute(f"SET memory_limit = '{memory}'")
 
 
-class Own:
+class Own(_Opened):
     """A connection to one database file, read-only, by an instance of its own, whose settings bind nobody else.
 
     Raises:
@@ -170,9 +226,18 @@ class Own:
     """
 
     def __init__(self, path: Path, settings: Mapping[str, str]) -> None:
-        config: dict[str, str | bool | int | float | list[str]] = {**settings, **SPILLED}
-        self.connection = duckdb.connect(str(path), read_only=True, config=config)
+        super().__init__()
+        with ctrl_c_put_off(), LOCK:
+            self._key = take(path, False)
+            try:
+                # Not by its path: DuckDB would give two such connections one instance, with the settings of the first.
+                self.connection = duckdb.connect(config={**settings, **SPILLED})
+                name = quoted(path.stem + "_" * (path.stem in INTERNAL))
+                self.connection.execute(f"ATTACH {literal(str(path))} AS {name} (TYPE duckdb, READ_ONLY)")
+                self.connection.execute(f"USE {name}")
+            except BaseException:
+                give(self._key)
+                raise
 
-    def close(self) -> None:
-        """Close the connection and the file."""
-        self.connection.close()
+    def _close(self) -> None:
+        give(self._key, self.connection.close)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -133,5 +134,9 @@ def _keep(path: Path, stem: str, suffix: str) -> Path:
     try:
         os.link(path, backup)
     except OSError:
-        shutil.copy2(path, backup)
+        # In another process: a file that is closed in this one ends its lock on the table.
+        copy = "import shutil, sys; shutil.copy2(*sys.argv[1:])"
+        if subprocess.run([sys.executable, "-I", "-c", copy, str(path), str(backup)], capture_output=True).returncode:
+            backup.unlink(missing_ok=True)
+            raise OSError(f"{path} cannot be copied to {backup}") from None
     return backup

@@ -22,7 +22,7 @@ from curate.types import Selection
 
 from .arrays import columns
 from .connection import SAFE, Connection, query_text
-from .instance import inserting
+from .instance import inserting, statements
 from .rows import insert, ranges
 from .statements import sql_error
 from .views import query_of
@@ -63,10 +63,10 @@ class Selections:
             )
         if where is not None:
             try:
-                statements = duckdb.extract_statements(f"SELECT sample_id FROM samples WHERE {condition(where)}")
+                typed = statements(f"SELECT sample_id FROM samples WHERE {condition(where)}")
             except duckdb.Error as error:
                 raise sql_error(error) from None
-            if len(statements) != 1:
+            if len(typed) != 1:
                 raise CurateError("expected one condition", "e.g. --where \"gap > 0.5 AND label_name = 'bark'\"")
         with self.db.open(settings=SAFE if where else {}) as con:
             fulfils = "true"

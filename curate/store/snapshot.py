@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from curate.types import Run, pair_name
 
 from . import beside, views
 from .connection import READ_PATIENCE
+from .holding import give, take
+from .instance import statements
 from .statements import sql_error
 from .store import Store
 
@@ -65,7 +67,16 @@ class Snapshot:
     def _copy(self) -> None:
         with self.store.db.open() as con:  # of the right version, and not locked
             query = views.query_of(con, self.run.run_id)
-        self._attach()
+        key = self._attach()
+        try:
+            self._fill(query)
+        finally:
+            give(key, self._detach)
+        self._con.execute("SET enable_external_access = false")
+        self._con.execute("SET python_enable_replacements = false")
+        self._con.execute("SET lock_configuration = true")
+
+    def _fill(self, query: str) -> None:
         con = self._con
         con.execute("USE source")
         joined = f"SELECT * EXCLUDE ({', '.join(LEFT_OUT)}) FROM ({query})"
@@ -82,11 +93,12 @@ class Snapshot:
             data,
         )
         con.execute("USE samples")
-        con.execute("DETACH source")
         con.execute("CHECKPOINT")
-        con.execute("SET enable_external_access = false")
-        con.execute("SET python_enable_replacements = false")
-        con.execute("SET lock_configuration = true")
+
+    def _detach(self) -> None:
+        with suppress(duckdb.Error):
+            self._con.execute("USE samples")
+            self._con.execute("DETACH source")
 
     def _more(self) -> list[tuple[str, str, str]]:
         """(table, columns of each sample, condition): what `samples` does not show of a run."""
@@ -99,14 +111,19 @@ class Snapshot:
         marks = ("mark", drawn, f"{dataset} AND withdrawn IS NULL")
         return [marks, ("gap", ", ".join(seen), where)] if seen else [marks]
 
-    def _attach(self) -> None:
-        """Attach the sample table for reading, waiting for a writer as `Connection.open` does."""
+    def _attach(self) -> str:
+        """Attach the sample table for reading, waiting for a writer as `Connection.open` does; see `holding.take`."""
         deadline = time.monotonic() + READ_PATIENCE
         while True:
             try:
-                self._con.execute(f"ATTACH {literal(str(self.store.path))} AS source (READ_ONLY)")
-                beside.search(self._con, self.store.path)
-                return
+                key = take(self.store.path, False)
+                try:
+                    self._con.execute(f"ATTACH {literal(str(self.store.path))} AS source (READ_ONLY)")
+                    beside.search(self._con, self.store.path)
+                except BaseException:
+                    give(key, self._detach)
+                    raise
+                return key
             except duckdb.Error as error:
                 if time.monotonic() > deadline:
                     raise LockedError(
@@ -149,11 +166,11 @@ class Snapshot:
         if not where.strip():
             raise CurateError("WHERE is empty", "e.g. gap > 0.5")
         try:
-            statements = duckdb.extract_statements(f"SELECT 1 FROM samples WHERE {text}")
-            nested = duckdb.extract_statements(f"SELECT {text}")
+            one = statements(f"SELECT 1 FROM samples WHERE {text}")
+            nested = statements(f"SELECT {text}")
         except (duckdb.Error, UnicodeError) as error:
             raise sql_error(error) from None
-        if len(statements) != 1 or len(nested) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        if len(one) != 1 or len(nested) != 1 or one[0].type != duckdb.StatementType.SELECT:
             raise CurateError("WHERE takes one condition", "e.g. gap > 0.5 AND label_name = 'bark'")
         self.ask(f"SELECT 1 FROM samples WHERE {text} LIMIT 0")
 

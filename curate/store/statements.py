@@ -6,6 +6,8 @@ import duckdb
 
 from curate.errors import CurateError
 
+from .instance import statements
+
 VIEWS = "samples, by_class, by_modality, failures, findings, history, dynamics, gap_dynamics and results"
 
 
@@ -13,19 +15,19 @@ def check_statement(sql: str, otherwise: str = "") -> None:
     """Check that there is exactly one statement, and that it is a SELECT, if something must be done otherwise."""
     try:
         sql.encode()
-        statements = duckdb.extract_statements(sql)
+        found = statements(sql)
     except UnicodeEncodeError:
         raise CurateError("the SQL is no text in UTF-8", "give one SELECT") from None
     except duckdb.Error as error:
         raise sql_error(error) from None
-    if not statements:
+    if not found:
         raise CurateError(
             "expected one SQL statement, there is none", "give one SELECT, e.g. SELECT * FROM samples LIMIT 5"
         )
-    if len(statements) != 1:
+    if len(found) != 1:
         raise CurateError("expected one SQL statement", "send several one after another")
     try:
-        kind = statements[0].type
+        kind = found[0].type
     except ValueError:  # one that DuckDB's Python has no name for
         kind = None
     # A statement that may read a folder may also COPY to it, even within an EXPLAIN.
