@@ -16,6 +16,8 @@ from pathlib import Path
 
 import duckdb
 
+from .mending import mend
+
 LOCK = threading.RLock()
 
 
@@ -46,6 +48,7 @@ def take(path: Path, write: bool) -> str:
     with LOCK:
         use = USED.get(key)
         if use is None:
+            mend(Path(key))
             use = _Use(write)
         elif write or use.write:
             raise InUseError(f"{path} is open in this process")

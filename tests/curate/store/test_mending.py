@@ -1,0 +1,137 @@
+"""A process that is killed while DuckDB writes a block over: the table opens, with all that was committed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import pytest
+
+from curate.store.store import Store
+
+pytest.importorskip("fcntl")
+PAGE, BLOCKS, BLOCK, COMMITTED = 4096, 12288, 262144, 40
+CHECKPOINT = f"""
+import duckdb, os, shutil, sys
+con = duckdb.connect(sys.argv[1])
+for number in range({COMMITTED}):
+    con.execute("INSERT INTO mark (number, mark_id, dataset, sample_id, mark, author, made) "
+                "VALUES (?, ?, 'toy', 's', 'keep', 'a', TIMESTAMP '2026-01-01')", [number, f'm{{number}}'])
+shutil.copy(sys.argv[1], sys.argv[2])
+con.execute("SET debug_checkpoint_abort = 'after_free_list_write'")
+try:
+    con.execute('CHECKPOINT')
+except duckdb.Error:
+    os._exit(0)
+"""
+"""Commits, and ends within a checkpoint: all blocks are written, and the header is not."""
+
+
+class Ended(NamedTuple):
+    """A table before and after the blocks of a checkpoint were written, and those that were written over."""
+
+    before: bytes
+    after: bytes
+    blocks: list[int]
+    log: Path
+
+    def torn(self, path: Path, block: int, pages: int) -> Store:
+        """The table that a process leaves which was killed after so many pages of a block."""
+        content, place = bytearray(self.before), BLOCKS + block * BLOCK
+        content[place : place + pages * PAGE] = self.after[place : place + pages * PAGE]
+        path.write_bytes(content)
+        shutil.copy(self.log, f"{path}.wal")
+        return Store(path)
+
+
+@pytest.fixture
+def ended(scored_table, tmp_path) -> Ended:
+    """A process that ended within a checkpoint."""
+    path, before = scored_table.path, tmp_path / "before"
+    subprocess.run([sys.executable, "-c", CHECKPOINT, str(path), str(before)], check=True)
+    old, new = before.read_bytes(), path.read_bytes()
+    places = range(BLOCKS, len(old), BLOCK)
+    over = [(at - BLOCKS) // BLOCK for at in places if old[at : at + BLOCK] != new[at : at + BLOCK]]
+    return Ended(old, new, over, Path(f"{path}.wal"))
+
+
+def refuses(path: Path) -> bool:
+    """Whether DuckDB alone finds a wrong checksum; it reads a copy, since it may write to what it opens."""
+    copy = path.with_suffix(".copy")
+    shutil.copy(path, copy)
+    shutil.copy(f"{path}.wal", f"{copy}.wal")
+    try:
+        with duckdb.connect(str(copy), read_only=True) as con:
+            con.execute("SELECT count(*) FROM mark").fetchall()
+    except duckdb.Error as error:
+        return "checksum" in str(error)
+    return False
+
+
+def pieces(ended: Ended) -> Iterator[tuple[int, int]]:
+    """Some (block, pages)."""
+    for block in ended.blocks:
+        for pages in (1, 17, 63):
+            yield block, pages
+
+
+def test_a_block_that_is_half_written_is_mended_and_nothing_is_lost(ended, tmp_path, caplog):
+    refused = 0
+    for number, (block, pages) in enumerate(pieces(ended)):
+        store = ended.torn(tmp_path / f"torn-{number}.duckdb", block, pages)
+        refused += refuses(store.path)
+        assert len(store.marks.all("toy")) == COMMITTED
+        assert store.rows("SELECT count(*) > 0 FROM samples") == [(True,)]
+        store.runs.finish("score-toy-1", "done")
+        assert not os.path.exists(f"{store.path}.wal")
+        assert len(store.marks.all("toy")) == COMMITTED
+    assert refused  # else nothing was tried
+    assert "nothing is lost" in caplog.text
+
+
+def test_a_damage_that_no_killed_process_leaves_is_not_hidden(ended, tmp_path):
+    """Without a log no checkpoint was cut short."""
+    block, pages = next(one for one in pieces(ended) if refuses(ended.torn(tmp_path / "tried.duckdb", *one).path))
+    store = ended.torn(tmp_path / "torn.duckdb", block, pages)
+    os.unlink(f"{store.path}.wal")
+    content = store.path.read_bytes()
+    with pytest.raises(Exception, match="checksum"):
+        store.marks.all("toy")
+    assert store.path.read_bytes() == content
+
+
+def test_a_file_of_another_process_is_left_alone(ended, tmp_path):
+    """It may be in the middle of a checkpoint."""
+    from curate.store.mending import mend
+
+    block, pages = next(one for one in pieces(ended) if refuses(ended.torn(tmp_path / "tried.duckdb", *one).path))
+    store = ended.torn(tmp_path / "torn.duckdb", block, pages)
+    content = store.path.read_bytes()
+    hold = "import fcntl, sys; f = open(sys.argv[1], 'rb+'); fcntl.lockf(f, fcntl.LOCK_EX); print(); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(store.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None and process.stdin is not None
+        process.stdout.readline()
+        mend(store.path)
+        assert store.path.read_bytes() == content
+        process.stdin.close()
+    mend(store.path)
+    assert store.path.read_bytes() != content
+
+
+@pytest.mark.parametrize("content", [b"", b"words", bytes(300_000), os.urandom(300_000)])
+def test_what_is_no_table_is_left_alone(tmp_path, content):
+    from curate.store.mending import mend
+
+    path = tmp_path / "any.duckdb"
+    path.write_bytes(content)
+    path.with_name("any.duckdb.wal").write_bytes(b"words")
+    mend(path)
+    assert path.read_bytes() == content
