@@ -139,7 +139,7 @@ class Predictions:
     def subset(self, keep: NDArray[np.bool_]) -> Predictions:
         """The samples of an (N,) mask."""
         probs = {m: take(p, keep) for m, p in self.probs.items()}
-        return Predictions(self.sample_ids[keep], self.labels[keep], self.classes, self.modalities, probs)
+        return Predictions(take(self.sample_ids, keep), self.labels[keep], self.classes, self.modalities, probs)
 
 
 @dataclass(frozen=True)

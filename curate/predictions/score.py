@@ -312,7 +312,7 @@ def score_missing_predictions(
     fresh: Items | None = items.subset(~seen.known)
     if seen.changed.any() or among(take(saved.sample_ids, seen.known), said).any():  # rows of the scored run do not fit
         store.samples.write_columns(run.data_id, items)
-        kept, fresh = np.array(sorted(store.rounds.predicted_ids(scored.run_id)), dtype=np.str_), None
+        kept, fresh = store.rounds.predicted_ids(scored.run_id), None
     store.samples.copy(scored.data_id, run.data_id)
     with _recorded(store, run) as run:
         write_grown(store, scored, run, kept, newest.subset(among(newest.sample_ids, new)), others, fresh)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.blocks import Growing, slices
+from curate.blocks import Growing, release, slices
 from curate.errors import CurateError
 from curate.types import Floats, Known
 
@@ -24,20 +25,52 @@ def columns(con: duckdb.DuckDBPyConnection, sql: str, parameters: Any, texts: Se
     Args:
         texts: names of the columns of strings.
     """
-    con.execute(f"CREATE OR REPLACE TEMP TABLE answer AS {sql}", parameters)
-    names = [name for name, *_ in con.execute("FROM temp.answer LIMIT 0").description or ()]
-    found: dict[str, Growing[Any]] = {name: Growing(np.empty(0, np.str_ if name in texts else float)) for name in names}
-    (count,) = con.execute("SELECT count(*) FROM temp.answer").fetchone() or (0,)
-    for rows in slices(count, PORTION):
-        within = [rows.start, rows.stop - 1]
-        portion = con.execute("FROM temp.answer WHERE rowid BETWEEN ? AND ?", within).fetchnumpy()
-        for name, column in found.items():
+    found: dict[str, Growing[Any]] = {}
+    for portion in portions(con, sql, parameters):
+        for name, values in portion.items():
+            column = found.setdefault(name, Growing(np.empty(0, np.str_ if name in texts else float)))
             if name in texts:
-                column.append(np.ma.filled(portion[name], "").astype(np.str_))
+                column.append(np.ma.filled(values, "").astype(np.str_))
             else:
-                column.append(np.ma.filled(np.ma.asarray(portion[name], dtype=float), np.nan))
-    con.execute("DROP TABLE temp.answer")
+                column.append(np.ma.filled(np.ma.asarray(values, dtype=float), np.nan))
     return {name: column.array() for name, column in found.items()}
+
+
+def portions(con: duckdb.DuckDBPyConnection, sql: str, parameters: Any) -> Iterator[dict[str, NDArray[Any]]]:
+    """The columns of an answer in portions of rows, one without any where the answer has none."""
+    con.execute(f"CREATE OR REPLACE TEMP TABLE answer AS {sql}", parameters)
+    (count,) = con.execute("SELECT count(*) FROM temp.answer").fetchone() or (0,)
+    for rows in slices(max(count, 1), PORTION):
+        within = [rows.start, rows.stop - 1]
+        yield con.execute("FROM temp.answer WHERE rowid BETWEEN ? AND ?", within).fetchnumpy()
+    con.execute("DROP TABLE temp.answer")
+
+
+@contextmanager
+def placed(
+    con: duckdb.DuckDBPyConnection,
+    ids: NDArray[np.str_],
+    columns: Callable[[slice], Mapping[str, Any]] = lambda _: {},
+    selected: str = "*",
+) -> Iterator[None]:
+    """Within, `temp.placed` is a table of some ids with their places, which is made block by block of rows.
+
+    Args:
+        columns: further columns of a block.
+        selected: what the table has of them, SQL.
+    """
+    con.execute("DROP TABLE IF EXISTS temp.placed")
+    for rows in slices(max(len(ids), 1), PORTION):
+        own = ids[rows].astype(object)
+        con.register(
+            "block", {"place": np.arange(rows.start, rows.start + len(own)), "sample_id": own, **columns(rows)}
+        )
+        verb = "INSERT INTO temp.placed" if rows.start else "CREATE TEMP TABLE placed AS"
+        con.execute(f"{verb} SELECT {selected} FROM block")
+        con.unregister("block")
+        release(ids)
+    yield
+    con.execute("DROP TABLE temp.placed")
 
 
 def read_known(

@@ -213,6 +213,16 @@ def inserting(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
         _limit(con, MEMORY)
 
 
+@contextmanager
+def bounded(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Let a reader have as little memory as a writer has, and give back what it used."""
+    _limit(con, MEMORY)
+    try:
+        yield
+    finally:
+        _limit(con, SETTINGS["memory_limit"])
+
+
 def _limit(con: duckdb.DuckDBPyConnection, memory: str) -> None:
     with suppress(duckdb.Error):  # others use more now
         con.execute(f"SET memory_limit = '{memory}'")

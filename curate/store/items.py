@@ -11,6 +11,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.blocks import take
 from curate.types import Run
 
 from . import beside
@@ -72,8 +73,10 @@ class Items:
     def subset(self, keep: NDArray[np.bool_]) -> Items:
         """Some of the items, by an (N,) mask."""
         sources = None if self.sources is None else [s for s, k in zip(self.sources, keep, strict=True) if k]
-        own = {name: getattr(self, name)[keep] for name in ("sample_ids", "splits", "labels", "status", "reason")}
-        return replace(self, **own, sources=sources, groups=None if self.groups is None else self.groups[keep])
+        own: dict[str, Any] = {
+            name: take(getattr(self, name), keep) for name in ("sample_ids", "splits", "labels", "status", "reason")
+        }
+        return replace(self, **own, sources=sources, groups=None if self.groups is None else take(self.groups, keep))
 
 
 def as_json(values: Sequence[Mapping[str, Any]]) -> list[str | None]:

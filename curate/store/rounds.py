@@ -182,14 +182,14 @@ class Rounds:
             rows = con.execute(query_text("scored_labels"), {"run": run_id}).fetchall()
         return dict(rows)
 
-    def predicted_ids(self, run_id: str) -> list[str]:
-        """Ids of the samples that have a prediction in round 0 of a run, by any modality."""
+    def predicted_ids(self, run_id: str) -> NDArray[np.str_]:
+        """Ids of the samples that have a prediction in round 0 of a run, by any modality; ascending."""
         sql = (
             "SELECT sample_id FROM item WHERE part IN (SELECT number FROM part WHERE run_id = ? AND round = 0) "
-            "AND p_true IS NOT NULL"
+            "AND p_true IS NOT NULL ORDER BY sample_id"
         )
         with self.db.open() as con:
-            return [i for (i,) in con.execute(sql, [run_id]).fetchall()]
+            return arrays.columns(con, sql, [run_id], ["sample_id"])["sample_id"]
 
     def numbers(self, run_id: str) -> list[int]:
         """The rounds stored for a run, ascending."""
@@ -247,9 +247,8 @@ def _copy_usability(
     if sample_ids is None:
         usability.copy(con, source, target)
         return
-    con.register("copied", {"sample_id": sample_ids.astype(object)})
-    usability.copy(con, source, target, " AND sample_id IN (FROM copied)")
-    con.unregister("copied")
+    with arrays.placed(con, sample_ids):
+        usability.copy(con, source, target, " AND sample_id IN (SELECT sample_id FROM temp.placed)")
 
 
 def _insert_mixture(

@@ -11,11 +11,12 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.blocks import are_unique
+from curate.blocks import are_unique, release
 from curate.types import Finding, Sample
 
-from . import beside
+from . import arrays, beside
 from .connection import Connection, query_text
+from .instance import bounded
 from .items import Items, as_json, begin, leave, of_data, renew, share
 from .rows import insert, ranges
 
@@ -120,39 +121,40 @@ class Samples:
 
     def compared(self, run_id: str, items: Items) -> Compared:
         """What a scored run knows of some items; it costs what these are, not what the run is."""
-        said = items.columns(slice(None))
-        names = ("split", "label_name", "group_id", "status", "reason")
-        columns = {name: said[name] for name in names if name in said}
-        differ = " OR ".join(f"i.{name} IS DISTINCT FROM w.{name}" for name in columns if name != "label_name")
+        names = ["split", "status", "reason", *(["group_id"] if items.groups is not None else [])]
         sql = (
             "SELECT w.place, i.widest IS NOT NULL AS scored, i.p_true IS NOT NULL AS predicted, "
-            f"i.widest IS NOT NULL AND i.label_name <> w.label_name AS relabelled, {differ} AS changed "
-            "FROM written w JOIN item i USING (sample_id) "
+            "i.widest IS NOT NULL AND hash(i.label_name) <> w.label AS relabelled, "
+            f"hash({', '.join(f'i.{name}' for name in names)}) <> w.facts AS changed "
+            "FROM temp.placed w JOIN item i USING (sample_id) "
             "WHERE i.part IN (SELECT number FROM part WHERE run_id = ? AND round = 0)"
         )
+        selected = f"place, sample_id, hash(label_name) AS label, hash({', '.join(names)}) AS facts"
         found = {name: np.zeros(len(items.sample_ids), dtype=np.bool_) for name in ("known", *STATES)}
-        places, ids = np.arange(len(items.sample_ids)), items.sample_ids.astype(object)
-        written = {"place": places, "sample_id": ids, **columns}  # noqa: F841  DuckDB finds it by name
-        with self.db.open() as con:
-            rows = con.execute(sql, [run_id]).fetchnumpy()
-        found["known"][rows["place"]] = True
-        for name in STATES:
-            found[name][rows["place"]] = np.asarray(rows[name], dtype=np.bool_)
+        with (
+            self.db.open() as con,
+            bounded(con),
+            arrays.placed(con, items.sample_ids, items.columns, selected),
+        ):
+            for rows in arrays.portions(con, sql, [run_id]):
+                found["known"][rows["place"]] = True
+                for name in STATES:
+                    found[name][rows["place"]] = np.asarray(rows[name], dtype=np.bool_)
+        release(*items.texts)
         return Compared(**found)
 
     def groups(self, data_id: str, sample_ids: NDArray[np.str_]) -> NDArray[np.str_]:
         """(N,) names of the groups that some items of a data set are in; '' where there is none."""
-        wanted = {"place": np.arange(len(sample_ids)), "sample_id": sample_ids.astype(object)}  # noqa: F841
+        of_data = "FROM sample WHERE data_id = ? AND group_id IS NOT NULL"
         sql = (
-            "SELECT w.place, s.group_id FROM wanted w JOIN sample s USING (sample_id) "
-            "WHERE s.data_id = ? AND s.group_id IS NOT NULL"
+            f"SELECT coalesce(group_id, '') AS name FROM temp.placed LEFT JOIN (SELECT sample_id, group_id {of_data}) "
+            "USING (sample_id) ORDER BY place"
         )
-        with self.db.open() as con:
-            found = con.execute(sql, [data_id]).fetchall()
-        names = np.full(len(sample_ids), "", dtype=object)
-        for place, group in found:
-            names[place] = group
-        return names.astype(np.str_)
+        with self.db.open() as con, bounded(con):
+            if not con.execute(f"SELECT 1 {of_data} LIMIT 1", [data_id]).fetchall():
+                return np.zeros(len(sample_ids), dtype="<U1")
+            with arrays.placed(con, sample_ids):
+                return arrays.columns(con, sql, [data_id], ["name"])["name"]
 
     def write_findings(self, data_id: str, findings: Sequence[Finding]) -> None:
         """Store the findings about a data set; earlier ones are replaced."""

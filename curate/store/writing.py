@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from curate.blocks import release
 from curate.types import FUSED, Predictions
 
+from .arrays import placed
 from .block import Block, put
 from .items import FACTS, PREDICTED, Items, begin, complete, leave, of_data, of_round, share
 from .rows import ranges
@@ -87,14 +88,13 @@ class Writing:
             of_source = "run_id = ? AND round = ?"
             share(con, of_source, [source, number], data_id=self._data_id, run_id=run_id)
             return
-        con.register("kept", {"sample_id": sample_ids.astype(object)})
-        con.execute(
-            f"INSERT INTO item_here SELECT * REPLACE ({self._number} AS part) FROM item "
-            "WHERE part IN (SELECT number FROM part WHERE run_id = ? AND round = ?) "
-            "AND p_true IS NOT NULL AND sample_id IN (FROM kept)",
-            [source, number],
-        )
-        con.unregister("kept")
+        with placed(con, sample_ids):
+            con.execute(
+                f"INSERT INTO item_here SELECT * REPLACE ({self._number} AS part) FROM item "
+                "WHERE part IN (SELECT number FROM part WHERE run_id = ? AND round = ?) "
+                "AND p_true IS NOT NULL AND sample_id IN (SELECT sample_id FROM temp.placed)",
+                [source, number],
+            )
 
     def end(self) -> None:
         """Complete the round, and delete what it replaces."""
