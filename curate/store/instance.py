@@ -80,7 +80,8 @@ def _in_child() -> None:
 
     One reference more to each connection: also at the end of this process nothing frees it.
     """
-    for left in (*(one.base for one in CURRENT), *(one.connection for one in OPENED)):
+    usual = [duckdb.default_connection()] if duckdb.__version__.startswith("1.") else []  # made with the import
+    for left in (*(one.base for one in CURRENT), *(one.connection for one in OPENED), *usual):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(left))
     CURRENT.clear()
     forget()
