@@ -16,7 +16,7 @@ from pathlib import Path
 
 import duckdb
 
-from .mending import mend
+from .mending import mend, trim
 
 LOCK = threading.RLock()
 
@@ -66,6 +66,8 @@ def give(key: str, close: Callable[[], object] = lambda: None) -> None:
         if not use.users:
             with ExitStack() as last:
                 last.callback(USED.pop, key)
+                if use.write:
+                    last.callback(trim, Path(key))
                 for one in use.closing:
                     last.callback(one)
 

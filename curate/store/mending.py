@@ -1,4 +1,4 @@
-"""A file whose last checkpoint was cut short within the writing of one block.
+"""A file whose last writer was killed, or found the disk full: what DuckDB does not put right by itself.
 
 What describes the tables is in blocks of 64 parts each. At a checkpoint DuckDB puts new parts into free places of such
 a block, writes the whole block over the old one, and only at the end the header that names the new parts. A process
@@ -6,6 +6,9 @@ that is killed within that leaves a block half written. The parts that the old h
 but the checksum at its beginning is that of the new block, and DuckDB refuses the file. What was committed is also in
 the log beside the file: with the checksum of what is there the file opens as it was before the checkpoint, and the log
 is applied.
+
+Many rows are written to their place before the commit. Without it they keep the space, which on a full disk lets nobody
+write any more, not even to remove something.
 """
 
 from __future__ import annotations
@@ -52,8 +55,45 @@ def mend(path: Path) -> None:
                 LOG.warning("%s was mended: a process was killed while it wrote a block; nothing is lost", path)
 
 
+def trim(path: Path) -> None:
+    """Give back the space behind the last block of a file: of rows whose transaction was not completed.
+
+    Nothing is done where there is a log, which may name blocks there, and where another process has the file open. As
+    with `mend`, the file must not be open in this process.
+    """
+    with suppress(ImportError, OSError, struct.error, ValueError):
+        import fcntl
+
+        with path.open("rb+") as file:
+            if path.stat().st_size <= _end(file):
+                return
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            log = path.with_name(f"{path.name}.wal")
+            if (end := _end(file)) < path.stat().st_size and not (log.exists() and log.stat().st_size):
+                file.truncate(end)
+
+
+def _end(file: BinaryIO) -> int:
+    """Where the last block ends."""
+    _, count, size = _header(file)
+    return BLOCKS + count * size
+
+
 def _torn(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """(place in the file, right checksum) of each block of descriptions whose checksum is wrong.
+
+    Raises:
+        ValueError, struct.error: it is not a file of the known form.
+    """
+    free, count, size = _header(file)
+    for number in _described(file, free, count, size):
+        content = _at(file, BLOCKS + number * size, size)
+        if (right := _checksum(content)) != content[:8]:
+            yield BLOCKS + number * size, right
+
+
+def _header(file: BinaryIO) -> tuple[int, int, int]:
+    """(pointer to the lists of blocks, number of blocks, bytes of a block) by the newer header.
 
     Raises:
         ValueError, struct.error: it is not a file of the known form.
@@ -63,10 +103,7 @@ def _torn(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     _, _, free, count, size = max(whole)
     if not 2**14 <= size <= 2**18 or size & (size - 1):
         raise ValueError("blocks of no known size")
-    for number in _described(file, free, count, size):
-        content = _at(file, BLOCKS + number * size, size)
-        if (right := _checksum(content)) != content[:8]:
-            yield BLOCKS + number * size, right
+    return free, count, size
 
 
 def _described(file: BinaryIO, pointer: int, count: int, size: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""A process that is killed while DuckDB writes a block over: the table opens, with all that was committed."""
+"""After a process that was killed, or found the disk full, a table opens, with all that was committed and no more."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from typing import NamedTuple
 import duckdb
 import pytest
 
+from curate.errors import CurateError
+from curate.store.mending import mend, trim
 from curate.store.store import Store
 
 pytest.importorskip("fcntl")
@@ -108,8 +110,6 @@ def test_a_damage_that_no_killed_process_leaves_is_not_hidden(ended, tmp_path):
 
 def test_a_file_of_another_process_is_left_alone(ended, tmp_path):
     """It may be in the middle of a checkpoint."""
-    from curate.store.mending import mend
-
     block, pages = next(one for one in pieces(ended) if refuses(ended.torn(tmp_path / "tried.duckdb", *one).path))
     store = ended.torn(tmp_path / "torn.duckdb", block, pages)
     content = store.path.read_bytes()
@@ -128,10 +128,46 @@ def test_a_file_of_another_process_is_left_alone(ended, tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"words", bytes(300_000), os.urandom(300_000)])
 def test_what_is_no_table_is_left_alone(tmp_path, content):
-    from curate.store.mending import mend
-
     path = tmp_path / "any.duckdb"
     path.write_bytes(content)
     path.with_name("any.duckdb.wal").write_bytes(b"words")
     mend(path)
     assert path.read_bytes() == content
+
+
+LARGE = "CREATE TABLE large AS SELECT i, md5(i::VARCHAR) AS x FROM range(500000) t(i)"
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_what_was_not_committed_takes_no_space(scored_table, full):
+    """As on a full disk: no file may be larger than so much."""
+    import resource
+
+    path = scored_table.path
+    size, (soft, hard) = path.stat().st_size, resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        if full:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10 * BLOCK, hard))
+        with (
+            pytest.raises(CurateError if full else KeyError, match="cannot write" if full else "of ours"),
+            scored_table.db.open(write=True) as con,
+        ):
+            con.execute(LARGE)
+            assert path.stat().st_size > size + 4 * BLOCK
+            raise KeyError("of ours")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.stat().st_size <= size + 2 * BLOCK
+    scored_table.runs.finish("score-toy-1", "failed")
+    assert scored_table.rows("SELECT DISTINCT status FROM run") == [("failed",)]
+
+
+def test_what_was_committed_before_a_process_was_killed_is_not_cut_off(scored_table):
+    """Its rows are behind the last block that the header knows, and the log says so."""
+    killed = f"import duckdb, os, sys; c = duckdb.connect(sys.argv[1]); c.execute('{LARGE}'); os._exit(0)"
+    subprocess.run([sys.executable, "-c", killed, str(scored_table.path)], check=True)
+    assert os.path.getsize(f"{scored_table.path}.wal")
+    size = scored_table.path.stat().st_size
+    trim(scored_table.path)
+    assert scored_table.path.stat().st_size == size
+    assert scored_table.rows("SELECT count(*) FROM large") == [(500_000,)]
