@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -98,8 +98,7 @@ class Samples:
         if not are_unique(items.sample_ids):
             raise ValueError("sample_ids are not unique")
         with self.db.open(write=True) as con:
-            blocks = ranges(len(items.sample_ids))
-            _replace(con, data_id, ({"sample_id": items.sample_ids[b], **items.columns(b)} for b in blocks))
+            _replace(con, data_id, _blocks(items))
 
     def copy(self, source: str, target: str) -> None:
         """Add to a data set the items of another that it does not have."""
@@ -184,6 +183,12 @@ class Samples:
                 "SELECT status, count(*) FROM sample WHERE data_id = ? AND status <> 'ok' GROUP BY 1 ORDER BY 1",
                 [data_id],
             ).fetchall()
+
+
+def _blocks(items: Items) -> Iterator[dict[str, Any]]:
+    for rows in ranges(len(items.sample_ids)):
+        yield {"sample_id": items.sample_ids[rows], **items.columns(rows)}
+        release(*items.texts)
 
 
 def _replace(con: duckdb.DuckDBPyConnection, data_id: str, parts: Iterable[Mapping[str, Any]]) -> None:
