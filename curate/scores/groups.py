@@ -40,9 +40,10 @@ SAME = 1e-3
 CROSSING, ROUNDS = 0.05, 3
 """and these are apart from its others: once each has gone so many times with most of its neighbours of the class, fewer
 of these cross than this share of what mixing at random gives."""
-SELDOM, MOSTLY_ALONE, CROSSING_ALONE = 0.02, 0.4, 0.2
-"""Where looks give away at most so much of the other classes, less is enough. A class that is merely easy to tell by
-its look has a gradual border: of 29 that were drawn, .28 of random mixing or more crossed it."""
+SELDOM, MOSTLY_ALONE, ALONE = 0.02, 0.4, ((0.9, 0.2), (0.7, 0.1))
+"""Where looks give away at most so much of the other classes, less is enough: so much of the class, and either of these
+shares of look-alikes, with so much crossing. A class that is merely easy to tell by its look has a gradual border: .28
+and .197 of random mixing at least, of 29 and 38 that were drawn."""
 COMPARED, TREE = 20_000, 15
 """Of up to so many samples all are compared to find the nearest of each. Of more they are found by a tree, in so many
 dimensions at most; in more, where a tree is no faster, they are sought among a random sample of so many."""
@@ -286,22 +287,22 @@ def shortcuts(places: Floats, labels: NDArray[np.int64], classes: int) -> Shortc
     """
     near = min(NEAR, len(labels) - 1)
     purity = (labels[_nearest(places, near)] == labels[:, None]).mean(axis=1)
-    pure, found = purity >= PURE, np.zeros(classes, dtype=bool)
-    copies = pure & copied(places)
-    given = copies.copy()
+    given, found = (purity >= PURE) & copied(places), np.zeros(classes, dtype=bool)
     for c in range(classes):
-        own = np.flatnonzero(labels == c)
-        told, found[c] = pure[own], copies[own].any()
+        own, others = np.flatnonzero(labels == c), purity[labels != c]
+        found[c] = given[own].any()
         if found[c] or not NEAR < len(own) <= len(labels) / 2:
             continue
         nearest = _nearest(places[own], NEAR // 2)
-        for _ in range(ROUNDS):
-            told = told[nearest].mean(axis=1) > 0.5
-        alone = pure[labels != c].mean() <= SELDOM
-        most, limit = (MOSTLY_ALONE, CROSSING_ALONE) if alone else (MOSTLY, CROSSING)
-        mixed = 2 * told.mean() * (1 - told.mean())
-        found[c] = told.mean() > most and (told[nearest] != told[:, None]).mean() < limit * mixed
-        given[own] = told & found[c]
+        alone = [(pure, MOSTLY_ALONE, limit) for pure, limit in ALONE if (others >= pure).mean() <= SELDOM]
+        for pure, most, limit in ((PURE, MOSTLY, CROSSING), *alone):
+            told = purity[own] >= pure
+            for _ in range(ROUNDS):
+                told = told[nearest].mean(axis=1) > 0.5
+            mixed = 2 * told.mean() * (1 - told.mean())
+            if told.mean() > most and (told[nearest] != told[:, None]).mean() < limit * mixed:
+                found[c], given[own] = True, told
+                break
     return Shortcuts(purity, given, found)
 
 

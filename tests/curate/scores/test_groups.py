@@ -110,11 +110,12 @@ def test_damage_tied_to_a_class_is_a_shortcut_and_an_easy_class_is_not() -> None
     assert not shortcuts(places, labels, 4).classes.any()
 
 
-def test_a_few_others_among_what_is_damaged_do_not_hide_a_shortcut() -> None:
-    """Some of the damaged have too many neighbours of other classes for their own look to tell the class."""
+@pytest.mark.parametrize("first", [32, 96])
+def test_a_few_others_among_what_is_damaged_do_not_hide_a_shortcut(first: int) -> None:
+    """Some of the damaged, or most, have too many neighbours of other classes for their own look to tell the class."""
     places, labels = np.random.default_rng(0).normal(0, 1, (600, 8)), np.resize(np.arange(4), 600)
     damaged = (labels == 2) & (np.arange(600) % 16 < 12)
-    among = (labels == 0) & (np.arange(600) < 32)
+    among = (labels == 0) & (np.arange(600) < first)
     places[damaged | among] += 30
     found = shortcuts(places, labels, 4)
     assert (found.purity[damaged] < PURE).mean() > 0.1
