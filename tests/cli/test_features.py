@@ -117,4 +117,4 @@ def test_refused(refused: Callable, folder: Path, workplace: Path) -> None:
         "score", "--features", folder, "--quiet", "--set", "model.encoder=small_cnn"
     )
     np.save(folder / "sound.npy", np.zeros((7, 3)))
-    assert "sound.npy has 7 rows, and there are 60 samples" in refused("score", "--features", folder)
+    assert "sound.npy has 7 rows for 60 samples" in refused("score", "--features", folder)

@@ -16,7 +16,7 @@ def test_it_says_what_came_under_which_name(curate, scored_table, predictions, s
     assert done.code == 0
     said = " ".join(done.err.split())
     assert f"score-toy-1 of {other.path} is called score-toy-2 here" in said
-    assert "score-toy-9" in said and "it is running" in said
+    assert "score-toy-9" in said and "its status is killed" in said
     assert "runs taken over: 1, here already: 0; selections: 0; marks: 0; cells of comparisons: 0" in said
     shown = curate("runs", "--db", scored_table.path).out
     assert "score-toy-2" in shown and "score-toy-9" not in shown
