@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -126,7 +127,11 @@ def test_a_file_of_another_process_is_left_alone(ended, tmp_path):
     assert store.path.read_bytes() != content
 
 
-@pytest.mark.parametrize("content", [b"", b"words", bytes(300_000), os.urandom(300_000)])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"words", bytes(300_000), random.Random(0).randbytes(300_000)],
+    ids=("none", "words", "zeros", "any"),
+)
 def test_what_is_no_table_is_left_alone(tmp_path, content):
     path = tmp_path / "any.duckdb"
     path.write_bytes(content)
