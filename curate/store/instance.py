@@ -10,6 +10,7 @@ import itertools
 import os
 import tempfile
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -111,7 +112,7 @@ def _instance() -> _Instance:
         return CURRENT[0]
 
 
-class _Opened:
+class _Opened(ABC):
     """A connection of this process; in one that is forked from it, it is neither used nor closed."""
 
     connection: duckdb.DuckDBPyConnection | Any = None
@@ -131,8 +132,9 @@ class _Opened:
                 self._closed = True
                 self._close()
 
+    @abstractmethod
     def _close(self) -> None:
-        raise NotImplementedError
+        """Close it; it is ours, and open."""
 
 
 class Attached(_Opened):
