@@ -40,7 +40,7 @@ SAME = 1e-3
 CROSSING, ROUNDS = 0.05, 3
 """and these are apart from its others: once each has gone so many times with most of its neighbours of the class, fewer
 of these cross than this share of what mixing at random gives."""
-SELDOM, MOSTLY_ALONE, ALONE = 0.02, 0.4, ((0.9, 0.2), (0.7, 0.1))
+SELDOM, MOSTLY_ALONE, ALONE = 0.02, 0.4, ((PURE, 0.2), (0.7, 0.1))
 """Where looks give away at most so much of the other classes, less is enough: so much of the class, and either of these
 shares of look-alikes, with so much crossing. A class that is merely easy to tell by its look has a gradual border: .28
 and .197 of random mixing at least, of 29 and 38 that were drawn."""
