@@ -13,7 +13,7 @@ from curate.scores.scoring import MixtureConfig, fit_known, versions
 from curate.scores.two_sided import FAMILY
 from curate.store.runs import REFIT
 from curate.store.store import Store
-from curate.store.working import working
+from curate.store.working import recorded
 from curate.types import GapScores, Round, Run
 
 
@@ -50,19 +50,14 @@ def refit(store: Store, source: Run, layers: Sequence[settings.Layer]) -> Run:
         folder=str(runs_folder / run_id) if source.folder else "",
         note=f"{REFIT}{source.run_id}",
     )
-    with working(store, run, new=True) as named:
-        run = store.runs.begin(named)
-        try:
-            if (runs_folder / source.run_id).is_dir():
-                left = shutil.ignore_patterns(FILE, OWNER)
-                shutil.copytree(runs_folder / source.run_id, runs_folder / run.run_id, ignore=left, dirs_exist_ok=True)
-            store.copy_scores(source.run_id, run.run_id)
-            for number, found in rounds.items():
-                posteriors = (found.p_balanced, config.gap, found.p_ahead)
-                store.rounds.write(run.run_id, number, None, found.gaps, found.fits, *posteriors)
-        except BaseException as error:
-            store.runs.finish(run.run_id, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
-            raise
+    with recorded(store, run) as run:
+        if (runs_folder / source.run_id).is_dir():
+            left = shutil.ignore_patterns(FILE, OWNER)
+            shutil.copytree(runs_folder / source.run_id, runs_folder / run.run_id, ignore=left, dirs_exist_ok=True)
+        store.copy_scores(source.run_id, run.run_id)
+        for number, found in rounds.items():
+            posteriors = (found.p_balanced, config.gap, found.p_ahead)
+            store.rounds.write(run.run_id, number, None, found.gaps, found.fits, *posteriors)
         store.runs.finish(run.run_id, "done", source.checkpoint_sha256)
     return store.runs.find(run.run_id)
 

@@ -6,8 +6,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from curate.scores.bounds import wrong_among
 from curate.scores.scoring import MixtureConfig, fit_round, versions
 from curate.store.items import Items
 from curate.store.store import Store
-from curate.store.working import working
+from curate.store.working import recorded
 from curate.types import FUSED, Known, Round, Run
 
 from .align import Saved, align
@@ -168,7 +167,7 @@ def score_predictions(
     given = {"embeddings": list(embeddings)} if embeddings else {"usability": line}
     run = _planned(store, read, given | ({"media": str(media.absolute())} if media else {}))
     items = dataclasses.replace(_items(saved), sources=sources_of)
-    with _recorded(store, run) as run:
+    with recorded(store, run) as run:
         for number, predictions in enumerate(saved.rounds):
             found = _fit(read, number, known)
             store.rounds.write(
@@ -314,7 +313,7 @@ def score_missing_predictions(
         store.samples.write_columns(run.data_id, items)
         kept, fresh = store.rounds.predicted_ids(scored.run_id), None
     store.samples.copy(scored.data_id, run.data_id)
-    with _recorded(store, run) as run:
+    with recorded(store, run) as run:
         write_grown(store, scored, run, kept, newest.subset(among(newest.sample_ids, new)), others, fresh)
         store.runs.finish(run.run_id, "done")
     return scored, store.runs.find(run.run_id)
@@ -358,18 +357,6 @@ def _write_judged(store: Store, run: Run, saved: Saved, alike: Recorded | None, 
     elif len(newest.labels) <= most:
         found = judge_labels(saved.rounds, *held_out)
         store.usability.write_labels(run.run_id, newest.sample_ids, run.modalities, *found)
-
-
-@contextmanager
-def _recorded(store: Store, run: Run) -> Iterator[Run]:
-    """Lock a new run, write its row and give it, and store `interrupted` or `failed` if an exception ends it."""
-    with working(store, run, new=True) as named:
-        begun = store.runs.begin(named)
-        try:
-            yield begun
-        except BaseException as error:
-            store.runs.finish(begun.run_id, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
-            raise
 
 
 def _dataset_name(text: str, given: bool) -> str:

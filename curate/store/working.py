@@ -46,3 +46,15 @@ def _claimed(store: Store, lock: ExitStack, run: Run, new: bool) -> bool:
             raise
         return False
     return not (new and store.path.exists() and store.runs.all(run_id=run.run_id))
+
+
+@contextmanager
+def recorded(store: Store, run: Run) -> Iterator[Run]:
+    """Lock a new run, write its row and give it, and store `interrupted` or `failed` if an exception ends it."""
+    with working(store, run, new=True) as named:
+        begun = store.runs.begin(named)
+        try:
+            yield begun
+        except BaseException as error:
+            store.runs.finish(begun.run_id, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+            raise
