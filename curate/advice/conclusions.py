@@ -104,7 +104,7 @@ def _named(names: Sequence[str]) -> str:
 def _labels(e: Evidence) -> str:
     """How many labels are probably wrong, and what to do; '' if none is, or if that is not known."""
     if e.withheld:
-        return f"labels: not judged: {unjudged(e)}{_pair(e)}; contradiction_fused ranks them"
+        return f"labels: not judged: {unjudged(e)}{_pair(e)}; contradiction_{e.decider} ranks them"
     if e.denied is None and not e.has_model:
         return f"labels: not judged of so many samples; the same command with --set score.labels_up_to={e.samples}"
     if not e.denied:
@@ -112,11 +112,13 @@ def _labels(e: Evidence) -> str:
     over = " over the warm-up" if e.has_model else ""
     group = "in a group apart, or of copies" if e.verdicts else "in a group apart"  # without features none is known
     text = (
-        f"labels: {e.denied} probably wrong ({e.denied / e.samples:.1%}), since the fused prediction preferred another "
+        f"labels: {e.denied} probably wrong ({e.denied / e.samples:.1%}), since {said_by(e)} preferred another "
         f"class{over}, as it does {group}; "
     )
+    if e.decider != FUSED:
+        text += f"it is asked alone, being right more often than the fusion on {e.unseen}; "
     if e.denied / e.samples < MAY_BE_HARD * (1 - e.reads):
-        text += f"or hard: the fusion is wrong on {1 - e.reads:.0%} of {e.unseen}; "
+        text += f"or hard: {_subject(e)} is wrong on {1 - e.reads:.0%} of {e.unseen}; "
     elif e.by_heart:
         text += "and maybe more: what is known by heart is denied less; "
     if e.unread and DAMAGE not in e.unread.values():  # without looks too, what others prefer is no wrong label
@@ -125,6 +127,15 @@ def _labels(e: Evidence) -> str:
         f'{text}look at them: `curate sql "SELECT sample_id, label_name FROM samples WHERE p_mislabelled > 0.5 '
         'ORDER BY p_mislabelled DESC"`'
     )
+
+
+def said_by(e: Evidence) -> str:
+    """By what prediction labels are judged."""
+    return "the fused prediction" if e.decider == FUSED else f"the prediction by {e.decider}"
+
+
+def _subject(e: Evidence) -> str:
+    return "the fusion" if e.decider == FUSED else e.decider
 
 
 def _against(e: Evidence) -> str:
@@ -151,11 +162,11 @@ def _pair(e: Evidence) -> str:
 def unjudged(e: Evidence) -> str:
     """Why it is not judged which labels are wrong, and what may help."""
     if not e.judges_labels:
-        return f"the fusion is right on only {e.reads:.0%} of {e.unseen}, and denies many that are merely hard"
+        return f"{_subject(e)} is right on only {e.reads:.0%} of {e.unseen}, and denies many that are merely hard"
     if e.folds or not e.has_model:
-        return "the fusion denies more of them than can be wrong: many of these are hard, or it is too sure of itself"
+        return f"{_subject(e)} denies more of them than can be wrong: many are hard, or it is too sure of itself"
     return (
-        "the fusion denies more of them than held-out samples leave room for: many of these are hard, or it is too "
+        f"{_subject(e)} denies more of them than held-out samples leave room for: many of these are hard, or it is too "
         "sure of itself, or held-out samples are labelled better; the same command with --folds 5 may tell"
     )
 

@@ -144,13 +144,20 @@ class Evidence:
         return self.held_out
 
     @property
+    def decider(self) -> str:
+        """By whom labels are judged: "fused" or a modality."""
+        return self.held_out.decider if self.held_out else FUSED
+
+    @property
     def reads(self) -> float:
-        """Share of the samples not trained on whose class the fusion reads; 1 where that is not known."""
+        """Share of the samples not trained on whose class the decider reads; 1 where that is not known."""
         from curate.scores.bounds import read_at_least  # late: it needs numpy
 
         if self.judged_by is None:
             return 1.0
-        return read_at_least(self.judged_by.accuracy.get(FUSED, 1.0), self.held_out.wrong if self.held_out else 0.0)
+        return read_at_least(
+            self.judged_by.accuracy.get(self.decider, 1.0), self.held_out.wrong if self.held_out else 0.0
+        )
 
     @property
     def unseen(self) -> str:
@@ -160,7 +167,7 @@ class Evidence:
 
     @property
     def judges_labels(self) -> bool:
-        """Whether the fusion may be asked which labels are wrong."""
+        """Whether the decider may be asked which labels are wrong."""
         from curate.scores.labels import READS  # late: it needs numpy
 
         return self.reads >= READS

@@ -21,7 +21,7 @@ ERRORS = 2.0
 HELD_OUT = (
     "SELECT e.split, e.modality, arg_max(e.value, e.epoch) FILTER (e.metric = 'accuracy') AS accuracy, "
     "(SELECT count(*) FROM sample s WHERE s.data_id = r.data_id AND s.split = e.split AND s.status = 'ok') AS samples, "
-    "coalesce(arg_max(e.value, e.epoch) FILTER (e.metric = 'wrong_labels'), 0) AS wrong "
+    "arg_max(e.value, e.epoch) FILTER (e.metric = 'wrong_labels') AS wrong "
     "FROM epoch e JOIN run r USING (run_id) WHERE run_id = ? AND e.split <> 'train' "
     "GROUP BY r.data_id, e.split, e.modality HAVING accuracy IS NOT NULL ORDER BY e.split DESC"
 )
@@ -36,12 +36,14 @@ class HeldOut:
         samples: how many.
         accuracy: {modality or "fused": share labelled right, 0..1}.
         wrong: share of their labels that is wrong, at least, see `bounds.wrong_bounds`.
+        decider: by whom that was judged, and which labels are wrong, see `bounds.decider`.
     """
 
     split: str
     samples: int
     accuracy: Mapping[str, float]
     wrong: float = 0.0
+    decider: str = FUSED
 
 
 def differ(trained: float, held_out: float, samples: int, least: float = DIFFERENCE) -> bool:
@@ -58,5 +60,6 @@ def read_held_out(store: Store, run: Run) -> HeldOut | None:
     if not rows:
         return None
     split, _, _, samples, _ = rows[0]
-    wrong = {m: share for s, m, _, _, share in rows if s == split}
-    return HeldOut(split, samples, {m: right for s, m, right, *_ in rows if s == split}, wrong.get(FUSED, 0.0))
+    accuracy = {m: right for s, m, right, *_ in rows if s == split}
+    judged = [(share, m) for s, m, _, _, share in rows if s == split and share is not None]
+    return HeldOut(split, samples, accuracy, *judged[0]) if judged else HeldOut(split, samples, accuracy)

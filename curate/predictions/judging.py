@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from curate.scores import labels
-from curate.scores.bounds import read_at_least, wrong_among
+from curate.scores.bounds import decider, read_at_least, wrong_among
 from curate.scores.gap import log_margin, true_class_probability
 from curate.scores.guard import Labels
 from curate.scores.heart import epoch_weights
@@ -99,17 +99,19 @@ def _denied(
     """Which labels are wrong and which clips are swapped; without usability and looks, damage may be taken for the
     latter."""
     given, names, weights = epochs[0].labels, epochs[0].modalities, None
+    by = FUSED if unseen is None else decider(unseen)
     if validated and unseen is not None:
-        right = np.array([accuracy(p.probs[FUSED], given) for p in epochs])
-        weights = epoch_weights(right, validated, len(unseen.labels))
+        right = np.array([accuracy(p.probs[by], given) for p in epochs])
+        weights = epoch_weights(right, validated, len(unseen.labels), by)
     preferred = preferences((p.probs for p in epochs), names, given, weights)
+    preferred = preferred if by == FUSED else preferred.led_by(names.index(by))
     p_broken = np.zeros((len(given), len(names))) if found is None else found.p_broken
     looked = () if found is None else tuple(found.looks.values())
     if unseen is None:
         wrong = labels.own_bounds(preferred, given, p_broken, looks=looked)
         right_on = 1 - float(preferred.decided(given)[1].mean())
     else:
-        wrong, right_on = wrong_among(unseen), accuracy(unseen.probs[FUSED], unseen.labels)
+        wrong, right_on = wrong_among(unseen, by), accuracy(unseen.probs[by], unseen.labels)
     return labels.judge(
         preferred,
         given,

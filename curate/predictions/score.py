@@ -20,7 +20,7 @@ from curate.files.remote import located
 from curate.files.shards import shards_of
 from curate.render import Message, no_message
 from curate.scores import gap
-from curate.scores.bounds import wrong_among
+from curate.scores.bounds import decider, wrong_among
 from curate.scores.scoring import MixtureConfig, fit_round, versions
 from curate.store.items import Items
 from curate.store.store import Store
@@ -345,7 +345,8 @@ def _write_held_out(store: Store, run: Run, saved: Saved) -> None:
             held = saved.held_out[split]
             right = {m: float((p.argmax(axis=1) == held.labels).mean()) for m, p in held.probs.items()}
             values = [(split, m, "accuracy", value) for m, value in right.items()]
-            store.epochs.write(run.run_id, 1, [*values, (split, FUSED, "wrong_labels", wrong_among(held).least)])
+            by = decider(held) if split == "val" else FUSED
+            store.epochs.write(run.run_id, 1, [*values, (split, by, "wrong_labels", wrong_among(held, by).least)])
             return
 
 

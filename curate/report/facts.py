@@ -174,8 +174,8 @@ def _read(store: Store, run: Run) -> Facts:
 
 
 def _with_other(store: Store, run: Run, frame: pd.DataFrame) -> pd.DataFrame:
-    """The assessed samples with `other_class`: where a label is denied, the class that the fusion found most probable
-    besides it, see `relabelled.Known`; '' where that is not known, or not needed.
+    """The assessed samples with `other_class`: where a label is denied, the class found most probable besides it, see
+    `relabelled.Known`; '' where that is not known, or not needed.
     """
     denied = (frame[["p_mislabelled", "contradiction"]].astype(float) > CLAIMED).any(axis=1)
     if not denied.any():

@@ -20,7 +20,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from curate.advice import command
-from curate.advice.conclusions import conclusions
+from curate.advice.conclusions import conclusions, said_by
 from curate.files.writing import write_whole
 from curate.scores.gap import gap_scale
 from curate.scores.guard import IMPAIRED, RATIO, SEPARATION
@@ -268,6 +268,7 @@ class Page:
             "swapped": [(m, rows.to_dict("records"), found) for m, (rows, found) in swapped.items() if found],
             "unread": [m for m in modalities if not frame[f"p_swapped_{m}"].notna().any()],
             "wrong": wrong.to_dict("records"),
+            "said_by": said_by(self.facts.evidence),
             "mislabelled": mislabelled,
             "judged": bool(frame["p_mislabelled"].notna().any()),
             "media": self._media([contradicting, wrong, *(rows for rows, _ in swapped.values())]),

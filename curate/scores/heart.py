@@ -15,7 +15,7 @@ LEAST = 1e-9
 """Weight of an epoch at least: a sample that only such epochs have has a mean."""
 
 
-def epoch_weights(right: Floats, held_out: Mapping[str, Floats], count: int) -> dict[str, Floats]:
+def epoch_weights(right: Floats, held_out: Mapping[str, Floats], count: int, by: str = FUSED) -> dict[str, Floats]:
     """{modality or "fused": (E,) weight of each epoch's predictions of training samples, in (0, 1]}.
 
     A wrong label that is known by heart is no longer denied. So an epoch counts for what the fusion does not know by
@@ -25,11 +25,12 @@ def epoch_weights(right: Floats, held_out: Mapping[str, Floats], count: int) -> 
     from outweighing the few before; none counts less than `LEAST`. Predictions out of fold have r near 1 throughout.
 
     Args:
-        right: (E,) share of the training samples that the fusion is right on.
+        right: (E,) share of the training samples that the fusion is right on, or the one by whom labels are judged.
         held_out: {modality or "fused": (E,) share of the held-out samples that it is right on}.
         count: n, above 0.
+        by: whose r that is: a modality may not know by heart what the fusion does, see `bounds.decider`.
     """
-    unseen = np.minimum((1 - right + 1 / count) / (1 - held_out[FUSED] + 1 / count), 1)
+    unseen = np.minimum((1 - right + 1 / count) / (1 - held_out[by] + 1 / count), 1)
     return {m: np.maximum((unseen * _of_highest(values) ** 2) ** 2, LEAST) for m, values in held_out.items()}
 
 

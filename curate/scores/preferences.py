@@ -40,6 +40,14 @@ class Preferences:
         result: Floats = np.log(np.maximum(self.own[:, by], LEAST)) - np.log(np.maximum(other, LEAST))
         return result
 
+    def led_by(self, m: int) -> Preferences:
+        """The same with a modality in the place of the fusion: labels are then judged by it, see `bounds.decider`."""
+        own, other, cross = self.own.copy(), self.other.copy(), self.cross.copy()
+        own[:, -1], other[:, -1] = own[:, m], other[:, m]
+        cross[:, -1] = cross[:, m]
+        cross[:, :, -1] = cross[:, :, m]
+        return Preferences(own, other, cross)
+
     def decided(self, labels: NDArray[np.int64]) -> tuple[Floats, NDArray[np.bool_], NDArray[np.int64]]:
         """(N,) how probable the class that the fusion gives is, whether it is another than the label, and that class.
 

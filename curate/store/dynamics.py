@@ -92,13 +92,14 @@ class Dynamics:
             return None
         return known[0][0], known[0][1], known[1][1]
 
-    def preferences(self, run_id: str, held_out: int = 0) -> Preferences | None:
+    def preferences(self, run_id: str, held_out: int = 0, by: str = FUSED) -> Preferences | None:
         """Which class each modality and the fusion preferred besides the label, samples ascending by id.
 
         Epochs are weighted by `heart.epoch_weights`, or alike where the table has no accuracies on held-out samples.
 
         Args:
             held_out: how many of these there are; 0 weighs all epochs alike.
+            by: a modality takes the place of the fusion, see `Preferences.led_by`, also in the weights.
 
         Returns:
             None if the epochs were not stored, or by a curate that did not keep the other class.
@@ -106,7 +107,7 @@ class Dynamics:
         with self.db.open() as con:
             modalities, classes = declared(con, run_id)
             names = [*modalities, FUSED]
-            known = _weights(con, run_id, names, held_out) if held_out else []
+            known = _weights(con, run_id, names, held_out, by) if held_out else []
             whose, epochs, weights = zip(*known, strict=True) if known else ((), (), ())
             parameters = {"run": run_id, "classes": len(classes), "names": names}
             parameters |= {"whose": list(whose), "epochs": list(epochs), "weights": list(weights)}
@@ -115,17 +116,18 @@ class Dynamics:
         if not len(found["other"]) or len(found["other"]) % len(names) ** 2:
             return None
         other, own, shown = (np.asarray(found[c]).reshape(shape) for c in ("other", "own", "shown"))
-        return Preferences(own[:, 0].astype(np.float64), other[:, :, 0].astype(np.int64), shown.astype(np.float64))
+        said = Preferences(own[:, 0].astype(np.float64), other[:, :, 0].astype(np.int64), shown.astype(np.float64))
+        return said if by == FUSED else said.led_by(modalities.index(by))
 
 
 def _weights(
-    con: duckdb.DuckDBPyConnection, run_id: str, names: Sequence[str], held_out: int
+    con: duckdb.DuckDBPyConnection, run_id: str, names: Sequence[str], held_out: int, by: str
 ) -> list[tuple[str, int, float]]:
     """(modality or "fused", epoch, its weight) where the table has everyone's accuracy on held-out samples."""
-    found = con.execute(query_text("accuracies"), {"run": run_id, "names": list(names)}).fetchnumpy()
+    found = con.execute(query_text("accuracies"), {"run": run_id, "names": list(names), "by": by}).fetchnumpy()
     epochs, right, values = found["epoch"].tolist(), np.asarray(found["right_of"]), found["held_out"]
     if not epochs:
         return []
     of = dict(zip(names, np.array(values.tolist(), dtype=np.float64).T, strict=True))
-    weights = epoch_weights(right, of, held_out)
+    weights = epoch_weights(right, of, held_out, by)
     return [(m, e, w) for m in names for e, w in zip(epochs, weights[m].tolist(), strict=True)]

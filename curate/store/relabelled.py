@@ -25,9 +25,9 @@ class Known:
         p_mislabelled: (N,) probability that the label is wrong, in [0, 1]; NaN where that was not judged.
         contradiction: (N,) how much the fused prediction denied the label over the warm-up, in [0, 1]; NaN where its
             epochs are not known.
-        other: (N,) the class that the fusion found most probable besides the label, over all epochs of the warm-up
-            together; of saved predictions, of which it is known only where it may be needed, in the newest epoch; -1 =
-            not known.
+        other: (N,) the class that the one by whom labels are judged, see `bounds.decider`, found most probable besides
+            the label, over all epochs of the warm-up together; of saved predictions, of which it is known only where it
+            may be needed, in the newest epoch; -1 = not known.
         marks: (N,) what a person decided, and (N,) the class given with `fix_label`; None where there is none.
     """
 

@@ -146,8 +146,8 @@ class Page:
         }
 
     def sample(self, sample_id: str) -> dict[str, Any]:
-        """One sample in full: its columns, media, history and decisions; and as `other` the class that the fusion found
-        most probable besides the label over the warm-up, '' where that is not known."""
+        """One sample in full: its columns, media, history and decisions; and as `other` the class that the one
+        by whom labels are judged found most probable besides the label over the warm-up, '' where that is not known."""
         values = self.answers.sample(sample_id)
         out: dict[str, Any] = {"values": values, "history": [], "history_missing": "", "other": ""}
         out["media"] = self.media.describe(sample_id)

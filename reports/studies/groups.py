@@ -19,7 +19,7 @@ import numpy as np
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from curate.datasets.worlds import DecodedSamples, Fault, Planted
-from curate.scores.bounds import limited, read_at_least, wrong_bounds
+from curate.scores.bounds import decider, limited, read_at_least, wrong_among
 from curate.scores.gap import true_class_probability
 from curate.scores.guard import Labels
 from curate.scores.labels import Denied, judge, vouched
@@ -28,6 +28,7 @@ from curate.scores.preferences import Preferences
 from curate.scores.two_groups import CLAIMED
 from curate.scores.usability import Evidence, Usability, assess
 from curate.store.dynamics import Dynamics
+from curate.types import FUSED, Predictions
 
 HEAD = (
     "| world | seed | claimed | precision / recall | AUROC of imbalance | kept of the planted by 90 % "
@@ -71,6 +72,16 @@ WORLDS = {
             Fault(kind="blur", modality="visual", share=0.15, strength=0.6),
         ],
     ),
+    "labels, sound shows nothing": (
+        RAW,
+        [Fault(kind="noise", modality="audio", share=1), Fault(kind="wrong_label", share=0.1)],
+    ),
+    "labels, pictures show nothing": (
+        RAW,
+        [Fault(kind="noise", modality="visual", share=1), Fault(kind="wrong_label", share=0.1)],
+    ),
+    "sound shows nothing": (RAW, [Fault(kind="noise", modality="audio", share=1)]),
+    "pictures show nothing": (RAW, [Fault(kind="noise", modality="visual", share=1)]),
     "labels next": (RAW, [Fault(kind="wrong_label_next", share=0.1)]),
     "swapped labels": (
         RAW,
@@ -144,7 +155,7 @@ def collect(root: Path, work: Path, world: str, seed: int, count: int, warm_up=S
     held = predict(job.trainer, job.data, job.data.val)
     kept |= {f"hprobs_{m}": p.astype(np.float32) for m, p in held.probs.items()}
     for way, known in (("weighed", len(held.labels)), ("alike", 0)):
-        said = place.store.dynamics.preferences(run.run_id, known)
+        said = place.store.dynamics.preferences(run.run_id, known, decider(held))
         kept |= {f"{way}_own": said.own, f"{way}_other": said.other, f"{way}_cross": said.cross}
     for m, e in gather(job, p_true, held).items():
         kept |= {f"x_{m}": e.appearance, f"h_{m}": e.held_appearance, f"hp_{m}": e.held_p_true}
@@ -194,11 +205,12 @@ def row(world: str, seed: int, found: Usability, known) -> str:
 def denied(found: Usability, known, way: str) -> Denied:
     """Which labels are wrong and which clips are swapped; epochs are `weighed`, or all count `alike`."""
     said = Preferences(*(known[f"{way}_{part}"] for part in ("own", "other", "cross")))
-    held, labels = known["hprobs_fused"], known["labels"]
-    given = held.argmax(axis=1)
-    shown = wrong_bounds(held.max(axis=1), given != known["hlabels"], given, drawn=True)
-    wrong = limited(shown, (known.get(f"pattern_{m}") for m in found.modalities), labels, 0)
-    reads = read_at_least(accuracy(held, known["hlabels"]), wrong.least)
+    labels, names = known["labels"], (*found.modalities, FUSED)
+    probs = {m: (p := known[f"hprobs_{m}"].astype(np.float64)) / p.sum(axis=1, keepdims=True) for m in names}
+    held = Predictions(np.arange(len(known["hlabels"])).astype(str), known["hlabels"], DIGITS, found.modalities, probs)
+    by = decider(held)
+    wrong = limited(wrong_among(held, by), (known.get(f"pattern_{m}") for m in found.modalities), labels, 0)
+    reads = read_at_least(accuracy(probs[by], held.labels), wrong.least)
     vouches = vouched((known[f"x_{m}"] for m in found.modalities), labels)
     return judge(said, labels, found.p_broken, reads, vouches=vouches, wrong=wrong, looks=tuple(found.looks.values()))
 

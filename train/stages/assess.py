@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from curate.advice.evidence import read_evidence
 from curate.errors import counted
 from curate.scores import labels, usability
-from curate.scores.bounds import WrongBounds, limited, read_at_least, wrong_among
+from curate.scores.bounds import WrongBounds, decider, limited, read_at_least, wrong_among
 from curate.scores.gap import true_class_probability
 from curate.scores.guard import Labels
 from curate.scores.metrics import accuracy
@@ -22,7 +22,7 @@ from curate.scores.references import BANK, save
 from curate.scores.usability import Evidence, Usability
 from curate.train.data.samples import Samples
 from curate.train.loop.engine import predict
-from curate.types import FUSED, Floats, Predictions, Run
+from curate.types import Floats, Predictions, Run
 
 from .appearance import appearance, is_deep, looks, patterns
 from .session import Session
@@ -53,6 +53,11 @@ class Measured:
     held: Predictions
     evidence: Mapping[str, Evidence]
     found: Usability
+
+    @property
+    def decider(self) -> str:
+        """By whom labels are judged, see `bounds.decider`."""
+        return decider(self.held)
 
 
 def measure(job: Job) -> Measured | None:
@@ -88,10 +93,10 @@ def assess(job: Job, measured: Measured | None = None) -> None:
     if measured is None:
         return
     save(references(job.session, run), measured.found.references)
-    said, denied = job.store.dynamics.preferences(run.run_id, len(measured.held.labels)), None
+    said, denied = _said(job, measured), None
     if said is not None:
         wrong = _wrong_labels(job, said, measured)
-        job.store.epochs.write(run.run_id, job.trainer.epoch, [("val", FUSED, "wrong_labels", wrong.least)])
+        job.store.epochs.write(run.run_id, job.trainer.epoch, [("val", measured.decider, "wrong_labels", wrong.least)])
         denied = _denied(job, said, measured, wrong, read_evidence(job.store, run.run_id).reads)
     job.store.usability.write(run.run_id, measured.found, usability.contradiction(measured.log_margin), denied)
 
@@ -100,14 +105,18 @@ def labels_unjudged(job: Job, measured: Measured) -> bool:
     """Whether labels would not be judged though the fusion reads the class: it denies more than validation samples
     leave room for. These may be labelled better than the training samples, which out of fold tell it themselves.
     """
-    held = measured.held
-    said = job.store.dynamics.preferences(job.run.run_id, len(held.labels))
+    held, said = measured.held, _said(job, measured)
     if said is None:
         return False
     wrong = _wrong_labels(job, said, measured)
-    reads = read_at_least(accuracy(held.probs[FUSED], held.labels), wrong.least)
+    reads = read_at_least(accuracy(held.probs[measured.decider], held.labels), wrong.least)
     unknown = np.isnan(_denied(job, said, measured, wrong, reads).p_mislabelled).all()
     return reads >= labels.READS and bool(unknown)
+
+
+def _said(job: Job, measured: Measured) -> Preferences | None:
+    """What the warm-up preferred; None if no predictions per epoch were kept."""
+    return job.store.dynamics.preferences(job.run.run_id, len(measured.held.labels), measured.decider)
 
 
 def _wrong_labels(job: Job, said: Preferences, measured: Measured) -> WrongBounds:
@@ -116,7 +125,7 @@ def _wrong_labels(job: Job, said: Preferences, measured: Measured) -> WrongBound
     if job.run.folds:
         shown = labels.own_bounds(said, given, found.p_broken, job.run.seed, tuple(found.looks.values()))
     else:
-        shown = wrong_among(measured.held)
+        shown = wrong_among(measured.held, measured.decider)
     return limited(shown, (e.pattern for e in measured.evidence.values()), given, job.run.seed)
 
 

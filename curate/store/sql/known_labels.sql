@@ -1,9 +1,13 @@
-WITH judged AS (
+WITH decider AS ( -- by whom labels are judged
+    SELECT
+    coalesce((SELECT arg_max(modality, epoch) FROM epoch WHERE run_id = $run AND metric = 'wrong_labels'), 'fused')
+        AS modality
+), judged AS (
     SELECT sample_id, any_value(p_mislabelled) AS p_mislabelled, any_value(contradiction_fused) AS denied
     FROM usability WHERE run_id = $run GROUP BY 1
-), spoken AS ( -- the fusion, epoch by epoch
+), spoken AS ( -- epoch by epoch
     SELECT sample_id, other, greatest(p_true, 0.001) * exp(-log_margin) AS p_other
-    FROM dynamic WHERE run_id = $run AND modality = 'fused' AND other IS NOT NULL
+    FROM dynamic WHERE run_id = $run AND modality = (FROM decider) AND other IS NOT NULL
 ), others AS (
     SELECT sample_id, other, sum(p_other) AS total FROM spoken GROUP BY 1, 2
 ), best AS (
@@ -15,7 +19,7 @@ WITH judged AS (
     SELECT sample_id FROM judged WHERE p_mislabelled > 0.5 UNION SELECT sample_id FROM marked
 ), saved AS (
     SELECT sample_id, unnest(range(len(probs))) AS other, unnest(probs) AS p FROM class_probability
-    WHERE run_id = $run AND round = 0 AND modality = 'fused' AND sample_id IN (FROM asked)
+    WHERE run_id = $run AND round = 0 AND modality = (FROM decider) AND sample_id IN (FROM asked)
     AND (SELECT method FROM run WHERE run_id = $run) = 'predictions'
 ), second AS (
     SELECT sample_id, arg_max(v.other, (p, -v.other)) AS other

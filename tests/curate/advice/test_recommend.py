@@ -230,6 +230,16 @@ def test_labels_are_not_judged_by_a_fusion_that_reads_too_few_unseen_samples() -
     assert "97 probably wrong" in told(0.6, 97) and "wrong on 40%" in told(0.6, 97)
 
 
+def test_labels_that_are_judged_by_one_modality_are_said_to_be() -> None:
+    held = HeldOut("val", 200, {"audio": 0.9, "visual": 0.1, "fused": 0.5}, 0.0, "audio")
+    (found,) = [t for t in conclusions(replace(PLAIN, denied=97, held_out=held)) if t.startswith("labels")]
+    assert "since the prediction by audio preferred" in found and "more often than the fusion" in found
+    (found,) = [t for t in conclusions(replace(PLAIN, withheld=True, held_out=held)) if t.startswith("labels")]
+    assert "not judged: audio denies more of them" in found and "contradiction_audio ranks them" in found
+    few = replace(held, accuracy={**held.accuracy, "audio": 0.55})
+    assert "audio is right on only 55%" in str(conclusions(replace(PLAIN, withheld=True, held_out=few)))
+
+
 def test_what_is_read_is_counted_among_held_out_samples_whose_label_is_right() -> None:
     """Right on half, and at least a quarter of the held-out labels are wrong: two in three are read."""
     held = HeldOut("val", 200, {"audio": 0.2, "visual": 0.2, "fused": 0.5}, 0.25)

@@ -10,6 +10,7 @@ from curate.scores.bounds import (
     UNKNOWN,
     WrongBounds,
     accidents,
+    decider,
     least_wrong,
     limited,
     read_at_least,
@@ -124,6 +125,34 @@ def test_what_is_read_is_counted_among_the_right_labels() -> None:
     )
     assert read_at_least(0.75, 0.25) == 1 and read_at_least(0.5, 0) == 0.5 and read_at_least(0.4, 0.5) == 0.8
     assert read_at_least(0.9, 0.25) == 1
+
+
+@pytest.mark.parametrize(
+    ("audio", "fused", "both", "expected"),
+    [
+        (20, 6, 50, "audio"),  # 14 > 1.645 sqrt(26) = 8.4
+        (13, 6, 50, FUSED),  # 7 < 1.645 sqrt(19) = 7.2
+        (14, 6, 50, "audio"),  # 8 > 1.645 sqrt(20) = 7.4
+        (2, 0, 98, FUSED),  # 2 < 1.645 sqrt(2) = 2.3
+        (3, 0, 97, "audio"),  # 3 > 1.645 sqrt(3) = 2.8
+        (6, 20, 50, FUSED),
+        (0, 0, 0, FUSED),
+    ],
+)
+def test_labels_are_judged_by_a_modality_that_is_clearly_right_more_often_than_the_fusion(
+    audio, fused, both, expected
+) -> None:
+    """Of 100 samples it alone is right on some, the fusion alone on some, and both on some; visual is right on less."""
+    right = {
+        "visual": np.arange(100) < audio // 2,
+        "audio": np.arange(100) < audio + both,
+        FUSED: (np.arange(100) >= audio) & (np.arange(100) < audio + both + fused),
+    }
+    probs = {m: np.where(r[:, None], [0.9, 0.1], [0.2, 0.8]) for m, r in right.items()}
+    ids, labels = np.arange(100).astype(str), np.zeros(100, dtype=np.int64)
+    assert decider(Predictions(ids, labels, ("a", "b"), ("visual", "audio"), probs)) == expected
+    none = {m: p[:0] for m, p in probs.items()}
+    assert decider(Predictions(ids[:0], labels[:0], ("a", "b"), ("visual", "audio"), none)) == FUSED
 
 
 def test_errors_that_are_as_sure_as_right_predictions_may_all_be_accidents_and_unsure_ones_hardly() -> None:

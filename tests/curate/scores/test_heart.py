@@ -22,6 +22,9 @@ def test_weights_by_hand() -> None:
     assert found["audio"] == pytest.approx([1 / 16, 4 / 9, 1 / 9])
     assert found["visual"] == pytest.approx([1, 4 / 9, 1 / 9]), "one that learns nothing has no best epoch"
     assert found[FUSED] == pytest.approx([(5 / 8) ** 4, 4 / 9, 1 / 9])
+    by_audio = epoch_weights(np.array([0.4, 0.8, 0.9]), held, 10, "audio")  # errors 0.7 of 0.7, 0.3 of 0.3, 0.2 of 0.3
+    assert by_audio["audio"] == pytest.approx([1 / 16, 1, 4 / 9])
+    assert by_audio[FUSED] == pytest.approx([(5 / 8) ** 4, 1, 4 / 9])
 
 
 def test_what_is_never_known_by_heart_counts_as_it_was_learnt() -> None:

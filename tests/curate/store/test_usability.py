@@ -121,6 +121,11 @@ def test_preferences_are_those_of_the_predictions(scored_table, predictions) -> 
     same = found.other == weighed.other
     assert same.mean() > 0.9, "the table has no probability below 0.001"
     assert found.cross[same] == pytest.approx(weighed.cross[same], abs=2e-3)
+    right = np.array([(s.probs["visual"].argmax(axis=1) == s.labels).mean() for s in told])
+    weights = epoch_weights(right, {m: np.array(v) for m, v in held.items()}, 50, "visual")
+    led = preferences((s.probs for s in told), MODALITIES, told[0].labels, weights).led_by(MODALITIES.index("visual"))
+    found = scored_table.dynamics.preferences(RUN, 50, "visual")
+    assert found.own == pytest.approx(led.own) and not np.allclose(led.own[:, :-1], weighed.own[:, :-1])
 
 
 def test_evidence_is_the_mean_over_epochs(scored_table, predictions) -> None:
