@@ -21,12 +21,13 @@ from curate.errors import CurateError, LockedError, NoTableError, counted
 from curate.files.writing import check_output, replacing
 
 from . import beside
+from .holding import begin
 from .instance import Attached, Own
 from .migration import rebuild, shrink
 from .schema import NEW, SCHEMA_VERSION, create
 from .statements import check_statement, sql_error
 from .stopping import stoppable
-from .waiting import Waiting, not_opened
+from .waiting import Waiting, not_opened, nothing_yet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -194,9 +195,11 @@ class Connection:
 
     def _connect(self, write: bool, settings: Mapping[str, str], patience: float) -> Attached | Own:
         waiting = Waiting(self.path, patience)
+        if write or self.writes:
+            begin(self.path)
         while True:
             try:
-                new = write and not (self.path.exists() and self.path.stat().st_size)
+                new = write and not self.path.exists()
                 return Own(self.path, READING) if settings else Attached(self.path, write, NEW if new else {})
             except (duckdb.Error, UnicodeError, MemoryError, ValueError) as error:  # of a damaged file
                 text = str(error) or type(error).__name__
@@ -253,10 +256,7 @@ class Connection:
         with suppress(duckdb.CatalogException):
             row = con.execute("SELECT version FROM schema_version").fetchone()
         if row is None and not _has_tables(con):
-            raise NoTableError(
-                f"{self.path} holds nothing yet: the command that was to fill it was stopped",
-                "give that command again, e.g. `curate score --dataset NAME`, or name another file with --db",
-            )
+            raise nothing_yet(self.path)
         if row is None:
             raise NoTableError(f"{self.path} is a DuckDB file, but not a sample table", "name another file with --db")
         if row[0] > SCHEMA_VERSION:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import duckdb
 
+from . import empty
 from .mending import mend, trim
 
 LOCK = threading.RLock()
@@ -36,6 +37,14 @@ class _Use:
 
 USED: dict[str, _Use] = {}
 """{real path: its use}."""
+
+
+def begin(path: Path) -> None:
+    """Make a database of a file of zero bytes, unless this process has it open, see `empty.begin`."""
+    key = os.path.realpath(path)
+    with LOCK:
+        if key not in USED:
+            empty.begin(Path(key))
 
 
 def take(path: Path, write: bool) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from curate.errors import LockedError, NoTableError
 
+from .empty import is_empty, log_of
+
 PAUSE = 0.1
 """Seconds between two tries."""
 SILENT = 3.0
@@ -57,6 +59,21 @@ def not_opened(path: Path, refusal: str) -> NoTableError:
         refusal: DuckDB's.
     """
     said = refusal.splitlines()[0]
+    if is_empty(path) and (log := log_of(path)):
+        return NoTableError(
+            f"{path} has no bytes any more, but {log} holds something",
+            f"bring both back from a copy; to begin anew, move {log} away",
+        )
+    if is_empty(path):
+        return nothing_yet(path)
     if said.endswith(DENIED):
         return NoTableError(f"not allowed to open {path}: {said}", "check who may read and write there")
     return NoTableError(f"cannot open {path}: {said}", "name a DuckDB file with --db")
+
+
+def nothing_yet(path: Path) -> NoTableError:
+    """The error of a file in which no table has begun: it has no bytes, or the command that made it was stopped."""
+    return NoTableError(
+        f"{path} holds nothing yet",
+        "fill it with `curate score --dataset NAME` or --predictions FILE, or name another file with --db",
+    )

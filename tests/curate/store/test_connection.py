@@ -107,7 +107,7 @@ def test_a_missing_file_says_what_to_do_and_is_not_made(tmp_path):
     assert "curate score" in error.value.hint and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("content", [b"", b"sample_id,label\na,dog\n" * 500])
+@pytest.mark.parametrize("content", [b"\n", b"sample_id,label\na,dog\n" * 500])
 def test_a_file_that_is_no_database_is_refused_unchanged(tmp_path, scoring, content):
     path = tmp_path / "x.duckdb"
     path.write_bytes(content)
