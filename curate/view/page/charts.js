@@ -7,7 +7,7 @@ const CONFIG = { displayModeBar: false, responsive: true, doubleClick: false, sc
 const MOST_CORNERS = 24;
 // What a point says, the first that is true: its colour, its shape in the chart and in the legend, and what it means.
 const KINDS = {
-  marked: ["green", "circle", "●", "marked"],
+  marked: ["ink", "square", "■", "marked"],
   broken: ["orange", "circle", "●", "claimed broken"],
   swapped: ["purple", "triangle-up", "▲", "claimed swapped"],
   wrong: ["purple", "diamond", "◆", "claimed wrong label"],
