@@ -309,8 +309,7 @@ class Run:
         config: the resolved configuration, {section: {key: value}}.
         versions: of Python and the libraries.
         folder: where its checkpoints are.
-        status: `running`, `interrupted`, `failed` or `done`; of a run that was read from a table also `killed`: running
-            by the table, but no process works on it.
+        status: `running`, `interrupted`, `failed`, `done`, or `killed`: its process is gone.
         note: a remark, e.g. which control it is.
     """
 

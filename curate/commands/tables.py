@@ -45,7 +45,9 @@ def sql(
         text = sys.stdin.read() if query == "-" else query
     except UnicodeDecodeError as error:
         raise CurateError(f"standard input is no text in UTF-8: {error}", "give one SELECT") from None
-    with Store(db).stream(text, allow_files) as (columns, portions):
+    store = Store(db)
+    store.runs.record_killed()
+    with store.stream(text, allow_files) as (columns, portions):
         print_portions(columns, portions, form, message, output, LONGEST)
 
 
@@ -59,12 +61,13 @@ def runs(
     quiet: Quiet = False,
 ) -> None:
     """List what has been run, newest first, or one run in full."""
-    from curate.store.runs import KILLED
+    from curate.store.killed import KILLED
     from curate.store.store import Store
 
     store = Store(db, writes=remove)
     if remove and name is None:
         raise CurateError("--remove needs the run's name", "e.g. curate runs adaptive-demo-1 --remove")
+    store.runs.record_killed()
     if name is None:
         columns = ["run", "method", "dataset", "parent", "seed", "status", "test accuracy"]
         print_rows(columns, store.runs.overview(), form, output)

@@ -76,3 +76,15 @@ def is_held(folder: Path) -> bool:
         return True
     lock.release()
     return False
+
+
+def is_gone(folder: Path) -> bool:
+    """Whether the process that worked on a folder is known to have been killed; nothing is written.
+
+    Of one on another machine it is not known: its lock may not be seen here.
+    """
+    try:
+        owner = (folder / OWNER).read_text(encoding="utf-8")  # a process that ends by itself removes it
+    except OSError:
+        return False
+    return owner.strip().endswith(f" on {socket.gethostname()}") and not is_held(folder)

@@ -20,7 +20,7 @@ import duckdb
 from curate.errors import CurateError, LockedError, NoTableError, counted
 from curate.files.writing import check_output, replacing
 
-from . import beside
+from . import beside, killed
 from .holding import begin
 from .instance import Attached, Own
 from .migration import rebuild, shrink
@@ -130,6 +130,8 @@ class Connection:
                     return
                 con.begin()
                 try:
+                    if not self.running:
+                        killed.record(con, self.path)
                     yield con
                     if not opened.is_ours():  # but of the process that this one was forked from
                         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from itertools import count
@@ -14,14 +15,14 @@ import duckdb
 
 from curate.arguments import NONE, need
 from curate.errors import CurateError, unknown_name
-from curate.files.lock import is_held, is_vacant
+from curate.files.lock import OWNER, is_held, is_vacant
 from curate.types import Run
 
+from . import killed
 from .connection import Connection
 from .items import renew
+from .killed import KILLED, RUNNING
 
-RUNNING, KILLED = "running", "killed"
-"""Of a run that is not done: a process works on it; or the one that did is gone, and could not store that it ended."""
 REFIT = "refit of "
 """How the note of a run begins that has another mixture of the scores of another."""
 NOT_COMPARED = ("modalities", "classes", "config", "versions")
@@ -114,8 +115,8 @@ class Runs:
             need(name, value, int if name == "seed" else str, NONE)
         wanted = {k: v for k, v in where.items() if v is not None}
         status = wanted.get("status")
-        if status == KILLED:
-            wanted["status"] = RUNNING
+        if status == KILLED:  # stored, or seen now
+            del wanted["status"]
         names = [f.name for f in fields(Run)]
         condition = " AND ".join(f"{k} = ?" for k in wanted) or "true"
         with self.db.open() as con:
@@ -131,6 +132,16 @@ class Runs:
             values["status"] = self.status(values["run_id"], values["status"])
             out.append(Run(**values))
         return [run for run in out if status in (None, run.status)]
+
+    def record_killed(self) -> None:
+        """Store which runs were killed, where the table may be written; nobody else is waited for."""
+        if not next(self.db.path.with_suffix(".runs").glob(f"*/{OWNER}"), None):
+            return
+        with self.db.open() as con:
+            found = killed.find(con, self.db.path)
+        if found:
+            with suppress(CurateError), self.db.open(write=True, patience=0):
+                pass  # each writer does so
 
     def status(self, run_id: str, stored: str) -> str:
         """How a run stands, from what the table has: `KILLED` if it is running there, but no process works on it."""

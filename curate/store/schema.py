@@ -10,7 +10,7 @@ import duckdb
 
 from . import beside, views
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 NEW = {"STORAGE_VERSION": "v1.0.0"}  # readable by DuckDB shells from 1.1 on too; a file that is there keeps its own
 STORAGE = "SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = current_database()"
 COMPRESSION = re.compile(r" USING COMPRESSION \w+")  # newer storage has others

@@ -29,7 +29,7 @@ CREATE TABLE run (
     versions JSON NOT NULL,
     folder VARCHAR NOT NULL,
     checkpoint_sha256 VARCHAR,
-    status VARCHAR NOT NULL CHECK (status IN ('running', 'interrupted', 'failed', 'done')),
+    status VARCHAR NOT NULL CHECK (status IN ('running', 'interrupted', 'killed', 'failed', 'done')),
     note VARCHAR,
     started TIMESTAMP NOT NULL,
     finished TIMESTAMP
@@ -44,7 +44,7 @@ COMMENT ON COLUMN run.family IS 'of the mixture: two-sided, gaussian or student-
 COMMENT ON COLUMN run.versions IS 'of Python and of the packages that were used';
 COMMENT ON COLUMN run.folder IS 'where its checkpoints are';
 COMMENT ON COLUMN run.checkpoint_sha256 IS 'of the weights that were kept; NULL = none';
-COMMENT ON COLUMN run.status IS 'running, interrupted, failed or done; it stays running where the process was killed: curate runs shows killed then';
+COMMENT ON COLUMN run.status IS 'running, interrupted, failed, done or killed: its process is gone, which the next command that writes the table stores';
 COMMENT ON COLUMN run.note IS 'what sets it apart from others of its method; NULL = nothing';
 COMMENT ON COLUMN run.kind IS 'score = warm-up, predictions, gap, mixture, posteriors; train = one method from the scored run';
 COMMENT ON COLUMN run.data_id IS 'digest of samples, labels, splits, content and preprocessing: equal ids mean equal data';

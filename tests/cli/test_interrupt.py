@@ -260,7 +260,7 @@ def test_kill_in_the_midst_of_training(
     os.killpg(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     process.communicate()
-    assert "running" in curate("runs").out
+    assert "killed" in curate("runs").out and "killed" in curate("sql", "SELECT status FROM run").out
     assert curate("train", "--resume").code == 0
     with chdir(whole):
         assert curate(*command).code == 0

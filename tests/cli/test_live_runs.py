@@ -62,6 +62,7 @@ cli.main()
 def test_saved_predictions_whose_scoring_was_killed_are_not_running(curate: Callable, preds_of_clips: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", KILLED], env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert ended.returncode == -signal.SIGKILL
+    assert "killed" in curate("sql", "SELECT status FROM run").out
     listed, one = curate("runs"), curate("runs", "score-preds-1")
     assert "killed" in listed.out and "running" not in listed.out + one.out
     for told in (listed.err, one.err):

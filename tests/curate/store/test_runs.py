@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from curate.errors import CurateError
-from curate.files.lock import claimed
+from curate.files.lock import FILE, OWNER, claimed
 from curate.store.store import Store
 
 
@@ -71,6 +73,41 @@ def test_a_run_whose_process_is_gone_is_told_apart_from_one_that_runs(scored_tab
             assert [r.run_id for r in scored_table.runs.all(status=status)] == [n for n in shown if shown[n] == status]
     scored_table.runs.finish("score-toy-3", "interrupted")
     assert scored_table.runs.find("score-toy-3").status == "interrupted"
+
+
+def left(table, run_id: str, host: str) -> Path:
+    """The folder that a killed process leaves of a run."""
+    folder = table.path.with_suffix(".runs") / run_id
+    folder.mkdir(parents=True)
+    (folder / FILE).touch()
+    (folder / OWNER).write_text(f"4711 on {host}\n")
+    return folder
+
+
+def test_the_next_writer_stores_that_a_run_was_killed(scored_table, scoring):
+    for number in (2, 3, 4, 5):
+        scored_table.runs.start(scoring.run(f"score-toy-{number}"))
+        if number < 5:
+            left(scored_table, f"score-toy-{number}", "another-machine" if number == 4 else socket.gethostname())
+    with claimed(scored_table.path.with_suffix(".runs") / "score-toy-2"):
+        with Store(scored_table.path).db.open(write=True):
+            pass
+        found = scored_table.query("SELECT run_id, status FROM run ORDER BY 1")[1]
+    assert [status for _, status in found] == ["done", "running", "killed", "running", "running"]
+    assert "score-toy-3" in [run.run_id for run in scored_table.runs.all(status="killed")]
+    scored_table.runs.start(scoring.run("score-toy-3"))
+    assert scored_table.query("SELECT status FROM run WHERE run_id = 'score-toy-3'")[1] == [("running",)]
+
+
+def test_who_only_asks_stores_it_where_nobody_else_has_the_table(scored_table, scoring):
+    scored_table.runs.start(scoring.run("score-toy-2"))
+    left(scored_table, "score-toy-2", socket.gethostname())
+    question, asking = "SELECT status FROM run WHERE run_id = 'score-toy-2'", Store(scored_table.path)
+    with scored_table.db.open():
+        asking.runs.record_killed()
+    assert asking.query(question)[1] == [("running",)]
+    asking.runs.record_killed()
+    assert asking.query(question)[1] == [("killed",)]
 
 
 def test_runs_are_found_newest_first_and_by_what_they_are(scored_table, scoring):

@@ -1,4 +1,4 @@
-"""What a point of the scatter says is told apart by everybody, by light and by dark: by its colour, and by its shape."""
+"""What a point of the scatter says is told apart by everybody, by light and by dark: by its colour or its shape."""
 
 from __future__ import annotations
 
