@@ -169,7 +169,10 @@ def as_user_error(error: Exception) -> CurateError:
         return CurateError(f"a name or an argument is no text in UTF-8: {error}", "write it in UTF-8")
     if isinstance(error, MemoryError):
         return CurateError(f"there is not enough memory: {error}", "give it less at once, or a machine with more")
-    return CurateError(str(error), "check the path, who may write there, and the space left on the disk")
+    said = getattr(error, "strerror", None) or str(error)
+    where = getattr(error, "filename", None)
+    told = f"{where}: {said}" if where else said
+    return CurateError(told, "check the path, who may write there, and the space left on the disk")
 
 
 def version(wanted: bool) -> None:

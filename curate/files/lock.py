@@ -41,7 +41,8 @@ def claimed(folder: Path, wait: bool = False) -> Iterator[None]:
             f"{folder.name} is being worked on by process {name or 'unknown'}", "wait for it to finish, or stop it"
         ) from None
     try:
-        owner.write_text(f"{os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
+        with suppress(OSError):  # a full disk must not keep anybody from making room
+            owner.write_text(f"{os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
         yield
     finally:
         with suppress(OSError):  # the folder may be gone; Windows removes no open file

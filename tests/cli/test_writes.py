@@ -175,6 +175,17 @@ def test_a_file_that_cannot_be_written_whole_leaves_the_earlier_one(
     assert {name: p.read_text() for name, p in files(workplace).items()} == {"out.csv": "old"}
 
 
+def test_what_the_system_refuses_is_said_in_words_and_without_its_number(
+    curate: Callable, away: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr("curate.store.runs.Runs.overview", full)
+    ended = curate("runs", "--db", away)
+    assert ended.code == 1 and ended.err.startswith(f"error: {os.strerror(28)}\nhint: ")
+
+
 def test_a_selection_that_could_not_be_written_is_written_by_the_command_of_the_hint(
     curate: Callable, away: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

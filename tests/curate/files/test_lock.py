@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from curate.errors import LockedError
-from curate.files.lock import FILE, OWNER, claimed, is_held, is_vacant
+from curate.files.lock import FILE, OWNER, claimed, is_gone, is_held, is_vacant
 
 ROOT = Path(__file__).parents[3]
 HOLD = """
@@ -79,6 +80,33 @@ def test_nothing_is_left_of_a_folder_in_which_nothing_was_made(tmp_path):
     with claimed(tmp_path / "runs" / "b"):
         (tmp_path / "runs" / "b" / "last.pt").unlink()
         shutil.rmtree(tmp_path / "runs" / "b")
+
+
+def test_a_full_disk_keeps_nobody_from_working_on_a_folder(tmp_path, monkeypatch):
+    """Else nothing could be removed there to make room."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with claimed(tmp_path / "run-1"):
+        assert is_held(tmp_path / "run-1")
+    assert not (tmp_path / "run-1").exists()
+
+
+def test_a_killed_process_is_known_to_be_gone_on_its_own_machine_alone(tmp_path):
+    folder = tmp_path / "run-1"
+    assert not is_gone(folder)
+    process = holder(folder)
+    assert not is_gone(folder)
+    process.kill()
+    process.communicate()
+    assert is_gone(folder)
+    (folder / OWNER).write_text(f"{process.pid} on another-machine\n")
+    assert not is_gone(folder), "its lock may not be seen here"
+    with claimed(folder):
+        assert not is_gone(folder)
+    assert not is_gone(folder), "it ended by itself"
 
 
 def test_a_folder_is_held_as_long_as_its_process_is_there(tmp_path):
