@@ -118,3 +118,14 @@ def test_refused(refused: Callable, folder: Path, workplace: Path) -> None:
     )
     np.save(folder / "sound.npy", np.zeros((7, 3)))
     assert "sound.npy has 7 rows for 60 samples" in refused("score", "--features", folder)
+
+
+@pytest.mark.model
+def test_compare_names_a_row_that_cannot_be_run_before_anything_is_trained(curate: Callable, folder: Path) -> None:
+    rows = ("--method", "ogm_ge", "--method", "joint", "--no-controls", "--seeds", "1")
+    short = ("--set", "score.epochs=1", "--set", "train.epochs=1", "--set", "optim.batch_size=8")
+    ended = curate("compare", "--dataset", "features", "--root", folder, *rows, *short)
+    assert ended.code == 3, ended.err
+    said = " ".join(ended.err.split())
+    told = said.index("ogm_ge cannot be run, and its row stays empty: ogm_ge changes the gradients of encoders")
+    assert told < said.index("score-features-1") and "joint cannot be run" not in said

@@ -55,6 +55,7 @@ class Agm(Method):
     tried = "alpha=0.5,2"
     paper = "Li et al., ICCV 2023"
     start = "scratch"
+    edits_encoders = True
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

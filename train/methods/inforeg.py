@@ -43,6 +43,7 @@ class InfoReg(OwnHeads):
     tried = "strength=0.3,3"
     paper = "Huang, Wei, Yang, Hu, CVPR 2025"
     start = "scratch"
+    edits_encoders = True
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

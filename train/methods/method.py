@@ -77,6 +77,7 @@ class Method:
             `alpha=0.1,0.3`; empty for a method without one.
         fusion: `model.fusion` unless the user sets it; None keeps that of the scored run.
         uses_encode: whether encoders are run by `FusionModel.encode` alone, and so in all processes of a command.
+        edits_encoders: whether it edits the gradients of encoders, and so needs some that are trained.
 
     Departures:
         choice of epoch: most published codes keep the epoch that is best on the test split; here validation chooses,
@@ -99,6 +100,7 @@ class Method:
     uses_selection: ClassVar[bool] = False
     fusion: ClassVar[Literal["concat", "sum", "weight"] | None] = None
     uses_encode: ClassVar[bool] = True
+    edits_encoders: ClassVar[bool] = False
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -119,6 +121,15 @@ class Method:
 
     def attach(self, model: FusionModel, warm: bool) -> None:
         """Add heads to `model.extra`, once, before the optimizer is made; `warm` weights are loaded already."""
+
+    def check(self, model: FusionModel) -> None:
+        """Check, before `attach`, that there are encoders to train if it edits their gradients.
+
+        Raises:
+            CurateError: there are none.
+        """
+        if self.edits_encoders:
+            check_encoders(self.name, model)
 
     def optimizer(self, model: FusionModel, optim: OptimConfig) -> Optimizer:
         """The run's optimizer, over every parameter; `optim.over` takes groups. Called again when a run resets it."""
@@ -166,7 +177,7 @@ class Method:
         """Do one whole optimisation step; return the detached loss.
 
         Raises:
-            CurateError: there are no encoder gradients to edit, as with linear heads on features.
+            CurateError: there are no encoder gradients to edit.
             RuntimeError: the gradient edit was active and touched no parameter.
         """
         optimizer.zero_grad(set_to_none=True)
@@ -174,16 +185,7 @@ class Method:
         loss = self.loss(outputs, batch)
         loss.backward()
         if self.modulate(model, outputs, batch) == 0:
-            if model.frozen and not any(model.encoder_parameters(m) for m in model.modalities):
-                raise CurateError(
-                    f"{self.name} changes the gradients of encoders, and all of these are frozen",
-                    "leave model.freeze out, or train --method joint",
-                )
-            if next(model.encoders.parameters(), None) is None:
-                raise CurateError(
-                    f"{self.name} changes the gradients of encoders, and these have no parameters",
-                    "score again with --set model.encoder=mlp",
-                )
+            check_encoders(self.name, model)
             raise RuntimeError(f"{self.name}: the gradient edit touched no parameter")
         optimizer.step()
         return loss.detach()
@@ -202,6 +204,25 @@ class Method:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """The inverse of `state_dict`."""
+
+
+def check_encoders(name: str, model: FusionModel) -> None:
+    """Check that some parameters of encoders are trained, for a method that edits their gradients.
+
+    Raises:
+        CurateError: there are none: all are frozen, or heads are linear on features.
+    """
+    if any(model.encoder_parameters(m) for m in model.modalities):
+        return
+    if model.frozen:
+        raise CurateError(
+            f"{name} changes the gradients of encoders, and all of these are frozen",
+            "leave model.freeze out, or train --method joint",
+        )
+    raise CurateError(
+        f"{name} changes the gradients of encoders, and these have no parameters",
+        "score again with --set model.encoder=mlp",
+    )
 
 
 def per_modality(text: str, modalities: Sequence[str], default: float, setting: str) -> dict[str, float]:

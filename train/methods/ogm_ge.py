@@ -39,6 +39,7 @@ class OgmGe(Method):
     tried = "alpha=0.1,0.3"
     paper = "Peng et al., CVPR 2022"
     start = "scratch"
+    edits_encoders = True
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

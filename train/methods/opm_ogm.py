@@ -39,6 +39,7 @@ class OpmOgm(Method):
     tried = "alpha=0.1,0.3"
     paper = "Wei, Hu, Du, Wen, TPAMI 2024"
     start = "scratch"
+    edits_encoders = True
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

@@ -21,6 +21,7 @@ from curate.train.methods.optim import OptimConfig
 from curate.train.models.model import ModelConfig
 from curate.types import Run, data_kind
 
+from .able import check_able
 from .rounds import score_end
 from .same import is_done, same_run
 from .score import plan_score, resume_score, score
@@ -131,7 +132,8 @@ def shared_layers(plan: Plan, protocol: Protocol) -> tuple[Layer, ...]:
 def announce_cost(
     session: Session, protocol: Protocol, cells: Sequence[Cell], run: Run, dataset: Dataset
 ) -> dict[tuple[str, int], str]:
-    """Say how many cells are done, and how long the others will take, by a plain step that is tried now.
+    """Say how many cells are done, which rows cannot be run, and how long the others will take, by a plain step that is
+    tried now.
 
     Args:
         run, dataset: the first scored run, planned, not begun.
@@ -144,6 +146,8 @@ def announce_cost(
     """
     parents: dict[tuple[int, str], Run] = {}
     done: dict[tuple[str, int], str] = {}
+    unable: dict[str, str] = {}
+    tried: set[str] = set()
     epochs, scorings = 0, 0
     for cell in cells:
         try:
@@ -154,14 +158,19 @@ def announce_cost(
                 scorings += 0 if is_done(found) else wanted.config["score"]["epochs"]
             wanted = planned_training(session, protocol, parents[cell.parent], cell)
             left = scheduled_epochs(wanted)
-        except CurateError:  # said when its turn comes
-            continue
-        if (found := same_run(session, wanted)) is not None and is_done(found):
-            done[cell.row.label, cell.seed] = found.run_id
+            if (found := same_run(session, wanted)) is not None and is_done(found):
+                done[cell.row.label, cell.seed] = found.run_id
+                continue
+            if wanted.data_id == run.data_id:  # others are not decoded yet
+                check_able(session, wanted, dataset, tried)
+        except CurateError as error:
+            unable.setdefault(cell.row.label, _why(error))
             continue
         if is_done(parents[cell.parent]) and wanted.config["train"]["start"] == "warm":
             checkpoint.need(session.folder(parents[cell.parent]) / LAST)
         epochs += left
+    for label, why in unable.items():
+        session.message(f"note: {label} cannot be run, and its row stays empty: {why}")
     if not epochs + scorings:
         return done
     job = prepare(session, run, dataset, fresh=True)

@@ -210,6 +210,7 @@ def _make_trainer(
         checkpoint.load_model(model, warm, str(path))
     elif fresh:
         model.load_weights()
+    method.check(model)
     method.attach(model, warm=warm is not None)
     trainer = make_trainer(model, method, settings.optim, data, device)
     if team is not None:
