@@ -105,7 +105,7 @@ class Manifest(Recordings):
         assert root is not None  # the base class raises an error for None
         given, table, self._folder = self._read(root)
         rows = sorted(given, key=lambda row: row["sample_id"])
-        self.modalities = self._chosen(table)
+        self.modalities = self._chosen(table, rows[0].dataset)
         check_rows(rows, f"{self.name}: {root}", options.missing_words)
         self._refuse_texts(rows, options)
         self._refuse_sound(rows, options)
@@ -140,8 +140,8 @@ class Manifest(Recordings):
         known = (*KNOWN_MODALITIES, *_listed(self.options.modalities))
         return *read_rows(root, self.name, known, self.layout), root.parent
 
-    def _chosen(self, table: TableFile) -> tuple[str, ...]:
-        """The modality columns, in the order of the option or of the file."""
+    def _chosen(self, table: TableFile, exported: str) -> tuple[str, ...]:
+        """The modality columns, in the order of the option or of the file; `exported` is the data set of an export."""
         columns = [name for name in table.names if name]
         wanted = _listed(self.options.modalities)
         if absent := [name for name in wanted if name not in columns]:
@@ -149,6 +149,12 @@ class Manifest(Recordings):
             raise CurateError(message, f"expected {self.layout}")
         chosen = wanted or tuple(name for name in columns if name in KNOWN_MODALITIES)
         if len(set(chosen)) < 2:
+            if exported and not chosen:
+                raise CurateError(
+                    f"{self.name}: {table.path} is an export of {exported}, and names no files of media",
+                    f"there are none: go on with the data set itself, `--dataset {exported}`; "
+                    "saved predictions get the files of their media by --media, before they are exported",
+                )
             found, shown = ", ".join(chosen) or "none", ", ".join(columns)
             message = f"{self.name}: two columns of paths are needed, found {found} among {shown}"
             raise CurateError(message, "name them with `--set data.modalities=first,second`")

@@ -44,11 +44,20 @@ class Row(dict[str, str]):
         line: where it ends in the file, 0 if it is not from a text table.
         place: where it is among several files, in words; '' if it is a line.
         exported: its columns in an export, where a description in a tar file has them; see `manifest_row`.
+        dataset: what it was exported from; '' if it is not of an export.
     """
 
     line: int = 0
     place: str = ""
     exported: dict[str, str] | None = None
+    dataset: str = ""
+
+
+def exported_row(cells: dict[str, str]) -> Row:
+    """A row of an export, see `manifest_row`."""
+    row = Row(manifest_row(cells))
+    row.dataset = cells.get("dataset", "")
+    return row
 
 
 def placed(rows: Sequence[Row]) -> str:
@@ -81,7 +90,7 @@ def read_rows(
     cells = zip(*(found.texts[name] for name in names), strict=True)
     rows = [Row(zip(names, row, strict=True)) for row in cells]
     if is_export(names):
-        rows = [Row(manifest_row(row)) for row in rows]
+        rows = [exported_row(row) for row in rows]
         table = replace(table, names=(*manifest_columns(names), *unread_columns(names)))
     for row, line in zip(rows, found.lines.tolist(), strict=True):
         row.line = line

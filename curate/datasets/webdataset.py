@@ -12,9 +12,9 @@ from pathlib import Path
 from curate.errors import CurateError, counted
 from curate.files.remote import local
 
-from .exported import is_export, manifest_row
+from .exported import is_export
 from .manifest import KNOWN_MODALITIES
-from .rows import COLUMNS, Row
+from .rows import COLUMNS, Row, exported_row
 from .sharded import Sharded
 
 SOUND = ("wav", "flac", "mp3", "ogg", "opus", "m4a", "aac")
@@ -117,7 +117,7 @@ class WebDataset(Sharded):
         if not row.exported:
             return row
         self._exported = True
-        return Row(manifest_row(row.exported))
+        return exported_row(row.exported)
 
     def _apart(self, path: Path, key: str) -> CurateError:
         message = f"{self.name}: the files of {key!r} do not lie one after another in {path}"

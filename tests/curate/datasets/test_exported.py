@@ -13,6 +13,7 @@ from curate.datasets.cache import prepare
 from curate.datasets.manifest import Manifest
 from curate.datasets.parquet import ParquetMedia
 from curate.datasets.webdataset import WebDataset
+from curate.errors import CurateError
 from curate.exports.formats import export
 from curate.predictions.score import score_predictions
 from curate.store.store import Store
@@ -88,3 +89,19 @@ def test_an_export_says_which_stretch_of_a_file_a_sample_is_and_what_its_text_is
     assert (first["start_audio"], first["end_audio"], first["text_text"]) == ("0.125", "0.375", 'a "text", of 0')
     assert (last["start_audio"], last["end_audio"]) == ("", "")
     assert "start_text" not in first and "file_text" not in first
+
+
+def test_an_export_of_samples_without_files_says_that_there_is_nothing_to_read(scored_table, tmp_path) -> None:
+    for name, to in (("x.csv", None), ("x.parquet", None), ("x.jsonl", None), ("hf", "hf")):
+        export(scored_table, tmp_path / name, to)
+    lines = (tmp_path / "x.jsonl").read_text().splitlines()
+    readers = [
+        lambda: Manifest(tmp_path / "x.csv", Manifest.Options()),
+        lambda: Manifest(tmp_path / "x.parquet", Manifest.Options()),
+        lambda: ParquetMedia(tmp_path / "hf", ParquetMedia.Options()),
+        lambda: WebDataset(tar_of(lines, tmp_path / "x.tar"), WebDataset.Options()),
+    ]
+    for read in readers:
+        with pytest.raises(CurateError, match="an export of toy, and names no files of media") as error:
+            read()
+        assert "`--dataset toy`" in error.value.hint
