@@ -155,9 +155,13 @@ def print_findings(dataset: Dataset, message: Message = print_message) -> None:
 
     for note in dataset.notes:
         message(f"note: {note}")
-    for modality, counts in checks.files_found(dataset).items():
+    every = checks.files_found(dataset)
+    missing = checks.first_missing(dataset) if any("missing" in counts for counts in every.values()) else {}
+    for modality, counts in every.items():
         what = "texts" if dataset.specs[modality].kind == "text" else "files"
-        message(f"{modality} {what}: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
+        shown = ", ".join(f"{count} {status}" for status, count in counts.items())
+        first = f"; first missing: {printable(missing[modality])}" if modality in missing else ""
+        message(f"{modality} {what}: {shown}{first}")
     found = checks.check(dataset)
     for kind, what in checks.KINDS.items():
         own = [f for f in found if f.kind == kind]

@@ -18,7 +18,7 @@ from curate.config import check_within
 from curate.errors import CurateError
 from curate.files.remote import Remote, located, whole
 from curate.files.stamps import stamps
-from curate.media import DECODING, Decoded
+from curate.media import DECODING, Decoded, check_file
 from curate.media.source import Segment
 from curate.specs import InputSpec, TextSpec
 from curate.types import Sample
@@ -158,6 +158,14 @@ class Dataset(ABC):
     def media(self, sample: Sample) -> Mapping[str, tuple[Path, Segment | None]]:
         """{modality: (file, stretch of it)} that the checks compare; by default none, for generated data."""
         return {}
+
+    def check_file(self, sample: Sample, modality: str) -> None:
+        """Check that the file of a medium, which is on this machine, is there, without decoding it.
+
+        Raises:
+            MediaError: it is not, or has no content.
+        """
+        check_file(self.media(sample)[modality][0])
 
     def texts(self, sample: Sample) -> Mapping[str, str]:
         """{modality: text} that the checks compare."""

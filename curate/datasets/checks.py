@@ -98,6 +98,23 @@ def files_found(dataset: Dataset) -> dict[str, dict[str, int]]:
     return {m: dict(sorted(own.items(), key=lambda item: (item[0] != "ok", item[0]))) for m, own in counts.items()}
 
 
+def first_missing(dataset: Dataset) -> dict[str, str]:
+    """{modality: why the first of its files on this machine that is missing is not found}."""
+    found: dict[str, str] = {}
+    for sample in dataset.samples:
+        for modality, (path, _) in dataset.media(sample).items():
+            if modality in found or isinstance(path, Remote) or os.path.exists(path):
+                continue
+            try:
+                dataset.check_file(sample, modality)
+            except MediaError as error:
+                if error.status == "missing":
+                    found[modality] = error.reason
+            except OSError as error:  # a name that the file system does not allow
+                found[modality] = f"{path}: {error.strerror}"
+    return found
+
+
 def _remote_status(path: Remote, known: Mapping[Remote, list[Any] | None]) -> str:
     if path not in known:
         return UNREACHABLE

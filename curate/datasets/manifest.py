@@ -239,10 +239,16 @@ class Manifest(Recordings):
             return Decoded(self._tokenizers[modality].load(source, spec), {})
         if not source:
             raise MediaError("missing", f"{self.name} names no file")
-        path, _ = self.media(sample)[modality]
-        if not isinstance(path, Remote) and not os.path.exists(path):
-            raise MediaError("missing", f"{path} does not exist{_cause(path, source)}")
+        if not isinstance(path := self.media(sample)[modality][0], Remote) and not os.path.exists(path):
+            self.check_file(sample, modality)
         return super().decode(sample, modality)
+
+    def check_file(self, sample: Sample, modality: str) -> None:
+        """As of every data set, with the likely reason why a path that a person wrote does not exist."""
+        path, source = self.media(sample)[modality][0], sample.inputs[modality]
+        if not os.path.exists(path):
+            raise MediaError("missing", f"{path} does not exist{_cause(path, source)}")
+        super().check_file(sample, modality)
 
 
 def _check_options(options: Manifest.Options, who: str) -> None:

@@ -269,10 +269,15 @@ def open_table(path: Path, known: Sequence[str], needed: Sequence[str], expected
     if absent:
         shown = ", ".join(names[:10]) + (f", ... ({len(names)} in all)" if len(names) > 10 else "")
         message = f"{who}{path}: no column {', '.join(map(repr, absent))}; found: {shown or 'none'}"
-        meant = next((n for n in names if n.lower() in SYNONYMS.get(absent[0], ())), None)
-        raise CurateError(message, f"is it {meant!r}? rename it to {absent[0]}" if meant else f"expected {expected}")
+        raise CurateError(message, _renamed(absent, names) or f"expected {expected}")
     _refuse_twins(path, names, known, who)
     return TableFile(path, who, names, **opened)
+
+
+def _renamed(absent: Sequence[str], names: Sequence[str]) -> str:
+    """Which columns the absent ones may be, as a hint; '' if none of the names is like one."""
+    meant = {a: next((n for n in names if n.lower() in SYNONYMS.get(a, ())), "") for a in absent}
+    return "; ".join(f"is it {name!r}? rename it to {own}" for own, name in meant.items() if name)
 
 
 def is_missing(cell: str) -> bool:

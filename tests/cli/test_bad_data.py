@@ -145,7 +145,20 @@ def test_prepare_counts_what_is_usable(curate: Callable, own_clips: Path, small_
 def test_no_usable_sample_at_all(refused: Refused, db: Path, own_clips: Path, small_settings: Callable) -> None:
     for file in own_clips.parent.glob("*.wav"):
         file.unlink()
-    assert "no usable sample in split 'train'" in refused(*SCORE, "--root", own_clips, *small_settings())
+    told = refused(*SCORE, "--root", own_clips, *small_settings())
+    assert "no usable sample in split 'train'" in told and "does not exist" in told
+
+
+def test_the_check_says_why_the_first_missing_file_of_each_modality_is_not_found(
+    curate: Callable, own_clips: Path
+) -> None:
+    lines = own_clips.read_text().replace(".wav", ".WAV").splitlines()
+    own_clips.write_text("\n".join(lines) + "\n")
+    if (own_clips.parent / "S00.WAV").exists() or any(own_clips.parent.glob("*.WAV")):
+        pytest.skip("names of files have no case here")
+    told = " ".join(curate("datasets", "manifest", "--root", own_clips).err.split())
+    assert "missing; first missing: " in told and ".wav, in other case" in told
+    assert told.count("first missing") == 1
 
 
 # --- checkpoints -----------------------------------------------------------------------------------------------

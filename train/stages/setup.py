@@ -165,9 +165,12 @@ def usable_of(dataset: Dataset, cache: Cache, split: str) -> list[tuple[str, int
     if not splits[split]:
         there = ", ".join(f"{count} in {name}" for name, count in sorted(splits.items()))
         raise CurateError(f"{dataset.name} has no sample in split {split!r}; there are {there}", IN_SPLITS)
+    own = {s.sample_id for s in dataset.samples if s.split == split}
+    reasons = zip(cache.sample_ids.tolist(), cache.summary()[1], strict=True)
+    ((reason, _),) = Counter(why for sample_id, why in reasons if sample_id in own).most_common(1)
     raise CurateError(
-        f"no usable sample in split {split!r} of {dataset.name} ({splits[split]} listed)",
-        'see their status with `curate sql "SELECT status, count(*) FROM samples GROUP BY 1"`',
+        f"no usable sample in split {split!r} of {dataset.name} ({splits[split]} listed), e.g. {reason}",
+        'see what they have with `curate sql "SELECT status, count(*), min(reason) FROM samples GROUP BY 1"`',
     )
 
 

@@ -162,3 +162,11 @@ def test_any_bytes_are_a_table_or_refused(tmp_path_factory, content, start):
         table.read(["sample_id"], ["label"])
     except CurateError as error:
         assert str(path) in error.message and error.hint
+
+
+def test_every_column_that_has_another_name_is_named_at_once(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("Filename,Class,audio\na,x,y\n")
+    with pytest.raises(CurateError, match="no column 'sample_id', 'label'") as error:
+        open_table(path, ("sample_id", "label", "audio"), ("sample_id", "label"), "a table")
+    assert error.value.hint == "is it 'Filename'? rename it to sample_id; is it 'Class'? rename it to label"
