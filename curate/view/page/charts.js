@@ -58,13 +58,16 @@ function kind([, , , , mark, broken, swapped, wrong]) {
   return mark ? "marked" : broken ? "broken" : swapped ? "swapped" : wrong ? "wrong" : "none";
 }
 
+// What says most is drawn last, and so covers what says less.
 function points(summary) {
-  const kinds = summary.points.map((p) => KINDS[kind(p)]);
+  const rank = Object.keys(KINDS).reverse();
+  const drawn = [...summary.points].sort((a, b) => rank.indexOf(kind(a)) - rank.indexOf(kind(b)));
+  const kinds = drawn.map((p) => KINDS[kind(p)]);
   const marker = { color: kinds.map(([name]) => colour(name)), symbol: kinds.map(([, shape]) => shape) };
   return {
     type: "scatter", mode: "markers", hoverinfo: "none",
-    x: summary.points.map((p) => p[1]), y: summary.points.map((p) => p[2]),
-    customdata: summary.points.map((p) => p[0]),
+    x: drawn.map((p) => p[1]), y: drawn.map((p) => p[2]),
+    customdata: drawn.map((p) => p[0]),
     marker: { ...marker, size: kinds.map(([, shape]) => (kinds.length > 600 ? 5 : 7) + (shape === "circle" ? 0 : 2)), opacity: 0.75 },
     selected: { marker: { opacity: 0.75 } }, unselected: { marker: { opacity: 0.75 } },
   };
@@ -126,7 +129,7 @@ function tip(event, summary) {
 
 function legend(summary) {
   const shown = summary.points ? `${count(summary.points.length)} ${summary.points.length === 1 ? "point" : "points"}` : "the darker, the more samples (logarithmic)";
-  const dot = ([name, , sign, text]) => el("span", { style: `color: var(--${name}); margin-left: .7rem` }, `${sign} ${text}`);
+  const dot = ([name, , sign, text]) => el("span", { class: "kind", style: `color: var(--${name})` }, `${sign} ${text}`);
   const there = new Set((summary.points ?? []).map(kind));
   const named = ["none", "broken", "swapped", "wrong", "marked"].filter((k) => there.has(k) || !["swapped", "wrong"].includes(k));
   return [shown, ...(summary.points ? named.map((k) => dot(KINDS[k])) : [])];
