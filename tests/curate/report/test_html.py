@@ -356,3 +356,12 @@ def test_code_in_a_sentence_is_code_and_nothing_else_is_html():
     assert with_code('look: `curate sql "x < 1"`, <b>') == (
         "look: <code>curate sql &#34;x &lt; 1&#34;</code>, &lt;b&gt;"
     )
+
+
+def test_the_page_of_saved_predictions_gives_no_command_that_trains(tmp_path, scoring, predictions):
+    table = Store(tmp_path / "t.duckdb")
+    scoring.write(table, predictions(), method="predictions")
+    text = build(table, None, tmp_path / "reports").read_text()
+    assert "curate train" not in text and text.count("nothing was trained here") == 2
+    scoring.write(other := Store(tmp_path / "o.duckdb"), predictions())
+    assert "curate train --method adaptive" in build(other, None, tmp_path / "others").read_text()

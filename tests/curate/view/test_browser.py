@@ -138,7 +138,7 @@ def test_the_scatter_and_the_samples_say_what_is_claimed_of_labels_and_clips(see
         shapes = tab.evaluate("document.querySelector('#scatter').data.at(-1).marker.symbol")
         assert shapes.count("triangle-up") == 1 and shapes.count("diamond") == 7
         claimed = [shape for shape in shapes if shape != "circle"]
-        assert claimed == ["diamond"] * 7 + ["triangle-up"] and shapes[0] == "circle", "drawn over those without a claim"
+        assert claimed == ["diamond"] * 7 + ["triangle-up"] and shapes[0] == "circle", "drawn over the others"
         tab.goto(view.address.partition("?")[0] + "?q=clip001")
         tab.wait_for_selector("#rows .card .claim:has-text('label is wrong')")
         tab.close()
