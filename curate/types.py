@@ -283,7 +283,7 @@ class Selection:
     name: str
     run_id: str
     rule: str
-    sample_ids: NDArray[np.str_]
+    sample_ids: NDArray[np.str_] = field(repr=False)
     candidates: int
     kept: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -325,8 +325,8 @@ class Run:
     classes: tuple[str, ...]
     gap_kind: str | None
     family: str | None
-    config: Mapping[str, Mapping[str, Any]]
-    versions: Mapping[str, str]
+    config: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    versions: Mapping[str, str] = field(repr=False)
     folder: str
     status: str = "running"
     note: str | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,6 +105,29 @@ def newest_epochs(folder: Path) -> dict[str, int]:
     """{split: number of the newest epoch that all processes have finished} of what was recorded in a folder."""
     parts = [NAME.fullmatch(path.name) for path in _complete(shards_of(folder))[0]]
     return {found[2]: int(found[1]) for found in parts if found}  # ascending, so the last of a split is kept
+
+
+def not_in_both(folder: Path, split: str, number: int) -> list[str]:
+    """Ids that either the first complete epoch of a split or the one of this number lacks, ascending.
+
+    [] also where a file cannot be read: that is said when they are scored.
+    """
+    import duckdb
+
+    files: dict[int, list[str]] = {}
+    for path in _complete(shards_of(folder))[0]:
+        found = NAME.fullmatch(path.name)
+        if found and found[2] == split:
+            files.setdefault(int(found[1]), []).append(str(path))
+    if number not in files or number == min(files):
+        return []
+    given = {"first": files[min(files)], "own": files[number]}
+    x, y = (f"(SELECT DISTINCT sample_id FROM read_parquet(${name}))" for name in given)
+    lacking = "x.sample_id IS NULL OR y.sample_id IS NULL"
+    asked = f"SELECT sample_id FROM {x} x FULL JOIN {y} y USING (sample_id) WHERE {lacking} ORDER BY 1"
+    with suppress(duckdb.Error), duckdb.connect() as con:
+        return [str(name) for (name,) in con.execute(asked, given).fetchall()]
+    return []
 
 
 def recorded_classes(folder: Path) -> tuple[str, ...]:

@@ -11,9 +11,19 @@ from numpy.typing import NDArray
 
 from curate.blocks import fill, scratch
 from curate.errors import CurateError
-from curate.files.shards import KEYS, read_shards
+from curate.files.shards import KEYS, not_in_both, read_shards
 
 from .part import Part, shown
+
+SAME = "record every sample in every epoch: drop_last=False, or a pass in eval mode"
+
+
+def other_samples(folder: Path, number: int) -> str:
+    """That an epoch does not hold the training samples of the first one, and what to do; '' if it does."""
+    if not (differ := not_in_both(folder, "train", number)):
+        return ""
+    other = f"epoch {number} in {folder} does not hold the samples of the first: {shown(differ)}"
+    return f"{other}; score refuses that: {SAME}"
 
 
 def read_recorded(folder: Path) -> Part:
@@ -59,7 +69,7 @@ def _aligned(columns: Mapping[str, NDArray[Any]], folder: Path) -> dict[str, NDA
             differ = np.setxor1d(ids, first)
             raise CurateError(
                 f"epochs {trained[0]} and {epoch} in {folder} do not hold the same samples: {shown(differ)}",
-                "record every sample in every epoch: drop_last=False, or a pass in eval mode",
+                SAME,
             )
     rows = [np.flatnonzero(own)]
     numbers = [epochs[rows[0]]]

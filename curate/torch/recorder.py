@@ -18,6 +18,7 @@ from curate.arguments import described, need, one_of
 from curate.errors import CurateError, counted, shorten
 from curate.files.here import recording_here
 from curate.files.shards import newest_epochs, read_shards, recorded_classes, shard_name, write_shard
+from curate.predictions.recorded import other_samples
 from curate.predictions.score import fit_newest
 from curate.store.names import MODALITY, name_hint
 from curate.table import Table
@@ -96,6 +97,7 @@ class Recorder:
             there = ", ".join(f"{number} of {split}" for split, number in self._numbers.items())
             LOG.warning("%s holds epochs up to %s: it goes on after them; clear it for another run", folder, there)
         self._open: _Epoch | None = None
+        self._compared = False
 
     def _check_classes(self) -> None:
         there = recorded_classes(self.folder)
@@ -133,6 +135,10 @@ class Recorder:
             yield
             self._open.close()
             self._numbers[split] = max(number, self._numbers.get(split, 0))
+            if split == "train" and self.processes == 1 and not self._compared:
+                self._compared = number > 1  # said once, long before `score` refuses it
+                if said := other_samples(self.folder, number):
+                    LOG.warning("%s", said)
         finally:
             self._open.clear()
             self._open = None

@@ -77,6 +77,12 @@ def test_results_show_themselves_and_escape_what_they_show(table):
     assert all(f"<td>{w:.4g}</td>" in one.fits[0]._repr_html_() for w in one.fits[0].weights)
 
 
+def test_runs_and_selections_are_printed_in_a_line_or_two(table):
+    run, chosen = table.find_run(), table.choose("one", threshold=0)
+    assert "config" not in repr(run) and "versions" not in repr(run) and len(repr(run)) < 500
+    assert repr(str(chosen.sample_ids[0])) not in repr(chosen) and len(repr(chosen)) < 300
+
+
 def test_urls_are_places_as_on_the_command_line(table, scored_table, tmp_path, monkeypatch):
     fsspec = pytest.importorskip("fsspec")
     monkeypatch.chdir(tmp_path)

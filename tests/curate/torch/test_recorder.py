@@ -13,7 +13,7 @@ import torch
 
 import curate
 from curate.errors import CurateError
-from curate.files.shards import read_shards, shards_of
+from curate.files.shards import not_in_both, read_shards, shards_of
 from curate.predictions.align import align
 from curate.predictions.files import read_all
 from curate.predictions.score import understand
@@ -260,6 +260,23 @@ def test_contradictions_between_processes_and_epochs_are_refused(tmp_path, batch
     with pytest.raises(CurateError, match="other columns"):
         recorder.score(tmp_path / "t.duckdb")
     assert not (tmp_path / "t.duckdb").exists(), "nothing is stored"
+
+
+def test_the_second_epoch_warns_of_other_samples_and_a_damaged_file_ends_no_training(tmp_path, batches, caplog) -> None:
+    ids, labels, epochs = batches
+    recorder = Recorder(tmp_path / "a", CLASSES)
+    for left_out in (1, 1, 2, 3):
+        with recorder.epoch():
+            recorder.add(ids[left_out:], labels[left_out:], {m: x[left_out:] for m, x in epochs[0].items()})
+    assert not caplog.messages, "the first two have the same"
+    recorder = Recorder(tmp_path / "b", CLASSES)
+    for left_out in (0, 1, 2):
+        with recorder.epoch():
+            recorder.add(ids[left_out:], labels[left_out:], {m: x[left_out:] for m, x in epochs[0].items()})
+    (told,) = caplog.messages
+    assert "epoch 2 in" in told and "'s000'" in told and "drop_last=False" in told
+    shards_of(tmp_path / "b")[0].write_bytes(b"damaged")
+    assert not_in_both(tmp_path / "b", "train", 2) == []
 
 
 def test_what_a_killed_run_left_is_not_of_the_next(tmp_path, batches) -> None:
