@@ -20,7 +20,7 @@ from curate.scores.metrics import accuracy
 from curate.types import FUSED, Floats, Predictions
 
 from .part import Part, Texts, distinct, shown
-from .values import SHARES, Reading, Values, product, to_probabilities, which_kind
+from .values import SHARES, Reading, Values, product, resolution, to_probabilities, which_kind
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,9 @@ class Given:
     def predictions(self, epoch: int, rows: NDArray[np.bool_], modalities: tuple[str, ...]) -> Predictions:
         """Predictions of some samples by modalities that they all have; the fusion as given, or their product."""
         own = {m: self._probabilities(m, epoch, rows) for m in modalities}
-        fused = fill(scratch(int(rows.sum()), len(self.classes)), _product, *own.values())
+        least = [0.0 if self.readings[m].kind == "logits" else resolution(p) for m, p in own.items()]
+        empty = scratch(int(rows.sum()), len(self.classes))
+        fused = fill(empty, lambda *parts: product(parts, least), *own.values())
         if FUSED in self.numbers:
             fused = fill(fused, _where_given, fused, self._probabilities(FUSED, epoch, rows))
         ids = take(self.sample_ids, rows)
@@ -223,10 +225,6 @@ def _status(
         said[kind] = ("missing", f"no prediction by {'; '.join(own)}")
     own_status, own_reasons = zip(*(said[kind] for kind in kinds.tolist()), strict=True)
     return take(np.array(own_status, dtype=np.str_), which), take(np.array(own_reasons, dtype=np.str_), which)
-
-
-def _product(*probs: Floats) -> Floats:
-    return product(probs)
 
 
 def _where_given(made: Floats, given: Floats) -> Floats:

@@ -30,6 +30,7 @@ SHARE = 0.2
 """If at least this share of rows add to one, all count as probabilities; logits add to one by chance alone."""
 FEW = 20
 """With fewer rows, numbers that are never negative may be logits."""
+TINY = float(np.finfo(float).tiny)
 BASES = {"log-probabilities": np.e, "log10-probabilities": 10.0, "log2-probabilities": 2.0}
 PROPORTIONS = "--set score.values=proportions divides each row by its sum"
 LOGITS = "--set score.values=logits takes them for logits"
@@ -310,13 +311,31 @@ def softmax(logits: Floats) -> Floats:
     return result
 
 
-def product(probs: Sequence[Floats]) -> Floats:
+def product(probs: Sequence[Floats], least: Sequence[float] | None = None) -> Floats:
     """The fusion of independent modalities under equal priors: the product of their (N, K) probabilities, normalised.
 
-    A probability below the smallest normal float is replaced by it: modalities that exclude each other's classes then
-    still have a product.
+    Args:
+        least: of each modality, what a smaller probability counts as, see `resolution`; None: the smallest normal
+            float. Modalities that exclude each other's classes then still have a product.
     """
-    return softmax(reduce(np.add, [np.log(np.maximum(p, np.finfo(float).tiny)) for p in probs]))
+    bounds = [TINY] * len(probs) if least is None else [max(bound, TINY) for bound in least]
+    return softmax(reduce(np.add, [np.log(np.maximum(p, bound)) for p, bound in zip(probs, bounds, strict=True)]))
+
+
+def resolution(probs: Floats) -> float:
+    """What a probability of zero counts as in a product: the smallest of all that are not zero, divided by K.
+
+    A forest of n trees gives a class for which none voted exactly 0, and others at least 1 / n. That excludes no class:
+    one more vote, given to all K classes alike, would be 1 / (n K). So would rounding to decimals. As a factor of a
+    product a zero would outweigh all that the other modalities say. Where a softmax has become 0 the smallest is next
+    to 0 itself.
+
+    Args:
+        probs: (N, K).
+    """
+    smallest = by_row(lambda p: np.where(p > 0, p, np.inf).min(axis=1, initial=np.inf), probs)
+    result: float = float(smallest.min(initial=1.0)) / max(probs.shape[1], 1)
+    return result
 
 
 def _joined(arrays: Sequence[Floats]) -> Floats:

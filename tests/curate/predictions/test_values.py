@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from curate.errors import CurateError
 from curate.predictions.align import align
 from curate.predictions.part import Part
-from curate.predictions.values import Reading, product, to_probabilities, which_kind
+from curate.predictions.values import Reading, product, resolution, to_probabilities, which_kind
 from curate.scores.scoring import MixtureConfig, fit_round
 
 IDS = np.array(["a", "b", "c", "d"])
@@ -45,6 +45,28 @@ def test_the_product_by_hand():
 
 def test_modalities_that_exclude_each_other_have_a_product():
     np.testing.assert_allclose(product([np.eye(2), np.eye(2)[::-1]]), np.full((2, 2), 0.5))
+
+
+def test_a_zero_of_few_votes_outweighs_no_other_modality():
+    """Of 10 votes 3 are for the first class and none for the last: 1 / (10 * 3) for it in place of 0. The other
+    modality is sure of the last: 0.3 * 0.02 : 0.7 * 0.02 : 0.96 / 30 = 0.006 : 0.014 : 0.032."""
+    votes = np.array([[0.3, 0.7, 0.0], [0.1, 0.2, 0.7]])
+    other = np.array([[0.02, 0.02, 0.96], [0.02, 0.02, 0.96]])
+    assert resolution(votes) == pytest.approx(1 / 30)
+    fused = product([votes, other], [resolution(votes), resolution(other)])
+    np.testing.assert_allclose(fused[0], np.array([6, 14, 32]) / 52)
+
+
+def test_a_softmax_that_became_zero_stays_next_to_zero():
+    assert resolution(to_probabilities(np.array([[0.0, -740.0, -2000.0]]), LOGITS)) < 1e-300
+    assert resolution(np.eye(4)) == 0.25
+
+
+def test_saved_votes_are_fused_with_what_a_zero_of_them_is_worth():
+    """Without it a class for which one of ten trees voted would be as good as sure where the other modality has 0."""
+    votes = np.array([[0.9, 0.1], [0.1, 0.9]] * 15)
+    saved = align([part(votes, np.eye(2)[np.arange(30) % 2 ^ 1])])
+    np.testing.assert_allclose(saved.rounds[0].probs["fused"][0], np.array([0.9 * 0.5, 0.1]) / 0.55)
 
 
 @pytest.mark.parametrize(
