@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from curate.types import Floats
 
+from .bounds import MAJORITY
 from .two_groups import CLAIMED, Groups, two_groups, two_modes
 
 FEWEST, MOST = 10, 1 / 3
@@ -32,8 +33,9 @@ def exchanged(margin: Floats, other: NDArray[np.int64], labels: NDArray[np.int64
     """(N,) probability that a label is wrong, of pairs of classes in which wrong ones form a group; 0 elsewhere.
 
     Two Gaussians are fitted to the margins of the samples that have one of two classes as label and the other as what
-    is preferred besides. They must be apart, and most of the denied labels in the lower one. Nothing is told of two
-    classes alone: these margins are all there are.
+    is preferred besides. They must be apart, and most of the denied labels in the lower one. Nor may it have most of
+    the labels of a class: one that the model has hardly learnt is named as the other throughout, and looks the same.
+    Nothing is told of two classes alone: these margins are all there are.
 
     Args:
         margin: (N,) of the fusion, at equal frequency and confidence, nats.
@@ -55,7 +57,9 @@ def exchanged(margin: Floats, other: NDArray[np.int64], labels: NDArray[np.int64
         found = two_groups(margin[rows], weights[rows])
         if found and _apart(found):
             lower = found.lower(margin[rows]) * weights[rows]
-            p[rows] = lower * ((lower > CLAIMED).sum() > count / 2)
+            own = labels[rows[lower > CLAIMED]]
+            learnt = all((own == c).sum() <= MAJORITY * (labels == c).sum() for c in pair)
+            p[rows] = lower * (len(own) > count / 2 and learnt)
     return p
 
 

@@ -43,6 +43,14 @@ def test_what_is_between_two_classes_is_one_group(seed: int) -> None:
     assert (margin < 0).sum() > COUNT / 10 and not exchanged(margin, other, LABELS, EVERY).any()
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_class_that_is_named_as_another_throughout_is_hardly_learnt(seed: int) -> None:
+    """Nine tenths of one class are given the name of another, as deep as if they belonged to it."""
+    margin, other, _ = world(0.0, seed=seed)
+    unlearnt = (LABELS == 0) & (np.random.default_rng(seed).random(COUNT) < 0.9)
+    assert not exchanged(np.where(unlearnt, -margin, margin), other, LABELS, EVERY).any()
+
+
 def test_a_pair_is_told_that_has_more_than_a_third_of_what_is_denied() -> None:
     margin, other, wrong = world()
     hard = np.flatnonzero(LABELS > 1)[: int(2.5 * wrong.sum())]
