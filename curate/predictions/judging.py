@@ -11,6 +11,7 @@ Letters: N samples, M modalities, E epochs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from curate.scores.heart import epoch_weights
 from curate.scores.labels import Denied, contradicted, vouched
 from curate.scores.metrics import accuracy
 from curate.scores.preferences import preferences
+from curate.scores.sureness import softened, temperature
 from curate.scores.usability import Evidence, Usability, assess, contradiction
 from curate.types import FUSED, Floats, Predictions
 
@@ -97,7 +99,27 @@ def _denied(
     looks: Sequence[Floats] = (),
 ) -> Denied:
     """Which labels are wrong and which clips are swapped; without usability and looks, damage may be taken for the
-    latter."""
+    latter.
+
+    A model that is too sure of itself on held-out samples, or on these without any, is made less so. But where no label
+    is judged by its predictions as they are, as it is where too much is denied, none is.
+    """
+    known, held = (validated, found, looks), epochs[0] if unseen is None else unseen
+    judged = _as_given(epochs, unseen, *known)
+    sure = {m: temperature(p, held.labels) for m, p in held.probs.items()}
+    if max(sure.values()) == 1 or np.isnan(judged.p_mislabelled).all():
+        return judged
+    return _as_given([_softened(p, sure) for p in epochs], None if unseen is None else _softened(unseen, sure), *known)
+
+
+def _as_given(
+    epochs: Sequence[Predictions],
+    unseen: Predictions | None,
+    validated: Mapping[str, Floats] | None,
+    found: Usability | None,
+    looks: Sequence[Floats],
+) -> Denied:
+    """The same, by probabilities as they are given."""
     given, names, weights = epochs[0].labels, epochs[0].modalities, None
     by = FUSED if unseen is None else decider(unseen)
     if validated and unseen is not None:
@@ -122,3 +144,8 @@ def _denied(
         looks=looked,
         copies=contradicted(looks, given) if looks else None,
     )
+
+
+def _softened(predictions: Predictions, sure: Mapping[str, float]) -> Predictions:
+    """Predictions of which each modality and the fusion has a temperature of its own."""
+    return replace(predictions, probs={m: softened(p, sure[m]) for m, p in predictions.probs.items()})

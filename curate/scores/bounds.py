@@ -160,6 +160,12 @@ def least_wrong(probs: Floats, labels: NDArray[np.int64]) -> float:
         probs: (N, K) of the samples, rows adding to one; of many, `ASKED` are used.
         labels: (N,).
     """
+    likelihood = likelihoods(probs, labels).max(axis=1)
+    return float(SHARES[likelihood >= likelihood.max() - SIDED**2 / 2].min())
+
+
+def likelihoods(probs: Floats, labels: NDArray[np.int64]) -> Floats:
+    """(shares, temperatures) log-likelihood of held-out labels, as in `least_wrong`, of which the arguments are."""
     rows = np.linspace(0, len(labels) - 1, min(len(labels), ASKED)).astype(int)
     logs, own = np.log(np.maximum(probs[rows], TINY)), labels[rows]
     q = np.empty((len(TEMPERATURES), len(rows)))
@@ -167,8 +173,7 @@ def least_wrong(probs: Floats, labels: NDArray[np.int64]) -> float:
         powers = np.exp((logs - logs.max(axis=1, keepdims=True)) / t)
         of[:] = np.clip(powers[np.arange(len(rows)), own] / powers.sum(axis=1), TINY, 1)
     others = (1 - q) / (probs.shape[1] - 1)
-    likelihood = np.array([np.log((1 - w) * q + w * others).sum(axis=1).max() for w in SHARES])
-    return float(SHARES[likelihood >= likelihood.max() - SIDED**2 / 2].min())
+    return np.array([np.log((1 - w) * q + w * others).sum(axis=1) for w in SHARES])
 
 
 def limited(found: WrongBounds, patterns: Iterable[Floats | None], labels: NDArray[np.int64], seed: int) -> WrongBounds:
