@@ -112,6 +112,11 @@ def damaged(path: Path) -> Path | None:
     return None
 
 
+def has_files(path: Path) -> bool:
+    """Whether there are files of rows beside a table."""
+    return any(_folder(path).glob("*.parquet"))
+
+
 def _is_whole(file: Path) -> bool:
     """Whether a Parquet file begins and ends as one: its end tells where its columns are."""
     with file.open("rb") as opened:

@@ -240,6 +240,8 @@ class Connection:
                 "copy it to where you may write, with as much space again; nothing was changed",
             ) from None
         brought = "%s was brought from schema version %s to %s; the old file is kept as %s"
+        if beside.has_files(self.path):
+            brought += ", which is whole until rows in the files beside the table change"
         LOG.warning(brought, self.path, old, SCHEMA_VERSION, backup)
 
     def shrink(self) -> None:

@@ -13,7 +13,7 @@ import duckdb
 
 from curate.files.asking import literal
 
-from .beside import here
+from .beside import here, search
 from .instance import GROUP
 from .older import BY_NAME, convert
 from .schema import STORAGE
@@ -50,6 +50,7 @@ def rebuild(
         "SELECT database_name, table_name FROM duckdb_tables() WHERE database_name = current_database() ORDER BY 2"
     ).fetchall()
     old = tables[0][0]
+    search(con, path)  # for the views of rows in files beside it
 
     def fill() -> None:
         known = {name for (name,) in con.execute("SHOW TABLES").fetchall()}

@@ -120,6 +120,16 @@ def test_table_and_folder_move_together_and_any_duckdb_reads_them(full, tmp_path
     assert said.stdout.strip() == "True"
 
 
+def test_of_an_older_table_it_is_said_that_both_have_the_same_files(full, caplog) -> None:
+    full.keep_rows(True)
+    before = content(full)
+    with full.db.open(write=True) as con:
+        con.execute("UPDATE schema_version SET version = version - 1")
+    assert content(full) == before
+    (told,) = caplog.messages
+    assert "is kept as" in told and "whole until rows in the files beside the table change" in told
+
+
 def test_without_its_folder_the_table_is_not_read_and_says_what_is_missing(full, tmp_path) -> None:
     full.keep_rows(True)
     before = content(full)
