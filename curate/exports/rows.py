@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,11 +92,13 @@ def rows_of(store: Store, wanted: Wanted) -> Rows:
     """
     with store.together():
         run = _run(store, wanted)
+        extra = _extra(store, run) if run else Extra()
         with store.db.open() as con:
-            base = views.query_of(con, run.run_id) if run else "SELECT * FROM samples"
+            plain = views.query_of(con, run.run_id) if run else "SELECT * FROM samples"
+            base = views.query_of(con, run.run_id, extra.probabilities) if run else plain
         parameters: dict[str, Any] = {}
         if wanted.where:
-            parameters["ids"] = _ids(store, base, wanted.where)
+            parameters["ids"] = _ids(store, plain, wanted.where)
             base = f"SELECT * FROM ({base}) WHERE sample_id IN (SELECT unnest($ids))"
         if wanted.selection:
             store.selections.run_of(wanted.selection)
@@ -103,17 +106,14 @@ def rows_of(store: Store, wanted: Wanted) -> Rows:
             base = f"SELECT * FROM ({base}) WHERE sample_id IN ({MEMBERS})"
         if parameters and not store.db.named_rows(f"SELECT 1 FROM ({base}) LIMIT 1", parameters):
             raise EmptySelectionError("no sample fulfils that; nothing was written", "leave --where or --selection out")
-        extra, joins = "", ""
-        media: tuple[str, ...] = ()
-        if run:
-            extra, media, joins = _extra(store, run)
-            if media:
-                parameters["folder"] = _folder(run)
+        if run and extra.media:
+            parameters["folder"] = _folder(run)
+    last = f"EXCLUDE ({', '.join(extra.probabilities)}) " if extra.probabilities else ""
     sql = (
-        f"SELECT s.* REPLACE (CAST(s.extra AS VARCHAR) AS extra, CAST(s.media AS VARCHAR) AS media){extra} "
-        f"FROM ({base}) s{joins} ORDER BY s.dataset, s.sample_id"
+        f"SELECT s.* {last}REPLACE (CAST(s.extra AS VARCHAR) AS extra, CAST(s.media AS VARCHAR) AS media)"
+        f"{extra.columns} FROM ({base}) s{extra.joins} ORDER BY s.dataset, s.sample_id"
     )
-    return Rows(sql, parameters, run, media)
+    return Rows(sql, parameters, run, extra.media)
 
 
 def _run(store: Store, wanted: Wanted) -> Run | None:
@@ -143,8 +143,24 @@ def _folder(run: Run) -> str:
     return f"{place if folder else place.parent}/"
 
 
-def _extra(store: Store, run: Run) -> tuple[str, tuple[str, ...], str]:
-    """Further columns, the modalities with files, and the joins that the columns need."""
+class Extra(NamedTuple):
+    """What the rows have beside the columns of `samples`.
+
+    Attributes:
+        columns: SQL of further columns, each after a comma.
+        media: the modalities with files.
+        joins: what the columns need.
+        probabilities: see `views.probabilities_of`.
+    """
+
+    columns: str = ""
+    media: tuple[str, ...] = ()
+    joins: str = ""
+    probabilities: Mapping[str, str] = MappingProxyType({})
+
+
+def _extra(store: Store, run: Run) -> Extra:
+    """What is known of where the media of a run are, and its class probabilities."""
     parts = [(m, part, kind) for m in run.modalities for part, kind in PARTS.items()]
     sources = {f"{part}_{m}": SOURCE.format(m=m, part=part, kind=kind) for m, part, kind in parts}
     some = f"SELECT {', '.join(f'count({sql}) > 0' for sql in sources.values())} FROM sample w WHERE data_id = ?"
@@ -152,13 +168,10 @@ def _extra(store: Store, run: Run) -> tuple[str, tuple[str, ...], str]:
     media = tuple(m for m in run.modalities if f"file_{m}" in there)
     sources |= {f"file_{m}": PATH.format(m=m) for m in media}
     asked = "SELECT DISTINCT modality FROM class_probability WHERE run_id = ? ORDER BY 1"
-    known = [m for (m,) in store.rows(asked, [run.run_id])]
-    columns = [f"{sources[name]} AS {name}" for name in there]
+    probabilities = views.probabilities_of(run, [m for (m,) in store.rows(asked, [run.run_id])])
+    columns = [*(f"{sources[name]} AS {name}" for name in there), *(f"s.{name}" for name in probabilities)]
     joins = f" LEFT JOIN sample w ON w.data_id = '{run.data_id}' AND w.sample_id = s.sample_id" if there else ""
-    if known:
-        columns += [f"c.probs_{m}" for m in known]
-        joins += f" LEFT JOIN ({views.probabilities_of(run, known)}) c ON c.sample_id = s.sample_id"
-    return "".join(f", {c}" for c in columns), media, joins
+    return Extra("".join(f", {c}" for c in columns), media, joins, probabilities)
 
 
 def note(what: str, ids: Sequence[str] | NDArray[np.str_]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ SELECT
          WHEN NOT (/* any_right */ false) THEN 'none'
          ELSE concat_ws('+', /* right_ones */ NULL) || ' only' END AS quadrant,
     i.predicted[v.at_fused] AS predicted, i.in_sample, i.fold, /* usability_names */ u.contradiction_fused,
-    u.p_mislabelled, u.imbalance, u.intact, u.broken, u.contradicts, u.rare, u.weak, u.shortcut,
+    u.p_mislabelled, u.imbalance, u.intact, u.broken, u.contradicts, u.rare, u.weak, u.shortcut, /* more_names */
     k.mark, k.mark_label, k.mark_note,
     list_concat(coalesce([one.name for one in c.selections if n.bits & one.bit <> 0], []), coalesce(n.more, []))
         AS selections

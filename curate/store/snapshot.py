@@ -28,12 +28,19 @@ from .instance import statements
 from .statements import sql_error
 from .store import Store
 
-MEMORY = "400MB"
+FILLING, MEMORY = "1GB", "400MB"
+"""While the rows are copied, so that what they are joined with stays in memory: on the disk it takes three times as
+long; and afterwards."""
 NUMERIC = ("DOUBLE", "FLOAT", "INTEGER", "BIGINT")
 LEFT_OUT = ("extra", "media")
 """Columns of `samples` that the snapshot does not have: they would be the most of it."""
 ASKED_ONLY = ("label", "selections", "dataset", "run_id")
 """Columns that conditions may name, and that are not shown: of one run they are the same, or no plain values."""
+DRAWN = """
+    SELECT sample_id, last(drawn ORDER BY number) FILTER (mark IS NOT NULL) AS mark_drawn FROM mark
+    WHERE dataset = ? AND withdrawn IS NULL GROUP BY 1
+"""
+"""How each sample was drawn whose mark counts; `samples` does not show it."""
 
 
 class Snapshot:
@@ -54,7 +61,7 @@ class Snapshot:
         self.store, self.run, self.patience = store, run, patience
         self._folder = tempfile.TemporaryDirectory(prefix="curate-view-", ignore_cleanup_errors=True)
         self._lock, self.changes = threading.Lock(), 0
-        self._con = duckdb.connect(str(Path(self._folder.name) / "samples.duckdb"), config={"memory_limit": MEMORY})
+        self._con = duckdb.connect(str(Path(self._folder.name) / "samples.duckdb"), config={"memory_limit": FILLING})
         try:
             self._copy()
         except BaseException:
@@ -66,26 +73,24 @@ class Snapshot:
 
     def _copy(self) -> None:
         with self.store.db.open() as con:  # of the right version, and not locked
-            query = views.query_of(con, self.run.run_id)
+            seen = {seen_column(pair): sql for pair, sql in views.fitted_of(con, self.run).items()}
+            query = views.query_of(con, self.run.run_id, seen)
         key = self._attach()
         try:
             self._fill(query)
         finally:
             give(key, self._detach)
+        self._con.execute(f"SET memory_limit = '{MEMORY}'")
         self._con.execute("SET enable_external_access = false")
         self._con.execute("SET python_enable_replacements = false")
         self._con.execute("SET lock_configuration = true")
 
     def _fill(self, query: str) -> None:
         con = self._con
-        con.execute("USE source")
-        joined = f"SELECT * EXCLUDE ({', '.join(LEFT_OUT)}) FROM ({query})"
-        for table, columns, which in self._more():
-            joined += (
-                f" LEFT JOIN (SELECT sample_id, {columns} FROM {table} WHERE {which} GROUP BY 1) USING (sample_id)"
-            )
-        con.execute(f"CREATE TABLE samples.main.samples AS {joined}")
         name, data = [self.run.dataset], [self.run.data_id]
+        con.execute("USE source")
+        joined = f"SELECT * EXCLUDE ({', '.join(LEFT_OUT)}) FROM ({query}) LEFT JOIN ({DRAWN}) USING (sample_id)"
+        con.execute(f"CREATE TABLE samples.main.samples AS {joined}", name)
         con.execute("CREATE TABLE samples.main.findings AS SELECT * FROM findings WHERE dataset = ?", name)
         con.execute(
             "CREATE TABLE samples.main.sources AS SELECT sample_id, sources FROM sample "
@@ -99,17 +104,6 @@ class Snapshot:
         with suppress(duckdb.Error):
             self._con.execute("USE samples")
             self._con.execute("DETACH source")
-
-    def _more(self) -> list[tuple[str, str, str]]:
-        """(table, columns of each sample, condition): what `samples` does not show of a run."""
-        plain = {"prob": "prob_gap", "kl": "kl_gap"}.get(self.run.gap_kind or "prob", "NULL")
-        own, dataset = f"run_id = {literal(self.run.run_id)}", f"dataset = {literal(self.run.dataset)}"
-        where = f"{own} AND round = 0"
-        pairs = sorted(p for (p,) in self._con.execute(f"SELECT DISTINCT pair FROM gap WHERE {where}").fetchall())
-        seen = [f"max(coalesce(fitted, {plain})) FILTER (pair = '{p}') AS \"{seen_column(p)}\"" for p in pairs]
-        drawn = "last(drawn ORDER BY number) FILTER (mark IS NOT NULL) AS mark_drawn"
-        marks = ("mark", drawn, f"{dataset} AND withdrawn IS NULL")
-        return [marks, ("gap", ", ".join(seen), where)] if seen else [marks]
 
     def _attach(self) -> str:
         """Attach the sample table for reading, waiting for a writer as `Connection.open` does; see `holding.take`."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
+from types import MappingProxyType
 
 import duckdb
 
@@ -55,30 +56,35 @@ def in_step(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
         refresh(con)
 
 
-def query_of(con: duckdb.DuckDBPyConnection, run_id: str) -> str:
-    """The query behind the view `samples`, with the numbers of one scored run, whether or not it is the newest."""
-    text = _filled(*_stored(con)).partition(";")[0].partition("AS\n")[2]
+def query_of(con: duckdb.DuckDBPyConnection, run_id: str, more: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The query behind the view `samples`, with the numbers of one scored run, whether or not it is the newest.
+
+    Args:
+        more: {further column: SQL of it}, of `probabilities_of` and `fitted_of`: what else the rows that are read have,
+            which costs much less than to read them again and join them.
+    """
+    text = _filled(*_stored(con), more).partition(";")[0].partition("AS\n")[2]
     own = f"run_id = {literal(run_id)}"
     chosen = text.replace("/* chosen */", f"{own} AND")
     return f"SELECT * FROM ({chosen}) WHERE {own}"
 
 
-def probabilities_of(run: Run, modalities: Sequence[str]) -> str:
-    """A query for `sample_id` and `probs_<modality>` of each: class probabilities of round 0 of a run.
-
-    They are those of the view `class_probability`, which has a row a modality and is read once for each that is joined.
-    """
+def probabilities_of(run: Run, modalities: Sequence[str]) -> dict[str, str]:
+    """{`probs_<modality>`: class probabilities of round 0, which `query_of` takes}, as in `class_probability`."""
     width = len(run.classes)
-    places = ", ".join(f"list_position(modalities, '{m}') - 1 AS at_{m}" for m in modalities)
-    lists = ", ".join(
-        f"CASE WHEN i.probs[p.at_{m} * {width} + 1] IS NOT NULL "
-        f"THEN i.probs[p.at_{m} * {width} + 1 : (p.at_{m} + 1) * {width}] END AS probs_{m}"
+    return {
+        f"probs_{m}": f"CASE WHEN i.probs[(v.at_{m} - 1) * {width} + 1] IS NOT NULL "
+        f"THEN i.probs[(v.at_{m} - 1) * {width} + 1 : v.at_{m} * {width}] END"
         for m in modalities
-    )
-    return (
-        f"SELECT i.sample_id, {lists} FROM item i JOIN (SELECT number, {places} FROM part "
-        f"WHERE run_id = {literal(run.run_id)} AND round = 0) p ON p.number = i.part"
-    )
+    }
+
+
+def fitted_of(con: duckdb.DuckDBPyConnection, run: Run) -> dict[str, str]:
+    """{pair: what its mixture was fitted to, which `query_of` takes}, as in `gap`."""
+    kept = {"prob": "prob_gap", "kl": "kl_gap"}.get(run.gap_kind or "prob")
+    pairs = "SELECT DISTINCT unnest(pairs) FROM part WHERE run_id = ? AND round = 0 ORDER BY 1"
+    known = {p: f"list_position(v.pairs, {literal(p)})" for (p,) in con.execute(pairs, [run.run_id]).fetchall()}
+    return {p: f"coalesce(i.fitted[{k}], {f'i.{kept}[{k}]' if kept else 'NULL'})" for p, k in known.items()}
 
 
 def _stored(con: duckdb.DuckDBPyConnection) -> tuple[list[str], bool]:
@@ -88,7 +94,7 @@ def _stored(con: duckdb.DuckDBPyConnection) -> tuple[list[str], bool]:
     return [m for m in known if MODALITY.fullmatch(m)], three
 
 
-def _filled(known: Sequence[str], three: bool) -> str:
+def _filled(known: Sequence[str], three: bool, more: Mapping[str, str] = MappingProxyType({})) -> str:
     """The text of `samples.sql` with the columns of the modalities."""
     own = [m for m in known if m != FUSED]
 
@@ -136,6 +142,7 @@ def _filled(known: Sequence[str], three: bool) -> str:
             f"ORDER BY list_position(modalities, modality)) FILTER ({so}), '') END AS {name}"
             for name, so in NAMED.items()
         ],
+        "more_names": [f'{sql} AS "{name}", ' for name, sql in more.items()],
         "usability_names": [f"u.usability_{m}, u.p_broken_{m}, u.contradiction_{m}, u.p_swapped_{m}, " for m in own],
     }
     template = resources.files("curate.store").joinpath("samples.sql").read_text(encoding="utf-8")

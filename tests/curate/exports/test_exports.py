@@ -14,7 +14,7 @@ from PIL import Image
 
 from curate.errors import CurateError, EmptySelectionError
 from curate.exports.formats import TARGETS, export
-from curate.exports.rows import Wanted
+from curate.exports.rows import Wanted, rows_of
 from curate.predictions.score import score_predictions
 from curate.store.marks import Mark
 from curate.store.store import Store
@@ -64,6 +64,13 @@ def test_class_probabilities_come_back_with_their_samples(scored_table, predicti
     for m, probs in given.probs.items():
         np.testing.assert_allclose(found[m], probs[order], atol=1e-7)
     assert scored_table.rows("SELECT count(*) FROM class_probability WHERE abs(list_sum(probs) - 1) > 1e-5") == [(0,)]
+
+
+def test_rows_of_the_table_are_read_once(scored_table) -> None:
+    rows = rows_of(scored_table, Wanted())
+    with scored_table.db.open() as con:
+        ((_, plan),) = con.execute(f"EXPLAIN {rows.sql}").fetchall()
+    assert "probs_audio" in rows.sql and plan.count("item_here") == 1
 
 
 def test_a_condition_and_a_selection_narrow_what_is_written(scored_table, tmp_path) -> None:
