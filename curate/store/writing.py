@@ -13,6 +13,7 @@ from curate.types import FUSED, Predictions
 
 from .arrays import placed
 from .block import Block, put
+from .instance import inserting
 from .items import FACTS, PREDICTED, Items, begin, complete, leave, of_data, of_round, share
 from .rows import ranges
 
@@ -88,13 +89,14 @@ class Writing:
             of_source = "run_id = ? AND round = ?"
             share(con, of_source, [source, number], data_id=self._data_id, run_id=run_id)
             return
-        with placed(con, sample_ids):
-            con.execute(
-                f"INSERT INTO item_here SELECT * REPLACE ({self._number} AS part) FROM item "
-                "WHERE part IN (SELECT number FROM part WHERE run_id = ? AND round = ?) "
-                "AND p_true IS NOT NULL AND sample_id IN (SELECT sample_id FROM temp.placed)",
-                [source, number],
-            )
+        with inserting(con), placed(con, sample_ids):
+            for rows in ranges(len(sample_ids), self.width):
+                con.execute(
+                    f"INSERT INTO item_here SELECT * REPLACE ({self._number} AS part) FROM item "
+                    "WHERE part IN (SELECT number FROM part WHERE run_id = ? AND round = ?) AND p_true IS NOT NULL "
+                    "AND sample_id IN (SELECT sample_id FROM temp.placed WHERE place BETWEEN ? AND ?)",
+                    [source, number, rows.start, rows.stop - 1],
+                )
 
     def end(self) -> None:
         """Complete the round, and delete what it replaces."""

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from curate.predictions.score import score_missing_predictions, score_predictions
+from curate.store import instance
+from curate.store.arrays import placed
 from curate.store.store import Store
 from curate.types import Sample
 
@@ -57,6 +59,28 @@ def test_a_grown_run_stores_the_new_samples_alone_and_shows_all(grown) -> None:
     assert [len(grown.rounds.read(r.run_id).sample_ids) for r in (scored, new)] == [80, 88]
     old = grown.rounds.read(scored.run_id)
     assert np.array_equal(grown.rounds.read(new.run_id).p_balanced[:80], old.p_balanced)
+
+
+def test_known_samples_whose_facts_changed_are_copied_in_portions_and_in_the_memory_of_a_writer(tmp_path, monkeypatch):
+    table, limits = Store(tmp_path / "t.duckdb"), []
+    limit = "SELECT current_setting('memory_limit')"
+
+    def watched(con, ids):
+        limits.extend(con.execute(limit).fetchall())
+        return placed(con, ids)
+
+    monkeypatch.setattr("curate.store.rows.AT_ONCE", 8)
+    monkeypatch.setattr("curate.store.writing.placed", watched)
+    score_predictions(table, [write(tmp_path / "few.csv", range(120))], [{}])
+    more = Path(write(tmp_path / "more.csv", range(132)))
+    more.write_text(more.read_text().replace(",val,", ",test,"))
+    score_missing_predictions(table, [str(more)], "few")
+    counts = "SELECT split, count(*), count(DISTINCT sample_id), count(gap) FROM samples GROUP BY 1 ORDER BY 1"
+    assert table.query(counts)[1] == [("test", 44, 44, 0), ("train", 88, 88, 88)]
+    old, new = (table.rounds.read(f"score-few-{k}") for k in (1, 2))
+    assert np.array_equal(new.p_balanced[:80], old.p_balanced) and len(new.sample_ids) == 88
+    with duckdb.connect(config={"memory_limit": instance.INSERTING}) as con:
+        assert limits == con.execute(limit).fetchall()
 
 
 @pytest.mark.parametrize(("removed", "left"), [("score-few-1", 132), ("score-few-2", 120)])
