@@ -72,16 +72,16 @@ WORLDS = {
             Fault(kind="blur", modality="visual", share=0.15, strength=0.6),
         ],
     ),
-    "labels, sound shows nothing": (
+    "labels without sound": (
         RAW,
         [Fault(kind="noise", modality="audio", share=1), Fault(kind="wrong_label", share=0.1)],
     ),
-    "labels, pictures show nothing": (
+    "labels without pictures": (
         RAW,
         [Fault(kind="noise", modality="visual", share=1), Fault(kind="wrong_label", share=0.1)],
     ),
-    "sound shows nothing": (RAW, [Fault(kind="noise", modality="audio", share=1)]),
-    "pictures show nothing": (RAW, [Fault(kind="noise", modality="visual", share=1)]),
+    "without sound": (RAW, [Fault(kind="noise", modality="audio", share=1)]),
+    "without pictures": (RAW, [Fault(kind="noise", modality="visual", share=1)]),
     "labels next": (RAW, [Fault(kind="wrong_label_next", share=0.1)]),
     "swapped labels": (
         RAW,

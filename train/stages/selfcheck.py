@@ -173,8 +173,9 @@ def _announce(
     many = f"{len(worlds)} trainings" if len(worlds) > 1 else "one training"
     session.message(
         f"selfcheck: {len(planted)} kinds of fault in copies of {trained} training samples, {many} of "
-        f"{counted(warmup.epochs, 'epoch')}: about {duration(seconds)}{more}; at most {TOGETHER} kinds in each "
-        "modality at once, in different samples, and the wrong labels with the last; nothing goes into the table"
+        f"{counted(warmup.epochs, 'epoch')}: about {duration(seconds)} of training{more}, and on top of it what it "
+        f"takes to read and to judge each copy; at most {TOGETHER} kinds in each modality at once, in different "
+        "samples, and the wrong labels with the last; nothing goes into the table"
     )
 
 
