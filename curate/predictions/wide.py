@@ -62,8 +62,22 @@ def _columns(names: Sequence[str], path: Path) -> dict[str, dict[str, str]]:
             raise CurateError(f"{path}: {own[label]!r} and {name!r} are one class", "give each column its own name")
         own[label] = name
     if not found:
-        raise CurateError(f"{path}: no modality: no column is called <modality>.<class>", f"expected {WIDE}")
+        hint = _dotted(names) or f"expected {WIDE}"
+        raise CurateError(f"{path}: no modality: no column is called <modality>.<class>", hint)
     return found
+
+
+def _dotted(names: Sequence[str]) -> str:
+    """A hint that another sign stands where a dot is expected, as in `audio_bark`, `audio_horn`, `visual_bark` and
+    `visual_horn`; '' if no two modalities have the same classes that way."""
+    for sign in "_:/-|":
+        classes: dict[str, set[str]] = {}
+        for before, _, after in (name.partition(sign) for name in names if name not in KEYS):
+            classes.setdefault(before, set()).add(after)
+        for before, own in classes.items():
+            if len(own) > 1 and sum(own == other for other in classes.values()) > 1:
+                return f"a dot divides the two: {before}{sign}{(c := min(own))} is to be called {before}.{c}"
+    return ""
 
 
 def _refuse_copies(columns: dict[str, dict[str, str]], labels: set[str], path: Path) -> None:

@@ -188,7 +188,7 @@ function gallery() {
 
 function card(row) {
   const thumbs = el("div", { class: "thumbs" }, ...about.modalities.slice(0, 3).map((m) => thumb(row, m)));
-  return el("button", { type: "button", class: "card", "data-id": row.sample_id, onclick: () => openSample(row.sample_id) }, thumbs,
+  return el("button", { type: "button", class: "card", "data-id": row.sample_id, onclick: () => openSample(row.sample_id) }, ...(about.shown.length ? [thumbs] : []),
     el("span", { class: "label" }, short(row.label_name || "no label", 40)), el("span", { class: "id" }, short(row.sample_id, 40)),
     el("span", { class: "said" }, row.gap === null ? row.status === "ok" ? row.split : row.status : `gap ${number(row.gap)}`), el("span", {}, ...tags(row)));
 }

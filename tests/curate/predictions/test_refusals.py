@@ -90,6 +90,23 @@ def test_it_is_said_what_is_wrong_with_the_name_of_a_modality(tmp_path, name, hi
     assert hint in told.value.hint
 
 
+@pytest.mark.parametrize(
+    ("columns", "hint"),
+    [
+        ("a_y,a_x,b_x,b_y", "a_x is to be called a.x"),
+        ("speaker_id,speaker_name,a:x,a:y,b:y,b:x", "a:x is to be called a.x"),
+        ("speaker_id,speaker_name,a_x,b_x", "expected one row a sample"),
+    ],
+)
+def test_another_sign_in_place_of_the_dot_is_named(tmp_path, columns, hint):
+    """Two modalities have the same classes; a speaker's id and name are none."""
+    path = tmp_path / "f.csv"
+    path.write_text(f"sample_id,label,{columns}\n1,x{',1' * len(columns.split(','))}\n")
+    with pytest.raises(CurateError, match="no modality") as told:
+        read_all([str(path)])
+    assert hint in told.value.hint
+
+
 def test_offenders_are_counted_and_the_first_three_named(refused):
     rows = "".join(f"{i},x,1,nan,3,4\n" for i in range(5))
     assert refused(f_csv=f"{HEADER}\n{rows}").endswith("for '0', '1', '2', ... (5 in all)")
