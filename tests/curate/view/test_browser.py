@@ -9,11 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from curate.predictions.score import score_predictions
 from curate.store.marks import Mark
 from curate.store.store import Store
 from curate.view.serving import View
 
-from .conftest import CLASSES, COUNT, HOSTILE, claim
+from .conftest import CLASSES, COUNT, HOSTILE, claim, write_predictions
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium")
@@ -141,6 +142,18 @@ def test_the_scatter_and_the_samples_say_what_is_claimed_of_labels_and_clips(see
         assert claimed == ["diamond"] * 7 + ["triangle-up"] and shapes[0] == "circle", "drawn over the others"
         tab.goto(view.address.partition("?")[0] + "?q=clip001")
         tab.wait_for_selector("#rows .card .claim:has-text('label is wrong')")
+        tab.close()
+
+
+def test_cards_have_no_empty_boxes_where_no_media_are_known(seen, tmp_path):
+    assert seen.tab.locator("#rows .card .thumbs").count() == seen.tab.locator("#rows .card").count() > 0
+    write_predictions(tmp_path / "saved.csv")
+    score_predictions(store := Store(tmp_path / "saved.duckdb"), [str(tmp_path / "saved.csv")], [{}])
+    with View(store) as view:
+        tab = seen.tab.context.new_page()
+        tab.goto(view.address)
+        tab.wait_for_selector("#rows .card")
+        assert tab.locator("#rows .card .thumbs").count() == 0
         tab.close()
 
 
