@@ -194,7 +194,7 @@ def row(world: str, seed: int, found: Usability, known) -> str:
     cells = [
         f"{claimed.any(axis=1).mean():.1%}",
         f"{hits / claimed.sum():.2f} / {hits / damaged.sum():.2f}" if claimed.any() and damaged.any() else "",
-        f"{auroc(found.imbalance, alone):.3f}" if alone.any() else "",
+        f"{auroc(found.imbalance, alone):.3f}" if alone.any() and not alone.all() else "",
         f"{kept[planted].mean():.0%}" if planted.any() else "",
         both(rare, minority) if minority.any() or rare.any() else "",
         "; ".join(f"{m}: {g.verdict.split(': ')[0]}" for m, g in zip(found.modalities, found.guards, strict=True)),
@@ -263,8 +263,8 @@ def line(world: str, seed: int, kind: str, truth, score, p, known, modality: str
 
 
 def ranked(score, truth) -> str:
-    """AUROC; '' of nothing."""
-    return f"{auroc(score, truth):.2f}" if truth.any() else ""
+    """AUROC; '' of nothing, and of all."""
+    return f"{auroc(score, truth):.2f}" if truth.any() and not truth.all() else ""
 
 
 def both(claimed, truth) -> str:
