@@ -112,12 +112,14 @@ def align(parts: Sequence[Part], values: Values = "auto", order: Sequence[str] =
     if not (wanted & (status == "ok")).any():
         message = f"{first.source}: no training sample has a label and numbers of {' and '.join(modalities)}"
         raise CurateError(message, "a gap is between two modalities of one sample")
-    kinds, readings = {part.kind for part in parts}, {}
+    kinds, readings, least = {part.kind for part in parts}, {}, {}
     told = kinds.pop() if len(kinds) == 1 else ""
     for m, arrays in raw.items():
         there = wanted & ~lacks[m]
-        readings[m] = which_kind(m, [take(a, there) for a in arrays], values, first.sample_ids, told, there)
-    given = Given(first.sample_ids, labels, classes, modalities, raw, readings)
+        own = [take(a, there) for a in arrays]
+        readings[m] = which_kind(m, own, values, first.sample_ids, told, there)
+        least[m] = resolution(own, readings[m])
+    given = Given(first.sample_ids, labels, classes, modalities, raw, readings, least)
     rounds = tuple(given.predictions(e, wanted & (status == "ok"), modalities) for e in range(len(epochs)))
     others = tuple(given.others(wanted & (status == "missing"), lacks))
     held_out, validated = _held_out(given, splits), _validated(given, splits)
@@ -148,6 +150,7 @@ class Given:
     Attributes:
         numbers: {modality, or fusion where given: (N, K) of each epoch}, NaN where there is no prediction.
         readings: of what kind they are.
+        least: what a probability of zero counts as in a product, see `values.resolution`.
     """
 
     sample_ids: Texts
@@ -156,11 +159,12 @@ class Given:
     modalities: tuple[str, ...]
     numbers: Mapping[str, Sequence[Floats]]
     readings: Mapping[str, Reading]
+    least: Mapping[str, float]
 
     def predictions(self, epoch: int, rows: NDArray[np.bool_], modalities: tuple[str, ...]) -> Predictions:
         """Predictions of some samples by modalities that they all have; the fusion as given, or their product."""
         own = {m: self._probabilities(m, epoch, rows) for m in modalities}
-        least = [0.0 if self.readings[m].kind == "logits" else resolution(p) for m, p in own.items()]
+        least = [self.least[m] for m in modalities]
         empty = scratch(int(rows.sum()), len(self.classes))
         fused = fill(empty, lambda *parts: product(parts, least), *own.values())
         if FUSED in self.numbers:

@@ -322,20 +322,26 @@ def product(probs: Sequence[Floats], least: Sequence[float] | None = None) -> Fl
     return softmax(reduce(np.add, [np.log(np.maximum(p, bound)) for p, bound in zip(probs, bounds, strict=True)]))
 
 
-def resolution(probs: Floats) -> float:
+def resolution(arrays: Sequence[Floats], reading: Reading) -> float:
     """What a probability of zero counts as in a product: the smallest of all that are not zero, divided by K.
 
     A forest of n trees gives a class for which none voted exactly 0, and others at least 1 / n. That excludes no class:
     one more vote, given to all K classes alike, would be 1 / (n K). So would rounding to decimals. As a factor of a
-    product a zero would outweigh all that the other modalities say. Where a softmax has become 0 the smallest is next
-    to 0 itself.
+    product a zero would outweigh all that the other modalities say. Logits exclude no class: of these it is 0.
 
     Args:
-        probs: (N, K).
+        arrays: (N, K) values of the kind `reading`, of every epoch: all samples are fused alike.
     """
-    smallest = by_row(lambda p: np.where(p > 0, p, np.inf).min(axis=1, initial=np.inf), probs)
-    result: float = float(smallest.min(initial=1.0)) / max(probs.shape[1], 1)
-    return result
+    if reading.kind == "logits":
+        return 0.0
+
+    def smallest(values: Floats) -> Floats:
+        p = to_probabilities(values, reading)
+        result: Floats = np.where(p > 0, p, np.inf).min(axis=1, initial=np.inf)
+        return result
+
+    found = [float(by_row(smallest, values).min(initial=1.0)) / max(values.shape[1], 1) for values in arrays]
+    return min(found, default=0.0)
 
 
 def _joined(arrays: Sequence[Floats]) -> Floats:

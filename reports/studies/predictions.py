@@ -29,7 +29,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from curate.predictions.judging import judge_labels
-from curate.predictions.values import product, resolution
+from curate.predictions.values import Reading, product, resolution
 from curate.scores.two_groups import CLAIMED
 from curate.types import FUSED, Predictions
 
@@ -110,7 +110,7 @@ def judged(data: str, model: str, fault: str, seed: int) -> tuple[np.ndarray, ..
     folds = StratifiedKFold(5, shuffle=True, random_state=seed)
     classifier = make_pipeline(StandardScaler(), models(seed)[model])
     first, second = (cross_val_predict(classifier, x, given, cv=folds, method="predict_proba") for x in views)
-    fused = product([first, second], [resolution(first), resolution(second)])
+    fused = product([first, second], [resolution([p], Reading("probabilities", "")) for p in (first, second)])
     names, probs = tuple(map(str, range(fused.shape[1]))), {"a": first, "b": second, FUSED: fused}
     said = Predictions(np.arange(len(given)).astype(str), given, names, ("a", "b"), probs)
     ours = np.nan_to_num(judge_labels([said])[1]) > CLAIMED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,14 +53,17 @@ def test_a_zero_of_few_votes_outweighs_no_other_modality():
     modality is sure of the last: 0.3 * 0.02 : 0.7 * 0.02 : 0.96 / 30 = 0.006 : 0.014 : 0.032."""
     votes = np.array([[0.3, 0.7, 0.0], [0.1, 0.2, 0.7]])
     other = np.array([[0.02, 0.02, 0.96], [0.02, 0.02, 0.96]])
-    assert resolution(votes) == pytest.approx(1 / 30)
-    fused = product([votes, other], [resolution(votes), resolution(other)])
+    assert resolution([votes], PROBABILITIES) == pytest.approx(1 / 30)
+    fused = product([votes, other], [resolution([p], PROBABILITIES) for p in (votes, other)])
     np.testing.assert_allclose(fused[0], np.array([6, 14, 32]) / 52)
 
 
 def test_a_softmax_that_became_zero_stays_next_to_zero():
-    assert resolution(to_probabilities(np.array([[0.0, -740.0, -2000.0]]), LOGITS)) < 1e-300
-    assert resolution(np.eye(4)) == 0.25
+    logits = np.array([[0.0, -740.0, -2000.0]])
+    assert resolution([logits], LOGITS) == 0 and resolution([to_probabilities(logits, LOGITS)], PROBABILITIES) < 1e-300
+    assert resolution([np.eye(4)], PROBABILITIES) == 0.25
+    assert resolution([np.eye(4), np.full((1, 4), 0.25)], PROBABILITIES) == 0.0625, "of every epoch"
+    assert resolution([100 * np.eye(4) * 0.5 + 50 / 4], Reading("percentages", "")) == pytest.approx(0.125 / 4)
 
 
 def test_saved_votes_are_fused_with_what_a_zero_of_them_is_worth():
@@ -67,6 +71,17 @@ def test_saved_votes_are_fused_with_what_a_zero_of_them_is_worth():
     votes = np.array([[0.9, 0.1], [0.1, 0.9]] * 15)
     saved = align([part(votes, np.eye(2)[np.arange(30) % 2 ^ 1])])
     np.testing.assert_allclose(saved.rounds[0].probs["fused"][0], np.array([0.9 * 0.5, 0.1]) / 0.55)
+
+
+def test_zeros_are_worth_the_same_in_every_split_and_epoch():
+    """A validation sample for which all trees vote alike is fused as a training sample of the same votes."""
+    votes = np.array([[0.9, 0.1], [0.1, 0.9], [1.0, 0.0], [1.0, 0.0]] * 10)
+    told = part(votes, votes, ["k0", "k1", "k0", "k0"] * 10)
+    splits = np.array(["train", "train", "train", "val"] * 10)
+    saved = align([replace(told, splits=splits)])
+    expected = np.array([1.0, 0.05**2]) / (1 + 0.05**2)
+    np.testing.assert_allclose(saved.rounds[0].probs["fused"][2], expected)
+    np.testing.assert_allclose(saved.held_out["val"].probs["fused"][0], expected)
 
 
 @pytest.mark.parametrize(
