@@ -22,7 +22,7 @@ from curate.scores.guard import Labels
 from curate.scores.heart import epoch_weights
 from curate.scores.labels import Denied, contradicted, vouched
 from curate.scores.metrics import accuracy
-from curate.scores.preferences import preferences
+from curate.scores.preferences import Preferences, preferences
 from curate.scores.sureness import softened, temperature
 from curate.scores.usability import Evidence, Usability, assess, contradiction
 from curate.types import FUSED, Floats, Predictions
@@ -120,13 +120,11 @@ def _as_given(
     looks: Sequence[Floats],
 ) -> Denied:
     """The same, by probabilities as they are given."""
-    given, names, weights = epochs[0].labels, epochs[0].modalities, None
+    given, names = epochs[0].labels, epochs[0].modalities
     by = FUSED if unseen is None else decider(unseen)
-    if validated and unseen is not None:
-        right = np.array([accuracy(p.probs[by], given) for p in epochs])
-        weights = epoch_weights(right, validated, len(unseen.labels), by)
-    preferred = preferences((p.probs for p in epochs), names, given, weights)
-    preferred = preferred if by == FUSED else preferred.led_by(names.index(by))
+    preferred = _preferred(epochs, validated, unseen, FUSED)
+    if by != FUSED:
+        preferred = preferred.led_by(names.index(by), _preferred(epochs, validated, unseen, by))
     p_broken = np.zeros((len(given), len(names))) if found is None else found.p_broken
     looked = () if found is None else tuple(found.looks.values())
     if unseen is None:
@@ -144,6 +142,17 @@ def _as_given(
         looks=looked,
         copies=contradicted(looks, given) if looks else None,
     )
+
+
+def _preferred(
+    epochs: Sequence[Predictions], validated: Mapping[str, Floats] | None, unseen: Predictions | None, by: str
+) -> Preferences:
+    """What was preferred, with epochs weighted by what `by` does not know by heart, where that is known."""
+    given, weights = epochs[0].labels, None
+    if validated and unseen is not None:
+        right = np.array([accuracy(p.probs[by], given) for p in epochs])
+        weights = epoch_weights(right, validated, len(unseen.labels), by)
+    return preferences((p.probs for p in epochs), epochs[0].modalities, given, weights)
 
 
 def _softened(predictions: Predictions, sure: Mapping[str, float]) -> Predictions:

@@ -40,12 +40,17 @@ class Preferences:
         result: Floats = np.log(np.maximum(self.own[:, by], LEAST)) - np.log(np.maximum(other, LEAST))
         return result
 
-    def led_by(self, m: int) -> Preferences:
-        """The same with a modality in the place of the fusion: labels are then judged by it, see `bounds.decider`."""
+    def led_by(self, m: int, said: Preferences) -> Preferences:
+        """The same with a modality in the place of the fusion: labels are then judged by it, see `bounds.decider`.
+
+        Args:
+            said: of the same samples, with weights of epochs by what this modality does not know by heart; what the
+                others know is weighed as before.
+        """
         own, other, cross = self.own.copy(), self.other.copy(), self.cross.copy()
-        own[:, -1], other[:, -1] = own[:, m], other[:, m]
-        cross[:, -1] = cross[:, m]
-        cross[:, :, -1] = cross[:, :, m]
+        own[:, -1], other[:, -1] = said.own[:, m], said.other[:, m]
+        cross[:, -1], cross[:, :, -1] = said.cross[:, m], said.cross[:, :, m]
+        cross[:, -1, -1] = said.cross[:, m, m]
         return Preferences(own, other, cross)
 
     def decided(self, labels: NDArray[np.int64]) -> tuple[Floats, NDArray[np.bool_], NDArray[np.int64]]:

@@ -99,25 +99,35 @@ class Dynamics:
 
         Args:
             held_out: how many of these there are; 0 weighs all epochs alike.
-            by: a modality takes the place of the fusion, see `Preferences.led_by`, also in the weights.
+            by: a modality takes the place of the fusion, see `Preferences.led_by`.
 
         Returns:
             None if the epochs were not stored, or by a curate that did not keep the other class.
         """
         with self.db.open() as con:
-            modalities, classes = declared(con, run_id)
-            names = [*modalities, FUSED]
-            known = _weights(con, run_id, names, held_out, by) if held_out else []
-            whose, epochs, weights = zip(*known, strict=True) if known else ((), (), ())
-            parameters = {"run": run_id, "classes": len(classes), "names": names}
-            parameters |= {"whose": list(whose), "epochs": list(epochs), "weights": list(weights)}
-            found = con.execute(query_text("preferences"), parameters).fetchnumpy()
-        shape = (-1, len(names), len(names))
-        if not len(found["other"]) or len(found["other"]) % len(names) ** 2:
-            return None
-        other, own, shown = (np.asarray(found[c]).reshape(shape) for c in ("other", "own", "shown"))
-        said = Preferences(own[:, 0].astype(np.float64), other[:, :, 0].astype(np.int64), shown.astype(np.float64))
-        return said if by == FUSED else said.led_by(modalities.index(by))
+            modalities, _ = declared(con, run_id)
+            said = _preferences(con, run_id, held_out, FUSED)
+            if said is None or by == FUSED:
+                return said
+            own = _preferences(con, run_id, held_out, by)
+        assert own is not None  # of the same epochs
+        return said.led_by(modalities.index(by), own)
+
+
+def _preferences(con: duckdb.DuckDBPyConnection, run_id: str, held_out: int, by: str) -> Preferences | None:
+    """The preferences with epochs weighted by what `by` does not know by heart; None as `Dynamics.preferences`."""
+    modalities, classes = declared(con, run_id)
+    names = [*modalities, FUSED]
+    known = _weights(con, run_id, names, held_out, by) if held_out else []
+    whose, epochs, weights = zip(*known, strict=True) if known else ((), (), ())
+    parameters = {"run": run_id, "classes": len(classes), "names": names}
+    parameters |= {"whose": list(whose), "epochs": list(epochs), "weights": list(weights)}
+    found = con.execute(query_text("preferences"), parameters).fetchnumpy()
+    shape = (-1, len(names), len(names))
+    if not len(found["other"]) or len(found["other"]) % len(names) ** 2:
+        return None
+    other, own, shown = (np.asarray(found[c]).reshape(shape) for c in ("other", "own", "shown"))
+    return Preferences(own[:, 0].astype(np.float64), other[:, :, 0].astype(np.int64), shown.astype(np.float64))
 
 
 def _weights(
