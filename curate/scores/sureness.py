@@ -36,7 +36,7 @@ def softened(probs: Floats, t: float) -> Floats:
     """(N, K) the probabilities at a temperature, softmax(log p / t); the same at 1."""
     if t == 1:
         return probs
-    logs = np.log(np.maximum(probs, TINY)) / t
-    powers = np.exp(logs - logs.max(axis=1, keepdims=True))
-    result: Floats = powers / powers.sum(axis=1, keepdims=True)
+    from scipy.special import softmax  # late: few commands need it
+
+    result: Floats = softmax(np.log(np.maximum(probs, TINY)) / t, axis=1)
     return result
