@@ -142,7 +142,7 @@ def judge(
     count, modalities = p_broken.shape
     given, said, whole = said, said.at_equal_frequency(labels), p_broken <= CLAIMED
     fitted = _fitted(count, seed)
-    swaps = swapped(said, labels, whole, fitted, looks)
+    swaps = swapped(said, labels, whole, fitted, looks, wrong)
     if reads < READS:
         return Denied(np.full(count, np.nan), swaps.p, swaps.unjudged)
     weights = (1 - swaps.elsewhere.max(axis=1)) * whole.all(axis=1)

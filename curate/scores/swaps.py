@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from curate.types import Floats
 
-from .bounds import SIDED
+from .bounds import SIDED, UNKNOWN, WrongBounds
 from .metrics import auroc
 from .preferences import Preferences
 from .references import Looks
@@ -63,13 +63,15 @@ def swapped(
     whole: NDArray[np.bool_],
     fitted: NDArray[np.int64],
     looks: Sequence[Looks | None] = (),
+    wrong: WrongBounds = UNKNOWN,
 ) -> Swaps:
     """Which clips are swapped.
 
     A modality denies a label where its margin belongs to the lower group, if there is one. Such a clip is swapped if
-    the other modalities prefer the label to what it shows, as they do elsewhere; if they do not, the label is wrong. It
-    is claimed only where most of what the modality denies is so. Where less than half is, wrong labels are the simpler
-    explanation; where that is not clear, neither is claimed. What the clips show instead must not go with the label,
+    the other modalities prefer the label to what it shows, as they do elsewhere; if they do not, the label is wrong.
+    It is claimed only where most of what the modality denies is so. Where less than half is, wrong labels are the
+    simpler explanation; so they are where that is not clear, if held-out samples show that there are some, and perhaps
+    as many as the modality denies; else neither is claimed. What the clips show instead must not go with the label,
     see `typical`, nor with how they look, see `ordinary`: damage may be read as another class; then the label is not
     wrong either. And their content must be that of another class, see `of_another_class`. A modality that reads few
     labels is not asked and vouches for none, nor do others that do not clearly prefer the rest of the labels.
@@ -80,6 +82,7 @@ def swapped(
         whole: (N, M) whether nothing is claimed to be broken.
         fitted: the samples that mixtures are fitted to.
         looks: of each modality, how its samples look; None or (): unknown.
+        wrong: share of wrong labels that held-out samples show, and its bounds.
     """
     p, elsewhere, reasons = np.zeros(whole.shape), np.zeros(whole.shape), [""] * whole.shape[1]
     asked = [
@@ -91,7 +94,7 @@ def swapped(
             reasons[m] = NOBODY_READS if m in asked else READS_FEW
         else:
             look = looks[m] if looks else None
-            elsewhere[:, m], claim, reasons[m] = _elsewhere(said, labels, whole, m, others, fitted, look)
+            elsewhere[:, m], claim, reasons[m] = _elsewhere(said, labels, whole, m, others, fitted, look, wrong)
             p[:, m] = elsewhere[:, m] * claim
         if reasons[m]:
             p[:, m] = np.nan
@@ -106,6 +109,7 @@ def _elsewhere(
     others: Sequence[int],
     fitted: NDArray[np.int64],
     looks: Looks | None,
+    wrong: WrongBounds,
 ) -> tuple[Floats, bool, str]:
     """(N,) probability that a modality shows what is not there; whether its clips are those of other samples; and why
     that is not clear, '' if it is.
@@ -130,7 +134,8 @@ def _elsewhere(
     if together - SIDED * error > TYPICAL:
         return nothing, False, ""
     if share - doubt <= 0.5:
-        return shown, False, WRONG_LABELS
+        of_labels = wrong.least > 0 and denies.mean() <= wrong.accidents
+        return nothing if of_labels else shown, False, WRONG_LABELS
     if np.isnan(together) and not modes:
         return nothing, False, ""
     if not modes and together + SIDED * error > TYPICAL:

@@ -91,6 +91,14 @@ WORLDS = {
             Fault(kind="wrong_label", share=0.05),
         ],
     ),
+    "labels as many as swaps": (
+        RAW,
+        [Fault(kind="wrong_clip", modality="visual", share=0.1), Fault(kind="wrong_label", share=0.1)],
+    ),
+    "labels and swapped sound": (
+        RAW,
+        [Fault(kind="wrong_clip", modality="audio", share=0.1), Fault(kind="wrong_label", share=0.1)],
+    ),
     "hard labels": ({"degrade": True}, [Fault(kind="wrong_label", share=0.1)]),
     "mixed": (
         RAW,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curate.scores.bounds import WrongBounds, wrong_bounds
+from curate.scores.bounds import UNKNOWN, WrongBounds, wrong_bounds
 from curate.scores.labels import judge, own_bounds
 from curate.scores.preferences import Preferences
 from curate.scores.references import Looks, look_alikes
-from curate.scores.swaps import HARD, NOBODY_READS, READS_FEW, typical
+from curate.scores.swaps import HARD, NOBODY_READS, READS_FEW, WRONG_LABELS, typical
 from curate.scores.two_groups import CLAIMED
 
 COUNT, CLASSES = 1000, 5
@@ -62,6 +62,23 @@ def test_it_is_said_who_reads_too_little(prefers: float, reasons: tuple[str, str
     found = judge(said(margins, np.repeat((LABELS[:, None] + 1) % CLASSES, 3, axis=1)), LABELS, np.zeros((COUNT, 2)))
     assert found.unjudged == reasons
     assert np.isnan(found.p_swapped).any(axis=0).tolist() == [bool(reason) for reason in reasons]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "claimed"),
+    [(UNKNOWN, 0.5), (WrongBounds(0.06, accidents=0.15), 1.0), (WrongBounds(0.06, accidents=0.07), 0.5)],
+)
+def test_what_may_be_swapped_or_wrong_is_wrong_where_held_out_samples_show_as_many(wrong, claimed: float) -> None:
+    """A tenth of the labels is denied by the picture and by the fusion; the sound prefers one of two of these labels to
+    what the picture shows."""
+    rng, low = np.random.default_rng(0), np.arange(COUNT) < COUNT // 10
+    centre = np.stack([np.full(COUNT, 1.5), np.where(low, -1.5, 1.5), np.where(low, -1.5, 1.5)], axis=1)
+    told = said(rng.normal(centre, 0.3), (LABELS[:, None] + rng.integers(1, CLASSES, (COUNT, 3))) % CLASSES)
+    told.cross[low, 1, 0] = 0.05 / np.exp(rng.normal(np.where(np.arange(COUNT // 10) % 2, 1.5, -1.5), 0.3))
+    found = judge(told, LABELS, np.zeros((COUNT, 2)), wrong=wrong)
+    assert found.unjudged == ("", WRONG_LABELS) and np.isnan(found.p_swapped[:, 1]).all()
+    assert (found.p_mislabelled > CLAIMED)[low].mean() == pytest.approx(claimed, abs=0.05)
+    assert not (found.p_mislabelled > CLAIMED)[~low].any()
 
 
 def test_wrong_labels_of_unequal_classes_are_told_where_held_out_samples_show_some() -> None:
