@@ -271,7 +271,7 @@ def draw(labels: Sequence[str], groups: Sequence[str | None], fraction: float, r
     Returns:
         Positions, ascending.
     """
-    units = _units(labels, groups)
+    units = _units(groups)
     order = rng.permutation(len(units))
     majority = [_commonest(labels[i] for i in unit) for unit in units]
     walk = sorted(order, key=lambda u: majority[u])  # stable: random within a class
@@ -294,7 +294,7 @@ def draw(labels: Sequence[str], groups: Sequence[str | None], fraction: float, r
     return sorted(i for unit in taken for i in unit)
 
 
-def _units(labels: Sequence[str], groups: Sequence[str | None]) -> list[list[int]]:
+def _units(groups: Sequence[str | None]) -> list[list[int]]:
     """Positions that stay together, in order of first appearance."""
     units: dict[tuple[str, object], list[int]] = defaultdict(list)
     for i, group in enumerate(groups):

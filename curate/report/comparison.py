@@ -106,7 +106,7 @@ def _part(store: Store, name: str, plan: Plan | None, dataset: str, every: Seque
         "time": _time(lines, dataset),
         "curves": _curves(store, name, dataset, lines),
         "sensitivity": _sensitivity(lines, dataset),
-        "gaps": _gaps(store, name, dataset, lines),
+        "gaps": _gaps(store, name, dataset),
     }
 
 
@@ -167,7 +167,7 @@ def _behind(lines: Sequence[Line]) -> str:
     return next((line.label for line in lines if line.control and line.method == CONTINUED), "")
 
 
-def _gaps(store: Store, name: str, dataset: str, lines: Sequence[Line]) -> list[dict[str, Any]]:
+def _gaps(store: Store, name: str, dataset: str) -> list[dict[str, Any]]:
     """For each pair of modalities, a figure of the gaps before and after."""
     counts: dict[str, dict[str, np.ndarray]] = {}
     for of, label, pair, position, samples in store.comparisons.gaps(name, BINS):

@@ -130,13 +130,13 @@ class Rounds:
         ahead = np.stack([found["p_first"], found["p_second"]], axis=2) if three else None
         return Round(ids, scores, fits, found["p_balanced"], ahead)
 
-    def fits(self, run_id: str, number: int = 0) -> dict[str, MixtureFit]:
-        """{pair: its mixture} of one round, without its samples; {} if there is none."""
+    def fits(self, run_id: str) -> dict[str, MixtureFit]:
+        """{pair: its mixture} of round 0, without its samples; {} if there is none."""
         with self.db.open() as con:
             _, config = declared(con, run_id)
-            sql = "SELECT DISTINCT pair FROM mixture WHERE run_id = ? AND round = ? ORDER BY 1"
-            names = [p for (p,) in con.execute(sql, [run_id, number]).fetchall()]
-            return dict(zip(names, _read_fits(con, run_id, number, names, config), strict=True))
+            sql = "SELECT DISTINCT pair FROM mixture WHERE run_id = ? AND round = 0 ORDER BY 1"
+            names = [p for (p,) in con.execute(sql, [run_id]).fetchall()]
+            return dict(zip(names, _read_fits(con, run_id, 0, names, config), strict=True))
 
     def known(self, run_id: str, number: int = 0) -> Known:
         """Each modality's predictions for the samples with a gap in a round, samples ascending by id.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
-from types import MappingProxyType
 from typing import Any
 
 import duckdb
@@ -35,48 +33,24 @@ def insert(
     columns: Mapping[str, Any],
     constants: Mapping[str, Any] | None = None,
     replace: bool = False,
-    expressions: Mapping[str, tuple[str, Sequence[Any]]] = MappingProxyType({}),
 ) -> None:
     """Insert column arrays; a constant, or a text among the columns, is repeated for every row.
 
     Args:
         replace: replace rows with the same key, in a table that has one.
-        expressions: {column: (SQL of it, with parameters)}, where it is not inserted as it is.
     """
     length = next(len(v) for v in columns.values() if not isinstance(v, str))
     if not length:
         return
     fixed = {**(constants or {}), **{k: v for k, v in columns.items() if isinstance(v, str)}}
     arrays = {k: _scannable(v) for k, v in columns.items() if not isinstance(v, str)}
-    given = {k: expressions.get(k, (f'"{k}"', ())) for k in arrays}
     incoming = arrays  # noqa: F841  DuckDB finds it by name; a registered one it would keep until the commit
     names = [*fixed, *arrays]
-    values = [*("?" for _ in fixed), *(sql for sql, _ in given.values())]
+    values = [*("?" for _ in fixed), *(f'"{name}"' for name in arrays)]
     verb = "INSERT OR REPLACE" if replace else "INSERT"
     con.execute(
         f"{verb} INTO {beside.here(table)} ({', '.join(names)}) SELECT {', '.join(values)} FROM incoming",
-        [*fixed.values(), *chain.from_iterable(more for _, more in given.values())],
-    )
-
-
-def insert_lists(
-    con: duckdb.DuckDBPyConnection,
-    table: str,
-    column: str,
-    sample_ids: NDArray[np.object_],
-    matrix: NDArray[np.floating],
-    constants: Mapping[str, Any],
-) -> None:
-    """Insert the rows of a matrix (N, K) as lists of float32; the constants are repeated for every row."""
-    if not len(matrix):
-        return
-    transposed = np.array(matrix.T, dtype=np.float32, order="C")
-    incoming = {"sample_id": sample_ids, **{f"v{k}": v for k, v in enumerate(transposed)}}  # noqa: F841
-    names, values = ", ".join(constants), ", ".join("?" for _ in constants)
-    listed = ", ".join(f"v{k}" for k in range(matrix.shape[1]))
-    con.execute(
-        f"INSERT INTO {table} ({names}, sample_id, {column}) SELECT {values}, sample_id, [{listed}] FROM incoming",
-        list(constants.values()),
+        list(fixed.values()),
     )
 
 

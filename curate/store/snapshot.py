@@ -19,7 +19,7 @@ import duckdb
 
 from curate.errors import CurateError, LockedError
 from curate.files.asking import condition, literal
-from curate.types import Run, pair_name
+from curate.types import Run
 
 from . import beside, views
 from .connection import READ_PATIENCE
@@ -202,8 +202,3 @@ class Snapshot:
 def seen_column(pair: str) -> str:
     """The column with what the mixture of a pair was fitted to."""
     return f"fitted_{pair.replace('|', '_')}"
-
-
-def seen_columns(pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """The columns of `seen_column` of several pairs."""
-    return [seen_column(pair_name(pair)) for pair in pairs]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from curate.store.snapshot import ASKED_ONLY, LEFT_OUT, seen_columns
+from curate.store.snapshot import ASKED_ONLY, LEFT_OUT
 from curate.view.review import wilson
 
 
@@ -65,7 +65,7 @@ def test_claims_of_broken_modalities_are_judged_by_modality(scored_table):
     scored_table.marks.write("toy", [Mark(mark_id=i, sample_id=i, mark=m) for i, m in given.items()], "x")
     page = Page(scored_table, run, "x")
     view = set(scored_table.query("SELECT * FROM samples")[0]) - {*LEFT_OUT, *ASKED_ONLY}
-    assert page.snapshot.columns.keys() == view | {"mark_drawn", *seen_columns([("audio", "visual")])}, "each once"
+    assert page.snapshot.columns.keys() == view | {"mark_drawn", "fitted_audio_visual"}, "each once"
     assert page.review.near.count("p_broken_audio") == 1
     broken, denied = page.review.report()["claims"]
     page.snapshot.close()
