@@ -44,26 +44,19 @@ class Decoded(NamedTuple):
 Outcomes = Iterator[Decoded | MediaError]
 
 
-def load_medium(path: Path, spec: InputSpec, segment: Segment | None = None) -> np.ndarray:
-    """One file, folder of pictures, or a segment of one, as one row of the cache, of the spec's shape and dtype.
+def load_medium(path: Path, spec: InputSpec) -> np.ndarray:
+    """One file or folder of pictures as one row of the cache, of the spec's shape and dtype.
 
     Raises:
         MediaError: as in `read_audio`, `fit_waveform`, `read_frames` or `read_folder`.
         ValueError: a spec of clips or texts, which `curate.media.clips` and `curate.media.text` load.
     """
-    return decode_medium(path, spec, segment).values
+    return decode_medium(path, spec).values
 
 
-def decode_medium(
-    path: Path,
-    spec: InputSpec,
-    segment: Segment | None = None,
-    in_step: bool = False,
-    part: Part = WHOLE_NUMBER,
-    limits: Limits = USUAL,
-) -> Decoded:
+def decode_medium(path: Path, spec: InputSpec, segment: Segment | None = None, in_step: bool = False) -> Decoded:
     """The array of `load_medium`, and what was done to the medium; see `decode_media` for the arguments."""
-    (found,) = decode_media(path, spec, [segment], in_step, part, limits)
+    (found,) = decode_media(path, spec, [segment], in_step)
     if isinstance(found, MediaError):
         raise found
     return found

@@ -106,13 +106,13 @@ class HuggingFace(Tokenizer):
         return [i + 1 for i in _pretrained(self._folder)(text, truncation=True, max_length=most)["input_ids"]]
 
 
-def make_tokenizer(choice: str, texts: Iterable[str], least: int = 2) -> Tokenizer:
+def make_tokenizer(choice: str, texts: Iterable[str]) -> Tokenizer:
     """`words` of the training texts, or the Hugging Face tokeniser in the folder named.
 
     Raises:
         CurateError: as in `HuggingFace`.
     """
-    return Words(texts, least) if choice == "words" else HuggingFace(Path(choice).expanduser())
+    return Words(texts) if choice == "words" else HuggingFace(Path(choice).expanduser())
 
 
 def words(text: str) -> list[str]:

@@ -311,7 +311,7 @@ def measured_end(path: Path) -> float:
     return ended
 
 
-def frames_between(path: Path, first: int, end: int, limits: Limits = USUAL) -> Iterator[NDArray[np.uint8]]:
+def frames_between(path: Path, first: int, end: int) -> Iterator[NDArray[np.uint8]]:
     """The frames number `first` to `end` - 1 of a video, counted from 0 in the order shown, one after the other.
 
     It decodes from the beginning, because a seek does not find a frame reliably by its number.
@@ -322,7 +322,7 @@ def frames_between(path: Path, first: int, end: int, limits: Limits = USUAL) -> 
     Raises:
         MediaError: as in `opened`; `no_video`, or `truncated`: there are fewer frames.
     """
-    number, look = first, Look(path, limits=limits)
+    number, look = first, Look(path)
     with opened(path) as container:
         for frame in islice(decoded(container, video_stream(container, path)), first, end):
             yield look.show(frame).array

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from curate.config import Layer, dotted
+from curate.config import dotted
 from curate.scores.metrics import planted_recovery
 from curate.types import FUSED, Run
 
@@ -58,20 +58,13 @@ class Outcome:
         ]
 
 
-def run_demo(session: Session, seed: int, extra: Layer | None = None) -> Outcome:
-    """Score the demo data, name a selection, and train everything in `PLAN` from it.
-
-    Args:
-        extra: settings on top of the data set's own, for shorter runs.
-    """
-    layers = {k: dict(v) for k, v in (extra or {}).items()}
-    scoring = {k: v for k, v in layers.items() if k in ("data", "model", "optim", "score")}
-    training = {k: v for k, v in layers.items() if k in ("model", "optim", "train")}
-    scored = score(session, "demo", None, [scoring], seed)
+def run_demo(session: Session, seed: int) -> Outcome:
+    """Score the demo data, name a selection, and train everything in `PLAN` from it."""
+    scored = score(session, "demo", None, [], seed)
     session.store.selections.make(scored.run_id, threshold=0.5, name="high quality", replace=True)
     results = []
     for method, what, changes in PLAN:
-        run = train(session, scored, method, [training, dotted(changes)], seed)
+        run = train(session, scored, method, [dotted(changes)], seed)
         tested = session.store.epochs.test_metrics(run.run_id)
         results.append((method, what, {m: v["accuracy"] for m, v in tested.items()}))
     found = session.store.rounds.read(scored.run_id)
