@@ -27,6 +27,8 @@ from .memory import Kept, stored
 from .processes import Team
 
 Values = list[tuple[str, str, str, float]]
+FACTOR = "factor"
+"""Key of a parameter group of the optimizer: the factor of `OptimConfig.factor` that its learning rate has now."""
 CHECK_EVERY = 16
 """Steps between checks that the loss is finite; each check waits for the device."""
 
@@ -141,9 +143,10 @@ class Trainer:
         They are multiplied by the factor's change, so a method may have rates of its own for its parameter groups.
         """
         now = self.optim.factor(done, total, step)
-        before = self.optim.factor(done - step, total, step) if done else 1.0
+        unknown = self.optim.factor(done - step, total, step) if done else 1.0  # in checkpoints of 0.1
         for group in self.optimizer.param_groups:
-            group["lr"] *= now / before
+            group["lr"] *= now / group.get(FACTOR, unknown)
+            group[FACTOR] = now
 
 
 def make_trainer(

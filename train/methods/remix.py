@@ -101,18 +101,17 @@ class Remix(OwnHeads):
         losses = []
         for number, m in enumerate(model.modalities):
             rows = (places == number).nonzero()[:, 0]
-            if not len(rows):
-                continue
             optimizer.zero_grad(set_to_none=True)  # None, not zero: the idle encoders must not move
-            own = model.encode({m: batch.inputs[m]})[m][rows]
-            zero = {x: own.new_zeros(len(rows), size) for x, size in model.dims.items()}
-            fused = model.fusion({**zero, m: own})[1]
-            logits = model.own_logits({m: own})[m]
-            loss = F.cross_entropy(fused, batch.labels[rows])
-            loss = loss + self.config.gamma * F.cross_entropy(logits, batch.labels[rows])
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.detach() * len(rows))
+            if len(rows):
+                own = model.encode({m: batch.inputs[m]})[m][rows]
+                zero = {x: own.new_zeros(len(rows), size) for x, size in model.dims.items()}
+                fused = model.fusion({**zero, m: own})[1]
+                logits = model.own_logits({m: own})[m]
+                loss = F.cross_entropy(fused, batch.labels[rows])
+                loss = loss + self.config.gamma * F.cross_entropy(logits, batch.labels[rows])
+                loss.backward()
+                losses.append(loss.detach() * len(rows))
+            optimizer.step()  # without samples too: gradients of several batches are added up by the step's number
         return torch.stack(losses).sum() / len(places)
 
     @override

@@ -19,7 +19,7 @@ from curate.errors import CurateError
 from curate.store.store import Store
 from curate.train.data.samples import RunData, Samples, mix_seed
 from curate.train.loop import checkpoint
-from curate.train.loop.engine import Trainer, make_trainer
+from curate.train.loop.engine import FACTOR, Trainer, make_trainer
 from curate.train.methods import catalog
 from curate.train.models.external.description import network_specs
 from curate.train.models.model import FusionModel
@@ -233,4 +233,4 @@ def _continue_optimizer(trainer: Trainer, warm: Mapping[str, Any], run: Run) -> 
         ) from None
     if trainer.optim.by_step:  # the schedule begins anew
         for group in trainer.optimizer.param_groups:
-            group["lr"] = group["initial_lr"]
+            group["lr"], group[FACTOR] = group["initial_lr"], 1.0

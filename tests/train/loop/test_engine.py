@@ -99,6 +99,29 @@ def test_the_learning_rate_follows_its_schedule(dataset, data) -> None:
     assert rates == pytest.approx([0.02, 0.002, 0.002, 0.0002, 0.0002])
 
 
+@pytest.mark.parametrize("optim", [{"schedule": "cosine"}, {"schedule": "cosine", "warmup": 1.5}], ids=str)
+def test_rates_follow_the_schedule_where_epochs_have_different_numbers_of_steps(dataset, data, optim) -> None:
+    """Of 1, 2, 4 and 4 steps: each has lr times the factor at its place in the run, whatever came before."""
+    data = replace(data, batch_size=len(data.fit) // 4)
+
+    class Growing(Method):
+        def begin_epoch(self, model, epoch, context) -> None:
+            self.steps = (1, 2, 4, 4)[epoch]
+
+        def order(self, sample_ids):
+            return range(self.steps * data.batch_size)
+
+        def step(self, model, optimizer, batch):
+            rates.append(optimizer.param_groups[0]["lr"])
+            return super().step(model, optimizer, batch)
+
+    rates: list[float] = []
+    t = trainer(dataset, data, Growing(), **optim)
+    list(fit(t, data, 4))
+    places = [(epoch + i / n, 1 / n) for epoch, n in enumerate((1, 2, 4, 4)) for i in range(n)]
+    assert rates == pytest.approx([0.02 * t.optim.factor(done, 4, step) for done, step in places])
+
+
 def test_half_precision_encoders_give_single_precision_logits(dataset, data) -> None:
     torch.manual_seed(0)
     model = FusionModel(dataset.specs, dataset.classes, ModelConfig(), precision="bf16")

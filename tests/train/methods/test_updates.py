@@ -68,6 +68,38 @@ def test_two_equal_batches_together_step_as_one(name, ready, make_batch) -> None
         assert all(torch.equal(p, q) for p, q in zip(weights(one[0]), weights(two[0]), strict=True))
 
 
+def test_each_modality_of_remix_has_a_mean_of_its_own_whoever_has_samples_in_a_batch(ready, make_batch) -> None:
+    """Of two batches together the first has samples of both modalities, the second of one: each steps by half the sum
+    of its own gradients, and nothing is left for the next step."""
+    batches = [make_batch(seed=s) for s in (1, 2)]
+    assigned = [[0, 1, 0, 1, 0, 1], [1] * 6]
+
+    def remixed(made, number: int, together: int, last: bool) -> None:
+        made[1].assigned = dict(zip(batches[number].sample_ids.tolist(), assigned[number], strict=True))
+        step(made, batches[number], together, last)
+
+    together = ready("remix", accumulate=2)
+    together[0].fusion.requires_grad_(False)  # it would step after the first modality of a batch
+    before = {name: p.detach().clone() for name, p in together[0].named_parameters()}
+    for number in (0, 1):
+        remixed(together, number, 2, last=number == 1)
+    moves = []
+    for number in (0, 1):
+        alone = ready("remix")
+        alone[0].fusion.requires_grad_(False)
+        remixed(alone, number, 1, last=True)
+        moves.append({name: before[name] - p for name, p in alone[0].named_parameters()})
+    for name, p in together[0].named_parameters():
+        torch.testing.assert_close(before[name] - p.detach(), ((moves[0][name] + moves[1][name]) / 2).detach())
+    left = {name: p.detach().clone() for name, p in together[0].named_parameters()}
+    together[1].assigned = dict.fromkeys(batches[0].sample_ids.tolist(), 0)
+    for last in (False, True):
+        step(together, batches[0], 2, last)
+    for name, p in together[0].named_parameters():
+        if name.startswith("encoders.visual."):
+            assert torch.equal(p, left[name])
+
+
 def test_a_step_takes_the_mean_of_its_batches(ready, make_batch) -> None:
     batches = [make_batch(seed=s) for s in (1, 2)]
     together, start = ready("joint", accumulate=2), ready("joint")
