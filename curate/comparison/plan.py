@@ -261,8 +261,9 @@ def with_controls(plan: Plan, controls: Mapping[str, str], measure: bool = True)
             rows.append(replace(row, control="control" in own))
             continue
         settings = {**row.settings, "method": {**own, "control": kind}}
-        asked = next((r for r in plan.rows if (r.method, r.settings) == (row.method, settings)), None)
-        twin = asked or Row(f"{row.label}, {kind}", row.method, settings, row.scoring, control=True)
+        wanted = (row.method, settings, row.scoring)
+        asked = next((r for r in plan.rows if (r.method, r.settings, r.scoring) == wanted), None)
+        twin = asked or Row(f"{row.label}, {kind}", *wanted, control=True)
         rows.append(replace(row, twin=twin.label if asked or measure else ""))
         if asked is None and measure:
             rows.append(twin)

@@ -51,11 +51,14 @@ def tuned(
     able = [c for c in cells if c.seed == seeds[0] and not c.row.settings and not c.row.scoring]
     if own := [row.label for row in plan.rows if row.settings or row.scoring]:
         session.message(f"not tuned, since they have settings of their own: {', '.join(own)}")
-    run, dataset = first_scoring(session, protocol, cells)
+    if not able:
+        return plan
+    plain = [Cell(Row("", ""), seed, common) for seed in seeds]  # what starts none of these has settings of its own
+    run, dataset = first_scoring(session, protocol, plain)
     tries = [[_changed(c, change) for change in _tries(session, protocol, run, c, trials)] for c in able]
     again = [replace(found[0], seed=seed) for found in tries if found for seed in seeds[1:]]
     announce_cost(session, protocol, [*cells, *(t for found in tries for t in found), *again], run, dataset)
-    parent = scored(session, protocol, cells[0])
+    parent = scored(session, protocol, plain[0])
     if isinstance(parent, CurateError):
         raise parent
     tasks = [partial(_best, protocol=protocol, parent=parent, cell=cell, trials=trials) for cell in able]

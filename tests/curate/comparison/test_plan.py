@@ -213,3 +213,14 @@ def test_a_sweep_changes_one_setting_at_a_time() -> None:
 def test_a_sweep_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(CurateError):
         swept(parse_methods(["iprm"], KNOWN), [text])
+
+
+def test_a_control_that_starts_from_another_scored_run_is_not_a_row_s_own() -> None:
+    """Two subsets, of which only the first has its control in the table; the second gets one of its own."""
+    adam = {"optim": {"optimizer": "adam"}}
+    control = Row("by chance", "subset", {"method": {"control": "random"}})
+    plan = Plan("mine", (Row("subset", "subset"), control, Row("of adam", "subset", scoring=adam)))
+    rows = {row.label: row for row in with_controls(plan, {"subset": "random"}).rows}
+    assert rows["subset"].twin == "by chance"
+    own = rows[rows["of adam"].twin]
+    assert (own.label, own.settings, own.scoring) == ("of adam, random", control.settings, adam)

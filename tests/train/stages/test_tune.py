@@ -108,3 +108,18 @@ def test_a_row_that_cannot_be_trained_keeps_its_reason(work, unscored, monkeypat
     assert found.rows == (plan.rows[0], tuned_row(plan.rows[0], {}))
     with pytest.raises(CurateError, match=r"score\.epoch"):
         tuned(work, replace(plan, rows=plan.rows), Protocol("toy", None, [{"score": {"epoch": 1}}]), [0], 2)
+
+
+def test_what_a_trial_starts_from_is_the_scored_run_of_its_own_row(work, unscored, monkeypatch) -> None:
+    """Not that of the first row, which has scoring settings of its own."""
+    asked = []
+
+    def made(session, protocol, parent, cell) -> float:
+        asked.append((cell.row.label, parent.config["optim"]["optimizer"]))
+        return 0.5
+
+    monkeypatch.setattr(tune, "_validated", made)
+    plan = Plan("mine", (Row("joint, adam", "joint", scoring={"optim": {"optimizer": "adam"}}), Row("ogm", "ogm")))
+    found = tuned(work, plan, Protocol("toy", None, FEW), [0], 1)
+    assert asked == [("ogm", "sgd"), ("ogm", "sgd")]
+    assert [row.label for row in found.rows] == ["joint, adam", "ogm", "ogm, tuned"]
