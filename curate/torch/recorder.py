@@ -25,6 +25,7 @@ from curate.table import Table
 from curate.types import FUSED, Round, Run
 
 from .processes import place, wait_for_all
+from .rows import listed, texts
 
 LOG = logging.getLogger(__name__)
 Values = Tensor | NDArray[Any] | Sequence[Sequence[float]]
@@ -167,7 +168,7 @@ class Recorder:
         """
         if self._open is None:
             raise CurateError("no epoch is open", "call add inside `with recorder.epoch():`")
-        ids = np.array([str(i) for i in _listed(sample_ids)], dtype=np.str_)
+        ids = np.array(texts(sample_ids), dtype=np.str_)
         given = {**logits, **({} if fused is None else {FUSED: fused})}
         self._check_modalities(tuple(given))
         found = {m: self._log_probabilities(m, x, ids) for m, x in given.items()}
@@ -196,7 +197,7 @@ class Recorder:
         of_split = columns["split"] == split
         newest = columns["epoch"][of_split].max(initial=0)
         there = set(columns["sample_id"][of_split & (columns["epoch"] == newest)].tolist())
-        return [str(i) for i in sample_ids if str(i) not in there]
+        return [i for i in texts(sample_ids) if i not in there]
 
     def scored(self, **settings: Any) -> Round:
         """Gaps, mixtures and posteriors of the newest complete epoch, as `score` would store them; without a table.
@@ -288,7 +289,7 @@ class Recorder:
 
     def _names(self, labels: Sequence[Any] | NDArray[Any] | Tensor, ids: NDArray[np.str_]) -> NDArray[np.str_]:
         """(B,) class names."""
-        given = _listed(labels)
+        given = listed(labels)
         if len(given) != len(ids):
             raise CurateError(
                 f"{counted(len(given), 'label')} for {counted(len(ids), 'sample id')}", "give one label a sample"
@@ -382,14 +383,3 @@ class _Epoch:
 def _check_split(split: object) -> None:
     if split not in ("train", "val", "test"):
         raise CurateError(f"a split is train, val or test, got {described(split)}", 'e.g. recorder.epoch(split="val")')
-
-
-def _listed(values: Any) -> list[Any]:
-    """A batch of ids or labels as Python values."""
-    if isinstance(values, Tensor):
-        values = values.detach().cpu().numpy()
-    return values.tolist() if isinstance(values, np.ndarray) else [_plain(v) for v in values]
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, Tensor | np.generic) else value

@@ -13,6 +13,22 @@ from torch import Tensor
 from curate.errors import CurateError, counted
 
 
+def texts(sample_ids: Any) -> list[str]:
+    """Ids as the table has them: texts, of whole numbers their digits."""
+    return [str(i) for i in listed(sample_ids)]
+
+
+def listed(values: Any) -> list[Any]:
+    """Ids or labels, of a tensor, an array or a list of whatever, as Python values."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu().numpy()
+    return values.tolist() if isinstance(values, np.ndarray) else [_plain(v) for v in values]
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, Tensor | np.generic) else value
+
+
 class Rows:
     """The rows of samples in the arrays of a run.
 
@@ -41,7 +57,7 @@ class Rows:
             raise ValueError(
                 f"{counted(len(sample_ids), 'sample id')} and {counted(len(labels), 'label')}: give those of one batch"
             )
-        ids = [str(i.item() if isinstance(i, Tensor) else i) for i in sample_ids]
+        ids = texts(sample_ids)
         if missing := [i for i in ids if i not in self._row]:
             raise CurateError(
                 f"{len(missing)} of {counted(len(ids), 'sample')} {'is' if len(missing) == 1 else 'are'} "

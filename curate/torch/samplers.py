@@ -20,6 +20,7 @@ from curate.table import Table
 
 from .processes import place
 from .recorder import Recorder
+from .rows import texts
 
 T = TypeVar("T")
 LARGEST = 1 << 24
@@ -60,13 +61,14 @@ def sampler_weights(
         run = source.find_run(run_id, kind="score", status=None if run_id else "done")
         found, where = source.scored(run.run_id), run.run_id
     known = dict(zip(found.sample_ids.tolist(), found.balanced.tolist(), strict=True))
-    if missing := [str(i) for i in sample_ids if str(i) not in known]:
+    ids = texts(sample_ids)
+    if missing := [i for i in ids if i not in known]:
         raise CurateError(
-            f"{len(missing)} of {counted(len(sample_ids), 'sample')} {'is' if len(missing) == 1 else 'are'} "
+            f"{len(missing)} of {counted(len(ids), 'sample')} {'is' if len(missing) == 1 else 'are'} "
             f"not scored in {where}: {', '.join(missing[:3])}",
             "pass the ids of training samples, as `samples.sample_id` has them",
         )
-    weights = torch.tensor([known[str(i)] for i in sample_ids], dtype=torch.float64)
+    weights = torch.tensor([known[i] for i in ids], dtype=torch.float64)
     return weights if by == "p_balanced" else 1 - weights
 
 
@@ -84,7 +86,7 @@ def selected_rows(sample_ids: Sequence[Any], table: Table, selection: str) -> li
         CurateError: the selection has samples that are not among the ids; the message names the first.
     """
     chosen = table.store.selections.find(selection).sample_ids
-    ids = np.array([str(i) for i in sample_ids])
+    ids = np.array(texts(sample_ids), dtype=np.str_)
     if missing := np.setdiff1d(chosen, ids).tolist():
         raise CurateError(
             f"{counted(len(missing), 'sample')} of {str(selection)!r} {'is' if len(missing) == 1 else 'are'} "

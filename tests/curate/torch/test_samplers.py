@@ -9,7 +9,7 @@ from torch.utils.data import TensorDataset, WeightedRandomSampler
 
 from curate import open as open_table
 from curate.errors import CurateError
-from curate.torch import EpochSampler, Recorder, sampler_weights, selected
+from curate.torch import EpochSampler, Recorder, sampler_weights, selected, selected_rows
 
 
 @pytest.fixture
@@ -115,3 +115,20 @@ def test_weights_come_from_the_newest_epoch_of_a_recorder_as_from_its_score(tmp_
     assert by_hand.fits[0].family == "gaussian" and by_hand.fits[0].rule == "weight"
     with pytest.raises(CurateError, match=r"1 of 1 sample is not scored in .*r: nobody"):
         sampler_weights(recorder, ["nobody"])
+
+
+def test_ids_may_be_a_tensor_as_a_loader_gives_them(tmp_path) -> None:
+    """Whole numbers of a tensor, an array and a list are the same ids, wherever ids are given."""
+    ids = torch.arange(8)
+    recorder = Recorder(tmp_path / "r", ["a", "b"])
+    logits = torch.randn(8, 2, generator=torch.Generator().manual_seed(0))
+    with recorder.epoch():
+        recorder.add(ids, [0, 1] * 4, {"audio": logits, "visual": logits.flip(0)})
+    weights = sampler_weights(recorder, ids.tolist())
+    assert torch.equal(sampler_weights(recorder, ids), weights)
+    assert torch.equal(sampler_weights(recorder, list(ids)), weights)
+    assert recorder.missing(torch.tensor([7, 8])) == ["8"]
+    run = recorder.score(tmp_path / "t.duckdb")
+    table = open_table(tmp_path / "t.duckdb")
+    table.store.selections.make(run.run_id, top=8, name="all")
+    assert selected_rows(ids, table, "all") == list(range(8))
