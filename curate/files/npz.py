@@ -1,11 +1,11 @@
-"""NPZ archives as plain data: their content is checked, and an error raised, before the arrays are read."""
+"""NPZ archives as plain data: content is checked, and an error raised, before arrays are read; and how to write one."""
 
 from __future__ import annotations
 
 import math
 import os
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import CurateError
+
+from .writing import replacing
 
 BOMB_BYTES, BOMB_RATIO = 1 << 26, 100
 """An archive that unpacks to more than so many bytes and more than so many times its size is not unpacked."""
@@ -78,6 +80,18 @@ def open_npz(path: Path, expected: str) -> Archive:
                     raise CurateError(shown, "the file is damaged: write it again")
                 shapes[name] = (shape, dtype)
     return Archive(path, expected, shapes)
+
+
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays of any names, as `np.savez` does of those that are not names of its own arguments; see `replacing`.
+
+    Raises:
+        CurateError: the file cannot be written.
+    """
+    with replacing(path) as fresh, zipfile.ZipFile(fresh, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
 
 
 def texts(array: NDArray[Any], where: str) -> list[str]:

@@ -14,6 +14,8 @@ from typing_extensions import override
 
 from curate.errors import CurateError
 
+from .names import check_names
+
 
 def split_head(
     head: nn.Linear, features: Mapping[str, Tensor], fused: Tensor | None = None
@@ -68,10 +70,14 @@ class LinearProbes(nn.Module):
         sizes: {modality: D_m}.
         classes: K.
         lr: learning rate of the probes' own Adam.
+
+    Raises:
+        CurateError: a part of a network cannot have the name of a modality.
     """
 
     def __init__(self, sizes: Mapping[str, int], classes: int, lr: float = 1e-2) -> None:
         super().__init__()
+        check_names(sizes)
         self.heads = nn.ModuleDict({m: nn.Linear(size, classes) for m, size in sizes.items()})
         self.optimizer = torch.optim.Adam(self.heads.parameters(), lr)
 

@@ -21,6 +21,7 @@ from curate.types import modality_pairs
 
 from .losses import unimodal_cross_entropy
 from .mixup import geodesic_mixup, linear_mixup, normalize
+from .names import check_names
 
 Pair = tuple[str, str]
 
@@ -205,7 +206,7 @@ class ProbeAndRebalance(nn.Module):
         settings: `alpha`, `ema_init`, `mixup`, `one_pass` and `heads`, see `Rebalance`.
 
     Raises:
-        CurateError: the sizes differ, or there is no such setting.
+        CurateError: the sizes differ, there is no such setting, or a part of a network cannot have a modality's name.
         ValueError: as `Rebalance`.
     """
 
@@ -213,6 +214,7 @@ class ProbeAndRebalance(nn.Module):
         super().__init__()
         if len(set(sizes.values())) != 1:
             raise CurateError(f"IPRM mixes features of one size, got {dict(sizes)}", "add a linear layer to some")
+        check_names(sizes)
         known_names("setting of IPRM", settings, ("alpha", "ema_init", "mixup", "one_pass", "heads"))
         size = next(iter(sizes.values()))
         self.rebalance = Rebalance(tuple(sizes), **settings)

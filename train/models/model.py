@@ -22,6 +22,7 @@ from typing_extensions import override
 from curate.config import check_within
 from curate.errors import CurateError, unknown_name
 from curate.specs import InputSpec, TextSpec
+from curate.torch.names import check_names
 
 from .encoders import body_of, make_encoders, pairs, size_of
 from .external.description import Description
@@ -132,6 +133,9 @@ class FusionModel(nn.Module):
 
     Attributes:
         spread: runs the encoders in several processes; None runs them in this one.
+
+    Raises:
+        CurateError: a part of a network cannot have the name of a modality, or the encoders as in `make_encoders`.
     """
 
     def __init__(
@@ -143,6 +147,7 @@ class FusionModel(nn.Module):
         described: Mapping[str, Description] | None = None,
     ) -> None:
         super().__init__()
+        check_names(specs)
         self.modalities = tuple(specs)
         self.classes = tuple(classes)
         self.config = config

@@ -12,7 +12,7 @@ from .encoders import Projected
 from .tensors import differences, listed, read_weights
 
 CLASSIFIER = "fc."  # of torchvision's networks; ours have no classes of their own
-HINT = "expected the state_dict of the same torchvision network and number of channels, .pt, .pth or .safetensors"
+HINT = "expected the state_dict of the same network and number of channels, .pt, .pth or .safetensors"
 
 
 def load_encoder(encoder: nn.Module, path: Path) -> str:
@@ -22,7 +22,7 @@ def load_encoder(encoder: nn.Module, path: Path) -> str:
         CurateError: the file is missing or no state_dict, or a tensor is missing, left over or of another shape.
     """
     own = encoder.encoder if isinstance(encoder, Projected) else encoder
-    net = own if hasattr(own, "head") else own.get_submodule("net")
+    net = own if hasattr(own, "head") or not hasattr(own, "net") else own.get_submodule("net")
     found = read_weights(path)
     given = {k: v for k, v in found.items() if not k.startswith(CLASSIFIER)}
     if wrong := differences(net.state_dict(), given):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import counted
-from curate.files.writing import replacing
+from curate.files.npz import write_npz
 from curate.report.maps import feature_map, feature_maps, write_drawing
 from curate.scores import metrics
 from curate.train.loop.engine import encode, predict
@@ -55,8 +55,7 @@ def write_features(session: Session, run: Run, split: str, folder: Path) -> list
     samples = job.samples(split)
     found = encode(job.trainer, job.data, samples)
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / "features.npz") as fresh:
-        np.savez(fresh, **{"sample_id": samples.sample_ids, **found})  # type: ignore[arg-type]  # their stubs
+    write_npz(folder / "features.npz", {"sample_id": samples.sample_ids, **found})
     written = [folder / "features.npz"]
     known = _imbalance(session, run, samples.sample_ids)
     chosen = np.sort(np.random.default_rng(run.seed).permutation(len(samples))[:MOST])

@@ -18,6 +18,7 @@ from curate.datasets.base import Dataset
 from curate.errors import CurateError, counted
 from curate.scores.gap import mean_gap
 from curate.scores.scoring import fit_round, versions
+from curate.torch.names import check_names
 from curate.train.loop import checkpoint
 from curate.train.loop.engine import predict
 from curate.train.methods.method import Context
@@ -83,6 +84,7 @@ def plan_score(
     content = _read_weights(weights, configs["score"]) if weights else None  # before anything is decoded
     known = known_encoders(configs["model"].encoder, weights)
     dataset = kind(root.resolve() if root else None, configs["data"])
+    check_names(dataset.modalities)  # before anything is decoded
     if content is not None:
         checkpoint.check(content, dataset.modalities, dataset.classes, configs["model"].fusion, str(weights))
     named: dict[str, Description] = {}

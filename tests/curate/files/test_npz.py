@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from curate.errors import CurateError
 from curate.files import npz
-from curate.files.npz import open_npz, texts
+from curate.files.npz import open_npz, texts, write_npz
 from curate.files.vectors import read_head, read_values
 
 
@@ -125,3 +125,22 @@ def test_damaged_features_are_read_or_refused(tmp_path_factory, data, suffix):
         assert read_values(path, (0,)).shape == (head.rows, head.dim)
     except CurateError as refused:
         assert str(path) in refused.message and refused.hint
+
+
+def test_arrays_of_any_names_are_written_as_numpy_reads_them(tmp_path) -> None:
+    """`file` and `allow_pickle` are arguments of `np.savez`, which takes no arrays of these names."""
+    arrays = {
+        "sample_id": np.array(["\u00e4", "b"]),
+        "file": np.ones((2, 3), np.float32),
+        "allow_pickle": np.zeros((2, 0)),
+    }
+    write_npz(tmp_path / "a.npz", arrays)
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as found:
+        assert found.files == list(arrays)
+        for name, values in arrays.items():
+            assert found[name].dtype == values.dtype and np.array_equal(found[name], values)
+    assert set(open_npz(tmp_path / "a.npz", "anything").shapes) == set(arrays)
+    with pytest.raises(ValueError, match="pickle"):
+        write_npz(tmp_path / "a.npz", {"x": np.array([{}], dtype=object)})
+    with np.load(tmp_path / "a.npz") as found:
+        assert found.files == list(arrays), "the earlier file is whole"

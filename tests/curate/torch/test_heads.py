@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from curate.errors import CurateError
-from curate.torch import LinearProbes, mask_out, split_head
+from curate.torch import LinearProbes, ProbeAndRebalance, mask_out, split_head
 
 
 @pytest.fixture
@@ -85,3 +85,11 @@ def test_masking_shows_nothing_where_only_both_together_know() -> None:
     assert torch.equal(head(inputs).argmax(dim=1), labels)
     for logits in mask_out(head, inputs).values():
         assert torch.equal(logits, torch.zeros_like(logits))
+
+
+@pytest.mark.parametrize("made", [LinearProbes, ProbeAndRebalance])
+@pytest.mark.parametrize("name", ["values", "type", "training"])
+def test_a_modality_with_the_name_of_an_attribute_of_modules_is_refused(made, name) -> None:
+    with pytest.raises(CurateError, match=f"cannot have the name '{name}'"):
+        made({"audio": 4, name: 4}, 2)
+    made({"audio": 4, f"{name}_1": 4}, 2)

@@ -196,3 +196,30 @@ def test_blank_vectors_are_claimed_and_whole_ones_are_not(place, tmp_path) -> No
     claimed = {i for i, broken, _ in rows if broken}
     assert claimed == {i for i, *_ in rows if blank[int(i[1:])]}
     assert {broken for _, broken, _ in rows} == {"", "visual"} and {p for *_, p in rows} == {None}
+
+
+@pytest.mark.parametrize("kind", ["linear", "mlp"])
+def test_weights_of_a_file_start_an_encoder_of_features(kind, tmp_path) -> None:
+    specs = {m: FeatureSpec(dim=3) for m in ("audio", "visual")}
+    source = make_encoder(kind, specs["audio"])
+    source.observe(np.random.default_rng(0).normal(size=(9, 3)), np.arange(9))
+    torch.save(source.state_dict(), tmp_path / "a.pt")
+    model = FusionModel(specs, NAMES, ModelConfig(encoder=kind, weights=f"audio={tmp_path / 'a.pt'}"))
+    done = model.load_weights()
+    assert done["audio"] == [f"{len(source.state_dict())} tensors of {tmp_path / 'a.pt'}"]
+    for name, value in model.encoders["audio"].state_dict().items():
+        assert torch.equal(value, source.state_dict()[name])
+    torch.save({"other": torch.zeros(1)}, tmp_path / "b.pt")
+    with pytest.raises(CurateError, match="does not fit: mean is missing"):
+        FusionModel(specs, NAMES, ModelConfig(encoder=kind, weights=f"audio={tmp_path / 'b.pt'}")).load_weights()
+
+
+def test_a_modality_that_no_part_of_a_network_can_be_named_after_is_refused_before_anything_is_decoded(
+    place, tmp_path
+) -> None:
+    root = write(tmp_path / "f", {"audio": 3, "values": 3})
+    with pytest.raises(CurateError, match="cannot have the name 'values'"):
+        score(place, "features", root, [SHORT], 0)
+    assert not place.cache_folder.exists() and not place.store.path.exists()
+    with pytest.raises(CurateError, match="cannot have the name 'values'"):
+        FusionModel({m: FeatureSpec(dim=3) for m in ("audio", "values")}, NAMES, ModelConfig())
