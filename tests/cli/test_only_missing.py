@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from curate.datasets.cache import Cache, open_cache
 from curate.datasets.manifest import Manifest
 from curate.store.store import Store
+from curate.types import Sample
 
 SCORES = "sample_id, p_audio, p_image, p_fused, gap, kl_gap, p_balanced"
 
@@ -130,6 +132,20 @@ def test_unchanged_samples_are_not_decoded_again(
 def open_all(folder: Path) -> list[Cache]:
     """The caches of a folder, the newest last."""
     return [open_cache(p) for p in sorted(folder.iterdir(), key=lambda p: p.stat().st_mtime_ns)]
+
+
+def test_what_cannot_be_used_is_told_of_these_data_and_not_of_others(curate: Callable, db: Path, clips: Path) -> None:
+    """A newer run is of other data, of which one item cannot be used."""
+    store = Store(db)
+    own = store.runs.find("score-manifest-1")
+    store.samples.write(
+        "other-1", [Sample(sample_id="x", split="train", label="ant", inputs={})], ["ant"], ["silent"], [""]
+    )
+    store.runs.start(replace(own, run_id="score-other-1", dataset="other", data_id="other-1"))
+    store.runs.finish("score-other-1", "done")
+    ended = curate("score", "--dataset", "manifest", "--root", clips, "--only-missing")
+    assert "nothing is missing" in ended.err
+    assert (ended.code, "silent" in ended.err) == (0, False)
 
 
 def test_another_label_of_a_scored_sample_is_refused(refused: Callable, db: Path, grown: Path) -> None:

@@ -195,8 +195,9 @@ def _missing(ctx: typer.Context, store: Store, dataset: str, root: Path | None) 
     with opened(ctx) as session:
         from curate.train.stages.growth import score_missing
 
-        print_growth(store, before, score_missing(session, before, root), ctx.params["quiet"])
-    return store.runs.find(kind="score")
+        done = score_missing(session, before, root)
+    print_growth(store, before, done, ctx.params["quiet"])
+    return done
 
 
 def _resumed(ctx: typer.Context, store: Store, dataset: str, name: str | None) -> Run:
