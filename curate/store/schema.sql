@@ -277,11 +277,11 @@ COMMENT ON COLUMN mixture.loc IS 'location mu, in units of the gap of gap_kind';
 COMMENT ON COLUMN mixture.scale IS 'scale sigma > 0, in units of the gap; the standard deviation of a Gaussian';
 COMMENT ON COLUMN mixture.dof IS 'degrees of freedom of a Student-t component; NULL for Gaussian';
 COMMENT ON COLUMN mixture.is_balanced IS 'the component whose posterior is p_balanced';
-COMMENT ON COLUMN mixture.rule IS 'second_moment = smallest loc^2 + scale^2, weight = largest weight (the paper), abs_mean = smallest |loc|; middle = of three, the one between the tails';
-COMMENT ON COLUMN mixture.rule_conflict IS 'true when these rules pick different components';
+COMMENT ON COLUMN mixture.rule IS 'second_moment = smallest loc^2 + scale^2, weight = largest weight (the paper), abs_mean = smallest |loc|; middle = of three, the one between the tails; zero = of the two-sided mixture, the peak at zero';
+COMMENT ON COLUMN mixture.rule_conflict IS 'true when the first three rules pick different components';
 COMMENT ON COLUMN mixture.log_likelihood IS 'total over the samples, nats, at the end of the fit; of the whole mixture, higher = better fitted';
 COMMENT ON COLUMN mixture.iterations IS 'EM steps of the start that won';
-COMMENT ON COLUMN mixture.outcome IS 'ok; one_component, degenerate, too_few = one component only, all balanced; two_components = two where three were asked for; memorised, two_tailed, rule_conflict = components that mean little, see warnings';
+COMMENT ON COLUMN mixture.outcome IS 'ok; of the two-sided mixture: one_bell = one bell explains the gaps as well, none_balanced = the scales were widened until some samples count as balanced, degenerate, too_few = the usual scales; of the others: one_component, degenerate, too_few = one component only, all balanced; two_components = two where three were asked for; two_tailed, rule_conflict = components that mean little; memorised = the training samples are known by heart; see warnings';
 COMMENT ON COLUMN mixture.warnings IS 'what speaks against reading the fit as two populations, and what to do';
 
 CREATE VIEW posterior AS
@@ -363,7 +363,7 @@ COMMENT ON COLUMN epoch.run_id IS 'the run, see run';
 COMMENT ON COLUMN epoch.split IS 'train, val or test';
 COMMENT ON COLUMN epoch.epoch IS 'counted from 1 within the run';
 COMMENT ON COLUMN epoch.modality IS 'a modality, fused, or all for what belongs to none';
-COMMENT ON COLUMN epoch.metric IS 'loss, accuracy, macro_f1, map (0..1), seconds, memory (of a step, bytes), or a quantity of the method such as lambda, omega';
+COMMENT ON COLUMN epoch.metric IS 'loss, accuracy, macro_f1, map (0..1), seconds, memory (of a step, bytes), wrong_labels (at least so large a share of held-out labels is wrong, 0..1; modality = by whom labels are judged), skipped_steps, or a quantity of the method such as lambda, omega';
 COMMENT ON COLUMN epoch.value IS 'the number; every share lies in 0..1';
 
 CREATE TABLE fold_epoch (
@@ -378,7 +378,7 @@ CREATE TABLE fold_epoch (
 );
 COMMENT ON TABLE fold_epoch IS 'What epoch says of the run itself, of the model that each fold was held out from (score --folds)';
 COMMENT ON COLUMN fold_epoch.run_id IS 'the run, see run';
-COMMENT ON COLUMN fold_epoch.split IS 'train, val or test';
+COMMENT ON COLUMN fold_epoch.split IS 'train or val';
 COMMENT ON COLUMN fold_epoch.fold IS 'the fold that was held out, counted from 0; split train is the other folds';
 COMMENT ON COLUMN fold_epoch.epoch IS 'counted from 1 within the fold';
 COMMENT ON COLUMN fold_epoch.modality IS 'a modality, fused, or all for what belongs to none';
