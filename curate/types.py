@@ -218,7 +218,8 @@ class MixtureFit:
         scales: (C,) scales sigma (standard deviation for `gaussian`).
         dofs: (C,) degrees of freedom; infinite for `gaussian`.
         balanced: index of the balanced component.
-        rule: the rule that chose it, see `mixture.balanced_component`; `middle` for three components.
+        rule: the rule that chose it, see `mixture.balanced_component`; `middle` for three components, `zero` of the
+            two-sided family.
         rule_conflict: whether the rules of `mixture.RULES` disagree.
         log_likelihoods: total log-likelihood after each iteration of the best start.
         converged: whether it stopped because it no longer rose.
@@ -226,7 +227,8 @@ class MixtureFit:
             `degenerate`, see `two_sided.fit`. The paper's: with `one_component` (BIC does not support two, or a
             component lost all its samples), `degenerate` (constant gaps) and `too_few` there is one component, and
             every sample counts as balanced; with `two_components` there are two where three were asked for; with
-            `memorised`, `two_tailed` and `rule_conflict` all components are kept, but mean little.
+            `two_tailed` and `rule_conflict` all components are kept, but mean little. Of any family: `memorised`, the
+            scored samples are known by heart.
         warnings: all reasons against reading the fit as two populations, each with what to do.
         limits: gaps are clipped to them before the posterior is computed; infinite for Eq. 10 unchanged, see
             `posteriors.monotone_limits`.
