@@ -138,7 +138,8 @@ def column(paths: str | Path | Sequence[str | Path], name: str) -> Callable[[], 
     """A column of numbers of Parquet files that memory need not hold, for `fit_mixture`.
 
     Args:
-        paths: files in their order, or patterns such as `scores/*.parquet`, whose files are sorted by name.
+        paths: files in their order, or patterns such as `scores/*.parquet`, whose files on this machine are sorted by
+            name; what exists under its very name is no pattern.
         name: of the column. NULL, as in rows without a gap, is left out; NaN is not.
 
     Returns:
@@ -157,7 +158,8 @@ def column(paths: str | Path | Sequence[str | Path], name: str) -> Callable[[], 
         raise ValueError("paths is empty, expected one or more Parquet files")
     files: list[tuple[Path, list[str]]] = []
     for given in wanted:
-        found = sorted(glob.glob(str(given))) if glob.has_magic(str(given)) else [given]
+        is_name = not glob.has_magic(str(given)) or located(given).exists()
+        found = [given] if is_name else sorted(glob.glob(str(given)))
         if not found:
             raise CurateError(f"no file is like {given}", "expected Parquet files, such as 'scores/*.parquet'")
         files += [(path := located(one), column_names(path, "")) for one in found]

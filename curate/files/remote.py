@@ -90,7 +90,7 @@ class Remote(Here):
 
     def __str__(self) -> str:
         text = SLASHES.sub(r"\1://", super().__str__().replace("\\", "/"))
-        return f"file:///{text[7:]}" if text.startswith("file://") else text
+        return re.sub(r"((?:^|::)file:)//", r"\1///", text)
 
     @property
     def part(self) -> tuple[int, int] | None:

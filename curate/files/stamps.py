@@ -16,6 +16,8 @@ LISTED = 32
 """Files of one folder, from which on the folder is listed."""
 ASKED = 16
 """Files that are asked for at the same time."""
+TIME = re.compile(r"\d{4}-\d\d-\d\d|[\d.]+\Z")
+"""How a time begins that stands in place of a checksum: a date, or seconds alone."""
 
 
 def stamps(paths: Iterable[Remote]) -> dict[Remote, Stamp | None]:
@@ -83,4 +85,4 @@ def _listed(folder: Remote, lost: Unanswered) -> dict[str, Stamp]:
 
 def checksum(stamp: Stamp | None) -> str | None:
     """What two files of the same content have in common; None where it is not known."""
-    return f"{stamp[0]} {stamp[1]}" if stamp and stamp[1] and not re.match(r"\d{4}-\d\d-\d\d", stamp[1]) else None
+    return f"{stamp[0]} {stamp[1]}" if stamp and stamp[1] and not TIME.match(stamp[1]) else None

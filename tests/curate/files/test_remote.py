@@ -6,6 +6,7 @@ import os
 import pickle
 import random
 import sys
+import tarfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -20,7 +21,7 @@ from curate.errors import CurateError
 from curate.files.copies import FOLDER, TOTAL, obtain, trim
 from curate.files.logins import login
 from curate.files.remote import Remote, RemoteError, beside, local, located
-from curate.files.stamps import stamps
+from curate.files.stamps import checksum, stamps
 from curate.files.tables import open_table
 from curate.files.vectors import read_head, read_values
 from curate.files.writing import replacing
@@ -58,6 +59,23 @@ def test_a_url_of_this_machine_is_read_as_it_is_written_or_with_its_signs_decode
         path.touch()
     assert located(spaced.as_uri()) == spaced and located(f"file://{spaced}") == spaced
     assert located(f"file://{literal}") == literal
+
+
+def test_a_file_within_a_file_of_this_machine_is_found(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"sound")
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        archive.add(tmp_path / "a.wav", "a.wav")
+    name = located(f"tar://a.wav::file://{tmp_path}/x.tar")
+    assert str(name) == f"tar://a.wav::file://{tmp_path}/x.tar" and located(str(name)) == name
+    with name.open("rb") as file:
+        assert file.read() == b"sound"
+
+
+def test_a_time_is_no_checksum_however_it_is_written():
+    """Files of one size that were written at one time, as those of an archive are, need not be the same."""
+    times = ("2024-05-01T10:00:00Z", "2024-05-01 10:00:00+00:00", "1714557600", "1714557600.25")
+    assert [checksum([4, time]) for time in times] == [None] * 4
+    assert checksum([4, "0a1b"]) == "4 0a1b" and checksum(None) is checksum([4, None]) is None
 
 
 def test_a_path_in_a_table_is_relative_to_the_table_wherever_it_is():

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import duckdb
+import fsspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -120,6 +121,20 @@ def test_a_column_of_shards_is_the_array(shards):
     turned = curate.column([folder / "b.parquet", folder / "a.parquet"], "gap")
     assert np.array_equal(np.concatenate(list(turned())), np.concatenate([gaps[6000:], gaps[:6000]]))
     assert np.concatenate(list(curate.column(folder / "a.parquet", "small")())).tolist() == [1.0] * 6000
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_that_file(shards):
+    folder, gaps = shards
+    named = folder / "a[1].parquet"
+    (folder / "a.parquet").rename(named)
+    assert np.array_equal(np.concatenate(list(curate.column(named, "gap")())), gaps[:6000])
+    system = fsspec.filesystem("memory")
+    system.put_file(str(named), "/portions/a.parquet?part=1")
+    try:
+        found = curate.column("memory://portions/a.parquet?part=1", "gap")()
+        assert np.array_equal(np.concatenate(list(found)), gaps[:6000])
+    finally:
+        system.rm("/portions", recursive=True)
 
 
 def test_a_column_that_cannot_be_had(shards, tmp_path):
