@@ -143,7 +143,7 @@ class Ave(AudioVisual):
 
     def _event(self, path: Path, line: str, split: str) -> Event:
         cells = line.split("&")
-        if len(cells) != 5 or cells[0] not in CLASSES or not (cells[3].isdigit() and cells[4].isdigit()):
+        if len(cells) != 5 or cells[0] not in CLASSES or not (cells[3].isdecimal() and cells[4].isdecimal()):
             raise self.wrong_line(path, line, f"{LINE} with one of the 28 categories")
         return Event(cells[0], cells[1], int(cells[3]), int(cells[4]), split)
 

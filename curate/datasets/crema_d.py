@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from curate.media import Decoded, declared_seconds
 from curate.types import Sample
 
 from .audiovisual import AudioVisual
-from .layout import SOUND_ENDINGS, VIDEO_ENDINGS, find_list, index_media, inner, list_folders, read_rows
+from .layout import SOUND_ENDINGS, VIDEO_ENDINGS, find_list, index_media, inner, list_folders, read_rows, read_text
 from .presets import AudioPreset
 
 CLASSES = ("NEU", "HAP", "SAD", "FEA", "DIS", "ANG")
@@ -157,8 +158,10 @@ class CremaD(AudioVisual):
         path = folder / "SentenceFilenames.csv"
         if not path.is_file():
             return stems
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return sorted(row["Filename"] for row in csv.DictReader(file))
+        rows = csv.DictReader(io.StringIO(read_text(path)))
+        if "Filename" not in (rows.fieldnames or ()):
+            raise CurateError(f"{self.name}: {path} has no column 'Filename'", "fetch it again, or remove it")
+        return sorted(row["Filename"] for row in rows)
 
     def _read_list(self, path: Path) -> list[tuple[str, str]]:
         """(clip, label) of each line: `clip,ANG` with or without quotes and header, or `clip.flv Anger`."""

@@ -1,10 +1,11 @@
-"""Names of columns, compared without regard to case, spaces and Unicode form."""
+"""Names of columns, without regard to case, spaces and Unicode form; names of files, ordered by their numbers."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 
 
 def composed(text: str) -> str:
@@ -17,3 +18,8 @@ def known_name(name: str, known: Sequence[str]) -> str:
     name = composed(name.strip().strip("\ufeff\u200b").strip())
     plain = re.sub(r"[\s-]+", "_", name.lower())
     return plain if plain in known else name
+
+
+def by_number(path: Path) -> list[tuple[int, str]]:
+    """A key that sorts files by the numbers in their names: `epoch_10` after `epoch_9`."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name) if part]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import MediaError
+from curate.files.names import by_number
 
 from .container import check_segment
 from .fit import same_size
@@ -27,7 +27,7 @@ def is_folder(path: Path) -> bool:
 def list_pictures(folder: Path) -> list[Path]:
     """The pictures of a folder, in the order of the numbers in their names."""
     found = (p for p in folder.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
-    return sorted(found, key=_natural)
+    return sorted(found, key=by_number)
 
 
 def choose_pictures(folder: Path, frames: int, segment: Segment | None = None) -> list[tuple[float, Path]]:
@@ -53,7 +53,8 @@ def read_folder(folder: Path, frames: int, segment: Segment | None = None) -> ND
     """The pictures at the centres of `frames` equal segments of a folder of extracted frames, one per second.
 
     Pictures are sorted by the numbers in their names: `frame_00009` comes before `frame_000010`. If there are fewer
-    than `frames`, some are repeated. Frame i shows the second from i to i + 1: a segment keeps those that begin in it.
+    than `frames`, some are repeated. Picture i shows the second from i to i + 1: a segment keeps those whose second it
+    has a part of.
 
     Returns:
         (frames, H, W, 3) uint8, RGB, at the size of the first picture.
@@ -64,8 +65,3 @@ def read_folder(folder: Path, frames: int, segment: Segment | None = None) -> ND
     chosen = [path for _, path in choose_pictures(folder, frames, segment)]
     pictures = {path: read_picture(path).array for path in sorted(set(chosen))}
     return same_size([pictures[path] for path in chosen])
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """A key that sorts names by the numbers in them."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name) if part]

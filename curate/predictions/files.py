@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from curate.errors import CurateError
+from curate.files.names import by_number
 from curate.files.remote import located
 from curate.files.shards import shards_of
 from curate.files.writing import ending
@@ -42,7 +42,7 @@ def read_all(sources: Sequence[str]) -> list[Part]:
         if not modality and path.is_dir() and shards_of(path):
             parts.append(read_recorded(path))
             continue
-        inner = sorted(path.glob("*.jsonl"), key=_by_number) if path.is_dir() else [path]
+        inner = sorted(path.glob("*.jsonl"), key=by_number) if path.is_dir() else [path]
         if not inner:
             if modality:
                 raise CurateError(f"no .jsonl file in the folder {path}", "name the file itself")
@@ -52,11 +52,6 @@ def read_all(sources: Sequence[str]) -> list[Part]:
             )
         parts += [_named(read(each), modality) for each in inner]
     return parts
-
-
-def _by_number(path: Path) -> list[Any]:
-    """Sorts dynamics_epoch_10 after dynamics_epoch_9."""
-    return [(int(word), "") if word.isdigit() else (-1, word) for word in re.split(r"(\d+)", path.name)]
 
 
 def read(path: Path) -> Part:

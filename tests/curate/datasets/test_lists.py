@@ -74,6 +74,20 @@ def test_a_header_is_skipped_above_a_list_alone(tmp_path):
         CremaD(tmp_path, CremaD.Options())
 
 
+def test_a_list_of_all_clips_that_has_another_header_is_refused(tmp_path):
+    (tmp_path / "SentenceFilenames.csv").write_text(f"Stimulus_Number,File\n1,{STEMS[0]}\n")
+    with pytest.raises(CurateError, match=r"SentenceFilenames\.csv has no column 'Filename'"):
+        CremaD(tmp_path, CremaD.Options())
+
+
+def test_a_time_of_an_event_that_is_no_number_is_refused(tmp_path):
+    ave = find("ave")
+    for split in ("train", "val", "test"):
+        (tmp_path / f"{split}Set.txt").write_text("Category&VideoID&Quality&StartTime&EndTime\nBus&x&good&0&1\u2070\n")
+    with pytest.raises(CurateError, match="has the line 'Bus&x&good&0&1"):
+        ave(tmp_path, ave.Options())
+
+
 @pytest.mark.parametrize("form", ["{},10,{}\n", '"{}",10,"{}"\n', '"{}","10",{}\n'])
 @pytest.mark.parametrize("header", ["", "filename,seconds,label\n", '"id","length","class"\n'])
 def test_kinetics_sounds_lists_may_have_quotes_and_a_header(header, form, tmp_path):
