@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from curate.errors import CurateError
+from curate.files.remote import Remote
 from curate.files.tables import TableFile
 
 from .manifest import Manifest
@@ -95,9 +96,9 @@ def files_in(folder: Path, ending: str) -> Iterator[Path]:
 
 
 def _every(folder: Path) -> Iterator[Path]:
-    """What has an ending in a folder and in those within it."""
+    """The files in a folder and in those within it; on another machine a name with an ending is taken for a file's."""
     for path in folder.iterdir():
-        if path.suffix:
+        if path.suffix and (isinstance(path, Remote) or not path.is_dir()):
             yield path
         elif path.is_dir():
             yield from path.iterdir()

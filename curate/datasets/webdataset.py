@@ -11,19 +11,17 @@ from pathlib import Path
 
 from curate.errors import CurateError, counted
 from curate.files.remote import local
+from curate.media.endings import MOVING, PICTURES, SOUND
 
 from .exported import is_export
 from .manifest import KNOWN_MODALITIES
 from .rows import COLUMNS, Row, exported_row
 from .sharded import Sharded
 
-SOUND = ("wav", "flac", "mp3", "ogg", "opus", "m4a", "aac")
-PICTURE = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "avif")
-VIDEO = ("mp4", "mkv", "webm", "mov", "avi", "m4v", "flv")
 MEDIA = {
-    **dict.fromkeys(SOUND, ("audio",)),
-    **dict.fromkeys(PICTURE, ("visual",)),
-    **dict.fromkeys(VIDEO, ("audio", "visual")),
+    ending[1:]: read_for
+    for endings, read_for in ((SOUND, ("audio",)), (PICTURES, ("visual",)), (MOVING, ("audio", "visual")))
+    for ending in endings
 }
 """{ending: the modalities that such a file is read for}."""
 WORDS = ("cls", "txt", "json")
@@ -239,7 +237,7 @@ def _one_file_a_column(rows: list[Row], who: str) -> list[str]:
 
 def _second(column: str, ending: str) -> bool:
     """Whether another kind of file is read first: a sound before that of a video, and a video before a picture."""
-    return ending.rpartition(".")[2] in (VIDEO if column == "audio" else PICTURE)
+    return ending.endswith(MOVING if column == "audio" else PICTURES)
 
 
 def _own_columns(rows: list[Row], who: str) -> dict[tuple[str, str], str]:

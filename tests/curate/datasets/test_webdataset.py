@@ -223,6 +223,16 @@ def test_errors_and_reasons_say_the_data_set_s_own_name(tmp_path):
         assert "manifest" not in f"{caught.value.message} {caught.value.hint}"
 
 
+def test_tar_files_in_a_folder_with_a_dot_in_its_name_are_read(shards):
+    every = {s.sample_id for s in WebDataset(shards, WebDataset.Options()).samples}
+    (shards / "part.v2").mkdir()
+    moved = min(shards.glob("*.tar"))
+    moved.rename(shards / "part.v2" / moved.name)
+    data = WebDataset(shards, WebDataset.Options())
+    assert {s.sample_id for s in data.samples} == every
+    assert sum(s.inputs["audio"].startswith(f"part.v2/{moved.name}#") for s in data.samples) == 4
+
+
 def test_what_is_not_read_of_a_folder_of_tar_files_is_said(shards):
     """A compressed tar file beside the others, and what is over a mebibyte of a text."""
     (shards / "more.tar.gz").write_bytes(b"")
