@@ -44,7 +44,10 @@ def prepare_command(run: Run) -> str:
 def data_arguments(run: Run) -> list[str]:
     """The command-line arguments that name a run's data, settings other than the data set's own included."""
     if saved := run.config.get("predictions"):
-        return [*(part for file in saved["files"] for part in ("--predictions", file)), "--dataset", run.dataset]
+        media = [saved["media"]] if saved.get("media") else []
+        given = {"predictions": saved["files"], "embeddings": saved.get("embeddings", ()), "media": media}
+        files = [part for option, names in given.items() for name in names for part in (f"--{option}", name)]
+        return [*files, "--dataset", run.dataset]
     root = ["--root", run.root] if run.root else []
     return ["--dataset", run.dataset, *root, *_differing(run, "data", _own(run).get("data", {}))]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -33,6 +33,13 @@ def test_typed_again_it_gives_the_same_settings(depth_range):
     found = build(Manifest.Options, parse_set(typed)["data"], "data")
     assert found.depth_range == (None if depth_range == "none" else depth_range), "none is no text anywhere"
     assert asdict(found) | {"depth_range": depth_range} == made.config["data"]
+
+
+def test_of_saved_predictions_every_file_that_was_given_is_named():
+    given = {"files": ["a.csv", "b c.csv"], "embeddings": ["e.npz"], "media": "/d/m.csv", "columns": {"p": "audio"}}
+    made = replace(run(**MEASURED), dataset="mine", root=None, config={"score": {}, "predictions": given})
+    files = "--predictions a.csv --predictions 'b c.csv' --embeddings e.npz --media /d/m.csv"
+    assert score_command(made, {}) == f"curate score {files} --dataset mine"
 
 
 def test_no_command_has_a_setting_with_nothing_behind_it():
