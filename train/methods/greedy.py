@@ -38,7 +38,8 @@ class Greedy(Method):
     Departures:
         running means: one for each gate here; in the published code the second modality's is the first's.
         evaluation: never freezes a gate and updates no mean here; there it runs in the state that training left.
-        first epoch: freezing may begin with the second epoch, as there; this does not scale with the run.
+        first epoch: freezing may begin with the second epoch, and does not scale with the run; speeds are added up from
+            the first step on, there from the second epoch on.
     """
 
     name = "greedy"
