@@ -15,10 +15,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    pass
+from typing import Any, Literal
 
 Format = Literal["table", "csv", "tsv", "json", "jsonl", "markdown"]
 Progress = Callable[[str, int, int, str], None]

@@ -326,12 +326,6 @@ def component_label(fit: MixtureFit, k: int, pair: tuple[str, str]) -> str:
     return f"{role}: {fit.weights[k]:.0%}, centre {fit.locs[k]:+.2f}, spread {fit.scales[k]:.2f}{nu}"
 
 
-# --- files -----------------------------------------------------------------------------------------------------
-
-
-# --- parts -----------------------------------------------------------------------------------------------------
-
-
 def _grid(limit: float, form: Form) -> Floats:
     return np.linspace(*form.span(limit), 801)
 

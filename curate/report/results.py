@@ -10,11 +10,12 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import pandas as pd
 
+from curate.comparison.summary import Spread, spread
 from curate.types import FUSED, Run
 
 METRICS = (("accuracy", "accuracy"), ("macro_f1", "macro F1"), ("map", "mAP"))
@@ -67,15 +68,6 @@ OWN = {
         "shuffled", "shuffled usability", "shuffled usability", "each sample has another's usability", ("mode",)
     ),
 }
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Mean and sample standard deviation (None for one value) of `count` values."""
-
-    mean: float
-    sd: float | None
-    count: int
 
 
 @dataclass(frozen=True)
@@ -219,7 +211,7 @@ def _difference(
     if not mine or not other:
         return None
     if mine.keys() == other.keys():
-        return _spread([100 * (mine[s] - other[s]) for s in mine])
+        return spread(100 * (mine[s] - other[s]) for s in mine)
     return Spread(100 * (mean(mine.values()) - mean(other.values())), None, min(len(mine), len(other)))
 
 
@@ -234,11 +226,7 @@ def _by_seed(runs: Sequence[Run], by_run: Mapping[str, Mapping[tuple[str, str], 
 
 def _spreads(measured: Sequence[Mapping[tuple[str, str], float]]) -> dict[tuple[str, str], Spread]:
     keys = {key for values in measured for key in values}
-    return {key: _spread([values[key] for values in measured if key in values]) for key in keys}
-
-
-def _spread(values: Sequence[float]) -> Spread:
-    return Spread(mean(values), stdev(values) if len(values) > 1 else None, len(values))
+    return {key: s for key in keys if (s := spread(values[key] for values in measured if key in values))}
 
 
 def _missing_baselines(rows: Sequence[Row], parent: str) -> Iterator[Row]:

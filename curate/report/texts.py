@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from curate.comparison.summary import Spread
 from curate.render import printable
 from curate.types import Run
 
@@ -110,7 +111,7 @@ def slug(names: Sequence[str]) -> str:
     return "-".join("".join(c if (c.isalnum() and c.isascii()) or c in "_-" else "_" for c in name) for name in names)
 
 
-def spread_text(spread: results.Spread | None) -> str:
+def spread_text(spread: Spread | None) -> str:
     """A share as percent, with its spread over runs."""
     if spread is None:
         return "–"
@@ -118,7 +119,7 @@ def spread_text(spread: results.Spread | None) -> str:
     return f"{100 * spread.mean:.1f}{sd}"
 
 
-def points_text(spread: results.Spread | None) -> str:
+def points_text(spread: Spread | None) -> str:
     """A difference in points, with its spread over seeds."""
     if spread is None:
         return "–"

@@ -251,14 +251,14 @@ def wav(samples: NDArray[np.float32], rate: int) -> bytes:
     return out.getvalue()
 
 
-def picture(frames: NDArray[np.uint8], side: int = SIDE) -> bytes:
-    """(F, H, W, C) frames side by side as a PNG, each at most `side` pixels; small ones are kept, pixel by pixel."""
+def picture(frames: NDArray[np.uint8]) -> bytes:
+    """(F, H, W, C) frames side by side as a PNG, each at most `SIDE` pixels; small ones are kept, pixel by pixel."""
     from PIL import Image
 
     made = []
     for frame in frames:
         image = Image.fromarray(np.ascontiguousarray(frame[..., 0] if frame.shape[-1] == 1 else frame))
-        image.thumbnail((side, side))
+        image.thumbnail((SIDE, SIDE))
         made.append(image.convert("RGB"))
     wide = Image.new("RGB", (sum(i.width for i in made), max(i.height for i in made)))
     left = 0

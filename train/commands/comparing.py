@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from curate.comparison.plan import Plan
     from curate.store.store import Store
 
-SCORED = ("data", "model", "optim", "score")
-"""Sections of the settings of a scored run."""
 
 MOST_TRIALS = 6
 """As many as every method has: two values of its knob, and four learning rates."""
@@ -145,6 +143,8 @@ def _of_run(ctx: typer.Context, store: Store, name: str) -> tuple[str, Path | No
     found = store.runs.find(name, kind="score")
     if found.method == "predictions":
         raise CurateError(f"{name} scored saved predictions, and has no model to train", "name a run with a warm-up")
+    from curate.train.stages.compare import SCORED
+
     return found.dataset, located(found.root) if found.root else None, {s: found.config[s] for s in SCORED}
 
 

@@ -32,6 +32,7 @@ from .spread import spread
 from .training import plan_train, resume_train, scheduled_epochs, train
 
 SCORED = ("data", "model", "optim", "score")
+"""Sections of the settings of a scored run."""
 TRAINED = ("model", "optim", "train")
 
 

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from curate.comparison.summary import Spread
 from curate.report import results
 from curate.types import Run
 
@@ -61,7 +62,7 @@ def test_mean_spread_and_difference_seed_by_seed():
 
 def test_other_seeds_give_a_difference_of_means_without_spread():
     rows = _compare((_run("w0", "warmup", 0), 0.80), (_run("a1", "adaptive", 1), 0.82))
-    assert _row(rows, "adaptive").difference == results.Spread(pytest.approx(2), None, 1)
+    assert _row(rows, "adaptive").difference == Spread(pytest.approx(2), None, 1)
 
 
 def test_order_and_missing_baselines():
