@@ -25,11 +25,11 @@ class InfoReg(OwnHeads):
     """Fused and unimodal cross-entropies; the encoder ahead is drawn to its weights of the epoch's start, early on.
 
     The loss is CE(f) + sum_m CE(l_m), l_m of the modality's own head. F_m of an epoch is the sum over its steps, and
-    over the tensors of two or more axes of encoder m, of the mean squared gradient: the trace of its Fisher
-    information, by tensor. While k_m = (sum of the last 10 F_m - sum of the 10 one epoch earlier) / the former is above
-    0.04, and S_m = sum_i softmax(l_m)[y_i] is above that of the other modality, the gradient of encoder m gains
-    beta (theta - theta_0), beta = 0.95 exp(tanh(S_m - S_other)), theta_0 the weights at the start of the epoch. S is a
-    sum over the batch, so that tanh is near 1 where one modality is plainly ahead.
+    over the tensors of two or more axes of encoder m, of the mean squared gradient, as it is stepped with: the trace of
+    its Fisher information, by tensor. While k_m = (sum of the last 10 F_m - sum of the 10 one epoch earlier) / the
+    former is above 0.04, and S_m = sum_i softmax(l_m)[y_i] is above that of the other modality, the gradient of encoder
+    m gains beta (theta - theta_0), beta = 0.95 exp(tanh(S_m - S_other)), theta_0 the weights at the start of the epoch.
+    S is a sum over the batch, so that tanh is near 1 where one modality is plainly ahead.
 
     Departures:
         which modality: the published code looks at the trace of the audio encoder alone, and its branch for a visual

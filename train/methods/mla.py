@@ -26,9 +26,9 @@ from .method import Context, Method, per_modality
 class Mla(Method):
     """One step per modality in turn; the shared head's gradient is projected off the features of earlier steps.
 
-    Step of m: gradient of CE(H f_m); the gradient G (K, D) of the head's weight becomes G P; then, with
-    r = mean_B f_m and k = P r, P <- P - k k' / (a + r' k), a = 0.1^(1 + t / T) at step t of T. P begins as I and is
-    never reset. Prediction: sum_m w_m l_m, w = softmax over modalities of the negative entropies, one weight per
+    Step of m: gradient of CE(H f_m); the gradient G (K, D) of the head's weight becomes G P; then, with r = mean_B f_m
+    and k = P r, P <- P - k k' / (a + r' k), a = 0.1^(1 + t / T) at step t, from 0, of the T of an epoch. P begins as I
+    and is never reset. Prediction: sum_m w_m l_m, w = softmax over modalities of the negative entropies, one weight per
     *sample*. P is float64.
 
     Departures:
