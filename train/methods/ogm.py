@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from typing_extensions import override
-
-from curate.torch.balance import modulate_gradients
-from curate.train.data.samples import Batch
-from curate.train.models.model import FusionModel, Outputs
-
+from .damping import Damping
 from .knobs import check_ranges
-from .means import Means
-from .method import Context, Method
-from .windows import Window, window_rules
-
-PUBLISHED = Window(first=0, stop=51, epochs=100)
+from .windows import window_rules
 
 
-class Ogm(Method):
+class Ogm(Damping):
     """On-the-fly gradient modulation: damp the encoder gradients of the modality that is ahead in the batch.
 
     rho_m = S_m / mean of the others' S, S_m = sum_i softmax(l_m)[y_i]; the gradient of encoder m is multiplied by
@@ -60,32 +49,3 @@ class Ogm(Method):
 
         def __post_init__(self) -> None:
             check_ranges(self, {"alpha >= 0": self.alpha >= 0} | window_rules(self.first_epoch, self.last_epoch))
-
-    def __init__(self, config: Any = None) -> None:
-        super().__init__(config)
-        self.active = False
-        self.means = Means()
-
-    @override
-    def windows(self, epochs: int) -> dict[str, range]:
-        return {"gradient modulation": PUBLISHED.of(epochs, self.config.first_epoch, self.config.last_epoch)}
-
-    @override
-    def begin_epoch(self, model: FusionModel, epoch: int, context: Context) -> None:
-        self.active = self.acts("gradient modulation", epoch, context)
-        self.means = Means()
-
-    @override
-    def modulate(self, model: FusionModel, outputs: Outputs, batch: Batch) -> int | None:
-        if not self.active:
-            return None
-        c, parameters = self.config, {m: model.encoder_parameters(m) for m in outputs.logits}
-        factors, edited = modulate_gradients(
-            parameters, outputs.logits, batch.labels, alpha=c.alpha, conv_only=c.conv_only, noise="none"
-        )
-        self.means.add(gradient_factor=factors)
-        return edited
-
-    @override
-    def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
-        return self.means.rows()
