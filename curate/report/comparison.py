@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from curate.advice.kept import measured
@@ -30,7 +29,7 @@ from curate.store.store import Store
 from curate.types import pair_name
 
 from . import drawing, panels
-from .texts import displayable
+from .texts import template
 
 BINS = 40
 
@@ -60,15 +59,7 @@ def comparison_page(store: Store, name: str, plan: Plan | None = None) -> str:
         CurateError: there is none of that name.
     """
     lines = measured(store, name)
-    environment = Environment(
-        loader=PackageLoader("curate.report"),
-        autoescape=True,
-        finalize=displayable,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("comparison.html").render(
+    return template("comparison.html").render(
         title=plan.title if plan and plan.title else name,
         name=name,
         notes=notes(lines, plan),

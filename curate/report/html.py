@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
@@ -31,15 +30,12 @@ from curate.types import FUSED, Run, modality_pairs, pair_name
 from . import browse, drawing, dynamics, figures, media, results, usability
 from .facts import Facts, axis_limit, by_class, most_imbalanced, planted_scores, read
 from .texts import (
-    displayable,
     explain,
     flat_row,
     headline,
-    in_percent,
-    points_text,
     settings_of,
     slug,
-    spread_text,
+    template,
     with_code,
 )
 
@@ -88,17 +84,8 @@ class Page:
 
     def render(self) -> str:
         """The page's HTML."""
-        environment = Environment(
-            loader=PackageLoader("curate.report"),
-            autoescape=True,
-            finalize=displayable,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.filters |= {"percent": in_percent, "spread": spread_text, "points": points_text}
         facts = self.facts
-        return environment.get_template("page.html").render(
+        return template("page.html").render(
             run=facts.run,
             facts=facts,
             fused=FUSED,

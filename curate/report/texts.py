@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from curate.comparison.summary import Spread
@@ -99,6 +100,20 @@ def in_percent(share: float) -> str:
 def displayable(value: Any) -> Any:
     """A text of a page with its control and direction marks written as escapes, as on a terminal; else the value."""
     return type(value)(printable(value, keep="\n\t")) if isinstance(value, str) else value
+
+
+def template(name: str) -> Template:
+    """One of the folder `templates`; its filters are `percent`, `spread` and `points`."""
+    environment = Environment(
+        loader=PackageLoader("curate.report"),
+        autoescape=True,
+        finalize=displayable,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": in_percent, "spread": spread_text, "points": points_text}
+    return environment.get_template(name)
 
 
 def with_code(text: str) -> Markup:
