@@ -31,7 +31,7 @@ MODALITIES = ("audio", "visual")
 ROUNDS = 5
 
 
-def recording(batch: int, steps: int = 3) -> float:
+def recording(batch: int) -> float:
     """Seconds of recording a batch over seconds of a step, both the best of some."""
     classes = [f"class {k}" for k in range(10)]
     model, labels = resnet18(num_classes=10), torch.arange(batch) % 10
@@ -40,7 +40,7 @@ def recording(batch: int, steps: int = 3) -> float:
     with tempfile.TemporaryDirectory() as folder:
         recorder = Recorder(folder, classes)
         with recorder.epoch():
-            for _ in range(steps):
+            for _ in range(3):
                 begin = time.perf_counter()
                 logits = model(pictures)
                 optimizer.zero_grad()

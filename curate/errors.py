@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
-MOST_NAMES, LONGEST = 20, 200
+MOST_NAMES, LONGEST, SHORT = 20, 200, 60
 PYDANTIC = re.compile(r"^(?:Value|Assertion) error, ")
 """What pydantic writes before the words of those who use it."""
 OPTION = re.compile(r"`[^`]*`|--set [a-z_]+\.([a-z_]+)=(\w+)|--([a-z]+(?:-[a-z]+)*)(?: ([0-9.]*[0-9]))?")
@@ -118,7 +118,7 @@ def first_line(error: BaseException) -> str:
     return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
 
 
-def shorten(value: Any, most: int = 60) -> str:
+def shorten(value: Any) -> str:
     """The `repr` of a value, its middle left out where it is long; a number or text of numpy as one of Python."""
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
         value = value.item()
@@ -126,7 +126,7 @@ def shorten(value: Any, most: int = 60) -> str:
         text = repr(value)
     except ValueError:  # a whole number of more digits than Python writes
         return "a number of thousands of digits"
-    return text if len(text) <= most else f"{text[: most // 2]}...{text[-most // 4 :]}"
+    return text if len(text) <= SHORT else f"{text[: SHORT // 2]}...{text[-SHORT // 4 :]}"
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> CurateError:

@@ -33,6 +33,8 @@ ROUNDING = 1e-13
 """A log-likelihood may fall by this share of itself, due to rounding."""
 SAME = 0.1
 """Two mixtures that differ by less in each coordinate of `_flat` are assumed to reach the same optimum."""
+MEANS = 50
+"""Steps of the clustering that a start is taken from, at most."""
 
 
 @dataclass(frozen=True)
@@ -172,10 +174,10 @@ def _three_starts(x: Cells, dof: float) -> Components:
     return Components(weights, locs, scales, np.full(locs.shape, dof))
 
 
-def _three_means(x: Cells, iterations: int = 50) -> list[float]:
+def _three_means(x: Cells) -> list[float]:
     """The centres of 3-means in one dimension, started at the extremes and their middle."""
     centres = np.array([x.means[0], (x.means[0] + x.means[-1]) / 2, x.means[-1]])
-    for _ in range(iterations):
+    for _ in range(MEANS):
         edges = np.searchsorted(x.means, (centres[1:] + centres[:-1]) / 2)
         groups = [slice(a, b) for a, b in zip((0, *edges), (*edges, x.means.size), strict=True)]
         new = np.array(
@@ -191,10 +193,10 @@ def _three_means(x: Cells, iterations: int = 50) -> list[float]:
     return result
 
 
-def _two_means(x: Cells, iterations: int = 50) -> tuple[float, float]:
+def _two_means(x: Cells) -> tuple[float, float]:
     """The centres of 2-means in one dimension, started at the extremes."""
     low, high = float(x.means[0]), float(x.means[-1])
-    for _ in range(iterations):
+    for _ in range(MEANS):
         above = x.means > (low + high) / 2
         if above.all() or not above.any():
             break

@@ -79,7 +79,7 @@ class VectorLooks:
         )
 
 
-def vector_looks(vectors: Floats, seed: int = 0) -> tuple[VectorLooks, NDArray[np.int64]] | str:
+def vector_looks(vectors: Floats) -> tuple[VectorLooks, NDArray[np.int64]] | str:
     """What (N, D) vectors, and others, are compared with, and which of them are its bank: (B,), ascending.
 
     Returns:
@@ -94,6 +94,6 @@ def vector_looks(vectors: Floats, seed: int = 0) -> tuple[VectorLooks, NDArray[n
     centre, spread, axes = main_axes(x, AXES)
     if np.isfinite(spread).sum() < FEWEST:
         return FEW
-    members = np.sort(np.random.default_rng(seed).permutation(len(x))[:AMONG])
+    members = np.sort(np.random.default_rng(0).permutation(len(x))[:AMONG])
     bank = (x[members] - centre) / spread @ axes
     return VectorLooks(centre, spread, axes, bank, float(x.std())), members

@@ -51,11 +51,11 @@ def box(ax: Axes, x: float, y: float, text: str, color: str = GREY) -> None:
     )
 
 
-def arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], color: str = GREY, style: str = "-") -> None:
+def arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], color: str = GREY) -> None:
     """An arrow between two points of a diagram."""
     ax.annotate(
         "",
         end,
         start,
-        arrowprops={"arrowstyle": "->", "color": color, "lw": 1.6, "ls": style, "shrinkA": 2, "shrinkB": 2},
+        arrowprops={"arrowstyle": "->", "color": color, "lw": 1.6, "shrinkA": 2, "shrinkB": 2},
     )

@@ -159,10 +159,10 @@ def write_text(path: Path, text: str) -> None:
     path.write_bytes(text.encode())
 
 
-def write_wav(path: Path, pitch: float, seconds: float = 0.4) -> None:
-    """A tone at 16 kHz, 16 bit, mono."""
+def write_wav(path: Path, pitch: float) -> None:
+    """A tone of 0.4 s at 16 kHz, 16 bit, mono."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    samples = 8000 * np.sin(2 * np.pi * pitch * np.arange(round(16000 * seconds)) / 16000)
+    samples = 8000 * np.sin(2 * np.pi * pitch * np.arange(6400) / 16000)
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 16000, 0, "NONE", ""))
         file.writeframes(samples.astype("<i2").tobytes())

@@ -220,12 +220,12 @@ def test_the_demo_in_processes_is_the_demo(tmp_path):
     assert caching.open_cache(Path(os.fspath(tmp_path / "a" / data.data_id()))).usable.all()
 
 
-def own_files(folder: Path, media, write_manifest, count: int = 6) -> Path:
+def own_files(folder: Path, media, write_manifest) -> Path:
     """A manifest of tones and pictures."""
-    for i in range(count):
+    for i in range(6):
         media.audio(folder / f"{i}.wav", media.tone(200 + 50 * i, 0.3))
         media.picture(folder / f"{i}.png", np.full((9, 9, 3), 30 * i, np.uint8))
-    rows = [f"s{i},{i % 2},{'train' if i < 4 else 'val'},{i}.wav,{i}.png" for i in range(count)]
+    rows = [f"s{i},{i % 2},{'train' if i < 4 else 'val'},{i}.wav,{i}.png" for i in range(6)]
     return write_manifest("sample_id,label,split,audio,visual", rows)
 
 

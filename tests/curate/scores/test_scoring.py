@@ -25,11 +25,11 @@ def predicted(first: np.ndarray, second: np.ndarray) -> Predictions:
     return Predictions(ids, np.ones(n, dtype=np.int64), ("no", "yes"), ("audio", "visual"), probs)
 
 
-def uneven(n: int = 400) -> Predictions:
+def uneven() -> Predictions:
     """Gaps of a balanced group and of a wide one, in which audio knows more."""
     rng = np.random.default_rng(0)
-    second = np.concatenate([rng.normal(0.9, 0.02, n // 2), rng.normal(0.5, 0.15, n // 2)]).clip(0, 1)
-    return predicted(np.full(n, 0.9), second)
+    second = np.concatenate([rng.normal(0.9, 0.02, 200), rng.normal(0.5, 0.15, 200)]).clip(0, 1)
+    return predicted(np.full(400, 0.9), second)
 
 
 def test_memorised_is_seen_from_the_predictions_and_keeps_two_components():

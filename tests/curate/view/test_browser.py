@@ -37,9 +37,9 @@ class Seen:
         act()
         self.until(f"document.documentElement.dataset.ready !== {before!r}")
 
-    def until(self, expression: str, seconds: float = 15) -> None:
+    def until(self, expression: str) -> None:
         """Wait until a condition holds; the page's policy forbids what the driver's own waiting does."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + 15
         while not self.tab.evaluate(expression):
             assert time.monotonic() < end, (
                 expression,

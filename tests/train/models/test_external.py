@@ -45,8 +45,8 @@ def pictures(count: int = 3, spec: VisualSpec = PICTURE) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, *spec.shape), dtype=np.uint8)
 
 
-def waves(count: int = 3, spec: AudioSpec = SOUND) -> np.ndarray:
-    return np.random.default_rng(0).integers(-9000, 9000, (count, *spec.shape)).astype(np.int16)
+def waves(spec: AudioSpec = SOUND) -> np.ndarray:
+    return np.random.default_rng(0).integers(-9000, 9000, (3, *spec.shape)).astype(np.int16)
 
 
 @torch.no_grad()

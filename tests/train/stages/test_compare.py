@@ -48,9 +48,9 @@ def calls(monkeypatch) -> list[str]:
     return seen
 
 
-def plan(*texts: str, controls: bool = False, name: str = "mine") -> Plan:
+def plan(*texts: str, controls: bool = False) -> Plan:
     rows = tuple(parse_methods(texts, catalog.names()))
-    return with_controls(Plan(name, rows), {e.name: e.control for e in catalog.entries()}, controls)
+    return with_controls(Plan("mine", rows), {e.name: e.control for e in catalog.entries()}, controls)
 
 
 def numbers(work, name: str = "mine") -> list[tuple[object, ...]]:

@@ -19,8 +19,8 @@ TONE = (0.5 * np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE)).astype(np.fl
 SPEC = AudioSpec(rate=RATE, seconds=2.0)
 
 
-def facts_of(path, spec=SPEC):
-    return decode_medium(path, spec).facts
+def facts_of(path):
+    return decode_medium(path, SPEC).facts
 
 
 @pytest.mark.parametrize("channels", [1, 2, 6])

@@ -23,10 +23,10 @@ from curate.store.store import Store
 RATE = 8000
 
 
-def bark(path, start, length=10.0, loud=0.5):
-    """Silence, but for a second of tone."""
-    wave = np.zeros(round(RATE * length), np.float32)
-    wave[round(RATE * start) : round(RATE * (start + 1))] = loud * np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)
+def bark(path, start):
+    """Silence of 10 s, but for a second of tone."""
+    wave = np.zeros(10 * RATE, np.float32)
+    wave[round(RATE * start) : round(RATE * (start + 1))] = 0.5 * np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)
     soundfile.write(path, wave, RATE)
     return path
 
