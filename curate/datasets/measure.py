@@ -150,14 +150,15 @@ def _measure_pictures(looked: Sequence[tuple[Probe, float]], found: Measured) ->
         high = max(one.values[1] for one in deep if one.values)
         own = max(one.own[1] for one in deep if one.own)
         if high > low and (low < 0 or high > own or high < own / 2):
-            high = _rounded_up(high)
-            low = 0.0 if low >= 0 else -_rounded_up(-low)
+            low, high = 0.0 - _rounded_up(-low), _rounded_up(high)
             found.settings["depth_range"] = f"{low:g},{high:g}"
             found.shown[f"pictures of more than 8 bits hold values up to {high:g}"] = ("depth_range",)
 
 
 def _rounded_up(value: float) -> float:
-    """A positive value rounded up to two significant digits."""
+    """A positive value rounded up to two significant digits; 0 of any other."""
+    if value <= 0:
+        return 0.0
     unit = 10.0 ** (math.floor(math.log10(value)) - 1)
     return math.ceil(value / unit - 1e-9) * unit
 

@@ -14,6 +14,7 @@ from curate.datasets import cache as caching
 from curate.datasets import decoding
 from curate.datasets.cache import describe_plan, prepare
 from curate.datasets.manifest import Manifest
+from curate.datasets.measure import measure
 from curate.datasets.sample_files import find_sample, write_sample
 from curate.errors import CurateError, MediaError
 from curate.media import choose_stretch
@@ -119,6 +120,12 @@ def test_depth_gets_the_range_of_the_data_and_that_is_told(tmp_path, write_manif
     assert Manifest(data.root, Manifest.Options(depth_range="")).specs["visual"].depth_range is None
     with pytest.raises(CurateError, match="depth_range"):
         Manifest(data.root, Manifest.Options(depth_range="12"))
+
+
+@pytest.mark.parametrize(("ends", "chosen"), [((-5, 0), "-5,0"), ((-12.3, -2), "-13,0"), ((-0.5, 3), "-0.5,3")])
+def test_a_range_of_negative_values_is_measured_too(tmp_path, ends, chosen):
+    Image.fromarray(np.linspace(*ends, 64, dtype=np.float32).reshape(8, 8)).save(tmp_path / "a.tiff")
+    assert measure([], [(tmp_path / "a.tiff", None)]).settings["depth_range"] == chosen
 
 
 def test_files_that_are_not_there_leave_the_papers_sizes(write_manifest):
