@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import CurateError, counted
+from curate.files.copies import near
 from curate.files.lock import claimed
 from curate.files.remote import UNREACHABLE, Remote, located, whole
 from curate.render import duration
@@ -131,10 +132,8 @@ class Cache:
 
 def default_folder() -> Path:
     """`$CURATE_CACHE`, or `$XDG_CACHE_HOME/curate`, or `~/.cache/curate`."""
-    if chosen := os.environ.get("CURATE_CACHE"):
-        return located(chosen).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "curate"
+    chosen = os.environ.get("CURATE_CACHE")
+    return located(chosen).expanduser() if chosen else near()
 
 
 def prepare(

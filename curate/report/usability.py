@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curate.scores import two_groups
 from curate.scores.guard import Guard
 from curate.scores.metrics import auroc, degraded_alone, degraded_in_part, direction_auroc
+from curate.scores.two_groups import CLAIMED
 from curate.scores.usability import some_not_all
 from curate.types import modality_pairs
 
@@ -24,8 +24,6 @@ ROWS = (
     "WHERE u.run_id = ? ORDER BY u.sample_id, u.modality"
 )
 VALUES = ("usability", "p_broken", "contradiction", "p_swapped")
-CLAIMED = 0.5
-"""p_broken above which a modality is claimed to be broken."""
 NONE, WITHHELD = "none", "not judged"
 PARTLY = ("is exactly one modality degraded?", "are some modalities degraded and some not?")
 """The question that `degraded_in_part` answers, for two modalities and for more."""
@@ -155,5 +153,5 @@ def swapped(frame: pd.DataFrame, modality: str, count: int) -> tuple[pd.DataFram
 
 
 def _claimed(frame: pd.DataFrame, column: str, count: int) -> tuple[pd.DataFrame, int]:
-    found = frame[frame[column].astype(float) > two_groups.CLAIMED]
+    found = frame[frame[column].astype(float) > CLAIMED]
     return found.sort_values([column, "sample_id"], ascending=[False, True]).head(count), len(found)
