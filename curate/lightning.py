@@ -33,8 +33,10 @@ class RecorderCallback(pl.Callback):
         Trainer(callbacks=[callback], num_sanity_val_steps=0).fit(model, loader, validation)
 
     Training is recorded as the weights move, so a sample's prediction is that of its own step. Every epoch must hold
-    the same samples: neither `limit_train_batches` nor `drop_last`. `EpochSampler` as sampler, with the setting
-    `use_distributed_sampler=False`, draws by the table's weights; a weighted draw is no epoch to record.
+    the same samples: neither `limit_train_batches` nor `drop_last`. An epoch that ends before its last batch, by
+    `max_steps` or a callback that stops the training, is not recorded, nor is a `fast_dev_run`. `EpochSampler` as
+    sampler, with the setting `use_distributed_sampler=False`, draws by the table's weights; a weighted draw is no epoch
+    to record.
 
     Args:
         arguments: see `curate.torch.epochs.Epochs`: `folder`, `classes`, and by name `table`, `every`, `after`, and the
@@ -58,8 +60,10 @@ class RecorderCallback(pl.Callback):
 
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.epochs.end("train")
-        self.epochs.score_if_due()
+        whole = trainer.is_last_batch and not trainer.fast_dev_run
+        self.epochs.end("train", whole)
+        if whole:
+            self.epochs.score_if_due()
 
     @override
     def on_validation_batch_end(
@@ -76,7 +80,7 @@ class RecorderCallback(pl.Callback):
 
     @override
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.epochs.end("val")
+        self.epochs.end("val", whole=not trainer.fast_dev_run)
 
     @override
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -40,7 +40,8 @@ class RecorderCallback(TrainerCallback):
 
     Your data give `sample_ids`, which the model does not get to see: whole numbers, or strings with a collator of your
     own, since the usual one drops strings. Evaluation is recorded as validation. Training is recorded as the weights
-    move; every epoch must hold the same samples (no `dataloader_drop_last`, no resuming within an epoch).
+    move; every epoch must hold the same samples (no `dataloader_drop_last`, no resuming within an epoch). An epoch that
+    ends before its last batch, by `max_steps` or a callback that stops the training, is not recorded.
 
     Args:
         folder: see `curate.torch.Recorder`.
@@ -94,16 +95,15 @@ class RecorderCallback(TrainerCallback):
         return compute
 
     @override
+    def on_init_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        self._hook(model)  # so that a model can be evaluated before it is trained
+
+    @override
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         if args.n_gpu > 1:
             raise CurateError(f"one process drives {args.n_gpu} GPUs", "start one for each: torchrun, or accelerate")
-        for hook in self._hooks:
-            hook.remove()
+        self._hook(model)
         self._training = True
-        self._hooks = [
-            model.register_forward_pre_hook(self._before, prepend=True, with_kwargs=True),
-            model.register_forward_hook(self._after),
-        ]
 
     @override
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -113,7 +113,8 @@ class RecorderCallback(TrainerCallback):
     @override
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._check_labels()
-        self.epochs.end("train")
+        left = control.should_training_stop or control.should_epoch_stop  # by the last step of the training, too
+        self.epochs.end("train", whole=not left or abs(state.epoch - round(state.epoch)) < 1e-6)
 
     @override
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -128,6 +129,15 @@ class RecorderCallback(TrainerCallback):
         self.epochs.drop("train", "val")
         self.epochs.score()
         self._training = False
+
+    def _hook(self, model: nn.Module) -> None:
+        """See each forward of this model from now on, and of no other."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = [
+            model.register_forward_pre_hook(self._before, prepend=True, with_kwargs=True),
+            model.register_forward_hook(self._after),
+        ]
 
     def _before(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Keep all inputs, and give the model its own; after training too, so that the model can be evaluated."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from copy import copy
 from pathlib import Path
 from typing import Any
 
-from curate.arguments import known_names
+from curate.arguments import known_names, need
 from curate.errors import CurateError
 from curate.table import Table
 
-from .processes import in_first
+from .processes import in_first, place
 from .recorder import Recorder, Split
+
+LOG = logging.getLogger(__name__)
 
 
 class Epochs:
@@ -29,7 +33,7 @@ class Epochs:
 
     Raises:
         CurateError: as `Recorder`; or it has no such option.
-        ValueError: as `Recorder`.
+        ValueError: as `Recorder`; or `every` or `after` without a table, which would do nothing.
     """
 
     def __init__(
@@ -43,8 +47,11 @@ class Epochs:
         **options: Any,
     ) -> None:
         known_names("option of a recorder", options, ("values", "features", "rows"))
-        Recorder(folder, classes, **options)  # refuses at once what it would refuse when the first epoch begins
-        self.folder, self.classes, self.options = folder, classes, options
+        need("every", every, int)
+        if table is None and (every or after is not None):
+            unused = "every" if every else "after"
+            raise ValueError(f"{unused} is of scoring, and without a table nothing is scored: give table=")
+        self._first = Recorder(folder, classes, **options)  # refuses now what it would refuse when an epoch begins
         self.table, self.every, self.after = table, every, after
         self.scored = 0
         self.last = 0
@@ -60,7 +67,8 @@ class Epochs:
             self.before = self.last
         self.number = self.before + number
         if split not in self._recorders:
-            self._recorders[split] = Recorder(self.folder, self.classes, **self.options)
+            recorder = self._recorders[split] = copy(self._first)
+            recorder.process, recorder.processes = place()
         self._open[split] = self._recorders[split].epoch(split, self.number, moving=split == "train")
         self._open[split].__enter__()
 
@@ -88,8 +96,18 @@ class Epochs:
             self.begin(split, number or self.number - self.before)
         self._recorders[split].add(**record)
 
-    def end(self, split: Split) -> None:
-        """Close an epoch, so that it appears."""
+    def end(self, split: Split, whole: bool = True) -> None:
+        """Close an epoch, so that it appears.
+
+        Args:
+            whole: whether it went through all its samples. One that did not, as where a limit of steps ends a training,
+                is dropped with a warning: it would not fit the other epochs.
+        """
+        if not whole:
+            if split in self._open:
+                LOG.warning("epoch %d of %s ended before its last batch: it is not recorded", self.number, split)
+            self.drop(split)
+            return
         if split in self._open:
             self._open.pop(split).__exit__(None, None, None)
         if split == "train":
@@ -103,7 +121,9 @@ class Epochs:
 
     def score(self) -> None:
         """Score what was recorded, unless it is already, and hand the table back."""
-        if self.table is None or not self.last or self.scored == self.last:
+        if self.table is None or self.scored == self.last:
+            if self.table is not None and not self.last:
+                LOG.warning("no epoch of train was recorded to its end: nothing is scored")
             return
         table, recorder = Table(self.table), self._recorders["train"]
         in_first(lambda: _discard(recorder.score(table.path)))

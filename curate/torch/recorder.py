@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -65,7 +65,7 @@ class Recorder:
     Raises:
         CurateError: class names repeat, are fewer than two, or not those that the folder was recorded with; the folder
             is on another machine.
-        ValueError: `values` or `features` is not known, or `rows` is no whole number above 0.
+        ValueError: `values` or `features` is not known, `rows` is no whole number above 0, or `classes` no list.
     """
 
     def __init__(
@@ -80,6 +80,8 @@ class Recorder:
         one_of("values", values, ("logits", "probabilities"))
         one_of("features", features, ("deep", "early"))
         need("rows", rows, int)
+        if isinstance(classes, str) or not isinstance(classes, Iterable):
+            raise ValueError(f"classes is a list of class names, got {described(classes)}")
         if rows < 1:
             raise ValueError(f"rows is 1 or more, got {rows}")
         self.folder, self.classes, self.rows = recording_here(folder), tuple(map(str, classes)), rows

@@ -130,6 +130,19 @@ def test_a_sampler_draws_a_whole_number_above_zero(named, said) -> None:
         EpochSampler(120, **named)
 
 
+@pytest.mark.parametrize("classes", ["ab", 10, None])
+def test_class_names_that_are_no_list_are_refused(classes) -> None:
+    with pytest.raises(ValueError, match="classes is a list of class names, got"):
+        Recorder("d", classes)
+
+
+@pytest.mark.parametrize("named", [{"every": 2}, {"after": print}])
+def test_what_would_do_nothing_without_a_table_is_refused(named, tmp_path) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(named))} is of scoring, and without a table nothing is scored"):
+        Epochs(tmp_path / "r", CLASSES, **named)
+    Epochs(tmp_path / "r", CLASSES, table=tmp_path / "t.duckdb", **named)
+
+
 def test_settings_that_a_part_does_not_have_are_refused_by_the_known_ones() -> None:
     with pytest.raises(CurateError, match="unknown option of a recorder 'value'") as refused:
         Epochs("d", CLASSES, value="logits")

@@ -139,6 +139,37 @@ def test_what_breaks_off_or_says_nothing_leaves_earlier_epochs(tmp_path) -> None
         trainer(tmp_path, callback, max_epochs=1).fit(Tiny(record=False), DataLoader(data(), batch_size=8))
 
 
+def last_epoch_of(folder):
+    return max(read_shards(folder)[0]["epoch"])
+
+
+def test_an_epoch_that_is_left_early_is_not_recorded_and_the_whole_ones_are_scored(tmp_path, caplog) -> None:
+    class Stops(pl.Callback):
+        def on_train_batch_end(self, trainer, *rest):
+            trainer.should_stop = trainer.global_step == 6
+
+    loader = DataLoader(data(), batch_size=8, shuffle=True)  # four steps an epoch
+    for name, others, limit in (("steps", [], {"max_epochs": -1, "max_steps": 6}), ("stop", [Stops()], {})):
+        callback = RecorderCallback(tmp_path / name, CLASSES, table=tmp_path / f"{name}.duckdb")
+        trainer(tmp_path, callback, *others, **{"max_epochs": 3, **limit}).fit(Tiny(), loader)
+        assert last_epoch_of(tmp_path / name) == 1
+        assert "epoch 2 of train ended before its last batch: it is not recorded" in caplog.text
+        counts = "SELECT count(DISTINCT round), count(*) FROM history"
+        assert curate.open(tmp_path / f"{name}.duckdb").query(counts)[1] == [(1, N)]
+        caplog.clear()
+    whole = RecorderCallback(tmp_path / "whole", CLASSES)
+    trainer(tmp_path, whole, max_epochs=-1, max_steps=8).fit(Tiny(), loader)
+    assert last_epoch_of(tmp_path / "whole") == 2 and "ended before" not in caplog.text
+
+
+def test_a_trial_of_one_batch_leaves_nothing(tmp_path, caplog) -> None:
+    callback = RecorderCallback(tmp_path / "r", CLASSES, table=tmp_path / "t.duckdb")
+    loader = DataLoader(data(), batch_size=8)
+    trainer(tmp_path, callback, fast_dev_run=True).fit(Tiny(), loader, loader)
+    assert not list((tmp_path / "r").iterdir()) and not (tmp_path / "t.duckdb").exists()
+    assert "nothing is scored" in caplog.text
+
+
 WORKER = """
 import sys
 from pathlib import Path

@@ -57,7 +57,7 @@ def record(inputs, outputs):
     return {**known, "logits": logits, "fused": outputs["logits"]}
 
 
-def train_with(folder, model, callback, dataset=None, loss=None, **options):
+def train_with(folder, model, callback, dataset=None, loss=None, prepare=None, **options):
     arguments = transformers.TrainingArguments(
         **{
             "output_dir": str(folder / "out"),
@@ -68,7 +68,7 @@ def train_with(folder, model, callback, dataset=None, loss=None, **options):
             "save_strategy": "no",
             "disable_tqdm": True,
             "num_train_epochs": 2,
-            "per_device_train_batch_size": 7,
+            "per_device_train_batch_size": 6,
             "learning_rate": 0.1,
             **options,
         }
@@ -81,6 +81,8 @@ def train_with(folder, model, callback, dataset=None, loss=None, **options):
         callbacks=[callback],
         compute_loss_func=loss,
     )
+    if prepare is not None:
+        prepare(run)
     run.train()
     return run
 
@@ -193,6 +195,31 @@ def test_predicting_is_no_validation(tmp_path) -> None:
     assert set(read_shards(tmp_path / "r")[0]["split"]) == {"train"}
     train_with(tmp_path, run.model, RecorderCallback(tmp_path / "again", CLASSES, record), num_train_epochs=1)
     assert len(read_shards(tmp_path / "again")[0]["sample_id"]) == N, "the model may be trained again"
+
+
+@pytest.mark.parametrize(("steps", "epochs"), [(8, {1}), (3, set()), (10, {1, 2})])
+def test_an_epoch_that_is_left_early_is_not_recorded_and_the_whole_ones_are_scored(
+    tmp_path, caplog, steps, epochs
+) -> None:
+    """An epoch has five steps."""
+    callback = RecorderCallback(tmp_path / "r", CLASSES, record, table=tmp_path / "t.duckdb")
+    train_with(tmp_path, Tiny(), callback, max_steps=steps)
+    assert ("ended before its last batch" in caplog.text) == (steps % 5 != 0)
+    if not epochs:
+        assert "nothing is scored" in caplog.text and not (tmp_path / "t.duckdb").exists()
+        return
+    columns, _ = read_shards(tmp_path / "r")
+    assert set(columns["epoch"]) == epochs and len(columns["epoch"]) == N * len(epochs)
+    counts = "SELECT count(DISTINCT round) FROM history"
+    assert curate.open(tmp_path / "t.duckdb").query(counts)[1] == [(len(epochs),)]
+
+
+def test_a_model_is_evaluated_before_it_is_trained(tmp_path, caplog) -> None:
+    """Nothing of it is recorded; and its own epochs are not told as those of an earlier training."""
+    callback = RecorderCallback(tmp_path / "r", CLASSES, record)
+    run = train_with(tmp_path, Tiny(), callback, prepare=lambda run: run.evaluate(), eval_strategy="epoch")
+    assert len(run.state.log_history) > 2 and set(read_shards(tmp_path / "r")[0]["epoch"]) == {1, 2}
+    assert "holds epochs up to" not in caplog.text
 
 
 WORKER = """
