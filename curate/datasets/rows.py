@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -259,8 +259,9 @@ def draw(labels: Sequence[str], groups: Sequence[str | None], fraction: float, r
     A unit is a group, or a row without one; the class of a group is its commonest label. Units are visited class by
     class, in random order within a class. A unit is taken if that brings the number of taken rows closer to `fraction`
     of the rows visited so far. Each class is therefore in proportion to within a row or two, and the total to within
-    half a group. The first unit of a class is never taken: every class keeps a part for training. If no unit was taken,
-    the smallest one that may be taken is.
+    half a group. The first unit of a class is never taken, nor one without which a label would have no row left: every
+    class keeps a part for training. If no unit was taken, the smallest one that may be taken is, the first of a class
+    too if there is no other: speakers, say, of whom each has rows of all classes.
 
     Args:
         labels: (n,) class names.
@@ -277,6 +278,8 @@ def draw(labels: Sequence[str], groups: Sequence[str | None], fraction: float, r
     walk = sorted(order, key=lambda u: majority[u])  # stable: random within a class
     taken: list[list[int]] = []
     candidates: list[list[int]] = []
+    firsts: list[list[int]] = []
+    left = Counter(labels)
     seen_labels: set[str] = set()
     seen = have = 0
     for u in walk:
@@ -284,14 +287,22 @@ def draw(labels: Sequence[str], groups: Sequence[str | None], fraction: float, r
         seen += len(unit)
         if majority[u] not in seen_labels:
             seen_labels.add(majority[u])
-            continue
-        candidates.append(unit)
-        if fraction * seen - have >= len(unit) / 2:
-            taken.append(unit)
-            have += len(unit)
-    if not taken and candidates:
-        taken = [min(candidates, key=len)]
+            firsts.append(unit)
+        elif len(unit) == 1 or _spared(unit, labels, left):
+            candidates.append(unit)
+            if fraction * seen - have >= len(unit) / 2:
+                taken.append(unit)
+                have += len(unit)
+                left.subtract(labels[i] for i in unit)
+    if not taken:
+        candidates = candidates or [unit for unit in firsts if _spared(unit, labels, left)]
+        taken = [min(candidates, key=len)] if candidates else []
     return sorted(i for unit in taken for i in unit)
+
+
+def _spared(unit: Sequence[int], labels: Sequence[str], left: Mapping[str, int]) -> bool:
+    """Whether every label of a unit has rows outside it, among those that are left."""
+    return all(left[label] > count for label, count in Counter(labels[i] for i in unit).items())
 
 
 def _units(groups: Sequence[str | None]) -> list[list[int]]:

@@ -206,6 +206,29 @@ def test_draw_keeps_every_class_in_training_and_takes_something():
     assert draw(["a", "b"], ["g", "g"], 0.5, generator(0)) == []
 
 
+@pytest.mark.parametrize("speakers", [2, 3, 6])
+def test_groups_that_each_have_all_classes_are_drawn_whatever_their_commonest_label(speakers):
+    """Each speaker says every word, and one of them once more: they differ in the commonest label."""
+    labels = [word for s in range(speakers) for word in (*range(10), s)]
+    groups = [f"speaker {s}" for s in range(speakers) for _ in range(11)]
+    names = [f"word {word}" for word in labels]
+    for seed in range(10):
+        taken = draw(names, groups, 0.2, generator(seed))
+        held = {groups[i] for i in taken}
+        assert len(held) == 1 and {names[i] for i in range(len(names)) if groups[i] not in held} == set(names)
+
+
+def test_a_group_without_which_a_label_has_no_row_is_not_drawn():
+    names = [*["a"] * 8, "b", "b", *["a"] * 8]
+    groups = [f"g{i // 2}" for i in range(18)]
+    for seed in range(20):
+        assert "b" not in {names[i] for i in draw(names, groups, 0.5, generator(seed))}
+    names[8] = "a"  # "b" is now one row of a group that is called by another label
+    for seed in range(20):
+        assert "b" not in {names[i] for i in draw(names, groups, 0.5, generator(seed))}
+    assert draw(["a", "b"], ["g", "h"], 0.5, generator(0)) == []
+
+
 def test_draw_takes_each_class_in_proportion():
     rng = np.random.default_rng(0)
     labels = [f"k{k}" for k in rng.integers(0, 10, 1000)]
