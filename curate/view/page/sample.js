@@ -216,10 +216,10 @@ export class Sample {
     const stretch = one.start === undefined ? "" : `#t=${one.start},${one.end}`;
     if (one.kind === "text") return el("blockquote", { tabindex: "0" }, document.createTextNode(one.text));
     if (one.kind === "numbers") return numbers(one);
-    if (one.kind === "picture") return el("img", { class: one.cached ? "shown crisp" : "shown", src: url("picture"), alt: `${one.modality} of this sample` });
+    if (one.kind === "picture") return el("img", { class: "shown", onload: enlarge, src: url("picture"), alt: `${one.modality} of this sample` });
     if (one.kind === "audio") return sound(one.plays ? url("file") + stretch : url("sound"), url);
     if (one.kind === "video" && one.plays) return el("video", { src: url("file") + stretch, controls: true, preload: "metadata", playsinline: true });
-    if (one.kind === "video" || one.kind === "frames") return el("img", { class: one.cached ? "shown crisp wide" : "shown", src: url("frames"), alt: `frames of ${one.modality}, side by side` });
+    if (one.kind === "video" || one.kind === "frames") return el("img", { class: "shown", onload: enlarge, src: url("frames"), alt: `frames of ${one.modality}, side by side` });
     return el("p", { class: "muted" }, one.text || "cannot be shown");
   }
 
@@ -236,6 +236,11 @@ export class Sample {
     if (decisions.length) made.push(el("section", {}, el("h3", {}, "Decisions, newest first"), el("ul", {}, ...decisions.map((d) => el("li", {}, [d.mark, d.new_label && `should be ${d.new_label}`, d.note !== null && `note: ${d.note || "removed"}`].filter(Boolean).join(", "), el("span", { class: "muted" }, ` ${d.author}, ${String(d.made).slice(0, 16)} UTC`))))));
     byId("facts").replaceChildren(...made);
   }
+}
+
+// A picture of fewer pixels than can be looked at is shown larger, with its pixels to be seen.
+function enlarge({ target }) {
+  target.classList.toggle("crisp", Math.max(target.naturalWidth, target.naturalHeight) < 192);
 }
 
 // A player below the waveform and the spectrogram; a line follows it, a click moves it.
@@ -280,5 +285,6 @@ function curve(history, modalities) {
   });
   const frame = svg("path", { d: "M0,4H300M0,50H300M0,96H300", style: "stroke: var(--line)", "vector-effect": "non-scaling-stroke" });
   return [svg("svg", { class: "history", viewBox: "0 0 300 100", preserveAspectRatio: "none", role: "img", "aria-label": "p(true class), 0 to 1, over epochs" }, frame, ...lines),
+    el("p", { class: "muted" }, `from epoch 1 to ${last}; lines at p = 0, 0.5 and 1`),
     el("p", {}, ...names.map((m, i) => el("span", { style: `color: ${shade(i, m)}; margin-right: .8rem` }, `— ${m}`)))];
 }

@@ -77,7 +77,10 @@ async function load() {
     page = { start: rows.start, rows: rows.rows.map((row) => Object.fromEntries(rows.columns.map((c, i) => [c, row[i]]))) };
     problem(counts.warning);
   } catch (error) {
-    if (error.name !== "AbortError") problem(error.message);
+    if (error.name === "AbortError") return;
+    problem(error.message);
+    fields(state()); // what was asked can be corrected
+    chips(state());
     return;
   }
   draw();

@@ -145,6 +145,25 @@ def test_the_scatter_and_the_samples_say_what_is_claimed_of_labels_and_clips(see
         tab.close()
 
 
+def test_a_question_that_cannot_be_answered_stands_in_its_field_to_be_corrected(seen):
+    tab = seen.tab
+    tab.goto(seen.base + "?where=labl+%3D+1&x=gap&sort=gap")
+    tab.wait_for_selector("#problem:has-text('labl')")
+    assert [tab.input_value(f"#{name}") for name in ("where", "x", "sort")] == ["labl = 1", "gap", "gap"]
+    tab.click("#chips button")
+    seen.until("document.querySelector('#problem').hidden && document.querySelector('#rows .card')")
+    assert seen.shown() == COUNT
+    seen.wrong = [text for text in seen.wrong if "status of 400" not in text]
+
+
+def test_a_picture_of_few_pixels_is_large_enough_to_be_looked_at(seen):
+    seen.open("?sample=clip000")
+    seen.until("document.querySelector('.medium img.crisp')")
+    box = seen.tab.locator(".medium img.crisp").first.bounding_box()
+    assert min(box["width"], box["height"]) >= 190, "the file has 40 x 30 pixels"
+    assert "from epoch 1 to" in seen.tab.text_content("#facts") or not seen.tab.query_selector("svg.history")
+
+
 def test_cards_have_no_empty_boxes_where_no_media_are_known(seen, tmp_path):
     assert seen.tab.locator("#rows .card .thumbs").count() == seen.tab.locator("#rows .card").count() > 0
     write_predictions(tmp_path / "saved.csv")
