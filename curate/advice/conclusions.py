@@ -5,8 +5,10 @@ The closing lines of `score`, `recommend` and the report all use them, so that n
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
+from curate.files.asking import literal
 from curate.types import FUSED
 
 from .evidence import DAMAGE, Evidence
@@ -76,10 +78,17 @@ def _broken(e: Evidence) -> str:
     if not columns:
         return f"broken: {shown}"
     asked = " OR ".join(f"{column} <> ''" for column in columns)
-    return (
-        f"broken: {shown}; look at them: "
-        f'`curate sql "SELECT sample_id, label_name, {", ".join(columns)} FROM samples WHERE {asked}"`'
-    )
+    return f"broken: {shown}; look at them: {_asking(e, columns, asked)}"
+
+
+def _asking(e: Evidence, columns: Sequence[str], condition: str, order: str = "") -> str:
+    """The command that lists the samples of this run that fulfil a condition."""
+    if e.shown == "not":  # a newer run of the data set is in `samples`
+        name = shlex.quote(e.run_id)
+        return f'`curate export --run {name} --where "{condition}" -o {shlex.quote(e.run_id + ".csv")}`'
+    own = f"run_id = {literal(e.run_id)} AND ({condition})" if e.shown == "among" else condition
+    by = f" ORDER BY {order}" if order else ""
+    return f'`curate sql "SELECT {", ".join(("sample_id", "label_name", *columns))} FROM samples WHERE {own}{by}"`'
 
 
 def _swapped(e: Evidence) -> str:
@@ -89,10 +98,10 @@ def _swapped(e: Evidence) -> str:
     if not e.swapped:
         return f"swapped: {unread}" if unread else ""
     shown = ", ".join(f"{count} of {m} ({count / e.samples:.1%})" for m, count in e.swapped.items())
+    where = _asking(e, ["contradicts"], "contradicts <> ''")
     return (
         f"swapped: {shown} probably belong to other samples: they show another class, and the rest of the sample its "
-        'label; look at them: `curate sql "SELECT sample_id, label_name, contradicts FROM samples '
-        f"WHERE contradicts <> ''\"`{'; ' + unread if unread else ''}"
+        f"label; look at them: {where}{'; ' + unread if unread else ''}"
     )
 
 
@@ -123,10 +132,7 @@ def _labels(e: Evidence) -> str:
         text += "and maybe more: what is known by heart is denied less; "
     if e.unread and DAMAGE not in e.unread.values():  # without looks too, what others prefer is no wrong label
         text += f"or swapped clips, which {_named(tuple(e.unread))} cannot tell from wrong labels; "
-    return (
-        f'{text}look at them: `curate sql "SELECT sample_id, label_name FROM samples WHERE p_mislabelled > 0.5 '
-        'ORDER BY p_mislabelled DESC"`'
-    )
+    return f"{text}look at them: {_asking(e, [], 'p_mislabelled > 0.5', 'p_mislabelled DESC')}"
 
 
 def said_by(e: Evidence) -> str:
@@ -144,8 +150,8 @@ def _against(e: Evidence) -> str:
         return ""
     return (
         f"labels: no group of wrong ones is told apart; the fused prediction denies {e.against} "
-        f'({e.against / e.samples:.1%}), which may be hard, or broken{_pair(e)}; look at them: `curate sql "SELECT '
-        'sample_id, label_name FROM samples WHERE contradiction_fused > 0.5 ORDER BY contradiction_fused DESC"`'
+        f"({e.against / e.samples:.1%}), which may be hard, or broken{_pair(e)}; look at them: "
+        f"{_asking(e, [], 'contradiction_fused > 0.5', 'contradiction_fused DESC')}"
     )
 
 

@@ -11,6 +11,7 @@ from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 from curate.comparison.summary import Line, summarize
+from curate.store.views import SCORED
 from curate.types import FUSED
 
 from .held_out import ERRORS, HeldOut, differ, read_held_out
@@ -105,6 +106,8 @@ class Evidence:
         confused: the two classes that most of these are about, how many, and of how many samples; None = none.
         posterior: how p_balanced was made, and how far to trust it, in words.
         has_model: False for a run of saved predictions.
+        shown: how the view `samples` shows this run, which has the newest scored one of each data set: "alone", "among"
+            those of other data sets, or "not".
         compared: lines of this data set's comparisons.
     """
 
@@ -134,6 +137,7 @@ class Evidence:
     confused: tuple[str, str, int, int] | None = None
     posterior: str = ""
     has_model: bool = True
+    shown: str = "alone"
     compared: Sequence[Line] = ()
 
     @property
@@ -279,8 +283,14 @@ def _read_evidence(store: Store, run: Run, found: Round | None) -> Evidence:
         confused=store.usability.confused(run) if against and not denied else None,
         posterior=describe_posterior(run, scored),
         has_model=run.method != "predictions",
+        shown=_shown(store, run),
         compared=tuple(lines.values()),
     )
+
+
+def _shown(store: Store, run: Run) -> str:
+    newest = {run_id for _, _, run_id, _ in store.rows(SCORED)}
+    return "not" if run.run_id not in newest else "alone" if len(newest) == 1 else "among"
 
 
 def _unread(store: Store, run: Run, claimed: Mapping[str, Sequence[Any]]) -> dict[str, str]:

@@ -75,14 +75,15 @@ def _try(e: Evidence) -> str:
             f"{CONTINUED} with averaged weights (optim.ema=0.99) and, of media, augmentation (train.augment=shift): "
             "the training samples are known by heart, so their scores tell a method little"
         )
-    if set(e.outcomes) <= set(NO_FIT) or e.size < SMALL_GAP:
-        return (
-            f"{CONTINUED} beside {JOINT}; methods that read posteriors (adaptive, subset) have next to nothing to read"
-        )
     if e.broken:
         return (
             f"usable beside {CONTINUED}: where damage was planted it was {AHEAD['usable']} points ahead of continuing "
             f"in {STUDY}; {OF_PAPERS} methods of papers were not shown to be"
+        )
+    if _nothing_to_read(e):
+        return (
+            f"{CONTINUED} (a loss for each modality and the fusion) beside {JOINT} (that of the fusion alone); methods "
+            "that read posteriors (adaptive, subset) have next to nothing to read"
         )
     return (
         f"{CONTINUED} first: unimodal losses were the one large gain over {JOINT} in {STUDY}, {UNIMODAL:+.1f} points "
@@ -107,8 +108,8 @@ def _check(e: Evidence) -> str:
         return f"one seed says nothing of a difference: {command}, and believe an interval that leaves zero out"
     if not e.compared:
         return (
-            f"{command} puts a method beside its controls; a subset was no better than all samples, nor than a random "
-            f"one of its size, in {STUDY}{_goal(e)}"
+            f"{command} puts {_tried(e)} beside its controls; a subset was no better than all samples, nor than a "
+            f"random one of its size, in {STUDY}{_goal(e)}"
         )
     lost = [line.label for line in e.compared if line.own is not None and line.own[1].verdict != BETTER]
     random = f"{', '.join(lost)}: not ahead of the same at random; " if lost else ""
@@ -133,10 +134,17 @@ def _goal(e: Evidence) -> str:
 
 
 def _tried(e: Evidence) -> str:
-    """The method to put beside its controls: trim where labels are wrong, usable where something is broken, else the
-    paper's.
-    """
-    return "trim" if _many_wrong(e) else "usable" if e.broken else "adaptive"
+    """The method to put beside its controls, what is to be tried first among them."""
+    if _many_wrong(e):
+        return "trim"
+    if e.by_heart:
+        return f"{CONTINUED}:optim.ema=0.99"
+    return "usable" if e.broken else CONTINUED if _nothing_to_read(e) else "adaptive"
+
+
+def _nothing_to_read(e: Evidence) -> bool:
+    """Whether the gaps tell a method that reads posteriors hardly anything."""
+    return set(e.outcomes) <= set(NO_FIT) or e.size < SMALL_GAP
 
 
 def _many_wrong(e: Evidence) -> bool:

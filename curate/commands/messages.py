@@ -232,7 +232,7 @@ def print_comparison(store: Store, name: str, plan: Plan | None, form: Format, q
     from curate.advice.kept import measured
     from curate.comparison.layout import aside, cells, in_paper, notes, records
     from curate.comparison.paper import EXPLAINED
-    from curate.comparison.plan import CONTROLS
+    from curate.comparison.plan import CONTROLS, IMPROVE
     from curate.comparison.ranks import mean_ranks
     from curate.comparison.summary import missing_controls
 
@@ -251,7 +251,7 @@ def print_comparison(store: Store, name: str, plan: Plan | None, form: Format, q
         print_rows(head, rows, form)
         if not quiet:
             print_message(EXPLAINED)
-    for dataset, control in missing_controls(lines, CONTROLS):
+    for dataset, control in missing_controls(lines, () if name == IMPROVE else CONTROLS):
         print_message(f"warning: {dataset}: the control {control} is missing; without it anything looks like a gain")
     if not quiet:
         for note in notes(lines, plan):

@@ -77,7 +77,8 @@ def select(
         return
     rule, why = store.selections.completed(scored.run_id, rule)
     if why:
-        message(f"{why}; the same: `curate select {Rule(**rule).options}`")
+        of = f" --run {shlex.quote(run)}" if run else ""
+        message(f"{why}; the same: `curate select {Rule(**rule).options}{of}`")
     chosen = store.selections.make(scored.run_id, name=name, replace=replace, **rule)
     written = _written(store, chosen.name, output) if output else 0
     if not quiet:

@@ -170,8 +170,8 @@ def _column(name: str, lines: Sequence[Line]) -> list[tuple[str, Value]]:
         "seeds": ("seeds", lambda line: str(len(line.seeds))),
         "remark": (REMARK, lambda line: line.remark),
     }
-    if name == "memory" and all(line.memory is None for line in lines):
-        return []  # runs from before it was counted, or of compiled encoders
+    if name in ("joint", "time", "memory") and all(getattr(line, name) is None for line in lines):
+        return []  # without joint training; memory also of runs from before it was counted, or of compiled encoders
     if name != "modalities":
         return [single[name]]
     return [(f"{m}, %", _of(m)) for m in modalities]

@@ -53,6 +53,8 @@ USUAL = tuple(c for c in COLUMNS if c not in ("seconds", "kept"))
 JOINT, CONTINUED, APART = "joint", "warmup", "unimodal"
 CONTROLS = (JOINT, CONTINUED, APART)
 """Without these anything looks like a gain: plain joint training, the warm-up continued, separate networks."""
+IMPROVE = "improve"
+"""The comparison of `curate improve`, whose baseline is the training with the labels as given."""
 ALL = "all"
 TUNED = ", tuned"
 """In the label of a row whose settings were chosen on validation."""

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from curate.advice.kept import measured
 from curate.comparison.layout import aside, cells, in_paper, notes, to_csv, to_latex, to_markdown
 from curate.comparison.paper import EXPLAINED
-from curate.comparison.plan import CONTINUED, CONTROLS, Plan, is_tuned, swept_setting
+from curate.comparison.plan import CONTINUED, CONTROLS, IMPROVE, Plan, is_tuned, swept_setting
 from curate.comparison.ranks import mean_ranks
 from curate.comparison.summary import (
     ACCURACY,
@@ -93,7 +93,7 @@ def _part(store: Store, name: str, plan: Plan | None, dataset: str, every: Seque
         "reference": REFERENCE,
         "seeds": sorted({s for line in lines for s in line.seeds}),
         "judged": judged(lines),
-        "missing": [m for _, m in missing_controls(lines, CONTROLS)],
+        "missing": [m for _, m in missing_controls(lines, () if name == IMPROVE else CONTROLS)],
         "time": _time(lines, dataset),
         "curves": _curves(store, name, dataset, lines),
         "sensitivity": _sensitivity(lines, dataset),

@@ -194,6 +194,8 @@ def _grid(titles: Sequence[str], share_x: bool = True) -> tuple[Figure, list[Axe
     for axes, title in zip(panels, titles, strict=False):
         plain(axes)
         axes.set_title(_short(title), loc="left", fontsize=FONT, color=INK)
+    for axes in panels[max(len(titles) - COLUMNS, 0) : len(titles)]:  # the lowest of each column, not of the last row
+        axes.tick_params(labelbottom=True)
     return figure, panels[: len(titles)]
 
 

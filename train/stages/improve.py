@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from curate.advice.relabelling import Corrections, find_corrections
-from curate.comparison.plan import CONTINUED, Row
+from curate.comparison.plan import CONTINUED, IMPROVE, Row
 from curate.config import Layer
 from curate.errors import CurateError, counted
 from curate.render import duration
@@ -29,8 +29,6 @@ from .setup import Job, check_tested, prepare, reopen
 from .training import scheduled_epochs
 from .wrong_labels import wrong_share
 
-NAME = "improve"
-"""The comparison under which the runs are stored."""
 PLAIN: Layer = {"train": {"augment": "shift"}, "optim": {"ema": 0.99}}
 """What needs no score and gains most; the baseline has it too."""
 GIVEN, CORRECTED, TRIMMED, RANDOM = "labels as given", "corrected labels", "wrong labels left out", "as many at random"
@@ -132,12 +130,12 @@ def improve(session: Session, plan: Improvement) -> list[Outcome]:
         CurateError: a row could not be trained.
     """
     store, parent = session.store, plan.parent
-    store.comparisons.begin(NAME, parent.dataset, plan.rows, plan.seeds, plan.done)
+    store.comparisons.begin(IMPROVE, parent.dataset, plan.rows, plan.seeds, plan.done)
     runs: dict[str, list[Run]] = {}
     for number, cell in enumerate(plan.cells):
         session.progress("trainings", number, len(plan.cells), f"{cell.row.label}, seed {cell.seed}")
         run_id, reason = trained(session, _protocol(parent), parent, cell)
-        store.comparisons.fill(NAME, parent.dataset, cell.row.label, cell.seed, run_id, reason)
+        store.comparisons.fill(IMPROVE, parent.dataset, cell.row.label, cell.seed, run_id, reason)
         if run_id is None:
             raise CurateError(f"{cell.row.label}, seed {cell.seed}: {reason}", "see `curate runs`")
         runs.setdefault(cell.row.label, []).append(store.runs.find(run_id))

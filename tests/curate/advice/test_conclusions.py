@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -19,6 +20,31 @@ def test_broken_groups_are_told_with_what_to_do() -> None:
     broken = replace(PLAIN, broken={"visual": 0.3}, verdicts={"audio": "no broken group found", "visual": "30% ..."})
     assert "curate sql" in conclusions(broken)[0] and "curate sql" not in conclusions(PLAIN)[0]
     assert recommend(broken)[1].startswith("try: usable beside warmup") and STUDY in recommend(broken)[1]
+
+
+TOLD = {
+    "broken": {"visual": 0.3},
+    "verdicts": {"audio": "no broken group found", "visual": "30% ..."},
+    "swapped": {"audio": 61},
+    "denied": 97,
+}
+
+
+def asked(e) -> list[str]:
+    """The commands that list what is found."""
+    return [command for text in conclusions(e) for command in re.findall("look at them: `([^`]*)`", text)]
+
+
+def test_what_is_found_is_looked_up_in_the_run_that_it_was_found_in() -> None:
+    """`samples` shows the newest scored run of each data set; the commands must not show those of others."""
+    for claims in (TOLD, {"denied": 0, "against": 50}):
+        alone = asked(replace(PLAIN, **claims))
+        among = asked(replace(PLAIN, **claims, shown="among"))
+        older = asked(replace(PLAIN, **claims, shown="not"))
+        assert len(alone) == len(among) == len(older) == (3 if claims is TOLD else 1)
+        assert all("FROM samples" in command and "run_id" not in command for command in alone)
+        assert all("FROM samples WHERE run_id = 'score-toy-1' AND (" in command for command in among)
+        assert all(command.startswith("curate export --run score-toy-1 --where") for command in older)
 
 
 def test_wrong_labels_are_a_finding_of_their_own() -> None:

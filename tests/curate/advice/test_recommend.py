@@ -215,6 +215,23 @@ def test_without_an_imbalanced_group_posteriors_are_not_the_way(outcome: str) ->
     assert "next to nothing to read" in recommend(replace(PLAIN, outcomes=(outcome,)))[1]
 
 
+@pytest.mark.parametrize(
+    ("changes", "tried", "compared"),
+    [
+        ({"size": 0.05}, "warmup (a loss for each modality", "--method warmup --seeds"),
+        ({"size": 0.05, "broken": {"visual": 0.1}}, "usable beside warmup", "--method usable --seeds"),
+        (
+            {"accuracy": {"audio": 1.0, "visual": 1.0, "fused": 1.0}, "broken": {"visual": 0.1}},
+            "warmup with averaged weights (optim.ema=0.99)",
+            "--method warmup:optim.ema=0.99 --seeds",
+        ),
+    ],
+)
+def test_what_is_to_be_tried_first_is_what_the_comparison_measures(changes, tried, compared) -> None:
+    _, first, check = recommend(replace(PLAIN, **changes))
+    assert first.startswith(f"try: {tried}") and compared in check
+
+
 def test_small_gaps_say_little() -> None:
     found, first, _ = recommend(replace(PLAIN, size=0.05))
     assert "gaps this small say little" in found and "next to nothing to read" in first
@@ -241,3 +258,12 @@ def test_the_evidence_is_what_the_table_holds(scored_table) -> None:
     accuracy = scored_table.query("SELECT modality, accuracy FROM by_modality")[1]
     assert dict(found.accuracy) == {m: pytest.approx(v) for m, v in accuracy}
     assert found.compared == () and len(recommend(found)) == 3
+
+
+def test_the_table_shows_the_newest_run_of_each_data_set(scored_table) -> None:
+    assert read_evidence(scored_table).shown == "alone"
+    own = scored_table.runs.find("score-toy-1")
+    for dataset, shown in (("other", "among"), (own.dataset, "not")):
+        scored_table.runs.start(replace(own, run_id=f"score-{dataset}-2", dataset=dataset))
+        scored_table.runs.finish(f"score-{dataset}-2", "done")
+        assert read_evidence(scored_table, "score-toy-1").shown == shown

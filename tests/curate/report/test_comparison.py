@@ -109,6 +109,21 @@ def test_a_curve_of_one_epoch_is_a_dot() -> None:
     assert ("o", 1) in shown[0] and ("None", 2) in shown[1] and ("None", 1) not in shown[0] + shown[1]
 
 
+def test_the_lowest_panel_of_each_column_has_numbers_on_its_axis() -> None:
+    line = (np.array([1.0, 2.0]), np.array([0.5, 0.6]))
+    for count in (1, 4, 6):
+        panels = validation_curves({f"m{i}": [line] for i in range(count)}, "m0").figure.axes[:count]
+        shown = [any(tick.label1.get_visible() for tick in axes.xaxis.get_major_ticks()) for axes in panels]
+        assert shown == [i + 4 >= count for i in range(count)]
+
+
+def test_a_comparison_of_improve_asks_for_no_joint_training(table) -> None:
+    table.comparisons.begin("improve", "toy", ROWS, [0])
+    assert "Not measured here" in comparison_page(table, "mine")
+    text = comparison_page(table, "improve")
+    assert "Not measured here" not in text and "minus joint" not in text and "joint = 1" not in text
+
+
 def test_the_page_needs_nothing_else_and_runs_nothing(page) -> None:
     assert NASTY not in page and "<script" not in page
     links = re.findall(r'(?:src|href)="([^"]*)"', page)
