@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from curate.errors import CurateError
+from curate.files.remote import Remote
 from curate.files.writing import check_output, check_protocol, ending, making, replacing
 from curate.media.endings import MOVING, SOUND, VISUAL
 from curate.store.store import Store
@@ -31,11 +32,20 @@ def export(store: Store, path: Path, to: str | None = None, wanted: Wanted | Non
     suffix, write = TARGETS[name]
     if suffix:
         check_output(path, (suffix,))
-        return write(store, rows_of(store, wanted or Wanted()), path)
+        return _opened(write(store, rows_of(store, wanted or Wanted()), path), path, path)
     _check_folder(path)
     with making(path) as fresh:
         done = write(store, rows_of(store, wanted or Wanted()), fresh)
-    return done._replace(opened=done.opened.replace(str(fresh), str(path)))
+    return _opened(done, fresh, path)
+
+
+def _opened(done: Written, made: Path, path: Path) -> Written:
+    """The same, opened where it is; what is on another machine is fetched first, as not every tool reads it there."""
+    if not done.opened or not isinstance(path, Remote):
+        return done._replace(opened=done.opened.replace(str(made), str(path)))
+    protocol = str(path).partition("://")[0]
+    fetched = f'fsspec.filesystem("{protocol}").get("{path}", "{path.name}", recursive=True); '
+    return done._replace(opened=fetched + done.opened.replace(str(made), path.name))
 
 
 def _plain(store: Store, rows: Rows, path: Path) -> Written:

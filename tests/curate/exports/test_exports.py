@@ -15,6 +15,7 @@ from PIL import Image
 from curate.errors import CurateError, EmptySelectionError
 from curate.exports.formats import TARGETS, export
 from curate.exports.rows import Wanted, rows_of
+from curate.files.remote import located
 from curate.predictions.score import score_predictions
 from curate.store.marks import Mark
 from curate.store.store import Store
@@ -188,6 +189,20 @@ def test_a_folder_appears_when_it_is_complete(pictures, tmp_path, monkeypatch) -
     folder.mkdir()
     assert export(pictures, folder, "hf").opened == f'datasets.load_dataset("{folder}")'
     assert sorted(path.name for path in folder.iterdir()) and not list(tmp_path.glob(".hub*"))
+
+
+@pytest.mark.parametrize(("to", "name"), [("hf", "hub"), ("spotlight", "s.parquet"), ("cleanlab", "c.npz")])
+def test_what_is_written_elsewhere_is_opened_by_a_line_that_fetches_it(
+    pictures, tmp_path, monkeypatch, to, name
+) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    monkeypatch.chdir(tmp_path)
+    line = export(pictures, located(f"memory://bucket/{to}/{name}"), to).opened
+    fetch, _, opened = line.partition("; ")
+    exec(fetch, {"fsspec": fsspec})
+    assert (tmp_path / name).exists() and f'"{name}"' in opened and "memory://" not in opened
+    files = [path.name for path in (tmp_path / name).iterdir()] if to == "hf" else []
+    assert all(file.endswith(".parquet") for file in files)
 
 
 def test_polars_reads_json_columns_as_texts(pictures, tmp_path) -> None:
