@@ -60,7 +60,7 @@ class RecorderCallback(pl.Callback):
 
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        whole = trainer.is_last_batch and not trainer.fast_dev_run
+        whole = trainer.is_last_batch and not _tried_out(trainer)
         self.epochs.end("train", whole)
         if whole:
             self.epochs.score_if_due()
@@ -80,7 +80,7 @@ class RecorderCallback(pl.Callback):
 
     @override
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.epochs.end("val", whole=not trainer.fast_dev_run)
+        self.epochs.end("val", whole=not _tried_out(trainer))
 
     @override
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -89,3 +89,8 @@ class RecorderCallback(pl.Callback):
     @override
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self.epochs.drop("train", "val")
+
+
+def _tried_out(trainer: pl.Trainer) -> bool:
+    """Whether a few batches are run to try a training out."""
+    return bool(getattr(trainer, "fast_dev_run", False))  # not declared by Lightning
