@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from curate.errors import CurateError
 
+from .machine import memory
 from .writing import replacing
 
 BOMB_BYTES, BOMB_RATIO = 1 << 26, 100
@@ -118,8 +118,8 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
 
 def _refuse_bomb(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
     packed, unpacked = sum(m.compress_size for m in members), sum(m.file_size for m in members)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if unpacked > memory / 2 or (unpacked > BOMB_BYTES and unpacked > BOMB_RATIO * packed):
+    there = memory()
+    if (there and unpacked > there / 2) or (unpacked > BOMB_BYTES and unpacked > BOMB_RATIO * packed):
         shown = f"{path} has {packed / 1e6:.4g} MB and would unpack to {unpacked / 1e6:.4g} MB"
         raise CurateError(shown, "if it is meant so, save it with np.savez, and in parts that fit into memory")
 

@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 
 from curate.commands.messages import print_text
 from curate.commands.options import DB, Db, Quiet
+from curate.files.machine import memory
 
 from .opening import TRIO
 
@@ -92,8 +93,8 @@ def _extra_facts(extra: str, use: str, wanted: list[Requirement]) -> Iterator[tu
 
 
 def _machine() -> Iterator[tuple[str, str]]:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
-    yield "machine", f"{os.cpu_count()} cores, {memory / 1e9:.1f} GB of memory"
+    found = memory()
+    yield "machine", f"{os.cpu_count()} cores" + (f", {found / 1e9:.1f} GB of memory" if found else "")
     if all(find_spec(name) for name in TRIO):
         try:
             import torch

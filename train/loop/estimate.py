@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from curate.errors import CurateError, counted
+from curate.files.machine import memory
 from curate.render import duration
 from curate.train.data.samples import RunData
 from curate.train.models.model import FusionModel
@@ -115,6 +116,6 @@ def available(device: torch.device) -> int:
     """Bytes of memory that a training may take: what is free on a GPU, what the machine or its container has else."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    there = memory() or sys.maxsize
     limit = CGROUP.read_text(encoding="ascii").strip() if CGROUP.exists() else ""
     return min(there, int(limit)) if limit.isdigit() else there

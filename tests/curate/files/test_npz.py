@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -85,6 +86,12 @@ def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr(np.lib.format, "read_array", lambda *_, **__: pytest.fail("it was read"))
     with pytest.raises(CurateError, match=r"would unpack to 8\.389 MB"):
         open_npz(path, "arrays")
+
+
+def test_archives_are_read_where_the_system_does_not_say_how_much_memory_there_is(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "sysconf")
+    write_npz(tmp_path / "a.npz", {"x": np.arange(3)})
+    assert open_npz(tmp_path / "a.npz", "anything").shapes["x"][0] == (3,)
 
 
 @given(st.data())
