@@ -60,7 +60,7 @@ class RecorderCallback(pl.Callback):
 
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        whole = trainer.is_last_batch and not _tried_out(trainer)
+        whole = trainer.is_last_batch and not _is_trial(trainer)
         self.epochs.end("train", whole)
         if whole:
             self.epochs.score_if_due()
@@ -80,7 +80,7 @@ class RecorderCallback(pl.Callback):
 
     @override
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.epochs.end("val", whole=not _tried_out(trainer))
+        self.epochs.end("val", whole=not _is_trial(trainer))
 
     @override
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -91,6 +91,6 @@ class RecorderCallback(pl.Callback):
         self.epochs.drop("train", "val")
 
 
-def _tried_out(trainer: pl.Trainer) -> bool:
-    """Whether a few batches are run to try a training out."""
-    return bool(getattr(trainer, "fast_dev_run", False))  # not declared by Lightning
+def _is_trial(trainer: pl.Trainer) -> bool:
+    """Whether it runs a few batches alone, a `fast_dev_run`; the attribute is not among those that it declares."""
+    return bool(getattr(trainer, "fast_dev_run", False))

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from curate.types import Round, Run
 
+FAR = 100
+"""A separation from here on is not told exactly: groups of hardly any spread have one of thousands."""
+
 
 def describe_round(run: Run, found: Round) -> list[str]:
     """The mixtures of a scored run in numbers: the gaps they were fitted to, their components and their warnings.
@@ -60,5 +63,5 @@ def describe_verdicts(verdicts: Sequence[tuple[str, str, bool, float, float | No
         if ratio is not None:
             which = "it keeps" if found else "the lowest group keeps"
             shown[modality] += f" ({which} {max(ratio, 0):.0%} of the held-out recognition of the rest"
-            shown[modality] += f", separation {separation:.1f})"
+            shown[modality] += f", separation {separation:.1f})" if separation < FAR else f", separation over {FAR})"
     return shown

@@ -86,9 +86,9 @@ def _try(e: Evidence) -> str:
             "that read posteriors (adaptive, subset) have next to nothing to read"
         )
     return (
-        f"{CONTINUED} first: unimodal losses were the one large gain over {JOINT} in {STUDY}, {UNIMODAL:+.1f} points "
-        f"fused and {UNIMODAL_WEAK:+d} for the weak modality; adaptive ({AHEAD['adaptive']:+.1f}), iprm "
-        f"({AHEAD['iprm']:+.1f}) and {OF_PAPERS - 2} others were not shown to be better than that"
+        f"{CONTINUED} first, with a loss for each modality beside that of the fusion: these were the one large gain "
+        f"over {JOINT}, that of the fusion alone, in {STUDY}, {UNIMODAL:+.1f} points fused and "
+        f"{UNIMODAL_WEAK:+d} for the weak modality; adaptive ({AHEAD['adaptive']:+.1f}), iprm ({AHEAD['iprm']:+.1f}) and {OF_PAPERS - 2} others were not shown to be better than that"
     )
 
 

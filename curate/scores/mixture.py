@@ -364,7 +364,7 @@ def marked_memorised(fitted: MixtureFit, gaps: NDArray[np.floating], accuracy: f
         return fitted
     note = (
         f"memorised: each modality alone is right on at least {accuracy:.1%} of the scored samples and mean |gap| is "
-        f"{mean:.2f}; score after fewer epochs"
+        f"{mean:.2f}; score after fewer epochs, or out of fold"
     )
     outcome = "memorised" if len(fitted.weights) > 1 else fitted.outcome
     return replace(fitted, outcome=outcome, warnings=(note, *fitted.warnings))

@@ -175,6 +175,8 @@ def test_guards_are_told_in_words_with_their_evidence(scored_table):
         "flow": "bad (it keeps 0% of the held-out recognition of the rest, separation 3.0)",
         "text": "not judged",
     }
+    far = describe_verdicts([("text", "bad", True, 9998.3, 0.0)])["text"]
+    assert far.endswith("separation over 100)"), "a number of thousands says no more"
 
 
 def written(table, modalities=PAIR, withheld: str = "", denied: Denied | None = None) -> Usability:
