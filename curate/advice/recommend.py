@@ -88,7 +88,8 @@ def _try(e: Evidence) -> str:
     return (
         f"{CONTINUED} first, with a loss for each modality beside that of the fusion: these were the one large gain "
         f"over {JOINT}, that of the fusion alone, in {STUDY}, {UNIMODAL:+.1f} points fused and "
-        f"{UNIMODAL_WEAK:+d} for the weak modality; adaptive ({AHEAD['adaptive']:+.1f}), iprm ({AHEAD['iprm']:+.1f}) and {OF_PAPERS - 2} others were not shown to be better than that"
+        f"{UNIMODAL_WEAK:+d} for the weak modality; adaptive ({AHEAD['adaptive']:+.1f}), iprm "
+        f"({AHEAD['iprm']:+.1f}) and {OF_PAPERS - 2} others were not shown to be better than that"
     )
 
 
