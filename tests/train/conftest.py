@@ -87,7 +87,7 @@ class Toy(Dataset):
 def find_toy(patch: pytest.MonkeyPatch) -> None:
     """Let the stages find the toy data set, whatever name they look for."""
     patch.setattr("curate.datasets.decoded.find", lambda name: Toy)
-    for module in ("score", "training", "growth"):
+    for module in ("score", "training", "growth", "selfcheck"):
         patch.setattr(f"curate.train.stages.{module}.find_dataset", lambda name: Toy)
 
 

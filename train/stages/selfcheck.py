@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 
 from curate import config
+from curate.advice.conclusions import LEARNT
+from curate.advice.evidence import read_evidence
 from curate.datasets import find as find_dataset
 from curate.datasets.base import Dataset
 from curate.datasets.cache import prepare as decode
@@ -25,15 +27,16 @@ from curate.scores.planted import Found, found
 from curate.scores.two_groups import CLAIMED
 from curate.store.store import Store
 from curate.train.loop.estimate import estimate
+from curate.types import Run
 
 from .folds import USUAL, is_cheap
 from .score import plan_score, score
 from .session import Session
-from .settings import ScoreConfig, Settings
+from .settings import ScoreConfig, Settings, left_open, long_enough
 from .setup import prepare
 
 EPOCHS = 15
-"""Of a short warm-up; fewer if the data set's own is shorter."""
+"""Of a short warm-up; fewer if the data set's own is shorter. Of few samples more, as in `score`: half as many."""
 MOST = {"train": 2000, "val": 500}
 """Samples that faults are planted in, at most."""
 TOGETHER = 2
@@ -68,7 +71,7 @@ def selfcheck(
     session: Session,
     name: str,
     root: Path | None,
-    layers: Sequence[config.Layer],
+    given: Sequence[config.Layer],
     seed: int,
     check: Check,
 ) -> list[Found]:
@@ -76,30 +79,39 @@ def selfcheck(
 
     Two kinds of fault in each modality and the wrong labels are planted in one copy, in different samples; each copy
     is scored by a training of its own. Settings are those of `score`, but for `EPOCHS`; as there, a copy whose samples
-    are memorised is scored out of fold where that is cheap, and it is said.
+    are memorised is scored out of fold where that is cheap, and it is said. So is a copy of which little was learnt.
 
     Raises:
         CurateError: a kind does not apply, or the data are too few.
     """
     kind = find_dataset(name)
     own = int(config.dotted(kind.defaults).get("score", {}).get("epochs", ScoreConfig().epochs))
-    layers = [{"score": {"epochs": min(own, EPOCHS)}}, *layers]
+    layers = [{"score": {"epochs": min(own, EPOCHS)}}, *given]
     session.cache_folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="selfcheck-", dir=session.cache_folder) as folder:
         place = Path(folder)
         inner = replace(session, store=Store(place / "table.duckdb"), cache_folder=place / "cache", message=no_message)
-        _, dataset = plan_score(replace(session, store=inner.store), name, root, layers, seed)
+        run, dataset = plan_score(replace(session, store=inner.store), name, root, layers, seed)
         base = _decoded(session, dataset, check, seed)
+        if left_open(kind, given, "score.epochs", "optim.lr", "optim.optimizer"):
+            layers = [{"score": {"epochs": _short(run, base)}}, *given]
         rounds = planned(base, check)
         _announce(session, inner, name, root, layers, seed, [Planted(base, f, seed, apart=True) for f in rounds])
         results: list[Found] = []
         by_heart: list[str] = []
+        learnt: list[float] = []
         for faults in rounds:
             world = Planted(base, faults, seed, apart=True)
             run = score(inner, name, root, layers, seed, change=_instead(world))
             if run.by_heart:
                 by_heart.append(run.by_heart)
+            learnt.append(read_evidence(inner.store, run.run_id).learnt)
             results += _measured(inner.store, run.run_id, world, seed)
+    if min(learnt) < LEARNT:
+        session.message(
+            f"warning: the fusion is right on only {min(learnt):.0%} of the samples that it was trained on: what is "
+            "found describes the short warm-up and not the data; a longer one by --epochs"
+        )
     if by_heart:
         session.message(
             f"{len(by_heart)} of {len(rounds)} copies were memorised (right on training and on validation samples: "
@@ -107,6 +119,18 @@ def selfcheck(
         )
     order = {m: i for i, m in enumerate((*dataset.modalities, ""))}
     return sorted(results, key=lambda r: (order[r.modality], r.harmless))
+
+
+def _short(run: Run, base: Dataset) -> int:
+    """Epochs of a short warm-up: half of those that `score` takes of so many training samples, but `EPOCHS` at least.
+
+    Args:
+        run: of `plan_score`, for the size of its batches.
+    """
+    count = sum(s.split == "train" for s in base.samples)
+    optim = Settings.of(run).optim
+    usual = long_enough(ScoreConfig().epochs, count, optim.batch_size * optim.accumulate)
+    return max(EPOCHS, -(-usual // 2))
 
 
 def _decoded(session: Session, dataset: Dataset, check: Check, seed: int) -> DecodedSamples:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 
 from curate.datasets import find
@@ -28,6 +31,39 @@ def test_every_kind_is_planted_once_and_few_together() -> None:
         planned(base, Check(kinds=("rain",)))
     with pytest.raises(CurateError, match="give a share"):
         Check(share=0.5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "epochs"),
+    [
+        ({}, 100),  # `score` takes 200 of so few samples, see `long_enough`
+        ({"score": {"epochs": 4}}, 4),
+        ({"optim": {"lr": 1e-9}}, 15),
+    ],
+)
+def test_a_warm_up_is_half_as_long_as_that_of_score(layer, epochs, work, toy, monkeypatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(toy, "defaults", {})
+    place = replace(work, message=told.append)
+
+    class Stopped(Exception):
+        pass
+
+    def stop(*_: object, **__: object) -> None:
+        raise Stopped
+
+    monkeypatch.setattr("curate.train.stages.selfcheck.score", stop)
+    with pytest.raises(Stopped):
+        selfcheck(place, "toy", None, [layer], 0, Check(share=0.1, kinds=(LABELS,)))
+    assert any(f"one training of {epochs} epochs" in line for line in told)
+
+
+@pytest.mark.parametrize(("rate", "said"), [(1e-9, True), (0.05, False)])
+def test_a_model_that_learnt_little_is_told(rate: float, said: bool, work, toy: Callable) -> None:
+    told: list[str] = []
+    layers = [{"score": {"epochs": 12}, "optim": {"lr": rate}}]
+    selfcheck(replace(work, message=told.append), "toy", None, layers, 0, Check(share=0.1, kinds=(LABELS,)))
+    assert any("the fusion is right on only" in line for line in told) == said
 
 
 @pytest.mark.long
