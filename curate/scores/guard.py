@@ -95,7 +95,8 @@ class Guard:
             text += f"; {self.rare:.1%} have a look of their own and are readable by themselves: rare, not broken"
         if self.shortcuts:
             text += (
-                f"; look alone gives away {_named(self.shortcuts)}, or a part: damage tied to a class, or a shortcut"
+                f"; look alone gives away {_named(self.shortcuts)}, or a part: damage tied to a class, a shortcut, or "
+                "a kind of its own by nature; it ranks last, so look at it (column shortcut)"
             )
         return text
 
