@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from curate.advice.relabelling import find_corrections
+from curate.comparison.plan import IMPROVE
 from curate.store.marks import Mark
 from curate.train.stages import training
 from curate.train.stages.improve import (
     CORRECTED,
     GIVEN,
-    NAME,
     RANDOM,
     TRIMMED,
     Outcome,
@@ -137,7 +137,7 @@ def test_improve_trains_each_row_once(work, denied) -> None:
     assert remedy.test == pytest.approx(work.store.epochs.test_metrics(remedy.runs[0])["fused"]["accuracy"])
     assert left_out.on_test.mean == pytest.approx(left_out.test - first.test)
     assert chosen(outcomes).val == max(o.val for o in outcomes)
-    assert [c.run_id for c in work.store.comparisons.find(NAME)] == [o.runs[0] for o in outcomes]
+    assert [c.run_id for c in work.store.comparisons.find(IMPROVE)] == [o.runs[0] for o in outcomes]
     again = plan_improvement(work, denied, few, [0], control=False)
     assert not again.cost and [o.runs for o in improve(work, again)] == [o.runs for o in outcomes]
 
