@@ -89,8 +89,9 @@ def rare_parts(group: Mask, places: Floats, read: Read, seed: int, most: float =
     """(N,) those parts of a low group that are merely rare: small, apart from all else, and read as others are.
 
     What is broken and what is rare can be recognised equally badly. The group as a whole is asked, with those that look
-    like it; then it is cut into two and into three parts by appearance, and each part is asked. Where all of it is
-    of one kind, that cuts through its midst, and only one half may pass; then the whole is the answer.
+    like it and are a little better known; then it is cut into two and into three parts by appearance, and each part is
+    asked likewise. Where all of it is of one kind, that cuts through its midst, and only one half may pass; then the
+    whole is the answer.
 
     Args:
         most: largest share of the samples that is asked about. Of more than `RARE`, which the model met often enough,
@@ -114,6 +115,7 @@ def rare_parts(group: Mask, places: Floats, read: Read, seed: int, most: float =
         for number in range(count):
             part = np.zeros(len(group), dtype=bool)
             part[rows[own == number]] = True
+            part = completed(places, part)
             if SMALLEST < part.mean() <= most and not found[part].any() and apart(places, part) and rare(part):
                 found = found | part
     return found

@@ -51,3 +51,15 @@ def test_more_than_a_tenth_is_rare_where_others_are_read_clearly_and_it_is_asked
     for others, most, rare in ((0.9, 0.5, True), (0.5, 0.5, False), (0.9, 0.1, False)):
         found = rare_parts(group, places, lambda part, others=others: Readable(others, 0.02, others, 0.25), 0, most)
         assert np.array_equal(found, group & rare)
+
+
+def test_a_rare_part_of_which_some_are_a_little_better_known_is_found_beside_what_is_broken() -> None:
+    """30 that are broken and 30 of another kind, 20 of which are in the low group: all 30 of that kind are rare."""
+    group, kind = np.arange(600) < 50, (np.arange(600) >= 30) & (np.arange(600) < 60)
+    broken = np.arange(600) < 30
+    places = np.random.default_rng(0).normal(size=(600, 3)) + 20 * broken[:, None] - 20 * kind[:, None]
+
+    def read(part: np.ndarray) -> Readable:
+        return Readable(0.3 if part[broken].any() else 0.9, 0.02, 0.9, 0.25)
+
+    assert np.array_equal(rare_parts(group, places, read, 0), kind)
