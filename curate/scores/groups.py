@@ -285,8 +285,7 @@ def shortcuts(places: Floats, labels: NDArray[np.int64], classes: int) -> Shortc
         labels: (N,).
         classes: K.
     """
-    near = min(NEAR, len(labels) - 1)
-    purity = (labels[_nearest(places, near)] == labels[:, None]).mean(axis=1)
+    purity = _purity(places, labels)
     given, found = (purity >= PURE) & copied(places), np.zeros(classes, dtype=bool)
     for c in range(classes):
         own, others = np.flatnonzero(labels == c), purity[labels != c]
@@ -304,6 +303,18 @@ def shortcuts(places: Floats, labels: NDArray[np.int64], classes: int) -> Shortc
                 found[c], given[own] = True, told
                 break
     return Shortcuts(purity, given, found)
+
+
+def _purity(places: Floats, labels: NDArray[np.int64]) -> Floats:
+    """(N,) share of look-alikes with the same label, 0 of a single sample: of `NEAR`, or of half as many as the class
+    has, if that is fewer and the class has more than `NEAR`. Part of a small class has not so many."""
+    near, own = min(NEAR, len(labels) - 1), np.bincount(labels)[labels]
+    if near < 1:
+        return np.zeros(len(labels))
+    asked = np.where(own > NEAR, np.minimum(own // 2, near), near)
+    same = (labels[_nearest(places, near)] == labels[:, None]).cumsum(axis=1)
+    result: Floats = same[np.arange(len(labels)), asked - 1] / asked
+    return result
 
 
 def copied(places: Floats) -> Mask:

@@ -141,6 +141,18 @@ def test_damage_of_varied_strength_is_a_shortcut_where_looks_tell_no_other_class
     assert not shortcuts(places, labels, 4).classes.any()
 
 
+def test_damage_of_a_small_class_is_a_shortcut_though_it_has_fewer_samples_than_look_alikes_are_asked() -> None:
+    """17 of 30: of 20 look-alikes 16 at most have its label, of 15 all."""
+    places, labels = np.random.default_rng(0).normal(0, 1, (300, 8)), np.resize(np.arange(10), 300)
+    damaged = (labels == 3) & (np.arange(300) < 170)
+    assert damaged.sum() == 17
+    places[damaged, 0] += 30
+    places[labels == 5, 1] += 4  # looks tell another class, too
+    found = shortcuts(places, labels, 10)
+    assert found.classes.tolist() == [c == 3 for c in range(10)] and np.array_equal(found.given_away, damaged)
+    assert found.purity[damaged].tolist() == [1.0] * 17
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_one_class_that_is_easy_to_tell_is_no_shortcut(seed: int) -> None:
     rng = np.random.default_rng(seed)
