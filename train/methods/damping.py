@@ -18,6 +18,30 @@ from .windows import Window
 PUBLISHED = Window(first=0, stop=51, epochs=100)
 
 
+def damp(
+    model: FusionModel,
+    outputs: Outputs,
+    batch: Batch,
+    config: Any,
+    noise: Literal["none", "damped", "all"],
+    means: Means,
+) -> int:
+    """Damp the encoder gradients of a step, see `modulate_gradients`, and add the factors to means.
+
+    Args:
+        config: has `alpha` and `conv_only`.
+
+    Returns:
+        How many tensors were edited.
+    """
+    parameters = {m: model.encoder_parameters(m) for m in outputs.logits}
+    factors, edited = modulate_gradients(
+        parameters, outputs.logits, batch.labels, alpha=config.alpha, conv_only=config.conv_only, noise=noise
+    )
+    means.add(gradient_factor=factors)
+    return edited
+
+
 class Damping(Method):
     """The encoder gradients of the modality that is ahead in the batch are damped.
 
@@ -43,14 +67,7 @@ class Damping(Method):
 
     @override
     def modulate(self, model: FusionModel, outputs: Outputs, batch: Batch) -> int | None:
-        if not self.active:
-            return None
-        c, parameters = self.config, {m: model.encoder_parameters(m) for m in outputs.logits}
-        factors, edited = modulate_gradients(
-            parameters, outputs.logits, batch.labels, alpha=c.alpha, conv_only=c.conv_only, noise=self.noise
-        )
-        self.means.add(gradient_factor=factors)
-        return edited
+        return damp(model, outputs, batch, self.config, self.noise, self.means) if self.active else None
 
     @override
     def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:

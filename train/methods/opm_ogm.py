@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
-from curate.torch.balance import discrepancy, drop_features, drop_probabilities, modulate_gradients
+from curate.torch.balance import discrepancy, drop_features, drop_probabilities
 from curate.train.data.samples import Batch
 from curate.train.models.model import FusionModel, Outputs
 
+from .damping import damp
 from .knobs import check_ranges
 from .means import Means
 from .method import Context, Method
@@ -116,14 +117,7 @@ class OpmOgm(Method):
 
     @override
     def modulate(self, model: FusionModel, outputs: Outputs, batch: Batch) -> int | None:
-        if not self.damping:
-            return None
-        c, parameters = self.config, {m: model.encoder_parameters(m) for m in outputs.logits}
-        factors, edited = modulate_gradients(
-            parameters, outputs.logits, batch.labels, alpha=c.alpha, conv_only=c.conv_only, noise=c.noise
-        )
-        self.damped.add(gradient_factor=factors)
-        return edited
+        return damp(model, outputs, batch, self.config, self.config.noise, self.damped) if self.damping else None
 
     @override
     def end_epoch(self, model: FusionModel) -> Sequence[tuple[str, str, float]]:
