@@ -18,9 +18,10 @@ from .setup import Job
 def wrong_share(session: Session, parent: Run, changed: Collection[str] = ()) -> tuple[float, str]:
     """Share of the training labels that a scored run shows to be wrong, 0..1, and how, in words; '' = nothing is known.
 
-    It is the mean of `p_mislabelled`. The labels of validation samples that the warm model denied most surely may show
-    that there are more, see `bounds.wrong_bounds`: then it is this bound, and not more than the share of the training
-    labels that were denied over the warm-up, less the share that is right by now.
+    It is the mean of `p_mislabelled`. Labels of samples that the model had not seen, validation samples or out of fold
+    the training ones, may show where it denies them most surely that there are more, see `bounds.wrong_bounds`: then it
+    is this bound, and not more than the share of the training labels that were denied over the warm-up, less the share
+    that is right by now.
 
     Args:
         changed: samples whose label is right by now.
@@ -37,8 +38,8 @@ def wrong_share(session: Session, parent: Run, changed: Collection[str] = ()) ->
     bound = min(held.wrong, most) - float(mended.mean()) if held else 0.0
     if bound > expected:
         return bound, (
-            "the validation labels that are denied most surely show that some are wrong, though not which: at least "
-            f"{bound:.1%}"
+            "labels of samples that the model had not seen, those that it denies most surely, show that some are "
+            f"wrong, though not which: at least {bound:.1%}"
         )
     if not expected:
         return 0.0, f"no wrong labels are claimed in {parent.run_id}"
