@@ -323,8 +323,7 @@ class Page:
         self._csv("tables/results.csv", pd.DataFrame([flat_row(row, columns) for row in rows]))
         return {
             "rows": rows,
-            "verdicts": results.verdicts(rows),
-            "noise": results.NOISE,
+            "verdicts": [with_code(sentence) for sentence in results.verdicts(rows)],
             "unfinished": [r for r in facts.children if r.status != "done"],
         }
 

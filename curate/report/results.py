@@ -1,7 +1,8 @@
 """Test results compared with fair baselines. Pure: rows of the table in, a comparison out.
 
 A method is compared with the warm-up loss *continued for as many epochs*, never with the stopped warm-up: against that,
-every method would also show the gain of longer training.
+every method would also show the gain of longer training. It is judged as in a comparison: by the interval of the
+differences seed by seed, see `comparison.summary`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,11 @@ from typing import Any
 
 import pandas as pd
 
-from curate.comparison.summary import Spread, spread
+from curate.comparison.summary import BETTER, EVEN, UNJUDGED, WORSE, Difference, Spread, difference, spread
 from curate.types import FUSED, Run
 
 METRICS = (("accuracy", "accuracy"), ("macro_f1", "macro F1"), ("map", "mAP"))
 CONTROL_KEY = "method.control"
-NOISE = 1.5  # points; on small recordings another batch order alone moved an accuracy by 0.5 to 1.1
 STOPPED = "warmup (stopped)"
 METHODS = (
     (STOPPED, "the warm-up itself, where the others start"),
@@ -33,6 +33,8 @@ METHODS = (
     ("usable", "the warm-up loss, but for the unimodal losses of broken modalities"),
 )
 BASELINES = ("joint", "warmup", "unimodal")
+JUDGED = {BETTER: " is ahead", WORSE: " is behind", EVEN: " shows no difference", UNJUDGED: ""}
+ONE = f"{UNJUDGED}: `curate compare` trains with several"
 SAME_START = (STOPPED, *BASELINES)
 
 
@@ -81,7 +83,8 @@ class Row:
         run_ids: the runs it summarises; () if it was not measured.
         epochs: epochs in all, warm-up included, or None if unknown.
         values: {(modality or "fused", metric): spread over runs, in 0..1}.
-        difference: fused accuracy minus that of the continued warm-up, in points; None where there is none.
+        difference: fused accuracy minus that of the continued warm-up, as a share; None where that was not measured
+            with one of its seeds.
         same_length: whether that warm-up was trained for as many epochs.
         command: the command that would measure it, if it was not measured.
     """
@@ -93,7 +96,7 @@ class Row:
     run_ids: tuple[str, ...] = ()
     epochs: int | None = None
     values: Mapping[tuple[str, str], Spread] | None = None
-    difference: Spread | None = None
+    difference: Difference | None = None
     same_length: bool = True
     command: str = ""
 
@@ -171,17 +174,13 @@ def describe(method: str) -> str:
 
 
 def _verdict(row: Row, rows: Sequence[Row]) -> str:
-    if row.difference is None:
-        return f"{row.title}: no statement, continued warm-up was not measured."
-    points, d = f"{row.difference.mean:+.1f} points against continued warm-up", row.difference
-    length = "" if row.same_length else " (trained for another number of epochs)"
-    sure = "one run" if d.count == 1 else f"{d.count} seeds"
-    if d.mean <= 0:
-        text = f"{row.title} does not help here: {points}{length}, {sure}."
-    elif d.mean < max(NOISE, 2 * (d.sd or 0) / d.count**0.5):
-        text = f"{row.title}: {points}{length}, {sure}; within noise, so no gain is shown here."
+    found = row.difference
+    if found is None:
+        text = f"{row.title}: no statement, continued warm-up was not measured with a seed of it."
     else:
-        text = f"{row.title} is ahead: {points}{length}, {sure}."
+        length = "" if row.same_length else " (trained for another number of epochs)"
+        sure = ONE if found.verdict == UNJUDGED else f"{len(found.by_seed)} seeds"
+        text = f"{row.title}{JUDGED[found.verdict]}: {found.text} points against continued warm-up{length}, {sure}."
     return text + (_against_control(row, rows) if row.method in OWN else "")
 
 
@@ -205,14 +204,9 @@ def _reference(warmups: Sequence[Sequence[Run]], epochs: Mapping[str, int]) -> d
 
 def _difference(
     members: Sequence[Run], against: Sequence[Run], by_run: Mapping[str, Mapping[tuple[str, str], float]]
-) -> Spread | None:
-    """Fused accuracy minus the reference's in points, seed by seed where both have the same seeds."""
-    mine, other = (_by_seed(group, by_run) for group in (members, against))
-    if not mine or not other:
-        return None
-    if mine.keys() == other.keys():
-        return spread(100 * (mine[s] - other[s]) for s in mine)
-    return Spread(100 * (mean(mine.values()) - mean(other.values())), None, min(len(mine), len(other)))
+) -> Difference | None:
+    """Fused accuracy minus the reference's, over the seeds that both have."""
+    return difference(_by_seed(members, by_run), _by_seed(against, by_run))
 
 
 def _by_seed(runs: Sequence[Run], by_run: Mapping[str, Mapping[tuple[str, str], float]]) -> dict[int, float]:

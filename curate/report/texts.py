@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from curate.comparison.summary import Spread
+from curate.comparison.summary import Difference, Spread
 from curate.render import printable
 from curate.types import Run
 
@@ -134,11 +134,9 @@ def spread_text(spread: Spread | None) -> str:
     return f"{100 * spread.mean:.1f}{sd}"
 
 
-def points_text(spread: Spread | None) -> str:
-    """A difference in points, with its spread over seeds."""
-    if spread is None:
-        return "–"
-    return f"{spread.mean:+.1f}" + ("" if spread.sd is None else f" ± {spread.sd:.1f}")
+def points_text(found: Difference | None) -> str:
+    """A difference in points, with its interval over seeds."""
+    return "–" if found is None else found.text
 
 
 def flat_row(row: results.Row, columns: Sequence[tuple[str, str]]) -> dict[str, Any]:
@@ -154,8 +152,10 @@ def flat_row(row: results.Row, columns: Sequence[tuple[str, str]]) -> dict[str, 
         spread = (row.values or {}).get((modality, metric))
         out[f"{metric}_{modality}"] = spread.mean if spread else None
         out[f"{metric}_{modality}_sd"] = spread.sd if spread else None
-    out["difference_points"] = row.difference.mean if row.difference else None
-    out["difference_points_sd"] = row.difference.sd if row.difference else None
+    found = row.difference
+    ends = (found.mean, found.low, found.high) if found else (None, None, None)
+    for name, share in zip(("", "_low", "_high"), ends, strict=True):
+        out[f"difference_points{name}"] = None if share is None else 100 * share
     return out
 
 

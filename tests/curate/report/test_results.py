@@ -3,7 +3,6 @@
 import pandas as pd
 import pytest
 
-from curate.comparison.summary import Spread
 from curate.report import results
 from curate.types import Run
 
@@ -55,14 +54,17 @@ def test_mean_spread_and_difference_seed_by_seed():
     row = _row(rows, "adaptive")
     assert row.values["fused", "accuracy"].mean == pytest.approx(0.865)
     assert row.values["fused", "accuracy"].sd == pytest.approx(0.09 / 2**0.5)
-    assert row.difference.mean == pytest.approx(1.5)  # (2 + 1) / 2 points
-    assert row.difference.sd == pytest.approx(0.5**0.5)  # of 2 and 1
+    half = 12.7062 * 0.005  # Student's t of one degree times sqrt(0.5) / sqrt(2) points, the spread of 2 and 1
+    found = row.difference
+    assert (found.mean, found.low, found.high) == pytest.approx((0.015, 0.015 - half, 0.015 + half), abs=1e-6)
     assert _row(rows, "warmup").difference is None
 
 
-def test_other_seeds_give_a_difference_of_means_without_spread():
-    rows = _compare((_run("w0", "warmup", 0), 0.80), (_run("a1", "adaptive", 1), 0.82))
-    assert _row(rows, "adaptive").difference == Spread(pytest.approx(2), None, 1)
+def test_only_seeds_that_both_were_trained_with_are_compared():
+    warm = (_run("w0", "warmup", 0), 0.80)
+    assert _row(_compare(warm, (_run("a1", "adaptive", 1), 0.82)), "adaptive").difference is None
+    rows = _compare(warm, (_run("a0", "adaptive", 0), 0.81), (_run("a1", "adaptive", 1), 0.90))
+    assert _row(rows, "adaptive").difference.by_seed == {0: pytest.approx(0.01)}
 
 
 def test_order_and_missing_baselines():
@@ -115,23 +117,27 @@ def test_another_length_is_marked():
     assert not _row(rows, "adaptive").same_length and _row(rows, "joint").same_length
 
 
-@pytest.mark.parametrize(
-    ("accuracy", "said"),
-    [(0.79, "does not help here"), (0.80, "does not help here"), (0.81, "within noise"), (0.84, "is ahead")],
-)
-def test_verdicts(accuracy: float, said: str):
-    rows = _compare((_run("w", "warmup"), 0.80), (_run("a", "adaptive"), accuracy), (_run("j", "joint"), 0.9))
+def test_one_seed_is_not_judged_however_far_it_is_ahead():
+    rows = _compare((_run("w", "warmup"), 0.80), (_run("a", "adaptive"), 0.95), (_run("j", "joint"), 0.9))
     (sentence,) = results.verdicts(rows)
-    assert said in sentence
+    assert "+15.0 points" in sentence and "not judged" in sentence and "ahead" not in sentence
 
 
-def test_a_wide_spread_is_noise_too():
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        ((2, 3, 4), "is ahead"),
+        ((-2, -3, -4), "is behind"),
+        ((-1, 3, 4), "shows no difference"),  # 2 +- 4.303 sqrt(7 / 3)
+        ((1, 1, 1), "shows no difference"),  # 1 +- 4.303 * 0.5 / sqrt(3): seeds that agree by chance
+    ],
+)
+def test_seeds_are_judged_by_the_interval_of_their_differences(points: tuple[int, ...], said: str):
     rows = _compare(
-        *((_run(f"w{s}", "warmup", s), 0.80) for s in range(2)),
-        (_run("a0", "adaptive", 0), 0.80),
-        (_run("a1", "adaptive", 1), 0.86),
+        *((_run(f"w{s}", "warmup", s), 0.80 + 0.01 * s) for s in range(3)),
+        *((_run(f"a{s}", "adaptive", s), 0.80 + 0.01 * (s + d)) for s, d in enumerate(points)),
     )
-    assert "within noise" in results.verdicts(rows)[0]
+    assert f"adaptive {said}: " in results.verdicts(rows)[0]
 
 
 def test_a_subset_is_told_against_its_own_control():
@@ -146,7 +152,7 @@ def test_a_subset_is_told_against_its_own_control():
         (subset("r", 0.5, "random"), 0.79),
     )
     first, second = results.verdicts(rows)
-    assert "does not help" in first and "random subset of the same size: -1.0 points" in first
+    assert "-2.0 points" in first and "random subset of the same size: -1.0 points" in first
     assert "was not measured" in second
     commands = [r.command for r in rows if r.method == "subset" and not r.run_ids]
     assert commands == [
@@ -166,7 +172,7 @@ def test_usable_is_told_against_shuffled_usability():
         (usable("r", "skip", "shuffled"), 0.79),
     )
     first, second = results.verdicts(rows)
-    assert "is ahead" in first and "Against shuffled usability: +4.0 points" in first
+    assert "+3.0 points" in first and "Against shuffled usability: +4.0 points" in first
     assert "shuffled usability, was not measured" in second
     commands = [r.command for r in rows if r.method == "usable" and not r.run_ids]
     assert commands == [
