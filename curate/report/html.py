@@ -323,7 +323,7 @@ class Page:
         self._csv("tables/results.csv", pd.DataFrame([flat_row(row, columns) for row in rows]))
         return {
             "rows": rows,
-            "verdicts": [with_code(sentence) for sentence in results.verdicts(rows)],
+            "verdicts": [with_code(sentence) for sentence in results.verdicts(rows, facts.run.run_id)],
             "unfinished": [r for r in facts.children if r.status != "done"],
         }
 

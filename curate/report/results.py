@@ -34,7 +34,6 @@ METHODS = (
 )
 BASELINES = ("joint", "warmup", "unimodal")
 JUDGED = {BETTER: " is ahead", WORSE: " is behind", EVEN: " shows no difference", UNJUDGED: ""}
-ONE = f"{UNJUDGED}: `curate compare` trains with several"
 SAME_START = (STOPPED, *BASELINES)
 
 
@@ -163,9 +162,9 @@ def compare(results: pd.DataFrame, runs: Sequence[Run], epochs: Mapping[str, int
     return sorted([*rows, *_missing_baselines(rows, parent), *_missing_controls(rows, runs, parent)], key=_order)
 
 
-def verdicts(rows: Sequence[Row]) -> list[str]:
-    """One sentence for each measured method that is neither baseline nor control."""
-    return [_verdict(row, rows) for row in rows if row.run_ids and not row.control]
+def verdicts(rows: Sequence[Row], parent: str) -> list[str]:
+    """One sentence for each measured method that is neither baseline nor control; `parent` is the scored run."""
+    return [_verdict(row, rows, parent) for row in rows if row.run_ids and not row.control]
 
 
 def describe(method: str) -> str:
@@ -173,13 +172,14 @@ def describe(method: str) -> str:
     return dict(METHODS).get(method, "")
 
 
-def _verdict(row: Row, rows: Sequence[Row]) -> str:
+def _verdict(row: Row, rows: Sequence[Row], parent: str) -> str:
     found = row.difference
     if found is None:
         text = f"{row.title}: no statement, continued warm-up was not measured with a seed of it."
     else:
         length = "" if row.same_length else " (trained for another number of epochs)"
-        sure = ONE if found.verdict == UNJUDGED else f"{len(found.by_seed)} seeds"
+        several = f"`{shlex.join(['curate', 'compare', '--run', parent, '--method', row.method])}` trains with several"
+        sure = f"{UNJUDGED}: {several}" if found.verdict == UNJUDGED else f"{len(found.by_seed)} seeds"
         text = f"{row.title}{JUDGED[found.verdict]}: {found.text} points against continued warm-up{length}, {sure}."
     return text + (_against_control(row, rows) if row.method in OWN else "")
 

@@ -92,7 +92,7 @@ def test_order_and_missing_baselines():
 def test_a_subset_without_its_control_is_told():
     rows = _compare((_run("s", "subset", note="best"), 0.7))
     assert _row(rows, "subset (random subset)").command
-    assert "no statement" in results.verdicts(rows)[0]
+    assert "no statement" in results.verdicts(rows, PARENT)[0]
 
 
 def test_the_scored_run_is_the_stopped_warm_up_and_no_reference():
@@ -119,8 +119,9 @@ def test_another_length_is_marked():
 
 def test_one_seed_is_not_judged_however_far_it_is_ahead():
     rows = _compare((_run("w", "warmup"), 0.80), (_run("a", "adaptive"), 0.95), (_run("j", "joint"), 0.9))
-    (sentence,) = results.verdicts(rows)
+    (sentence,) = results.verdicts(rows, PARENT)
     assert "+15.0 points" in sentence and "not judged" in sentence and "ahead" not in sentence
+    assert f"`curate compare --run {PARENT} --method adaptive`" in sentence
 
 
 @pytest.mark.parametrize(
@@ -137,7 +138,7 @@ def test_seeds_are_judged_by_the_interval_of_their_differences(points: tuple[int
         *((_run(f"w{s}", "warmup", s), 0.80 + 0.01 * s) for s in range(3)),
         *((_run(f"a{s}", "adaptive", s), 0.80 + 0.01 * (s + d)) for s, d in enumerate(points)),
     )
-    assert f"adaptive {said}: " in results.verdicts(rows)[0]
+    assert f"adaptive {said}: " in results.verdicts(rows, PARENT)[0]
 
 
 def test_a_subset_is_told_against_its_own_control():
@@ -151,7 +152,7 @@ def test_a_subset_is_told_against_its_own_control():
         (subset("t", 0.9), 0.70),
         (subset("r", 0.5, "random"), 0.79),
     )
-    first, second = results.verdicts(rows)
+    first, second = results.verdicts(rows, PARENT)
     assert "-2.0 points" in first and "random subset of the same size: -1.0 points" in first
     assert "was not measured" in second
     commands = [r.command for r in rows if r.method == "subset" and not r.run_ids]
@@ -171,7 +172,7 @@ def test_usable_is_told_against_shuffled_usability():
         (usable("t", "soften"), 0.83),
         (usable("r", "skip", "shuffled"), 0.79),
     )
-    first, second = results.verdicts(rows)
+    first, second = results.verdicts(rows, PARENT)
     assert "+3.0 points" in first and "Against shuffled usability: +4.0 points" in first
     assert "shuffled usability, was not measured" in second
     commands = [r.command for r in rows if r.method == "usable" and not r.run_ids]
