@@ -1,4 +1,4 @@
-"""The sample table for notebooks and scripts: the commands that need no model, with DataFrames."""
+"""The sample table for notebooks and scripts: what its commands do without a model, with DataFrames."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Table:
-    """A sample table with a method for each command that needs no model; `curate.open` returns one.
+    """A sample table, with what the commands do on it without a model; `curate.open` returns one.
 
     If `run` is None, methods use the newest finished scored run.
 

@@ -156,6 +156,13 @@ def test_every_status_has_a_cure() -> None:
     assert {name for row in rows for name in re.findall(r"\w+", row)} - {"status"} == messages.statuses()
 
 
+@pytest.mark.parametrize(("place", "column"), [("schema.sql", "sample"), ("samples.sql", "failures")])
+def test_every_status_stands_at_its_column(place: str, column: str) -> None:
+    text = (ROOT / "curate/store" / place).read_text(encoding="utf-8")
+    said = re.findall(rf"COMMENT ON COLUMN {column}\.status IS '(?:[^':]*: )?([^']*)'", text)
+    assert len(said) == 1 and set(re.findall(r"\w+", said[0])) - {"or"} == messages.statuses()
+
+
 def test_exit_codes_are_those_of_the_code() -> None:
     listed = set(map(int, re.findall(r"^\| (\d+) \|", pages()["reference/exit-codes.md"], re.M)))
     assert listed == set(map(int, re.findall(r"(\d+) [a-z]", cli.app.info.epilog or "")))
