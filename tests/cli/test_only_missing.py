@@ -52,6 +52,11 @@ def test_new_samples_are_scored_and_the_old_scores_do_not_move(curate: Callable,
     assert rows(db, "score-manifest-2")["mixture"] == before["mixture"]
     again = curate("score", "--dataset", "manifest", "--root", grown, "--only-missing")
     assert again.code == 0 and "nothing is missing" in again.err and len(Store(db).runs.all()) == 2
+    assert "has changed since" not in again.err
+    first, second = (line.rsplit(",", 1)[1] for line in grown.read_text().splitlines()[1:3])
+    shutil.copyfile(grown.parent / second, grown.parent / first)
+    replaced = curate("score", "--dataset", "manifest", "--root", grown, "--only-missing")
+    assert replaced.code == 0 and "manifest has changed since score-manifest-2 scored it" in replaced.err
 
 
 @pytest.mark.long

@@ -57,6 +57,11 @@ def score_missing(session: Session, scored: Run, root: Path | None) -> Run:
         labels = {str(i): dataset.classes[k] for i, k in zip(data.fit.sample_ids, data.fit.labels, strict=True)}
         new = missing(session.store, scored, labels)
         if not len(new):
+            if run.data_id != scored.data_id:
+                session.message(
+                    f"{scored.dataset} has changed since {scored.run_id} scored it, though no sample is new: what was "
+                    "replaced keeps its score, and nothing trains from this run; without --only-missing all are scored"
+                )
             return scored
         source, copy = session.folder(scored) / LAST, session.folder(run) / LAST
         job.load_weights(source)
