@@ -326,9 +326,10 @@ def _classes(by_epoch: Mapping[int, Mapping[str, tuple[tuple[str, ...], Floats]]
     """The class names, ascending; every modality and epoch must have the same."""
     given = [(m, set(classes)) for found in by_epoch.values() for m, (classes, _) in found.items()]
     every = sorted(set().union(*(classes for _, classes in given)))
-    for modality, classes in given:
-        if absent := [c for c in every if c not in classes]:
-            raise CurateError(f"{modality} lacks the class {shown(absent)}", "every modality predicts every class")
+    lacking = {m: absent for m, classes in given if (absent := [c for c in every if c not in classes])}
+    if lacking:
+        said = "; ".join(f"{m} lacks the class {shown(absent)}" for m, absent in lacking.items())
+        raise CurateError(said, "every modality predicts every class, under one name")
     if len(every) < 2:
         raise CurateError(f"the only class is {shown(every)}", "a classifier needs two classes")
     return tuple(every)

@@ -39,6 +39,7 @@ def refused(tmp_path):
         ("sample_id,label,a.x,a.y\n1,x,1,2\n", "two modalities are needed, found a"),
         ("sample_id,label,a.x,b.x\n1,x,1,2\n", "the only class is 'x'"),
         ("sample_id,label,a.x,a.y,b.x\n1,x,1,2,3\n", "b lacks the class 'y'"),
+        (f"{HEADER.replace('b.y', 'b.Y')}\n1,x,1,2,3,4\n", "a lacks the class 'Y'; b lacks the class 'y'"),
         ("sample_id,label,a.x,a.y,fused.x,fused.y\n1,x,1,2,3,4\n", "two modalities are needed, found a"),
         (HEADER + ",a.X\n1,x,1,2,3,4,5\n", "b lacks the class 'X'"),
         (HEADER + ",a.x\n1,x,1,2,3,4,5\n", "the header names 'a.x' more than once"),
