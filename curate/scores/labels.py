@@ -26,7 +26,8 @@ from .groups import alike
 from .preferences import Preferences
 from .references import Looks
 from .swaps import swapped
-from .two_groups import CLAIMED, TOLERANCE, two_groups, two_modes
+from .together import as_elsewhere, denied_together
+from .two_groups import CLAIMED, at_most, two_groups, two_modes
 
 READS = 0.6
 """Labels are judged if the fusion reads this share of the held-out samples."""
@@ -42,8 +43,6 @@ UNEQUAL = 3
 """Classes are very unequal if one has more than so many times the samples of another."""
 DENIES = float(np.log(2))
 """A modality denies a label if it finds another class twice as probable; one that shows nothing does not. In nats."""
-LOWEST = 60.0
-"""Log-odds are lowered by less than this."""
 PLACES = 4
 """Decimals of a deviation within which two looks are the same: a network's features differ a little between batches."""
 
@@ -112,6 +111,7 @@ def judge(
     wrong: WrongBounds = UNKNOWN,
     looks: Sequence[Looks | None] = (),
     copies: NDArray[np.bool_] | None = None,
+    cells: NDArray[np.int64] | None = None,
 ) -> Denied:
     """Which labels are wrong, and which clips are swapped.
 
@@ -126,7 +126,8 @@ def judge(
     that has learnt little, or is too sure of itself, denies labels of what is hard. Nor is a label wrong if each
     modality that denies it shows what it shows of another sample with that label. Of copies with several labels one at
     most is right, group or not: its probability is that of the two classes which the fusion prefers, sigmoid(margin).
-    They pull the model both ways, so they are in no group.
+    They pull the model both ways, so they are in no group. Of a group and class that is denied as a whole no more
+    labels are wrong than elsewhere.
 
     Args:
         labels: (N,), for how frequent classes are.
@@ -138,6 +139,7 @@ def judge(
         wrong: share of wrong labels that held-out samples show, and its limit.
         looks: of each modality, how its samples look; None or (): unknown.
         copies: (N,) whether a copy has another label, see `contradicted`; None: unknown.
+        cells: (N,) groups by class, see `together.parts`, where none was seen by its model; None: not so.
     """
     count, modalities = p_broken.shape
     given, said, whole = said, said.at_equal_frequency(labels), p_broken <= CLAIMED
@@ -149,17 +151,28 @@ def judge(
     if vouches is not None:
         denies = np.column_stack([said.margin(m) < -DENIES for m in range(modalities)])
         weights = weights * ~(denies.any(axis=1) & (vouches | ~denies).all(axis=1))
-    margin, equal = given.margin(modalities), said.margin(modalities)
     copies = np.zeros(count, dtype=bool) if copies is None else copies & whole.all(axis=1)
-    weights = weights * ~copies
-    surely = said.at_equal_confidence(labels).margin(modalities)
+    p_wrong = _denied(given, labels, weights * ~copies, fitted, wrong)
+    if cells is not None and not np.isnan(p_wrong).all():
+        p_wrong = as_elsewhere(p_wrong, denied_together(p_wrong > CLAIMED, cells))
+    of_copies = 1 / (1 + np.exp(given.margin(modalities)))
+    return Denied(np.where(copies & ~np.isnan(p_wrong), of_copies, p_wrong), swaps.p, swaps.unjudged)
+
+
+def _denied(
+    given: Preferences, labels: NDArray[np.int64], weights: Floats, fitted: NDArray[np.int64], wrong: WrongBounds
+) -> Floats:
+    """(N,) probability that a label is wrong, by what the fusion prefers: of all classes, or of two alone."""
+    said = given.at_equal_frequency(labels)
+    margin, equal = given.margin(-1), said.margin(-1)
+    surely = said.at_equal_confidence(labels).margin(-1)
     of_pairs = exchanged(surely, said.other[:, -1], labels, weights)
     ways = [_wrong(x, weights * (1 - of_pairs), fitted, wrong) for x in (surely, margin)]
     counts = np.bincount(labels)
     if not wrong.least or counts.max() <= UNEQUAL * counts[counts > 0].min():
         ways[1] = _mostly(ways[1], equal < -DENIES)
-    p_wrong = np.maximum(max(ways, key=lambda p: int((p > CLAIMED).sum())), of_pairs)
-    return Denied(np.where(copies & ~np.isnan(p_wrong), 1 / (1 + np.exp(margin)), p_wrong), swaps.p, swaps.unjudged)
+    result: Floats = np.maximum(max(ways, key=lambda p: int((p > CLAIMED).sum())), of_pairs)
+    return result
 
 
 def own_bounds(
@@ -168,18 +181,21 @@ def own_bounds(
     p_broken: Floats,
     seed: int = 0,
     looks: Sequence[Looks | None] = (),
+    cells: NDArray[np.int64] | None = None,
 ) -> WrongBounds:
     """`bounds.wrong_bounds` by the samples themselves, where these are out of fold: by those of which nothing is broken
-    and no clip shows what is not there. The fusion denies the labels of such, too, surely, and these are right. Without
-    them no more are wrong by accident than with them.
+    and no clip shows what is not there, and that are not denied together. The fusion denies the labels of such, too,
+    surely, and these are right. Without them no more are wrong by accident than with them.
 
     Args:
-        said, labels, p_broken, seed, looks: as in `judge`.
+        said, labels, p_broken, seed, looks, cells: as in `judge`.
     """
     whole = p_broken <= CLAIMED
     shown = swapped(said.at_equal_frequency(labels), labels, whole, _fitted(len(labels), seed), looks).elsewhere
     told = whole.all(axis=1) & (shown <= CLAIMED).all(axis=1)
     sure, denied, given = said.decided(labels)
+    if cells is not None:
+        told &= denied_together(denied, cells).part < 0
     found = wrong_bounds(sure[told], denied[told], given[told])
     return found._replace(accidents=min(found.accidents, accidents(sure, denied, given)))
 
@@ -210,26 +226,3 @@ def _wrong(margin: Floats, weights: Floats, fitted: NDArray[np.int64], wrong: Wr
     if share > min(MAJORITY, BEYOND * wrong.limit) or (told_apart and share > BEYOND * wrong.accidents):
         return np.full(len(margin), np.nan)
     return at_most(p_wrong, wrong.accidents) * told_apart
-
-
-def at_most(p: Floats, share: float) -> Floats:
-    """(N,) probabilities whose mean is no more than a share: the log-odds of all are lowered by the same amount.
-
-    A fitted mixture may give to the lower group what is only hard; held-out samples bound how large it is.
-
-    Args:
-        share: in [0, 1].
-    """
-    from scipy.optimize import brentq  # late: few commands need it
-    from scipy.special import expit, logit
-
-    if p.mean() <= share:
-        return p
-    p = np.minimum(p, 1 - TOLERANCE)
-    if p.mean() <= share:  # sure ones alone were above it, by less than the tolerance
-        return p
-    odds = logit(p)
-    if expit(odds - LOWEST).mean() >= share:
-        return np.zeros(len(p))
-    result: Floats = expit(odds - brentq(lambda shift: expit(odds - shift).mean() - share, 0, LOWEST))
-    return result

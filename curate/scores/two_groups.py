@@ -16,6 +16,8 @@ CLAIMED = 0.5
 """A label is called wrong, and a clip swapped, above this probability of the lower group."""
 STEPS, TOLERANCE = 500, 1e-6
 """Steps of EM, and the change of the lower mean at which it ends."""
+LOWEST = 60.0
+"""Log-odds are lowered by less than this."""
 
 
 class Groups(NamedTuple):
@@ -111,3 +113,26 @@ def two_modes(share: float, separation: float) -> bool:
         return False
     root = np.sqrt(d**2 - 1)
     return bool(abs(np.log(1 - share) - np.log(share)) < 2 * np.log(d - root) + 2 * d * root)
+
+
+def at_most(p: Floats, share: float) -> Floats:
+    """(N,) probabilities whose mean is no more than a share: the log-odds of all are lowered by the same amount.
+
+    A fitted mixture may give to the lower group what is only hard; held-out samples bound how large it is.
+
+    Args:
+        share: in [0, 1].
+    """
+    from scipy.optimize import brentq  # late: few commands need it
+    from scipy.special import expit, logit
+
+    if p.mean() <= share:
+        return p
+    p = np.minimum(p, 1 - TOLERANCE)
+    if p.mean() <= share:  # sure ones alone were above it, by less than the tolerance
+        return p
+    odds = logit(p)
+    if expit(odds - LOWEST).mean() >= share:
+        return np.zeros(len(p))
+    result: Floats = expit(odds - brentq(lambda shift: expit(odds - shift).mean() - share, 0, LOWEST))
+    return result

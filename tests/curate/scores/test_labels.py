@@ -10,7 +10,6 @@ import pytest
 from curate.scores.bounds import WrongBounds
 from curate.scores.labels import (
     DENIES,
-    at_most,
     contradicted,
     judge,
     vouched,
@@ -18,7 +17,7 @@ from curate.scores.labels import (
 from curate.scores.preferences import Preferences, preferences
 from curate.scores.references import Looks, look_alikes
 from curate.scores.swaps import PREFERS, typical
-from curate.scores.two_groups import CLAIMED
+from curate.scores.two_groups import CLAIMED, at_most
 from curate.types import FUSED
 
 COUNT, CLASSES = 1000, 5
