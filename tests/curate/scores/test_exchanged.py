@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curate.scores.exchanged import FEWEST, exchanged
+from curate.scores.exchanged import FEWEST, _apart, exchanged
 from curate.scores.labels import judge
 from curate.scores.preferences import Preferences
-from curate.scores.two_groups import CLAIMED
+from curate.scores.two_groups import CLAIMED, Groups
 
 COUNT, CLASSES = 1000, 5
 LABELS = np.arange(COUNT) % CLASSES
@@ -49,6 +49,50 @@ def test_a_class_that_is_named_as_another_throughout_is_hardly_learnt(seed: int)
     margin, other, _ = world(0.0, seed=seed)
     unlearnt = (LABELS == 0) & (np.random.default_rng(seed).random(COUNT) < 0.9)
     assert not exchanged(np.where(unlearnt, -margin, margin), other, LABELS, EVERY).any()
+
+
+def test_most_of_a_small_class_may_not_be_named_as_a_large_one() -> None:
+    """Of a class of 50, 45 are given the name of one of 400: fewer than half of both, but most of the small one."""
+    labels = np.repeat([0, 1, 2], [50, 400, 550])
+    other = np.repeat([1, 0, 0], [50, 400, 550])
+    margin = np.random.default_rng(0).normal(np.repeat([-1.0, 1.0, 1.0, 4.0], [45, 5, 400, 550]), 0.3)
+    assert not exchanged(margin, other, labels, EVERY).any()
+    of_large = np.roll(np.arange(COUNT), 50)  # as many of the large class are few of it
+    margin = np.where(labels == 1, margin[of_large], np.abs(margin))
+    assert exchanged(margin, other, labels, EVERY).any()
+
+
+def test_what_is_asked_by_half_is_told_by_half() -> None:
+    margin, other, wrong = world()
+    found, half = (exchanged(margin, other, LABELS, weight * EVERY) for weight in (1.0, 0.6))
+    np.testing.assert_allclose(half, 0.6 * found, atol=1e-4)
+    assert half[wrong].min() > CLAIMED
+
+
+def test_three_classes_that_are_all_taken_for_each_other_are_not_told() -> None:
+    """Each of their pairs has a third of what is denied. The same labels of one pair alone are told."""
+    margin, _, _ = world(0.0)
+    turn = np.arange(COUNT) // CLASSES  # of a sample within its class
+    other = np.where(LABELS < 3, (LABELS + 1 + turn % 2) % 3, 4)
+    deep = np.where((LABELS < 3) & (turn // 2 % 3 == 0), -1.0, 1.0) + margin - np.where(LABELS < 2, 1.0, 4.0)
+    assert not exchanged(np.where(LABELS < 3, deep, 4.0), other, LABELS, EVERY).any()
+    alone = (LABELS < 3) & (other + LABELS == 1)
+    found = exchanged(np.where(alone, deep, 4.0), other, LABELS, EVERY)
+    assert found[alone & (deep < 0)].min() > CLAIMED
+
+
+@pytest.mark.parametrize(
+    ("share", "low", "spread", "told"),
+    [
+        (0.3, -0.3, 0.6, True),  # two modes, and a mean below a tenth of the other on the other side of zero
+        (0.3, -0.1, 0.6, False),
+        (0.01, -1.2, 1.2, True),  # one mode, as log(99) = 4.6 > 1.1; 2.67 spreads apart, and deep
+        (0.01, -0.8, 1.0, False),
+        (0.01, -1.2, 1.32, False),  # 2.42 spreads
+    ],
+)
+def test_groups_are_apart_with_two_modes_or_deep(share: float, low: float, spread: float, told: bool) -> None:
+    assert _apart(Groups(share, low, 2.0, spread)) == told
 
 
 def test_a_pair_is_told_that_has_more_than_a_third_of_what_is_denied() -> None:

@@ -52,14 +52,21 @@ def test_the_seed_decides():
     assert (one == again).all() and (one != other).any()
 
 
+def test_as_many_groups_as_folds_are_enough_and_a_fold_may_lack_a_class():
+    """Three groups for three folds; the third has no sample of the second class, of which training keeps some."""
+    labels, groups = np.array([0, 0, 1, 1] * 2 + [0] * 4), list("aaaabbbbcccc")
+    folds = cut_folds(labels, groups, CLASSES, 3, 0)
+    assert sorted(folds[::4]) == [0, 1, 2] and (folds == np.repeat(folds[::4], 4)).all()
+
+
 @pytest.mark.parametrize(
     ("labels", "groups", "count", "told"),
     [
         (
-            [0] * 9 + [1] * 3 + [2] * 2,
+            [0] * 4 + [1] * 3 + [2] * 2,
             None,
             4,
-            r"(?m)4 folds need 4 training samples of every class; .* 'bee' 3, 'cow' 2$",
+            r"(?m)4 folds need 4 training samples of every class; there are of 'bee' 3, 'cow' 2$",
         ),
         ([0, 1] * 6, ["a"] * 4 + ["b"] * 4 + ["c"] * 4, 4, "4 folds need as many groups; the training split has 3"),
         ([0] * 6 + [1] * 6, list("aabbcc") + ["d"] * 6, 2, r"all training samples of class 'bee' are in one fold"),

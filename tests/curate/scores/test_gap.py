@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from curate.scores.gap import entropy, gap_scale, kl_gap, modality_gap, probability_gap, true_class_probability
+from curate.scores.gap import (
+    best_other,
+    entropy,
+    gap_scale,
+    kl_gap,
+    log_margin,
+    modality_gap,
+    probability_gap,
+    true_class_probability,
+)
 from curate.types import FUSED, Predictions
 
 MASSES = arrays(np.float64, (6, 4), elements=st.one_of(st.just(0.0), st.floats(1e-6, 1)))
@@ -100,6 +109,17 @@ def test_gaps_do_not_depend_on_the_order_of_samples(predictions):
 
 def test_true_class_probability_picks_one_a_row():
     assert list(true_class_probability(np.array([[0.1, 0.9], [0.3, 0.7]]), np.array([1, 0]))) == [0.9, 0.3]
+
+
+def test_a_margin_is_to_the_largest_other_class_and_stops_at_a_thousandth():
+    probs, labels = np.array([[0.2, 0.6, 0.2], [0.6, 0.3, 0.1], [0, 1, 0], [0, 1, 0]]), np.array([0, 0, 1, 2])
+    expected = [-math.log(3), math.log(2), math.log(1000), -math.log(1000)]
+    assert log_margin(probs, labels) == pytest.approx(expected)
+
+
+def test_the_best_other_class_is_the_first_of_equal_ones():
+    probs = np.array([[0.5, 0.2, 0.3], [0.5, 0.25, 0.25], [0.6, 0.3, 0.1], [0, 0, 1]])
+    assert list(best_other(probs, np.array([0, 0, 1, 2]))) == [2, 1, 0, 0]
 
 
 def test_gap_scale_is_the_largest_gap():

@@ -155,6 +155,20 @@ def test_a_part_of_weak_classes_is_no_broken_group() -> None:
     assert broken(q, held_q, p_true, 4)[1].found, "which classes they are says it"
 
 
+def test_of_weak_classes_nothing_is_broken_beside_a_broken_group() -> None:
+    """A third of the two other classes is recognised as little as the weak ones."""
+
+    def drawn(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        labels, turn = np.resize(np.arange(4), count), np.arange(count) // 4
+        low = (labels > 1) | (turn % 3 == 0)
+        return labels, low, np.where(low, 0.25, 0.9) + 0.01 * np.resize([-1, 0, 1, 0, 1], count)
+
+    (seen, low, q), (held, _, held_q) = drawn(600), drawn(200)
+    p, guard = broken(q, held_q, held_q, 4, Labels(seen, held, "abcd"))
+    assert guard.found and guard.weak == ("c", "d") and guard.share == pytest.approx(1 / 6, abs=0.01)
+    assert np.array_equal(p > 0.5, low & (seen < 2))
+
+
 def test_a_rare_group_keeps_its_part_if_it_is_readable_and_is_broken_if_it_is_not() -> None:
     labels = Labels(np.resize(np.arange(4), 600), np.resize(np.arange(4), 200), "abcd")
     held = np.arange(200) < 20
