@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curate.scores.preferences import preferences
+from curate.scores.preferences import Preferences, preferences
 from curate.types import FUSED
 
 
@@ -31,3 +31,26 @@ def test_who_leads_has_weights_of_its_own_and_the_others_keep_theirs() -> None:
     assert np.array_equal(led.margin(2), own.margin(1)) and not np.array_equal(led.margin(2), first.margin(1))
     for m in (0, 1):
         assert np.array_equal(led.margin(m), first.margin(m)) and np.array_equal(led.margin(m, 0), first.margin(m, 0))
+
+
+def one_modality() -> tuple[Preferences, np.ndarray]:
+    """What a modality and the fusion found of three samples of the classes 0, 0 and 1; of class 2 there is none."""
+    cross = np.array([[[0.2, 0.1], [0.1, 0.3]], [[0.3, 0.1], [0.2, 0.6]], [[0.4, 0.2], [0.1, 0.1]]])
+    own, other = np.array([[0.6, 0.5], [0.4, 0.2], [0.5, 0.7]]), np.array([[1, 2], [2, 1], [0, 2]])
+    return Preferences(own, other, cross), np.array([0, 0, 1])
+
+
+def test_the_fusion_decides_by_hand() -> None:
+    said, labels = one_modality()
+    p, denied, given = said.decided(labels)
+    assert list(p) == [0.5, 0.6, 0.7] and list(denied) == [False, True, False] and list(given) == [0, 1, 1]
+
+
+def test_frequency_and_confidence_are_made_equal_by_hand() -> None:
+    """The classes have 2, 1 and 0 samples, and one more each. They are found at .5, .5 and, as there is none, 1 by the
+    modality, and at .35, .7 and 1 by the fusion."""
+    said, labels = one_modality()
+    of_others = np.array([[3 / 2, 3], [3, 3 / 2], [2 / 3, 2]])
+    np.testing.assert_allclose(said.at_equal_frequency(labels).cross / said.cross, np.dstack([of_others, of_others]))
+    of_both = [[[1, 0.5], [0.5, 0.35]], [[0.5, 0.35], [1, 0.5]], [[1, 2], [0.5, 0.7]]]
+    np.testing.assert_allclose(said.at_equal_confidence(labels).cross / said.cross, of_both)
