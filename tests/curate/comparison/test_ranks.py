@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,12 @@ def test_ranks_are_means_over_blocks_with_ties_shared() -> None:
     assert found is not None and found.labels == ("a", "b", "c")
     assert found.values == pytest.approx([3.5 / 3, 6.5 / 3, 8 / 3])
     assert (found.datasets, found.blocks, found.left_out) == (1, 3, ())
+
+
+def test_the_probability_of_ranks_as_unequal_by_hand() -> None:
+    """Three rows in one order in four blocks: 12 (4^2 + 8^2 + 12^2) / (4 * 3 * 4) - 3 * 4 * 4 = 8, and exp(-8 / 2)."""
+    found = mean_ranks(cells({"a": [0.9] * 4, "b": [0.8] * 4, "c": [0.7] * 4}))
+    assert found is not None and found.chance == pytest.approx(math.exp(-4))
 
 
 def test_a_row_that_lacks_a_block_is_named_and_the_others_are_ranked_without_it() -> None:
