@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.errors import CurateError
-from curate.torch.balance import damping, discrepancy, drop_features, drop_probabilities
+from curate.torch.balance import damping, discrepancy, drop_features, drop_probabilities, modulate_gradients
 from curate.train.methods import catalog
 from curate.train.methods.means import Means
 from curate.train.models.model import Outputs
@@ -64,6 +64,19 @@ def test_exchanging_two_modalities_exchanges_their_coefficients(ps: list[tuple[f
     here, there = (damping(ratios_of(p), alpha) for p in ({"a": a, "v": v}, {"v": v, "a": a}))
     assert here == there
     assert all(0 <= float(k) <= 1 for k in here.values())
+
+
+def test_a_matrix_is_damped_and_a_bias_is_not() -> None:
+    """At rho = 1.2 and, if nothing is said, alpha = 0.8: 1 - tanh(0.96) = 0.2557."""
+    logits = outputs_of({"audio": [0.7, 0.5], "visual": [0.6, 0.4]}).logits
+    weights = {m: [torch.zeros(2, 2), torch.zeros(2)] for m in logits}
+    for p in (p for ps in weights.values() for p in ps):
+        p.grad = torch.ones_like(p)
+    factors, edited = modulate_gradients(weights, logits, torch.zeros(2, dtype=torch.long), noise="none")
+    assert float(factors["audio"]) == pytest.approx(0.2557, abs=1e-4) and edited == 2
+    for m, expected in (("audio", 0.2557), ("visual", 1.0)):
+        assert weights[m][0].grad.flatten().tolist() == pytest.approx([expected] * 4, abs=1e-4)
+        assert weights[m][1].grad.tolist() == [1, 1]
 
 
 def test_saturated_logits_give_finite_ratios() -> None:
