@@ -72,8 +72,8 @@ def test_what_is_measured_is_similarity_less_loss(make_model, make_batch, make_m
 
     model, batch = make_model(), make_batch()
     method = make_method("bss", model)
-    ids, balance = method._measured(model, Data())
-    out = method.forward(model, batch.inputs)
+    ids, balance = method._measured(model.train(), Data())
+    out = method.forward(model.eval(), batch.inputs)
     loss = 0.1 * F.cross_entropy(out.fused, batch.labels, reduction="none")
     loss = loss + 0.9 * sum(F.cross_entropy(x, batch.labels, reduction="none") for x in out.logits.values())
     probs = [x.double().softmax(1) for x in out.logits.values()]

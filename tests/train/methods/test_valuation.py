@@ -36,6 +36,11 @@ def test_two_modalities_by_hand() -> None:
     assert copies(found["visual"]).tolist() == [0, 1, 3, 2, 0, 2]
 
 
+def test_repetitions_are_whole_numbers() -> None:
+    """Of three modalities there are thirds: 2/3, 4/3, 10/3 and, below 0, -2/3."""
+    assert copies(torch.tensor([2 / 3, 1 / 3, -2 / 3, 4 / 3])).tolist() == [1, 1, 3, 0]
+
+
 def test_contributions_add_up_to_the_number_of_modalities_where_all_together_are_right() -> None:
     """Whatever the smaller sets say; three modalities."""
     names = ("audio", "visual", "text")
