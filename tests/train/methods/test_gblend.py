@@ -27,7 +27,8 @@ def test_what_got_worse_gets_nothing_and_no_gain_at_all_is_uniform() -> None:
     assert blend({"a": 1.0, "v": -2.0}, {"a": 1.0, "v": 1.0}) == {"a": 1.0, "v": 0.0}
     assert blend({"a": -1.0, "v": 0.0}, {"a": 1.0, "v": 0.0}) == {"a": 0.5, "v": 0.5}
     assert blend({"a": float("nan"), "v": 1.0}, {"a": 1.0, "v": 1.0}) == {"a": 0.5, "v": 0.5}
-    assert blend({"a": 1.0, "v": 1.0}, {"a": 0.0, "v": 0.01}) == {"a": 0.5, "v": 0.5}  # the floor
+    by_hand = {"a": 0.8, "v": 0.2}  # 1 / 0.0001, the floor, and 1 / 0.02^2
+    assert blend({"a": 1.0, "v": 1.0}, {"a": 0.0, "v": 0.02}) == pytest.approx(by_hand)
 
 
 def test_loss_is_the_blend(make_model, make_method, make_batch) -> None:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from curate.torch.iprm import probe
 from curate.torch.mixup import geodesic_mixup, linear_mixup, normalize
+from curate.train.methods.iprm import Iprm
 
 PAIR = ("audio", "visual")
 
@@ -127,6 +128,7 @@ def test_evaluation_uses_the_weights_of_the_last_probe_and_sums_the_heads(make_m
         mixed = model.extra["mix"][0](geodesic_mixup(z["audio"], z["visual"], w[0], w[1]))
         _, fused = method.predict(out)
     torch.testing.assert_close(fused, mixed + out.logits["audio"] + out.logits["visual"], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(Iprm(Iprm.Config(predict="fused")).predict(out)[1], mixed, atol=1e-5, rtol=1e-5)
 
 
 def test_posteriors_of_the_table_weight_the_mixup_loss(make_model, make_batch, make_method) -> None:
