@@ -10,6 +10,7 @@ import torch
 
 from curate.errors import CurateError
 from curate.specs import AudioSpec, VisualSpec
+from curate.train.methods.method import check_encoders
 from curate.train.methods.optim import OptimConfig
 from curate.train.models.encoders import body_of
 from curate.train.models.model import FusionModel, ModelConfig
@@ -44,6 +45,12 @@ def test_a_frozen_encoder_keeps_its_weights_and_its_batch_statistics() -> None:
     assert of_two(freeze="visual", dim=7).encoders["visual"].net.weight.requires_grad, "ours is trained"
     with pytest.raises(CurateError, match="'vision'"):
         of_two(freeze="vision")
+
+
+def test_a_method_that_edits_gradients_of_encoders_needs_one_that_is_trained() -> None:
+    check_encoders("ogm", of_two(freeze="visual"))
+    with pytest.raises(CurateError, match="all of these are frozen"):
+        check_encoders("ogm", of_two(freeze="all"))
 
 
 def test_a_step_of_a_scaled_encoder_is_that_much_smaller() -> None:
