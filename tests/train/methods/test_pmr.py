@@ -25,6 +25,8 @@ def test_coefficients_by_hand() -> None:
     assert slow.tolist() == pytest.approx([0.0, 1.0], abs=1e-6) and fast.tolist() == pytest.approx([1.0, 0.0], abs=1e-6)
     slow, fast = coefficients(torch.tensor([1.0, 1.25, 1.0]))
     assert slow.tolist() == pytest.approx([0.25, 0, 0.25]) and fast.tolist() == pytest.approx([0, 0.25, 0])
+    slow, fast = coefficients(torch.tensor([3.0, 1.0]))
+    assert slow.tolist() == [0, 1] and fast.tolist() == [1, 0], "at most 1"
     assert all(torch.isfinite(x).all() for x in coefficients(torch.zeros(2)))
 
 
@@ -42,6 +44,12 @@ def ready(make_model, epoch=0, **config) -> Pmr:
     method.seen = torch.ones(2, dtype=torch.bool)
     method.active = True
     return method
+
+
+def at_and_beside_a_prototype() -> dict[str, torch.Tensor]:
+    """Features of one sample: audio sits on its prototype, visual does not."""
+    places = {"audio": [[0.0, 0.0]], "visual": [[0.0, 1.0]]}
+    return {m: torch.tensor(x, requires_grad=True) for m, x in places.items()}
 
 
 @pytest.mark.parametrize("mode", ["clip", "switch"])
@@ -77,12 +85,23 @@ def test_loss_equals_a_naive_double(mode, early, make_model, make_batch) -> None
 def test_only_the_slow_modalitys_features_get_a_prototype_gradient(make_model, make_batch) -> None:
     method = ready(make_model, entropy=0.0)
     batch = make_batch(size=1, classes=2)
-    features = {m: torch.zeros(1, 2, requires_grad=True) for m in ("audio", "visual")}  # audio sits on its prototype
+    features = at_and_beside_a_prototype()
     fused = torch.zeros(1, 2, requires_grad=True)
     method.loss(Outputs(features, {}, fused), batch).backward()
-    assert features["visual"].grad.abs().sum() > 0
+    assert features["visual"].grad.abs().sum() > 0.1
     assert features["audio"].grad.abs().sum() == 0
     assert all(not p.requires_grad for p in method.prototypes.values())
+
+
+def test_how_slow_a_modality_is_has_no_gradient(make_model, make_batch) -> None:
+    """Of visual at sqrt(2) and sqrt(5) P(true) is 0.6946, of audio 0.9999, and 0.9999 / 0.6946 - 1 = 0.4394."""
+    method = ready(make_model, alpha=1.0, coefficient="clip")
+    features = at_and_beside_a_prototype()
+    method.loss(Outputs(features, {}, torch.zeros(1, 2)), make_batch(size=1, classes=2)).backward()
+    alone = at_and_beside_a_prototype()["visual"]
+    F.cross_entropy(negative_distances(alone, PROTOTYPES), torch.tensor([0])).backward()
+    torch.testing.assert_close(features["visual"].grad, 0.4394 * alone.grad, rtol=1e-3, atol=0)
+    assert not features["audio"].grad.any()
 
 
 def test_prototypes_are_class_means_in_eval_mode(make_model, make_batch) -> None:

@@ -17,6 +17,15 @@ def test_negative_entropy_by_hand() -> None:
     torch.testing.assert_close(negative_entropy(logits), torch.tensor([-1.5 * math.log(2), -math.log(3), 0.0]))
 
 
+def test_the_loss_of_the_warm_up(make_model, make_batch, make_method) -> None:
+    """With half of the unimodal losses, if nothing is said."""
+    model, batch = make_model(), make_batch()
+    method = make_method("remix", model)
+    out = method.forward(model, batch.inputs)
+    fused, audio, visual = (F.cross_entropy(x, batch.labels) for x in (out.fused, *out.logits.values()))
+    torch.testing.assert_close(method.loss(out, batch), fused + 0.5 * (audio + visual))
+
+
 def test_a_sample_is_of_the_modality_that_says_least_and_only_that_one_learns_from_it(
     make_model, make_batch, make_method, make_context, look
 ) -> None:
