@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -132,12 +133,18 @@ def test_without_the_fair_control_the_verdict_says_so() -> None:
     assert missing_controls(summarize([*JOINT, *new]), ("joint", "warmup")) == [("toy", "warmup")]
     settings_changed = cells("warmup (optim.lr=1)", 0.1, 0.2, 0.3, method="warmup")
     assert summarize([*settings_changed, *new])[-1].verdict == NO_CONTROL
+    assert missing_controls(summarize([*JOINT, *settings_changed]), ("joint", "warmup")) == [("toy", "warmup")]
+    failed = cells("warmup", None, None, None, control=True)
+    assert missing_controls(summarize([*JOINT, *failed]), ("joint", "warmup")) == [("toy", "warmup")]
 
 
 def test_a_seed_without_a_result_is_left_out_and_told() -> None:
     found = line(*cells("new", 0.65, None, 0.852))
     assert found.seeds == (0, 2) and found.remark == "seed 1: it diverged" and found.values[FUSED].count == 2
     assert found.continued is not None and set(found.continued.by_seed) == {0, 2}
+    first, second, third, fourth = cells("new", None, None, 0.65, None)
+    told = line(first, replace(second, reason="it was stopped"), third, fourth).remark
+    assert told == "seed 0, 3: it diverged; seed 1: it was stopped"
     gone = line(*cells("new", None, None))
     assert (gone.verdict, gone.remark, gone.values, gone.epochs) == (MISSING, "it diverged", {}, None)
     assert gone.modalities == ("audio", "visual"), "known from the others, so that columns stay"
