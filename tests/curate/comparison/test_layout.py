@@ -9,7 +9,17 @@ from dataclasses import replace
 
 import pytest
 
-from curate.comparison.layout import aside, cells, escape_latex, records, to_csv, to_latex, to_markdown
+from curate.comparison.layout import (
+    OF_TUNED,
+    aside,
+    cells,
+    escape_latex,
+    notes,
+    records,
+    to_csv,
+    to_latex,
+    to_markdown,
+)
 from curate.comparison.plan import Plan, Row
 from curate.comparison.summary import Cell, Line, Spread, summarize
 
@@ -96,6 +106,20 @@ def test_cells_by_hand(lines) -> None:
     ]  # fmt: skip
     assert rows[1] == ["warmup", "65.5 ± 6.4", "", "reference", "32.8 ± 3.2", "16.4 ± 1.6", "1.00", ""]
     assert rows[3] == ["gone", "", "", "missing", "", "", "", "method 'x' is unknown"]
+
+
+def test_the_other_columns_by_hand(lines) -> None:
+    """Of 0.61 and 0.7 a third and a seventh; ahead of joint training 0.11 and 0.1, +- 12.706 * 0.00707 / sqrt(2)."""
+    plan = Plan("x", (), columns=("macro_f1", "map", "joint", "seconds", "gap", "epochs"))
+    head, rows = cells(lines, plan)
+    assert head[1:] == ["macro F1, %", "mAP, %", "minus joint", "s an epoch", "mean |gap|", "epochs"]
+    assert rows[1][1:] == ["21.8 ± 2.1", "9.4 ± 0.9", "+10.5 [+4.1, +16.9]", "1.50", "0.25", "10"]
+    assert rows[3][1:] == [""] * 6
+
+
+def test_how_tuned_rows_are_read_is_told_where_there_is_one(lines) -> None:
+    assert OF_TUNED not in notes(lines)
+    assert OF_TUNED in notes(summarize(measured("iprm, tuned", "iprm", False, 0.65)))
 
 
 def test_remarks_can_stand_apart(lines) -> None:
