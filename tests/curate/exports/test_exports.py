@@ -16,6 +16,7 @@ from curate.errors import CurateError, EmptySelectionError
 from curate.exports.formats import TARGETS, export
 from curate.exports.rows import Wanted, rows_of
 from curate.files.remote import located
+from curate.predictions.refit import refit
 from curate.predictions.score import score_predictions
 from curate.store.marks import Mark
 from curate.store.store import Store
@@ -92,6 +93,22 @@ def test_a_condition_and_a_selection_narrow_what_is_written(scored_table, tmp_pa
         with pytest.raises(CurateError, match=f"{next(iter(blank))} is empty"):
             Wanted(**blank)
     assert not (tmp_path / "none.csv").exists()
+
+
+def test_a_selection_is_written_with_the_scores_that_it_was_made_by(scored_table) -> None:
+    """Not with those of a newer run."""
+    scored_table.selections.make(RUN, name="best", top=10)
+    newer = refit(scored_table, scored_table.runs.find(RUN), [{"score": {"gap": "kl"}}])
+    found = [rows_of(scored_table, wanted).run for wanted in (Wanted(selection="best"), Wanted())]
+    assert [run and run.run_id for run in found] == [RUN, newer.run_id]
+
+
+@pytest.mark.parametrize("target", ["hf", "webdataset"])
+def test_a_folder_is_not_written_where_a_file_is(scored_table, tmp_path, target: str) -> None:
+    (tmp_path / "here").write_text("kept")
+    with pytest.raises(CurateError, match="not an empty folder"):
+        export(scored_table, tmp_path / "here", target)
+    assert (tmp_path / "here").read_text() == "kept"
 
 
 @pytest.mark.long
