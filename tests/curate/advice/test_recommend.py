@@ -98,7 +98,7 @@ def test_many_wrong_labels_come_before_methods() -> None:
 
 def test_a_method_that_was_ahead_here_comes_first_with_its_numbers() -> None:
     compared = lines(
-        *CONTROLS, ("new", "iprm", False, (0.65, 0.751, 0.852)), ("other", "lfm", False, (0.63, 0.731, 0.832))
+        *CONTROLS, ("other", "lfm", False, (0.63, 0.731, 0.832)), ("new", "iprm", False, (0.65, 0.751, 0.852))
     )
     first = recommend(replace(PLAIN, compared=compared))[1]
     assert first.startswith("try: new, ahead of the warm-up continued here: +5.1 [") and "3 seeds" in first
@@ -186,6 +186,9 @@ def test_nothing_is_said_to_be_known_by_heart_on_slight_grounds() -> None:
     assert half.apart == ("audio",) and half.by_heart == () and conclusions(half)[0].startswith("memory:")
     # Standard error of 0.5 at 25 samples is 0.1: 0.15 are within two of it.
     assert not differ(0.69, 0.5, 25) and differ(0.71, 0.5, 25)
+    assert not differ(0.64, 0.5, 10_000) and differ(0.66, 0.5, 10_000), "0.15"
+    assert not differ(1.0, 0.0, 19) and differ(1.0, 0.0, 20)
+    assert half.apart and replace(half, folds=5).apart == (), "no sample was trained on by the model that scored it"
 
 
 def test_a_lead_needs_more_than_two_standard_errors() -> None:
