@@ -247,3 +247,13 @@ def test_a_removed_selection_is_gone_and_the_others_are_not(pets):
     for call in (pets.selections.remove, pets.selections.describe, lambda n: pets.selections.compare("two", n)):
         with pytest.raises(CurateError, match="unknown selection 'three'"):
             call("three")
+
+
+def test_a_rule_that_says_what_to_keep_is_left_as_it_is(scored_table) -> None:
+    """Of usability nothing is known here, so p_balanced decides."""
+    made = scored_table.selections.completed
+    for rule in ({"threshold": 0.5}, {"top": 3, "by": "gap"}, {"where": "gap > 0", "whole_groups": True}):
+        assert made("score-toy-1", rule) == (rule, "")
+    assert made("score-toy-1", {"top": None, "by": "gap"})[0] == {"top": None, "by": "gap", "threshold": 0.8}
+    suggested, why = made("score-toy-1", {"whole_groups": True})
+    assert suggested == {"whole_groups": True, "threshold": 0.8} and why.startswith("usability was not judged")
