@@ -96,6 +96,12 @@ def test_a_clip_is_named_and_a_label_is_wrong_where_that_was_judged(assessed) ->
     assert table.query(said)[1] == [("audio", 0.6, 0.7)]
     table.usability.write(RUN, found, ones, Denied(np.full(len(ids), np.nan), whole))
     assert table.query(said)[1] == [("", 0.0, None)]
+    known = "SELECT count(p_swapped_audio), count(p_swapped_visual) FROM samples"
+    withheld = replace(found, guards=(Guard(False, withheld=True), Guard(False)))
+    unknown = np.tile([np.nan, 0.5], (len(ids), 1))
+    for of, clips in ((withheld, swapped), (found, unknown)):
+        table.usability.write(RUN, of, ones, Denied(np.full(len(ids), 0.7), clips))
+        assert table.query(known)[1] == [(0, len(ids))]
 
 
 def test_preferences_are_those_of_the_predictions(scored_table, predictions) -> None:
