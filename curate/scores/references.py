@@ -155,12 +155,13 @@ class Looks:
             return None
         return self.look_alikes.mean(quantity, self.values[rows], rows)
 
-    def same_label(self, labels: NDArray[np.int64], rows: NDArray[np.int64]) -> Floats | None:
-        """(n,) share of those that show the same as some samples which have their label, 0..1; None: not known."""
+    def sharing(self, labels: NDArray[np.int64], asked: NDArray[np.int64], rows: NDArray[np.int64]) -> Floats | None:
+        """(n,) share of those that show the same as some samples which have the label asked of these, 0..1;
+        None: not known."""
         if self.shows is None or self.content is None:
             return None
         alike = self.shows.nearest(self.content[rows], rows)
-        result: Floats = (labels[alike] == labels[rows, None]).mean(axis=1)
+        result: Floats = (labels[alike] == asked[rows, None]).mean(axis=1)
         return result
 
 

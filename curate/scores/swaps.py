@@ -32,6 +32,9 @@ TYPICAL = 0.1
 `typical`; nor are they called so if they may, where the two groups are no modes: two Gaussians fit a tail as well."""
 ORDINARY, ASKED = 2 / 3, 500
 """Nor if their look-alikes deny their labels too, more than those of others, by this AUROC; of so many of each."""
+AMONG = 2 / 3
+"""Nor if they are not among clips of the class that they show, as right ones are among those of theirs, see
+`of_another_class`."""
 VOUCHES = 0.35
 """Others tell a right label from a wrong one if they prefer the right ones by this many spreads."""
 EQUAL = "over the warm-up, classes counting as equally frequent"
@@ -142,7 +145,7 @@ def _elsewhere(
         return shown, False, HARD
     if looks is not None and not ordinary(looks, denies, shown):
         return shown, False, ""
-    clear = looks is None or of_another_class(looks, labels, shown)
+    clear = looks is None or of_another_class(looks, labels, said.other[:, m], shown)
     return shown, clear, "" if clear else HARD
 
 
@@ -160,7 +163,7 @@ def ordinary(looks: Looks, denies: Floats, swapped: Floats) -> bool:
     """
     claimed = swapped > CLAIMED
     groups = [np.flatnonzero(claimed), np.flatnonzero(~claimed)]
-    asked = [rows[np.linspace(0, len(rows) - 1, min(len(rows), ASKED)).astype(int)] for rows in groups]
+    asked = [_spaced(rows) for rows in groups]
     if not all(len(rows) for rows in asked):
         return True
     pooled = looks.pooled(denies, np.concatenate(asked))
@@ -168,28 +171,41 @@ def ordinary(looks: Looks, denies: Floats, swapped: Floats) -> bool:
     return pooled is None or (auroc(pooled, of_claimed) or 0.0) <= ORDINARY
 
 
-def of_another_class(looks: Looks, labels: NDArray[np.int64], swapped: Floats) -> bool:
-    """Whether the clips that would be called swapped show what those of another class do: fewer of what is like them
-    have their label than of all samples, by 1.645 standard errors.
+def of_another_class(looks: Looks, labels: NDArray[np.int64], shown: NDArray[np.int64], swapped: Floats) -> bool:
+    """Whether the clips that would be called swapped show what those of another class do, by 1.645 standard errors.
+
+    Clearly fewer of what is like them have their label than of all samples. And what is like them has the class shown
+    not clearly less often than `AMONG` of how often what is like the others has their label, both above chance.
 
     A clip of another sample is among those of its class, where hardly any has this label. What is hard is between
-    classes; and a class of several kinds has one that a model takes for another class, among others of that kind.
+    classes; and a class of several kinds has one that a model takes for another class, among others of that kind. Of
+    another encoder or an upturned sensor clips are nowhere among the classes that they are taken for.
 
     Args:
         looks: of the modality.
         labels: (N,).
+        shown: (N,) the class that is shown instead.
         swapped: (N,) probability that the clip is another sample's.
 
     Returns:
         True, too, where it is not known what the samples show.
     """
-    claimed = np.flatnonzero(swapped > CLAIMED)
-    rows = claimed[np.linspace(0, len(claimed) - 1, min(len(claimed), ASKED)).astype(int)]
-    own = looks.same_label(labels, rows) if len(rows) > 1 else None
-    if own is None:
+    claimed, rest = (_spaced(np.flatnonzero(rows)) for rows in (swapped > CLAIMED, swapped <= CLAIMED))
+    own = looks.sharing(labels, labels, claimed) if len(claimed) > 1 else None
+    theirs, right = looks.sharing(labels, shown, claimed), looks.sharing(labels, labels, rest)
+    if own is None or theirs is None or right is None or not len(rest):
         return True
-    by_chance = float((np.bincount(labels) / len(labels))[labels[rows]].mean())
-    return bool(own.mean() + SIDED * own.std(ddof=1) / np.sqrt(len(rows)) < by_chance)
+    share = np.bincount(labels, minlength=int(shown.max()) + 1) / len(labels)
+    doubt = SIDED / np.sqrt(len(claimed))
+    among = float((theirs - share[shown[claimed]]).mean() + doubt * theirs.std(ddof=1))
+    apart = own.mean() + doubt * own.std(ddof=1) < share[labels[claimed]].mean()
+    return bool(apart and among >= AMONG * (right - share[labels[rest]]).mean())
+
+
+def _spaced(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """At most `ASKED` of some samples, evenly."""
+    chosen: NDArray[np.int64] = rows[np.linspace(0, len(rows) - 1, min(len(rows), ASKED)).astype(int)]
+    return chosen
 
 
 def typical(labels: NDArray[np.int64], shown: NDArray[np.int64], weights: Floats) -> tuple[float, float] | None:

@@ -110,15 +110,17 @@ def test_labels_that_a_swapped_or_broken_clip_makes_the_fusion_deny_show_no_wron
     assert own.accidents <= every.accidents < 0.1, "though nothing else is denied"
 
 
-@pytest.mark.parametrize("place", ["of the class shown", "of its own", "of both"])
+@pytest.mark.parametrize("place", ["of the class shown", "of its own", "of both", "of a third"])
 def test_swapped_clips_have_the_content_of_another_class(place: str) -> None:
     """A tenth of the pictures shows any other class. Each class has a content of its own; these have that of the class
-    they show, or a second one of their own class, which the model takes for any other, or half of them either."""
+    they show, or a second one of their own class, which the model takes for any other, or half of them either, or that
+    of neither, as an upturned sensor's may have."""
     rng, low = np.random.default_rng(3), np.arange(COUNT) < COUNT // 10
     margins = np.stack([rng.normal(np.where(low, side, 1.5), 0.3) for side in (1.5, -1.4, 0.4)], axis=1)
     shown = np.where(low, (LABELS + rng.integers(1, CLASSES, COUNT)) % CLASSES, LABELS)
     either = np.where(rng.random(COUNT) < 0.5, LABELS, shown)
-    kinds = {"of the class shown": shown, "of its own": LABELS + CLASSES * low, "of both": either}
+    third = np.where(low, (LABELS + rng.integers(1, CLASSES, COUNT)) % CLASSES, LABELS)
+    kinds = {"of the class shown": shown, "of its own": LABELS + CLASSES * low, "of both": either, "of a third": third}
     content = 9.0 * np.eye(2 * CLASSES)[kinds[place]] + rng.normal(size=(COUNT, 2 * CLASSES))
     seen = Looks(None, content, look_alikes(content), content)
     other = np.repeat(np.where(low, shown, (LABELS + 1) % CLASSES)[:, None], 3, axis=1)
@@ -135,6 +137,6 @@ def test_content_beside_that_of_the_same_label_by_hand() -> None:
     content, labels = np.array([[0.0], [1.0], [2.1], [3.3], [9.0]]), np.array([0, 1, 0, 0, 1])
     looks = Looks(None, content, look_alikes(content), content)
     assert looks.shows is not None and looks.shows.neighbours == 2
-    np.testing.assert_allclose(looks.same_label(labels, np.array([0, 2])), [0.5, 0.5])
+    np.testing.assert_allclose(looks.sharing(labels, labels, np.array([0, 2])), [0.5, 0.5])
     assert looks.pooled(content[:, 0], np.array([0])) is None
-    assert Looks(look_alikes(content), content).same_label(labels, np.array([0])) is None
+    assert Looks(look_alikes(content), content).sharing(labels, labels, np.array([0])) is None
