@@ -28,6 +28,7 @@ FEWEST = 20
 """Of fewer samples it is not told which modality leads."""
 NEAR_CHANCE = 1.5
 """A modality whose accuracy is below this many times that of guessing counts as hardly better than guessing."""
+TESTED = "SELECT 1 FROM sample WHERE data_id = ? AND split = 'test' LIMIT 1"
 KEPT = 0.8
 """The threshold of p_balanced that the sentences mention; `curate select` falls back to it."""
 GAPS = (
@@ -106,6 +107,7 @@ class Evidence:
         confused: the two classes that most of these are about, how many, and of how many samples; None = none.
         posterior: how p_balanced was made, and how far to trust it, in words.
         has_model: False for a run of saved predictions.
+        tested: whether there are test samples, by which methods are compared.
         shown: how the view `samples` shows this run, which has the newest scored one of each data set: "alone", "among"
             those of other data sets, or "not".
         compared: lines of this data set's comparisons.
@@ -137,6 +139,7 @@ class Evidence:
     confused: tuple[str, str, int, int] | None = None
     posterior: str = ""
     has_model: bool = True
+    tested: bool = True
     shown: str = "alone"
     compared: Sequence[Line] = ()
 
@@ -283,6 +286,7 @@ def _read_evidence(store: Store, run: Run, found: Round | None) -> Evidence:
         confused=store.usability.confused(run) if against and not denied else None,
         posterior=describe_posterior(run, scored),
         has_model=run.method != "predictions",
+        tested=bool(store.rows(TESTED, [run.data_id])),
         shown=_shown(store, run),
         compared=tuple(lines.values()),
     )

@@ -65,6 +65,8 @@ def _try(e: Evidence) -> str:
         )
     if _many_wrong(e) and not e.has_model:
         return f"the labels first: {_wrong(e)}; or leave them out: {_left_out(e)}"
+    if _many_wrong(e) and not e.tested:
+        return f"the labels first: look at those that are probably wrong, or leave them out: {_left_out(e)}"
     if _many_wrong(e):
         return (
             f"`curate improve --run {e.run_id}`: where a fifth of the labels were wrong and nothing was broken, "
@@ -100,6 +102,11 @@ def _check(e: Evidence) -> str:
             "these are saved predictions, so the training is yours: `curate select -o kept.csv` writes what to keep; "
             "train on it, on as many samples at random, and on all; curate.torch has losses, samplers and callbacks"
             f"{few}"
+        )
+    if not e.tested:
+        return (
+            "methods are compared on a test split, and these data have no sample in it: put some there, score again; "
+            "`curate recommend` then has the command"
         )
     command = f"`curate compare --run {e.run_id} {_asked(e)}`"
     missing = [c for c in CONTROLS if not any(x.control and x.method == c and x.seeds for x in e.compared)]

@@ -270,3 +270,11 @@ def test_the_table_shows_the_newest_run_of_each_data_set(scored_table) -> None:
         scored_table.runs.start(replace(own, run_id=f"score-{dataset}-2", dataset=dataset))
         scored_table.runs.finish(f"score-{dataset}-2", "done")
         assert read_evidence(scored_table, "score-toy-1").shown == shown
+
+
+def test_without_a_test_split_no_command_is_named_that_needs_one() -> None:
+    plain, wrong = replace(PLAIN, tested=False), replace(PLAIN, tested=False, denied=100)
+    for evidence in (plain, wrong):
+        said = "\n".join(recommend(evidence))
+        assert "curate compare" not in said and "curate improve" not in said and "test split" in said
+    assert "curate select --where" in recommend(wrong)[1] and "curate compare" in recommend(PLAIN)[2]
