@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
 MOST_NAMES, LONGEST, SHORT = 20, 200, 60
+IN_JSON = re.compile(r'"exception_message": *("(?:[^"\\]|\\.)*")')
+"""The words of DuckDB's errors of files that it writes in several threads."""
 PYDANTIC = re.compile(r"^(?:Value|Assertion) error, ")
 """What pydantic writes before the words of those who use it."""
 OPTION = re.compile(r"`[^`]*`|--set [a-z_]+\.([a-z_]+)=(\w+)|--([a-z]+(?:-[a-z]+)*)(?: ([0-9.]*[0-9]))?")
@@ -108,12 +111,15 @@ def counted(count: int, one: str, several: str = "") -> str:
 def first_line(error: BaseException) -> str:
     """What another library says, on one line: its first, with the next where that ends in a colon.
 
-    Of pydantic's errors, whose first line only counts, each setting and what is wrong with it.
+    Of pydantic's errors, whose first line only counts, each setting and what is wrong with it; of DuckDB's that have
+    their words in JSON, these.
     """
     faults = getattr(error, "errors", None)
     if callable(faults):
         named = [(".".join(map(str, f["loc"])), PYDANTIC.sub("", f["msg"])) for f in faults()]
         return "; ".join(f"{where}: {what}" if where else what for where, what in named)
+    if found := IN_JSON.search(str(error)):
+        return str(json.loads(found[1]))
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from curate.errors import CurateError
+from curate.errors import CurateError, first_line
 
 
 def quoted(name: str) -> str:
@@ -36,7 +36,7 @@ def reading(path: Path, who: str = "") -> Iterator[None]:
     except (duckdb.Error, RuntimeError) as error:
         if isinstance(error, duckdb.InterruptException) or str(error) == "Query interrupted":
             raise KeyboardInterrupt from None
-        described = f"{who}{path} cannot be read: {str(error).splitlines()[0]}"
+        described = f"{who}{path} cannot be read: {first_line(error)}"
         raise CurateError(described, "expected a Parquet file") from None
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING
 
-from curate.errors import CurateError
+from curate.errors import CurateError, first_line
 
 from .abandoned import remove_abandoned
 from .remote import Remote, RemoteError, upload
@@ -162,4 +162,4 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
         try:
             con.execute("COPY (FROM rows) TO $path (FORMAT csv, HEADER)", {"path": str(path)})
         except duckdb.IOException as error:
-            raise OSError(str(error).splitlines()[0]) from None
+            raise OSError(first_line(error)) from None

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
-from curate.errors import CurateError, LockedError, NoTableError, counted
+from curate.errors import CurateError, LockedError, NoTableError, counted, first_line
 from curate.files.writing import check_output, replacing
 
 from . import beside, killed
@@ -189,7 +189,7 @@ class Connection:
                 raise CurateError(f"{file}, with rows of {self.path}, is damaged", beside.FROM_A_COPY) from None
             if not _is_broken(error):
                 raise
-            raise CurateError(f"cannot {what} {self.path}: {str(error).splitlines()[0]}", IN_PLACE) from None
+            raise CurateError(f"cannot {what} {self.path}: {first_line(error)}", IN_PLACE) from None
         except RuntimeError as error:
             if str(error) == "Query interrupted":
                 raise KeyboardInterrupt from None
@@ -236,7 +236,7 @@ class Connection:
         except (CurateError, duckdb.Error, OSError) as error:
             raise CurateError(
                 f"{self.path} has an older schema version, and cannot be brought to {SCHEMA_VERSION} here: "
-                f"{str(error).splitlines()[0]}",
+                f"{first_line(error)}",
                 "copy it to where you may write, with as much space again; nothing was changed",
             ) from None
         brought = "%s was brought from schema version %s to %s; the old file is kept as %s"
@@ -251,7 +251,7 @@ class Connection:
             try:
                 shrink(opened.connection, self.path)
             except (duckdb.Error, OSError) as error:
-                LOG.warning("%s keeps its size, with free space in it: %s", self.path, str(error).splitlines()[0])
+                LOG.warning("%s keeps its size, with free space in it: %s", self.path, first_line(error))
             finally:
                 opened.close()
 
@@ -339,9 +339,7 @@ class Connection:
             try:
                 done = con.execute(copy, {**parameters, "path": str(fresh)}).fetchone()
             except duckdb.IOException as error:
-                raise CurateError(
-                    f"cannot write {path} from {self.path}: {str(error).splitlines()[0]}", IN_PLACE
-                ) from None
+                raise CurateError(f"cannot write {path} from {self.path}: {first_line(error)}", IN_PLACE) from None
         return done[0] if done else 0
 
     def _refuse_line_breaks(self, sql: str, parameters: Mapping[str, Any], path: Path) -> None:

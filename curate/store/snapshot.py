@@ -17,7 +17,7 @@ from typing import Any
 
 import duckdb
 
-from curate.errors import CurateError, LockedError
+from curate.errors import CurateError, LockedError, first_line
 from curate.files.asking import condition, literal
 from curate.types import Run
 
@@ -121,7 +121,7 @@ class Snapshot:
             except duckdb.Error as error:
                 if time.monotonic() > deadline:
                     raise LockedError(
-                        f"{self.store.path} cannot be read now: {str(error).splitlines()[0]}", "try again"
+                        f"{self.store.path} cannot be read now: {first_line(error)}", "try again"
                     ) from None
                 time.sleep(0.1)
 

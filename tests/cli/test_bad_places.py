@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import resource
 import shutil
@@ -88,6 +90,7 @@ def test_a_disk_that_is_full_when_a_checkpoint_is_written(curate: Callable, db: 
     assert ended.code == 1 and ended.out == ""
     assert [line.split(": ")[0] for line in ended.err.splitlines()] == ["error", "hint"]
     assert "cannot write the checkpoint" in ended.err and "--resume" in ended.err
+    assert os.strerror(errno.ENOSPC) in ended.err
     assert Store(db).runs.find().status == "failed" and not (folder / "last.pt").exists()
     assert curate("score", "--resume").code == 0
     assert content(db, unsteady=False) == whole

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from curate.errors import counted, first_line
@@ -31,6 +33,12 @@ def test_an_error_of_pydantic_names_each_setting_and_what_is_wrong() -> None:
 
     said = first_line(Refused("3 validation errors for Settings\noptim.0.lr\n  Value error, must be above 0"))
     assert said == "optim.0.lr: must be above 0; two at once; url: Input should be a valid URL"
+
+
+def test_an_error_of_duckdb_says_its_words_without_the_json_around_them() -> None:
+    words = 'Could not write file "/a \\ b": No space left on device'
+    within = json.dumps({"exception_type": "IO", "exception_message": words, "errno": "28"})
+    assert first_line(OSError(f"IO Error: Async write failed for range [offset=0, size=485]: {within}")) == words
 
 
 def test_a_count_of_one_has_the_form_of_one() -> None:

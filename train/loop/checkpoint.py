@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from curate.errors import CurateError, counted
+from curate.errors import CurateError, counted, first_line
 from curate.train.models.external.description import Description
 from curate.train.models.model import FusionModel
 
@@ -50,12 +50,14 @@ def _write(content: Mapping[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:
-        torch.save(content, partial)
+        with partial.open("wb") as file:
+            torch.save(content, file)
         partial.replace(path)
-    except (OSError, RuntimeError) as error:  # torch raises RuntimeError if the disk is full
+    except (OSError, RuntimeError) as error:  # torch raises RuntimeError while it handles that of a full disk
         partial.unlink(missing_ok=True)
+        said = error.__context__ if isinstance(error.__context__, OSError) else error
         raise CurateError(
-            f"cannot write the checkpoint {path}: {str(error).splitlines()[0]}",
+            f"cannot write the checkpoint {path}: {getattr(said, 'strerror', None) or first_line(said)}",
             "check who may write there, and the space left on the disk; then go on with --resume",
         ) from None
 
