@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -79,10 +80,14 @@ class Store:
             CurateError: there is no such run, or runs or selections were made from it; the message names them.
         """
         run = self.runs.find(run_id)
-        needed_by = [r.run_id for r in self.runs.all(parent=run_id)]
-        needed_by += [f"selection {name}" for name in self.selections.of_run(run_id)]
+        needed_by = {r.run_id: f"runs {r.run_id} --remove" for r in self.runs.all(parent=run_id)}
+        for name in self.selections.of_run(run_id):
+            needed_by[f"selection {name}"] = f"selections {shlex.quote(name)} --remove"
         if needed_by:
-            raise CurateError(f"{run_id} is what {', '.join(sorted(needed_by))} came from", "remove these first")
+            raise CurateError(
+                f"{run_id} is what {', '.join(sorted(needed_by))} came from",
+                f"remove these first: {', '.join(f'`curate {needed_by[n]}`' for n in sorted(needed_by))}",
+            )
         others = [r.run_id for r in self.runs.all(data_id=run.data_id) if r.run_id != run_id]
         with self.db.open(write=True) as con:
             for part in (*OF_RUN, Runs):

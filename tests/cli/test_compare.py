@@ -133,9 +133,9 @@ def test_tables_are_listed(curate: Callable) -> None:
     ("arguments", "message"),
     [
         ((), "compare needs either --method or --table"),
+        (("--method", "iprm"), "compare needs --dataset NAME, or --run RUN"),
         (("--method", "iprm", "--table", "adaptive/1"), "compare needs either --method or --table"),
         (("--method", "iprn"), "unknown method 'iprn'"),
-        (("--method", "iprm"), "unknown data set ''"),
         (("--method", "iprm", "--dataset", "demo", "--seeds", "none"), "--seeds is a number of seeds"),
         (("--method", "iprm", "--dataset", "demo", "--set", "method.alpha=1"), "compare has no setting method.alpha"),
         (("--table", "adaptive/7", "--dataset", "demo"), "unknown table 'adaptive/7'"),

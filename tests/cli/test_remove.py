@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,7 +34,11 @@ def test_what_others_came_from_stays(curate: Callable, refused: Callable, db: Pa
     before = counts(db, "score-manifest-1")
     told = refused("runs", "score-manifest-1", "--remove", "--yes")
     assert "score-manifest-1 is what selection all, warmup-manifest-1 came from" in told
+    first = told.split("remove these first: ")[1]
+    for command in re.findall("`curate ([^`]*)`", first):
+        assert curate(*command.split(), "--yes").code == 0
     assert counts(db, "score-manifest-1") == before and (db.with_suffix(".runs") / "score-manifest-1").is_dir()
+    assert curate("runs", "score-manifest-1", "--remove", "--yes").code == 0
 
 
 def test_without_a_terminal_nothing_is_removed_unasked(refused: Callable, db: Path) -> None:

@@ -108,6 +108,8 @@ def compare(
         layers = precedence.layers(ctx, plans.SHARED_SECTIONS)
         if run is not None:
             dataset, root, own = _of_run(ctx, store, run)
+        elif not dataset:
+            raise CurateError("compare needs --dataset NAME, or --run RUN", "see `curate datasets` and `curate runs`")
         dataset = full_name(dataset)  # before torch is loaded
         _refuse_contradictions(ctx, layers[-1], sweep or [])
         of_method = precedence.project(ctx).get("method", {})
