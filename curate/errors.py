@@ -73,8 +73,8 @@ class MediaError(Exception):
     """One modality of one sample cannot be used: it is recorded with its sample and never ends a run.
 
     Attributes:
-        status: `missing`, `unreachable`, `lfs_pointer`, `empty`, `undecodable`, `decoder_crashed`, `no_audio`,
-            `no_video`, `silent`, `too_short`, `too_long`, `too_large`, `too_many_channels`, `truncated`,
+        status: `missing`, `unreachable`, `unreadable`, `lfs_pointer`, `empty`, `undecodable`, `decoder_crashed`,
+            `no_audio`, `no_video`, `silent`, `too_short`, `too_long`, `too_large`, `too_many_channels`, `truncated`,
             `out_of_range`, `empty_event`, `not_finite`, `no_label` or `dropped_leak`.
         reason: one sentence for the table.
     """

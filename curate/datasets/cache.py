@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from curate.errors import CurateError, counted
 from curate.files.copies import near
 from curate.files.lock import claimed
-from curate.files.remote import UNREACHABLE, Remote, located, whole
+from curate.files.remote import AGAIN, Remote, located, whole
 from curate.render import duration
 from curate.types import data_kind
 
@@ -154,7 +154,7 @@ def prepare(
         folder: folder of all caches; this one is `folder/<data_id>`.
         workers: number of decoding processes; 0 decodes in this process. The result does not depend on it.
         progress: called with (samples done, samples in all), first with those that are already done.
-        retry: try media again whose file system did not answer (`unreachable`).
+        retry: try media again that were `unreachable` or `unreadable`.
         engine: what decodes: the processes of `decode_rows`, or `decode_on_cluster`. The result does not depend on it.
 
     Raises:
@@ -168,12 +168,12 @@ def prepare(
             share(made.folder, folder / data_id)
         return made
     final = folder / data_id
-    if final.exists() and not (retry and _has_unreachable(open_cache(final))):
+    if final.exists() and not (retry and _has_unread(open_cache(final))):
         return open_cache(final)
     partial = final.with_name(final.name + PARTIAL)
     try:
         with claimed(final.with_name(final.name + CLAIM), wait=True):  # not in the folder, which is renamed
-            if not final.exists() or (retry and _has_unreachable(open_cache(final))):
+            if not final.exists() or (retry and _has_unread(open_cache(final))):
                 _complete(dataset, partial, workers, progress, engine)
                 _put_in_place(partial, final)
     except OSError as error:
@@ -183,8 +183,8 @@ def prepare(
     return open_cache(final)
 
 
-def _has_unreachable(cache: Cache) -> bool:
-    return any((status == UNREACHABLE).any() for status in cache.status.values())
+def _has_unread(cache: Cache) -> bool:
+    return any(np.isin(status, AGAIN).any() for status in cache.status.values())
 
 
 def _put_in_place(partial: Path, final: Path) -> None:
@@ -305,7 +305,7 @@ def _copied(dataset: Dataset, partial: Path, done: Outcomes) -> Outcomes:
         }
         for row, place in places.items()
     }
-    again = {DROPPED, UNREACHABLE}
+    again = {DROPPED, *AGAIN}
     copied = {row: own for row, own in outcomes.items() if not again & {status for status, *_ in own.values()}}
     for modality in dataset.specs if copied else ():
         target = open_array(partial, modality, "r+")
@@ -357,7 +357,7 @@ def _read_log(partial: Path, dataset: Dataset) -> Outcomes:
     for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():
         with suppress(json.JSONDecodeError):
             done |= {int(row): media for row, media in json.loads(line).items()}
-    return {row: media for row, media in done.items() if all(own[0] != UNREACHABLE for own in media.values())}
+    return {row: media for row, media in done.items() if all(own[0] not in AGAIN for own in media.values())}
 
 
 def _write_status(dataset: Dataset, partial: Path, done: Outcomes) -> None:

@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import MediaError
-from curate.files.remote import UNREACHABLE, Remote
+from curate.files.remote import UNREACHABLE, UNREADABLE, Remote
 from curate.files.stamps import checksum
 from curate.media import check_file
 from curate.media.source import Segment
@@ -39,7 +40,7 @@ SHORT = 5
 ALIKE = 0.6
 RARE = 20
 """Texts; a run of words that occurs in more of them is a common phrase."""
-NOTHING = ("missing", "empty", "silent", "undecodable", "no_audio", "no_video")
+NOTHING = ("missing", UNREADABLE, "empty", "silent", "undecodable", "no_audio", "no_video")
 """What a medium is called that holds nothing, or nothing that can be read: of such files no two are the same medium."""
 KINDS = {
     "leak": "the same medium in a later split too",
@@ -82,9 +83,10 @@ def leaking(dataset: Dataset) -> dict[str, str]:
 
 
 def files_found(dataset: Dataset) -> dict[str, dict[str, int]]:
-    """{modality: {`ok`, `missing`, `unreachable`, `empty`, `lfs_pointer` or `folder`: samples}}, without decoding.
+    """{modality: {`ok`, or what is wrong: samples}}, without decoding.
 
-    A folder is one where a sound is expected; pictures may lie in one. An empty text has nothing but spaces.
+    It is `missing`, `unreachable`, `unreadable`, `empty`, `lfs_pointer` or `folder`. A folder is one where a sound is
+    expected; pictures may lie in one. An empty text has nothing but spaces.
     """
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     known = remote_stamps(dataset)
@@ -189,12 +191,20 @@ def plain(text: str) -> str:
 
 
 def content_digests(paths: Iterable[Path]) -> dict[Path, str]:
-    """{path: SHA-256} of the files that have the same size as another; the others differ from all and are not read."""
+    """{path: SHA-256} of the files that have the same size as another; the others differ from all and are not read.
+
+    What cannot be read is left out.
+    """
     by_size: dict[int, list[Path]] = defaultdict(list)
     for path in sorted(set(paths)):
-        if os.path.isfile(path) and (size := path.stat().st_size):
-            by_size[size].append(path)
-    return {path: _digest(path) for same in by_size.values() if len(same) > 1 for path in same}
+        with suppress(OSError):
+            if os.path.isfile(path) and (size := path.stat().st_size):
+                by_size[size].append(path)
+    found: dict[Path, str] = {}
+    for path in (path for same in by_size.values() if len(same) > 1 for path in same):
+        with suppress(OSError):
+            found[path] = _digest(path)
+    return found
 
 
 def _digest(path: Path) -> str:

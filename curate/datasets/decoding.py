@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from curate.errors import CurateError, MediaError, UnansweredError
+from curate.files.remote import UNREADABLE
 from curate.media import USUAL, Decoded
 from curate.specs import InputSpec
 
@@ -295,7 +296,8 @@ def _outcome(found: Decoded | Exception, spec: InputSpec) -> tuple[np.ndarray, O
     elif isinstance(found, MemoryError):
         outcome = "too_large", "more memory was needed than data.max_memory", {}
     elif isinstance(found, Exception):
-        outcome = "undecodable", f"{type(found).__name__}: {found}"[:MAX_REASON], {}
+        status = UNREADABLE if isinstance(found, OSError) else "undecodable"  # too many open files, a disk that fails
+        outcome = status, f"{type(found).__name__}: {found}"[:MAX_REASON], {}
     elif found.values.shape != spec.shape or found.values.dtype != spec.dtype:
         got = f"loaded {found.values.dtype} {found.values.shape}, expected {spec.dtype} {spec.shape}"
         outcome = "undecodable", f"ValueError: {got}"[:MAX_REASON], {}

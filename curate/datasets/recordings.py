@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -102,7 +103,7 @@ class Recordings(Dataset):
         if isinstance(self.specs[modality], AudioSpec | VisualSpec):
             for place, sample in enumerate(samples):
                 path, _ = self.media(sample).get(modality, (None, None))
-                there = isinstance(path, Remote) or (path is not None and path.exists())
+                there = isinstance(path, Remote) or (path is not None and os.path.exists(path))
                 if path is not None and sample.label and there:  # missing files are reported one by one
                     together[path].append(place)
         found: dict[int, Decoded | Exception] = {}

@@ -62,6 +62,9 @@ TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "creat
 Info = Mapping[str, Any]
 Stamp = list[Any]
 UNREACHABLE = "unreachable"
+UNREADABLE = "unreadable"
+AGAIN = (UNREACHABLE, UNREADABLE)
+"""What is wrong with reaching or reading a medium, and not with the medium: it is tried again."""
 """The status of what a file system does not answer for."""
 
 
@@ -69,12 +72,12 @@ class RemoteError(CurateError):
     """A remote file cannot be read.
 
     Attributes:
-        status: `missing`; `undecodable`, reading it is not allowed; `truncated`, the file ends before this part of it;
+        status: `missing`; `unreadable`, reading it is not allowed; `truncated`, the file ends before this part of it;
             or `unreachable`, its file system does not answer.
     """
 
     def __init__(self, path: Remote, status: str, cause: str, hint: str = "") -> None:
-        hints = {"missing": "check the name", "truncated": "fetch it again", "undecodable": "check who may read it"}
+        hints = {"missing": "check the name", "truncated": "fetch it again", UNREADABLE: "check who may read it"}
         again = f"check that {place_of(str(path))} can be reached, and give the command again; what was read is kept"
         super().__init__(f"{path} {cause}", hint or hints.get(status, again))
         self.status = status
@@ -231,13 +234,13 @@ def failing(path: Remote) -> Iterator[None]:
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         answer = getattr(error.__cause__, "status", 0) if str(path).startswith("http") else 404
         if answer in (401, 403):
-            raise RemoteError(path, "undecodable", f"cannot be read: the server answers {answer}") from None
+            raise RemoteError(path, UNREADABLE, f"cannot be read: the server answers {answer}") from None
         if answer not in (404, 410):  # fsspec says of every error of a web server that the file does not exist
             cause = f"the server answers {answer}" if answer else _said(error.__cause__ or error)
             raise RemoteError(path, UNREACHABLE, f"could not be read: {cause}") from None
         raise RemoteError(path, "missing", "does not exist") from None
     except PermissionError as error:
-        raise RemoteError(path, "undecodable", f"cannot be read: {_said(error)}") from None
+        raise RemoteError(path, UNREADABLE, f"cannot be read: {_said(error)}") from None
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise CurateError(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import MediaError
-from curate.files.remote import Remote, RemoteError, local
+from curate.files.remote import UNREADABLE, Remote, RemoteError, local
 from curate.files.stamps import stamps
 
 LFS_HEADER = b"version https://git-lfs"
@@ -75,17 +77,26 @@ class Limits:
 
 USUAL = Limits()
 
+NO_NAME = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
+"""Errors of a name that no file can have."""
+
 
 def check_file(path: Path) -> None:
     """Check that a path is a file with content of its own.
 
     Raises:
-        MediaError: `missing`, `empty` (0 bytes, or a WAV that ends with its header) or `lfs_pointer` (the text that
-            Git LFS writes in place of a file).
+        MediaError: `missing`, `unreadable` (no right to, or a disk or network folder that fails), `empty` (0 bytes, or
+            a WAV that ends with its header) or `lfs_pointer` (the text that Git LFS writes in place of a file).
     """
-    if not path.is_file():
-        why = f"{path} is not a plain file" if path.exists() else f"{path} does not exist{lost(path)}"
-        raise MediaError("missing", why)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise MediaError("missing", f"{path} is not a plain file")
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise MediaError("missing", f"{path} does not exist{lost(path)}") from None
+    except OSError as error:
+        if error.errno in NO_NAME:
+            raise MediaError("missing", f"{path}: {error.strerror}{lost(path)}") from None
+        raise MediaError(UNREADABLE, f"{path} cannot be read: {error.strerror or error}") from None
     head = read_head(path, HEAD)
     if not head:
         raise MediaError("empty", f"{path} has 0 bytes")
@@ -114,13 +125,13 @@ def read_head(path: Path, length: int = 64) -> bytes:
     """The first bytes of a file.
 
     Raises:
-        MediaError: `undecodable`, it cannot be read.
+        MediaError: `unreadable`.
     """
     try:
         with path.open("rb") as file:
             return file.read(length)
     except OSError as error:
-        raise MediaError("undecodable", f"{path} cannot be read: {error}") from error
+        raise MediaError(UNREADABLE, f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def stamp(path: Path) -> list[Any] | None:

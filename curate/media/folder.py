@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from curate.errors import MediaError
 from curate.files.names import by_number
+from curate.files.remote import UNREADABLE
 
 from .container import check_segment
 from .fit import same_size
@@ -21,12 +23,19 @@ ENDINGS = (".jpg", ".jpeg", ".png")
 
 def is_folder(path: Path) -> bool:
     """Whether a path is a folder of frames."""
-    return path.is_dir()
+    return os.path.isdir(path)
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """The pictures of a folder, in the order of the numbers in their names."""
-    found = (p for p in folder.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
+    """The pictures of a folder, in the order of the numbers in their names.
+
+    Raises:
+        MediaError: `unreadable`.
+    """
+    try:
+        found = [p for p in folder.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith(".")]
+    except OSError as error:
+        raise MediaError(UNREADABLE, f"{folder} cannot be read: {error.strerror or error}") from None
     return sorted(found, key=by_number)
 
 

@@ -140,7 +140,7 @@ COMMENT ON COLUMN failures.dataset IS 'name of the data set';
 COMMENT ON COLUMN failures.sample_id IS 'unique within the data set';
 COMMENT ON COLUMN failures.split IS 'train, val or test';
 COMMENT ON COLUMN failures.label_name IS 'class name';
-COMMENT ON COLUMN failures.status IS 'missing, unreachable, lfs_pointer, empty, undecodable, decoder_crashed, no_audio, no_video, silent, too_short, too_long, too_large, too_many_channels, truncated, out_of_range, empty_event, not_finite, no_label or dropped_leak';
+COMMENT ON COLUMN failures.status IS 'missing, unreachable, unreadable, lfs_pointer, empty, undecodable, decoder_crashed, no_audio, no_video, silent, too_short, too_long, too_large, too_many_channels, truncated, out_of_range, empty_event, not_finite, no_label or dropped_leak';
 COMMENT ON COLUMN failures.reason IS 'which modality and why';
 
 CREATE OR REPLACE VIEW findings AS

@@ -166,7 +166,7 @@ COMMENT ON COLUMN sample.label_name IS 'class name';
 COMMENT ON COLUMN sample.group_id IS 'what must not cross splits (speaker, source video); NULL = unknown';
 COMMENT ON COLUMN sample.label IS 'index into run.classes; compare label_name across data sets, never this';
 COMMENT ON COLUMN sample.planted IS 'modalities degraded on purpose, joined by +; empty = none; NULL = unknown';
-COMMENT ON COLUMN sample.status IS 'ok, or what is wrong with its media: missing, unreachable, lfs_pointer, empty, undecodable, decoder_crashed, no_audio, no_video, silent, too_short, too_long, too_large, too_many_channels, truncated, out_of_range, empty_event, not_finite, no_label, dropped_leak';
+COMMENT ON COLUMN sample.status IS 'ok, or what is wrong with its media: missing, unreachable, unreadable, lfs_pointer, empty, undecodable, decoder_crashed, no_audio, no_video, silent, too_short, too_long, too_large, too_many_channels, truncated, out_of_range, empty_event, not_finite, no_label, dropped_leak';
 COMMENT ON COLUMN sample.reason IS 'which modality and why, when status is not ok';
 COMMENT ON COLUMN sample.media IS 'what was done to each medium, e.g. media->''audio''->>''rate'', media->''visual''->''orientation''; s from the beginning of its file; NULL = not decoded';
 COMMENT ON COLUMN sample.sources IS 'where each medium is: a file, in the folder of run.root or by its whole path, with start and end in s where it is a stretch; or the text itself; NULL = not known';

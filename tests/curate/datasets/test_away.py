@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections import Counter
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from curate.datasets.cache import prepare
-from curate.datasets.checks import files_found
+from curate.datasets.checks import check, files_found
 from curate.datasets.manifest import Manifest
 from curate.errors import UnansweredError
 from curate.files import stamps
@@ -155,3 +158,43 @@ def test_a_folder_that_cannot_be_listed_counts_too(root, monkeypatch):
     with pytest.raises(UnansweredError, match="memory://d does not answer"):
         stamps.stamps(names)
     assert not listed
+
+
+@pytest.fixture
+def here(tmp_path):
+    """A manifest of files of this machine, all sounds of one size."""
+    lines = ["sample_id,label,audio,image"]
+    for i in range(COUNT):
+        write_audio(tmp_path / f"{i}.wav", tone(300 + 20 * i, 1, RATE), RATE)
+        write_picture(tmp_path / f"{i}.png", np.full((16, 16, 3), 10 * i, np.uint8))
+        lines.append(f"s{i:02},{'ab'[i % 2]},{i}.wav,{i}.png")
+    (tmp_path / "clips.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path / "clips.csv"
+
+
+@pytest.mark.parametrize("error", [errno.EACCES, errno.EIO], ids=["denied", "a disk that fails"])
+@pytest.mark.parametrize("asked", ["open", "stat"], ids=["the file", "its folder"])
+def test_what_may_not_be_read_keeps_its_row_and_is_tried_again(here, tmp_path, monkeypatch, error, asked):
+    """Once it stayed `undecodable` when it could be read again, and ended the search for duplicates."""
+    options = Manifest.Options(rate=RATE, seconds=0.5, n_fft=64, hop=32, frames=1, size=16)
+    expected, closed = prepare(Manifest(here, options), tmp_path / "expected"), {"3.wav", "5.png"}
+    data, real = Manifest(here, options), getattr(Path, asked)
+    data.data_id()
+
+    def ask(path, *args, **kwargs):
+        if path.name in closed:
+            raise OSError(error, os.strerror(error), str(path))
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, asked, ask)
+    first = prepare(data, tmp_path / "found")
+    assert first.status["audio"].tolist() == ["unreadable" if i == 3 else "ok" for i in range(COUNT)]
+    assert first.status["image"].tolist() == ["unreadable" if i == 5 else "ok" for i in range(COUNT)]
+    assert os.strerror(error) in first.reason["audio"][3]
+    assert files_found(data)["audio"] == {"ok": COUNT - 1, "unreadable": 1}
+    assert check(data, first.status) == (), "no two are the same medium"
+    closed.clear()
+    again = prepare(data, tmp_path / "found", retry=True)
+    for modality in ("audio", "image"):
+        assert set(again.status[modality]) == {"ok"}
+        assert np.array_equal(again.arrays[modality], expected.arrays[modality])
