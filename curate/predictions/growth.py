@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from curate.config import build
 from curate.errors import CurateError, counted
+from curate.render import Message
 from curate.scores import gap
 from curate.scores.scoring import MixtureConfig, prepared, under
 from curate.store.items import Items
@@ -47,6 +48,15 @@ def refuse_relabelled(scored: Run, changed: Sequence[str]) -> None:
             f"{counted(len(changed), 'sample has', 'samples have')} "
             f"another label than when {scored.run_id} scored them: {shown}",
             "score all of them again, without --only-missing",
+        )
+
+
+def tell_changed(scored: Run, count: int, message: Message) -> None:
+    """Say that scored samples are in another split or group now, or have another status, where nothing is new."""
+    if count:
+        message(
+            f"note: {counted(count, 'sample is', 'samples are')} in another split or group than when {scored.run_id} "
+            "scored them, or usable no longer or only now; to store that, score all of them, without --only-missing"
         )
 
 

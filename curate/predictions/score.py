@@ -30,7 +30,7 @@ from curate.types import FUSED, Known, Round, Run
 from .align import Saved, align
 from .embeddings import Recorded, read_embeddings, recorded_features
 from .files import read_all
-from .growth import note, refuse_relabelled, refuse_unlike, write_grown
+from .growth import note, refuse_relabelled, refuse_unlike, tell_changed, write_grown
 from .judging import judge, judge_labels
 from .media import read_sources
 from .part import group_names, shown
@@ -303,6 +303,7 @@ def score_missing_predictions(
     refuse_relabelled(scored, saved.sample_ids[wanted & seen.relabelled].tolist())
     new = take(saved.sample_ids, wanted & ~seen.scored)
     if not len(new):
+        tell_changed(scored, int(seen.changed.sum()), message)
         return scored, scored
     run = _grown(store, scored, read, note(len(new), scored))
     others = [o.subset(~among(o.sample_ids, take(saved.sample_ids, seen.predicted))) for o in saved.others]
@@ -311,12 +312,19 @@ def score_missing_predictions(
     fresh: Items | None = items.subset(~seen.known)
     if seen.changed.any() or among(take(saved.sample_ids, seen.known), said).any():  # rows of the scored run do not fit
         store.samples.write_columns(run.data_id, items)
-        kept, fresh = store.rounds.predicted_ids(scored.run_id), None
+        kept, fresh = _still_scored(store, scored, saved), None
     store.samples.copy(scored.data_id, run.data_id)
     with recorded(store, run) as run:
         write_grown(store, scored, run, kept, newest.subset(among(newest.sample_ids, new)), others, fresh)
         store.runs.finish(run.run_id, "done")
     return scored, store.runs.find(run.run_id)
+
+
+def _still_scored(store: Store, scored: Run, saved: Saved) -> NDArray[np.str_]:
+    """Ids of the samples that a run has predictions of, without those that no longer belong to training."""
+    gone = take(saved.sample_ids, (saved.splits != "train") | (saved.status == "no_label"))
+    known = store.rounds.predicted_ids(scored.run_id)
+    return take(known, ~among(known, gone))
 
 
 def _grown(store: Store, scored: Run, read: Understood, said: str) -> Run:

@@ -150,11 +150,11 @@ def renew(con: duckdb.DuckDBPyConnection, data_id: str) -> None:
     ).fetchall()
     for (run_id,) in runs:
         for number in of_round(con, run_id, 0):
-            _restate(con, run_id, number, data_id)
+            restate(con, run_id, number, data_id)
         complete(con, run_id, data_id)
 
 
-def _restate(con: duckdb.DuckDBPyConnection, run_id: str, number: int, data_id: str) -> None:
+def restate(con: duckdb.DuckDBPyConnection, run_id: str, number: int, data_id: str) -> None:
     """Write the rows of a part of round 0 of a run again whose facts differ from those of the data set."""
     differ = " OR ".join(f"i.{name} IS DISTINCT FROM s.{name}" for name in FACTS)
     stale = f"FROM item i JOIN item s USING (sample_id) WHERE i.part = $part AND s.part IN ({OF_DATA}) AND ({differ})"

@@ -14,7 +14,7 @@ from curate.types import FUSED, Predictions
 from .arrays import placed
 from .block import Block, put
 from .instance import inserting
-from .items import FACTS, PREDICTED, Items, begin, complete, leave, of_data, of_round, share
+from .items import FACTS, PREDICTED, Items, begin, complete, leave, of_data, of_round, restate, share
 from .rows import ranges
 
 
@@ -118,6 +118,8 @@ class Writing:
                 leave(con, "run_id IS NULL AND data_id = ?", [self._data_id])
             share(con, "number = ?", [self._number], run_id=None, round=None)
         elif self._data:
+            if self._grown:
+                restate(con, run_id, self._number, str(self._data_id))
             complete(con, run_id, str(self._data_id))
 
 

@@ -83,6 +83,32 @@ def test_known_samples_whose_facts_changed_are_copied_in_portions_and_in_the_mem
         assert limits == con.execute(limit).fetchall()
 
 
+def test_a_sample_that_was_moved_out_of_training_is_no_longer_scored(tmp_path) -> None:
+    """Once it stayed a training sample of the grown run, and `select` kept it: a leak."""
+    table, more = Store(tmp_path / "t.duckdb"), tmp_path / "more.csv"
+    score_predictions(table, [write(tmp_path / "few.csv", range(120))], [{}])
+
+    def moved(*ids: int) -> list[str]:
+        write(more, range(132))
+        lines = more.read_text().splitlines()
+        for i, split in zip(ids, ("test", "val", "val"), strict=False):
+            lines[1 + i] = lines[1 + i].replace(",train,", f",{split},")
+        more.write_text("\n".join(line + (",group" if k == 0 else f",g{k}") for k, line in enumerate(lines)) + "\n")
+        said: list[str] = []
+        score_missing_predictions(table, [str(more)], "few", said.append)
+        return said
+
+    assert "in another split or group" not in " ".join(moved(0, 1))
+    facts = "SELECT split, group_id, gap IS NOT NULL FROM samples WHERE sample_id IN ('s0000', 's0001', 's0002')"
+    assert table.query(f"{facts} ORDER BY sample_id")[1] == [
+        ("test", "g1", False), ("val", "g2", False), ("train", "g3", True),
+    ]  # fmt: skip
+    old, new = (table.rounds.read(f"score-few-{k}") for k in (1, 2))
+    assert set(old.sample_ids) - set(new.sample_ids) == {"s0000", "s0001"}
+    assert np.array_equal(new.p_balanced[:78], old.p_balanced[2:]) and len(new.sample_ids) == 86
+    assert "1 sample is in another split or group" in " ".join(moved(0, 1, 2)), "nothing is new: that is told"
+
+
 @pytest.mark.parametrize(("removed", "left"), [("score-few-1", 132), ("score-few-2", 120)])
 def test_a_run_goes_with_the_rows_that_no_other_has(grown, removed, left) -> None:
     runs = {r.run_id: r.data_id for r in grown.runs.all()}
