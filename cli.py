@@ -172,7 +172,7 @@ def as_user_error(error: Exception) -> CurateError:
     said = getattr(error, "strerror", None) or str(error)
     where = getattr(error, "filename", None)
     told = f"{where}: {said}" if where else said
-    return CurateError(told, "check the path, who may write there, and the space left on the disk")
+    return CurateError(told, "check the path, who may read and write there, and the space left on the disk")
 
 
 def version(wanted: bool) -> None:

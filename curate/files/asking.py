@@ -37,7 +37,7 @@ def reading(path: Path, who: str = "") -> Iterator[None]:
         if isinstance(error, duckdb.InterruptException) or str(error) == "Query interrupted":
             raise KeyboardInterrupt from None
         described = f"{who}{path} cannot be read: {first_line(error)}"
-        raise CurateError(described, "expected a Parquet file") from None
+        raise CurateError(described, "expected a Parquet file that may be read") from None
 
 
 def condition(where: str) -> str:

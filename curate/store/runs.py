@@ -173,7 +173,7 @@ class Runs:
         """What to do where no run fits: go on with one that is not done, or score."""
         begun = self.all(**{**where, "status": None}) if where.get("status") == "done" else []
         if not begun:
-            return "see `curate runs`; score with `curate score`"
+            return "see `curate runs`; score with `curate score --dataset NAME` or --predictions FILE"
         found = begun[0]
         return f"{found.run_id} is not done: {going_on(found)}"
 
