@@ -27,7 +27,7 @@ from .migration import rebuild, shrink
 from .schema import NEW, SCHEMA_VERSION, create
 from .statements import check_statement, sql_error
 from .stopping import stoppable
-from .waiting import Waiting, not_opened, nothing_yet
+from .waiting import Waiting, check_name, not_opened, nothing_yet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -198,6 +198,7 @@ class Connection:
     def _connect(self, write: bool, settings: Mapping[str, str], patience: float) -> Attached | Own:
         waiting = Waiting(self.path, patience)
         if write or self.writes:
+            check_name(self.path)
             begin(self.path)
         while True:
             try:

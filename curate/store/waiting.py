@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
 from pathlib import Path
@@ -50,6 +51,21 @@ class Waiting:
             LOG.warning("%s: waiting for it, %.0f s at most", said, self.patience)
             self.told = True
         time.sleep(PAUSE)
+
+
+def check_name(path: Path) -> None:
+    """Check that DuckDB can keep a table of this name, and its log.
+
+    It takes what follows a `?` for a query, as of a URL, and a backslash for a slash.
+
+    Raises:
+        NoTableError: it cannot.
+    """
+    if os.name != "nt" and (found := sorted(set(str(path.resolve())) & {"?", "\\"})):
+        raise NoTableError(
+            f"{path.resolve()} has a name with {' '.join(found)}, and DuckDB cannot keep a table there",
+            "name a file in a folder without, with --db",
+        )
 
 
 def not_opened(path: Path, refusal: str) -> NoTableError:
