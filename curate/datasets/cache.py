@@ -50,7 +50,7 @@ from .decoding import (
     seconds_an_item,
     space_taken,
 )
-from .shared import CLAIM, STATUS_FILE, here, share
+from .shared import CLAIM, STATUS_FILE, here, is_made, share
 
 LOG_FILE = "done.jsonl"
 PARTIAL, OLD = ".partial", ".old"
@@ -168,7 +168,7 @@ def prepare(
             share(made.folder, folder / data_id)
         return made
     final = folder / data_id
-    if final.exists() and not (retry and _has_unread(open_cache(final))):
+    if is_made(final) and not (retry and _has_unread(open_cache(final))):
         return open_cache(final)
     partial = final.with_name(final.name + PARTIAL)
     try:
@@ -206,7 +206,7 @@ def describe_plan(dataset: Dataset, folder: Path, workers: int, timed: bool = Tr
     """
     final, count = folder / dataset.data_id(), len(dataset.samples)
     shown = f"{dataset.name}: {counted(count, 'item')}, {_size(disk_use(dataset))} in {final}"
-    if not timed or final.exists() or not dataset.decodes or count < NOTED:
+    if is_made(final) or not timed or not dataset.decodes or count < NOTED:
         return shown
     each = seconds_an_item(dataset, workers)
     if each is None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from curate.errors import CurateError
 from curate.files.copies import near
 from curate.files.lock import claimed
 from curate.files.remote import Remote, download, upload
@@ -15,6 +16,19 @@ from .decoding import array_file
 STATUS_FILE = "status.json"
 CLAIM, FETCHED = ".claim", ".fetched"
 FOLDER = "shared"
+
+
+def is_made(final: Path) -> bool:
+    """Whether a cache is there.
+
+    Raises:
+        CurateError: its folder may not be entered, as the home of another user in a container.
+    """
+    try:
+        return final.exists()
+    except OSError as error:
+        message = f"the cache {final} cannot be read: {error.strerror}"
+        raise CurateError(message, "choose another cache folder (CURATE_CACHE)") from None
 
 
 def here(folder: Path, data_id: str) -> Path:

@@ -107,7 +107,7 @@ def _machine() -> Iterator[tuple[str, str]]:
     from curate.files.copies import near
 
     for name, folder in (("here", Path()), ("cache", near())):
-        there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+        there = next(p for p in (folder, *folder.absolute().parents) if os.path.exists(p))
         yield name, f"{folder.absolute()}, {shutil.disk_usage(there).free / 1e9:.1f} GB free"
 
 

@@ -11,6 +11,7 @@ from curate.datasets import checks
 from curate.datasets.base import Dataset
 from curate.datasets.cache import Cache, describe_done, describe_plan, prepare
 from curate.datasets.cluster import ENGINES
+from curate.datasets.shared import is_made
 from curate.render import Message, Progress, no_message, no_progress
 from curate.store.store import Store
 from curate.store.working import working
@@ -58,7 +59,7 @@ class Session:
     def open_cache(self, dataset: Dataset) -> Cache:
         """The decoded media of a data set, decoded now if needed; every item and its status go into the table."""
         workers = self.runtime.decoders(dataset.decodes)
-        if not (self.cache_folder / dataset.data_id()).exists():
+        if not is_made(self.cache_folder / dataset.data_id()):
             self.message(describe_plan(dataset, self.cache_folder, workers, self.runtime.engine == "processes"))
         cache = prepare(
             dataset,
