@@ -81,10 +81,19 @@ Then
     curate sql "SELECT * FROM samples"  ask anything
 """
 """Printed where no command is given."""
+NOT_BEGUN = "interrupted: nothing was begun"
 
 
 class Commands(TyperGroup):
     """All commands; a Ctrl-C that a command has no words for ends with these."""
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        """What is read before the command that was typed begins, settings among it."""
+        try:
+            return super().make_context(*args, **options)
+        except KeyboardInterrupt:
+            print_message(NOT_BEGUN)
+            raise typer.Exit(130) from None
 
     def invoke(self, ctx: Any) -> object:
         """Run the command that was typed."""
@@ -126,7 +135,7 @@ def main() -> None:
         " ".join(sys.argv).encode()  # a name that is not valid text cannot be stored
         command()()
     except KeyboardInterrupt:  # while the commands were made
-        print_message("interrupted: nothing was begun")
+        print_message(NOT_BEGUN)
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -267,13 +267,14 @@ def test_kill_in_the_midst_of_training(
     assert content(db, unsteady=False) == content(whole / "curate.duckdb", unsteady=False)
 
 
+@pytest.mark.parametrize("step", ["command", "Commands.parse_args"])
 def test_an_interrupt_before_the_command_begins_is_told_as_any_other(
-    curate: Callable, monkeypatch: pytest.MonkeyPatch
+    curate: Callable, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """The commands with their options are made first, which takes a while."""
+    """The commands with their options are made first, and settings are read, which takes a while."""
 
-    def interrupted() -> None:
+    def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("curate.cli.command", interrupted)
+    monkeypatch.setattr(f"curate.cli.{step}", interrupted)
     assert curate("runs") == (130, "", "interrupted: nothing was begun\n")
