@@ -36,7 +36,8 @@ def test_what_others_came_from_stays(curate: Callable, refused: Callable, db: Pa
     assert "score-manifest-1 is what selection all, warmup-manifest-1 came from" in told
     first = told.split("remove these first: ")[1]
     for command in re.findall("`curate ([^`]*)`", first):
-        assert curate(*command.split(), "--yes").code == 0
+        ended = curate(*command.split(), "--yes")
+        assert ended.code == 0, ended
     assert counts(db, "score-manifest-1") == before and (db.with_suffix(".runs") / "score-manifest-1").is_dir()
     assert curate("runs", "score-manifest-1", "--remove", "--yes").code == 0
 
