@@ -61,11 +61,10 @@ TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "creat
 
 Info = Mapping[str, Any]
 Stamp = list[Any]
-UNREACHABLE = "unreachable"
-UNREADABLE = "unreadable"
+UNREACHABLE, UNREADABLE = "unreachable", "unreadable"
+"""The status of what a file system does not answer for, and of what is there and may not be read."""
 AGAIN = (UNREACHABLE, UNREADABLE)
 """What is wrong with reaching or reading a medium, and not with the medium: it is tried again."""
-"""The status of what a file system does not answer for."""
 
 
 class RemoteError(CurateError):
