@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from curate.types import Floats
 
-from .groups import CLEAR, FEWEST, Mask, Readable, apart, completed, crossing, readable
+from .groups import FEWEST, Mask, Readable, apart, completed, crossing, readable
 from .guard import FEWEST as LEAST_HELD
 from .guard import SEPARATION, SMALLEST, Cut
 
@@ -85,27 +85,28 @@ def lowest(found: Iterable[Cut], count: int) -> Mask:
     return best[True] if best[True].any() else best[False]
 
 
-def rare_parts(group: Mask, places: Floats, read: Read, seed: int, most: float = RARE) -> Mask:
+def rare_parts(group: Mask, places: Floats, read: Read, seed: int) -> Mask:
     """(N,) those parts of a low group that are merely rare: small, apart from all else, and read as others are.
 
     What is broken and what is rare can be recognised equally badly. The group as a whole is asked, with those that look
     like it and are a little better known; then it is cut into two and into three parts by appearance, and each part is
-    asked likewise. Where all of it is of one kind, that cuts through its midst, and only one half may pass; then the
-    whole is the answer.
-
-    Args:
-        most: largest share of the samples that is asked about. Of more than `RARE`, which the model met often enough,
-            others must be read clearly: else it is not known what is lost.
+    asked likewise. Where all of it is of one kind, that cuts through its midst, so that only one half may pass: the
+    answer is that of the whole, and of a kind that has more than `RARE` of the samples none is rare. The model met it
+    often enough, and what is blurred or dark may still be read by a classifier of its own.
     """
     from sklearn.cluster import KMeans
 
-    def rare(part: Mask) -> bool:
+    def of_a_kind(part: Mask) -> bool:
         alone = read(part)
-        return alone is not None and alone.as_others and (part.mean() <= RARE or alone.content > CLEAR)
+        return alone is not None and alone.as_others
 
     rows, found = np.flatnonzero(group), np.zeros(len(group), dtype=bool)
-    whole = completed(places, group) if group.any() else group
-    if SMALLEST < whole.mean() <= most and crossing(places, whole) <= MIXED and rare(whole):
+    if not len(rows):
+        return found
+    whole = completed(places, group)
+    if whole.mean() > SMALLEST and crossing(places, whole) <= MIXED and of_a_kind(whole):
+        if whole.mean() > RARE:
+            return found
         found = whole
     looks = len(np.unique(places[rows], axis=0))
     for count in PARTS:
@@ -116,7 +117,7 @@ def rare_parts(group: Mask, places: Floats, read: Read, seed: int, most: float =
             part = np.zeros(len(group), dtype=bool)
             part[rows[own == number]] = True
             part = completed(places, part)
-            if SMALLEST < part.mean() <= most and not found[part].any() and apart(places, part) and rare(part):
+            if SMALLEST < part.mean() <= RARE and not found[part].any() and apart(places, part) and of_a_kind(part):
                 found = found | part
     return found
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from curate.types import Floats
 
 from .groups import Mask, completed, copied, crossing, flat, shortcuts
-from .guard import DEEP, HARDLY_READ, MAJORITY, RATIO, UNHELD, Guard, Labels, broken, cuts, empty
+from .guard import DEEP, HARDLY_READ, RATIO, UNHELD, Guard, Labels, broken, cuts, empty
 from .rare import FEW, MIXED, RARE, as_others, lowest, rare_group, rare_parts, reader
 from .references import BANK, Looks, Reference, look_alikes, unseen
 
@@ -236,7 +236,7 @@ def _grouped(e: Evidence, reference: Reference, q: Floats, classes: int, seed: i
             return False
         if crossing(places, group) > MIXED:  # neither shown to be unreadable nor of a look of its own
             return True
-        if group.mean() > RARE:  # the model met it often enough; but see `rare_parts`
+        if group.mean() > RARE:  # the model met it often enough
             return False
         found = read(completed(places, group))
         return bool(group.sum() < FEW) or (found is not None and found.tells)
@@ -246,8 +246,8 @@ def _grouped(e: Evidence, reference: Reference, q: Floats, classes: int, seed: i
         return found is not None and found.lost
 
     p, guard = broken(q, held, e.held_p_true, classes, e.labels, readable_alone, lost, e.held_right)
-    low, most = (p > 0.5, MAJORITY) if guard.found else (lowest(every, len(q)), RARE)
-    rare = rare_group(every, places, read, e.held_p_true - 1 / classes) | rare_parts(low, places, read, seed, most)
+    low = p > 0.5 if guard.found else lowest(every, len(q))
+    rare = rare_group(every, places, read, e.held_p_true - 1 / classes) | rare_parts(low, places, read, seed)
     p = np.where(rare, 0.0, p)
     return p, _counted(guard, p), rare
 

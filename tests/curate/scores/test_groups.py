@@ -197,12 +197,12 @@ def test_a_dozen_that_nothing_can_be_shown_of_are_rare_if_the_model_recognises_h
 
 @pytest.mark.parametrize(
     ("away", "noise", "claimed"),
-    [(1, "nobody", False), (1, "group", True), (1, "all", True), (0, "nobody", False), (0, "group", True)],
+    [(1, "nobody", True), (1, "group", True), (1, "all", True), (0, "nobody", False), (0, "group", True)],
 )
 def test_a_group_is_claimed_if_it_looks_apart_or_is_shown_to_be_unreadable(away, noise, claimed) -> None:
     """A sixth beyond a border in one direction is recognised by nobody held out, as one speaker of many may be.
 
-    Apart and read as others are, it is rare, and not half of it broken.
+    Apart, it is broken as a whole, and no half of it rare, though a classifier of its own reads it as others.
     """
     rng = np.random.default_rng(4)
     labels = Labels(np.resize(np.arange(4), 600), np.resize(np.arange(4), 200), "abcd")
@@ -216,7 +216,7 @@ def test_a_group_is_claimed_if_it_looks_apart_or_is_shown_to_be_unreadable(away,
     e.pattern[:unread] = rng.normal(0, 1, (unread, 16))
     found = assess(np.array([f"s{i:04}" for i in range(600)]), {"visual": e}, 4)
     assert found.guards[0].found == claimed and (found.p_broken[:, 0] > 0.5).any() == claimed
-    assert found.kinds["rare"][group, 0].mean() == (away and noise == "nobody")
+    assert not found.kinds["rare"].any()
 
 
 def test_what_a_shortcut_gives_away_ranks_last() -> None:

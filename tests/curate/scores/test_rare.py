@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pytest
 
 from curate.scores.groups import Readable
 from curate.scores.guard import Cut
@@ -45,12 +46,13 @@ def test_a_rare_group_is_asked_as_a_whole_first() -> None:
     assert not rare_parts(large, np.where(large[:, None], 20.0, 0) + places, lambda part: None, 0).any()
 
 
-def test_more_than_a_tenth_is_rare_where_others_are_read_clearly_and_it_is_asked() -> None:
-    group = np.arange(600) < 90
+@pytest.mark.parametrize("count", [60, 61, 100])
+def test_of_a_kind_with_more_than_a_tenth_of_the_samples_nothing_is_rare_not_even_a_half(count: int) -> None:
+    group = np.arange(600) < count
     places = np.random.default_rng(0).normal(size=(600, 3)) + 20 * group[:, None]
-    for others, most, rare in ((0.9, 0.5, True), (0.5, 0.5, False), (0.9, 0.1, False)):
-        found = rare_parts(group, places, lambda part, others=others: Readable(others, 0.02, others, 0.25), 0, most)
-        assert np.array_equal(found, group & rare)
+    assert np.array_equal(
+        rare_parts(group, places, lambda part: Readable(0.9, 0.02, 0.9, 0.25), 0), group & (count < 61)
+    )
 
 
 def test_a_rare_part_of_which_some_are_a_little_better_known_is_found_beside_what_is_broken() -> None:
