@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import errno
 import json
 import os
 import pickle
@@ -66,19 +65,6 @@ class Numbers(Dataset):
 def same(a: caching.Cache, b: caching.Cache) -> bool:
     parts = [(a.arrays, b.arrays), (a.status, b.status), (a.reason, b.reason)]
     return (a.sample_ids == b.sample_ids).all() and all((x[m] == y[m]).all() for x, y in parts for m in a.arrays)
-
-
-def test_a_cache_in_a_folder_that_may_not_be_entered_says_how_to_name_another(tmp_path, monkeypatch):
-    """As where HOME is that of another user, which is frequent in containers."""
-
-    def refuse(path: Path, **_: object) -> bool:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-
-    monkeypatch.setattr(Path, "exists", refuse)
-    for ask in (caching.prepare, lambda data, folder: caching.describe_plan(data, folder, 0)):
-        with pytest.raises(CurateError, match=os.strerror(errno.EACCES)) as told:
-            ask(Numbers(), tmp_path / "closed")
-        assert "CURATE_CACHE" in told.value.hint
 
 
 def test_every_row_is_there_and_every_failure_is_named(tmp_path):

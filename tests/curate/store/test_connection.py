@@ -107,17 +107,6 @@ def test_a_missing_file_says_what_to_do_and_is_not_made(tmp_path):
     assert "curate score" in error.value.hint and not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(os.name == "nt", reason="these are no names there")
-@pytest.mark.parametrize("name", ["a?b", "a\\b"])
-def test_a_name_that_duckdb_does_not_keep_is_refused_and_nothing_is_made(tmp_path, scoring, name):
-    """The log of `a?b/x.duckdb` would be `a.wal?b/x.duckdb`, in a folder that does not exist."""
-    (tmp_path / name).mkdir()
-    for path in (tmp_path / name / "x.duckdb", tmp_path / f"{name}.duckdb"):
-        with pytest.raises(CurateError, match="DuckDB cannot keep a table there"):
-            Store(path).runs.start(scoring.run())
-    assert not list((tmp_path / name).iterdir()) and len(list(tmp_path.iterdir())) == 1
-
-
 @pytest.mark.parametrize("content", [b"\n", b"sample_id,label\na,dog\n" * 500])
 def test_a_file_that_is_no_database_is_refused_unchanged(tmp_path, scoring, content):
     path = tmp_path / "x.duckdb"
