@@ -111,7 +111,7 @@ def judge(
     wrong: WrongBounds = UNKNOWN,
     looks: Sequence[Looks | None] = (),
     copies: NDArray[np.bool_] | None = None,
-    cells: NDArray[np.int64] | None = None,
+    parts: NDArray[np.int64] | None = None,
 ) -> Denied:
     """Which labels are wrong, and which clips are swapped.
 
@@ -139,7 +139,7 @@ def judge(
         wrong: share of wrong labels that held-out samples show, and its limit.
         looks: of each modality, how its samples look; None or (): unknown.
         copies: (N,) whether a copy has another label, see `contradicted`; None: unknown.
-        cells: (N,) groups by class, see `together.parts`, where none was seen by its model; None: not so.
+        parts: (N,) groups by class, see `together.parts_of`, where none was seen by its model; None: not so.
     """
     count, modalities = p_broken.shape
     given, said, whole = said, said.at_equal_frequency(labels), p_broken <= CLAIMED
@@ -153,8 +153,8 @@ def judge(
         weights = weights * ~(denies.any(axis=1) & (vouches | ~denies).all(axis=1))
     copies = np.zeros(count, dtype=bool) if copies is None else copies & whole.all(axis=1)
     p_wrong = _denied(given, labels, weights * ~copies, fitted, wrong)
-    if cells is not None and not np.isnan(p_wrong).all():
-        p_wrong = as_elsewhere(p_wrong, denied_together(p_wrong > CLAIMED, cells))
+    if parts is not None and not np.isnan(p_wrong).all():
+        p_wrong = as_elsewhere(p_wrong, denied_together(p_wrong > CLAIMED, parts))
     of_copies = 1 / (1 + np.exp(given.margin(modalities)))
     return Denied(np.where(copies & ~np.isnan(p_wrong), of_copies, p_wrong), swaps.p, swaps.unjudged)
 
@@ -181,21 +181,21 @@ def own_bounds(
     p_broken: Floats,
     seed: int = 0,
     looks: Sequence[Looks | None] = (),
-    cells: NDArray[np.int64] | None = None,
+    parts: NDArray[np.int64] | None = None,
 ) -> WrongBounds:
     """`bounds.wrong_bounds` by the samples themselves, where these are out of fold: by those of which nothing is broken
     and no clip shows what is not there, and that are not denied together. The fusion denies the labels of such, too,
     surely, and these are right. Without them no more are wrong by accident than with them.
 
     Args:
-        said, labels, p_broken, seed, looks, cells: as in `judge`.
+        said, labels, p_broken, seed, looks, parts: as in `judge`.
     """
     whole = p_broken <= CLAIMED
     shown = swapped(said.at_equal_frequency(labels), labels, whole, _fitted(len(labels), seed), looks).elsewhere
     told = whole.all(axis=1) & (shown <= CLAIMED).all(axis=1)
     sure, denied, given = said.decided(labels)
-    if cells is not None:
-        told &= denied_together(denied, cells).part < 0
+    if parts is not None:
+        told &= denied_together(denied, parts).part < 0
     found = wrong_bounds(sure[told], denied[told], given[told])
     return found._replace(accidents=min(found.accidents, accidents(sure, denied, given)))
 

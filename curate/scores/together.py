@@ -35,7 +35,7 @@ class Together(NamedTuple):
     share: float
 
 
-def parts(labels: NDArray[np.int64], groups: Sequence[str | None]) -> NDArray[np.int64]:
+def parts_of(labels: NDArray[np.int64], groups: Sequence[str | None]) -> NDArray[np.int64]:
     """(N,) number of the group and class of each sample; -1 without a group, or in one that has a single class: there
     the label may be of the group as a whole, and wrong as a whole.
     """
@@ -50,7 +50,7 @@ def parts(labels: NDArray[np.int64], groups: Sequence[str | None]) -> NDArray[np
     return found
 
 
-def denied_together(denied: NDArray[np.bool_], cells: NDArray[np.int64]) -> Together:
+def denied_together(denied: NDArray[np.bool_], parts: NDArray[np.int64]) -> Together:
     """Parts in which more labels are denied than accidents explain.
 
     Of n samples of a part k are denied. Were each denied with probability a, the share of all samples outside such
@@ -59,21 +59,22 @@ def denied_together(denied: NDArray[np.bool_], cells: NDArray[np.int64]) -> Toge
 
     Args:
         denied: (N,).
-        cells: (N,) as of `parts`.
+        parts: (N,) as of `parts_of`.
     """
     from scipy.special import betainc  # late: few commands need it
 
-    known = np.unique(cells[cells >= 0])
-    size, hits = (np.array([w[cells == c].sum() for c in known]) for w in (np.ones(len(cells)), denied))
+    inside = parts >= 0
+    known, place = np.unique(parts[inside], return_inverse=True)
+    size, hits = np.bincount(place), np.bincount(place, weights=denied[inside])
     out = np.zeros(len(known), dtype=bool)
     while True:
-        others = ~np.isin(cells, known[out])
+        others = ~np.isin(parts, known[out])
         share = float(denied[others].mean()) if others.any() else 0.0
-        at_least = max(share, 1 / max(len(cells), 1))
+        at_least = max(share, 1 / max(len(parts), 1))
         tail = np.where(hits > 0, betainc(np.maximum(hits, 1), size - hits + 1, at_least), 1.0)
         more = out | (tail < SURE / max(len(known), 1))
         if (more == out).all():
-            return Together(np.where(others, -1, cells), share)
+            return Together(np.where(others, -1, parts), share)
         out = more
 
 

@@ -19,7 +19,7 @@ from curate.scores.guard import Labels
 from curate.scores.metrics import accuracy
 from curate.scores.preferences import Preferences
 from curate.scores.references import BANK, save
-from curate.scores.together import parts
+from curate.scores.together import parts_of
 from curate.scores.usability import Evidence, Usability
 from curate.train.data.samples import Samples
 from curate.train.loop.engine import predict
@@ -124,7 +124,7 @@ def _wrong_labels(job: Job, said: Preferences, measured: Measured) -> WrongBound
     """Bounds of the share of wrong labels: by validation samples, or out of fold by the samples themselves."""
     given, found = job.data.fit.labels, measured.found
     if job.run.folds:
-        shown = labels.own_bounds(said, given, found.p_broken, job.run.seed, tuple(found.looks.values()), _cells(job))
+        shown = labels.own_bounds(said, given, found.p_broken, job.run.seed, tuple(found.looks.values()), _parts(job))
     else:
         shown = wrong_among(measured.held, measured.decider)
     return limited(shown, (e.pattern for e in measured.evidence.values()), given, job.run.seed)
@@ -135,14 +135,14 @@ def _denied(job: Job, said: Preferences, measured: Measured, wrong: WrongBounds,
     given, found = job.data.fit.labels, measured.found
     seen, looked = [e.appearance for e in measured.evidence.values()], tuple(found.looks.values())
     vouches, copies = labels.vouched(seen, given), labels.contradicted(seen, given)
-    cells = _cells(job) if job.run.folds else None
-    return labels.judge(said, given, found.p_broken, reads, job.run.seed, vouches, wrong, looked, copies, cells)
+    parts = _parts(job) if job.run.folds else None
+    return labels.judge(said, given, found.p_broken, reads, job.run.seed, vouches, wrong, looked, copies, parts)
 
 
-def _cells(job: Job) -> NDArray[np.int64]:
-    """The groups of the training samples by class, see `together.parts`."""
+def _parts(job: Job) -> NDArray[np.int64]:
+    """The groups of the training samples by class, see `together.parts_of`."""
     groups, samples = {s.sample_id: s.group for s in job.dataset.samples}, job.data.fit
-    return parts(samples.labels, [groups[i] for i in samples.sample_ids.tolist()])
+    return parts_of(samples.labels, [groups[i] for i in samples.sample_ids.tolist()])
 
 
 def gather(job: Job, p_true: Floats, held: Predictions) -> dict[str, Evidence]:
